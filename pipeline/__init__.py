@@ -1,0 +1,1 @@
+"""The job: how it is configured, assembled and run."""

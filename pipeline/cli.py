@@ -1,0 +1,134 @@
+"""The command line: check, map, run, sandbox, schema.
+
+Exit codes: 0 fine; 1 some events became dead letters; 2 the job file, the command line or the environment is at fault;
+3 a destination refused us; 4 the run itself failed; 130 stopped by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from datetime import timezone
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+
+from pipeline.config import ConfigError, Job, json_schema, load_job
+
+EPILOG = "Documentation: docs/ in the repository; a first job in five minutes: README.md."
+
+
+@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="capybeam", prog_name="capybeam")
+def main() -> None:
+    """Delivers Segment-style events to Meta's Conversions API, accounted for to the last event.
+
+    A job file says which events go where, and as what. Look at it with `check`, see what it makes of your events with
+    `map`, deliver them with `run`. `sandbox` is a local Graph API to try all that against.
+    """
+
+
+def _job(path: str) -> Job:
+    try:
+        job = load_job(path)
+    except ConfigError as error:
+        for problem in error.problems:
+            click.echo(problem, err=True)
+        count = len(error.problems)
+        click.echo(f"{count} problem{'s' if count > 1 else ''} in {path}.", err=True)
+        sys.exit(2)
+    for warning in job.warnings:
+        click.echo(f"{warning} (warning)", err=True)
+    return job
+
+
+@main.command(epilog="Exit code 0, or 2 with every problem on a line of its own: file:line:column: what is wrong.")
+@click.argument("file", type=click.Path())
+def check(file: str) -> None:
+    """Checks a job file: format, triggers, mappings, names. Reads no token and sends nothing."""
+    job = _job(file)
+    destinations, subscriptions = len(job.destinations), len(job.subscriptions)
+    click.echo(f"{file} is fine: {destinations} destination{'s' * (destinations != 1)},"
+               f" {subscriptions} subscription{'s' * (subscriptions != 1)}.")  # fmt: skip
+
+
+@main.command("map", epilog="Exit code 0, whatever becomes of the events; 2 where the job file or the input is at fault.")
+@click.option("--config", "config", required=True, type=click.Path(), help="The job file.")
+@click.option("--input", "input_", default="-", show_default=True, help="JSON lines, one event each; - is stdin.")
+@click.option("--output", default="-", show_default=True, help="JSON lines, one per outcome; - is stdout.")
+@click.option("--now", default=None, help="The time that age limits are judged by (ISO 8601 or Unix seconds); default: now.")
+def map_(config: str, input_: str, output: str, now: str | None) -> None:
+    """Shows what Meta would be sent, event by event, and sends nothing.
+
+    Every input event has at least one line of output, in input order: "ready" with dataset and payload, "rejected" with
+    stage, code and message, or "filtered" when no trigger takes it.
+    """
+    import orjson
+
+    from pipeline.preview import preview
+
+    job = _job(config)
+    notes: Counter[str] = Counter()
+    try:
+        lines: BinaryIO = sys.stdin.buffer if input_ == "-" else open(input_, "rb")
+        sink: BinaryIO = sys.stdout.buffer if output == "-" else open(output, "wb")
+    except OSError as error:
+        _fail(f"{error.filename}: {error.strerror}")
+    moment = _moment(now)
+    statuses: Counter[str] = Counter()
+    try:
+        for outcome in preview(job, lines, moment, notes):
+            statuses[outcome["status"]] += 1
+            sink.write(orjson.dumps(outcome, option=orjson.OPT_APPEND_NEWLINE))
+        sink.flush()
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    except OSError as error:
+        _fail(f"{output if output != '-' else 'standard output'}: {error.strerror}")
+    finally:
+        if sink is not sys.stdout.buffer:
+            sink.close()
+    summary = ", ".join(f"{statuses[status]} {status}" for status in ("ready", "rejected", "filtered"))
+    click.echo(f"{summary}.", err=True)
+    for note, count in sorted(notes.items()):
+        click.echo(f"  {note} {count}", err=True)
+
+
+def _moment(now: str | None) -> float:
+    if now is None:
+        return time.time()
+    try:
+        return float(now)
+    except ValueError:
+        import ciso8601
+
+        try:
+            moment = ciso8601.parse_datetime(now)
+        except ValueError:
+            _fail(f"--now {now}: neither ISO 8601 nor Unix seconds")
+        return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
+
+
+def _fail(message: str) -> None:
+    click.echo(f"capybeam: {message}", err=True)
+    sys.exit(2)
+
+
+@main.command()
+@click.option("--output", type=click.Path(), default="-", help="Where to write it; - is stdout.")
+def schema(output: str) -> None:
+    """Prints the JSON Schema of the job file, for editors that check YAML as you type."""
+    import orjson
+
+    text = orjson.dumps(json_schema(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    if output == "-":
+        sys.stdout.buffer.write(text)
+    else:
+        Path(output).write_bytes(text)
+
+
+if __name__ == "__main__":
+    main()

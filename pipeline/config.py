@@ -1,0 +1,575 @@
+"""The job file: ``conversions.yaml`` → `Job`, frozen and typed.
+
+The format is the pydantic models below; the JSON Schema for editors is made from them (``capybeam schema``). Everything
+wrong with a file is reported at once, each with line, column and, where there is one, a suggestion. An access token
+stands in a file only by reference, and what looks like a literal one is never repeated.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
+
+import pydantic
+from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
+from pydantic_core import PydanticCustomError
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from transforms import tokens
+from transforms.conversions import Subscription
+from transforms.directives import MappingError, compile_mapping, is_directive
+from transforms.fields import TYPES, Field
+from transforms.graph_api import Delivery, Destination
+from transforms.triggers import TriggerError, compile_trigger
+
+Loc = tuple[str | int, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What a job file says, checked and ready to be built.
+
+    Attributes:
+        warnings: what is worth a word and keeps nothing from running, formatted.
+    """
+
+    destinations: tuple[Destination, ...]
+    subscriptions: tuple[Subscription, ...]
+    delivery: Delivery
+    warnings: tuple[str, ...] = ()
+
+
+class ConfigError(Exception):
+    """A job file that cannot be used; `problems` are lines ``file:line:column: what is wrong``, in the file's order."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(problems))
+
+
+# --- the format -------------------------------------------------------------------------------------------------
+
+ACTIONS: Final = ("purchase", "initiateCheckout", "addToCart", "viewContent", "search", "pageView", "custom")
+Action = Literal["purchase", "initiateCheckout", "addToCart", "viewContent", "search", "pageView", "custom"]
+
+_UNITS: Final[Mapping[str, float]] = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
+
+
+def _duration(value: Any) -> float:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        seconds = float(value)
+    else:
+        found = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+        if not found:
+            raise PydanticCustomError("duration", "is no duration; write it like 10s, 500ms, 15m or 1h")
+        seconds = float(found[1]) * _UNITS[found[2]]
+    if not 0 <= seconds <= 7 * 86400:
+        raise PydanticCustomError("duration", "must be between 0 and 7d")
+    return seconds
+
+
+def _digits(value: Any) -> str:
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(text, str) or not re.fullmatch(r"[0-9]+", text):
+        raise PydanticCustomError("dataset_id", "must be digits, as Meta's Events Manager shows the ID")
+    return text
+
+
+def _reference(value: Any) -> str:
+    if not isinstance(value, str) or not tokens.REFERENCE.fullmatch(value):
+        raise PydanticCustomError(
+            "access_token",
+            "must say where the token is, and never be the token itself: env:NAME, file:PATH or"
+            " secret:projects/P/secrets/S/versions/V",
+        )
+    return value
+
+
+def _version(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"v\d+\.\d+", value):
+        raise PydanticCustomError("api_version", "must look like v25.0")
+    return value
+
+
+def _endpoint(value: Any) -> str:
+    url = urlsplit(value) if isinstance(value, str) else urlsplit("")
+    if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment or url.username:
+        raise PydanticCustomError("endpoint", "must be a URL like https://graph.facebook.com")
+    if url.scheme == "http" and not (url.hostname in ("localhost", "::1") or url.hostname.startswith("127.")):
+        raise PydanticCustomError("endpoint", "must be https: the token goes there (http is for the loopback only)")
+    return str(value).rstrip("/")
+
+
+def _country(value: Any) -> str:
+    import pycountry
+
+    code = value.strip().upper() if isinstance(value, str) else ""
+    if len(code) != 2 or pycountry.countries.get(alpha_2=code) is None:
+        raise PydanticCustomError("country", "must be an ISO 3166-1 alpha-2 country code such as US")
+    return code
+
+
+def _name(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[^\W_][\w .-]*", value):
+        raise PydanticCustomError("name", "must be letters, digits, blanks, dots, dashes and underscores")
+    return value
+
+
+_TEXT: Final = WithJsonSchema({"type": "string"})
+Name = Annotated[str, BeforeValidator(_name), _TEXT]
+Duration = Annotated[float, BeforeValidator(_duration), WithJsonSchema({"type": ["string", "number"], "examples": ["10s", "15m"]})]  # fmt: skip
+DatasetId = Annotated[str, BeforeValidator(_digits), WithJsonSchema({"type": ["string", "integer"], "pattern": "^[0-9]+$"})]  # fmt: skip
+Reference = Annotated[str, BeforeValidator(_reference), WithJsonSchema({"type": "string", "pattern": f"^({tokens.REFERENCE.pattern})$"})]  # fmt: skip
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SubscriptionModel(_Model):
+    """Which events go out, and as what."""
+
+    action: Action = pydantic.Field(description="The conversion, with its fields and default mapping.")
+    name: Name | None = pydantic.Field(None, description="Unique in its destination. Default: the action.")
+    trigger: str | None = pydantic.Field(None, description="FQL. Default: the action's. `custom` needs one.")
+    use_default_mapping: bool = pydantic.Field(True, description="Whether the action's default mapping applies.")
+    mapping: dict[str, Any] = pydantic.Field(
+        default_factory=dict, description="Segment's mapping language; each key replaces the default's."
+    )
+
+
+class DestinationModel(_Model):
+    """A dataset (pixel) at Meta."""
+
+    name: Name = pydantic.Field(description="Unique; in metrics, receipts and dead letters.")
+    type: Literal["facebook_conversions_api"]
+    dataset_id: DatasetId | None = pydantic.Field(None, description="Meta's dataset (pixel) ID.")
+    pixel_id: DatasetId | None = pydantic.Field(None, description="The same as dataset_id.")
+    access_token: Reference = pydantic.Field(
+        description="Where the token is: env:NAME, file:PATH or secret:projects/P/secrets/S/versions/V."
+    )
+    api_version: Annotated[str, BeforeValidator(_version), _TEXT] = pydantic.Field("v25.0", description="Graph API.")
+    endpoint: Annotated[str, BeforeValidator(_endpoint), _TEXT] = "https://graph.facebook.com"
+    test_event_code: str | None = pydantic.Field(
+        None, description="Shows events under Test Events. It is no dry run: Meta counts them."
+    )
+    default_country: Annotated[str, BeforeValidator(_country), _TEXT] | None = pydantic.Field(
+        None, description="ISO 3166-1 alpha-2; the country of phone numbers, states and postal codes that name none."
+    )
+    allow_in_custom_data: tuple[str, ...] = pydantic.Field(
+        (), description="Keys that may leave in custom_data although they look like personal data."
+    )
+    subscriptions: tuple[SubscriptionModel, ...] = pydantic.Field(min_length=1)
+
+
+class DeliveryModel(_Model):
+    """How conversions are sent."""
+
+    max_batch_events: int = pydantic.Field(Delivery.max_batch_events, ge=1, le=1000)
+    max_batch_bytes: int = pydantic.Field(Delivery.max_batch_bytes, ge=1024, le=64 * 1024 * 1024)
+    max_batch_delay: Duration = pydantic.Field(Delivery.max_batch_delay, description="How long a batch may wait.")
+    concurrency: int = pydantic.Field(Delivery.concurrency, ge=1, le=256, description="Requests in flight per worker.")
+    requests_per_second: float | None = pydantic.Field(None, gt=0, description="For the whole job.")
+    timeout: Duration = pydantic.Field(Delivery.timeout, description="Of one request.")
+    retry_for: Duration = pydantic.Field(Delivery.retry_for, description="How long a failing destination is tried.")
+
+
+class JobModel(_Model):
+    """A capybeam job: which events go to which datasets at Meta, as what."""
+
+    destinations: tuple[DestinationModel, ...] = pydantic.Field(min_length=1)
+    delivery: DeliveryModel = DeliveryModel()
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of the job file, for editors."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **JobModel.model_json_schema()}
+
+
+# --- loading ----------------------------------------------------------------------------------------------------
+
+
+def load_job(path: str | Path, today: date | None = None) -> Job:
+    """Reads a job file. Raises ConfigError with every problem there is."""
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError([f"{path}: cannot be read: {reason}"]) from None
+    return parse_job(text, str(path), today)
+
+
+def parse_job(text: str, source: str = "conversions.yaml", today: date | None = None) -> Job:
+    """A job file's text as a `Job`; `source` is what problems call it. Raises ConfigError."""
+    document = _Document.parse(text, source)
+    report = _Report(document)
+    try:
+        model = JobModel.model_validate(document.data)
+    except pydantic.ValidationError as errors:
+        for error in errors.errors(include_url=False, include_context=False):
+            report.pydantic(error)
+        report.beyond_the_models(document.data)
+        raise ConfigError(report.lines()) from None
+    report.beyond_the_models(document.data)
+    for index, destination in enumerate(model.destinations):
+        report.destination(destination, ("destinations", index), today or date.today())
+    if report.problems:
+        raise ConfigError(report.lines())
+    return Job(
+        destinations=tuple(_destination(destination) for destination in model.destinations),
+        subscriptions=tuple(
+            _subscription(destination, subscription)
+            for destination in model.destinations
+            for subscription in destination.subscriptions
+        ),
+        delivery=Delivery(**model.delivery.model_dump()),
+        warnings=tuple(report.lines(report.warnings)),
+    )
+
+
+def _destination(model: DestinationModel) -> Destination:
+    return Destination(model.name, tokens.TokenReference(model.access_token), model.api_version, model.endpoint)
+
+
+def _subscription(destination: DestinationModel, model: SubscriptionModel) -> Subscription:
+    preset = presets()[model.action]
+    return Subscription(
+        destination=destination.name,
+        name=model.name or model.action,
+        trigger=model.trigger or preset.trigger or "all",
+        mapping=merged_mapping(preset, model.mapping, model.use_default_mapping),
+        fields=preset.fields,
+        dataset_ids=(str(destination.dataset_id or destination.pixel_id),),
+        needs_user_agent=preset.needs_user_agent,
+        default_country=destination.default_country,
+        test_event_code=destination.test_event_code or None,
+        allow_in_custom_data=frozenset(destination.allow_in_custom_data),
+    )
+
+
+# --- presets ----------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """An action: its fields, trigger and default mapping, from ``presets/``."""
+
+    fields: tuple[Field, ...]
+    defaults: Mapping[str, Any]
+    trigger: str | None = None
+    event_name: str | None = None
+    needs_user_agent: bool = True
+
+
+@functools.cache
+def presets() -> Mapping[str, Preset]:
+    """The actions by name."""
+    text = resources.files("pipeline").joinpath("presets/facebook_conversions_api.yaml").read_text(encoding="utf-8")
+    actions = YAML(typ="safe", pure=True).load(text)["actions"]
+    return {
+        name: Preset(
+            fields=(*_fields(action["fields"]), *([_NAME_FIELD] if "event_name" in action else [])),
+            defaults=action["defaults"],
+            trigger=action.get("trigger"),
+            event_name=action.get("event_name"),
+            needs_user_agent=action.get("needs_user_agent", True),
+        )
+        for name, action in actions.items()
+    }
+
+
+_NAME_FIELD: Final = Field("event_name", "string", required=True)
+
+
+def _fields(specs: Mapping[str, Mapping[str, Any]]) -> tuple[Field, ...]:
+    fields = []
+    for name, spec in specs.items():
+        assert spec["type"] in TYPES, f"{name}: unknown type"
+        fields.append(
+            Field(
+                name,
+                spec["type"],
+                spec.get("required", False),
+                spec.get("multiple", False),
+                tuple(spec.get("choices", ())),
+                _fields(spec["properties"]) if "properties" in spec else None,
+            )
+        )
+    return tuple(fields)
+
+
+def merged_mapping(preset: Preset, mapping: Mapping[str, Any], use_defaults: bool) -> dict[str, Any]:
+    """An action's mapping: its defaults, each replaced as a whole by the subscription's; what it does not know goes."""
+    known = {field.name for field in preset.fields}
+    merged = {**preset.defaults, **mapping} if use_defaults else dict(mapping)
+    merged = {name: node for name, node in merged.items() if name in known or name.startswith("__")}
+    app_data = merged.get("app_data_field")
+    if isinstance(app_data, dict) and not is_directive(app_data) and not app_data.get("use_app_data"):
+        del merged["app_data_field"]  # it would be mapped for every event and never sent
+    if preset.event_name:
+        merged["event_name"] = preset.event_name
+    return merged
+
+
+# --- what a file says, and where --------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class _Document:
+    """A YAML document as plain data, with the line and column (from 1) of every key, item and value."""
+
+    source: str
+    text: str
+    data: Any
+    positions: Mapping[Loc, tuple[int, int]]
+    values: Mapping[Loc, tuple[int, int]]
+
+    @classmethod
+    def parse(cls, text: str, source: str) -> _Document:
+        try:
+            tree = YAML(typ="rt", pure=True).load(io.StringIO(text))
+        except DuplicateKeyError as error:
+            line, column = _mark(error)
+            raise ConfigError([f"{source}:{line}:{column}: {_first_line(error.problem)}"]) from None
+        except MarkedYAMLError as error:
+            line, column = _mark(error)
+            raise ConfigError([f"{source}:{line}:{column}: is no valid YAML: {_first_line(error.problem)}"]) from None
+        except (YAMLError, ValueError, RecursionError) as error:
+            raise ConfigError([f"{source}:1:1: is no valid YAML: {_first_line(str(error))}"]) from None
+        positions: dict[Loc, tuple[int, int]] = {(): (1, 1)}
+        values: dict[Loc, tuple[int, int]] = {}
+        return cls(source, text, _plain(tree, (), positions, values), positions, values)
+
+    def position(self, loc: Loc) -> tuple[int, int]:
+        """Of what stands at `loc`, or of the nearest thing around it."""
+        while loc not in self.positions:
+            loc = loc[:-1]
+        return self.positions[loc]
+
+    def inside(self, loc: Loc, offset: int) -> tuple[int, int]:
+        """Of a character of a text value, where that is on the value's first line; else of the value."""
+        line, column = self.values.get(loc, self.position(loc))
+        start = self.text.splitlines()[line - 1][column - 1 :]
+        if start[:1] in ("|", ">"):
+            return line, column
+        column += offset + (1 if start[:1] in ("'", '"') else 0)
+        return line, column
+
+
+def _mark(error: MarkedYAMLError) -> tuple[int, int]:
+    mark = error.problem_mark or error.context_mark
+    return (mark.line + 1, mark.column + 1) if mark else (1, 1)
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "it cannot be read").strip().splitlines()[0]
+
+
+def _plain(
+    node: Any, loc: Loc, positions: dict[Loc, tuple[int, int]], values: dict[Loc, tuple[int, int]]
+) -> Any:
+    if isinstance(node, CommentedMap):
+        for key in node:
+            if key in (node.lc.data or {}):
+                line, column = node.lc.key(key)
+                positions[(*loc, key)] = (line + 1, column + 1)
+                line, column = node.lc.value(key)
+                values[(*loc, key)] = (line + 1, column + 1)
+        return {str(key): _plain(item, (*loc, key), positions, values) for key, item in node.items()}
+    if isinstance(node, CommentedSeq):
+        for index in range(len(node)):
+            if index in (node.lc.data or {}):
+                line, column = node.lc.item(index)
+                positions[(*loc, index)] = values[(*loc, index)] = (line + 1, column + 1)
+        return [_plain(item, (*loc, index), positions, values) for index, item in enumerate(node)]
+    if isinstance(node, bool) or node is None:
+        return node
+    for python in (str, int, float):
+        if isinstance(node, python):
+            return python(node)
+    return str(node)  # dates: an event has none, they are texts there
+
+
+class _Report:
+    """Collects what is wrong with a document, and what is merely odd."""
+
+    def __init__(self, document: _Document) -> None:
+        self._document = document
+        self.problems: list[tuple[tuple[int, int], str]] = []
+        self.warnings: list[tuple[tuple[int, int], str]] = []
+
+    def lines(self, entries: Sequence[tuple[tuple[int, int], str]] | None = None) -> list[str]:
+        chosen = self.problems if entries is None else entries
+        return [f"{self._document.source}:{line}:{column}: {text}" for (line, column), text in sorted(set(chosen))]
+
+    def problem(self, loc: Loc, message: str, position: tuple[int, int] | None = None) -> None:
+        self.problems.append((position or self._document.position(loc), f"{_dotted(loc)} {message}".strip()))
+
+    def warning(self, loc: Loc, message: str) -> None:
+        self.warnings.append((self._document.position(loc), f"{_dotted(loc)} {message}"))
+
+    def pydantic(self, error: Any) -> None:
+        loc: Loc = tuple(error["loc"])
+        kind = error["type"]
+        if kind == "extra_forbidden":
+            known = _known_keys(loc[:-1])
+            message = f"is unknown{_suggestion(str(loc[-1]), known)}"
+        elif kind == "missing":
+            message = "is missing"
+        elif kind == "literal_error":
+            known = [choice.strip(" '") for choice in re.split(r",| or ", error["msg"].partition("should be")[2])]
+            given = self._value(loc)
+            hint = _suggestion(given, known) if isinstance(given, str) else ""
+            message = f"must be one of {', '.join(known)}{hint}" if len(known) > 1 else f"must be {known[0]}{hint}"
+        elif kind in ("model_type", "model_attributes_type", "dict_type", "tuple_type"):
+            message = "must be a list" if kind == "tuple_type" else "must be an object of keys and values"
+        elif kind == "too_short":
+            message = "must list at least one"
+        else:
+            message = error["msg"].replace("Input should", "should")
+        self.problem(loc, message)
+
+    def _value(self, loc: Loc) -> Any:
+        value = self._document.data
+        for key in loc:
+            try:
+                value = value[key]
+            except (KeyError, IndexError, TypeError):
+                return None
+        return value
+
+    def beyond_the_models(self, data: Any) -> None:
+        """What types cannot say, checked on plain data so that it is found beside the type errors."""
+        destinations = data.get("destinations") if isinstance(data, dict) else None
+        names: dict[Any, int] = {}
+        for index, destination in enumerate(destinations if isinstance(destinations, list) else ()):
+            if not isinstance(destination, dict):
+                continue
+            loc: Loc = ("destinations", index)
+            self._unique(names, destination.get("name"), index, (*loc, "name"), "destination")
+            if destination.get("dataset_id") and destination.get("pixel_id"):
+                self.problem((*loc, "pixel_id"), "is the same as dataset_id; give one of them")
+            elif not destination.get("dataset_id") and not destination.get("pixel_id"):
+                self.problem((*loc, "dataset_id"), "is missing")
+            subscriptions = destination.get("subscriptions")
+            own: dict[Any, int] = {}
+            for place, subscription in enumerate(subscriptions if isinstance(subscriptions, list) else ()):
+                if isinstance(subscription, dict):
+                    at: Loc = (*loc, "subscriptions", place)
+                    name = subscription.get("name") or subscription.get("action")
+                    key = "name" if subscription.get("name") else "action"
+                    self._unique(own, name, place, (*at, key), "subscription")
+                    self._subscription(subscription, at)
+
+    def _unique(self, seen: dict[Any, int], name: Any, index: int, loc: Loc, what: str) -> None:
+        if not isinstance(name, str):
+            return
+        if name in seen:
+            line, _ = self._document.position((*loc[:-2], seen[name]))
+            hint = "; give it a name of its own" if loc[-1] == "action" else ""
+            self.problem(loc, f"{name!r} is already the name of the {what} at line {line}{hint}")
+        seen.setdefault(name, index)
+
+    def _subscription(self, subscription: Mapping[str, Any], loc: Loc) -> None:
+        action, trigger = subscription.get("action"), subscription.get("trigger")
+        if trigger is None and action == "custom":
+            self.problem((*loc, "trigger"), "is missing: the custom action has none of its own (`all` takes every event)")
+        if isinstance(trigger, str):
+            try:
+                compile_trigger(trigger)
+            except TriggerError as error:
+                at = (*loc, "trigger")
+                self.problem(at, f"{error} (character {error.offset + 1})", self._document.inside(at, error.offset))
+        mapping = subscription.get("mapping")
+        if isinstance(mapping, dict):
+            for name, node in mapping.items():
+                self._mapping(name, node, (*loc, "mapping"))
+
+    def _mapping(self, name: str, node: Any, loc: Loc) -> None:
+        if name.startswith("@"):
+            self.problem((*loc, name), "a mapping's own keys are fields of the action, not directives")
+            return
+        try:
+            compile_mapping({name: node})
+        except MappingError as errors:
+            for problem in errors.problems:
+                self.problem((*loc, *problem.path), problem.message)
+
+    def destination(self, model: DestinationModel, loc: Loc, today: date) -> None:
+        self._api_version(model.api_version, (*loc, "api_version"), today)
+        for index, subscription in enumerate(model.subscriptions):
+            self._odd_fields(subscription, (*loc, "subscriptions", index, "mapping"))
+
+    def _api_version(self, version: str, loc: Loc, today: date) -> None:
+        major = int(version[1:].partition(".")[0])
+        ended = [end for known, end in GRAPH_API_ENDS.items() if major <= known and end <= today]
+        if ended:
+            self.problem(loc, f"{version} is dead: Meta ended it by {max(ended)}; use {DestinationModel.model_fields['api_version'].default}")  # fmt: skip
+            return
+        ended = [end for known, end in MARKETING_API_ENDS.items() if major <= known and end <= today]
+        if ended:
+            self.warning(loc, f"{version} is past the end of its Marketing API table ({max(ended)}); a newer one is safer")
+
+    def _odd_fields(self, subscription: SubscriptionModel, loc: Loc) -> None:
+        preset = presets()[subscription.action]
+        fields = {field.name: field for field in preset.fields}
+        for name, node in subscription.mapping.items():
+            if name.startswith("__"):
+                continue
+            if name not in fields or (name == "event_name" and preset.event_name):
+                self.warning((*loc, name), f"is no field of {subscription.action} and is left out"
+                             f"{_suggestion(name, fields)}")  # fmt: skip
+                continue
+            properties = fields[name].properties
+            if properties is not None and isinstance(node, dict) and not is_directive(node):
+                known = [inner.name for inner in properties]
+                for key in node:
+                    if key not in known:
+                        self.warning((*loc, name, key), f"is no field of {name} and is left out{_suggestion(key, known)}")
+        merged = merged_mapping(preset, subscription.mapping, subscription.use_default_mapping)
+        missing = [name for name, field in fields.items() if field.required and name not in merged]
+        if missing and not any(name.startswith("__") for name in merged):
+            self.warning(loc, f"leaves out {', '.join(missing)}, without which every event is rejected")
+
+
+GRAPH_API_ENDS: Final[Mapping[int, date]] = {
+    16: date(2025, 5, 14),
+    19: date(2026, 5, 21),
+    20: date(2026, 9, 24),
+    24: date(2028, 2, 18),
+    25: date(2028, 7, 29),
+}
+MARKETING_API_ENDS: Final[Mapping[int, date]] = {24: date(2026, 10, 6)}
+
+
+def _known_keys(loc: Loc) -> Iterator[str]:
+    if loc == ():
+        return iter(JobModel.model_fields)
+    if loc[0] == "delivery":
+        return iter(DeliveryModel.model_fields)
+    return iter(SubscriptionModel.model_fields if "subscriptions" in loc else DestinationModel.model_fields)
+
+
+def _suggestion(name: str, known: Any) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _dotted(loc: Loc) -> str:
+    text = ""
+    for key in loc:
+        text += f"[{key}]" if isinstance(key, int) else f".{key}" if text else key
+    return f"{text}:" if text else ""

@@ -1,0 +1,82 @@
+"""``capybeam map``: the event's way up to the bytes, without batching, network or Beam.
+
+The functions are those of the Beam steps, so what it shows is what a run sends.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import orjson
+
+from pipeline.config import Job
+from transforms import conversions, events
+from transforms.rejections import CODES, Rejected, Stage
+
+
+def preview(job: Job, lines: Iterable[bytes], now: float, notes: Counter[str] | None = None) -> Iterator[dict[str, Any]]:
+    """One outcome for each conversion, rejection or filtered event, in input order. Blank lines have none.
+
+    Args:
+        lines: events as JSON; numbered from 1, blank ones included.
+        now: Unix seconds, for the age limits.
+        notes: filled with what was dropped or left out on the way.
+    """
+    tally: Counter[str] = Counter() if notes is None else notes
+    way = _Way(job, now, tally)
+    for number, line in enumerate(lines, 1):
+        if not events.is_blank(line):
+            for outcome in way.outcomes(line):
+                yield {"line": number, **outcome}
+
+
+class _Way:
+    def __init__(self, job: Job, now: float, notes: Counter[str]) -> None:
+        subscriptions = job.subscriptions
+        self._now, self._notes = now, notes
+        self._matching = conversions.compile_filter(subscriptions)
+        self._named = conversions.compile_naming(subscriptions)
+        self._mapped = conversions.compile_properties(subscriptions)
+        self._hashed = conversions.compile_hashing(subscriptions)
+        self._validated = conversions.compile_validation(subscriptions, job.delivery.max_batch_bytes)
+
+    def outcomes(self, line: bytes) -> Iterator[dict[str, Any]]:
+        try:
+            event = events.parse_event(line)
+        except Rejected as cause:
+            yield _rejected("parse", cause)
+            return
+        keys = self._matching(event)
+        if not keys:
+            yield {"status": "filtered"}
+        for key in keys:
+            destination, _, subscription = key.partition("/")
+            for conversion in self._named(event, key):
+                yield {"destination": destination, "subscription": subscription, **self._conversion(conversion)}
+
+    def _conversion(self, conversion: conversions.Conversion) -> dict[str, Any]:
+        stage: Stage = "map"
+        try:
+            conversion = self._mapped(conversion)
+            stage = "hash"
+            conversion = self._hashed(conversion, self._note)
+            stage = "validate"
+            ready = self._validated(conversion, self._now, self._note)
+        except Rejected as cause:
+            return _rejected(stage, cause)
+        except Exception as error:  # as the steps do: a defect of ours costs one event, not the run
+            return _rejected(stage, Rejected("internal_error", f"{CODES['internal_error']} ({type(error).__name__})"))
+        _, dataset_id, test_event_code = conversions.split_key(ready.key)
+        outcome: dict[str, Any] = {"status": "ready", "dataset_id": dataset_id}
+        if test_event_code:
+            outcome["test_event_code"] = test_event_code
+        return {**outcome, "payload": orjson.Fragment(conversions.split_line(ready.line)[2])}
+
+    def _note(self, name: str) -> None:
+        self._notes[name] += 1
+
+
+def _rejected(stage: Stage, cause: Rejected) -> dict[str, Any]:
+    return {"status": "rejected", "stage": stage, "code": cause.code, "message": cause.message}

@@ -1,0 +1,1079 @@
+"""A local Graph API that refuses what Meta refuses.
+
+``capybeam sandbox`` and the tests of the whole project send to it in place of graph.facebook.com. It is a second,
+independent reading of Meta's documentation: it imports nothing from ``transforms``, so a rule that the sender got wrong
+is refused here instead of agreeing with itself.
+
+How it is built
+---------------
+- **Rules are tables.** ``EVENT``, ``USER_DATA``, ``CUSTOM_DATA``, ``APP_DATA`` and ``PARAMETERS`` give every field its
+  check and the sentence said when it fails; ``check_event`` adds the rules that tie fields together. Pure functions.
+- **`Sandbox` keeps the books**: totals, the deduplication window, the last refusals and the last events. What it keeps
+  does not grow with the events it takes, but for the ids of the deduplication window, which have a cap.
+- **The web is thin.** ``create_app`` puts a `Sandbox` behind aiohttp; ``serve`` runs it in the foreground,
+  ``SandboxServer`` in a thread. Both bind the loopback interface only. Nothing is logged: neither tokens nor events.
+
+Where the rules come from (Meta, Conversions API)
+-------------------------------------------------
+- using-the-api: at most 1000 events a request; one invalid event refuses the whole batch, and the answer does not say
+  which; event_time at most 7 days old, 62 for physical_store.
+- parameters/server-event, app-events, business-messaging: required fields, by action_source.
+- parameters/customer-information-parameters: which user_data is hashed, formats of fbc, fbp and the IP address.
+- best-practices: combinations of match keys too broad to be of use (2804050).
+- parameters/custom-data: currency, value, contents.
+- deduplicate-pixel-and-server-events: same event_id and event_name to one dataset within 48 hours.
+- Error codes: Graph API error handling, and 28040xx as observed.
+
+Stricter than Meta, on purpose: personal data in the clear (``raw_pii``, ``pii_in_custom_data``) and unknown fields are
+refused, where Meta may hash, ignore or warn. In this product each of them would be a bug.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import contextlib
+import itertools
+import random
+import re
+import secrets
+import socket
+import threading
+import time
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import lru_cache
+from importlib import resources
+from ipaddress import ip_address
+from types import TracebackType
+from typing import Any, Final, NamedTuple, NoReturn, Self, TypeVar
+
+import orjson
+import pycountry
+from aiohttp import web
+
+__all__ = [
+    "DEFAULT_PORT",
+    "Faults",
+    "Refusal",
+    "Sandbox",
+    "SandboxServer",
+    "SandboxSettings",
+    "add_arguments",
+    "check_event",
+    "create_app",
+    "serve",
+    "settings_from_arguments",
+]
+
+DEFAULT_PORT: Final = 8765
+MAX_EVENTS: Final = 1000
+MAX_BODY_BYTES: Final = 64 * 2**20
+OLDEST_LIVE_VERSION: Final = 21
+DAY: Final = 86_400
+DEDUPLICATION_WINDOW: Final = 48 * 3600
+MAX_AGE: Final[Mapping[str, int]] = {"physical_store": 62 * DAY}
+DEFAULT_MAX_AGE: Final = 7 * DAY
+FUTURE_TOLERANCE: Final = 60
+
+INVALID_PARAMETER: Final = 2804019
+TOO_OLD: Final = 2804003
+NO_VALUE: Final = 2804009
+NO_CURRENCY: Final = 2804010
+BAD_LEAD_ID: Final = 2804036
+TOO_BROAD: Final = 2804050
+
+Json = dict[str, Any]
+T = TypeVar("T")
+
+
+# --- Refusals ---------------------------------------------------------------------------------------------------------
+
+
+class Refusal(Exception):
+    """Why a request is refused, in Meta's terms.
+
+    ``reason`` names fields, never their values. ``leak`` is the counter to raise when personal data was on the wire:
+    ``raw_pii``, ``pii_in_custom_data`` or ``None``. ``where`` is for the page: Meta's answer does not say which event.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        subcode: int | None = INVALID_PARAMETER,
+        *,
+        code: int = 100,
+        status: int = 400,
+        transient: bool = False,
+        leak: str | None = None,
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.subcode = subcode
+        self.code = code
+        self.status = status
+        self.transient = transient
+        self.leak = leak
+        self.where = ""
+
+    def body(self, fbtrace_id: str) -> Json:
+        """The error as Meta words it. The optional keys are left out, as Meta does."""
+        error: Json = {
+            "message": "Invalid parameter" if self.code == 100 and self.subcode != 33 else self.reason,
+            "type": "OAuthException",
+            "code": self.code,
+            "is_transient": self.transient,
+            "error_user_title": TITLES.get(self.subcode, "Request Refused"),
+            "error_user_msg": self.reason,
+            "fbtrace_id": fbtrace_id,
+        }
+        if self.subcode is not None:
+            error["error_subcode"] = self.subcode
+        return {"error": error}
+
+
+TITLES: Final[Mapping[int | None, str]] = {
+    33: "Unknown Object",
+    463: "Session Expired",
+    INVALID_PARAMETER: "Invalid Parameter",
+    TOO_OLD: "Event Timestamp Too Old",
+    NO_VALUE: "Missing Value for Purchase Event",
+    NO_CURRENCY: "Missing Currency for Purchase Event",
+    BAD_LEAD_ID: "Invalid Lead ID",
+    TOO_BROAD: "Too Few Customer Information Parameters",
+}
+
+
+# --- The rules: one field at a time -----------------------------------------------------------------------------------
+
+
+class Rule(NamedTuple):
+    """One field's check, what the field must be, and the subcode of its refusal."""
+
+    check: Callable[[Any], bool]
+    wants: str
+    subcode: int = INVALID_PARAMETER
+
+
+# `type(v) is` rather than isinstance throughout: a bool is no number here, and orjson builds exact types only.
+
+
+def _is_text(v: Any) -> bool:
+    return type(v) is str and v != ""
+
+
+def _is_number(v: Any) -> bool:
+    return type(v) is float or type(v) is int
+
+
+def _is_id(v: Any) -> bool:
+    return type(v) is int and v > 0
+
+
+def _is_object(v: Any) -> bool:
+    return type(v) is dict
+
+
+def _is_text_or_number(v: Any) -> bool:
+    return _is_text(v) or type(v) is int
+
+
+def _is_text_or_texts(v: Any) -> bool:
+    return _is_text(v) or (type(v) is list and v != [] and all(map(_is_text, v)))
+
+
+def _is_list_of_ids(v: Any) -> bool:
+    return type(v) is list and all(map(_is_text_or_number, v))
+
+
+HEX_DIGITS: Final = b"0123456789abcdef"
+
+
+def _is_digest(v: Any) -> bool:
+    # Several times faster than a regular expression, and run for nearly every key of every event.
+    return type(v) is str and len(v) == 64 and not v.encode().translate(None, HEX_DIGITS)
+
+
+def _is_digest_or_digests(v: Any) -> bool:
+    return _is_digest(v) or (type(v) is list and v != [] and all(map(_is_digest, v)))
+
+
+def _is_ip(v: Any) -> bool:
+    if type(v) is not str:
+        return False
+    try:
+        socket.inet_pton(socket.AF_INET6 if ":" in v else socket.AF_INET, v)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _is_partner_agent(v: Any) -> bool:
+    return type(v) is str and len(v) < 23 and sum(c.isascii() and c.isalpha() for c in v) >= 2
+
+
+def _is_state(v: Any) -> bool:
+    return type(v) is int and (v == 0 or 1000 <= v <= 1013)
+
+
+def _is_extinfo(v: Any) -> bool:
+    return type(v) is list and [type(s) for s in v] == [str] * 16 and v[0] in ("a2", "i2") and v[4] != ""
+
+
+def _is_contents(v: Any) -> bool:
+    return type(v) is list and all(map(_is_content, v))
+
+
+def _is_content(item: Any) -> bool:
+    if type(item) is not dict or "id" not in item:
+        return False
+    for key, value in item.items():
+        rule = CONTENT.get(key)
+        if rule is not None and not rule.check(value):
+            return False
+    return True
+
+
+def _one_of(words: str) -> Rule:
+    allowed = frozenset(words.split())
+    return Rule(lambda v: type(v) is str and v in allowed, "one of " + ", ".join(words.split()))
+
+
+def _matching(pattern: str, wants: str) -> Rule:
+    fullmatch = re.compile(pattern).fullmatch
+    return Rule(lambda v: type(v) is str and fullmatch(v) is not None, wants)
+
+
+TEXT: Final = Rule(_is_text, "a non-empty string")
+NUMBER: Final = Rule(_is_number, "a number")
+WHOLE: Final = Rule(lambda v: type(v) is int, "an integer")
+ID: Final = Rule(_is_id, "a positive integer")
+BOOLEAN: Final = Rule(lambda v: type(v) is bool, "true or false")
+OBJECT: Final = Rule(_is_object, "an object")
+TEXT_OR_NUMBER: Final = Rule(_is_text_or_number, "a string or an integer")
+HASHED: Final = Rule(_is_digest_or_digests, "SHA-256 in 64 lower-case hexadecimal digits, or a list of those")
+FLAG: Final = Rule(lambda v: type(v) is int and v in (0, 1), "0 or 1")
+CURRENCIES: Final = frozenset(currency.alpha_3 for currency in pycountry.currencies)
+CURRENCY: Final = Rule(lambda v: type(v) is str and v in CURRENCIES, "an ISO 4217 code in upper case, like USD")
+DELIVERY_CATEGORY: Final = _one_of("in_store curbside home_delivery")
+ACTION_SOURCE: Final = _one_of(
+    "email website app phone_call chat physical_store system_generated business_messaging other"
+)
+
+PARAMETERS: Final[Mapping[str, Rule]] = {
+    "data": Rule(lambda v: type(v) is list and v != [], "a list of events"),
+    "access_token": TEXT,
+    "test_event_code": TEXT,
+    "partner_agent": Rule(_is_partner_agent, "under 23 characters with at least 2 letters"),
+    "upload_tag": TEXT,
+    "upload_id": TEXT_OR_NUMBER,
+    "upload_source": TEXT,
+    "namespace_id": TEXT_OR_NUMBER,
+}
+
+EVENT: Final[Mapping[str, Rule]] = {
+    "event_name": TEXT,
+    "event_time": Rule(_is_id, "Unix seconds, an integer"),
+    "action_source": ACTION_SOURCE,
+    "user_data": OBJECT,
+    "custom_data": OBJECT,
+    "event_id": TEXT,
+    "event_source_url": TEXT,
+    "referrer_url": TEXT,
+    "opt_out": BOOLEAN,
+    "original_event_data": OBJECT,
+    "customer_segmentation": Rule(lambda v: v is not None, "set"),
+    "app_data": OBJECT,
+    "attribution_data": OBJECT,
+    "store_data": OBJECT,
+    "messaging_channel": _one_of("messenger whatsapp instagram"),
+    "data_processing_options": Rule(lambda v: v == [] or v == ["LDU"], '["LDU"] or []'),
+    "data_processing_options_country": FLAG,
+    "data_processing_options_state": Rule(_is_state, "0 or 1000 to 1013"),
+}
+REQUIRED: Final = ("event_name", "event_time", "action_source")
+
+USER_DATA: Final[Mapping[str, Rule]] = {
+    **dict.fromkeys(("em", "ph", "fn", "ln", "db", "ge", "ct", "st", "zp", "country"), HASHED),
+    "external_id": Rule(_is_text_or_texts, "a non-empty string, or a list of those"),
+    "client_ip_address": Rule(_is_ip, "an IPv4 or IPv6 address without a port"),
+    # Browsers write fb.0 and fb.2 too, by the depth of the domain, and Meta's param-builder appends a short suffix.
+    "fbc": _matching(r"fb\.[0-9]\.[0-9]{13}\.\S+", "fb.1.{milliseconds}.{fbclid}"),
+    "fbp": _matching(r"fb\.[0-9]\.[0-9]{13}\.[0-9]+(\.\w+)?", "fb.1.{milliseconds}.{number}"),
+    "lead_id": Rule(_is_id, "a positive integer", BAD_LEAD_ID),
+    "fb_login_id": ID,
+    **dict.fromkeys(
+        ("client_user_agent", "subscription_id", "anon_id", "madid", "ctwa_clid", "ig_sid", "page_scoped_user_id"), TEXT
+    ),
+    **dict.fromkeys(("page_id", "ig_account_id", "whatsapp_business_account_id"), TEXT_OR_NUMBER),
+}
+
+CUSTOM_DATA: Final[Mapping[str, Rule]] = {
+    "currency": CURRENCY,
+    "value": NUMBER,
+    "predicted_ltv": NUMBER,
+    "net_revenue": NUMBER,
+    "num_items": NUMBER,
+    "content_type": _one_of("product product_group"),
+    "content_ids": Rule(_is_list_of_ids, "a list of strings or integers"),
+    "contents": Rule(_is_contents, "a list of objects with id, and quantity, item_price, delivery_category if known"),
+    "content_name": TEXT,
+    "content_category": TEXT,
+    "search_string": TEXT,
+    "order_id": TEXT,
+    "delivery_category": DELIVERY_CATEGORY,
+}
+
+CONTENT: Final[Mapping[str, Rule]] = {
+    "id": TEXT_OR_NUMBER,
+    "quantity": NUMBER,
+    "item_price": NUMBER,
+    "delivery_category": DELIVERY_CATEGORY,
+}
+
+APP_DATA: Final[Mapping[str, Rule]] = {
+    "advertiser_tracking_enabled": FLAG,
+    "application_tracking_enabled": FLAG,
+    "extinfo": Rule(_is_extinfo, "16 strings, the first a2 or i2, the fifth the OS version"),
+}
+
+ORIGINAL_EVENT: Final[Mapping[str, Rule]] = {
+    "event_name": TEXT,
+    "event_time": WHOLE,
+    "order_id": TEXT,
+    "event_id": TEXT,
+}
+
+# --- The rules: fields together ---------------------------------------------------------------------------------------
+
+# A user agent is required of websites, but Segment lets custom events go without, and Meta takes them.
+STANDARD_EVENTS: Final = frozenset(
+    """
+    AddPaymentInfo AddToCart AddToWishlist CompleteRegistration Contact CustomizeProduct Donate FindLocation
+    InitiateCheckout Lead PageView Purchase Schedule Search StartTrial SubmitApplication Subscribe ViewContent
+    """.split()
+)
+
+TOO_BROAD_TOGETHER: Final = (
+    frozenset(("ct", "country", "st", "zp", "ge", "client_user_agent")),
+    frozenset(("db", "client_user_agent")),
+    frozenset(("fn", "ge")),
+    frozenset(("ln", "ge")),
+)
+
+MESSAGING_PAIRS: Final = (
+    ("page_id", "page_scoped_user_id"),
+    ("whatsapp_business_account_id", "ctwa_clid"),
+    ("ig_account_id", "ig_sid"),
+)
+
+# Compared without case and separators: firstName, first_name and "First Name" are one.
+PERSONAL_KEYS: Final = frozenset(
+    """
+    em email emailaddress ph phone phonenumber mobilephone telephone
+    fn firstname givenname ln lastname surname familyname fullname
+    address address1 address2 street streetaddress billingaddress shippingaddress zp zip zipcode postcode postalcode
+    db dob dateofbirth birthday birthdate
+    ip ipaddress clientipaddress useragent clientuseragent fbc fbp
+    ssn socialsecuritynumber passport password creditcard cardnumber accesstoken
+    """.split()
+)
+# Spared the comparison, for speed: these are the keys of most events.
+HARMLESS_KEYS: Final = frozenset(CUSTOM_DATA.keys() | CONTENT.keys())
+CONTAINERS: Final = frozenset((dict, list))
+
+
+@lru_cache(maxsize=4096)
+def _is_personal(key: str) -> bool:
+    return "".join(filter(str.isalnum, key)).lower() in PERSONAL_KEYS
+
+
+def _personal_key(value: Json) -> str | None:
+    """The first key at any depth of `value` that names personal data."""
+    # A growing list rather than recursion, since JSON may nest deeper than Python calls.
+    nodes: list[Any] = [value]
+    for node in nodes:
+        if type(node) is dict:
+            for key, inner in node.items():
+                if key not in HARMLESS_KEYS and _is_personal(key):
+                    return str(key)
+                if type(inner) in CONTAINERS:
+                    nodes.append(inner)
+        else:
+            nodes.extend([inner for inner in node if type(inner) in CONTAINERS])
+    return None
+
+
+def _is_in_the_clear(value: Any) -> bool:
+    """Whether a value that fails `HASHED` shows personal data, rather than a digest in the wrong case, or nothing."""
+    if type(value) is list:
+        return any(map(_is_in_the_clear, value))
+    return type(value) is int or (_is_text(value) and not _is_digest(value.lower()))
+
+
+def _shown(key: str) -> str:
+    # A key is said back to the user only where it looks like a name: data may have slipped into the keys.
+    return key if len(key) <= 60 and key.isidentifier() else "(a key that is no name)"
+
+
+def _check_fields(values: Json, rules: Mapping[str, Rule], path: str, *, closed: bool = True) -> None:
+    for key, value in values.items():
+        rule = rules.get(key)
+        if rule is None:
+            if closed:
+                leak = "raw_pii" if _is_personal(key) else None
+                raise Refusal(f"{path}{_shown(key)} is not a known field", leak=leak)
+        elif not rule.check(value):
+            leak = "raw_pii" if rule is HASHED and _is_in_the_clear(value) else None
+            raise Refusal(f"{path}{key} must be {rule.wants}", rule.subcode, leak=leak)
+
+
+def check_event(event: Any, now: float) -> None:
+    """Raise `Refusal` for the first rule that `event`, one parsed item of ``data``, breaks at Unix time `now`.
+
+    Personal data is looked for first, so that no other fault of the event hides it.
+    """
+    if type(event) is not dict:
+        raise Refusal("an event must be an object")
+    user_data = event.get("user_data")
+    if type(user_data) is not dict:
+        raise Refusal("user_data is required, an object")
+    _check_fields(user_data, USER_DATA, "user_data.")
+    custom_data = event.get("custom_data", {})
+    if type(custom_data) is dict and custom_data:
+        personal = _personal_key(custom_data)
+        if personal is not None:
+            raise Refusal(f"custom_data must not carry {_shown(personal)}", leak="pii_in_custom_data")
+        _check_fields(custom_data, CUSTOM_DATA, "custom_data.", closed=False)
+    _check_fields(event, EVENT, "")
+    for key in REQUIRED:
+        if key not in event:
+            raise Refusal(f"{key} is required")
+
+    source = event["action_source"]
+    age = now - event["event_time"]
+    if age > MAX_AGE.get(source, DEFAULT_MAX_AGE):
+        raise Refusal(f"event_time is over {MAX_AGE.get(source, DEFAULT_MAX_AGE) // DAY} days ago", TOO_OLD)
+    if age < -FUTURE_TOLERANCE:
+        raise Refusal("event_time is in the future")
+    for broad in TOO_BROAD_TOGETHER:
+        if user_data.keys() <= broad:
+            raise Refusal("user_data holds too few or too broad match keys", TOO_BROAD)
+    by_source = SOURCE_CHECKS.get(source)
+    if by_source is not None:
+        by_source(event, user_data)
+    if event["event_name"] == "Purchase":
+        if "currency" not in custom_data:
+            raise Refusal("custom_data.currency is required of a Purchase", NO_CURRENCY)
+        if "value" not in custom_data:
+            raise Refusal("custom_data.value is required of a Purchase", NO_VALUE)
+    if "original_event_data" in event:
+        _check_fields(event["original_event_data"], ORIGINAL_EVENT, "original_event_data.")
+
+
+def _check_website(event: Json, user_data: Json) -> None:
+    if "client_user_agent" not in user_data and event["event_name"] in STANDARD_EVENTS:
+        raise Refusal("user_data.client_user_agent is required of a website's events")
+
+
+def _check_app(event: Json, user_data: Json) -> None:
+    app_data = event.get("app_data", {})
+    for key in APP_DATA:
+        if key not in app_data:
+            raise Refusal(f"app_data.{key} is required of an app's events")
+    _check_fields(app_data, APP_DATA, "app_data.", closed=False)
+
+
+def _check_messaging(event: Json, user_data: Json) -> None:
+    if "messaging_channel" not in event:
+        raise Refusal("messaging_channel is required of business messaging")
+    if not any(a in user_data and b in user_data for a, b in MESSAGING_PAIRS):
+        pairs = ", or ".join(" with ".join(pair) for pair in MESSAGING_PAIRS)
+        raise Refusal(f"business messaging needs {pairs} in user_data")
+
+
+SOURCE_CHECKS: Final[Mapping[str, Callable[[Json, Json], None]]] = {
+    "website": _check_website,
+    "app": _check_app,
+    "business_messaging": _check_messaging,
+}
+
+
+# --- Settings ---------------------------------------------------------------------------------------------------------
+
+# In the order they happen; a request meets at most one, drawn once, so that each rate is a share of all requests.
+FAULT_KINDS: Final = ("drop_before", "error", "html", "throttle", "drop_after", "short")
+
+
+@dataclass(frozen=True)
+class Faults:
+    """What goes wrong, on purpose. Rates are shares of all requests, 0 to 1, and add up to at most 1.
+
+    The rates below are drawn from `seed`, in the order in which requests arrive. Raises ``ValueError`` when a value
+    makes no sense.
+    """
+
+    error_rate: float = field(default=0.0, metadata={"help": "HTTP 500 with code 2, transient"})
+    html_rate: float = field(default=0.0, metadata={"help": "HTTP 502 with an HTML body"})
+    throttle_rate: float = field(default=0.0, metadata={"help": "code 80004, too many calls"})
+    drop_before_rate: float = field(default=0.0, metadata={"help": "connection aborted, batch not processed"})
+    drop_after_rate: float = field(default=0.0, metadata={"help": "batch stored, then connection aborted"})
+    short_rate: float = field(default=0.0, metadata={"help": "last event neither stored nor counted as received"})
+    slow_rate: float = field(default=0.0, metadata={"help": "answers delayed by slow_seconds; with any other fault"})
+    slow_seconds: float = field(default=0.0, metadata={"help": "delay of slow answers, seconds"})
+    latency: float = field(default=0.0, metadata={"help": "delay of every answer, seconds"})
+    throttle_status: int = field(default=400, metadata={"help": "HTTP status of throttled answers, 400 or 429"})
+    retry_minutes: float = field(default=0.0, metadata={"help": "minutes to regain access, said when throttling"})
+    usage_percent: int = field(default=0, metadata={"help": "rate limit used, said in the usage headers"})
+    fail_next: int = field(default=0, metadata={"help": "the next n requests answer HTTP 500"})
+    throttle_next: int = field(default=0, metadata={"help": "the next n requests are throttled"})
+    dead_token: bool = field(default=False, metadata={"help": "every token has expired (code 190, subcode 463)"})
+    seed: int = field(default=0, metadata={"help": "of the random draws"})
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            value = getattr(self, f.name)
+            wanted = (int, float) if type(f.default) is float else (type(f.default),)
+            if type(value) not in wanted:
+                raise ValueError(f"{f.name} must be {wanted[-1].__name__}, not {type(value).__name__}")
+            if f.name != "seed" and not 0 <= value <= (1 if f.name.endswith("_rate") else float("inf")):
+                raise ValueError(f"{f.name} is out of range")
+        if self.throttle_status not in (400, 429):
+            raise ValueError("throttle_status must be 400 or 429")
+        if sum(getattr(self, f"{kind}_rate") for kind in FAULT_KINDS) > 1 + 1e-9:
+            raise ValueError(f"{', '.join(f'{kind}_rate' for kind in FAULT_KINDS)} must add up to at most 1")
+
+    def changed(self, changes: Mapping[str, Any]) -> Faults:
+        """A copy with `changes`. Raises ``ValueError`` for an unknown name or a bad value."""
+        unknown = changes.keys() - {f.name for f in fields(self)}
+        if unknown:
+            raise ValueError(f"no such fault; choose from {', '.join(f.name for f in fields(self))}")
+        return replace(self, **changes)
+
+    def active(self) -> Json:
+        """Those that differ from their defaults."""
+        return {f.name: v for f in fields(self) if (v := getattr(self, f.name)) != f.default}
+
+
+@dataclass(frozen=True)
+class SandboxSettings:
+    """How the sandbox behaves.
+
+    ``tokens``: those accepted; empty accepts any. ``expired_tokens`` answer 190/463. ``datasets``: those that exist;
+    empty accepts any number. ``null``: answer without checking or storing, for benchmarks of the sender.
+    ``max_ids``: event ids remembered; past it the older half is forgotten. ``clock``: Unix time, in seconds.
+    """
+
+    tokens: frozenset[str] = field(default=frozenset(), repr=False)
+    expired_tokens: frozenset[str] = field(default=frozenset(), repr=False)
+    datasets: frozenset[str] = frozenset()
+    null: bool = False
+    faults: Faults = Faults()
+    max_ids: int = 4_000_000
+    clock: Callable[[], float] = time.time
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the sandbox's options to a command line; read them back with `settings_from_arguments`."""
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="default %(default)s; 0 takes a free one")
+    parser.add_argument("--token", action="append", default=[], help="accept only this token (may be repeated)")
+    parser.add_argument("--dataset", action="append", default=[], help="know only this dataset (may be repeated)")
+    parser.add_argument("--null", action="store_true", help="answer without checking, for benchmarks")
+    group = parser.add_argument_group("faults", "rates are shares of requests, 0 to 1; also POST /sandbox/faults")
+    for f in fields(Faults):
+        option = f"--{f.name.replace('_', '-')}"
+        if type(f.default) is bool:
+            group.add_argument(option, action="store_true", help=f.metadata["help"])
+        else:
+            group.add_argument(option, type=type(f.default), default=f.default, help=f.metadata["help"])
+
+
+def settings_from_arguments(args: argparse.Namespace) -> SandboxSettings:
+    """The settings that the options of `add_arguments` ask for. Raises ``ValueError`` for a bad fault."""
+    return SandboxSettings(
+        tokens=frozenset(args.token),
+        datasets=frozenset(args.dataset),
+        null=args.null,
+        faults=Faults(**{f.name: getattr(args, f.name) for f in fields(Faults)}),
+    )
+
+
+# --- The books --------------------------------------------------------------------------------------------------------
+
+
+class DeduplicationWindow:
+    """Event ids of the last 48 hours, by dataset and event name.
+
+    At most `capacity` of them: the older half is forgotten when it is full.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._size = 0
+        # Nested, so that a name is kept once, not once an event.
+        self._seen: defaultdict[str, defaultdict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
+
+    def is_new(self, dataset: str, event_name: str, event_id: str, now: float) -> bool:
+        """Whether the event did not come before within the window; remembers it if so."""
+        ids = self._seen[dataset][event_name]
+        first = ids.get(event_id)
+        if first is not None:
+            if now - first < DEDUPLICATION_WINDOW:
+                return False
+            del ids[event_id]  # to take its place among the newest
+            self._size -= 1
+        ids[event_id] = now
+        self._size += 1
+        if self._size > self._capacity:
+            self._forget_half()
+        return True
+
+    def ids(self, dataset: str) -> list[tuple[str, str]]:
+        """(event name, event id) of the events stored in `dataset`, in order of first arrival within each name."""
+        return [(name, event_id) for name, ids in self._seen.get(dataset, {}).items() for event_id in ids]
+
+    def _forget_half(self) -> None:
+        for by_name in self._seen.values():
+            for name, ids in by_name.items():
+                by_name[name] = dict(itertools.islice(ids.items(), (len(ids) + 1) // 2, None))
+        self._size = sum(len(ids) for by_name in self._seen.values() for ids in by_name.values())
+
+
+class Sandbox:
+    """What has arrived and what is remembered of it, and the answer to a request. One thread only."""
+
+    def __init__(self, settings: SandboxSettings) -> None:
+        self.settings = settings
+        self.faults = settings.faults
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything that arrived, and start the random draws again. The faults stay as they are."""
+        self._random = random.Random(self.faults.seed)
+        self.counts: Counter[str] = Counter()
+        self.by_event: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self.match_keys: Counter[str] = Counter()
+        self.value_by_currency: defaultdict[str, float] = defaultdict(float)
+        self.refusals: Counter[str] = Counter()
+        self.injected: Counter[str] = Counter()
+        self.window = DeduplicationWindow(self.settings.max_ids)
+        self.last_errors: deque[Json] = deque(maxlen=50)
+        self.last_events: deque[Json] = deque(maxlen=20)
+
+    def set_faults(self, changes: Mapping[str, Any]) -> None:
+        """Change some faults. A seed among them starts the draws again. Raises ``ValueError``, changing nothing."""
+        self.faults = self.faults.changed(changes)
+        if "seed" in changes:
+            self._random = random.Random(self.faults.seed)
+
+    def draw(self) -> tuple[str | None, float]:
+        """The fault that the request just arrived shall meet, and how long its answer shall take, in seconds."""
+        faults = self.faults
+        # Always two draws a request, so that one switch does not shift what the others do.
+        slow, share = self._random.random(), self._random.random()
+        delay = faults.latency + (faults.slow_seconds if slow < faults.slow_rate else 0.0)
+        for counter, kind in (("fail_next", "error"), ("throttle_next", "throttle")):
+            left = getattr(faults, counter)
+            if left:
+                self.faults = replace(faults, **{counter: left - 1})
+                return kind, delay
+        for kind in FAULT_KINDS:
+            share -= getattr(faults, f"{kind}_rate")
+            if share < 0:
+                return kind, delay
+        return None, delay
+
+    def receive(self, version: str, dataset: str, token: str | None, body: bytes, *, short: bool = False) -> int:
+        """Take a request's batch and return events_received. Raises `Refusal`; then nothing of the batch is stored.
+
+        `token` is the one in the header or URL; without it the body's counts. `short` loses the last event.
+        """
+        settings = self.settings
+        if settings.null:
+            if self.faults.dead_token:
+                _refuse_expired()
+            # An event has exactly one user_data, and inside a string its closing quote would be escaped.
+            received = body.count(b'"user_data"') - short
+            self.counts["events_received"] += received
+            return received
+
+        try:
+            parameters = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            parameters = None
+        is_object = type(parameters) is dict  # a body of any other form brings no parameters to Meta
+        if not re.fullmatch(r"v[0-9]+\.[0-9]+", version):
+            raise Refusal("Unknown path components", None, code=2500)
+        if int(version[1:].partition(".")[0]) < OLDEST_LIVE_VERSION:
+            raise Refusal(f"(#2635) {version} of the Graph API is gone; use v25.0", None, code=2635)
+        self._check_token(token or (parameters.get("access_token") if is_object else None))
+        if not (dataset.isascii() and dataset.isdigit()) or (settings.datasets and dataset not in settings.datasets):
+            raise Refusal("Unsupported post request: no such dataset, or no permission for it", 33)
+        if not is_object:
+            raise Refusal("the body must be a JSON object, with Content-Type application/json", None)
+        self._check_parameters(parameters)
+
+        events: list[Json] = parameters["data"]
+        now = settings.clock()
+        for index, event in enumerate(events):
+            try:
+                check_event(event, now)
+            except Refusal as refusal:
+                refusal.where = f"event {index + 1} of {len(events)}"
+                raise
+        if short:
+            events.pop()
+        for event in events:
+            self._store(dataset, event, now)
+        self.counts["events_received"] += len(events)
+        return len(events)
+
+    def _check_token(self, token: Any) -> None:
+        settings = self.settings
+        if not _is_text(token):
+            raise Refusal("An access token is required", None, code=190)
+        if self.faults.dead_token or token in settings.expired_tokens:
+            _refuse_expired()
+        if settings.tokens and token not in settings.tokens:
+            raise Refusal("Invalid OAuth access token", None, code=190)
+
+    def _check_parameters(self, parameters: Json) -> None:
+        for key, value in parameters.items():
+            rule = PARAMETERS.get(key)
+            if rule is None:
+                raise Refusal(f"{_shown(key)} is not a known parameter", None)
+            if not rule.check(value):
+                raise Refusal(f"{key} must be {rule.wants}", None)
+        if "data" not in parameters:
+            raise Refusal("data is required", None)
+        if len(parameters["data"]) > MAX_EVENTS:
+            raise Refusal(f"(#105) data holds more than {MAX_EVENTS} events", None, code=105)
+
+    def _store(self, dataset: str, event: Json, now: float) -> None:
+        counts = self.counts
+        name = event["event_name"]
+        event_id = event.get("event_id")
+        if event_id is None:
+            counts["without_event_id"] += 1
+        elif not self.window.is_new(dataset, name, event_id, now):
+            counts["duplicates"] += 1
+            return
+        counts["events_stored"] += 1
+        self.by_event[dataset][name] += 1
+        match_keys = self.match_keys
+        for key in event["user_data"]:
+            match_keys[key] += 1
+        custom_data = event.get("custom_data")
+        if custom_data and "value" in custom_data:
+            self.value_by_currency[custom_data.get("currency", "")] += custom_data["value"]
+        if event["action_source"] == "website" and "event_source_url" not in event:
+            counts["website_without_url"] += 1
+        self.last_events.append({"dataset": dataset, **event})
+
+    def note_refusal(self, refusal: Refusal, dataset: str, fbtrace_id: str) -> None:
+        """Put a refusal into the books."""
+        self.counts["refused_requests"] += 1
+        self.refusals[f"{refusal.code}/{refusal.subcode}" if refusal.subcode else str(refusal.code)] += 1
+        if refusal.leak:
+            self.counts[refusal.leak] += 1
+        self.last_errors.append(
+            {
+                "time": self.settings.clock(),
+                "dataset": dataset,
+                "code": refusal.code,
+                "subcode": refusal.subcode,
+                "reason": refusal.reason,
+                "where": refusal.where,
+                "fbtrace_id": fbtrace_id,
+            }
+        )
+
+    def stats(self) -> Json:
+        """Everything in the books, ready for JSON. Counts are of events unless the name says requests or tokens;
+        a refused request counts once in ``raw_pii`` or ``pii_in_custom_data``, whichever was met first.
+        """
+        return {
+            **{name: self.counts[name] for name in COUNTS},
+            "by_event": {dataset: dict(names) for dataset, names in self.by_event.items()},
+            "match_keys": dict(self.match_keys),
+            "value_by_currency": {c: round(v, 2) for c, v in self.value_by_currency.items()},
+            "refusals": dict(self.refusals),
+            "errors": list(self.last_errors),
+            "last_events": list(self.last_events),
+            "faults": asdict(self.faults),
+            "active_faults": self.faults.active(),
+            "injected_faults": dict(self.injected),
+            "null": self.settings.null,
+        }
+
+
+COUNTS: Final = (
+    "requests",
+    "events_received",
+    "events_stored",
+    "duplicates",
+    "refused_requests",
+    "tokens_in_url",
+    "raw_pii",
+    "pii_in_custom_data",
+    "website_without_url",
+    "without_event_id",
+)
+
+
+def _refuse_expired() -> NoReturn:
+    raise Refusal("Error validating access token: Session has expired", 463, code=190)
+
+
+# --- The web ----------------------------------------------------------------------------------------------------------
+
+SERVER_ERROR: Final = Refusal(
+    "An unexpected error has occurred. Please retry your request later.", None, code=2, status=500, transient=True
+)
+HTML_ERROR: Final = (
+    "<!DOCTYPE html><html><head><title>Error</title></head><body>Sorry, something went wrong.</body></html>"
+)
+SANDBOX: Final = web.AppKey("sandbox", Sandbox)
+
+
+def create_app(settings: SandboxSettings | None = None) -> web.Application:
+    """The sandbox as an aiohttp application; its books are at ``app[SANDBOX]``."""
+    app = web.Application(client_max_size=MAX_BODY_BYTES)
+    app[SANDBOX] = Sandbox(settings or SandboxSettings())
+    app.add_routes(
+        [
+            web.get("/", _page),
+            web.get("/sandbox/healthz", _healthz),
+            web.get("/sandbox/stats", _stats),
+            web.get("/sandbox/event_ids", _event_ids),
+            web.get("/sandbox/faults", _get_faults),
+            web.post("/sandbox/faults", _set_faults),
+            web.post("/sandbox/reset", _reset),
+            web.post("/{version}/{dataset}/events", _events),
+            web.route("*", "/{anything:.*}", _unknown_path),
+        ]
+    )
+    return app
+
+
+async def _events(request: web.Request) -> web.StreamResponse:
+    sandbox = request.app[SANDBOX]
+    sandbox.counts["requests"] += 1
+    if "access_token" in request.query:
+        sandbox.counts["tokens_in_url"] += 1
+    fault, delay = sandbox.draw()
+    if fault is not None:
+        sandbox.injected[fault] += 1
+    if fault == "drop_before":
+        await asyncio.sleep(delay)
+        return _abort(request)
+
+    dataset = request.match_info["dataset"]
+    try:
+        body = await request.read() if request.content_type == "application/json" else b""
+    except web.HTTPRequestEntityTooLarge:
+        return _refuse(sandbox, Refusal("the request body is too large", None, status=413), dataset)
+    if delay:
+        await asyncio.sleep(delay)
+    headers = _usage(dataset, sandbox.faults.usage_percent)
+    if fault == "html":
+        return web.Response(status=502, text=HTML_ERROR, content_type="text/html")
+    if fault == "error":
+        return _json(SERVER_ERROR.body(_trace_id()), SERVER_ERROR.status, headers)
+    if fault == "throttle":
+        throttled = Refusal("There have been too many calls to this account.", 2446079, code=80004)
+        headers = _usage(dataset, 100, sandbox.faults.retry_minutes)
+        return _json(throttled.body(_trace_id()), sandbox.faults.throttle_status, headers)
+    try:
+        received = sandbox.receive(
+            request.match_info["version"], dataset, _token(request), body, short=fault == "short"
+        )
+    except Refusal as refusal:
+        response = _refuse(sandbox, refusal, dataset, headers)
+    else:
+        response = _json({"events_received": received, "messages": [], "fbtrace_id": _trace_id()}, 200, headers)
+    return _abort(request) if fault == "drop_after" else response
+
+
+def _token(request: web.Request) -> str | None:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else request.query.get("access_token")
+
+
+def _usage(dataset: str, percent: int, minutes: float = 0.0) -> dict[str, str]:
+    usage = {"call_count": percent, "total_cputime": percent, "total_time": percent}
+    wait = int(minutes) if minutes == int(minutes) else minutes
+    business = {dataset: [{"type": "ads_management", **usage, "estimated_time_to_regain_access": wait}]}
+    return {
+        "X-App-Usage": orjson.dumps(usage).decode(),
+        "X-Business-Use-Case-Usage": orjson.dumps(business).decode(),
+    }
+
+
+def _refuse(
+    sandbox: Sandbox, refusal: Refusal, dataset: str, headers: Mapping[str, str] | None = None
+) -> web.StreamResponse:
+    fbtrace_id = _trace_id()
+    sandbox.note_refusal(refusal, dataset, fbtrace_id)
+    return _json(refusal.body(fbtrace_id), refusal.status, headers)
+
+
+def _abort(request: web.Request) -> web.StreamResponse:
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()
+
+
+def _json(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    return web.Response(body=orjson.dumps(value), status=status, headers=headers, content_type="application/json")
+
+
+def _trace_id() -> str:
+    return "A" + base64.urlsafe_b64encode(secrets.token_bytes(18)).decode()[:22]
+
+
+async def _unknown_path(request: web.Request) -> web.StreamResponse:
+    return _json(Refusal("Unknown path components", None, code=2500).body(_trace_id()), 400)
+
+
+async def _page(request: web.Request) -> web.StreamResponse:
+    html = resources.files("pipeline").joinpath("sandbox_page.html").read_text(encoding="utf-8")
+    return web.Response(text=html, content_type="text/html")
+
+
+async def _healthz(request: web.Request) -> web.StreamResponse:
+    return web.Response(text="ok")
+
+
+async def _stats(request: web.Request) -> web.StreamResponse:
+    return _json(request.app[SANDBOX].stats())
+
+
+async def _event_ids(request: web.Request) -> web.StreamResponse:
+    ids = request.app[SANDBOX].window.ids(request.query.get("dataset", ""))
+    return web.Response(text="".join(f"{name}\t{event_id}\n" for name, event_id in ids))
+
+
+async def _get_faults(request: web.Request) -> web.StreamResponse:
+    return _json(asdict(request.app[SANDBOX].faults))
+
+
+async def _set_faults(request: web.Request) -> web.StreamResponse:
+    sandbox = request.app[SANDBOX]
+    try:
+        changes = orjson.loads(await request.read())
+        if type(changes) is not dict:
+            raise ValueError("the body must be a JSON object")
+        sandbox.set_faults(changes)
+    except ValueError as error:
+        return _json({"error": str(error)}, 400)
+    return _json(asdict(sandbox.faults))
+
+
+async def _reset(request: web.Request) -> web.StreamResponse:
+    request.app[SANDBOX].reset()
+    return _json(request.app[SANDBOX].stats())
+
+
+async def _run(app: web.Application, host: str, port: int, started: Callable[[str], None], stop: asyncio.Event) -> None:
+    # Without access log, since its lines would carry tokens of senders that put them in the URL.
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, host, port)
+        await site.start()
+        bound_host, bound_port = runner.addresses[0][:2]
+        started(f"http://{f'[{bound_host}]' if ':' in bound_host else bound_host}:{bound_port}")
+        await stop.wait()
+    finally:
+        await runner.cleanup()
+
+
+def serve(settings: SandboxSettings | None = None, host: str = "127.0.0.1", port: int = DEFAULT_PORT) -> None:
+    """Run the sandbox until Ctrl-C.
+
+    Raises ``OSError`` when the port is in use, and ``ValueError`` for a host that others could reach: the sandbox
+    checks nobody's identity, so it serves this machine only.
+    """
+    if host != "localhost" and not ip_address(host).is_loopback:
+        raise ValueError(f"the sandbox serves this machine only: {host} is not a loopback address")
+
+    async def run() -> None:
+        await _run(create_app(settings), host, port, _announce, asyncio.Event())
+
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(run())
+
+
+def _announce(url: str) -> None:
+    print(
+        f"Sandbox at {url} (open it to see what arrives); send to it with `endpoint: {url}`. Ctrl-C stops it.",
+        flush=True,
+    )
+
+
+class SandboxServer:
+    """A sandbox in a background thread on a free port of the loopback interface, as a context manager.
+
+    >>> with SandboxServer(SandboxSettings(tokens=frozenset({"secret"}))) as sandbox:
+    ...     sandbox.set_faults(fail_next=1)
+    ...     # send to f"{sandbox.url}/v25.0/123/events"
+    ...     sandbox.stats()["events_stored"]
+    0
+    """
+
+    url: str
+
+    def __init__(self, settings: SandboxSettings | None = None) -> None:
+        self._app = create_app(settings)
+        self._ready: Future[str] = Future()
+        self._thread = threading.Thread(target=self._main, name="sandbox", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self.url = self._ready.result(timeout=30)
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(timeout=30)
+
+    def stats(self) -> Json:
+        """The books at this moment, as ``GET /sandbox/stats`` gives them."""
+        return self._call(self._app[SANDBOX].stats)
+
+    def event_ids(self, dataset: str) -> list[tuple[str, str]]:
+        """(event name, event id) of what is stored in `dataset`; events without an id are not among them."""
+        return self._call(lambda: self._app[SANDBOX].window.ids(dataset))
+
+    def set_faults(self, **changes: float | bool) -> None:
+        """Change some `Faults`. Raises ``ValueError`` for an unknown one or a bad value."""
+        self._call(lambda: self._app[SANDBOX].set_faults(changes))
+
+    def reset(self) -> None:
+        """Forget what arrived; the faults stay."""
+        self._call(self._app[SANDBOX].reset)
+
+    def _call(self, function: Callable[[], T]) -> T:
+        async def on_loop() -> T:
+            return function()
+
+        return asyncio.run_coroutine_threadsafe(on_loop(), self._loop).result(timeout=30)
+
+    def _main(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except BaseException as error:
+            if self._ready.done():
+                raise
+            self._ready.set_exception(error)
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        await _run(self._app, "127.0.0.1", 0, self._ready.set_result, self._stop)

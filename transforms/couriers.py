@@ -1,0 +1,267 @@
+"""Taking batches to Meta, until each of their events is delivered or rejected with a reason of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import orjson
+import requests
+import requests.adapters
+import requests.auth
+
+from transforms import meta_rules
+from transforms.conversions import split_key, split_line
+from transforms.graph_api import Answer, Delivery, Destination, classify, request_body, what_to_do
+from transforms.pacing import Pacer
+from transforms.rejections import Rejected, Rejection, reject
+from transforms.stopping import STOPPING
+from transforms.tallies import LIVE
+
+
+@dataclasses.dataclass(frozen=True)
+class Receipt:
+    """One delivered request. Times in Unix seconds, `seconds` from the first try to the answer."""
+
+    destination: str
+    dataset_id: str
+    events: int
+    first_event_time: int
+    last_event_time: int
+    fbtrace_id: str | None
+    messages: tuple[str, ...]
+    tries: int
+    seconds: float
+    delivered_at: int
+
+    def encode(self) -> bytes:
+        return orjson.dumps(self)
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What became of a batch: every event of it is in `delivered` (by subscription key) or in `rejections`."""
+
+    delivered: dict[str, int] = dataclasses.field(default_factory=dict)
+    receipts: list[Receipt] = dataclasses.field(default_factory=list)
+    rejections: list[Rejection] = dataclasses.field(default_factory=list)
+
+
+_BACK_OFF_FROM: Final = 0.5  # seconds; doubles at each try
+_BACK_OFF_TO: Final = 30.0
+_LONGEST_ANSWER: Final = 1024 * 1024
+
+
+class _Bearer(requests.auth.AuthBase):
+    """The token by header: it stays out of URLs and logs, and .netrc cannot replace it."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+    def __repr__(self) -> str:
+        return "_Bearer(…)"
+
+
+class Courier:
+    """A process's way to Meta: one pool of connections, one pacer, one memory of which destinations are out of order.
+
+    Safe to use from many threads.
+    """
+
+    def __init__(
+        self,
+        destinations: Sequence[Destination],
+        delivery: Delivery,
+        *,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], object] = STOPPING.wait,
+        jitter: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self._destinations = {destination.name: destination for destination in destinations}
+        self._tokens = {destination.name: _Bearer(destination.token.read()) for destination in destinations}
+        self._delivery = delivery
+        self._pacer = Pacer(delivery.requests_per_second)
+        self._session = requests.Session()
+        self._session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=delivery.concurrency))
+        self._session.mount("https://", requests.adapters.HTTPAdapter(pool_maxsize=delivery.concurrency))
+        self._clock, self._sleep, self._jitter = clock, sleep, jitter
+        self._lock = threading.Lock()
+        self._refused: dict[str, Answer] = {}
+        self._failing_since: dict[str, float] = {}
+
+    def deliver(self, key: str, lines: Sequence[bytes]) -> Outcome:
+        """Sends the events of one destination key until each is delivered or rejected.
+
+        A batch that is refused, or acknowledged only in part, is halved until the event at fault stands alone; the
+        event_id makes it harmless that some are sent twice. Never raises for what a server does.
+        """
+        outcome = Outcome()
+        parts = [self._in_time(key, lines, outcome)]
+        while parts:
+            part = parts.pop()
+            if not part:
+                continue
+            answer, tries, seconds = self._answer(key, part)
+            if answer.kind == "delivered":
+                self._delivered(key, part, answer, tries, seconds, outcome)
+            elif answer.kind == "destination":
+                self._reject(key, part, Rejected("destination_refused", answer.message), outcome, retryable=True)
+            elif answer.kind in ("throttled", "transient"):
+                code = "interrupted" if STOPPING.is_set() else "gave_up_retrying"
+                self._reject(key, part, Rejected(code, answer.message), outcome, retryable=True)
+            elif len(part) > 1:
+                middle = len(part) // 2
+                parts += [part[middle:], part[:middle]]
+            else:
+                self._reject(key, part, Rejected("meta_refused_event", answer.message), outcome)
+        return outcome
+
+    def _answer(self, key: str, lines: Sequence[bytes]) -> tuple[Answer, int, float]:
+        """The answer that settles a request, with how many tries and seconds it took."""
+        destination, dataset_id, test_event_code = split_key(key)
+        body = request_body([split_line(line)[2] for line in lines], test_event_code)
+        started, tries = time.monotonic(), 0
+        while True:
+            if destination in self._refused:
+                return self._refused[destination], tries, time.monotonic() - started
+            self._sleep_unless_stopping(self._pacer.reserve())
+            tries += 1
+            answer = self._post(self._destinations[destination], dataset_id, body, len(lines))
+            if answer.kind not in ("throttled", "transient"):
+                self._settled(destination, answer)
+                return answer, tries, time.monotonic() - started
+            wait = self._wait_before_retry(destination, answer, tries)
+            if wait is None:
+                return answer, tries, time.monotonic() - started
+            self._sleep_unless_stopping(wait)
+
+    def _post(self, destination: Destination, dataset_id: str, body: bytes, sent: int) -> Answer:
+        url = f"{destination.endpoint}/{destination.api_version}/{dataset_id}/events"
+        try:
+            with self._session.post(
+                url,
+                data=body,
+                headers={"Content-Type": "application/json"},
+                auth=self._tokens[destination.name],
+                timeout=self._delivery.timeout,
+                allow_redirects=False,  # a redirect would take the token along
+                stream=True,
+            ) as response:
+                content = response.raw.read(_LONGEST_ANSWER, decode_content=True)
+                return classify(response.status_code, response.headers, content, sent)
+        except requests.Timeout:
+            return Answer("transient", f"{destination.endpoint} did not answer within {self._delivery.timeout:g} s.")
+        except (requests.RequestException, OSError) as error:
+            return Answer("transient", f"{destination.endpoint} cannot be reached ({_reason(error)}).")
+        except Exception as error:  # urllib3 and http.client have errors of their own for broken answers
+            return Answer("transient", f"{destination.endpoint} broke off its answer ({type(error).__name__}).")
+
+    def _wait_before_retry(self, destination: str, answer: Answer, tries: int) -> float | None:
+        """Seconds until the next try; None when retry_for is over, or the run is stopping.
+
+        It is over when the destination has been failing for that long, whichever batch met it: otherwise every batch
+        of a long outage would wait its own time.
+        """
+        now = time.monotonic()
+        with self._lock:
+            failing_for = now - self._failing_since.setdefault(destination, now)
+        left = self._delivery.retry_for - failing_for
+        wait = self._jitter(0, min(_BACK_OFF_TO, _BACK_OFF_FROM * 2.0 ** min(tries, 10)))
+        if answer.wait is not None:
+            wait = max(wait, answer.wait)
+        if wait >= left or STOPPING.is_set():
+            LIVE.say(destination, f"gave up: {answer.message}")
+            return None
+        LIVE.say(destination, f"{answer.message} Trying again in {wait:.0f} s, for another {left:.0f} s.")
+        return wait
+
+    def _settled(self, destination: str, answer: Answer) -> None:
+        with self._lock:
+            self._failing_since.pop(destination, None)
+            if answer.kind == "destination":
+                self._refused.setdefault(destination, answer)
+                LIVE.say(destination, f"REFUSED. {answer.message} {what_to_do(answer)}")
+            else:
+                LIVE.say(destination, "")
+
+    def _sleep_unless_stopping(self, seconds: float) -> None:
+        if seconds > 0:
+            self._sleep(seconds)
+
+    def _in_time(self, key: str, lines: Sequence[bytes], outcome: Outcome) -> Sequence[bytes]:
+        """The events that are still young enough: a batch may have waited, and one too old fails them all."""
+        horizon = self._clock() - meta_rules.MAX_AGE
+        if all(split_line(line)[1] >= horizon for line in lines):
+            return lines
+        kept = []
+        for line in lines:
+            _, event_time, body = split_line(line)
+            source = "physical_store" if b'"action_source":"physical_store"' in body else None
+            try:
+                meta_rules.check_age(event_time, source, self._clock())
+                kept.append(line)
+            except Rejected as cause:
+                self._reject(key, [line], cause, outcome)
+        return kept
+
+    def _delivered(
+        self, key: str, lines: Sequence[bytes], answer: Answer, tries: int, seconds: float, outcome: Outcome
+    ) -> None:
+        destination, dataset_id, _ = split_key(key)
+        times = []
+        for line in lines:
+            subscription, event_time, _ = split_line(line)
+            name = f"{destination}/{subscription}"
+            outcome.delivered[name] = outcome.delivered.get(name, 0) + 1
+            times.append(event_time)
+        outcome.receipts.append(
+            Receipt(
+                destination=destination,
+                dataset_id=dataset_id,
+                events=len(lines),
+                first_event_time=min(times),
+                last_event_time=max(times),
+                fbtrace_id=answer.fbtrace_id,
+                messages=answer.messages,
+                tries=tries,
+                seconds=round(seconds, 3),
+                delivered_at=int(self._clock()),
+            )
+        )
+
+    def _reject(
+        self, key: str, lines: Sequence[bytes], cause: Rejected, outcome: Outcome, retryable: bool = False
+    ) -> None:
+        destination, dataset_id, _ = split_key(key)
+        for line in lines:
+            subscription, _, body = split_line(line)
+            payload = orjson.loads(body)
+            outcome.rejections.append(
+                reject(
+                    "send",
+                    cause,
+                    destination=destination,
+                    subscription=subscription,
+                    dataset_id=dataset_id,
+                    event_id=payload.get("event_id"),
+                    payload=payload,
+                    retryable=retryable,
+                )
+            )
+
+
+def _reason(error: BaseException) -> str:
+    text = str(error)
+    for sign in ("Connection refused", "Name or service not known", "Temporary failure in name resolution",
+                 "Connection reset", "Connection aborted", "certificate verify failed", "Network is unreachable"):  # fmt: skip
+        if sign in text:
+            return sign.lower()
+    return type(error).__name__

@@ -1,0 +1,200 @@
+"""Meta's rules for one event, as far as they can be known before it is sent.
+
+A batch with one invalid event is refused whole, so nothing here is left for Meta to find. Source: Meta,
+"using-the-api", "parameters/server-event", "parameters/customer-information-parameters", "parameters/custom-data".
+Rules look at the event as it will be read (Meta's names, hashed), and raise Rejected with one code each.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from transforms.rejections import Rejected
+
+MAX_BATCH_EVENTS: Final = 1000
+DAY: Final = 86_400
+MAX_AGE: Final = 7 * DAY
+MAX_STORE_AGE: Final = 62 * DAY  # action_source physical_store
+MAX_AHEAD: Final = 60  # seconds; Meta documents none, others allow a minute
+
+# Keys that only together with others tell one person from another: a subset of any of these is refused (2804050).
+BROAD_MATCH_KEYS: Final = (
+    frozenset({"ct", "country", "st", "zp", "ge", "client_user_agent"}),
+    frozenset({"db", "client_user_agent"}),
+    frozenset({"fn", "ge"}),
+    frozenset({"ln", "ge"}),
+)
+_BROAD: Final = frozenset().union(*BROAD_MATCH_KEYS)
+
+MESSAGING_IDS: Final[Mapping[str, tuple[str, str]]] = {
+    "messenger": ("page_id", "page_scoped_user_id"),
+    "whatsapp": ("whatsapp_business_account_id", "ctwa_clid"),
+    "instagram": ("ig_account_id", "ig_sid"),
+}
+
+# extinfo's 16 positions, by the names of a mapping's app_data_field.
+EXTINFO: Final = (
+    "version packageName shortVersion longVersion osVersion deviceName locale timezone carrier width height density"
+    " cpuCores storageSize freeStorage deviceTimezone"
+).split()
+
+
+def check_event(event: Mapping[str, Any], *, needs_user_agent: bool, now: float) -> None:
+    """Everything Meta asks of an event that can be known before it is sent.
+
+    Args:
+        event: the server event, as it will be encoded.
+        needs_user_agent: whether a website event without client_user_agent is refused (the custom action's is not).
+        now: Unix seconds.
+
+    Raises:
+        Rejected: the first rule that does not hold.
+    """
+    source, user_data = event["action_source"], event["user_data"]
+    check_age(event["event_time"], source, now)
+    check_match_keys(user_data)
+    if source == "website":
+        if needs_user_agent and "client_user_agent" not in user_data:
+            raise Rejected("missing_client_user_agent")
+    elif source == "app":
+        check_app_data(event.get("app_data"))
+    elif source == "business_messaging":
+        check_messaging(event.get("messaging_channel"), user_data)
+    custom_data = event.get("custom_data") or {}
+    if event["event_name"] == "Purchase":
+        check_purchase(custom_data)
+    if custom_data.get("content_type", "product") not in ("product", "product_group"):
+        raise Rejected("invalid_content_type")
+
+
+def check_age(event_time: int, action_source: str | None, now: float) -> None:
+    """At most 7 days old, in a store 62; at most a minute ahead. One event too old fails its whole batch at Meta."""
+    limit = MAX_STORE_AGE if action_source == "physical_store" else MAX_AGE
+    if now - event_time > limit:
+        raise Rejected("event_too_old", f"The event is more than {limit // DAY} days old, and Meta takes no older ones.")
+    if event_time - now > MAX_AHEAD:
+        raise Rejected("event_in_future", f"The event's time lies more than {MAX_AHEAD} seconds in the future.")
+
+
+def check_match_keys(user_data: Mapping[str, Any]) -> None:
+    if not user_data:
+        raise Rejected("no_match_keys")
+    keys = user_data.keys()
+    if keys <= _BROAD and any(keys <= broad for broad in BROAD_MATCH_KEYS):
+        raise Rejected("match_keys_too_broad")
+
+
+def check_app_data(app_data: Mapping[str, Any] | None) -> None:
+    if not app_data:
+        raise Rejected("missing_app_data")
+    extinfo = app_data["extinfo"]
+    if extinfo[0] not in ("a2", "i2") or not extinfo[4]:
+        raise Rejected("invalid_extinfo")
+
+
+def check_messaging(channel: str | None, user_data: Mapping[str, Any]) -> None:
+    if not channel:
+        raise Rejected("missing_messaging_channel")
+    if not all(user_data.get(key) for key in MESSAGING_IDS[channel]):
+        raise Rejected("missing_messaging_ids", f"A {channel} event needs {' and '.join(MESSAGING_IDS[channel])}.")
+
+
+def check_purchase(custom_data: Mapping[str, Any]) -> None:
+    """A custom subscription may send a Purchase too, with a currency that no field of the action has checked."""
+    from transforms.fields import currencies
+
+    if custom_data.get("currency") in (None, ""):
+        raise Rejected("missing_currency")
+    if custom_data["currency"] not in currencies():
+        raise Rejected("invalid_currency")
+    value = custom_data.get("value")
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise Rejected("missing_value")
+
+
+def app_data(field: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Meta's app_data from a mapping's app_data_field; None unless ``use_app_data`` asks for it."""
+    if not field.get("use_app_data"):
+        return None
+    data: dict[str, Any] = {
+        "advertiser_tracking_enabled": int(field.get("advertiser_tracking_enabled", False)),
+        "application_tracking_enabled": int(field.get("application_tracking_enabled", False)),
+    }
+    if field.get("madId"):
+        data["madid"] = field["madId"]
+    data["extinfo"] = [field.get(name, "") for name in EXTINFO]
+    return data
+
+
+def data_processing(on: bool, country: int = 0, state: int = 0) -> dict[str, Any]:
+    """Limited Data Use, where the event asks for it; 0 has Meta find out where the person is."""
+    if not on:
+        return {}
+    return {
+        "data_processing_options": ["LDU"],
+        "data_processing_options_country": country,
+        "data_processing_options_state": state,
+    }
+
+
+# Names of keys that hold personal data, lower-case without separators. Meta wants such data in user_data, hashed.
+PERSONAL_KEYS: Final = frozenset(
+    """
+    em email emailaddress emails useremail customeremail contactemail billingemail shippingemail mail emailhash
+    hashedemail emailsha256
+    ph phone phones phonenumber phonenumbers telephone telephonenumber tel mobile mobilephone mobilenumber cell
+    cellphone cellnumber homephone workphone billingphone shippingphone userphone customerphone contactphone msisdn fax
+    whatsapp
+    fn firstname givenname forename middlename ln lastname surname familyname fullname username customername
+    billingname shippingname displayname legalname maidenname nickname contactname recipientname
+    name
+    db dob birthday birthdate dateofbirth birth bday doby dobm dobd yearofbirth age
+    ge gen gender sex
+    address addresses street streetaddress streetname streetnumber address1 address2 addressline addressline1
+    addressline2 billingaddress shippingaddress homeaddress deliveryaddress housenumber postaladdress
+    ct city town st state province region zp zip zipcode postal postalcode postcode country countrycode
+    ssn socialsecuritynumber passport passportnumber nationalid taxid driverslicense
+    creditcard creditcardnumber cardnumber iban accountnumber
+    ip ipaddress clientip clientipaddress useragent clientuseragent
+    externalid externid fbc fbp
+    """.split()
+)
+# Outside a list `name` is a person's; in a list it is an item's, such as a product's.
+_ITEM_KEYS: Final = frozenset({"name"})
+_SEPARATORS: Final = re.compile(r"[\W_]+")
+
+
+@functools.lru_cache(8192)
+def is_personal(key: str, in_list: bool = False) -> bool:
+    """Whether a key of custom_data says that personal data is behind it: email, Phone Number, first_name, dob …"""
+    bare = _SEPARATORS.sub("", key).lower()
+    return bare in PERSONAL_KEYS and not (in_list and bare in _ITEM_KEYS)
+
+
+def without_personal_data(
+    custom_data: Mapping[str, Any], allowed: frozenset[str], removed: Callable[[], None]
+) -> dict[str, Any]:
+    """custom_data without the keys that hold personal data, at any depth; `removed` is called for each.
+
+    Args:
+        allowed: keys that the destination lets through, as they are spelt.
+    """
+
+    def clean(value: Any, in_list: bool) -> Any:
+        if type(value) is dict:
+            kept = {}
+            for key, item in value.items():
+                if is_personal(key, in_list) and key not in allowed:
+                    removed()
+                else:
+                    kept[key] = clean(item, False) if type(item) in (dict, list) else item
+            return kept
+        if type(value) is list:
+            return [clean(item, True) if type(item) in (dict, list) else item for item in value]
+        return value
+
+    result: dict[str, Any] = clean(custom_data, False)
+    return result

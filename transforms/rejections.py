@@ -1,0 +1,110 @@
+"""What becomes of an event that cannot go on: a rejection with stage, code and a sentence for people.
+
+Every code is listed once, in `CODES`. Messages say what was looked for and never quote a value of the event: they are
+shown on terminals and in logs, where no personal data may appear. The payload, which goes only to the dead letters,
+is the original event up to hashing (it can be mapped again after a fix) and the ready body after it (it can be sent
+again as it is).
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+import time
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+import orjson
+
+Stage = Literal["parse", "filter", "name", "map", "hash", "validate", "send"]
+
+CODES: Final[Mapping[str, str]] = {
+    # parse
+    "invalid_json": "The line is not valid JSON.",
+    "invalid_utf8": "The line is not valid UTF-8.",
+    "not_an_object": "The line is valid JSON, but an event is a JSON object.",
+    "too_deeply_nested": "The event is nested more deeply than JSON readers accept.",
+    # map
+    "missing_required_field": "A field that the action requires has no value.",
+    "invalid_field": "A field has a value of the wrong type, or one that is not among its choices.",
+    "mapping_failed": "The mapping could not be applied to this event.",
+    "invalid_event_time": "event_time is neither ISO 8601 nor Unix seconds or milliseconds.",
+    "invalid_currency": "currency is not an ISO 4217 code such as USD.",
+    "invalid_delivery_category": "delivery_category must be in_store, curbside or home_delivery.",
+    # validate
+    "event_too_old": "The event is older than Meta accepts.",
+    "event_in_future": "The event's time lies in the future.",
+    "no_match_keys": "user_data has no usable match key, so Meta could not attribute the event to anybody.",
+    "match_keys_too_broad": "The match keys are too broad to tell one person from another (Meta, subcode 2804050).",
+    "missing_client_user_agent": "A website event needs client_user_agent.",
+    "missing_app_data": "An app event needs app_data with its tracking flags and extinfo.",
+    "invalid_extinfo": "extinfo needs a2 or i2 at position 0 and the OS version at position 4.",
+    "missing_messaging_channel": "A business_messaging event needs messaging_channel.",
+    "missing_messaging_ids": "A business_messaging event needs the pair of IDs of its channel.",
+    "missing_currency": "A Purchase needs a currency.",
+    "missing_value": "A Purchase needs a value.",
+    "invalid_content_type": "content_type must be product or product_group.",
+    "invalid_data_processing_options": "data_processing_options_country must be 0 or 1, _state 0 or 1000 to 1013.",
+    "unencodable": "The event holds something that JSON cannot carry.",
+    "event_too_large": "The event alone is larger than max_batch_bytes.",
+    # send
+    "meta_refused_event": "Meta refused the event.",
+    "destination_refused": "Meta refuses everything for this destination (token, permission or version).",
+    "gave_up_retrying": "Meta could not be reached, or kept failing, for as long as retry_for allows.",
+    "interrupted": "The run was stopped before the event could be delivered.",
+    # any stage
+    "internal_error": "capybeam failed on this event; this is a defect of capybeam.",
+}
+
+
+class Rejected(Exception):
+    """An event cannot go on. Raised by pure functions; the step around them makes it a `Rejection`.
+
+    Args:
+        code: a key of `CODES`.
+        detail: a sentence with what was looked for, without values of the event; the code's own by default.
+    """
+
+    def __init__(self, code: str, detail: str | None = None) -> None:
+        self.code = code
+        self.message = detail or CODES[code]
+        super().__init__(f"{code}: {self.message}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Rejection:
+    """A row of the dead letters. `payload` may hold personal data; nothing else here may."""
+
+    stage: Stage
+    code: str
+    message: str
+    destination: str | None = None
+    subscription: str | None = None
+    dataset_id: str | None = None
+    event_id: str | None = None
+    payload: Any = dataclasses.field(default=None, repr=False)
+    retryable: bool = False
+
+    def encode(self, now: float | None = None) -> bytes:
+        """The rejection as one line of JSON, without a newline.
+
+        A payload of bytes that is not UTF-8 travels as base64, told apart by `payload_encoding`.
+        """
+        row: dict[str, Any] = {"dead_lettered_at": int(time.time() if now is None else now)}
+        row.update((f.name, getattr(self, f.name)) for f in dataclasses.fields(self))
+        if isinstance(self.payload, bytes):
+            try:
+                row["payload"] = self.payload.decode()
+            except UnicodeDecodeError:
+                row["payload"] = base64.b64encode(self.payload).decode()
+                row["payload_encoding"] = "base64"
+        try:
+            return orjson.dumps(row)
+        except (TypeError, orjson.JSONEncodeError):  # orjson gives up at 254 levels, the standard library later
+            return json.dumps(row).encode()
+
+
+def reject(stage: Stage, cause: Rejected, **where: Any) -> Rejection:
+    """The rejection that `cause` makes at `stage`; `where` are further fields of `Rejection`."""
+    return Rejection(stage, cause.code, cause.message, **where)

@@ -1,0 +1,61 @@
+"""Counting what happens to events, for the books of a run.
+
+A step counts into its own `Tally`, which costs a dictionary update per event. Now and then the tally is flushed to
+wherever it is wanted: the runner's metrics, and `LIVE`, the running totals of this process, which progress lines and an
+interrupted run's books are read from.
+
+Names: ``read``, ``unparsable``, ``filtered``, ``taken`` (events that at least one trigger took), and with a
+subscription's key: ``matched:KEY``, ``delivered:KEY``, ``rejected:KEY:STAGE:CODE``, ``note:KEY:NOTE``.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+
+class Tally:
+    """Counts since the last flush. Not for sharing between threads."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+
+    def count(self, name: str, by: int = 1) -> None:
+        self._counts[name] = self._counts.get(name, 0) + by
+
+    def flush(self, *sinks: Callable[[Mapping[str, int]], None]) -> None:
+        counts, self._counts = self._counts, {}
+        if counts:
+            for sink in sinks:
+                sink(counts)
+
+
+class LiveTotals:
+    """Running totals of this process, and what each destination is doing if that is worth a word."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+        self._states: dict[str, str] = {}
+
+    def add(self, counts: Mapping[str, int]) -> None:
+        with self._lock:
+            self._counts.update(counts)
+
+    def say(self, destination: str, state: str) -> None:
+        """Sets what a destination is doing; "" when nothing is worth saying."""
+        with self._lock:
+            self._states[destination] = state
+
+    def snapshot(self) -> tuple[dict[str, int], dict[str, str]]:
+        with self._lock:
+            return dict(self._counts), {name: state for name, state in self._states.items() if state}
+
+    def reset(self) -> None:
+        with self._lock:
+            self._counts.clear()
+            self._states.clear()
+
+
+LIVE = LiveTotals()

@@ -1,0 +1,434 @@
+"""user_data: who the event is about, normalised by Meta's rules and SHA-256 hashed.
+
+Source of the rules: Meta, "customer-information-parameters"; where Meta's own clients disagree the document wins
+(docs/normalisation.md has the table). external_id alone follows Segment (all white space out, lower-case), because it
+has to match what the browser pixel sends.
+
+A value that normalises to nothing drops its key, counted, and never the event. A value that is already hashed (64 hex
+digits) passes through in lower case and is never hashed again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import ipaddress
+import re
+import string
+import unicodedata
+from collections.abc import Callable, Mapping
+from datetime import date
+from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
+
+Count = Callable[[str], None]
+Normalise = Callable[[str], str]
+
+_HASHED: Final = re.compile(r"[0-9a-fA-F]{64}")
+_CACHE: Final = 8192  # values a process remembers per key that repeats itself (cities, countries, first names …)
+
+
+@dataclasses.dataclass(frozen=True)
+class Key:
+    """How one field of a mapping's user_data reaches Meta.
+
+    Attributes:
+        wire: Meta's name for it.
+        hashed: whether it is SHA-256 hashed.
+        many: whether it always goes out as a list.
+    """
+
+    wire: str
+    hashed: bool = False
+    many: bool = False
+
+
+KEYS: Final[Mapping[str, Key]] = {
+    "externalId": Key("external_id", hashed=True, many=True),
+    "email": Key("em", hashed=True),
+    "phone": Key("ph", hashed=True),
+    "gender": Key("ge", hashed=True),
+    "dateOfBirth": Key("db", hashed=True),
+    "lastName": Key("ln", hashed=True),
+    "firstName": Key("fn", hashed=True),
+    "city": Key("ct", hashed=True),
+    "state": Key("st", hashed=True),
+    "zip": Key("zp", hashed=True),
+    "country": Key("country", hashed=True),
+    "client_ip_address": Key("client_ip_address"),
+    "client_user_agent": Key("client_user_agent"),
+    "fbc": Key("fbc"),
+    "fbp": Key("fbp"),
+    "subscriptionID": Key("subscription_id"),
+    "leadID": Key("lead_id"),
+    "fbLoginID": Key("fb_login_id"),
+    "anonId": Key("anon_id"),
+    "madId": Key("madid"),
+    "partner_id": Key("partner_id"),
+    "partner_name": Key("partner_name"),
+    "ctwa_clid": Key("ctwa_clid"),
+    "page_id": Key("page_id"),
+    "page_scoped_user_id": Key("page_scoped_user_id"),
+    "whatsapp_business_account_id": Key("whatsapp_business_account_id"),
+    "ig_account_id": Key("ig_account_id"),
+    "ig_sid": Key("ig_sid"),
+}
+
+
+def compile_user_data(
+    default_country: str | None = None,
+) -> Callable[[Mapping[str, Any], Count], dict[str, Any]]:
+    """The function from a mapping's user_data to Meta's.
+
+    Args:
+        default_country: ISO 3166-1 alpha-2; gives national phone numbers their country code, and is the country of
+            states and postal codes where the event names none.
+
+    The function takes the mapped values (text, integers, lists of text) and `count`, which is called with
+    ``dropped_<wire key>`` for each value that normalised to nothing.
+    """
+    home = default_country.lower() if default_country else None
+    common = {wire: _digester(normaliser(wire, default_country), wire) for wire in _NORMALISERS}
+    digesters = {
+        us: {
+            **common,
+            "st": _digester(functools.partial(_state, us=us is not False), "st"),
+            "zp": _digester(functools.partial(_zip, us=us), "zp"),
+        }
+        for us in (True, False, None)
+    }
+
+    def hashed(user_data: Mapping[str, Any], count: Count) -> dict[str, Any]:
+        country = user_data.get("country")
+        country = (_country(country) if type(country) is str else "") or home
+        digester = digesters[country == "us" if country else None]
+        ready: dict[str, Any] = {}
+        for name, value in user_data.items():
+            key = KEYS[name]
+            wire = key.wire
+            result: Any
+            if key.hashed:
+                if type(value) is str:
+                    result = digester[wire](value)
+                    if result and key.many:
+                        result = [result]
+                else:
+                    result = list(dict.fromkeys(filter(None, map(digester[wire], value))))
+            elif wire in _PLAIN:
+                result = _PLAIN[wire](value.strip())
+            else:
+                result = value
+            if result or type(result) is int:
+                ready[wire] = result
+            elif value != "" and value != []:
+                count(f"dropped_{wire}")
+        return ready
+
+    return hashed
+
+
+def normaliser(wire: str, default_country: str | None = None) -> Normalise:
+    """The rule of one hashed key, as a function from text to normalised text; "" where nothing is left.
+
+    >>> normaliser("ph")("1 (650) 555-1212")
+    '16505551212'
+    """
+    if wire == "ph" and default_country:
+        return functools.lru_cache(_CACHE)(functools.partial(_national_phone, region=default_country.upper()))
+    return _NORMALISERS[wire]
+
+
+def digest(normalised: str) -> str:
+    """SHA-256 of the UTF-8 text, 64 lower-case hex digits."""
+    return hashlib.sha256(normalised.encode()).hexdigest()
+
+
+def fbc_from_url(url: str, event_time: int) -> str | None:
+    """The click ID that a landing page's URL carries, as the cookie would hold it: ``fb.1.{ms}.{fbclid}``.
+
+    The click's own time is not known, so the event's stands in for it.
+    """
+    if "fbclid=" not in url:
+        return None
+    try:
+        clicks = parse_qs(urlsplit(url).query).get("fbclid")
+    except ValueError:
+        return None
+    return f"fb.1.{event_time * 1000}.{clicks[0]}" if clicks and _FBCLID.fullmatch(clicks[0]) else None
+
+
+def _digester(normalise: Normalise, wire: str) -> Callable[[str], str]:
+    def digester(value: str) -> str:
+        if len(value) >= 64:
+            bare = value.strip()
+            if len(bare) == 64 and _HASHED.fullmatch(bare):
+                return bare.lower()
+        normalised = normalise(value)
+        return hashlib.sha256(normalised.encode()).hexdigest() if normalised else ""
+
+    return digester if wire in _UNIQUE else functools.lru_cache(_CACHE)(digester)
+
+
+_UNIQUE: Final = frozenset({"em", "ph", "external_id"})  # hardly ever the same twice: remembering them is a waste
+
+
+# --- one rule each ----------------------------------------------------------------------------------------------
+
+
+class _Punctuation(dict[int, int | None]):
+    """A table for str.translate that drops punctuation, filled as characters turn up."""
+
+    def __init__(self, also: str = "", categories: str = "P") -> None:
+        super().__init__({ord(character): None for character in also})
+        self._categories = categories
+
+    def __missing__(self, code: int) -> int | None:
+        character = chr(code)
+        drop = unicodedata.category(character)[0] in self._categories or (
+            "Z" in self._categories and character.isspace()
+        )
+        kept = None if drop else code
+        if len(self) < 0x4000:
+            self[code] = kept
+        return kept
+
+
+_IN_NAMES: Final = _Punctuation(string.punctuation + "´")  # the acute accent is often an apostrophe
+_IN_PLACES: Final = _Punctuation(string.punctuation + string.whitespace + "´", "PZ")
+_IN_ZIPS: Final = _Punctuation(string.whitespace + "-‐‑‒–—―−﹘﹣－", "Z")
+_NOT_DIGITS: Final = {code: None for code in range(128) if not chr(code).isdigit()}
+_JS_SPACE: Final = re.compile(r"[\t-\r \xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]")
+
+
+def _nfc(text: str) -> str:
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def _email(value: str) -> str:
+    email = _nfc(_nfc(value).strip().lower())
+    return email if "@" in email.strip("@") else ""
+
+
+def _phone(value: str) -> str:
+    """Digits with the country code, no leading zeros. Other scripts' digits count; "(0)" is no part of a number."""
+    if not value.isascii():
+        value = "".join(str(unicodedata.digit(c)) if c.isdigit() else c for c in unicodedata.normalize("NFKC", value))
+    if "(0)" in value and value.lstrip().startswith(("+", "00")):
+        value = value.replace("(0)", "", 1)
+    return value.translate(_NOT_DIGITS).lstrip("0") if value.isascii() else _ascii_digits(value)
+
+
+def _ascii_digits(value: str) -> str:
+    return "".join(character for character in value if character in string.digits).lstrip("0")
+
+
+def _national_phone(value: str, region: str) -> str:
+    digits = _phone(value)
+    bare = value.strip()
+    if not digits or bare.startswith(("+", "00", "＋")):
+        return digits
+    import phonenumbers  # its tables are only needed where a job has a default country
+
+    def number(text: str, where: str | None, accepted: Callable[[phonenumbers.PhoneNumber], bool]) -> str:
+        try:
+            parsed = phonenumbers.parse(text, where)
+        except phonenumbers.NumberParseException:
+            return ""
+        e164 = phonenumbers.PhoneNumberFormat.E164
+        return phonenumbers.format_number(parsed, e164).lstrip("+") if accepted(parsed) else ""
+
+    def possible(parsed: phonenumbers.PhoneNumber) -> bool:
+        return phonenumbers.is_possible_number_with_reason(parsed) == phonenumbers.ValidationResult.IS_POSSIBLE
+
+    code = str(phonenumbers.country_code_for_region(region))
+    for accepted in (phonenumbers.is_valid_number, possible):
+        # It may be international without saying so. Some countries keep the leading zero, so a national number is
+        # tried as it was written before it is tried without.
+        found = (
+            (number("+" + digits, None, accepted) if digits.startswith(code) else "")
+            or number(bare, region, accepted)
+            or number(digits, region, accepted)
+        )
+        if found:
+            return found
+    return digits
+
+
+def _name(value: str) -> str:
+    name = _nfc(value).lower().translate(_IN_NAMES)
+    return _nfc(" ".join(name.split()))
+
+
+def _place(value: str) -> str:
+    return _nfc(_nfc(value).lower().translate(_IN_PLACES))
+
+
+def _state(value: str, us: bool = True) -> str:
+    """Two letters in the United States, and where no country is named and the state is one of theirs."""
+    if us:
+        text = value.strip().lower().removeprefix("us-")
+        return _us_states().get(_place(text)) or _place(text)
+    return _place(value)
+
+
+def _zip(value: str, us: bool | None = None) -> str:
+    compact = _nfc(_nfc(value).lower().translate(_IN_ZIPS))
+    if us or (us is None and _ZIP_PLUS_4.fullmatch(value.strip())):
+        return compact[:5]
+    return compact
+
+
+_ZIP_PLUS_4: Final = re.compile(r"\d{5}[- ]\d{4}", re.ASCII)
+
+
+@functools.cache
+def _us_states() -> Mapping[str, str]:
+    import pycountry
+
+    states = {
+        _place(name): subdivision.code[3:].lower()
+        for subdivision in pycountry.subdivisions.get(country_code="US")
+        for name in (subdivision.name, subdivision.code[3:])
+    }
+    return {**states, "washingtondc": "dc"}
+
+
+@functools.lru_cache(_CACHE)
+def _country(value: str) -> str:
+    return _countries().get(_place(value), "")
+
+
+_COUNTRY_ALIASES: Final[Mapping[str, str]] = {
+    "uk": "gb",
+    "england": "gb",
+    "scotland": "gb",
+    "wales": "gb",
+    "northernireland": "gb",
+    "greatbritain": "gb",
+    "unitedstatesofamerica": "us",
+    "america": "us",
+    "russia": "ru",
+    "southkorea": "kr",
+    "northkorea": "kp",
+    "holland": "nl",
+    "thenetherlands": "nl",
+    "czechrepublic": "cz",
+    "turkey": "tr",
+    "ivorycoast": "ci",
+    "macedonia": "mk",
+    "swaziland": "sz",
+    "burma": "mm",
+    "capeverde": "cv",
+    "vatican": "va",
+    "brunei": "bn",
+    "syria": "sy",
+    "laos": "la",
+    "palestine": "ps",
+    "kosovo": "xk",
+    "xk": "xk",
+}
+
+
+@functools.cache
+def _countries() -> Mapping[str, str]:
+    import pycountry
+
+    names = {
+        _place(name): country.alpha_2.lower()
+        for country in pycountry.countries
+        for name in (
+            country.alpha_2,
+            country.alpha_3,
+            country.name,
+            getattr(country, "official_name", country.name),
+            getattr(country, "common_name", country.name),
+            country.name.partition(",")[0] if country.name.endswith((" of", "of The")) else country.name,
+        )
+    }
+    return {**names, **_COUNTRY_ALIASES}
+
+
+_GENDERS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("f", "female", "woman", "girl", "feminine"), "f"),
+    **dict.fromkeys(("m", "male", "man", "boy", "masculine"), "m"),
+}
+
+
+def _gender(value: str) -> str:
+    return _GENDERS.get(value.strip().lower(), "")
+
+
+_BIRTHDAYS: Final = (
+    re.compile(r"(?P<y>\d{4})(?P<m>\d\d)(?P<d>\d\d)", re.ASCII),
+    re.compile(r"(?P<y>\d{4})([-/.])(?P<m>\d{1,2})\2(?P<d>\d{1,2})(?:[T ].*)?", re.ASCII),
+    re.compile(r"(?P<m>\d{1,2})([/-])(?P<d>\d{1,2})\2(?P<y>\d{4})", re.ASCII),  # Meta's own example: 2/16/1997
+    re.compile(r"(?P<d>\d{1,2})\.(?P<m>\d{1,2})\.(?P<y>\d{4})", re.ASCII),
+    re.compile(r"(?P<n>[A-Za-z]{3,9})\.? (?P<d>\d{1,2})(?:st|nd|rd|th)?,? (?P<y>\d{4})", re.ASCII),
+    re.compile(r"(?P<d>\d{1,2})(?:st|nd|rd|th)?\.? (?P<n>[A-Za-z]{3,9}),? (?P<y>\d{4})", re.ASCII),
+)
+_MONTHS: Final = "jan feb mar apr may jun jul aug sep oct nov dec".split()
+
+
+def _birthday(value: str) -> str:
+    """YYYYMMDD. Month before day where slashes leave it open, as in Meta's example, unless that is no date."""
+    text = value.strip()
+    for pattern in _BIRTHDAYS:
+        found = pattern.fullmatch(text)
+        if found:
+            parts = found.groupdict()
+            month = parts.get("m") or (_MONTHS.index(n) + 1 if (n := parts["n"][:3].lower()) in _MONTHS else 0)
+            return _date(parts["y"], month, parts["d"]) or _date(parts["y"], parts["d"], month)
+    return ""
+
+
+def _date(year: str, month: str | int, day: str | int) -> str:
+    try:
+        born = date(int(year), int(month), int(day))
+    except ValueError:
+        return ""
+    return born.strftime("%Y%m%d") if 1900 <= born.year < 2100 else ""
+
+
+def _external_id(value: str) -> str:
+    return _JS_SPACE.sub("", value).lower()
+
+
+@functools.lru_cache(_CACHE)
+def _ip_address(value: str) -> str:
+    """An address without brackets, port and zone; "" where it is none."""
+    if value.startswith("["):
+        value = value[1:].partition("]")[0]
+    elif value.count(":") == 1:
+        value = value.partition(":")[0]
+    value = value.partition("%")[0]
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return ""
+    return value
+
+
+_FBCLID: Final = re.compile(r"[\w.~-]+", re.ASCII)
+_FBC: Final = re.compile(r"fb\.[0-9]\.\d{10,16}\.\S+", re.ASCII)
+_FBP: Final = re.compile(r"fb\.[0-9]\.\d{10,16}\.\d+(\.\S+)?", re.ASCII)
+
+_NORMALISERS: Final[Mapping[str, Normalise]] = {
+    "em": _email,
+    "ph": _phone,
+    "ge": _gender,
+    "db": _birthday,
+    "ln": _name,
+    "fn": _name,
+    "ct": _place,
+    "st": _state,
+    "zp": _zip,
+    "country": _country,
+    "external_id": _external_id,
+}
+_PLAIN: Final[Mapping[str, Normalise]] = {
+    "client_ip_address": _ip_address,
+    "client_user_agent": str,
+    "fbc": lambda value: value if _FBC.fullmatch(value) else "",
+    "fbp": lambda value: value if _FBP.fullmatch(value) else "",
+}
