@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -95,7 +95,7 @@ def events(count: int, seed: int, now: datetime | None = None) -> Iterator[bytes
     The same arguments give the same bytes; without `now`, only times differ.
     """
     rng = Random(seed)
-    start = (now or datetime.now(UTC)).astimezone(UTC) - DAY
+    start = (now or datetime.now(timezone.utc)).astimezone(timezone.utc) - DAY
     for _ in range(count):
         yield _event(rng, start + DAY * rng.random())
 

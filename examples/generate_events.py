@@ -20,7 +20,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from random import Random
 from typing import Any, Literal
@@ -648,12 +648,12 @@ def _milliseconds(time: datetime) -> int:
 
 
 def _iso(time: datetime) -> str:
-    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return time.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _time(text: str) -> datetime:
-    time = datetime.fromisoformat(text)
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
+    time = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return time if time.tzinfo else time.replace(tzinfo=timezone.utc)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -661,7 +661,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--count", type=int, default=10_000, help="lines (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=7, help="default: %(default)s")
-    parser.add_argument("--now", type=_time, default=datetime.now(UTC), help="ISO 8601, UTC unless it says otherwise")
+    parser.add_argument(
+        "--now", type=_time, default=datetime.now(timezone.utc), help="ISO 8601, UTC unless it says otherwise"
+    )
     parser.add_argument("--output", default="-", help="a path, or - for standard output, the default")
     options = parser.parse_args(arguments)
     lines = (line + b"\n" for line in events(options.count, options.seed, options.now))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
-import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
@@ -22,20 +21,15 @@ from urllib.parse import urlsplit
 import pydantic
 from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 from pydantic_core import PydanticCustomError
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.constructor import DuplicateKeyError
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from pipeline import documents
+from pipeline.documents import Document, Loc
 from transforms import tokens
 from transforms.conversions import Subscription
 from transforms.directives import MappingError, compile_mapping, is_directive
 from transforms.fields import TYPES, Field
 from transforms.graph_api import Delivery, Destination
 from transforms.triggers import TriggerError, compile_trigger
-
-Loc = tuple[str | int, ...]
-
 
 @dataclasses.dataclass(frozen=True)
 class Job:
@@ -214,8 +208,10 @@ def load_job(path: str | Path, today: date | None = None) -> Job:
 
 def parse_job(text: str, source: str = "conversions.yaml", today: date | None = None) -> Job:
     """A job file's text as a `Job`; `source` is what problems call it. Raises ConfigError."""
-    document = _Document.parse(text, source)
+    document = documents.read(text, source)
     report = _Report(document)
+    if document.data is None and report.problems:
+        raise ConfigError(report.lines())
     try:
         model = JobModel.model_validate(document.data)
     except pydantic.ValidationError as errors:
@@ -278,7 +274,7 @@ class Preset:
 def presets() -> Mapping[str, Preset]:
     """The actions by name."""
     text = resources.files("pipeline").joinpath("presets/facebook_conversions_api.yaml").read_text(encoding="utf-8")
-    actions = YAML(typ="safe", pure=True).load(text)["actions"]
+    actions = documents.read(text, "presets").data["actions"]
     return {
         name: Preset(
             fields=(*_fields(action["fields"]), *([_NAME_FIELD] if "event_name" in action else [])),
@@ -324,91 +320,15 @@ def merged_mapping(preset: Preset, mapping: Mapping[str, Any], use_defaults: boo
     return merged
 
 
-# --- what a file says, and where --------------------------------------------------------------------------------
-
-
-@dataclasses.dataclass(frozen=True)
-class _Document:
-    """A YAML document as plain data, with the line and column (from 1) of every key, item and value."""
-
-    source: str
-    text: str
-    data: Any
-    positions: Mapping[Loc, tuple[int, int]]
-    values: Mapping[Loc, tuple[int, int]]
-
-    @classmethod
-    def parse(cls, text: str, source: str) -> _Document:
-        try:
-            tree = YAML(typ="rt", pure=True).load(io.StringIO(text))
-        except DuplicateKeyError as error:
-            line, column = _mark(error)
-            raise ConfigError([f"{source}:{line}:{column}: {_first_line(error.problem)}"]) from None
-        except MarkedYAMLError as error:
-            line, column = _mark(error)
-            raise ConfigError([f"{source}:{line}:{column}: is no valid YAML: {_first_line(error.problem)}"]) from None
-        except (YAMLError, ValueError, RecursionError) as error:
-            raise ConfigError([f"{source}:1:1: is no valid YAML: {_first_line(str(error))}"]) from None
-        positions: dict[Loc, tuple[int, int]] = {(): (1, 1)}
-        values: dict[Loc, tuple[int, int]] = {}
-        return cls(source, text, _plain(tree, (), positions, values), positions, values)
-
-    def position(self, loc: Loc) -> tuple[int, int]:
-        """Of what stands at `loc`, or of the nearest thing around it."""
-        while loc not in self.positions:
-            loc = loc[:-1]
-        return self.positions[loc]
-
-    def inside(self, loc: Loc, offset: int) -> tuple[int, int]:
-        """Of a character of a text value, where that is on the value's first line; else of the value."""
-        line, column = self.values.get(loc, self.position(loc))
-        start = self.text.splitlines()[line - 1][column - 1 :]
-        if start[:1] in ("|", ">"):
-            return line, column
-        column += offset + (1 if start[:1] in ("'", '"') else 0)
-        return line, column
-
-
-def _mark(error: MarkedYAMLError) -> tuple[int, int]:
-    mark = error.problem_mark or error.context_mark
-    return (mark.line + 1, mark.column + 1) if mark else (1, 1)
-
-
-def _first_line(text: str | None) -> str:
-    return (text or "it cannot be read").strip().splitlines()[0]
-
-
-def _plain(
-    node: Any, loc: Loc, positions: dict[Loc, tuple[int, int]], values: dict[Loc, tuple[int, int]]
-) -> Any:
-    if isinstance(node, CommentedMap):
-        for key in node:
-            if key in (node.lc.data or {}):
-                line, column = node.lc.key(key)
-                positions[(*loc, key)] = (line + 1, column + 1)
-                line, column = node.lc.value(key)
-                values[(*loc, key)] = (line + 1, column + 1)
-        return {str(key): _plain(item, (*loc, key), positions, values) for key, item in node.items()}
-    if isinstance(node, CommentedSeq):
-        for index in range(len(node)):
-            if index in (node.lc.data or {}):
-                line, column = node.lc.item(index)
-                positions[(*loc, index)] = values[(*loc, index)] = (line + 1, column + 1)
-        return [_plain(item, (*loc, index), positions, values) for index, item in enumerate(node)]
-    if isinstance(node, bool) or node is None:
-        return node
-    for python in (str, int, float):
-        if isinstance(node, python):
-            return python(node)
-    return str(node)  # dates: an event has none, they are texts there
+# --- what is wrong with a file ----------------------------------------------------------------------------------------
 
 
 class _Report:
     """Collects what is wrong with a document, and what is merely odd."""
 
-    def __init__(self, document: _Document) -> None:
+    def __init__(self, document: Document) -> None:
         self._document = document
-        self.problems: list[tuple[tuple[int, int], str]] = []
+        self.problems: list[tuple[tuple[int, int], str]] = list(document.problems)
         self.warnings: list[tuple[tuple[int, int], str]] = []
 
     def lines(self, entries: Sequence[tuple[tuple[int, int], str]] | None = None) -> list[str]:

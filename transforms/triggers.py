@@ -2,10 +2,10 @@
 
     type = "track" and (event = "Order Completed" or properties.total >= 100)
 
-A trigger is parsed once, by the grammar in ``triggers.lark``, and compiled to one Python function. What a plain
-condition means is Segment's: ``= "5"`` wants the string, ``= 5`` the number, ``!= "x"`` holds for a missing field,
-``!= 5`` wants a number, ``= null`` a missing or null field; ``<`` and its kin compare numbers only; contains and match
-are case-sensitive and only for strings. Precedence is the usual one (not, and, or), which Segment's own parser lacks.
+A trigger is parsed once and compiled to one Python function. What a plain condition means is Segment's: ``= "5"`` wants
+the string, ``= 5`` the number, ``!= "x"`` holds for a missing field, ``!= 5`` wants a number, ``= null`` a missing or
+null field; ``<`` and its kin compare numbers only; contains and match are case-sensitive and only for strings.
+Precedence is the usual one (not, and, or), which Segment's own parser lacks.
 """
 
 from __future__ import annotations
@@ -14,11 +14,9 @@ import difflib
 import functools
 import re
 from collections.abc import Callable, Iterable
-from importlib import resources
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from lark import Lark, Token, Tree
-from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedToken
+import parsy
 
 from transforms.events import Event
 
@@ -26,9 +24,6 @@ Trigger = Callable[[Event], bool]
 
 FIELDS: Final = ("type", "event", "name", "userId", "anonymousId", "messageId")
 FIELD_GROUPS: Final = ("properties", "traits", "context", "integrations")
-
-_SEGMENT: Final = re.compile(r"""\[(?:"([^"]*)"|'([^']*)'|(\d+))\]|((?:[^.\[\\]|\\.)+)""", re.DOTALL)
-_HINTS: Final = {"&": "use `and`", "|": "use `or`", "“": 'use straight quotes: "', "”": 'use straight quotes: "'}
 
 
 class TriggerError(ValueError):
@@ -50,110 +45,168 @@ def compile_trigger(text: str) -> Trigger:
         TriggerError: the text cannot be parsed or names an unknown field; says what and where.
     """
     expression = _expression(_parse(text))
-    namespace: dict[str, Any] = {"_at": _at, "_glob": _glob, "_kind": _kind, "_lower": _lower, "_size": _size}
-    namespace["_NUMBERS"] = (int, float)
+    namespace = dict(_HELPERS)
     exec(compile(f"def trigger(event):\n    return {expression}\n", "<trigger>", "exec"), namespace)
     trigger: Trigger = namespace["trigger"]
     return trigger
 
 
-@functools.cache
-def _grammar() -> Lark:
-    grammar = resources.files("transforms").joinpath("triggers.lark").read_text()
-    return Lark(grammar, parser="lalr", propagate_positions=True)
+# --- parsing ----------------------------------------------------------------------------------------------------
 
 
-def _parse(text: str) -> Tree[Token]:
+class _Node(NamedTuple):
+    """A part of a parsed trigger: what it is, where it starts, what it is made of."""
+
+    kind: str
+    offset: int
+    parts: tuple[Any, ...]
+
+
+_KEY: Final = r"(?:[^\s()!=<>,\"'\[\]\\.&|]|\\.)+"
+_FIELD: Final = re.compile(rf"(?![\d.]){_KEY}(?:\.{_KEY}|\[\d+\]|\[\"[^\"]*\"\]|\['[^']*'\])*")
+_SEGMENT: Final = re.compile(r"""\[(?:"([^"]*)"|'([^']*)'|(\d+))\]|((?:[^.\[\\]|\\.)+)""", re.DOTALL)
+_STRING: Final = re.compile(r"""\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'""", re.DOTALL)
+_HINTS: Final = {"&": "use `and`", "|": "use `or`", "“": 'use straight quotes: "', "”": 'use straight quotes: "'}
+
+
+def _parse(text: str) -> _Node:
     try:
-        return _grammar().parse(text)
-    except UnexpectedEOF:
-        raise TriggerError("the trigger ends too early", len(text)) from None
-    except UnexpectedToken as error:
-        if error.token.type == "$END":
-            raise TriggerError("the trigger ends too early", len(text)) from None
-        raise _unexpected(text, error.token.start_pos or 0, str(error.token), error.expected) from None
-    except UnexpectedCharacters as error:
-        offset = error.pos_in_stream
-        raise _unexpected(text, offset, text[offset], error.allowed or ()) from None
+        node: _Node = _grammar().parse(text)
+    except parsy.ParseError as error:
+        offset = len(text[: error.index].rstrip()) if not text[error.index :].strip() else error.index
+        if not text[offset:].strip():
+            raise TriggerError("the trigger ends too early", offset) from None
+        raise _unexpected(text, offset, error.expected) from None
+    return node
 
 
-def _unexpected(text: str, offset: int, found: str, expected: Iterable[str]) -> TriggerError:
-    hint = _HINTS.get(found[0])
-    if found == "=" and text[:offset].endswith("="):
+@functools.cache
+def _grammar() -> parsy.Parser:
+    """not > and > or; made of parts that each swallow the white space behind them."""
+
+    def token(pattern: str | re.Pattern[str], label: str, flags: int = 0) -> parsy.Parser:
+        return (parsy.regex(pattern, flags) << parsy.regex(r"\s*")).desc(label)
+
+    def word(name: str) -> parsy.Parser:
+        return token(rf"{name}(?![\w.])", name, re.IGNORECASE)
+
+    def call(name: str, *arguments: parsy.Parser) -> parsy.Parser:
+        opening = token(rf"{name}\s*\(", f"{name}(", re.IGNORECASE)
+        listed = parsy.seq(*(part if index == 0 else comma >> part for index, part in enumerate(arguments)))
+        return located(name, opening >> listed << closed)
+
+    def located(kind: str, parts: parsy.Parser) -> parsy.Parser:
+        return parsy.seq(parsy.index, parts).combine(lambda offset, found: _Node(kind, offset, tuple(found)))
+
+    def chained(kind: str, part: parsy.Parser) -> parsy.Parser:
+        several = located(kind, part.sep_by(word(kind), min=1))
+        return several.map(lambda node: node.parts[0] if len(node.parts) == 1 else node)
+
+    opened, closed, comma = token(r"\(", "("), token(r"\)", ")"), token(",", ",")
+    string = located("string", token(_STRING, "text").map(lambda quoted: [quoted]))
+    number = located("number", token(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", "number").map(lambda digits: [digits]))
+    constants = [word(name).map(lambda _, name=name: [name]) for name in ("true", "false", "null")]
+    literal = string | number | located("constant", parsy.alt(*constants))
+    items = literal.sep_by(comma, min=1)
+    listed = (token(r"\[", "[") >> items << token(r"\]", "]")) | (opened >> items << closed)
+    operand = parsy.forward_declaration()
+    operand.become(
+        parsy.alt(
+            *(call(name, operand) for name in ("lowercase", "length", "typeof")),
+            located("field", token(_FIELD, "field").map(lambda path: [path])),
+        )
+    )
+    expression = parsy.forward_declaration()
+    negated = parsy.forward_declaration()
+    condition = parsy.alt(
+        opened >> expression << closed,
+        call("contains", operand, string),
+        call("match", operand, string),
+        located("all", word("all").map(lambda _: [])),
+        located("comparison", parsy.seq(operand, token("!=|<=|>=|=|<|>", "operator"), literal)),
+        located("membership", parsy.seq(operand, word("in") >> listed)),
+    )
+    negated.become(located("not", ((word("not") | token("!", "!")) >> negated).map(lambda node: [node])) | condition)
+    expression.become(chained("or", chained("and", negated)))
+    return parsy.regex(r"\s*") >> expression
+
+
+def _unexpected(text: str, offset: int, expected: Iterable[str]) -> TriggerError:
+    found = re.match(r"\w+|.", text[offset:], re.DOTALL)
+    assert found
+    hint = _HINTS.get(found[0][0])
+    if found[0] == "=" and text[:offset].endswith("="):
         hint = "use a single ="
-    elif hint is None and "COMPARE" in expected:
+    elif hint is None and "operator" in expected:
         hint = "a condition reads: field = value"
-    elif hint is None and "STRING" in expected:
+    elif hint is None and "text" in expected:
         hint = 'a text value goes in double quotes: "…"'
-    return TriggerError(f"unexpected {found!r}" + (f"; {hint}" if hint else ""), offset)
+    return TriggerError(f"unexpected {found[0]!r}" + (f"; {hint}" if hint else ""), offset)
 
 
-def _expression(node: Tree[Token]) -> str:
+# --- writing the function ---------------------------------------------------------------------------------------
+
+
+def _expression(node: _Node) -> str:
     """The Python expression, over the variable `event`, that a parsed trigger stands for."""
-    kind, parts = node.data, node.children
+    kind, _, parts = node
     if kind in ("or", "and"):
-        return "(" + f" {kind} ".join(_expression(part) for part in parts) + ")"  # type: ignore[arg-type]
-    if kind == "negation":
-        return f"(not {_expression(parts[0])})"  # type: ignore[arg-type]
-    if kind == "everything":
+        return "(" + f" {kind} ".join(map(_expression, parts)) + ")"
+    if kind == "not":
+        return f"(not {_expression(parts[0])})"
+    if kind == "all":
         return "True"
-    operand = _operand(parts[0])  # type: ignore[arg-type]
+    operand = _operand(parts[0])
     if kind == "comparison":
-        return _comparison(operand, str(parts[1]), parts[2])  # type: ignore[arg-type]
+        return _comparison(operand, parts[1], parts[2])
     if kind == "membership":
-        return "(" + " or ".join(_comparison(operand, "=", item) for item in parts[1].children) + ")"  # type: ignore
-    text = _literal(parts[1])  # type: ignore[arg-type]
+        return "(" + " or ".join(_comparison(operand, "=", item) for item in parts[1]) + ")"
+    text = _literal(parts[1])
     if kind == "contains":
         return f"(type(v := {operand}) is str and {text!r} in v)"
-    pattern = _glob_pattern(text)
-    return f"(type(v := {operand}) is str and _glob({pattern!r}, v) is not None)"
+    return f"(type(v := {operand}) is str and _fullmatch({_glob_pattern(text)!r}, v) is not None)"
 
 
-def _comparison(operand: str, operator: str, literal: Tree[Token]) -> str:
+def _comparison(operand: str, operator: str, literal: _Node) -> str:
     value = _literal(literal)
-    if operator in ("=", "!="):
-        if value is None:
-            return f"({operand} is {'not ' if operator == '!=' else ''}None)"
-        if isinstance(value, bool):
-            return f"({operand} is {'not ' if operator == '!=' else ''}{value})"
-        if isinstance(value, str):
-            return f"({operand} {'==' if operator == '=' else '!='} {value!r})"
-        python = "==" if operator == "=" else "!="
-    else:
-        if isinstance(value, (str, bool)) or value is None:
-            raise TriggerError(f"{operator} compares numbers: write the number without quotes", literal.meta.start_pos)
-        python = operator
+    python = "==" if operator == "=" else operator
+    if operator in ("=", "!=") and (value is None or isinstance(value, bool)):
+        return f"({operand} is {'not ' if operator == '!=' else ''}{value})"
+    if operator in ("=", "!=") and isinstance(value, str):
+        return f"({operand} {python} {value!r})"
+    if isinstance(value, (str, bool)) or value is None:
+        raise TriggerError(f"{operator} compares numbers: write the number without quotes", literal.offset)
     return f"(type(v := {operand}) in _NUMBERS and v {python} {value!r})"
 
 
-def _operand(node: Tree[Token]) -> str:
-    if node.data == "field":
-        return _field(node.children[0])  # type: ignore[arg-type]
-    inner = _operand(node.children[0])  # type: ignore[arg-type]
-    return f"{ {'lowercase': '_lower', 'length': '_size', 'typeof': '_kind'}[node.data] }({inner})"
+def _operand(node: _Node) -> str:
+    if node.kind == "field":
+        return _field(node)
+    return f"_{node.kind}({_operand(node.parts[0])})"
 
 
-def _field(token: Token) -> str:
+def _field(node: _Node) -> str:
+    (path,) = node.parts
     keys = [
-        quoted or quoted2 or index or re.sub(r"\\(.)", r"\1", plain)
-        for quoted, quoted2, index, plain in _SEGMENT.findall(str(token))
+        double or single or index or re.sub(r"\\(.)", r"\1", plain) for double, single, index, plain in _SEGMENT.findall(path)
     ]
     root, rest = keys[0], keys[1:]
     if root not in FIELD_GROUPS and (root not in FIELDS or rest):
         known = difflib.get_close_matches(root, (*FIELDS, *FIELD_GROUPS), n=1)
-        hint = f"; did you mean {'.'.join([known[0], *rest])}?" if known else ""
-        choices = ", ".join(FIELDS) + ", " + ", ".join(f"{group}.…" for group in FIELD_GROUPS)
-        raise TriggerError(f"unknown field {token}{hint or f' (there are {choices})'}", token.start_pos or 0)
+        choices = ", ".join([*FIELDS, *(f"{group}.…" for group in FIELD_GROUPS)])
+        hint = f"; did you mean {'.'.join([known[0], *rest])}?" if known else f" (there are {choices})"
+        raise TriggerError(f"unknown field {path}{hint}", node.offset)
     return f"event.get({root!r})" if not rest else f"_at(event.get({root!r}), {tuple(rest)!r})"
 
 
-def _literal(node: Tree[Token]) -> Any:
-    if node.data == "string":
-        return re.sub(r"\\(.)", r"\1", str(node.children[0])[1:-1], flags=re.DOTALL)
-    if node.data == "number":
-        number = float(node.children[0])  # type: ignore[arg-type]
+def _literal(node: _Node) -> Any:
+    (text,) = node.parts
+    if node.kind == "string":
+        return re.sub(r"\\(.)", r"\1", text[1:-1], flags=re.DOTALL)
+    if node.kind == "number":
+        number = float(text)
         return int(number) if number.is_integer() and abs(number) < 2**53 else number
-    return {"true": True, "false": False, "null": None}[node.data]
+    return {"true": True, "false": False, "null": None}[text]
 
 
 def _glob_pattern(glob: str) -> str:
@@ -171,19 +224,15 @@ def _at(value: Any, keys: tuple[str, ...]) -> Any:
     return value
 
 
-def _glob(pattern: str, value: str) -> re.Match[str] | None:
-    return re.fullmatch(pattern, value, re.DOTALL)
-
-
-def _lower(value: Any) -> Any:
+def _lowercase(value: Any) -> Any:
     return value.lower() if type(value) is str else None
 
 
-def _size(value: Any) -> Any:
+def _length(value: Any) -> Any:
     return len(value) if type(value) in (str, list) else None
 
 
-def _kind(value: Any) -> str:
+def _typeof(value: Any) -> str:
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -191,3 +240,17 @@ def _kind(value: Any) -> str:
     if isinstance(value, (int, float)):
         return "number"
     return {str: "string", list: "array", dict: "object"}[type(value)]
+
+
+def _fullmatch(pattern: str, value: str) -> re.Match[str] | None:
+    return re.fullmatch(pattern, value, re.DOTALL)
+
+
+_HELPERS: Final[dict[str, Any]] = {
+    "_at": _at,
+    "_fullmatch": _fullmatch,
+    "_lowercase": _lowercase,
+    "_length": _length,
+    "_typeof": _typeof,
+    "_NUMBERS": (int, float),
+}

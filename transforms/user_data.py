@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import gettext
 import hashlib
 import ipaddress
 import re
@@ -19,8 +20,11 @@ import string
 import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import date
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
+
+import orjson
 
 Count = Callable[[str], None]
 Normalise = Callable[[str], str]
@@ -284,19 +288,24 @@ _ZIP_PLUS_4: Final = re.compile(r"\d{5}[- ]\d{4}", re.ASCII)
 
 @functools.cache
 def _us_states() -> Mapping[str, str]:
+    """Names and codes of the United States' subdivisions → code."""
     import pycountry
 
+    # Read as it lies: pycountry's own look-up first builds objects of all the world's five thousand.
+    rows = orjson.loads(Path(pycountry.DATABASE_DIR, "iso3166-2.json").read_bytes())["3166-2"]
     states = {
-        _place(name): subdivision.code[3:].lower()
-        for subdivision in pycountry.subdivisions.get(country_code="US")
-        for name in (subdivision.name, subdivision.code[3:])
+        _place(name): row["code"][3:].lower()
+        for row in rows
+        if row["code"].startswith("US-")
+        for name in (row["name"], row["code"][3:])
     }
     return {**states, "washingtondc": "dc"}
 
 
 @functools.lru_cache(_CACHE)
 def _country(value: str) -> str:
-    return _countries().get(_place(value), "")
+    name = _place(value)
+    return _countries().get(name) or _translated_countries().get(name, "") if name else ""
 
 
 _COUNTRY_ALIASES: Final[Mapping[str, str]] = {
@@ -347,6 +356,20 @@ def _countries() -> Mapping[str, str]:
         )
     }
     return {**names, **_COUNTRY_ALIASES}
+
+
+@functools.cache
+def _translated_countries() -> Mapping[str, str]:
+    """Country names in the languages that pycountry has them in; read only when an event needs it."""
+    import pycountry
+
+    names: dict[str, str] = {}
+    for locale in sorted(Path(pycountry.LOCALES_DIR).iterdir()):
+        translation = gettext.translation("iso3166-1", pycountry.LOCALES_DIR, [locale.name], fallback=True)
+        for country in pycountry.countries:
+            for name in (country.name, getattr(country, "common_name", country.name)):
+                names.setdefault(_place(translation.gettext(name)), country.alpha_2.lower())
+    return names
 
 
 _GENDERS: Final[Mapping[str, str]] = {

@@ -1,0 +1,142 @@
+"""YAML documents as plain data that knows where everything stands.
+
+YAML 1.2's core schema, so that JSON is YAML and ``NO`` is Norway: only true and false are booleans, only null, ~ and
+nothing are null, and dates are text.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import yaml
+
+Loc = tuple[str | int, ...]
+Position = tuple[int, int]
+
+_Loader: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_MERGE: Final = "<<"
+_NULL: Final = frozenset({"", "~", "null", "Null", "NULL"})
+_BOOLEANS: Final = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_INTEGER: Final = re.compile(r"[-+]?[0-9]+")
+_FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+
+
+@dataclasses.dataclass(frozen=True)
+class Document:
+    """What a document says, and where: lines and columns count from 1.
+
+    Attributes:
+        data: the plain data; None where the text is no YAML at all.
+        keys: the position of every key and item.
+        values: the position of every value.
+        problems: what is wrong with the YAML itself.
+    """
+
+    source: str
+    text: str
+    data: Any
+    keys: Mapping[Loc, Position]
+    values: Mapping[Loc, Position]
+    problems: tuple[tuple[Position, str], ...] = ()
+
+    def position(self, loc: Loc) -> Position:
+        """Of what stands at `loc`, or of the nearest thing around it."""
+        while loc and loc not in self.keys:
+            loc = loc[:-1]
+        return self.keys.get(loc, (1, 1))
+
+    def inside(self, loc: Loc, offset: int) -> Position:
+        """Of a character of a text value; of the value itself where the text runs over several lines."""
+        line, column = self.values.get(loc, self.position(loc))
+        start = self.text.splitlines()[line - 1][column - 1 :]
+        if start[:1] in ("|", ">"):
+            return line, column
+        return line, column + offset + (start[:1] in ("'", '"'))
+
+
+def read(text: str, source: str) -> Document:
+    """The document of a YAML (or JSON) text."""
+    try:
+        root = yaml.compose(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        position = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        return Document(source, text, None, {}, {}, ((position, f"this is no valid YAML: {error.problem}"),))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        return Document(source, text, None, {}, {}, (((1, 1), f"this is no valid YAML: {reason}"),))
+    reader = _Reader()
+    data = None if root is None else reader.plain(root, ())
+    problems = tuple(reader.problems) if root is not None else (((1, 1), "the file is empty"),)
+    return Document(source, text, data, reader.keys, reader.values, problems)
+
+
+class _Reader:
+    def __init__(self) -> None:
+        self.keys: dict[Loc, Position] = {}
+        self.values: dict[Loc, Position] = {}
+        self.problems: list[tuple[Position, str]] = []
+        self._around: list[yaml.Node] = []
+
+    def plain(self, node: yaml.Node, loc: Loc) -> Any:
+        self.values[loc] = _position(node)
+        if isinstance(node, yaml.ScalarNode):
+            return _scalar(node)
+        if any(outer is node for outer in self._around):
+            self.problems.append((_position(node), "an anchor must not contain itself"))
+            return None
+        self._around.append(node)
+        data = self._items(node, loc) if isinstance(node, yaml.SequenceNode) else self._entries(node, loc)
+        self._around.pop()
+        return data
+
+    def _items(self, node: yaml.SequenceNode, loc: Loc) -> list[Any]:
+        items = []
+        for index, item in enumerate(node.value):
+            self.keys[(*loc, index)] = _position(item)
+            items.append(self.plain(item, (*loc, index)))
+        return items
+
+    def _entries(self, node: yaml.Node, loc: Loc) -> dict[str, Any]:
+        merged: dict[str, Any] = {}
+        own: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key = str(key_node.value) if isinstance(key_node, yaml.ScalarNode) else "?"
+            if key == _MERGE and not key_node.style:
+                for source in self._merged(value_node):
+                    merged = {**self.plain(source, loc), **merged}
+                continue
+            if key in own:
+                first = self.keys[(*loc, key)][0]
+                self.problems.append((_position(key_node), f"the key {key!r} stands here already, at line {first}"))
+                continue
+            self.keys[(*loc, key)] = _position(key_node)
+            own[key] = self.plain(value_node, (*loc, key))
+        return {**merged, **own}
+
+    def _merged(self, node: yaml.Node) -> Iterator[yaml.Node]:
+        for source in node.value if isinstance(node, yaml.SequenceNode) else [node]:
+            if isinstance(source, yaml.MappingNode):
+                yield source
+            else:
+                self.problems.append((_position(source), "<< takes objects only"))
+
+
+def _position(node: yaml.Node) -> Position:
+    return node.start_mark.line + 1, node.start_mark.column + 1
+
+
+def _scalar(node: yaml.ScalarNode) -> Any:
+    text: str = node.value
+    if node.style:  # quoted or a block
+        return text
+    if text in _NULL:
+        return None
+    if text in _BOOLEANS:
+        return _BOOLEANS[text]
+    if _INTEGER.fullmatch(text):
+        return int(text) if len(text) < 4000 else text
+    return float(text) if _FLOAT.fullmatch(text) else text
