@@ -117,6 +117,31 @@ def _fail(message: str) -> None:
     sys.exit(2)
 
 
+@main.command(
+    context_settings={"ignore_unknown_options": True},
+    epilog="Exit code 0: all delivered or filtered; 1: some became dead letters; 2: job file, token or input at fault;"
+    " 3: a destination refused us (token, permission); 4: the run failed; 130: stopped by Ctrl-C.",
+)
+@click.option("--config", required=True, type=click.Path(), help="The job file.")
+@click.option("--input", "inputs", required=True, multiple=True, help="JSON lines: path, glob or gs:// URL; .gz too. Repeatable.")
+@click.option("--dead-letters", default="dead-letters.jsonl", show_default=True, help="What could not be delivered, and why.")
+@click.option("--receipts", default="receipts.jsonl", show_default=True, help="What Meta took, a line per request.")
+@click.option("--books", default=None, type=click.Path(), help="Also write the books as JSON.")
+@click.argument("beam_options", nargs=-1, type=click.UNPROCESSED, metavar="[ANY BEAM OPTION]...")
+def run(
+    config: str, inputs: tuple[str, ...], dead_letters: str, receipts: str, books: str | None, beam_options: tuple[str, ...]
+) -> None:
+    """Delivers events: reads, filters, maps, hashes, checks, batches, sends, and accounts for every one.
+
+    Runs on this machine (FnApiRunner) unless Beam's --runner says otherwise. Ctrl-C stops reading, delivers what has
+    been read and shows the books so far.
+    """
+    job = _job(config)
+    from pipeline.run import run_job  # Beam takes two seconds to import
+
+    sys.exit(run_job(job, inputs, dead_letters, receipts, books, beam_options))
+
+
 @main.command()
 @click.option("--output", type=click.Path(), default="-", help="Where to write it; - is stdout.")
 def schema(output: str) -> None:

@@ -237,9 +237,13 @@ def _is_content(item: Any) -> bool:
     return True
 
 
-def _one_of(words: str) -> Rule:
-    allowed = frozenset(words.split())
-    return Rule(lambda v: type(v) is str and v in allowed, "one of " + ", ".join(words.split()))
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+def _one_of(text: str) -> Rule:
+    allowed = _words(text)
+    return Rule(lambda v: type(v) is str and v in allowed, "one of " + ", ".join(text.split()))
 
 
 def _matching(pattern: str, wants: str) -> Rule:
@@ -297,7 +301,7 @@ EVENT: Final[Mapping[str, Rule]] = {
 REQUIRED: Final = ("event_name", "event_time", "action_source")
 
 USER_DATA: Final[Mapping[str, Rule]] = {
-    **dict.fromkeys(("em", "ph", "fn", "ln", "db", "ge", "ct", "st", "zp", "country"), HASHED),
+    **dict.fromkeys(_words("em ph fn ln db ge ct st zp country"), HASHED),
     "external_id": Rule(_is_text_or_texts, "a non-empty string, or a list of those"),
     "client_ip_address": Rule(_is_ip, "an IPv4 or IPv6 address without a port"),
     # Browsers write fb.0 and fb.2 too, by the depth of the domain, and Meta's param-builder appends a short suffix.
@@ -306,9 +310,9 @@ USER_DATA: Final[Mapping[str, Rule]] = {
     "lead_id": Rule(_is_id, "a positive integer", BAD_LEAD_ID),
     "fb_login_id": ID,
     **dict.fromkeys(
-        ("client_user_agent", "subscription_id", "anon_id", "madid", "ctwa_clid", "ig_sid", "page_scoped_user_id"), TEXT
+        _words("client_user_agent subscription_id anon_id madid ctwa_clid ig_sid page_scoped_user_id"), TEXT
     ),
-    **dict.fromkeys(("page_id", "ig_account_id", "whatsapp_business_account_id"), TEXT_OR_NUMBER),
+    **dict.fromkeys(_words("page_id ig_account_id whatsapp_business_account_id"), TEXT_OR_NUMBER),
 }
 
 CUSTOM_DATA: Final[Mapping[str, Rule]] = {
@@ -350,18 +354,18 @@ ORIGINAL_EVENT: Final[Mapping[str, Rule]] = {
 # --- The rules: fields together ---------------------------------------------------------------------------------------
 
 # A user agent is required of websites, but Segment lets custom events go without, and Meta takes them.
-STANDARD_EVENTS: Final = frozenset(
+STANDARD_EVENTS: Final = _words(
     """
     AddPaymentInfo AddToCart AddToWishlist CompleteRegistration Contact CustomizeProduct Donate FindLocation
     InitiateCheckout Lead PageView Purchase Schedule Search StartTrial SubmitApplication Subscribe ViewContent
-    """.split()
+    """
 )
 
 TOO_BROAD_TOGETHER: Final = (
-    frozenset(("ct", "country", "st", "zp", "ge", "client_user_agent")),
-    frozenset(("db", "client_user_agent")),
-    frozenset(("fn", "ge")),
-    frozenset(("ln", "ge")),
+    _words("ct country st zp ge client_user_agent"),
+    _words("db client_user_agent"),
+    _words("fn ge"),
+    _words("ln ge"),
 )
 
 MESSAGING_PAIRS: Final = (
@@ -371,7 +375,7 @@ MESSAGING_PAIRS: Final = (
 )
 
 # Compared without case and separators: firstName, first_name and "First Name" are one.
-PERSONAL_KEYS: Final = frozenset(
+PERSONAL_KEYS: Final = _words(
     """
     em email emailaddress ph phone phonenumber mobilephone telephone
     fn firstname givenname ln lastname surname familyname fullname
@@ -379,7 +383,7 @@ PERSONAL_KEYS: Final = frozenset(
     db dob dateofbirth birthday birthdate
     ip ipaddress clientipaddress useragent clientuseragent fbc fbp
     ssn socialsecuritynumber passport password creditcard cardnumber accesstoken
-    """.split()
+    """
 )
 # Spared the comparison, for speed: these are the keys of most events.
 HARMLESS_KEYS: Final = frozenset(CUSTOM_DATA.keys() | CONTENT.keys())

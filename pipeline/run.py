@@ -1,0 +1,234 @@
+"""``capybeam run``: builds the graph, runs it, shows how it goes, and ends with the books."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final
+
+import apache_beam as beam
+import orjson
+from apache_beam.metrics import MetricsFilter
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from rich.console import Console
+
+from pipeline.config import Job
+from pipeline.graph import deliver
+from pipeline.sinks.lines import SinkError, start_afresh
+from pipeline.sources.files import NoInput, ReadLines, check_input
+from pipeline.summary import Books
+from transforms.steps import NAMESPACE
+from transforms.stopping import STOPPING
+from transforms.tallies import LIVE
+from transforms.tokens import TokenError
+
+OK: Final = 0
+DEAD_LETTERS: Final = 1
+CONFIGURATION: Final = 2
+REFUSED: Final = 3
+FAILED: Final = 4
+INTERRUPTED: Final = 130
+
+DEFAULT_RUNNER: Final = "FnApiRunner"  # DirectRunner would choose one by the graph, and not the one for this graph
+_LOCAL_RUNNERS: Final = frozenset({"FnApiRunner", "DirectRunner", "BundleBasedDirectRunner", "SwitchingDirectRunner"})
+
+
+def run_job(
+    job: Job, inputs: Sequence[str], dead_letters: str, receipts: str, books: str | None, beam_options: Sequence[str]
+) -> int:
+    """Runs a job to its end and returns the exit code.
+
+    Args:
+        inputs: paths, globs or URLs of JSON lines.
+        dead_letters, receipts: where they are written.
+        books: where the books are written as JSON, if anywhere.
+        beam_options: handed on to Beam.
+    """
+    console, log = Console(), Console(stderr=True)
+    try:
+        options = PipelineOptions([*beam_options, "--pipeline_type_check"])
+    except SystemExit:
+        return CONFIGURATION
+    runner = options.view_as(StandardOptions).runner or DEFAULT_RUNNER
+    options.view_as(StandardOptions).runner = runner
+    local = runner.rpartition(".")[2] in _LOCAL_RUNNERS
+    try:
+        sizes = [check_input(pattern) for pattern in inputs]
+        if local:
+            for destination in job.destinations:
+                _readable(destination.name, destination.token)
+        for path, what in ((dead_letters, "Dead letters"), (receipts, "Receipts")):
+            kept = start_afresh(path, what)
+            if kept:
+                log.print(f"{what} of an earlier run are kept in {kept}", highlight=False)
+    except (NoInput, TokenError, SinkError) as error:
+        log.print(f"capybeam: {error}", style="red", highlight=False, markup=False)
+        return CONFIGURATION
+    LIVE.reset()
+    STOPPING.clear()
+    if not options.view_as(_Verbosity).verbose:
+        logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
+    log.print(_greeting(job, inputs, sum(sizes), runner), highlight=False, markup=False)
+
+    with _stopping_on_ctrl_c(log), _progress(log):
+        counts, failure = _run(job, inputs, dead_letters, receipts, options)
+    result = Books.from_counts(counts)
+    console.print(result.render())
+    if books:
+        try:
+            Path(books).write_bytes(orjson.dumps(result.as_json(), option=orjson.OPT_INDENT_2))
+        except OSError as error:
+            log.print(f"capybeam: the books cannot be written to {books}: {error.strerror}", style="red")
+            return FAILED
+    return _conclude(result, failure, dead_letters, log)
+
+
+class _Verbosity(PipelineOptions):
+    @classmethod
+    def _add_argparse_args(cls, parser: Any) -> None:
+        parser.add_argument("--verbose", action="store_true", help="Show Beam's own log.")
+
+
+def _readable(name: str, token: Any) -> None:
+    try:
+        token.read()
+    except TokenError as error:
+        raise TokenError(f"destination {name}: {error}") from None
+
+
+def _greeting(job: Job, inputs: Sequence[str], size: int, runner: str) -> str:
+    destinations = ", ".join(f"{destination.name} ({destination.endpoint})" for destination in job.destinations)
+    return f"Reading {', '.join(inputs)} ({size / 1e6:,.1f} MB), delivering to {destinations}, on {runner}."
+
+
+def _run(
+    job: Job, inputs: Sequence[str], dead_letters: str, receipts: str, options: PipelineOptions
+) -> tuple[Mapping[str, int], BaseException | None]:
+    """Runs the graph; what was counted, and what went wrong."""
+    try:
+        pipeline = beam.Pipeline(options=options)
+        reads = [pipeline | f"Input{index or ''}" >> ReadLines(pattern) for index, pattern in enumerate(inputs)]
+        lines = reads[0] if len(reads) == 1 else reads | beam.Flatten()
+        deliver(lines, job, dead_letters, receipts)
+        result = pipeline.run()
+        result.wait_until_finish()
+    except Exception as error:
+        return LIVE.snapshot()[0], error
+    found = result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))["counters"]
+    counts: dict[str, int] = {}
+    for counter in found:
+        counts[counter.key.metric.name] = counts.get(counter.key.metric.name, 0) + counter.result
+    return counts, None
+
+
+def _conclude(books: Books, failure: BaseException | None, dead_letters: str, log: Console) -> int:
+    """The exit code, with a word on what to do."""
+
+    def say(text: str) -> None:
+        log.print(text, style="red", highlight=False, markup=False)
+
+    if failure is not None:
+        say(f"capybeam: the run failed: {_cause(failure)}")
+        say("What was delivered is delivered. Mend it and run again: events keep their event_id, so none counts twice.")
+        return FAILED
+    if STOPPING.is_set():
+        say("Stopped. The rest of the input has not been read; run again to deliver it: no event counts twice.")
+        return INTERRUPTED
+    if books.refused_destinations:
+        _, states = LIVE.snapshot()
+        for name in books.refused_destinations:
+            say(f"{name}: {states.get(name, 'refuses everything; see the dead letters')}")
+        say(f"Nothing is lost: its events are in {dead_letters}, marked retryable.")
+        return REFUSED
+    if not books.balanced:
+        say("capybeam: the books do not balance. This is a defect; please report it with the books above.")
+        return FAILED
+    if books.dead_lettered:
+        log.print(f"{books.dead_lettered:,} dead letters are in {dead_letters}.", highlight=False, markup=False)
+        return DEAD_LETTERS
+    return OK
+
+
+def _cause(failure: BaseException) -> str:
+    """One line for people: runners wrap an error's text in tracebacks."""
+    text = str(failure)
+    for line in reversed(text.splitlines()):
+        name, colon, rest = line.strip().partition(": ")
+        if colon and name.rpartition(".")[2] in ("SinkError", "TokenError"):
+            return rest.partition(" [while running")[0]
+    return f"{type(failure).__name__} (run again with --verbose for Beam's own log)"
+
+
+@contextmanager
+def _stopping_on_ctrl_c(log: Console) -> Iterator[None]:
+    """The first Ctrl-C lets what has been read go its way; the second ends the process."""
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        if STOPPING.is_set():
+            Console().print(Books.from_counts(LIVE.snapshot()[0]).render())
+            sys.stdout.flush()
+            os._exit(INTERRUPTED)
+        STOPPING.set()
+        threading.Thread(
+            target=log.print, args=("Stopping: delivering what has been read (Ctrl-C again to end at once).",)
+        ).start()  # printing in a signal handler could meet a print that it has interrupted
+
+    try:
+        previous = signal.signal(signal.SIGINT, stop)
+    except ValueError:  # not the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+@contextmanager
+def _progress(log: Console) -> Iterator[None]:
+    """A line each second on a terminal, each ten seconds elsewhere; and a word at once when a destination has trouble."""
+    done = threading.Event()
+    thread = threading.Thread(target=_show_progress, args=(log, done), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _show_progress(log: Console, done: threading.Event) -> None:
+    started, last_line, said = time.monotonic(), time.monotonic(), dict[str, str]()
+    status = log.status("Starting …") if log.is_terminal else None
+    if status:
+        status.start()
+    while not done.wait(1.0):
+        counts, states = LIVE.snapshot()
+        line = _progress_line(counts, time.monotonic() - started)
+        if status:
+            status.update(line)
+        elif time.monotonic() - last_line >= 10:
+            last_line = time.monotonic()
+            log.print(line, highlight=False)
+        for name, state in states.items():
+            if state.partition(" Trying again")[0] != said.get(name):
+                said[name] = state.partition(" Trying again")[0]
+                log.print(f"{name}: {state}", style="yellow", highlight=False, markup=False)
+    if status:
+        status.stop()
+
+
+def _progress_line(counts: Mapping[str, int], seconds: float) -> str:
+    books = Books.from_counts(counts)
+    return (
+        f"{books.read:,} read ({books.read / max(seconds, 0.1):,.0f}/s), {books.delivered:,} delivered,"
+        f" {books.dead_lettered:,} dead-lettered, {seconds:,.0f} s"
+    )

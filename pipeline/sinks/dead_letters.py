@@ -1,0 +1,25 @@
+"""Dead letters: what could not be delivered, with the reason and what is needed to try again."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import apache_beam as beam
+
+from pipeline.sinks.lines import WriteLines
+from transforms.rejections import Rejection
+
+
+@dataclasses.dataclass
+class WriteDeadLetters(beam.PTransform):
+    """Rejections → JSON lines at `path`."""
+
+    path: str
+
+    def expand(self, rejections: beam.PCollection) -> Any:
+        return (
+            rejections
+            | "Encode" >> beam.Map(Rejection.encode).with_output_types(bytes)
+            | "Write" >> WriteLines(self.path, "Dead letters")
+        )

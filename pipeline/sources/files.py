@@ -1,0 +1,55 @@
+"""Events from files: JSON lines, gzipped ones too, by path, glob or any URL that Beam's file systems know."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.coders import BytesCoder
+from apache_beam.io.filesystems import FileSystems
+
+from transforms.stopping import STOPPING
+
+
+class NoInput(Exception):
+    """There is nothing to read at a path: says which and why."""
+
+
+@dataclasses.dataclass
+class ReadLines(beam.PTransform):
+    """The lines of all files that `pattern` matches, as bytes without their line ends.
+
+    Once the process is asked to stop, the lines that are left are passed over.
+    """
+
+    pattern: str
+
+    def expand(self, root: Any) -> beam.PCollection:
+        return (
+            root
+            | "Read" >> beam.io.ReadFromText(self.pattern, coder=BytesCoder(), validate=False)
+            | "UntilStopped" >> beam.Filter(lambda _: not STOPPING.is_set())
+        )
+
+
+def check_input(pattern: str) -> int:
+    """The size in bytes of all that `pattern` matches. Raises NoInput where that is nothing that can be read."""
+    try:
+        (match,) = FileSystems.match([pattern])
+    except Exception as error:  # file systems raise what their clients raise
+        raise NoInput(f"{pattern}: cannot be read ({_reason(error)})") from None
+    if not match.metadata_list:
+        raise NoInput(f"{pattern}: no such file")
+    for found in match.metadata_list:
+        try:
+            FileSystems.open(found.path).close()
+        except Exception as error:
+            raise NoInput(f"{found.path}: cannot be read ({_reason(error)})") from None
+    return sum(found.size_in_bytes for found in match.metadata_list)
+
+
+def _reason(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return getattr(error, "strerror", None) or type(error).__name__

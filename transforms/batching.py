@@ -1,0 +1,67 @@
+"""BatchByDestination: ready events of one destination key, gathered into requests."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+
+import apache_beam as beam
+from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.windowed_value import WindowedValue
+
+Batch = tuple[str, list[bytes]]
+
+
+@dataclasses.dataclass
+class BatchByDestination(beam.PTransform):
+    """(destination key, line) → (destination key, [line]), at most so many events and bytes.
+
+    For bounded input: a batch is gathered inside a bundle, without a shuffle, which is several times as fast as
+    GroupIntoBatches and has no timer that would rule runners out.
+
+    >>> import apache_beam as beam
+    >>> with beam.Pipeline("FnApiRunner") as pipeline:
+    ...     ready = pipeline | beam.Create([("web", b"1"), ("web", b"2"), ("web", b"3")])
+    ...     _ = ready | BatchByDestination(max_events=2) | beam.Map(print)
+    ('web', [b'1', b'2'])
+    ('web', [b'3'])
+    """
+
+    max_events: int = 1000
+    max_bytes: int = 4 * 1024 * 1024
+
+    def __post_init__(self) -> None:
+        super().__init__()
+        if self.max_events < 1 or self.max_bytes < 1:
+            raise ValueError(f"max_events and max_bytes must be positive, not {self.max_events} and {self.max_bytes}")
+
+    def expand(self, ready: beam.PCollection) -> beam.PCollection:
+        return ready | beam.ParDo(_GatherInBundle(self.max_events, self.max_bytes))
+
+
+class _GatherInBundle(beam.DoFn):
+    def __init__(self, max_events: int, max_bytes: int) -> None:
+        self._max_events, self._max_bytes = max_events, max_bytes
+
+    def start_bundle(self) -> None:
+        self._lines: dict[str, list[bytes]] = {}
+        self._sizes: dict[str, int] = {}
+
+    def process(self, element: tuple[str, bytes]) -> Iterable[Batch] | None:
+        key, line = element
+        lines = self._lines.get(key)
+        if lines is None:
+            self._lines[key], self._sizes[key] = [line], len(line)
+            return None
+        size = self._sizes[key] + len(line)
+        if len(lines) >= self._max_events or size > self._max_bytes:
+            self._lines[key], self._sizes[key] = [line], len(line)
+            return [(key, lines)]
+        lines.append(line)
+        self._sizes[key] = size
+        return None
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        window = GlobalWindow()
+        for key, lines in self._lines.items():
+            yield WindowedValue((key, lines), window.max_timestamp(), [window])

@@ -1,0 +1,54 @@
+"""FilterEvents: events → (event, subscription), one for each trigger that takes the event."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import apache_beam as beam
+
+from transforms import conversions
+from transforms.conversions import Subscription
+from transforms.events import Event
+from transforms.steps import StepDoFn, with_rejections
+
+
+@dataclasses.dataclass
+class FilterEvents(beam.PTransform):
+    """Events → ``matches``: (event, key of the subscription) for each trigger that takes it, and ``rejections``.
+
+    Args:
+        subscriptions: the job's, in the order in which their matches come out.
+
+    >>> import apache_beam as beam
+    >>> pages = Subscription("web", "pages", 'type = "page"', {}, (), ("1",))
+    >>> with beam.Pipeline("FnApiRunner") as pipeline:
+    ...     matched = pipeline | beam.Create([{"type": "page"}, {"type": "track"}]) | FilterEvents((pages,))
+    ...     _ = matched.matches | beam.Map(print)
+    ({'type': 'page'}, 'web/pages')
+    """
+
+    subscriptions: tuple[Subscription, ...]
+
+    def expand(self, events: beam.PCollection) -> Any:
+        return with_rejections(events, _FilterEvents(self.subscriptions), main="matches")
+
+
+class _FilterEvents(StepDoFn[Callable[[Event], list[str]]]):
+    stage = "filter"
+
+    def __init__(self, subscriptions: tuple[Subscription, ...]) -> None:
+        super().__init__()
+        self._subscriptions = subscriptions
+
+    def compile(self) -> Callable[[Event], list[str]]:
+        return conversions.compile_filter(self._subscriptions)
+
+    def convert(self, element: Event) -> Iterable[Any]:
+        keys = self.machinery(element)
+        self.tally.count("taken" if keys else "filtered")
+        return [(element, key) for key in keys]
+
+    def origin(self, element: Event) -> Mapping[str, Any]:
+        return {"payload": element}

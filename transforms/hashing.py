@@ -1,0 +1,43 @@
+"""HashUserData: from here on no raw personal data exists."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import apache_beam as beam
+
+from transforms import conversions
+from transforms.conversions import Conversion, Subscription
+from transforms.steps import SubscriptionStepDoFn, with_rejections
+from transforms.user_data import Count
+
+
+@dataclasses.dataclass
+class HashUserData(beam.PTransform):
+    """Conversions → ``conversions`` whose user_data is normalised and hashed, without their event; ``rejections``.
+
+    >>> import apache_beam as beam
+    >>> orders = Subscription("web", "orders", "all", {}, (), ("1",))
+    >>> conversion = Conversion("web/orders", "Lead", "1", {}, {"event_time": 0, "user_data": {"gender": "Female"}})
+    >>> with beam.Pipeline("FnApiRunner") as pipeline:
+    ...     hashed = pipeline | beam.Create([conversion]) | HashUserData((orders,))
+    ...     _ = hashed.conversions | beam.Map(lambda conversion: print(conversion.fields["user_data"]["ge"][:8]))
+    252f10c8
+    """
+
+    subscriptions: tuple[Subscription, ...]
+
+    def expand(self, mapped: beam.PCollection) -> Any:
+        return with_rejections(mapped, _HashUserData(self.subscriptions), main="conversions")
+
+
+class _HashUserData(SubscriptionStepDoFn[Callable[[Conversion, Count], Conversion]]):
+    stage = "hash"
+
+    def compile(self) -> Callable[[Conversion, Count], Conversion]:
+        return conversions.compile_hashing(self.subscriptions)
+
+    def convert(self, element: Conversion) -> Iterable[Any]:
+        return [self.machinery(element, self.note(element.subscription))]

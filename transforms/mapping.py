@@ -1,0 +1,44 @@
+"""MapProperties: conversions get their fields, by their subscription's mapping."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import apache_beam as beam
+
+from transforms import conversions
+from transforms.conversions import Conversion, Subscription
+from transforms.steps import SubscriptionStepDoFn, with_rejections
+
+
+@dataclasses.dataclass
+class MapProperties(beam.PTransform):
+    """Conversions → ``conversions`` with mapped, typed fields, and ``rejections`` (whose payload is the event).
+
+    >>> import apache_beam as beam
+    >>> from transforms.fields import Field
+    >>> fields = (Field("event_name", "string"), Field("value", "number"))
+    >>> orders = Subscription("web", "orders", "all", {"value": {"@path": "$.properties.total"}}, fields, ("1",))
+    >>> conversion = Conversion("web/orders", "Purchase", "1", {"messageId": "m", "properties": {"total": "9.5"}}, {})
+    >>> with beam.Pipeline("FnApiRunner") as pipeline:
+    ...     mapped = pipeline | beam.Create([conversion]) | MapProperties((orders,))
+    ...     _ = mapped.conversions | beam.Map(lambda conversion: print(conversion.fields))
+    {'event_name': 'Purchase', 'value': 9.5, 'event_id': 'm'}
+    """
+
+    subscriptions: tuple[Subscription, ...]
+
+    def expand(self, named: beam.PCollection) -> Any:
+        return with_rejections(named, _MapProperties(self.subscriptions), main="conversions")
+
+
+class _MapProperties(SubscriptionStepDoFn[Callable[[Conversion], Conversion]]):
+    stage = "map"
+
+    def compile(self) -> Callable[[Conversion], Conversion]:
+        return conversions.compile_properties(self.subscriptions)
+
+    def convert(self, element: Conversion) -> Iterable[Any]:
+        return [self.machinery(element)]

@@ -1,0 +1,54 @@
+"""MapEventNames: (event, subscription) → conversions with Meta's event name, one for each dataset."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import apache_beam as beam
+
+from transforms import conversions
+from transforms.conversions import Conversion, Subscription
+from transforms.events import Event
+from transforms.steps import SubscriptionStepDoFn, with_rejections
+
+
+@dataclasses.dataclass
+class MapEventNames(beam.PTransform):
+    """(event, subscription key) → ``conversions`` with their event name and dataset, and ``rejections``.
+
+    An event fans out where its subscription has several datasets. A name that the event does not have is found missing
+    together with all else that is missing, in MapProperties.
+
+    >>> import apache_beam as beam
+    >>> pages = Subscription("web", "pages", "all", {"event_name": "PageView"}, (), ("1", "2"))
+    >>> with beam.Pipeline("FnApiRunner") as pipeline:
+    ...     named = pipeline | beam.Create([({"type": "page"}, "web/pages")]) | MapEventNames((pages,))
+    ...     _ = named.conversions | beam.Map(lambda conversion: print(conversion.event_name, conversion.dataset_id))
+    PageView 1
+    PageView 2
+    """
+
+    subscriptions: tuple[Subscription, ...]
+
+    def expand(self, matches: beam.PCollection) -> Any:
+        return with_rejections(matches, _MapEventNames(self.subscriptions), main="conversions")
+
+
+class _MapEventNames(SubscriptionStepDoFn[Callable[[Event, str], list[Conversion]]]):
+    stage = "name"
+
+    def compile(self) -> Callable[[Event, str], list[Conversion]]:
+        return conversions.compile_naming(self.subscriptions)
+
+    def convert(self, element: tuple[Event, str]) -> Iterable[Any]:
+        event, key = element
+        named = self.machinery(event, key)
+        self.tally.count(f"matched:{key}", len(named))
+        return named
+
+    def origin(self, element: Any) -> Mapping[str, Any]:
+        event, key = element
+        self.tally.count(f"matched:{key}")
+        return super().origin(Conversion(key, None, "", event, {}))

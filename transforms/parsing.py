@@ -1,0 +1,45 @@
+"""ParseEvents: lines of bytes → events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import apache_beam as beam
+
+from transforms import events
+from transforms.steps import StepDoFn, with_rejections
+
+
+class ParseEvents(beam.PTransform):
+    """Lines of JSON (bytes) → ``events`` (dicts), and ``rejections``. Blank lines are no events.
+
+    >>> import apache_beam as beam
+    >>> with beam.Pipeline("FnApiRunner") as pipeline:
+    ...     parsed = pipeline | beam.Create([b'{"type": "page"}']) | ParseEvents()
+    ...     _ = parsed.events | beam.Map(print)
+    {'type': 'page'}
+    """
+
+    def expand(self, lines: beam.PCollection) -> Any:
+        return with_rejections(lines, _ParseEvents(), main="events")
+
+
+class _ParseEvents(StepDoFn[None]):
+    stage = "parse"
+
+    def compile(self) -> None:
+        return None
+
+    def setup(self) -> None:
+        pass
+
+    def convert(self, element: bytes) -> Iterable[Any]:
+        if events.is_blank(element):
+            return ()
+        self.tally.count("read")
+        return [events.parse_event(element)]
+
+    def origin(self, element: bytes) -> Mapping[str, Any]:
+        self.tally.count("unparsable")
+        return {"payload": element}

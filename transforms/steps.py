@@ -1,0 +1,121 @@
+"""What all steps share: compiled once per process, counted, and never stopped by one event.
+
+A step is a thin `StepDoFn` around pure functions: `compile` makes them from the frozen definitions that the step was
+built with (what travels to the workers is the definitions), `convert` puts one element through them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Generic, TypeVar
+
+import apache_beam as beam
+from apache_beam.metrics import Metrics
+from apache_beam.pvalue import TaggedOutput
+from apache_beam.utils.shared import Shared
+
+from transforms.conversions import Conversion, Subscription
+from transforms.rejections import CODES, Rejected, Rejection, Stage, reject
+from transforms.tallies import LIVE, Tally
+
+REJECTIONS = "rejections"
+NAMESPACE = "capybeam"
+_FLUSH_EVERY = 1000  # elements, so that progress moves although a local bundle is as long as its file
+
+M = TypeVar("M")
+_log = logging.getLogger(__name__)
+
+
+def add_to_metrics(counts: Mapping[str, int]) -> None:
+    """Adds counts to the runner's counters of the same names."""
+    for name, by in counts.items():
+        Metrics.counter(NAMESPACE, name).inc(by)
+
+
+class StepDoFn(beam.DoFn, Generic[M]):
+    """A step of the way, around the functions that `compile` makes.
+
+    Subclasses say what an element becomes (`convert`) and where a rejected one comes from (`origin`).
+    """
+
+    stage: ClassVar[Stage]
+
+    def __init__(self) -> None:
+        self._shared = Shared()
+
+    def compile(self) -> M:
+        raise NotImplementedError
+
+    def convert(self, element: Any) -> Iterable[Any]:
+        """The outputs for one element. Raises Rejected."""
+        raise NotImplementedError
+
+    def origin(self, element: Any) -> Mapping[str, Any]:
+        """The fields of `Rejection` that tell where a rejected element comes from."""
+        raise NotImplementedError
+
+    def setup(self) -> None:
+        self.machinery: M = self._shared.acquire(self.compile)
+
+    def start_bundle(self) -> None:
+        self.tally = Tally()
+        self._since_flush = 0
+
+    def process(self, element: Any) -> Iterable[Any]:
+        self._since_flush += 1
+        if self._since_flush >= _FLUSH_EVERY:
+            self.flush()
+        try:
+            return self.convert(element)
+        except Rejected as cause:
+            return [self.rejected(reject(self.stage, cause, **self.origin(element)))]
+        except Exception as error:  # one event must never stop a run; its values must not reach a log
+            _log.error("%s failed on an event: %s", type(self).__name__, type(error).__name__)
+            cause = Rejected("internal_error", f"{CODES['internal_error']} ({type(error).__name__})")
+            return [self.rejected(reject(self.stage, cause, **self.origin(element)))]
+
+    def finish_bundle(self) -> Iterator[Any] | None:
+        self.flush()
+        return None
+
+    def flush(self) -> None:
+        self._since_flush = 0
+        self.tally.flush(add_to_metrics, LIVE.add)
+
+    def rejected(self, rejection: Rejection) -> TaggedOutput:
+        """The rejection, counted, for the step's second output."""
+        key = f"{rejection.destination}/{rejection.subscription}" if rejection.destination else ""
+        self.tally.count(f"rejected:{key}:{rejection.stage}:{rejection.code}")
+        return TaggedOutput(REJECTIONS, rejection)
+
+
+class SubscriptionStepDoFn(StepDoFn[M]):
+    """A step whose functions are made from the job's subscriptions; its elements are conversions."""
+
+    def __init__(self, subscriptions: Sequence[Subscription]) -> None:
+        super().__init__()
+        self.subscriptions = tuple(subscriptions)
+
+    def origin(self, element: Conversion) -> Mapping[str, Any]:
+        destination, _, subscription = element.subscription.partition("/")
+        event_id = element.fields.get("event_id")
+        if event_id is None and element.event is not None:
+            event_id = element.event.get("messageId")
+        return {
+            "destination": destination,
+            "subscription": subscription,
+            "dataset_id": element.dataset_id,
+            "event_id": event_id if isinstance(event_id, str) else None,
+            "payload": element.event if element.event is not None else element.fields,
+        }
+
+    def note(self, key: str) -> Callable[[str], None]:
+        """A counter of what is dropped on the way of one subscription's conversions."""
+        count = self.tally.count
+        return lambda name: count(f"note:{key}:{name}")
+
+
+def with_rejections(pcoll: beam.PCollection, step: StepDoFn[Any], main: str) -> Any:
+    """Applies a step: its results under the name `main`, its rejections under `REJECTIONS`."""
+    return pcoll | beam.ParDo(step).with_outputs(REJECTIONS, main=main)
