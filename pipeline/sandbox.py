@@ -96,8 +96,7 @@ T = TypeVar("T")
 class Refusal(Exception):
     """Why a request is refused, in Meta's terms.
 
-    ``reason`` names fields, never their values. ``leak`` is the counter to raise when personal data was on the wire:
-    ``raw_pii``, ``pii_in_custom_data`` or ``None``. ``where`` is for the page: Meta's answer does not say which event.
+    ``reason`` names fields, never their values. ``where`` is for the page: Meta's answer does not say which event.
     """
 
     def __init__(
@@ -108,7 +107,6 @@ class Refusal(Exception):
         code: int = 100,
         status: int = 400,
         transient: bool = False,
-        leak: str | None = None,
     ) -> None:
         super().__init__(reason)
         self.reason = reason
@@ -116,7 +114,6 @@ class Refusal(Exception):
         self.code = code
         self.status = status
         self.transient = transient
-        self.leak = leak
         self.where = ""
 
     def body(self, fbtrace_id: str) -> Json:
@@ -411,13 +408,6 @@ def _personal_key(value: Json) -> str | None:
     return None
 
 
-def _is_in_the_clear(value: Any) -> bool:
-    """Whether a value that fails `HASHED` shows personal data, rather than a digest in the wrong case, or nothing."""
-    if type(value) is list:
-        return any(map(_is_in_the_clear, value))
-    return type(value) is int or (_is_text(value) and not _is_digest(value.lower()))
-
-
 def _shown(key: str) -> str:
     # A key is said back to the user only where it looks like a name: data may have slipped into the keys.
     return key if len(key) <= 60 and key.isidentifier() else "(a key that is no name)"
@@ -428,18 +418,13 @@ def _check_fields(values: Json, rules: Mapping[str, Rule], path: str, *, closed:
         rule = rules.get(key)
         if rule is None:
             if closed:
-                leak = "raw_pii" if _is_personal(key) else None
-                raise Refusal(f"{path}{_shown(key)} is not a known field", leak=leak)
+                raise Refusal(f"{path}{_shown(key)} is not a known field")
         elif not rule.check(value):
-            leak = "raw_pii" if rule is HASHED and _is_in_the_clear(value) else None
-            raise Refusal(f"{path}{key} must be {rule.wants}", rule.subcode, leak=leak)
+            raise Refusal(f"{path}{key} must be {rule.wants}", rule.subcode)
 
 
 def check_event(event: Any, now: float) -> None:
-    """Raise `Refusal` for the first rule that `event`, one parsed item of ``data``, breaks at Unix time `now`.
-
-    Personal data is looked for first, so that no other fault of the event hides it.
-    """
+    """Raise `Refusal` for the first rule that `event`, one parsed item of ``data``, breaks at Unix time `now`."""
     if type(event) is not dict:
         raise Refusal("an event must be an object")
     user_data = event.get("user_data")
@@ -450,7 +435,7 @@ def check_event(event: Any, now: float) -> None:
     if type(custom_data) is dict and custom_data:
         personal = _personal_key(custom_data)
         if personal is not None:
-            raise Refusal(f"custom_data must not carry {_shown(personal)}", leak="pii_in_custom_data")
+            raise Refusal(f"custom_data must not carry {_shown(personal)}")
         _check_fields(custom_data, CUSTOM_DATA, "custom_data.", closed=False)
     _check_fields(event, EVENT, "")
     for key in REQUIRED:
@@ -504,6 +489,29 @@ SOURCE_CHECKS: Final[Mapping[str, Callable[[Json, Json], None]]] = {
     "app": _check_app,
     "business_messaging": _check_messaging,
 }
+
+
+def _is_in_the_clear(value: Any) -> bool:
+    """Whether a value that fails `HASHED` shows personal data, rather than a digest in the wrong case, or nothing."""
+    if type(value) is list:
+        return any(map(_is_in_the_clear, value))
+    return type(value) is int or (_is_text(value) and not _is_digest(value.lower()))
+
+
+def leaks(event: Any) -> list[str]:
+    """How `event` shows personal data: ``raw_pii``, ``pii_in_custom_data``, or both.
+
+    Apart from the rules, which stop at the first one broken: another fault must not hide this one.
+    """
+    if type(event) is not dict:
+        return []
+    user_data, custom_data = (v if type(v := event.get(k)) is dict else {} for k in ("user_data", "custom_data"))
+    raw = (
+        any(USER_DATA.get(key) is HASHED and _is_in_the_clear(value) for key, value in user_data.items())
+        or any(map(_is_personal, user_data.keys() - USER_DATA.keys()))
+        or any(map(_is_personal, event))
+    )
+    return ["raw_pii"] * raw + ["pii_in_custom_data"] * (_personal_key(custom_data) is not None)
 
 
 # --- Settings ---------------------------------------------------------------------------------------------------------
@@ -727,6 +735,7 @@ class Sandbox:
                 check_event(event, now)
             except Refusal as refusal:
                 refusal.where = f"event {index + 1} of {len(events)}"
+                self.counts.update(leak for event in events for leak in leaks(event))
                 raise
         if short:
             events.pop()
@@ -781,8 +790,6 @@ class Sandbox:
         """Put a refusal into the books."""
         self.counts["refused_requests"] += 1
         self.refusals[f"{refusal.code}/{refusal.subcode}" if refusal.subcode else str(refusal.code)] += 1
-        if refusal.leak:
-            self.counts[refusal.leak] += 1
         self.last_errors.append(
             {
                 "time": self.settings.clock(),
@@ -796,8 +803,10 @@ class Sandbox:
         )
 
     def stats(self) -> Json:
-        """Everything in the books, ready for JSON. Counts are of events unless the name says requests or tokens;
-        a refused request counts once in ``raw_pii`` or ``pii_in_custom_data``, whichever was met first.
+        """Everything in the books, ready for JSON.
+
+        Counts are of events unless the name says requests or tokens; ``raw_pii`` and ``pii_in_custom_data`` count
+        the events, of refused batches, that showed personal data.
         """
         return {
             **{name: self.counts[name] for name in COUNTS},

@@ -5,8 +5,8 @@ A mapping is JSON in which an object with one ``@`` key is a directive and all e
     {"value": {"@path": "$.properties.total"}, "source": "shop"}
 
 `compile_mapping` checks the whole mapping first (all problems at once, each with its path) and then writes one Python
-function for it: static parts become constants, and every path is looked up once per event however many directives
-share its beginning. A new directive is one function here, registered with what it accepts.
+function for it: static parts become constants, and a path is looked up once per event however many directives share
+its beginning. A new directive is one function here, registered with what it accepts.
 
 What a directive does is what Segment's engine does; ``@omit`` (the rest of an
 object) and ``@words`` (the first word of a text, or the rest) are ours.
@@ -269,27 +269,22 @@ class _Code:
 
     def __init__(self) -> None:
         self.constants: dict[str, Any] = {}
-        self.lookups: list[str] = []
         self.body: list[str] = []
-        self._depth = 1
-        self._looked_up: dict[tuple[str, ...], str] = {(): "e"}
+        self._blocks: list[dict[tuple[str, ...], str]] = [{(): "e"}]  # what has been looked up, block within block
         self._variables = 0
 
     def line(self, text: str) -> None:
-        self.body.append("    " * self._depth + text)
+        self.body.append("    " * len(self._blocks) + text)
 
     def block(self, header: str, write: Callable[[], None]) -> None:
         self.line(header)
-        self._depth += 1
+        self._blocks.append({})
         write()
-        self._depth -= 1
-
-    def variable(self) -> str:
-        self._variables += 1
-        return f"v{self._variables}"
+        self._blocks.pop()
 
     def assign(self, expression: str, optional: bool = True) -> _Value:
-        name = self.variable()
+        self._variables += 1
+        name = f"v{self._variables}"
         self.line(f"{name} = {expression}")
         return _Value(name, optional)
 
@@ -302,15 +297,17 @@ class _Code:
         return self.constant(_function(mapping))
 
     def lookup(self, keys: tuple[str, ...]) -> str:
-        """The variable that holds what stands at `keys`; looked up once, before anything else happens."""
-        if keys not in self._looked_up:
-            parent, key = self.lookup(keys[:-1]), keys[-1]
-            name = f"p{len(self._looked_up)}"
-            self.lookups.append(
-                f"    {name} = {parent}.get({key!r}, MISSING) if type({parent}) is dict else _step({parent}, {key!r})"
-            )
-            self._looked_up[keys] = name
-        return self._looked_up[keys]
+        """The variable that holds what stands at `keys`: looked up where it is first needed, and once in its block."""
+        for block in self._blocks:
+            if keys in block:
+                return block[keys]
+        parent, key = self.lookup(keys[:-1]), keys[-1]
+        name = self.assign(
+            f"{parent}.get({key!r}, MISSING) if type({parent}) is dict"
+            f" else MISSING if {parent} is MISSING else _step({parent}, {key!r})"
+        ).code
+        self._blocks[-1][keys] = name
+        return name
 
     def value(self, node: Any) -> _Value:
         if is_directive(node):
@@ -335,7 +332,7 @@ class _Code:
 def _function(mapping: Any) -> Mapped:
     code = _Code()
     result = code.value(mapping)
-    source = "\n".join(["def mapped(e):", *code.lookups, *code.body, f"    return {result.code}"])
+    source = "\n".join(["def mapped(e):", *code.body, f"    return {result.code}"])
     namespace = {**_HELPERS, **code.constants}
     exec(compile(source, "<mapping>", "exec"), namespace)
     function: Mapped = namespace["mapped"]

@@ -19,7 +19,7 @@ import ciso8601
 
 from transforms.rejections import CODES, Rejected
 
-Check = Callable[[Any, str], Any]
+Check = Callable[[Any], Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,9 +40,17 @@ class Field:
 
 
 class _Wrong(Exception):
-    def __init__(self, path: str, should: str) -> None:
-        self.path = path
-        super().__init__(f"{path} {should}")
+    """A value that does not fit; its path is written only then, from the inside out."""
+
+    def __init__(self, should: str, path: str = "") -> None:
+        self.should, self.path = should, path
+        super().__init__(should)
+
+    def inside(self, key: str) -> _Wrong:
+        return _Wrong(self.should, key + self.path)
+
+    def __str__(self) -> str:
+        return f"{self.path} {self.should}."
 
 
 def compile_fields(fields: Sequence[Field]) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
@@ -52,38 +60,37 @@ def compile_fields(fields: Sequence[Field]) -> Callable[[Mapping[str, Any]], dic
     message: missing_required_field, invalid_<field> where `CODES` has it, else invalid_field.
     """
     checks = {field.name: _check(field) for field in fields}
-    required = tuple(field.name for field in fields if field.required)
+    required = frozenset(field.name for field in fields if field.required)
 
     def checked(mapped: Mapping[str, Any]) -> dict[str, Any]:
         values: dict[str, Any] = {}
         wrong: list[_Wrong] = []
         for name, value in mapped.items():
-            if value is None or value == "":
-                continue
             check = checks.get(name)
-            if check is not None:
-                try:
-                    value = check(value, name)
-                except _Wrong as problem:
-                    wrong.append(problem)
-                    continue
-                if value is not None:
-                    values[name] = value
-        if wrong or not values.keys() >= _required:
-            raise _rejected([name for name in required if name not in values], wrong)
+            if check is None or value is None or value == "":
+                continue
+            if check is _string and type(value) is str:
+                values[name] = value
+                continue
+            try:
+                value = check(value)
+            except _Wrong as problem:
+                wrong.append(problem.inside(name))
+                continue
+            if value is not None:
+                values[name] = value
+        if wrong or not values.keys() >= required:
+            raise _rejected([field.name for field in fields if field.name in required - values.keys()], wrong)
         return values
 
-    _required = frozenset(required)
     return checked
 
 
 def _rejected(missing: Sequence[str], wrong: Sequence[_Wrong]) -> Rejected:
-    invalid = {problem.path.partition("[")[0].partition(".")[0] for problem in wrong}
+    invalid = {re.split(r"[.\[]", problem.path)[0] for problem in wrong}
     absent = [name for name in missing if name not in invalid]
-    sentences = [f"The required field {name!r} has no value." for name in absent]
-    sentences += [f"{problem}." for problem in wrong]
-    code = "missing_required_field" if absent else _code(wrong[0].path)
-    return Rejected(code, " ".join(sentences))
+    sentences = [f"The required field {name!r} has no value." for name in absent] + [str(problem) for problem in wrong]
+    return Rejected("missing_required_field" if absent else _code(wrong[0].path), " ".join(sentences))
 
 
 def _code(path: str) -> str:
@@ -93,87 +100,96 @@ def _code(path: str) -> str:
 
 
 def _check(field: Field) -> Check:
-    check = _object_check(field) if field.type == "object" else _CHECKS[field.type]
+    check = _object_check(field.properties) if field.type == "object" else _CHECKS[field.type]
     if field.choices:
         check = _choice_check(check, field.choices)
-    return _list_check(check, field) if field.multiple else check
+    return _list_check(check) if field.multiple else check
 
 
 def _choice_check(check: Check, choices: tuple[Any, ...]) -> Check:
     allowed = ", ".join(map(str, choices))
 
-    def checked(value: Any, path: str) -> Any:
-        value = check(value, path)
+    def checked(value: Any) -> Any:
+        value = check(value)
         if value not in choices:
-            raise _Wrong(path, f"must be one of {allowed}")
+            raise _Wrong(f"must be one of {allowed}")
         return value
 
     return checked
 
 
-def _list_check(check: Check, field: Field) -> Check:
+def _list_check(check: Check) -> Check:
     """A list, of the one value where there is only one; empty items go, and nothing is left of an empty list."""
 
-    def checked(value: Any, path: str) -> Any:
-        items = value if type(value) is list else [value]
-        kept = [check(item, f"{path}[{index}]") for index, item in enumerate(items) if item is not None]
-        return [item for item in kept if item is not None] or None
-
-    return checked
-
-
-def _object_check(field: Field) -> Check:
-    if field.properties is None:
-
-        def whole(value: Any, path: str) -> Any:
-            if type(value) is not dict:
-                raise _Wrong(path, "should be an object")
-            return value
-
-        return whole
-    checks = {inner.name: (_check(inner), inner.type in ("string", "strings")) for inner in field.properties}
-    required = [inner.name for inner in field.properties if inner.required]
-
-    def checked(value: Any, path: str) -> Any:
-        if type(value) is not dict:
-            raise _Wrong(path, "should be an object")
-        kept: dict[str, Any] = {}
-        for key, item in value.items():
-            if item is None or key not in checks:
-                continue
-            check, takes_text = checks[key]
-            if type(item) is not str or not takes_text:
-                item = check(item, f"{path}.{key}")
-            elif check is not _string and check is not _strings:  # choices
-                item = check(item, f"{path}.{key}")
+    def checked(value: Any) -> Any:
+        kept = []
+        for index, item in enumerate(value if type(value) is list else (value,)):
             if item is not None:
-                kept[key] = item
-        # An item of a list that lacks what it needs (contents without an id) is left out, not the whole event.
-        return None if any(kept.get(name) in (None, "") for name in required) else kept
+                try:
+                    item = check(item)
+                except _Wrong as problem:
+                    raise problem.inside(f"[{index}]") from None
+                if item is not None:
+                    kept.append(item)
+        return kept or None
 
     return checked
 
 
-def _string(value: Any, path: str) -> str:
+def _object_check(properties: tuple[Field, ...] | None) -> Check:
+    if properties is None:
+        return _object
+    checks = {inner.name: _check(inner) for inner in properties}
+    texts = frozenset(name for name, check in checks.items() if check in (_string, _strings))
+    required = [inner.name for inner in properties if inner.required]
+
+    def checked(value: Any) -> Any:
+        kept: dict[str, Any] = {}
+        for key, item in _object(value).items():
+            if type(item) is str and key in texts:
+                kept[key] = item
+            elif item is not None and key in checks:
+                try:
+                    item = checks[key](item)
+                except _Wrong as problem:
+                    raise problem.inside(f".{key}") from None
+                if item is not None:
+                    kept[key] = item
+        # An item of a list that lacks what it needs (contents without an id) is left out, not the whole event.
+        for name in required:
+            if kept.get(name) in (None, ""):
+                return None
+        return kept
+
+    return checked
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if type(value) is not dict:
+        raise _Wrong("should be an object")
+    return value
+
+
+def _string(value: Any) -> str:
     if type(value) is str:
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (int, float)):
         return str(int(value)) if isinstance(value, float) and value.is_integer() and abs(value) < 1e21 else str(value)
-    raise _Wrong(path, "should be a string")
+    raise _Wrong("should be a string")
 
 
-def _strings(value: Any, path: str) -> str | list[str]:
+def _strings(value: Any) -> str | list[str]:
     if type(value) is list:
-        return [_string(item, f"{path}[{index}]") for index, item in enumerate(value) if item is not None]
-    return _string(value, path)
+        return [_string(item) for item in value if item is not None]
+    return _string(value)
 
 
 _NUMBER: Final = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 
 
-def _number(value: Any, path: str) -> int | float:
+def _number(value: Any) -> int | float:
     if type(value) is int:
         return value
     if type(value) is str and _NUMBER.fullmatch(value):
@@ -182,44 +198,44 @@ def _number(value: Any, path: str) -> int | float:
             return int(value)
     if type(value) is float and math.isfinite(value):
         return value
-    raise _Wrong(path, "should be a number")
+    raise _Wrong("should be a number")
 
 
-def _integer(value: Any, path: str) -> int:
-    number = _number(value, path)
+def _integer(value: Any) -> int:
+    number = _number(value)
     if int(number) != number:
-        raise _Wrong(path, "should be an integer")
+        raise _Wrong("should be an integer")
     return int(value) if isinstance(value, str) and value.strip().lstrip("+-").isdecimal() else int(number)
 
 
-def _boolean(value: Any, path: str) -> bool:
+def _boolean(value: Any) -> bool:
     if value is True or value == "true" or (value == 1 and type(value) in (int, float)):
         return True
     if value is False or value == "false" or (value == 0 and type(value) in (int, float)):
         return False
-    raise _Wrong(path, "should be true or false")
+    raise _Wrong("should be true or false")
 
 
 MILLISECONDS_FROM: Final = 10**11  # as seconds the year 5138, as milliseconds 1973
 _NO_TIME: Final = "is neither ISO 8601 nor Unix seconds or milliseconds"
 
 
-def _time(value: Any, path: str) -> int:
+def _time(value: Any) -> int:
     """Unix seconds of an ISO 8601 time (without a zone: UTC), of Unix seconds or of milliseconds."""
-    if type(value) is str and not _NUMBER.fullmatch(value):
+    if type(value) is str and (value[4:5] == "-" or not _NUMBER.fullmatch(value)):
         try:
             moment = ciso8601.parse_datetime(value.strip().removesuffix(" UTC"))
             return math.floor((moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp())
         except (ValueError, OverflowError):
-            raise _Wrong(path, _NO_TIME) from None
+            raise _Wrong(_NO_TIME) from None
     try:
-        number = _number(value, path)
+        number = _number(value)
     except _Wrong:
-        raise _Wrong(path, _NO_TIME) from None
+        raise _Wrong(_NO_TIME) from None
     if abs(number) >= MILLISECONDS_FROM:
         number /= 1000
     if abs(number) >= MILLISECONDS_FROM:
-        raise _Wrong(path, _NO_TIME)
+        raise _Wrong(_NO_TIME)
     return math.floor(number)
 
 
@@ -231,10 +247,10 @@ def currencies() -> frozenset[str]:
     return frozenset(currency.alpha_3 for currency in pycountry.currencies)
 
 
-def _currency(value: Any, path: str) -> str:
+def _currency(value: Any) -> str:
     code = value.strip().upper() if type(value) is str else ""
     if code not in currencies():
-        raise _Wrong(path, "is not an ISO 4217 code such as USD")
+        raise _Wrong("is not an ISO 4217 code such as USD")
     return code
 
 

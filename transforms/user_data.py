@@ -30,7 +30,7 @@ Count = Callable[[str], None]
 Normalise = Callable[[str], str]
 
 _HASHED: Final = re.compile(r"[0-9a-fA-F]{64}")
-_CACHE: Final = 8192  # values a process remembers per key that repeats itself (cities, countries, first names …)
+_CACHE: Final = 16384  # values a process remembers per key that repeats itself (cities, countries, first names …)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,36 +93,39 @@ def compile_user_data(
     ``dropped_<wire key>`` for each value that normalised to nothing.
     """
     home = default_country.lower() if default_country else None
-    common = {wire: _digester(normaliser(wire, default_country), wire) for wire in _NORMALISERS}
-    digesters = {
+    digesters = {wire: _digester(normaliser(wire, default_country), wire) for wire in _NORMALISERS}
+    by_country = {
         us: {
-            **common,
+            **digesters,
             "st": _digester(functools.partial(_state, us=us is not False), "st"),
             "zp": _digester(functools.partial(_zip, us=us), "zp"),
         }
         for us in (True, False, None)
     }
+    converters = {
+        us: {
+            name: (key.wire, hashing[key.wire] if key.hashed else _PLAIN.get(key.wire), key.many)
+            for name, key in KEYS.items()
+        }
+        for us, hashing in by_country.items()
+    }
 
     def hashed(user_data: Mapping[str, Any], count: Count) -> dict[str, Any]:
         country = user_data.get("country")
         country = (_country(country) if type(country) is str else "") or home
-        digester = digesters[country == "us" if country else None]
+        table = converters[country == "us" if country else None]
         ready: dict[str, Any] = {}
         for name, value in user_data.items():
-            key = KEYS[name]
-            wire = key.wire
+            wire, convert, many = table[name]
             result: Any
-            if key.hashed:
-                if type(value) is str:
-                    result = digester[wire](value)
-                    if result and key.many:
-                        result = [result]
-                else:
-                    result = list(dict.fromkeys(filter(None, map(digester[wire], value))))
-            elif wire in _PLAIN:
-                result = _PLAIN[wire](value.strip())
-            else:
+            if convert is None:
                 result = value
+            elif type(value) is str:
+                result = convert(value)
+                if many and result:
+                    result = [result]
+            else:
+                result = list(dict.fromkeys(filter(None, map(convert, value))))
             if result or type(result) is int:
                 ready[wire] = result
             elif value != "" and value != []:
@@ -201,7 +204,7 @@ class _Punctuation(dict[int, int | None]):
 _IN_NAMES: Final = _Punctuation(string.punctuation + "´")  # the acute accent is often an apostrophe
 _IN_PLACES: Final = _Punctuation(string.punctuation + string.whitespace + "´", "PZ")
 _IN_ZIPS: Final = _Punctuation(string.whitespace + "-‐‑‒–—―−﹘﹣－", "Z")
-_NOT_DIGITS: Final = {code: None for code in range(128) if not chr(code).isdigit()}
+_NOT_DIGIT: Final = re.compile(r"[^0-9]+")
 _JS_SPACE: Final = re.compile(r"[\t-\r \xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]")
 
 
@@ -210,8 +213,8 @@ def _nfc(text: str) -> str:
 
 
 def _email(value: str) -> str:
-    email = _nfc(_nfc(value).strip().lower())
-    return email if "@" in email.strip("@") else ""
+    email = value.strip().lower() if value.isascii() else _nfc(_nfc(value).strip().lower())
+    return email if "@" in email[1:-1] else ""
 
 
 def _phone(value: str) -> str:
@@ -220,11 +223,7 @@ def _phone(value: str) -> str:
         value = "".join(str(unicodedata.digit(c)) if c.isdigit() else c for c in unicodedata.normalize("NFKC", value))
     if "(0)" in value and value.lstrip().startswith(("+", "00")):
         value = value.replace("(0)", "", 1)
-    return value.translate(_NOT_DIGITS).lstrip("0") if value.isascii() else _ascii_digits(value)
-
-
-def _ascii_digits(value: str) -> str:
-    return "".join(character for character in value if character in string.digits).lstrip("0")
+    return _NOT_DIGIT.sub("", value).lstrip("0")
 
 
 def _national_phone(value: str, region: str) -> str:
@@ -410,7 +409,7 @@ def _date(year: str, month: str | int, day: str | int) -> str:
         born = date(int(year), int(month), int(day))
     except ValueError:
         return ""
-    return born.strftime("%Y%m%d") if 1900 <= born.year < 2100 else ""
+    return f"{born.year}{born.month:02}{born.day:02}" if 1900 <= born.year < 2100 else ""
 
 
 def _external_id(value: str) -> str:
@@ -420,6 +419,7 @@ def _external_id(value: str) -> str:
 @functools.lru_cache(_CACHE)
 def _ip_address(value: str) -> str:
     """An address without brackets, port and zone; "" where it is none."""
+    value = value.strip()
     if value.startswith("["):
         value = value[1:].partition("]")[0]
     elif value.count(":") == 1:
@@ -436,6 +436,11 @@ _FBCLID: Final = re.compile(r"[\w.~-]+", re.ASCII)
 _FBC: Final = re.compile(r"fb\.[0-9]\.\d{10,16}\.\S+", re.ASCII)
 _FBP: Final = re.compile(r"fb\.[0-9]\.\d{10,16}\.\d+(\.\S+)?", re.ASCII)
 
+def _click_id(value: str, pattern: re.Pattern[str]) -> str:
+    bare = value.strip()
+    return bare if pattern.fullmatch(bare) else ""
+
+
 _NORMALISERS: Final[Mapping[str, Normalise]] = {
     "em": _email,
     "ph": _phone,
@@ -451,7 +456,7 @@ _NORMALISERS: Final[Mapping[str, Normalise]] = {
 }
 _PLAIN: Final[Mapping[str, Normalise]] = {
     "client_ip_address": _ip_address,
-    "client_user_agent": str,
-    "fbc": lambda value: value if _FBC.fullmatch(value) else "",
-    "fbp": lambda value: value if _FBP.fullmatch(value) else "",
+    "client_user_agent": str.strip,
+    "fbc": functools.partial(_click_id, pattern=_FBC),
+    "fbp": functools.partial(_click_id, pattern=_FBP),
 }

@@ -534,6 +534,15 @@ def test_personal_data_in_the_clear_is_counted_and_never_shown(
     assert not [secret for secret in ("jane@example.com", "16505551212", "Jane") if secret in seen]
 
 
+def test_personal_data_is_counted_behind_any_other_fault_of_the_batch(sandbox: SandboxServer) -> None:
+    hidden = event(user_data__lead_id="none", user_data__em="jane@example.com", custom_data__email="jane@example.com")
+    post(sandbox, event(event_time=1), hidden, event(), None)
+
+    stats = sandbox.stats()
+    assert (stats["raw_pii"], stats["pii_in_custom_data"]) == (1, 1)
+    assert stats["errors"][0]["reason"] == "event_time is over 7 days ago"
+
+
 def test_keys_that_may_be_data_are_not_shown(sandbox: SandboxServer) -> None:
     response = post(sandbox, event(**{"user_data__jane@example.com": "x"}))
 
@@ -773,8 +782,10 @@ def test_null_mode_counts_without_checking() -> None:
         tricky = event(original_event_data={"event_name": "Lead"}, custom_data__note='"user_data": {}', event_time=1)
 
         assert post(sandbox, tricky, tricky, tricky).json()["events_received"] == 3
+        sandbox.set_faults(short_rate=1)
+        assert post(sandbox, tricky, tricky, tricky).json()["events_received"] == 2
         stats = sandbox.stats()
-        assert (stats["requests"], stats["events_received"], stats["events_stored"]) == (1, 3, 0)
+        assert (stats["requests"], stats["events_received"], stats["events_stored"]) == (2, 5, 0)
 
 
 # --- The page and the command line ------------------------------------------------------------------------------------
