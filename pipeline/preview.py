@@ -13,7 +13,7 @@ import orjson
 
 from pipeline.config import Job
 from transforms import conversions, events
-from transforms.rejections import CODES, Rejected, Stage
+from transforms.rejections import Rejected, Stage, as_rejected
 
 
 def preview(job: Job, lines: Iterable[bytes], now: float, notes: Counter[str] | None = None) -> Iterator[dict[str, Any]]:
@@ -53,8 +53,14 @@ class _Way:
             yield {"status": "filtered"}
         for key in keys:
             destination, _, subscription = key.partition("/")
-            for conversion in self._named(event, key):
-                yield {"destination": destination, "subscription": subscription, **self._conversion(conversion)}
+            where = {"destination": destination, "subscription": subscription}
+            try:
+                named = self._named(event, key)
+            except Exception as error:
+                yield {**where, **_rejected("name", as_rejected(error))}
+                continue
+            for conversion in named:
+                yield {**where, **self._conversion(conversion)}
 
     def _conversion(self, conversion: conversions.Conversion) -> dict[str, Any]:
         stage: Stage = "map"
@@ -64,15 +70,13 @@ class _Way:
             conversion = self._hashed(conversion, self._note)
             stage = "validate"
             ready = self._validated(conversion, self._now, self._note)
-        except Rejected as cause:
-            return _rejected(stage, cause)
         except Exception as error:  # as the steps do: a defect of ours costs one event, not the run
-            return _rejected(stage, Rejected("internal_error", f"{CODES['internal_error']} ({type(error).__name__})"))
+            return _rejected(stage, as_rejected(error))
         _, dataset_id, test_event_code = conversions.split_key(ready.key)
         outcome: dict[str, Any] = {"status": "ready", "dataset_id": dataset_id}
         if test_event_code:
             outcome["test_event_code"] = test_event_code
-        return {**outcome, "payload": orjson.Fragment(conversions.split_line(ready.line)[2])}
+        return {**outcome, "payload": orjson.Fragment(conversions.split_line(ready.line)[1])}
 
     def _note(self, name: str) -> None:
         self._notes[name] += 1

@@ -17,7 +17,7 @@ from transforms.directives import MISSING, compile_mapping
 from transforms.events import Event
 from transforms.fields import Field, compile_fields
 from transforms.rejections import Rejected
-from transforms.triggers import compile_trigger
+from transforms.triggers import compile_triggers
 from transforms.user_data import Count, compile_user_data, fbc_from_url
 
 
@@ -66,7 +66,7 @@ class Ready(NamedTuple):
 
     Attributes:
         key: the destination key: what may share a request. See `destination_key`.
-        line: subscription, event_time and the body, tab-separated: all that sending needs, in bytes.
+        line: the subscription's name, a tab, and the body: all that sending needs, in bytes.
     """
 
     key: str
@@ -84,35 +84,53 @@ def split_key(key: str) -> tuple[str, str, str]:
     return destination, dataset_id, test_event_code
 
 
-def split_line(line: bytes) -> tuple[str, int, bytes]:
-    """Subscription name, event_time and body of a `Ready` line."""
-    subscription, event_time, body = line.split(b"\t", 2)
-    return subscription.decode(), int(event_time), body
+def split_line(line: bytes) -> tuple[str, bytes]:
+    """Subscription name and body of a `Ready` line."""
+    subscription, _, body = line.partition(b"\t")
+    return subscription.decode(), body
+
+
+def event_time(body: bytes) -> int:
+    """The event_time of an encoded event, which it starts with so that nobody has to decode it for that."""
+    return int(body[len(_STARTS_WITH) : body.index(b",")])
+
+
+_STARTS_WITH: Final = b'{"event_time":'
 
 
 def compile_filter(subscriptions: Iterable[Subscription]) -> Callable[[Event], list[str]]:
     """The function from an event to the keys of the subscriptions whose trigger takes it, in the job file's order."""
-    triggers = [(subscription.key, compile_trigger(subscription.trigger)) for subscription in subscriptions]
-
-    def matching(event: Event) -> list[str]:
-        return [key for key, takes in triggers if takes(event)]
-
-    return matching
+    return compile_triggers((subscription.key, subscription.trigger) for subscription in subscriptions)
 
 
 def compile_naming(subscriptions: Iterable[Subscription]) -> Callable[[Event, str], list[Conversion]]:
     """The function from an event and a subscription's key to its conversions, one for each dataset."""
-    names = {
-        s.key: (compile_mapping({k: node for k, node in s.mapping.items() if k == "event_name"}), s.dataset_ids)
-        for s in subscriptions
-    }
+    names = {s.key: (_compile_name(s.mapping.get("event_name")), s.dataset_ids) for s in subscriptions}
 
     def named(event: Event, key: str) -> list[Conversion]:
         name, dataset_ids = names[key]
-        event_name = name(event).get("event_name")
-        return [Conversion(key, event_name, dataset_id, event, {}) for dataset_id in dataset_ids]
+        event_name = name(event) if callable(name) else name
+        return [Conversion(key, event_name, dataset_id, event, _NO_FIELDS) for dataset_id in dataset_ids]
 
     return named
+
+
+def _compile_name(node: Any) -> Any:
+    """A function, or the name itself where it is the same for all events."""
+    if not isinstance(node, dict):
+        return node
+    name = compile_mapping({"event_name": node})
+    return lambda event: name(event).get("event_name")
+
+
+_NO_FIELDS: Final[dict[str, Any]] = {}
+
+
+def _mapped_fields(subscription: Subscription) -> Iterable[str] | None:
+    """The fields that a subscription's mapping can yield; None where only the event tells."""
+    if any(name.startswith(("@", "__")) for name in subscription.mapping):
+        return None
+    return {*subscription.mapping, "event_name"}
 
 
 def compile_properties(subscriptions: Iterable[Subscription]) -> Callable[[Conversion], Conversion]:
@@ -123,7 +141,7 @@ def compile_properties(subscriptions: Iterable[Subscription]) -> Callable[[Conve
     compiled = {
         s.key: (
             compile_mapping({name: node for name, node in s.mapping.items() if name != "event_name"}),
-            compile_fields(s.fields),
+            compile_fields(s.fields, _mapped_fields(s)),
         )
         for s in subscriptions
     }
@@ -165,13 +183,14 @@ def compile_hashing(subscriptions: Iterable[Subscription]) -> Callable[[Conversi
 
 
 # Fields that Meta reads beside custom_data; every other field of an action goes into custom_data.
-_BESIDE_CUSTOM_DATA: Final = frozenset(
-    "event_name event_time event_id event_source_url action_source user_data custom_data app_data_field"
-    " data_processing_options data_processing_options_country data_processing_options_state test_event_code"
-    " opt_out referrer_url original_event_data customer_segmentation attribution_data messaging_channel store_data".split()
-)
-_OPTIONAL: Final = (
+_ALWAYS: Final = frozenset({"event_name", "event_time", "event_id", "event_source_url", "action_source", "user_data"})
+_AS_THEY_ARE: Final = frozenset(
     "opt_out referrer_url original_event_data customer_segmentation attribution_data messaging_channel store_data".split()
+)
+_WEB: Final = ("https://", "http://")
+_REWRITTEN: Final = frozenset(
+    "custom_data app_data_field data_processing_options data_processing_options_country data_processing_options_state"
+    " test_event_code".split()
 )
 
 
@@ -182,7 +201,7 @@ def compile_validation(
 
     It raises Rejected with any code of the validate stage; `count` is told of what was left out or may go unused.
     """
-    settings = {s.key: (s, s.name.encode()) for s in subscriptions}
+    compiled = {s.key: (s, _compile_event(s), s.name.encode() + b"\t") for s in subscriptions}
     keys = {
         (s.key, dataset_id): destination_key(s.destination, dataset_id, s.test_event_code or "")
         for s in subscriptions
@@ -190,61 +209,76 @@ def compile_validation(
     }
 
     def validated(conversion: Conversion, now: float, count: Count) -> Ready:
-        fields = conversion.fields
-        subscription, name = settings[conversion.subscription]
-        event = server_event(fields, subscription.allow_in_custom_data, count)
+        key, _, dataset_id, _, fields = conversion
+        subscription, server_event, name = compiled[key]
+        event = server_event(fields, count)
         meta_rules.check_event(event, needs_user_agent=subscription.needs_user_agent, now=now)
-        if event["action_source"] == "website" and "event_source_url" not in event:
-            count("website_without_url")
         try:
             body = orjson.dumps(event)
         except TypeError:
             raise Rejected("unencodable") from None
         if len(body) > max_bytes:
             raise Rejected("event_too_large", f"The event alone takes {len(body)} bytes of max_batch_bytes {max_bytes}.")
-        test_event_code = fields.get("test_event_code")
-        if test_event_code:
-            key = destination_key(subscription.destination, conversion.dataset_id, " ".join(test_event_code.split()))
-        else:
-            key = keys[conversion.subscription, conversion.dataset_id]
-        return Ready(key, b"%b\t%d\t%b" % (name, event["event_time"], body))
+        destination = keys[key, dataset_id]
+        if "test_event_code" in fields:  # of the mapping, which wins over the destination's
+            code = " ".join(fields["test_event_code"].split())
+            destination = destination_key(subscription.destination, dataset_id, code)
+        return Ready(destination, name + body)
 
     return validated
 
 
-def server_event(fields: Mapping[str, Any], allow_in_custom_data: frozenset[str], count: Count) -> dict[str, Any]:
-    """An action's fields as Meta's server event. custom_data comes first, so that a defined field wins over it."""
-    event: dict[str, Any] = {"event_name": fields["event_name"], "event_time": fields["event_time"]}
-    event["event_id"] = fields["event_id"]
-    url = fields.get("event_source_url")
-    if url is not None:
-        if url[:8].lower().startswith(("http://", "https://")):
+def _compile_event(subscription: Subscription) -> Callable[[Mapping[str, Any], Count], dict[str, Any]]:
+    """The function from an action's fields to Meta's server event."""
+    mapped = _mapped_fields(subscription)
+    names = [field.name for field in subscription.fields if mapped is None or field.name in mapped]
+    custom = [name for name in names if name not in _ALWAYS | _AS_THEY_ARE | _REWRITTEN]
+    beside = [name for name in names if name in _AS_THEY_ARE]
+    allowed = subscription.allow_in_custom_data
+
+    def server_event(fields: Mapping[str, Any], count: Count) -> dict[str, Any]:
+        event = {
+            "event_time": fields["event_time"],  # first; see `event_time`
+            "event_name": fields["event_name"],
+            "event_id": fields["event_id"],
+            "action_source": fields["action_source"],
+            "user_data": fields["user_data"],
+        }
+        url = fields.get("event_source_url")
+        if url is not None and url[:8].lower().startswith(_WEB):
             event["event_source_url"] = url
         else:
-            count("dropped_event_source_url")
-    event["action_source"] = fields["action_source"]
-    event["user_data"] = fields["user_data"]
+            if url is not None:
+                count("dropped_event_source_url")
+            if fields["action_source"] == "website":
+                count("website_without_url")
+        custom_data: dict[str, Any] = {}
+        if not _REWRITTEN.isdisjoint(fields):
+            custom_data = _rewritten(fields, event, allowed, count)
+        if not _AS_THEY_ARE.isdisjoint(fields):
+            event.update((name, fields[name]) for name in beside if name in fields)
+        for name in custom:  # after custom_data, so that a defined field wins over it
+            value = fields.get(name)
+            if value is not None:
+                custom_data[name] = value
+        if custom_data:
+            event["custom_data"] = custom_data
+        return event
+
+    return server_event
+
+
+def _rewritten(
+    fields: Mapping[str, Any], event: dict[str, Any], allowed: frozenset[str], count: Count
+) -> dict[str, Any]:
+    """Puts into `event` what Meta reads in another form than the fields have it; gives back its custom_data."""
     if "app_data_field" in fields:
         app_data = meta_rules.app_data(fields["app_data_field"])
         if app_data is not None:
             event["app_data"] = app_data
     if fields.get("data_processing_options"):
-        event.update(
-            meta_rules.data_processing(
-                True, fields.get("data_processing_options_country", 0), fields.get("data_processing_options_state", 0)
-            )
-        )
-    custom_data: dict[str, Any] = {}
-    if "custom_data" in fields:
-        custom_data = meta_rules.without_personal_data(
-            fields["custom_data"], allow_in_custom_data, lambda: count("removed_from_custom_data")
-        )
-    for name, value in fields.items():
-        if name not in _BESIDE_CUSTOM_DATA:
-            custom_data[name] = value
-        elif name in _OPTIONAL:
-            event[name] = value
-    if custom_data:
-        event["custom_data"] = custom_data
-    return event
-
+        country, state = fields.get("data_processing_options_country"), fields.get("data_processing_options_state")
+        event.update(meta_rules.limited_data_use(country or 0, state or 0))
+    if "custom_data" not in fields:
+        return {}
+    return meta_rules.without_personal_data(fields["custom_data"], allowed, lambda: count("removed_from_custom_data"))

@@ -15,7 +15,7 @@ import requests.adapters
 import requests.auth
 
 from transforms import meta_rules
-from transforms.conversions import split_key, split_line
+from transforms.conversions import event_time, split_key, split_line
 from transforms.graph_api import Answer, Delivery, Destination, classify, request_body, what_to_do
 from transforms.pacing import Pacer
 from transforms.rejections import Rejected, Rejection, reject
@@ -127,7 +127,7 @@ class Courier:
     def _answer(self, key: str, lines: Sequence[bytes]) -> tuple[Answer, int, float]:
         """The answer that settles a request, with how many tries and seconds it took."""
         destination, dataset_id, test_event_code = split_key(key)
-        body = request_body([split_line(line)[2] for line in lines], test_event_code)
+        body = request_body([split_line(line)[1] for line in lines], test_event_code)
         started, tries = time.monotonic(), 0
         while True:
             if destination in self._refused:
@@ -199,14 +199,14 @@ class Courier:
     def _in_time(self, key: str, lines: Sequence[bytes], outcome: Outcome) -> Sequence[bytes]:
         """The events that are still young enough: a batch may have waited, and one too old fails them all."""
         horizon = self._clock() - meta_rules.MAX_AGE
-        if all(split_line(line)[1] >= horizon for line in lines):
+        if all(event_time(split_line(line)[1]) >= horizon for line in lines):
             return lines
         kept = []
         for line in lines:
-            _, event_time, body = split_line(line)
+            body = split_line(line)[1]
             source = "physical_store" if b'"action_source":"physical_store"' in body else None
             try:
-                meta_rules.check_age(event_time, source, self._clock())
+                meta_rules.check_age(event_time(body), source, self._clock())
                 kept.append(line)
             except Rejected as cause:
                 self._reject(key, [line], cause, outcome)
@@ -218,10 +218,10 @@ class Courier:
         destination, dataset_id, _ = split_key(key)
         times = []
         for line in lines:
-            subscription, event_time, _ = split_line(line)
+            subscription, body = split_line(line)
             name = f"{destination}/{subscription}"
             outcome.delivered[name] = outcome.delivered.get(name, 0) + 1
-            times.append(event_time)
+            times.append(event_time(body))
         outcome.receipts.append(
             Receipt(
                 destination=destination,
@@ -242,7 +242,7 @@ class Courier:
     ) -> None:
         destination, dataset_id, _ = split_key(key)
         for line in lines:
-            subscription, _, body = split_line(line)
+            subscription, body = split_line(line)
             payload = orjson.loads(body)
             outcome.rejections.append(
                 reject(

@@ -32,14 +32,11 @@ MAX_REPLACE: Final = 10  # characters of @replace's pattern and replacement, as 
 MAX_LIQUID: Final = 1000  # characters of a template, as at Segment
 
 
-class _Missing:
-    """What a mapping yields where Segment's engine yields JavaScript's undefined."""
+class _Missing(tuple[()]):
+    """What a mapping yields where Segment's engine yields JavaScript's undefined. Falsy, as an empty tuple is."""
 
     def __repr__(self) -> str:
         return "MISSING"
-
-    def __bool__(self) -> bool:
-        return False
 
 
 MISSING: Final = _Missing()
@@ -301,12 +298,19 @@ class _Code:
         for block in self._blocks:
             if keys in block:
                 return block[keys]
-        parent, key = self.lookup(keys[:-1]), keys[-1]
-        name = self.assign(
-            f"{parent}.get({key!r}, MISSING) if type({parent}) is dict"
-            f" else MISSING if {parent} is MISSING else _step({parent}, {key!r})"
-        ).code
+        name = self.assign(f"{self._getter(keys[:-1])}({keys[-1]!r}, MISSING)").code
         self._blocks[-1][keys] = name
+        return name
+
+    def _getter(self, keys: tuple[str, ...]) -> str:
+        """The variable that holds what looks a key up in what stands at `keys`."""
+        marked = ("", *keys)  # no key is empty, so this is no path
+        for block in self._blocks:
+            if marked in block:
+                return block[marked]
+        parent = self.lookup(keys)
+        name = self.assign(f"{parent}.get if type({parent}) is dict else _getter({parent})").code
+        self._blocks[-1][marked] = name
         return name
 
     def value(self, node: Any) -> _Value:
@@ -325,7 +329,7 @@ class _Code:
         result = self.assign("{" + certain + "}", optional=False)
         for key, value in entries.items():
             if value.optional:
-                self.line(f"if {value.code} is not MISSING: {result.code}[{key!r}] = {value.code}")
+                self.line(f"if {value.code} or {value.code} is not MISSING: {result.code}[{key!r}] = {value.code}")
         return result
 
 
@@ -381,18 +385,22 @@ def _check_if(options: Any, path: Path) -> Iterator[Problem]:
 @_directive("@if", {key: _Option("any") for key in ("exists", "blank", "then", "else")}, _check_if)
 def _if(code: _Code, options: dict[str, Any]) -> _Value:
     exists = "exists" in options
-    value = code.value(options["exists" if exists else "blank"]).code
-    result = code.assign("MISSING")
+    tested = options["exists" if exists else "blank"]
+    value = code.value(tested).code
+    there = f"{value} is not MISSING and {value} is not None" + ("" if exists else f" and {value} != ''")
+    there = f"({value} or ({there}))"  # most values are true; what is false may be there all the same: 0, false, []
+    itself = options.get("then") == tested
+    result = code.assign(value if itself else "MISSING")
 
     def branch(key: str) -> Callable[[], None]:
-        def write() -> None:
-            code.line(f"{result.code} = {code.value(options[key]).code}")
+        return lambda: code.line(f"{result.code} = {code.value(options[key]).code}")
 
-        return write
-
-    condition = f"if {value} is not MISSING and {value} is not None" + ("" if exists else f" and {value} != ''")
-    code.block(condition + ":", branch("then") if "then" in options else lambda: code.line("pass"))
-    if options.get("else"):  # a falsy else is no else, as at Segment
+    otherwise = bool(options.get("else"))  # a falsy else is no else, as at Segment
+    if itself:
+        code.block(f"if not {there}:", branch("else") if otherwise else lambda: code.line(f"{result.code} = MISSING"))
+        return result
+    code.block(f"if {there}:", branch("then") if "then" in options else lambda: code.line("pass"))
+    if otherwise:
         code.block("else:", branch("else"))
     return result
 
@@ -454,9 +462,11 @@ def _array_path(code: _Code, options: list[Any]) -> _Value:
     if not isinstance(shape, dict) or not shape:
         return _Value(array)
     item = code.function(shape)
+    if is_directive(shape):  # which may yield nothing for an item; an object never does
+        item = code.constant(lambda i, shaped=code.constants[item]: _null(shaped(i)))
     return code.assign(
-        f"[_null({item}(i)) for i in {array}] if type({array}) is list"
-        f" else [_null({item}({array}))] if type({array}) is dict else {array}"
+        f"[{item}(i) for i in {array}] if type({array}) is list"
+        f" else [{item}({array})] if type({array}) is dict else {array}"
     )
 
 
@@ -531,6 +541,15 @@ def _liquid(code: _Code, template: str) -> _Value:
 # --- what the written functions call ----------------------------------------------------------------------------
 
 
+def _getter(parent: Any) -> Callable[[str, Any], Any]:
+    if parent is MISSING or parent is None:
+        return _NOTHING_THERE[parent is None]
+    return lambda key, _: _step(parent, key)
+
+
+_NOTHING_THERE: Final = (lambda key, missing: missing, lambda key, missing: None)
+
+
 def _step(parent: Any, key: str) -> Any:
     if type(parent) is dict:
         return parent.get(key, MISSING)
@@ -595,7 +614,12 @@ def _flattened(value: Any, separator: str, keep_arrays: bool) -> Any:
 
 
 def _encode(value: Any) -> Any:
-    return MISSING if value is MISSING else orjson.dumps(value).decode()
+    if value is MISSING:
+        return MISSING
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:  # more than 254 levels
+        raise Rejected("too_deeply_nested", "@json cannot encode a value that is nested so deeply.") from None
 
 
 def _decode(value: Any) -> Any:
@@ -617,7 +641,7 @@ def _without_nulls(value: Any) -> Any:
 
 _HELPERS: Final[Mapping[str, Any]] = {
     "MISSING": MISSING,
-    "_step": _step,
+    "_getter": _getter,
     "_null": _null,
     "_string": _string,
     "_text": _text,

@@ -16,7 +16,6 @@ from transforms.rejections import Rejected
 
 Event = dict[str, Any]
 
-MAX_DEPTH: Final = 250  # orjson reads 1024 levels but writes only 254
 _BOM: Final = b"\xef\xbb\xbf"
 _TRANSPORT_KEYS: Final = ("receivedAt", "sentAt")
 
@@ -33,15 +32,11 @@ def parse_event(line: bytes) -> Event:
         Rejected: invalid_json, invalid_utf8, not_an_object, too_deeply_nested.
     """
     try:
-        event = orjson.loads(line)
+        event = orjson.loads(line.removeprefix(_BOM))
     except orjson.JSONDecodeError as error:
-        if line.startswith(_BOM):
-            return parse_event(line[len(_BOM) :])
         raise _unreadable(line, error) from None
     if type(event) is not dict:
         raise Rejected("not_an_object")
-    if line.count(b"{") + line.count(b"[") > MAX_DEPTH and _deeper_than(event, MAX_DEPTH):
-        raise Rejected("too_deeply_nested", f"The event is nested more than {MAX_DEPTH} levels deep.")
     return event
 
 
@@ -54,7 +49,10 @@ def event_id(event: Event) -> str:
     if message_id is not None and message_id != "" and not isinstance(message_id, (dict, list)):
         return str(message_id)
     content = {key: value for key, value in event.items() if key not in _TRANSPORT_KEYS}
-    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]
+    try:
+        return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]
+    except TypeError:
+        raise Rejected("too_deeply_nested") from None
 
 
 def _unreadable(line: bytes, error: orjson.JSONDecodeError) -> Rejected:
@@ -67,16 +65,3 @@ def _unreadable(line: bytes, error: orjson.JSONDecodeError) -> Rejected:
         return Rejected("too_deeply_nested")
     return Rejected("invalid_json", f"The line is not valid JSON: {reason} (column {error.pos + 1}).")
 
-
-def _deeper_than(value: Any, limit: int) -> bool:
-    level: list[Any] = [value]
-    for _ in range(limit):
-        level = [
-            child
-            for parent in level
-            if isinstance(parent, (dict, list))
-            for child in (parent.values() if isinstance(parent, dict) else parent)
-        ]
-        if not level:
-            return False
-    return True

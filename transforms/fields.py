@@ -11,7 +11,7 @@ import dataclasses
 import functools
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timezone
 from typing import Any, Final
 
@@ -53,37 +53,64 @@ class _Wrong(Exception):
         return f"{self.path} {self.should}."
 
 
-def compile_fields(fields: Sequence[Field]) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+def compile_fields(
+    fields: Sequence[Field], mapped: Iterable[str] | None = None
+) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
     """The function that checks and converts what a mapping yielded.
 
     At the root null, missing and "" count as no value. The function raises Rejected with all problems in one
     message: missing_required_field, invalid_<field> where `CODES` has it, else invalid_field.
+
+    Args:
+        mapped: the only fields that the mapping can yield, where that is known; others are not looked for.
     """
-    checks = {field.name: _check(field) for field in fields}
+    names = None if mapped is None else set(mapped)
+    check = _compile([field for field in fields if names is None or field.name in names], root=True)
     required = frozenset(field.name for field in fields if field.required)
 
-    def checked(mapped: Mapping[str, Any]) -> dict[str, Any]:
-        values: dict[str, Any] = {}
+    def checked(values: Mapping[str, Any]) -> dict[str, Any]:
         wrong: list[_Wrong] = []
-        for name, value in mapped.items():
-            check = checks.get(name)
-            if check is None or value is None or value == "":
-                continue
-            if check is _string and type(value) is str:
-                values[name] = value
-                continue
-            try:
-                value = check(value)
-            except _Wrong as problem:
-                wrong.append(problem.inside(name))
-                continue
-            if value is not None:
-                values[name] = value
-        if wrong or not values.keys() >= required:
-            raise _rejected([field.name for field in fields if field.name in required - values.keys()], wrong)
-        return values
+        kept = check(values, wrong)
+        if wrong or not kept.keys() >= required:
+            raise _rejected([field.name for field in fields if field.name in required - kept.keys()], wrong)
+        return kept
 
     return checked
+
+
+# What a value of a type mostly is, as a Python condition; what is not goes through the type's check.
+_PLAINLY: Final[Mapping[str, str]] = {
+    "string": "type(v) is str",
+    "strings": "type(v) is str",
+    "number": "type(v) is int or (type(v) is float and v - v == 0)",  # infinity and NaN less themselves are NaN
+    "integer": "type(v) is int",
+    "boolean": "type(v) is bool",
+}
+
+
+def _compile(fields: Sequence[Field], root: bool) -> Callable[[Mapping[str, Any], list[_Wrong]], dict[str, Any]]:
+    """One Python function for an object's fields, in a row: looked up, checked, kept."""
+    namespace: dict[str, Any] = {"_Wrong": _Wrong}
+    lines = ["def checked(values, wrong):", "    get = values.get", "    kept = {}"]
+    for index, field in enumerate(fields):
+        name, path, plainly = field.name, field.name if root else f".{field.name}", _PLAINLY.get(field.type)
+        namespace[f"check{index}"] = _check(field)
+        lines += [f"    v = get({name!r})"]
+        if plainly and not field.multiple:
+            if field.choices:
+                namespace[f"choices{index}"] = frozenset(field.choices)
+                plainly = f"({plainly}) and v in choices{index}"
+            keep = f"kept[{name!r}] = v"
+            lines += [f"    if {plainly}:", f"        if v != '': {keep}" if root else f"        {keep}"]
+        lines += [
+            f"    {'elif' if plainly and not field.multiple else 'if'} v is not None{' and v != str()' if root else ''}:",
+            f"        try: v = check{index}(v)",
+            f"        except _Wrong as problem: wrong.append(problem.inside({path!r})); v = None",
+            f"        if v is not None: kept[{name!r}] = v",
+        ]
+    exec(compile("\n".join([*lines, "    return kept"]), "<fields>", "exec"), namespace)
+    function: Callable[[Mapping[str, Any], list[_Wrong]], dict[str, Any]] = namespace["checked"]
+    return function
 
 
 def _rejected(missing: Sequence[str], wrong: Sequence[_Wrong]) -> Rejected:
@@ -108,8 +135,11 @@ def _check(field: Field) -> Check:
 
 def _choice_check(check: Check, choices: tuple[Any, ...]) -> Check:
     allowed = ", ".join(map(str, choices))
+    texts = frozenset(choice for choice in choices if isinstance(choice, str))
 
     def checked(value: Any) -> Any:
+        if type(value) is str and value in texts:
+            return value
         value = check(value)
         if value not in choices:
             raise _Wrong(f"must be one of {allowed}")
@@ -139,22 +169,18 @@ def _list_check(check: Check) -> Check:
 def _object_check(properties: tuple[Field, ...] | None) -> Check:
     if properties is None:
         return _object
-    checks = {inner.name: _check(inner) for inner in properties}
-    texts = frozenset(name for name, check in checks.items() if check in (_string, _strings))
+    check = _compile(properties, root=False)
+    texts = frozenset(inner.name for inner in properties if inner.type in ("string", "strings") and not inner.choices)
     required = [inner.name for inner in properties if inner.required]
+    nothing_but_text = {str}
 
     def checked(value: Any) -> Any:
-        kept: dict[str, Any] = {}
-        for key, item in _object(value).items():
-            if type(item) is str and key in texts:
-                kept[key] = item
-            elif item is not None and key in checks:
-                try:
-                    item = checks[key](item)
-                except _Wrong as problem:
-                    raise problem.inside(f".{key}") from None
-                if item is not None:
-                    kept[key] = item
+        if not required and texts.issuperset(_object(value)) and set(map(type, value.values())) == nothing_but_text:
+            return value  # as user_data nearly always is
+        wrong: list[_Wrong] = []
+        kept = check(_object(value), wrong)
+        if wrong:
+            raise wrong[0]
         # An item of a list that lacks what it needs (contents without an id) is left out, not the whole event.
         for name in required:
             if kept.get(name) in (None, ""):
@@ -190,14 +216,14 @@ _NUMBER: Final = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.A
 
 
 def _number(value: Any) -> int | float:
-    if type(value) is int:
+    if type(value) is int or (type(value) is float and math.isfinite(value)):
         return value
     if type(value) is str and _NUMBER.fullmatch(value):
         value = float(value)
         if value.is_integer() and abs(value) < 2**53:
             return int(value)
-    if type(value) is float and math.isfinite(value):
-        return value
+        if math.isfinite(value):
+            return value
     raise _Wrong("should be a number")
 
 
@@ -248,6 +274,8 @@ def currencies() -> frozenset[str]:
 
 
 def _currency(value: Any) -> str:
+    if type(value) is str and value in currencies():
+        return value
     code = value.strip().upper() if type(value) is str else ""
     if code not in currencies():
         raise _Wrong("is not an ISO 4217 code such as USD")

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from transforms.fields import currencies
 from transforms.rejections import Rejected
 
 MAX_BATCH_EVENTS: Final = 1000
@@ -27,6 +28,7 @@ BROAD_MATCH_KEYS: Final = (
     frozenset({"fn", "ge"}),
     frozenset({"ln", "ge"}),
 )
+_NOTHING: Final[Mapping[str, Any]] = {}
 _BROAD: Final = frozenset().union(*BROAD_MATCH_KEYS)
 
 MESSAGING_IDS: Final[Mapping[str, tuple[str, str]]] = {
@@ -63,10 +65,10 @@ def check_event(event: Mapping[str, Any], *, needs_user_agent: bool, now: float)
         check_app_data(event.get("app_data"))
     elif source == "business_messaging":
         check_messaging(event.get("messaging_channel"), user_data)
-    custom_data = event.get("custom_data") or {}
+    custom_data = event.get("custom_data", _NOTHING)
     if event["event_name"] == "Purchase":
         check_purchase(custom_data)
-    if custom_data.get("content_type", "product") not in ("product", "product_group"):
+    if "content_type" in custom_data and custom_data["content_type"] not in ("product", "product_group"):
         raise Rejected("invalid_content_type")
 
 
@@ -82,8 +84,7 @@ def check_age(event_time: int, action_source: str | None, now: float) -> None:
 def check_match_keys(user_data: Mapping[str, Any]) -> None:
     if not user_data:
         raise Rejected("no_match_keys")
-    keys = user_data.keys()
-    if keys <= _BROAD and any(keys <= broad for broad in BROAD_MATCH_KEYS):
+    if _BROAD.issuperset(user_data) and any(broad.issuperset(user_data) for broad in BROAD_MATCH_KEYS):
         raise Rejected("match_keys_too_broad")
 
 
@@ -104,8 +105,6 @@ def check_messaging(channel: str | None, user_data: Mapping[str, Any]) -> None:
 
 def check_purchase(custom_data: Mapping[str, Any]) -> None:
     """A custom subscription may send a Purchase too, with a currency that no field of the action has checked."""
-    from transforms.fields import currencies
-
     if custom_data.get("currency") in (None, ""):
         raise Rejected("missing_currency")
     if custom_data["currency"] not in currencies():
@@ -129,10 +128,8 @@ def app_data(field: Mapping[str, Any]) -> dict[str, Any] | None:
     return data
 
 
-def data_processing(on: bool, country: int = 0, state: int = 0) -> dict[str, Any]:
-    """Limited Data Use, where the event asks for it; 0 has Meta find out where the person is."""
-    if not on:
-        return {}
+def limited_data_use(country: int, state: int) -> dict[str, Any]:
+    """Meta's options for an event with Limited Data Use; 0 has Meta find out where the person is."""
     return {
         "data_processing_options": ["LDU"],
         "data_processing_options_country": country,
@@ -141,6 +138,8 @@ def data_processing(on: bool, country: int = 0, state: int = 0) -> dict[str, Any
 
 
 # Names of keys that hold personal data, lower-case without separators. Meta wants such data in user_data, hashed.
+# City, state and country are not among them: by Meta's own rule they are too broad to tell who somebody is, and its
+# travel and real estate catalogues want them in custom_data.
 PERSONAL_KEYS: Final = frozenset(
     """
     em email emailaddress emails useremail customeremail contactemail billingemail shippingemail mail emailhash
@@ -151,11 +150,11 @@ PERSONAL_KEYS: Final = frozenset(
     fn firstname givenname forename middlename ln lastname surname familyname fullname username customername
     billingname shippingname displayname legalname maidenname nickname contactname recipientname
     name
-    db dob birthday birthdate dateofbirth birth bday doby dobm dobd yearofbirth age
+    db dob birthday birthdate dateofbirth birth bday doby dobm dobd yearofbirth
     ge gen gender sex
     address addresses street streetaddress streetname streetnumber address1 address2 addressline addressline1
     addressline2 billingaddress shippingaddress homeaddress deliveryaddress housenumber postaladdress
-    ct city town st state province region zp zip zipcode postal postalcode postcode country countrycode
+    zp zip zipcode postal postalcode postcode
     ssn socialsecuritynumber passport passportnumber nationalid taxid driverslicense
     creditcard creditcardnumber cardnumber iban accountnumber
     ip ipaddress clientip clientipaddress useragent clientuseragent

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
+import sys
 import time
 from collections.abc import Mapping
 from typing import Any, Final, Literal
@@ -101,8 +102,29 @@ class Rejection:
                 row["payload_encoding"] = "base64"
         try:
             return orjson.dumps(row)
-        except (TypeError, orjson.JSONEncodeError):  # orjson gives up at 254 levels, the standard library later
-            return json.dumps(row).encode()
+        except TypeError:  # orjson reads 1024 levels of nesting and writes 254
+            return _deep_json(row)
+
+
+def as_rejected(error: Exception) -> Rejected:
+    """What an unforeseen error means for the event that caused it. Its text stays out: it may quote the event."""
+    if isinstance(error, Rejected):
+        return error
+    if isinstance(error, RecursionError):
+        return Rejected("too_deeply_nested")
+    return Rejected("internal_error", f"{CODES['internal_error']} ({type(error).__name__})")
+
+
+def _deep_json(row: Mapping[str, Any]) -> bytes:
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(limit + 4096)
+    try:
+        text = json.dumps(row)
+        if "NaN" in text or "Infinity" in text:  # which JSON does not know; orjson writes null, too
+            text = json.dumps(json.loads(text, parse_constant=lambda _: None))
+        return text.encode()
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 def reject(stage: Stage, cause: Rejected, **where: Any) -> Rejection:

@@ -16,7 +16,7 @@ from apache_beam.pvalue import TaggedOutput
 from apache_beam.utils.shared import Shared
 
 from transforms.conversions import Conversion, Subscription
-from transforms.rejections import CODES, Rejected, Rejection, Stage, reject
+from transforms.rejections import Rejection, Stage, as_rejected, reject
 from transforms.tallies import LIVE, Tally
 
 REJECTIONS = "rejections"
@@ -68,11 +68,10 @@ class StepDoFn(beam.DoFn, Generic[M]):
             self.flush()
         try:
             return self.convert(element)
-        except Rejected as cause:
-            return [self.rejected(reject(self.stage, cause, **self.origin(element)))]
-        except Exception as error:  # one event must never stop a run; its values must not reach a log
-            _log.error("%s failed on an event: %s", type(self).__name__, type(error).__name__)
-            cause = Rejected("internal_error", f"{CODES['internal_error']} ({type(error).__name__})")
+        except Exception as error:  # one event must never stop a run, nor its values reach a log
+            cause = as_rejected(error)
+            if cause.code == "internal_error":
+                _log.error("%s failed on an event: %s", type(self).__name__, type(error).__name__)
             return [self.rejected(reject(self.stage, cause, **self.origin(element)))]
 
     def finish_bundle(self) -> Iterator[Any] | None:

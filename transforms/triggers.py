@@ -13,6 +13,7 @@ from __future__ import annotations
 import difflib
 import functools
 import re
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
 
@@ -44,11 +45,31 @@ def compile_trigger(text: str) -> Trigger:
     Raises:
         TriggerError: the text cannot be parsed or names an unknown field; says what and where.
     """
-    expression = _expression(_parse(text))
-    namespace = dict(_HELPERS)
-    exec(compile(f"def trigger(event):\n    return {expression}\n", "<trigger>", "exec"), namespace)
-    trigger: Trigger = namespace["trigger"]
+    trigger: Trigger = _function([f"    return {_expression(_parse(text))}"])
     return trigger
+
+
+def compile_triggers(triggers: Iterable[tuple[str, str]]) -> Callable[[Event], list[str]]:
+    """Several triggers, as pairs of a key and a text, in one function: from an event to the keys of those that take it.
+
+    The fields they share are looked up once per event.
+    """
+    lines = ["    keys = []"]
+    for key, text in triggers:
+        lines += [f"    if {_expression(_parse(text))}: keys.append({key!r})"]
+    matching: Callable[[Event], list[str]] = _function([*lines, "    return keys"])
+    return matching
+
+
+def _function(lines: list[str]) -> Any:
+    code = "\n".join(lines)
+    fields = [f"    _{name} = event.get({name!r})" for name in (*FIELDS, *FIELD_GROUPS) if f"_{name}" in code]
+    namespace = dict(_HELPERS)
+    try:
+        exec(compile("\n".join(["def trigger(event):", *fields, code]), "<trigger>", "exec"), namespace)
+    except (RecursionError, MemoryError, SyntaxError):  # what Python says to hundreds of parentheses
+        raise TriggerError(_TOO_DEEP) from None
+    return namespace["trigger"]
 
 
 # --- parsing ----------------------------------------------------------------------------------------------------
@@ -70,14 +91,24 @@ _HINTS: Final = {"&": "use `and`", "|": "use `or`", "“": 'use straight quotes:
 
 
 def _parse(text: str) -> _Node:
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(limit + _DEEPEST)
     try:
         node: _Node = _grammar().parse(text)
+    except RecursionError:
+        raise TriggerError(_TOO_DEEP) from None
     except parsy.ParseError as error:
         offset = len(text[: error.index].rstrip()) if not text[error.index :].strip() else error.index
         if not text[offset:].strip():
             raise TriggerError("the trigger ends too early", offset) from None
         raise _unexpected(text, offset, error.expected) from None
+    finally:
+        sys.setrecursionlimit(limit)
     return node
+
+
+_DEEPEST: Final = 8000  # frames; a pair of parentheses takes about fifty
+_TOO_DEEP: Final = "the trigger is nested too deeply"
 
 
 @functools.cache
@@ -148,7 +179,7 @@ def _unexpected(text: str, offset: int, expected: Iterable[str]) -> TriggerError
 
 
 def _expression(node: _Node) -> str:
-    """The Python expression, over the variable `event`, that a parsed trigger stands for."""
+    """The Python expression, over the variables `_type`, `_properties` …, that a parsed trigger stands for."""
     kind, _, parts = node
     if kind in ("or", "and"):
         return "(" + f" {kind} ".join(map(_expression, parts)) + ")"
@@ -196,7 +227,7 @@ def _field(node: _Node) -> str:
         choices = ", ".join([*FIELDS, *(f"{group}.…" for group in FIELD_GROUPS)])
         hint = f"; did you mean {'.'.join([known[0], *rest])}?" if known else f" (there are {choices})"
         raise TriggerError(f"unknown field {path}{hint}", node.offset)
-    return f"event.get({root!r})" if not rest else f"_at(event.get({root!r}), {tuple(rest)!r})"
+    return f"_at(_{root}, {tuple(rest)!r})" if rest else f"_{root}"
 
 
 def _literal(node: _Node) -> Any:

@@ -30,7 +30,7 @@ Count = Callable[[str], None]
 Normalise = Callable[[str], str]
 
 _HASHED: Final = re.compile(r"[0-9a-fA-F]{64}")
-_CACHE: Final = 16384  # values a process remembers per key that repeats itself (cities, countries, first names …)
+_CACHE: Final = 32768  # values a process remembers per key that repeats itself: first names, cities, all birthdays
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,16 +40,14 @@ class Key:
     Attributes:
         wire: Meta's name for it.
         hashed: whether it is SHA-256 hashed.
-        many: whether it always goes out as a list.
     """
 
     wire: str
     hashed: bool = False
-    many: bool = False
 
 
 KEYS: Final[Mapping[str, Key]] = {
-    "externalId": Key("external_id", hashed=True, many=True),
+    "externalId": Key("external_id", hashed=True),
     "email": Key("em", hashed=True),
     "phone": Key("ph", hashed=True),
     "gender": Key("ge", hashed=True),
@@ -90,7 +88,7 @@ def compile_user_data(
             states and postal codes where the event names none.
 
     The function takes the mapped values (text, integers, lists of text) and `count`, which is called with
-    ``dropped_<wire key>`` for each value that normalised to nothing.
+    ``dropped_<wire key>`` for each key of whose values nothing was left.
     """
     home = default_country.lower() if default_country else None
     digesters = {wire: _digester(normaliser(wire, default_country), wire) for wire in _NORMALISERS}
@@ -103,36 +101,38 @@ def compile_user_data(
         for us in (True, False, None)
     }
     converters = {
-        us: {
-            name: (key.wire, hashing[key.wire] if key.hashed else _PLAIN.get(key.wire), key.many)
-            for name, key in KEYS.items()
-        }
+        us: {name: (key.wire, hashing[key.wire] if key.hashed else _PLAIN.get(key.wire, _as_it_is)) for name, key in KEYS.items()}
         for us, hashing in by_country.items()
     }
 
     def hashed(user_data: Mapping[str, Any], count: Count) -> dict[str, Any]:
         country = user_data.get("country")
-        country = (_country(country) if type(country) is str else "") or home
+        if type(country) is list:
+            country = country[0] if country else None
+        country = (_country(country) if country else "") or home
         table = converters[country == "us" if country else None]
         ready: dict[str, Any] = {}
         for name, value in user_data.items():
-            wire, convert, many = table[name]
-            result: Any
-            if convert is None:
-                result = value
-            elif type(value) is str:
-                result = convert(value)
-                if many and result:
-                    result = [result]
-            else:
-                result = list(dict.fromkeys(filter(None, map(convert, value))))
-            if result or type(result) is int:
+            wire, convert = table[name]
+            result = convert(value) if type(value) is str else _several(convert, value)
+            if result:
                 ready[wire] = result
             elif value != "" and value != []:
                 count(f"dropped_{wire}")
+        if "external_id" in ready and type(ready["external_id"]) is str:
+            ready["external_id"] = [ready["external_id"]]  # always a list, as Segment sends it
         return ready
 
     return hashed
+
+
+def _several(convert: Normalise, value: list[str] | int) -> Any:
+    """The values of a list, each once; a number (lead_id) as it is."""
+    return list(dict.fromkeys(filter(None, map(convert, value)))) if isinstance(value, list) else value
+
+
+def _as_it_is(value: str) -> str:
+    return value
 
 
 def normaliser(wire: str, default_country: str | None = None) -> Normalise:
@@ -174,10 +174,27 @@ def _digester(normalise: Normalise, wire: str) -> Callable[[str], str]:
         normalised = normalise(value)
         return hashlib.sha256(normalised.encode()).hexdigest() if normalised else ""
 
-    return digester if wire in _UNIQUE else functools.lru_cache(_CACHE)(digester)
+    return digester if wire in _UNIQUE else _Remembered(digester).__getitem__
 
 
 _UNIQUE: Final = frozenset({"em", "ph", "external_id"})  # hardly ever the same twice: remembering them is a waste
+
+
+class _Remembered(dict[str, str]):
+    """What a function made of each text, asked as ``remembered[text]``: a hit costs no Python call.
+
+    Starts afresh when full, which for the keys that repeat themselves hardly happens.
+    """
+
+    def __init__(self, function: Callable[[str], str]) -> None:
+        super().__init__()
+        self._function = function
+
+    def __missing__(self, text: str) -> str:
+        if len(self) >= _CACHE:
+            self.clear()
+        result = self[text] = self._function(text)
+        return result
 
 
 # --- one rule each ----------------------------------------------------------------------------------------------
@@ -204,7 +221,7 @@ class _Punctuation(dict[int, int | None]):
 _IN_NAMES: Final = _Punctuation(string.punctuation + "´")  # the acute accent is often an apostrophe
 _IN_PLACES: Final = _Punctuation(string.punctuation + string.whitespace + "´", "PZ")
 _IN_ZIPS: Final = _Punctuation(string.whitespace + "-‐‑‒–—―−﹘﹣－", "Z")
-_NOT_DIGIT: Final = re.compile(r"[^0-9]+")
+_NOT_DIGITS: Final = bytes(code for code in range(128) if not chr(code).isdigit())
 _JS_SPACE: Final = re.compile(r"[\t-\r \xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]")
 
 
@@ -223,7 +240,7 @@ def _phone(value: str) -> str:
         value = "".join(str(unicodedata.digit(c)) if c.isdigit() else c for c in unicodedata.normalize("NFKC", value))
     if "(0)" in value and value.lstrip().startswith(("+", "00")):
         value = value.replace("(0)", "", 1)
-    return _NOT_DIGIT.sub("", value).lstrip("0")
+    return value.encode("ascii", "ignore").translate(None, _NOT_DIGITS).lstrip(b"0").decode()
 
 
 def _national_phone(value: str, region: str) -> str:
@@ -301,7 +318,7 @@ def _us_states() -> Mapping[str, str]:
     return {**states, "washingtondc": "dc"}
 
 
-@functools.lru_cache(_CACHE)
+@functools.lru_cache(1024)
 def _country(value: str) -> str:
     name = _place(value)
     return _countries().get(name) or _translated_countries().get(name, "") if name else ""
@@ -413,10 +430,11 @@ def _date(year: str, month: str | int, day: str | int) -> str:
 
 
 def _external_id(value: str) -> str:
+    if value.isascii() and value.isprintable():  # a blank is the only white space there
+        return value.replace(" ", "").lower()
     return _JS_SPACE.sub("", value).lower()
 
 
-@functools.lru_cache(_CACHE)
 def _ip_address(value: str) -> str:
     """An address without brackets, port and zone; "" where it is none."""
     value = value.strip()
@@ -433,12 +451,17 @@ def _ip_address(value: str) -> str:
 
 
 _FBCLID: Final = re.compile(r"[\w.~-]+", re.ASCII)
-_FBC: Final = re.compile(r"fb\.[0-9]\.\d{10,16}\.\S+", re.ASCII)
-_FBP: Final = re.compile(r"fb\.[0-9]\.\d{10,16}\.\d+(\.\S+)?", re.ASCII)
+_FBC: Final = re.compile(r"fb\.[0-9]\.\d{13}\.\S+", re.ASCII)
+_FBP: Final = re.compile(r"fb\.[0-9]\.\d{13}\.\d+(\.\S+)?", re.ASCII)
 
-def _click_id(value: str, pattern: re.Pattern[str]) -> str:
-    bare = value.strip()
-    return bare if pattern.fullmatch(bare) else ""
+def _click_id(pattern: re.Pattern[str]) -> Normalise:
+    fullmatch = pattern.fullmatch
+
+    def click_id(value: str) -> str:
+        bare = value.strip()
+        return bare if fullmatch(bare) else ""
+
+    return click_id
 
 
 _NORMALISERS: Final[Mapping[str, Normalise]] = {
@@ -455,8 +478,8 @@ _NORMALISERS: Final[Mapping[str, Normalise]] = {
     "external_id": _external_id,
 }
 _PLAIN: Final[Mapping[str, Normalise]] = {
-    "client_ip_address": _ip_address,
+    "client_ip_address": _Remembered(_ip_address).__getitem__,
     "client_user_agent": str.strip,
-    "fbc": functools.partial(_click_id, pattern=_FBC),
-    "fbp": functools.partial(_click_id, pattern=_FBP),
+    "fbc": _click_id(_FBC),
+    "fbp": _click_id(_FBP),
 }

@@ -21,8 +21,8 @@ Validate = Callable[[Conversion, float, Count], Ready]
 class ValidateConversions(beam.PTransform):
     """Hashed conversions → ``ready``: (destination key, line) in str and bytes, and ``rejections``.
 
-    A line is the subscription, the event's time and its body, tab-separated (`conversions.split_line`): whatever comes
-    after, shuffles included, carries bytes only, and an event is encoded once.
+    A line is the subscription's name, a tab and the body (`conversions.split_line`): whatever comes after, shuffles
+    included, carries bytes only, and an event is encoded once.
 
     Args:
         max_bytes: of one event; a larger one fits no batch.
@@ -36,7 +36,7 @@ class ValidateConversions(beam.PTransform):
     >>> with beam.Pipeline("FnApiRunner") as pipeline:
     ...     valid = pipeline | beam.Create([conversion]) | ValidateConversions((leads,), clock=lambda: DAY)
     ...     _ = valid.ready | beam.Map(lambda ready: print(ready[1][:30]))
-    b'leads\\t86400\\t{"event_name":"Le'
+    b'leads\\t{"event_time":86400,"eve'
     """
 
     subscriptions: tuple[Subscription, ...]

@@ -1,0 +1,505 @@
+"""The command line: check and map, inside this process and as people start them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from pipeline.cli import main
+
+NOW = "2026-11-22T10:00:00Z"
+UNIX_NOW = 1_795_341_600
+TOKEN = "EAABsbCS1iHgBAExampleExampleExample"
+BROWSER = "Mozilla/5.0 (X11; Linux x86_64)"
+ROOT = Path(__file__).parents[2]
+
+JOB = """\
+destinations:
+  - name: web
+    type: facebook_conversions_api
+    dataset_id: "123321"
+    access_token: env:META_ACCESS_TOKEN
+    subscriptions:
+      - action: pageView
+        name: pages
+      - action: purchase
+"""
+PAGE = {
+    "type": "page",
+    "messageId": "m-1",
+    "timestamp": "2026-11-22T09:59:00Z",
+    "userId": "user_1042",
+    "context": {"ip": "203.0.113.7", "userAgent": BROWSER, "page": {"url": "https://shop.example.com/"}},
+}
+ORDER_WITHOUT_CURRENCY = {**PAGE, "type": "track", "event": "Order Completed", "properties": {"revenue": 5}}
+SIGN_UP = {**PAGE, "type": "track", "event": "Signed Up"}
+EVENTS = "".join(json.dumps(event) + "\n" for event in (PAGE, ORDER_WITHOUT_CURRENCY, SIGN_UP)) + "{\n"
+
+READY = {
+    "line": 1,
+    "destination": "web",
+    "subscription": "pages",
+    "status": "ready",
+    "dataset_id": "123321",
+    "payload": {
+        "event_name": "PageView",
+        "event_time": UNIX_NOW - 60,
+        "event_id": "m-1",
+        "event_source_url": "https://shop.example.com/",
+        "action_source": "website",
+        "user_data": {
+            "external_id": [hashlib.sha256(b"user_1042").hexdigest()],
+            "client_ip_address": "203.0.113.7",
+            "client_user_agent": BROWSER,
+        },
+    },
+}
+REJECTED = {
+    "line": 2,
+    "destination": "web",
+    "subscription": "purchase",
+    "status": "rejected",
+    "stage": "map",
+    "code": "missing_required_field",
+    "message": "The required field 'currency' has no value.",
+}
+FILTERED = {"line": 3, "status": "filtered"}
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "conversions.yaml"
+    path.write_text(JOB, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def events(tmp_path: Path) -> Path:
+    path = tmp_path / "events.jsonl"
+    path.write_text(EVENTS, encoding="utf-8")
+    return path
+
+
+def run(*arguments: object, input: str | bytes | None = None) -> Result:
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments], input=input)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+def seen(result: Result) -> tuple[int, str, str]:
+    return result.exit_code, result.stdout, result.stderr
+
+
+def rows(text: str) -> list[Any]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+# --- check ------------------------------------------------------------------------------------------------------
+
+
+def test_check_says_that_a_job_file_is_fine(config: Path) -> None:
+    assert seen(run("check", config)) == (0, f"{config} is fine: 1 destination, 2 subscriptions.\n", "")
+
+
+def test_check_needs_no_token(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("META_ACCESS_TOKEN", raising=False)
+
+    assert run("check", config).exit_code == 0
+
+
+def test_check_shows_every_problem_on_a_line_of_its_own_and_exits_with_2(config: Path) -> None:
+    config.write_text(
+        JOB.replace("action: purchase", "action: purchase\n        mapping: {value: {'@pth': $.x}}\n    colour: x")
+    )
+
+    code, out, err = seen(run("check", config))
+
+    assert (code, out) == (2, "")
+    assert [line.partition(": ")[0] for line in err.splitlines()] == [
+        f"{config}:10:27",
+        f"{config}:11:5",
+        f"2 problems in {config}.",
+    ]
+
+
+def test_check_shows_a_warning_and_is_content(config: Path) -> None:
+    config.write_text(JOB.replace("action: purchase", "action: purchase\n        mapping: {valeu: 5}"))
+
+    assert seen(run("check", config)) == (
+        0,
+        f"{config} is fine: 1 destination, 2 subscriptions.\n",
+        f"{config}:10:19: destinations[0].subscriptions[1].mapping.valeu: is no field of purchase and is left out;"
+        " did you mean value? (warning)\n",
+    )
+
+
+def test_check_of_a_file_that_is_not_there_exits_with_2(tmp_path: Path) -> None:
+    path = tmp_path / "none.yaml"
+
+    assert seen(run("check", path)) == (
+        2,
+        "",
+        f"{path}: cannot be read: No such file or directory\n1 problem in {path}.\n",
+    )
+
+
+def test_check_never_shows_what_looks_like_a_token(config: Path) -> None:
+    config.write_text(JOB.replace("env:META_ACCESS_TOKEN", TOKEN))
+
+    code, out, err = seen(run("check", config))
+
+    assert code == 2
+    assert "access_token" in err
+    assert TOKEN not in out + err
+
+
+def test_check_of_the_example_is_fine() -> None:
+    code, out, err = seen(run("check", ROOT / "examples" / "conversions.yaml"))
+
+    assert (code, err) == (0, "")
+    assert out.endswith("conversions.yaml is fine: 2 destinations, 11 subscriptions.\n")
+
+
+# --- map --------------------------------------------------------------------------------------------------------
+
+
+def test_map_shows_what_becomes_of_each_event(config: Path, events: Path) -> None:
+    code, out, err = seen(run("map", "--config", config, "--input", events, "--now", NOW))
+
+    *first, last = rows(out)
+    assert first == [READY, REJECTED, FILTERED]
+    assert (last["line"], last["status"], last["stage"], last["code"]) == (4, "rejected", "parse", "invalid_json")
+    assert (code, err) == (0, "1 ready, 2 rejected, 1 filtered.\n")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--input", "-", "--output", "-"]], ids=["by_default", "by_a_dash"])
+def test_map_reads_standard_input_and_writes_standard_output(config: Path, arguments: list[str]) -> None:
+    code, out, err = seen(run("map", "--config", config, "--now", NOW, *arguments, input=json.dumps(PAGE)))
+
+    assert (code, rows(out), err) == (0, [READY], "1 ready, 0 rejected, 0 filtered.\n")
+
+
+def test_map_writes_a_file(config: Path, events: Path, tmp_path: Path) -> None:
+    output = tmp_path / "outcomes.jsonl"
+    output.write_text("what was here before")
+
+    code, out, err = seen(run("map", "--config", config, "--input", events, "--output", output, "--now", NOW))
+
+    assert (code, out, err) == (0, "", "1 ready, 2 rejected, 1 filtered.\n")
+    assert rows(output.read_text())[:3] == [READY, REJECTED, FILTERED]
+
+
+def test_map_of_nothing_is_nothing(config: Path) -> None:
+    assert seen(run("map", "--config", config, input="\n\n")) == (0, "", "0 ready, 0 rejected, 0 filtered.\n")
+
+
+def test_map_tells_what_was_dropped_on_the_way(config: Path) -> None:
+    page = {**PAGE, "context": {**PAGE["context"], "page": {}, "traits": {"email": "nobody", "phone": "none"}}}  # type: ignore[dict-item]
+
+    code, _, err = seen(run("map", "--config", config, "--now", NOW, input=f"{json.dumps(page)}\n" * 2))
+
+    assert (code, err) == (
+        0,
+        "2 ready, 0 rejected, 0 filtered.\n  dropped_em 2\n  dropped_ph 2\n  website_without_url 2\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("now", "status"),
+    [
+        ("2026-11-22T10:00:00Z", "ready"),
+        ("2026-11-22T10:00:00", "ready"),
+        ("2026-11-22T11:00:00+01:00", "ready"),
+        ("2026-11-23", "ready"),
+        (str(UNIX_NOW), "ready"),
+        (f"{UNIX_NOW}.5", "ready"),
+        ("2026-11-29T09:59:00Z", "ready"),
+        ("2026-11-29T09:59:01Z", "event_too_old"),
+        (str(UNIX_NOW + 8 * 86_400), "event_too_old"),
+        ("2026-11-22T09:57:59Z", "event_in_future"),
+    ],
+)
+def test_map_judges_ages_by_the_time_it_is_told(config: Path, now: str, status: str) -> None:
+    (row,) = rows(run("map", "--config", config, "--now", now, input=json.dumps(PAGE)).stdout)
+
+    assert row.get("code", row["status"]) == status
+
+
+def test_map_judges_ages_by_the_clock_unless_it_is_told(config: Path) -> None:
+    (row,) = rows(
+        run("map", "--config", config, input=json.dumps({**PAGE, "timestamp": "2020-01-01T00:00:00Z"})).stdout
+    )
+
+    assert row["code"] == "event_too_old"
+
+
+@pytest.mark.parametrize("now", ["yesterday", "22/11/2026", "nan", "inf", "-inf", ""], ids=repr)
+def test_a_now_that_is_no_time_exits_with_2(config: Path, now: str) -> None:
+    assert seen(run("map", "--config", config, "--now", now, input=json.dumps(PAGE))) == (
+        2,
+        "",
+        f"capybeam: --now {now}: neither ISO 8601 nor Unix seconds\n",
+    )
+
+
+def test_a_wrong_now_leaves_the_output_as_it_was(config: Path, tmp_path: Path) -> None:
+    output = tmp_path / "outcomes.jsonl"
+    output.write_text("what was here before")
+
+    assert run("map", "--config", config, "--output", output, "--now", "soon", input="").exit_code == 2
+    assert output.read_text() == "what was here before"
+
+
+def test_an_input_that_is_the_output_too_is_not_lost(config: Path, events: Path) -> None:
+    run("map", "--config", config, "--input", events, "--output", events, "--now", NOW)
+
+    assert events.read_text() != "", "the events are still there, or their outcomes are"
+
+
+def test_an_input_that_is_not_there_exits_with_2(config: Path, tmp_path: Path) -> None:
+    path = tmp_path / "none.jsonl"
+
+    assert seen(run("map", "--config", config, "--input", path)) == (
+        2,
+        "",
+        f"capybeam: {path}: No such file or directory\n",
+    )
+
+
+def test_an_input_that_is_a_directory_exits_with_2(config: Path, tmp_path: Path) -> None:
+    assert seen(run("map", "--config", config, "--input", tmp_path)) == (
+        2,
+        "",
+        f"capybeam: {tmp_path}: Is a directory\n",
+    )
+
+
+@pytest.mark.parametrize(("place", "reason"), [("", "Is a directory"), ("none/out", "No such file or directory")])
+def test_an_output_that_cannot_be_written_exits_with_2(config: Path, tmp_path: Path, place: str, reason: str) -> None:
+    output = tmp_path / place
+
+    assert seen(run("map", "--config", config, "--output", output, input="")) == (
+        2,
+        "",
+        f"capybeam: {output}: {reason}\n",
+    )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full device here")
+def test_an_output_that_fills_up_exits_with_2(config: Path, events: Path) -> None:
+    code, out, err = seen(run("map", "--config", config, "--input", events, "--output", "/dev/full", "--now", NOW))
+
+    assert (code, out, err) == (2, "", "capybeam: /dev/full: No space left on device\n")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_an_input_that_may_not_be_read_exits_with_2(config: Path, events: Path) -> None:
+    events.chmod(stat.S_IWUSR)
+
+    assert seen(run("map", "--config", config, "--input", events)) == (
+        2,
+        "",
+        f"capybeam: {events}: Permission denied\n",
+    )
+
+
+def test_map_with_a_broken_job_file_exits_with_2_before_it_reads_anything(tmp_path: Path) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text("destinations: []\n")
+
+    assert seen(run("map", "--config", path, "--input", tmp_path / "none.jsonl")) == (
+        2,
+        "",
+        f"{path}:1:1: destinations: must list at least one\n1 problem in {path}.\n",
+    )
+
+
+def test_no_word_on_the_terminal_repeats_personal_data(config: Path) -> None:
+    lines = json.dumps({**ORDER_WITHOUT_CURRENCY, "timestamp": "jane@example.com"}) + '\n{"email": "jane@example.com"\n'
+
+    result = run("map", "--config", config, "--now", NOW, input=lines)
+
+    assert (result.exit_code, "jane" in result.stdout + result.stderr) == (0, False)
+
+
+# --- schema and help --------------------------------------------------------------------------------------------
+
+
+def test_the_schema_is_printed_or_written(tmp_path: Path) -> None:
+    path = tmp_path / "schema.json"
+
+    printed = run("schema")
+    written = run("schema", "--output", path)
+
+    assert (printed.exit_code, written.exit_code, written.stdout) == (0, 0, "")
+    assert json.loads(printed.stdout) == json.loads(path.read_text())
+    assert json.loads(printed.stdout)["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_help_names_the_commands_and_what_each_is_for(flag: str) -> None:
+    code, out, err = seen(run(flag))
+
+    assert (code, err) == (0, "")
+    for line in (
+        "Checks a job file: format, triggers, mappings, names.",
+        "Shows what Meta would be sent, event by event, and",
+        "A job file says which events go where, and as what.",
+        "README.md",
+    ):
+        assert line in out
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("check", ["Reads no token and sends nothing", "Exit code 0, or 2", "file:line:column"]),
+        (
+            "map",
+            [
+                "sends nothing",
+                "in input order",
+                '"ready"',
+                '"rejected"',
+                '"filtered"',
+                "--config",
+                "--input",
+                "--output",
+                "--now",
+                "- is stdin",
+                "- is stdout",
+                "ISO 8601",
+                "Exit code 0",
+                "[required]",
+            ],
+        ),
+    ],
+)
+def test_the_help_of_a_command_teaches_its_use(command: str, words: list[str]) -> None:
+    code, out, _ = seen(run(command, "--help"))
+
+    text = " ".join(out.split())
+    assert (code, [word for word in words if word not in text]) == (0, [])
+
+
+def test_a_version_is_told() -> None:
+    code, out, _ = seen(run("--version"))
+
+    assert (code, out.startswith("capybeam, version ")) == (0, True)
+
+
+@pytest.mark.parametrize("arguments", [["chek"], ["check"], ["map"], ["map", "--confg", "x"]], ids=" ".join)
+def test_a_wrong_command_line_exits_with_2_and_says_where_help_is(arguments: list[str]) -> None:
+    code, out, err = seen(run(*arguments))
+
+    assert (code, out, "--help" in err) == (2, "", True)
+
+
+# --- as people start them ---------------------------------------------------------------------------------------
+
+
+def start(*arguments: object, input: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "pipeline.cli", *map(str, arguments)]
+    return subprocess.run(command, input=input, capture_output=True, cwd=ROOT, timeout=60, check=False)
+
+
+def test_check_as_a_process(config: Path) -> None:
+    done = start("check", config)
+
+    assert (done.returncode, done.stdout.decode(), done.stderr) == (
+        0,
+        f"{config} is fine: 1 destination, 2 subscriptions.\n",
+        b"",
+    )
+
+
+def test_a_failing_check_as_a_process(config: Path) -> None:
+    config.write_text(JOB.replace("action: pageView", "action: pageview"))
+
+    done = start("check", config)
+
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.decode().splitlines() == [
+        f"{config}:7:9: destinations[0].subscriptions[0].action: must be one of purchase, initiateCheckout, addToCart,"
+        " viewContent, search, pageView, custom; did you mean pageView?",
+        f"1 problem in {config}.",
+    ]
+
+
+def test_map_as_a_process(config: Path) -> None:
+    done = start("map", "--config", config, "--now", NOW, input=EVENTS.encode())
+
+    assert (done.returncode, rows(done.stdout.decode())[:3], done.stderr) == (
+        0,
+        [READY, REJECTED, FILTERED],
+        b"1 ready, 2 rejected, 1 filtered.\n",
+    )
+
+
+def test_a_failing_map_as_a_process(config: Path, tmp_path: Path) -> None:
+    done = start("map", "--config", config, "--input", tmp_path / "none.jsonl")
+
+    assert (done.returncode, done.stdout, done.stderr.decode()) == (
+        2,
+        b"",
+        f"capybeam: {tmp_path}/none.jsonl: No such file or directory\n",
+    )
+
+
+def test_map_into_a_pipe_that_closes_early_ends_quietly(config: Path) -> None:
+    map_ = [sys.executable, "-m", "pipeline.cli", "map", "--config", str(config), "--now", NOW]
+    with subprocess.Popen(
+        map_, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdout.close()
+        try:
+            process.stdin.write(EVENTS.encode() * 2000)
+            process.stdin.close()
+        except BrokenPipeError:
+            pass
+        process.stdin = None
+        _, err = process.communicate(timeout=60)
+
+    assert (process.returncode, b"Traceback" in err) == (0, False)
+
+
+@pytest.mark.parametrize("command", ["check", "map"])
+def test_beam_is_not_imported(command: str, config: Path, events: Path, tmp_path: Path) -> None:
+    arguments = {
+        "check": ["check", str(config)],
+        "map": [
+            "map",
+            "--config",
+            str(config),
+            "--input",
+            str(events),
+            "--output",
+            str(tmp_path / "out"),
+            "--now",
+            NOW,
+        ],
+    }[command]
+    program = (
+        "import sys\n"
+        "from pipeline.cli import main\n"
+        f"main({arguments!r}, standalone_mode=False)\n"
+        "assert 'apache_beam' not in sys.modules\n"
+        "print('no Beam')\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, timeout=60, check=False
+    )
+
+    assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["no Beam"]), done.stderr

@@ -1,0 +1,337 @@
+"""`capybeam map` as a function: one outcome a conversion, rejection or filtered event, in input order."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from datetime import date
+from typing import Any
+
+import orjson
+import pytest
+
+from pipeline.config import Job, parse_job
+from pipeline.preview import preview
+from transforms import conversions
+
+NOW = 1_795_341_600  # 2026-11-22T10:00:00Z
+TODAY = date(2026, 11, 22)
+BROWSER = "Mozilla/5.0 (X11; Linux x86_64)"
+
+Json = dict[str, Any]
+
+JOB = """\
+destinations:
+  - name: web
+    type: facebook_conversions_api
+    dataset_id: "123321"
+    access_token: env:META_ACCESS_TOKEN
+    subscriptions:
+      - action: purchase
+        name: orders
+      - action: pageView
+  - name: crm
+    type: facebook_conversions_api
+    dataset_id: "456654"
+    access_token: env:META_ACCESS_TOKEN
+    subscriptions:
+      - action: custom
+        name: leads
+        trigger: event = "Order Completed" or event = "Lead Submitted"
+        mapping: {event_name: Lead}
+"""
+
+
+def job(text: str = JOB) -> Job:
+    return parse_job(text, "job.yaml", TODAY)
+
+
+def event(name: str = "Order Completed", **changes: Any) -> Json:
+    made: Json = {
+        "type": "track",
+        "event": name,
+        "messageId": "m-1",
+        "timestamp": "2026-11-22T09:59:00Z",
+        "userId": "user_1042",
+        "context": {"ip": "203.0.113.7", "userAgent": BROWSER, "page": {"url": "https://shop.example.com/"}},
+        "properties": {"currency": "USD", "revenue": 25.5},
+        **changes,
+    }
+    return {key: value for key, value in made.items() if value is not None}
+
+
+def outcomes(lines: list[bytes | Json], text: str = JOB, notes: Counter[str] | None = None) -> list[Json]:
+    """The outcomes as they are written, read back."""
+    encoded = [line if isinstance(line, bytes) else json.dumps(line).encode() + b"\n" for line in lines]
+    return [orjson.loads(orjson.dumps(outcome)) for outcome in preview(job(text), encoded, NOW, notes)]
+
+
+USER_DATA = {
+    "external_id": [hashlib.sha256(b"user_1042").hexdigest()],
+    "client_ip_address": "203.0.113.7",
+    "client_user_agent": BROWSER,
+}
+PURCHASE = {
+    "event_name": "Purchase",
+    "event_time": NOW - 60,
+    "event_id": "m-1",
+    "event_source_url": "https://shop.example.com/",
+    "action_source": "website",
+    "user_data": USER_DATA,
+    "custom_data": {"currency": "USD", "value": 25.5},
+}
+LEAD = {**{key: value for key, value in PURCHASE.items() if key != "custom_data"}, "event_name": "Lead"}
+
+
+# --- what a line looks like -------------------------------------------------------------------------------------
+
+
+def test_a_ready_event_shows_its_dataset_and_payload() -> None:
+    page = event(type="page", event=None, properties={})
+
+    assert outcomes([page]) == [
+        {
+            "line": 1,
+            "destination": "web",
+            "subscription": "pageView",
+            "status": "ready",
+            "dataset_id": "123321",
+            "payload": {**LEAD, "event_name": "PageView"},
+        }
+    ]
+
+
+def test_the_keys_of_a_line_stand_in_the_order_people_read_them() -> None:
+    ready, rejected = outcomes([event(type="page", event="x"), b"{"])
+
+    assert list(ready) == ["line", "destination", "subscription", "status", "dataset_id", "payload"]
+    assert list(rejected) == ["line", "status", "stage", "code", "message"]
+
+
+def test_an_event_that_no_trigger_takes_is_filtered() -> None:
+    assert outcomes([event("Product Added")]) == [{"line": 1, "status": "filtered"}]
+
+
+def test_an_event_that_two_subscriptions_take_has_two_outcomes_in_the_jobs_order() -> None:
+    assert outcomes([event()]) == [
+        {
+            "line": 1,
+            "destination": "web",
+            "subscription": "orders",
+            "status": "ready",
+            "dataset_id": "123321",
+            "payload": PURCHASE,
+        },
+        {
+            "line": 1,
+            "destination": "crm",
+            "subscription": "leads",
+            "status": "ready",
+            "dataset_id": "456654",
+            "payload": LEAD,
+        },
+    ]
+
+
+def test_of_two_outcomes_one_may_be_a_rejection() -> None:
+    orders, leads = outcomes([event(properties={"revenue": 25.5})])
+
+    assert orders == {
+        "line": 1,
+        "destination": "web",
+        "subscription": "orders",
+        "status": "rejected",
+        "stage": "map",
+        "code": "missing_required_field",
+        "message": "The required field 'currency' has no value.",
+    }
+    assert (leads["destination"], leads["status"]) == ("crm", "ready")
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "message"),
+    [
+        (b'{"type": "track"', "invalid_json", None),
+        (b"not json", "invalid_json", None),
+        (b"[]", "not_an_object", "The line is valid JSON, but an event is a JSON object."),
+        (b'"track"', "not_an_object", "The line is valid JSON, but an event is a JSON object."),
+        (b"null", "not_an_object", "The line is valid JSON, but an event is a JSON object."),
+        (b'{"type": "\xff"}', "invalid_utf8", None),
+        (b'{"a":' * 2000 + b"1" + b"}" * 2000, "too_deeply_nested", None),
+    ],
+    ids=["torn", "words", "list", "text", "null", "no_utf8", "deep"],
+)
+def test_a_line_that_is_no_event_is_rejected_without_a_destination(line: bytes, code: str, message: str | None) -> None:
+    (outcome,) = outcomes([line])
+
+    said = outcome.pop("message")
+    assert outcome == {"line": 1, "status": "rejected", "stage": "parse", "code": code}
+    assert said == message or (message is None and said.endswith("."))
+
+
+@pytest.mark.parametrize(
+    ("made", "stage", "code"),
+    [
+        (event(properties={"currency": "points", "revenue": 5}), "map", "invalid_currency"),
+        (event(timestamp="yesterday"), "map", "invalid_event_time"),
+        (event(timestamp="2026-11-01T00:00:00Z"), "validate", "event_too_old"),
+        (event(timestamp="2026-11-22T11:00:00Z"), "validate", "event_in_future"),
+        (event(context={"page": {}}), "validate", "missing_client_user_agent"),
+        (event(userId=None, context={"userAgent": BROWSER}), "validate", "match_keys_too_broad"),
+        (event(userId=None, context={}), "validate", "no_match_keys"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_rejected_event_says_at_which_stage_and_why(made: Json, stage: str, code: str) -> None:
+    orders = outcomes([made])[0]
+
+    message = orders.pop("message")
+    assert orders == {
+        "line": 1,
+        "destination": "web",
+        "subscription": "orders",
+        "status": "rejected",
+        "stage": stage,
+        "code": code,
+    }
+    assert message.endswith((".", ")."))
+
+
+def test_an_event_whose_name_cannot_be_mapped_is_rejected_and_the_rest_goes_on() -> None:
+    text = JOB.replace("event_name: Lead", 'event_name: {"@path": {"@path": $.properties.key}}')
+
+    rejected, ready = outcomes([event("Lead Submitted"), event(type="page")], text)[:2]
+
+    assert rejected == {
+        "line": 1,
+        "destination": "crm",
+        "subscription": "leads",
+        "status": "rejected",
+        "stage": "name",
+        "code": "mapping_failed",
+        "message": "@path needs a string here, and the event has none.",
+    }
+    assert ready["line"] == 2
+
+
+def test_a_test_event_code_is_shown_beside_the_dataset() -> None:
+    text = JOB.replace('    dataset_id: "123321"\n', '    dataset_id: "123321"\n    test_event_code: TEST123\n')
+
+    assert outcomes([event(type="page", event="Home")], text) == [
+        {
+            "line": 1,
+            "destination": "web",
+            "subscription": "pageView",
+            "status": "ready",
+            "dataset_id": "123321",
+            "test_event_code": "TEST123",
+            "payload": {**LEAD, "event_name": "PageView"},
+        }
+    ]
+
+
+def test_no_outcome_but_a_payload_repeats_a_value_of_the_event() -> None:
+    made = event(
+        properties={"currency": "jane@example.com", "revenue": "jane@example.com"}, timestamp="jane@example.com"
+    )
+
+    assert "jane" not in json.dumps(outcomes([made, b'{"email": "jane@example.com"']))
+
+
+# --- order and line numbers -------------------------------------------------------------------------------------
+
+
+def test_outcomes_come_in_input_order_whatever_becomes_of_the_events() -> None:
+    lines: list[bytes | Json] = [
+        event("Product Added"),
+        event(),
+        b"nonsense",
+        event(type="page"),
+        event("Lead Submitted"),
+    ]
+
+    assert [(o["line"], o["status"], o.get("subscription")) for o in outcomes(lines)] == [
+        (1, "filtered", None),
+        (2, "ready", "orders"),
+        (2, "ready", "leads"),
+        (3, "rejected", None),
+        (4, "ready", "pageView"),
+        (4, "ready", "leads"),
+        (5, "ready", "leads"),
+    ]
+
+
+def test_blank_lines_have_no_outcome_and_are_counted_all_the_same() -> None:
+    page = event(type="page", event="Home")
+
+    assert [outcome["line"] for outcome in outcomes([b"\n", page, b"   \r\n", b"", b"\t\n", page, b"\n"])] == [2, 6]
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_no_part_of_an_event() -> None:
+    line = b"\xef\xbb\xbf" + json.dumps(event("Product Added")).encode() + b"\r\n"
+
+    assert outcomes([line, b"\xef\xbb\xbf\r\n"]) == [{"line": 1, "status": "filtered"}]
+
+
+def test_no_line_at_all_has_no_outcome() -> None:
+    assert outcomes([]) == []
+
+
+def test_outcomes_come_while_the_input_is_still_being_read() -> None:
+    read: list[int] = []
+
+    def lines() -> Any:
+        for number in range(3):
+            read.append(number)
+            yield json.dumps(event("Product Added")).encode()
+
+    shown = preview(job(), lines(), NOW)
+
+    assert next(shown) == {"line": 1, "status": "filtered"}
+    assert read == [0]
+
+
+# --- notes ------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_dropped_or_left_out_on_the_way_is_noted() -> None:
+    notes: Counter[str] = Counter()
+    traits = {"email": "nobody", "phone": "none", "firstName": "Jane"}
+    context = {"userAgent": BROWSER, "ip": "203.0.113.7", "traits": traits}
+
+    outcomes([event(type="page", event="Home", context=context)] * 2, notes=notes)
+
+    assert notes == {"dropped_em": 2, "dropped_ph": 2, "website_without_url": 2}
+
+
+def test_nothing_dropped_is_nothing_noted() -> None:
+    notes: Counter[str] = Counter()
+
+    outcomes([event(), b"nonsense", event("Product Added")], notes=notes)
+
+    assert notes == {}
+
+
+# --- the same as a run ------------------------------------------------------------------------------------------
+
+
+def test_the_payload_is_byte_for_byte_what_the_steps_make() -> None:
+    subscriptions = job().subscriptions
+    (named,) = conversions.compile_naming(subscriptions)(event(), "web/orders")
+    mapped = conversions.compile_properties(subscriptions)(named)
+    hashed = conversions.compile_hashing(subscriptions)(mapped, lambda name: None)
+    ready = conversions.compile_validation(subscriptions, 4_194_304)(hashed, NOW, lambda name: None)
+
+    line = orjson.dumps(next(preview(job(), [json.dumps(event()).encode()], NOW)))
+
+    assert line.endswith(b'"payload":' + conversions.split_line(ready.line)[-1] + b"}")
+
+
+def test_the_largest_batch_is_the_largest_event() -> None:
+    text = JOB + "delivery: {max_batch_bytes: 1024}\n"
+    mapping = 'mapping: {event_name: Lead, custom_data: {note: "' + "x" * 1024 + '"}}'
+
+    (outcome,) = outcomes([event("Lead Submitted")], text.replace("mapping: {event_name: Lead}", mapping))
+
+    assert (outcome["status"], outcome["stage"], outcome["code"]) == ("rejected", "validate", "event_too_large")

@@ -1,0 +1,562 @@
+"""Meta's rules for one event: each kept by one event and broken by another."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from transforms.meta_rules import app_data, check_event, is_personal, without_personal_data
+from transforms.rejections import CODES, Rejected
+
+NOW = 1_795_000_000
+DAY = 86_400
+EMAIL = "b4c9a289323b21a01c3e940f150eb9b8c542587f1abfd8f0e1cc1ffc5e475514"
+IOS = ["i2", "com.example.shop", "1.0", "1.0.4", "18.1", "iPhone17,1", "en_GB", *[""] * 9]
+
+Json = dict[str, Any]
+
+
+def event(**changes: Any) -> Json:
+    """A Purchase on a website as Meta wants it, with `changes`; None takes a field away."""
+    made: Json = {
+        "event_name": "Purchase",
+        "event_time": NOW - 60,
+        "event_id": "order-1",
+        "action_source": "website",
+        "event_source_url": "https://shop.example.com/thanks",
+        "user_data": {"em": EMAIL, "client_user_agent": "Mozilla/5.0"},
+        "custom_data": {"currency": "USD", "value": 12.5},
+        **changes,
+    }
+    return {name: value for name, value in made.items() if value is not None}
+
+
+def outcome(made: Json, *, needs_user_agent: bool = True, now: float = NOW) -> str:
+    """The code that an event is rejected with, or "valid"."""
+    before = copy.deepcopy(made)
+    try:
+        check_event(made, needs_user_agent=needs_user_agent, now=now)
+    except Rejected as cause:
+        return cause.code
+    finally:
+        assert made == before, "checking changes nothing"
+    return "valid"
+
+
+def message(made: Json) -> str:
+    with pytest.raises(Rejected) as caught:
+        check_event(made, needs_user_agent=True, now=NOW)
+    return caught.value.message
+
+
+# --- event_time: 7 days, in a store 62, a minute ahead ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("action_source", "age", "expected"),
+    [
+        ("website", 0, "valid"),
+        ("website", 7 * DAY, "valid"),
+        ("website", 7 * DAY + 1, "event_too_old"),
+        ("email", 7 * DAY + 1, "event_too_old"),
+        ("phone_call", 62 * DAY, "event_too_old"),
+        ("system_generated", 8 * DAY, "event_too_old"),
+        ("other", 7 * DAY, "valid"),
+        ("physical_store", 7 * DAY + 1, "valid"),
+        ("physical_store", 62 * DAY, "valid"),
+        ("physical_store", 62 * DAY + 1, "event_too_old"),
+        ("website", -60, "valid"),
+        ("website", -61, "event_in_future"),
+        ("physical_store", -61, "event_in_future"),
+        ("website", NOW, "event_too_old"),
+    ],
+)
+def test_an_event_is_neither_too_old_nor_ahead_of_its_time(action_source: str, age: int, expected: str) -> None:
+    assert outcome(event(action_source=action_source, event_time=NOW - age)) == expected
+
+
+def test_the_message_says_which_limit_counts() -> None:
+    assert (
+        message(event(event_time=NOW - 8 * DAY)) == "The event is more than 7 days old, and Meta takes no older ones."
+    )
+    assert message(event(event_time=NOW - 63 * DAY, action_source="physical_store")) == (
+        "The event is more than 62 days old, and Meta takes no older ones."
+    )
+    assert message(event(event_time=NOW + 3600)) == "The event's time lies more than 60 seconds in the future."
+
+
+# --- match keys -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ("", "no_match_keys"),
+        # every one of the broad ones alone, and their broad company
+        ("ct", "match_keys_too_broad"),
+        ("country", "match_keys_too_broad"),
+        ("st", "match_keys_too_broad"),
+        ("zp", "match_keys_too_broad"),
+        ("ge", "match_keys_too_broad"),
+        ("client_user_agent", "match_keys_too_broad"),
+        ("ct country st zp ge client_user_agent", "match_keys_too_broad"),
+        ("db", "match_keys_too_broad"),
+        ("db client_user_agent", "match_keys_too_broad"),
+        ("fn", "match_keys_too_broad"),
+        ("fn ge", "match_keys_too_broad"),
+        ("ln", "match_keys_too_broad"),
+        ("ln ge", "match_keys_too_broad"),
+        # one more, and they tell somebody
+        ("db ge", "valid"),
+        ("db ct", "valid"),
+        ("fn ln", "valid"),
+        ("fn ct", "valid"),
+        ("fn client_user_agent", "valid"),
+        ("ln zp", "valid"),
+        ("fn db", "valid"),
+        ("client_ip_address client_user_agent", "valid"),
+        # enough alone
+        ("em", "valid"),
+        ("ph", "valid"),
+        ("external_id", "valid"),
+        ("client_ip_address", "valid"),
+        ("fbc", "valid"),
+        ("fbp", "valid"),
+        ("madid", "valid"),
+        ("lead_id", "valid"),
+        ("subscription_id", "valid"),
+    ],
+)
+def test_the_match_keys_must_tell_one_person_from_another(keys: str, expected: str) -> None:
+    user_data = {key: EMAIL for key in keys.split()}
+
+    assert outcome(event(action_source="email", user_data=user_data)) == expected
+
+
+_BROAD = [
+    {"ct", "country", "st", "zp", "ge", "client_user_agent"},
+    {"db", "client_user_agent"},
+    {"fn", "ge"},
+    {"ln", "ge"},
+]
+_KEYS = [
+    "em",
+    "ph",
+    "fn",
+    "ln",
+    "db",
+    "ge",
+    "ct",
+    "st",
+    "zp",
+    "country",
+    "external_id",
+    "client_ip_address",
+    "client_user_agent",
+    "fbc",
+    "fbp",
+    "madid",
+]
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.sets(st.sampled_from(_KEYS), min_size=1))
+def test_match_keys_are_refused_exactly_where_they_are_part_of_one_broad_set(keys: set[str]) -> None:
+    expected = "match_keys_too_broad" if any(keys <= broad for broad in _BROAD) else "valid"
+
+    assert outcome(event(action_source="email", user_data=dict.fromkeys(sorted(keys), EMAIL))) == expected
+
+
+# --- website ----------------------------------------------------------------------------------------------------
+
+
+def test_a_website_event_needs_a_user_agent() -> None:
+    assert outcome(event(user_data={"em": EMAIL})) == "missing_client_user_agent"
+
+
+def test_a_website_event_of_the_custom_action_needs_none() -> None:
+    assert outcome(event(user_data={"em": EMAIL}), needs_user_agent=False) == "valid"
+
+
+@pytest.mark.parametrize("source", ["email", "phone_call", "chat", "physical_store", "system_generated", "other"])
+def test_elsewhere_nobody_has_a_user_agent(source: str) -> None:
+    assert outcome(event(action_source=source, user_data={"em": EMAIL})) == "valid"
+
+
+def test_a_website_event_without_a_url_is_sent_all_the_same() -> None:
+    assert outcome(event(event_source_url=None)) == "valid"
+
+
+# --- app --------------------------------------------------------------------------------------------------------
+
+
+def app_event(**changes: Any) -> Json:
+    data = {"advertiser_tracking_enabled": 1, "application_tracking_enabled": 0, "extinfo": IOS, **changes}
+    return event(action_source="app", app_data=data)
+
+
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        (app_event(), "valid"),
+        (app_event(extinfo=["a2", "", "", "", "15", *[""] * 11]), "valid"),
+        (event(action_source="app"), "missing_app_data"),
+        (event(action_source="app", app_data={}), "missing_app_data"),
+        (app_event(extinfo=["", *IOS[1:]]), "invalid_extinfo"),
+        (app_event(extinfo=["i1", *IOS[1:]]), "invalid_extinfo"),
+        (app_event(extinfo=[*IOS[:4], "", *IOS[5:]]), "invalid_extinfo"),
+        (app_event(extinfo=[""] * 16), "invalid_extinfo"),
+    ],
+    ids=["ios", "android", "none", "empty", "no_version", "old_version", "no_os_version", "all_blank"],
+)
+def test_an_app_event_needs_app_data_with_version_and_os_version(made: Json, expected: str) -> None:
+    assert outcome(made) == expected
+
+
+@pytest.mark.parametrize("source", ["website", "email", "other"])
+def test_elsewhere_nobody_needs_app_data(source: str) -> None:
+    assert outcome(event(action_source=source)) == "valid"
+
+
+def test_app_data_has_both_flags_and_sixteen_strings_by_position() -> None:
+    field = {
+        "use_app_data": True,
+        "advertiser_tracking_enabled": True,
+        "application_tracking_enabled": False,
+        "madId": "38400000-8cf0-11bd-b23e-10b96e40000d",
+        "version": "a2",
+        "packageName": "com.example.shop",
+        "shortVersion": "1.0",
+        "longVersion": "1.0 long",
+        "osVersion": "15",
+        "deviceName": "Pixel 9",
+        "locale": "en_US",
+        "timezone": "PST",
+        "carrier": "Example Mobile",
+        "width": "1080",
+        "height": "2424",
+        "density": "2.6",
+        "cpuCores": "8",
+        "storageSize": "128",
+        "freeStorage": "64",
+        "deviceTimezone": "America/Los_Angeles",
+    }
+
+    assert app_data(field) == {
+        "advertiser_tracking_enabled": 1,
+        "application_tracking_enabled": 0,
+        "madid": "38400000-8cf0-11bd-b23e-10b96e40000d",
+        "extinfo": [
+            "a2",
+            "com.example.shop",
+            "1.0",
+            "1.0 long",
+            "15",
+            "Pixel 9",
+            "en_US",
+            "PST",
+            "Example Mobile",
+            "1080",
+            "2424",
+            "2.6",
+            "8",
+            "128",
+            "64",
+            "America/Los_Angeles",
+        ],
+    }
+
+
+def test_what_app_data_does_not_know_is_blank_and_not_left_out() -> None:
+    assert app_data({"use_app_data": True, "version": "i2", "osVersion": "18.1"}) == {
+        "advertiser_tracking_enabled": 0,
+        "application_tracking_enabled": 0,
+        "extinfo": ["i2", "", "", "", "18.1", *[""] * 11],
+    }
+
+
+@pytest.mark.parametrize("field", [{}, {"version": "i2"}, {"use_app_data": False, "version": "i2"}], ids=repr)
+def test_there_is_app_data_only_where_use_app_data_asks_for_it(field: Json) -> None:
+    assert app_data(field) is None
+
+
+# --- business messaging -----------------------------------------------------------------------------------------
+
+
+def message_event(channel: str | None, **ids: str) -> Json:
+    return event(action_source="business_messaging", messaging_channel=channel, user_data={"em": EMAIL, **ids})
+
+
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        (message_event("messenger", page_id="1", page_scoped_user_id="2"), "valid"),
+        (message_event("whatsapp", whatsapp_business_account_id="1", ctwa_clid="2"), "valid"),
+        (message_event("instagram", ig_account_id="1", ig_sid="2"), "valid"),
+        (message_event(None, page_id="1", page_scoped_user_id="2"), "missing_messaging_channel"),
+        (message_event("messenger"), "missing_messaging_ids"),
+        (message_event("messenger", page_id="1"), "missing_messaging_ids"),
+        (message_event("messenger", page_scoped_user_id="2"), "missing_messaging_ids"),
+        (message_event("whatsapp", ctwa_clid="2"), "missing_messaging_ids"),
+        (message_event("whatsapp", whatsapp_business_account_id="1"), "missing_messaging_ids"),
+        (message_event("instagram", ig_account_id="1"), "missing_messaging_ids"),
+        (message_event("instagram", ig_sid="2"), "missing_messaging_ids"),
+        (message_event("whatsapp", page_id="1", page_scoped_user_id="2"), "missing_messaging_ids"),
+        (message_event("instagram", whatsapp_business_account_id="1", ctwa_clid="2"), "missing_messaging_ids"),
+    ],
+)
+def test_a_message_needs_its_channel_and_that_channels_pair_of_ids(made: Json, expected: str) -> None:
+    assert outcome(made) == expected
+
+
+def test_the_message_names_the_ids_that_are_wanted() -> None:
+    assert message(message_event("whatsapp")) == "A whatsapp event needs whatsapp_business_account_id and ctwa_clid."
+
+
+# --- custom_data ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("custom_data", "expected"),
+    [
+        ({"currency": "USD", "value": 12.5}, "valid"),
+        ({"currency": "JPY", "value": 0}, "valid"),
+        ({"currency": "EUR", "value": -5}, "valid"),
+        (None, "missing_currency"),
+        ({"value": 12.5}, "missing_currency"),
+        ({"currency": "", "value": 12.5}, "missing_currency"),
+        ({"currency": None, "value": 12.5}, "missing_currency"),
+        ({"currency": "XYZ", "value": 12.5}, "invalid_currency"),
+        ({"currency": "dollars", "value": 12.5}, "invalid_currency"),
+        ({"currency": 840, "value": 12.5}, "invalid_currency"),
+        ({"currency": "USD"}, "missing_value"),
+        ({"currency": "USD", "value": None}, "missing_value"),
+        ({"currency": "USD", "value": "free"}, "missing_value"),
+        ({"currency": "USD", "value": True}, "missing_value"),
+    ],
+)
+def test_a_purchase_needs_currency_and_value(custom_data: Json | None, expected: str) -> None:
+    assert outcome(event(custom_data=custom_data)) == expected
+
+
+def test_a_currency_that_is_no_text_is_rejected_and_no_crash() -> None:
+    assert outcome(event(custom_data={"currency": ["USD"], "value": 1})) == "invalid_currency"
+
+
+@pytest.mark.parametrize("name", ["PageView", "AddToCart", "Lead", "purchase"])
+def test_no_other_event_needs_them(name: str) -> None:
+    assert outcome(event(event_name=name, custom_data=None)) == "valid"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "expected"),
+    [
+        ("product", "valid"),
+        ("product_group", "valid"),
+        ("products", "invalid_content_type"),
+        ("Product", "invalid_content_type"),
+        ("", "invalid_content_type"),
+        (["product"], "invalid_content_type"),
+    ],
+)
+def test_content_type_is_product_or_product_group(content_type: Any, expected: str) -> None:
+    assert outcome(event(event_name="ViewContent", custom_data={"content_type": content_type})) == expected
+
+
+# --- messages ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        event(custom_data={"currency": "jane@example.com", "value": 1}),
+        event(custom_data={"currency": "USD", "value": "jane@example.com"}),
+        event(custom_data={"currency": "USD", "value": 1, "content_type": "jane@example.com"}),
+        event(user_data={"fn": "jane@example.com"}),
+        event(user_data={"client_ip_address": "jane@example.com"}),
+    ],
+)
+def test_no_message_repeats_a_value_of_the_event(made: Json) -> None:
+    assert "jane" not in message(made)
+
+
+def test_every_code_has_a_sentence_of_its_own() -> None:
+    assert len(set(CODES.values())) == len(CODES)
+    assert all(sentence.endswith((".", ")")) for sentence in CODES.values())
+
+
+# --- personal data in custom_data -------------------------------------------------------------------------------
+
+
+def cleaned(custom_data: Json, *allowed: str) -> tuple[Json, int]:
+    """What is left, and how many keys were removed."""
+    removed: list[None] = []
+    before = copy.deepcopy(custom_data)
+    left = without_personal_data(custom_data, frozenset(allowed), lambda: removed.append(None))
+    assert custom_data == before, "the event itself stays as it is, for the dead letters"
+    return left, len(removed)
+
+
+PERSONAL = {
+    "email": "em email Email EMAIL e-mail e_mail E-Mail emailAddress email_address Email-Address user_email userEmail"
+    " customerEmail customer_email billing_email contact_email hashed_email user.email",
+    "phone": "ph phone Phone phoneNumber phone_number Phone-Number mobile mobile_phone cell cellPhone telephone tel"
+    " customer_phone msisdn",
+    "first_name": "fn firstName first_name FirstName FIRST_NAME firstname first-name given_name givenName",
+    "last_name": "ln lastName last_name LastName surname family_name familyName",
+    "name": "name Name full_name fullName username user_name customer_name customerName",
+    "birthday": "db dob DOB birthday birth_date birthDate date_of_birth dateOfBirth",
+    "gender": "ge gender Gender sex",
+    "address": "address street street_address streetAddress address1 address_1 address_line_1 addressLine2"
+    " billing_address shippingAddress zp zip zip_code zipCode ZIP postal_code postalCode postcode",
+    "papers": "ssn passport passport_number credit_card creditCardNumber card_number iban",
+    "somebodys": "customer_first_name shippingFirstName billing_last_name user_first_name customer_phone_number"
+    " userPhoneNumber mobile_phone_number customer_dob user_gender billing_zip shipping_postal_code shipping_address_1"
+    " work_email personal_email guest_email",
+    "one_of_several": "email_1 email2 phone_1 phone2",
+    "short": "fname lname",
+    "technical": "ip ip_address ipAddress client_ip_address clientIpAddress user_agent userAgent client_user_agent"
+    " external_id externalId fbc fbp",
+}
+
+
+@pytest.mark.parametrize("key", [key for keys in PERSONAL.values() for key in keys.split()])
+def test_a_key_of_personal_data_is_removed_in_all_usual_spellings(key: str) -> None:
+    assert cleaned({key: "x", "coupon": "SPRING"}) == ({"coupon": "SPRING"}, 1)
+
+
+@pytest.mark.parametrize(
+    "key", ["First Name", "Last Name", "Phone Number", "Date of Birth", "E-mail Address", " email "]
+)
+def test_words_with_blanks_are_a_spelling_too(key: str) -> None:
+    assert cleaned({key: "x"}) == ({}, 1)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "currency",
+        "value",
+        "content_ids",
+        "content_type",
+        "content_name",
+        "content_category",
+        "contents",
+        "num_items",
+        "search_string",
+        "order_id",
+        "predicted_ltv",
+        "net_revenue",
+        "item_number",
+        "coupon",
+        "brand",
+        "category",
+        "variant",
+        "quantity",
+        "price",
+        "product_id",
+        "sku",
+        "url",
+        "shipping",
+        "tax",
+        "discount",
+        "affiliation",
+        "position",
+        "plan",
+        "method",
+        "status",
+        "delivery_category",
+        "city",
+        "state",
+        "country",
+        "page_type",
+        "emailing",
+        "address_book_size",
+        "phone_case_color",
+        "game",
+        "brand_name",
+        "product_name",
+        "list_name",
+        "campaign_name",
+        "filename",
+        "hostname",
+    ],
+)
+def test_a_key_of_business_data_stays(key: str) -> None:
+    assert cleaned({key: "x"}) == ({key: "x"}, 0)
+    assert not is_personal(key)
+
+
+def test_personal_data_is_removed_at_any_depth_and_counted_key_by_key() -> None:
+    custom_data = {
+        "order": {"id": "1", "customer": {"email": "jane@example.com", "segment": "vip", "phone": "+1 202 555 0100"}},
+        "stops": [{"depot": "N", "Address": "1 Example Street"}, [{"email": "jane@example.com"}]],
+        "email": {"work": "jane@example.com"},
+    }
+
+    assert cleaned(custom_data) == (
+        {"order": {"id": "1", "customer": {"segment": "vip"}}, "stops": [{"depot": "N"}, [{}]]},
+        5,
+    )
+
+
+def test_the_name_of_a_product_in_a_list_stays() -> None:
+    custom_data = {
+        "products": [{"product_id": "1", "name": "Capybara mug", "price": 9.5}, {"product_id": "2", "Name": "Hat"}],
+        "name": "Jane Doe",
+    }
+
+    assert cleaned(custom_data) == (
+        {"products": [{"product_id": "1", "name": "Capybara mug", "price": 9.5}, {"product_id": "2", "Name": "Hat"}]},
+        1,
+    )
+
+
+def test_what_else_is_personal_goes_from_a_list_as_well() -> None:
+    assert cleaned({"guests": [{"first_name": "Jane", "email": "jane@example.com", "seat": 4}]}) == (
+        {"guests": [{"seat": 4}]},
+        2,
+    )
+
+
+def test_a_key_that_is_allowed_stays_as_it_is_spelt_wherever_it_is() -> None:
+    custom_data = {"name": "Mug", "Name": "Jane", "zip": "94035", "item": {"name": "Hat", "email": "jane@example.com"}}
+
+    assert cleaned(custom_data, "name", "zip") == ({"name": "Mug", "zip": "94035", "item": {"name": "Hat"}}, 2)
+
+
+def test_values_that_are_neither_objects_nor_lists_pass_as_they_are() -> None:
+    custom_data = {"a": None, "b": True, "c": 1.5, "d": "x", "e": [], "f": {}, "g": [1, "two", None, [3]]}
+
+    assert cleaned(custom_data) == (custom_data, 0)
+
+
+_PLAIN_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["email", "First Name", "name", "city", "sku", "order", "ip"]), inner, max_size=4
+        )
+    ),
+    max_leaves=15,
+)
+
+
+def keys_of(value: Any) -> set[str]:
+    if isinstance(value, dict):
+        return set(value).union(*map(keys_of, value.values()))
+    return set().union(*map(keys_of, value)) if isinstance(value, list) else set()
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.dictionaries(st.sampled_from(["order", "email", "phone", "sku"]), _PLAIN_JSON))
+def test_once_cleaned_there_is_nothing_left_to_clean(custom_data: Json) -> None:
+    left, _ = cleaned(custom_data)
+
+    assert keys_of(left) <= {"order", "sku", "city", "name"}
+    assert cleaned(left) == (left, 0)
