@@ -6,12 +6,14 @@ Exit codes: 0 fine; 1 some events became dead letters; 2 the job file, the comma
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections import Counter
+from contextlib import nullcontext
 from datetime import timezone
 from pathlib import Path
-from typing import BinaryIO
+from typing import NoReturn
 
 import click
 
@@ -70,27 +72,27 @@ def map_(config: str, input_: str, output: str, now: str | None) -> None:
     from pipeline.preview import preview
 
     job = _job(config)
-    notes: Counter[str] = Counter()
-    try:
-        lines: BinaryIO = sys.stdin.buffer if input_ == "-" else open(input_, "rb")
-        sink: BinaryIO = sys.stdout.buffer if output == "-" else open(output, "wb")
-    except OSError as error:
-        _fail(f"{error.filename}: {error.strerror}")
     moment = _moment(now)
+    notes: Counter[str] = Counter()
     statuses: Counter[str] = Counter()
+    if "-" not in (input_, output) and Path(output).exists() and Path(input_).exists() and Path(output).samefile(input_):
+        _fail(f"{output}: is the input; choose another --output")
+    where = input_
     try:
-        for outcome in preview(job, lines, moment, notes):
-            statuses[outcome["status"]] += 1
-            sink.write(orjson.dumps(outcome, option=orjson.OPT_APPEND_NEWLINE))
-        sink.flush()
-    except BrokenPipeError:
-        sys.stderr.close()
+        with (
+            nullcontext(sys.stdin.buffer) if input_ == "-" else open(input_, "rb") as lines,
+            nullcontext(sys.stdout.buffer) if output == "-" else open(output, "wb") as sink,
+        ):
+            where = output if output != "-" else "standard output"
+            for outcome in preview(job, lines, moment, notes):
+                statuses[outcome["status"]] += 1
+                sink.write(orjson.dumps(outcome, option=orjson.OPT_APPEND_NEWLINE))
+            sink.flush()
+    except BrokenPipeError:  # whoever read the output has seen enough
+        sys.stdout = None  # type: ignore[assignment]  # or Python flushes it once more
         sys.exit(0)
     except OSError as error:
-        _fail(f"{output if output != '-' else 'standard output'}: {error.strerror}")
-    finally:
-        if sink is not sys.stdout.buffer:
-            sink.close()
+        _fail(f"{error.filename or where}: {error.strerror}")
     summary = ", ".join(f"{statuses[status]} {status}" for status in ("ready", "rejected", "filtered"))
     click.echo(f"{summary}.", err=True)
     for note, count in sorted(notes.items()):
@@ -101,7 +103,10 @@ def _moment(now: str | None) -> float:
     if now is None:
         return time.time()
     try:
-        return float(now)
+        seconds = float(now)
+        if not math.isfinite(seconds):
+            _fail(f"--now {now}: neither ISO 8601 nor Unix seconds")
+        return seconds
     except ValueError:
         import ciso8601
 
@@ -112,7 +117,7 @@ def _moment(now: str | None) -> float:
         return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
 
 
-def _fail(message: str) -> None:
+def _fail(message: str) -> NoReturn:
     click.echo(f"capybeam: {message}", err=True)
     sys.exit(2)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
+import ipaddress
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
@@ -99,12 +100,23 @@ def _version(value: Any) -> str:
 
 
 def _endpoint(value: Any) -> str:
-    url = urlsplit(value) if isinstance(value, str) else urlsplit("")
-    if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment or url.username:
+    try:
+        url = urlsplit(value if isinstance(value, str) else "")
+        proper = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:  # brackets that are no IPv6 address, a port that is none
+        proper = False
+    if not proper or url.query or url.fragment or url.username:
         raise PydanticCustomError("endpoint", "must be a URL like https://graph.facebook.com")
-    if url.scheme == "http" and not (url.hostname in ("localhost", "::1") or url.hostname.startswith("127.")):
+    if url.scheme == "http" and not _is_loopback(str(url.hostname)):
         raise PydanticCustomError("endpoint", "must be https: the token goes there (http is for the loopback only)")
     return str(value).rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _country(value: Any) -> str:
@@ -116,6 +128,25 @@ def _country(value: Any) -> str:
     return code
 
 
+def _test_event_code(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"\S*", value):
+        raise PydanticCustomError("test_event_code", "must be a code like TEST12345, without blanks")
+    return value
+
+
+def _positive_duration(value: Any) -> float:
+    seconds = _duration(value)
+    if seconds == 0:
+        raise PydanticCustomError("duration", "must be more than 0")
+    return seconds
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise PydanticCustomError("integer", "should be a number")
+    return value
+
+
 def _name(value: Any) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"[^\W_][\w .-]*", value):
         raise PydanticCustomError("name", "must be letters, digits, blanks, dots, dashes and underscores")
@@ -125,6 +156,8 @@ def _name(value: Any) -> str:
 _TEXT: Final = WithJsonSchema({"type": "string"})
 Name = Annotated[str, BeforeValidator(_name), _TEXT]
 Duration = Annotated[float, BeforeValidator(_duration), WithJsonSchema({"type": ["string", "number"], "examples": ["10s", "15m"]})]  # fmt: skip
+PositiveDuration = Annotated[float, BeforeValidator(_positive_duration), WithJsonSchema({"type": ["string", "number"], "examples": ["10s"]})]  # fmt: skip
+Whole = Annotated[int, BeforeValidator(_number)]
 DatasetId = Annotated[str, BeforeValidator(_digits), WithJsonSchema({"type": ["string", "integer"], "pattern": "^[0-9]+$"})]  # fmt: skip
 Reference = Annotated[str, BeforeValidator(_reference), WithJsonSchema({"type": "string", "pattern": f"^({tokens.REFERENCE.pattern})$"})]  # fmt: skip
 
@@ -157,7 +190,7 @@ class DestinationModel(_Model):
     )
     api_version: Annotated[str, BeforeValidator(_version), _TEXT] = pydantic.Field("v25.0", description="Graph API.")
     endpoint: Annotated[str, BeforeValidator(_endpoint), _TEXT] = "https://graph.facebook.com"
-    test_event_code: str | None = pydantic.Field(
+    test_event_code: Annotated[str, BeforeValidator(_test_event_code), _TEXT] | None = pydantic.Field(
         None, description="Shows events under Test Events. It is no dry run: Meta counts them."
     )
     default_country: Annotated[str, BeforeValidator(_country), _TEXT] | None = pydantic.Field(
@@ -166,25 +199,25 @@ class DestinationModel(_Model):
     allow_in_custom_data: tuple[str, ...] = pydantic.Field(
         (), description="Keys that may leave in custom_data although they look like personal data."
     )
-    subscriptions: tuple[SubscriptionModel, ...] = pydantic.Field(min_length=1)
+    subscriptions: tuple[SubscriptionModel, ...] = pydantic.Field(json_schema_extra={"minItems": 1})
 
 
 class DeliveryModel(_Model):
     """How conversions are sent."""
 
-    max_batch_events: int = pydantic.Field(Delivery.max_batch_events, ge=1, le=1000)
-    max_batch_bytes: int = pydantic.Field(Delivery.max_batch_bytes, ge=1024, le=64 * 1024 * 1024)
+    max_batch_events: Whole = pydantic.Field(Delivery.max_batch_events, ge=1, le=1000)
+    max_batch_bytes: Whole = pydantic.Field(Delivery.max_batch_bytes, ge=1024, le=64 * 1024 * 1024)
     max_batch_delay: Duration = pydantic.Field(Delivery.max_batch_delay, description="How long a batch may wait.")
-    concurrency: int = pydantic.Field(Delivery.concurrency, ge=1, le=256, description="Requests in flight per worker.")
-    requests_per_second: float | None = pydantic.Field(None, gt=0, description="For the whole job.")
-    timeout: Duration = pydantic.Field(Delivery.timeout, description="Of one request.")
+    concurrency: Whole = pydantic.Field(Delivery.concurrency, ge=1, le=256, description="Requests in flight per worker.")
+    requests_per_second: Annotated[float, pydantic.Field(gt=0), BeforeValidator(_number)] | None = pydantic.Field(None, description="For the whole job.")
+    timeout: PositiveDuration = pydantic.Field(Delivery.timeout, description="Of one request.")
     retry_for: Duration = pydantic.Field(Delivery.retry_for, description="How long a failing destination is tried.")
 
 
 class JobModel(_Model):
     """A capybeam job: which events go to which datasets at Meta, as what."""
 
-    destinations: tuple[DestinationModel, ...] = pydantic.Field(min_length=1)
+    destinations: tuple[DestinationModel, ...] = pydantic.Field(json_schema_extra={"minItems": 1})
     delivery: DeliveryModel = DeliveryModel()
 
 
@@ -209,7 +242,7 @@ def load_job(path: str | Path, today: date | None = None) -> Job:
 def parse_job(text: str, source: str = "conversions.yaml", today: date | None = None) -> Job:
     """A job file's text as a `Job`; `source` is what problems call it. Raises ConfigError."""
     document = documents.read(text, source)
-    report = _Report(document)
+    report = _Report(document, today or date.today())
     if document.data is None and report.problems:
         raise ConfigError(report.lines())
     try:
@@ -221,7 +254,8 @@ def parse_job(text: str, source: str = "conversions.yaml", today: date | None = 
         raise ConfigError(report.lines()) from None
     report.beyond_the_models(document.data)
     for index, destination in enumerate(model.destinations):
-        report.destination(destination, ("destinations", index), today or date.today())
+        for place, subscription in enumerate(destination.subscriptions):
+            report.odd_fields(subscription, ("destinations", index, "subscriptions", place, "mapping"))
     if report.problems:
         raise ConfigError(report.lines())
     return Job(
@@ -326,8 +360,8 @@ def merged_mapping(preset: Preset, mapping: Mapping[str, Any], use_defaults: boo
 class _Report:
     """Collects what is wrong with a document, and what is merely odd."""
 
-    def __init__(self, document: Document) -> None:
-        self._document = document
+    def __init__(self, document: Document, today: date) -> None:
+        self._document, self._today = document, today
         self.problems: list[tuple[tuple[int, int], str]] = list(document.problems)
         self.warnings: list[tuple[tuple[int, int], str]] = []
 
@@ -356,8 +390,6 @@ class _Report:
             message = f"must be one of {', '.join(known)}{hint}" if len(known) > 1 else f"must be {known[0]}{hint}"
         elif kind in ("model_type", "model_attributes_type", "dict_type", "tuple_type"):
             message = "must be a list" if kind == "tuple_type" else "must be an object of keys and values"
-        elif kind == "too_short":
-            message = "must list at least one"
         else:
             message = error["msg"].replace("Input should", "should")
         self.problem(loc, message)
@@ -375,6 +407,8 @@ class _Report:
         """What types cannot say, checked on plain data so that it is found beside the type errors."""
         destinations = data.get("destinations") if isinstance(data, dict) else None
         names: dict[Any, int] = {}
+        if destinations == []:
+            self.problem(("destinations",), "must list at least one")
         for index, destination in enumerate(destinations if isinstance(destinations, list) else ()):
             if not isinstance(destination, dict):
                 continue
@@ -384,7 +418,10 @@ class _Report:
                 self.problem((*loc, "pixel_id"), "is the same as dataset_id; give one of them")
             elif not destination.get("dataset_id") and not destination.get("pixel_id"):
                 self.problem((*loc, "dataset_id"), "is missing")
+            self._api_version(destination.get("api_version"), (*loc, "api_version"))
             subscriptions = destination.get("subscriptions")
+            if subscriptions == []:
+                self.problem((*loc, "subscriptions"), "must list at least one")
             own: dict[Any, int] = {}
             for place, subscription in enumerate(subscriptions if isinstance(subscriptions, list) else ()):
                 if isinstance(subscription, dict):
@@ -428,30 +465,25 @@ class _Report:
             for problem in errors.problems:
                 self.problem((*loc, *problem.path), problem.message)
 
-    def destination(self, model: DestinationModel, loc: Loc, today: date) -> None:
-        self._api_version(model.api_version, (*loc, "api_version"), today)
-        for index, subscription in enumerate(model.subscriptions):
-            self._odd_fields(subscription, (*loc, "subscriptions", index, "mapping"))
-
-    def _api_version(self, version: str, loc: Loc, today: date) -> None:
-        major = int(version[1:].partition(".")[0])
-        ended = [end for known, end in GRAPH_API_ENDS.items() if major <= known and end <= today]
-        if ended:
-            self.problem(loc, f"{version} is dead: Meta ended it by {max(ended)}; use {DestinationModel.model_fields['api_version'].default}")  # fmt: skip
+    def _api_version(self, version: Any, loc: Loc) -> None:
+        if not isinstance(version, str) or not re.fullmatch(r"v\d+\.\d+", version):
             return
-        ended = [end for known, end in MARKETING_API_ENDS.items() if major <= known and end <= today]
-        if ended:
-            self.warning(loc, f"{version} is past the end of its Marketing API table ({max(ended)}); a newer one is safer")
+        major = int(version[1:].partition(".")[0])
+        graph, marketing = _end(GRAPH_API_ENDS, major), _end(MARKETING_API_ENDS, major)
+        if graph and graph <= self._today:
+            self.problem(loc, f"{version} is dead: Meta ended it by {graph}; use {Destination.api_version}")
+        elif marketing and marketing <= self._today:
+            self.warning(loc, f"{version} is past the end of its Marketing API table ({marketing}); a newer one is safer")
 
-    def _odd_fields(self, subscription: SubscriptionModel, loc: Loc) -> None:
+    def odd_fields(self, subscription: SubscriptionModel, loc: Loc) -> None:
         preset = presets()[subscription.action]
         fields = {field.name: field for field in preset.fields}
         for name, node in subscription.mapping.items():
             if name.startswith("__"):
                 continue
             if name not in fields or (name == "event_name" and preset.event_name):
-                self.warning((*loc, name), f"is no field of {subscription.action} and is left out"
-                             f"{_suggestion(name, fields)}")  # fmt: skip
+                hint = "; the action sets it" if name in fields else _suggestion(name, fields)
+                self.warning((*loc, name), f"is no field of {subscription.action} and is left out{hint}")
                 continue
             properties = fields[name].properties
             if properties is not None and isinstance(node, dict) and not is_directive(node):
@@ -473,6 +505,12 @@ GRAPH_API_ENDS: Final[Mapping[int, date]] = {
     25: date(2028, 7, 29),
 }
 MARKETING_API_ENDS: Final[Mapping[int, date]] = {24: date(2026, 10, 6)}
+
+
+def _end(ends: Mapping[int, date], major: int) -> date | None:
+    """When a version ends: it does not outlive the next one that is in the table."""
+    later = [version for version in ends if version >= major]
+    return ends[min(later)] if later else None
 
 
 def _known_keys(loc: Loc) -> Iterator[str]:

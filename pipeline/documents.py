@@ -49,29 +49,44 @@ class Document:
         return self.keys.get(loc, (1, 1))
 
     def inside(self, loc: Loc, offset: int) -> Position:
-        """Of a character of a text value; of the value itself where the text runs over several lines."""
+        """Of a character of a text value; of the value itself where the text is a block."""
         line, column = self.values.get(loc, self.position(loc))
         start = self.text.splitlines()[line - 1][column - 1 :]
         if start[:1] in ("|", ">"):
             return line, column
-        return line, column + offset + (start[:1] in ("'", '"'))
+        if start[:1] in ("'", '"'):  # what an escape stands for is one character
+            escape = re.compile(r"''|." if start[0] == "'" else r"\\u....|\\x..|\\.|.", re.DOTALL)
+            written = [found.end() for found in escape.finditer(start, 1)]
+            return line, column + (written[offset - 1] if 0 < offset <= len(written) else 1)
+        return line, column + offset
 
 
 def read(text: str, source: str) -> Document:
     """The document of a YAML (or JSON) text."""
+    reader = _Reader()
     try:
-        root = yaml.compose(text, Loader=_Loader)
+        root = yaml.compose(_SURROGATES.sub(_paired, text), Loader=_Loader)
+        data = None if root is None else reader.plain(root, ())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         position = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         return Document(source, text, None, {}, {}, ((position, f"this is no valid YAML: {error.problem}"),))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
+        if isinstance(error, RecursionError):
+            error = ValueError("it is nested too deeply")
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         return Document(source, text, None, {}, {}, (((1, 1), f"this is no valid YAML: {reason}"),))
-    reader = _Reader()
-    data = None if root is None else reader.plain(root, ())
     problems = tuple(reader.problems) if root is not None else (((1, 1), "the file is empty"),)
     return Document(source, text, data, reader.keys, reader.values, problems)
+
+
+_SURROGATES: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})", re.IGNORECASE)
+
+
+def _paired(found: re.Match[str]) -> str:
+    """JSON writes characters beyond 16 bits as two escapes; YAML wants one."""
+    high, low = int(found[2], 16), int(found[3], 16)
+    return f"{found[1]}\\U{0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00):08X}"
 
 
 class _Reader:
@@ -107,7 +122,7 @@ class _Reader:
             key = str(key_node.value) if isinstance(key_node, yaml.ScalarNode) else "?"
             if key == _MERGE and not key_node.style:
                 for source in self._merged(value_node):
-                    merged = {**self.plain(source, loc), **merged}
+                    merged = {**(self.plain(source, loc) or {}), **merged}
                 continue
             if key in own:
                 first = self.keys[(*loc, key)][0]

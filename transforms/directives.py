@@ -452,7 +452,8 @@ def _check_array_path(options: Any, path: Path) -> Iterator[Problem]:
         yield Problem(path, "should have a path and, optionally, the shape of an item")
     else:
         yield from _option_problems(options[0], _Option("text"), (*path, 0))
-        yield from _problems(options[1:], path)
+        for shape in options[1:]:
+            yield from _problems(shape, (*path, 1))
 
 
 @_directive("@arrayPath", None, _check_array_path)

@@ -119,9 +119,9 @@ def _kind(status: int, code: int | None, subcode: int | None, transient: bool) -
         return "transient"
     if code in REQUEST or status == 413:
         return "request"
-    if code is None and status in (401, 403):
-        return "destination"
-    return "event" if code is not None or status not in (408, 425) else "transient"
+    if code is None:  # an error page of something in between: no word of Meta's on any event
+        return "destination" if status in (401, 403) else "transient"
+    return "event"
 
 
 def _described(status: int, code: int | None, subcode: int | None, error: Mapping[str, Any]) -> str:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import difflib
 import functools
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
-from liquid import Environment
+from liquid import Environment, RenderContext
+from liquid.builtin.output import Output, OutputNode
 from liquid.exceptions import LiquidError
+from liquid.stringify import to_liquid_string
 
 from transforms.rejections import Rejected
 
@@ -22,9 +24,26 @@ DISABLED_FILTERS: Final = frozenset(
 )
 
 
+class _OutputNode(OutputNode):
+    """Writes numbers as Segment's engine does: a whole one has no decimal point."""
+
+    __slots__ = ()
+
+    def render_to_output(self, context: RenderContext, buffer: TextIO) -> int:
+        value = self.expression.evaluate(context)
+        if isinstance(value, float) and value.is_integer() and abs(value) < 1e21:
+            value = int(value)
+        return buffer.write(to_liquid_string(value, context.autoescape))
+
+
+class _Output(Output):
+    node_class = _OutputNode
+
+
 @functools.cache
 def _environment() -> Environment:
     environment = Environment()
+    environment.add_tag(_Output)
     for name in DISABLED_TAGS & environment.tags.keys():
         del environment.tags[name]
     for name in DISABLED_FILTERS & environment.filters.keys():

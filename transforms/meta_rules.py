@@ -105,9 +105,10 @@ def check_messaging(channel: str | None, user_data: Mapping[str, Any]) -> None:
 
 def check_purchase(custom_data: Mapping[str, Any]) -> None:
     """A custom subscription may send a Purchase too, with a currency that no field of the action has checked."""
-    if custom_data.get("currency") in (None, ""):
+    currency = custom_data.get("currency")
+    if currency is None or currency == "":
         raise Rejected("missing_currency")
-    if custom_data["currency"] not in currencies():
+    if type(currency) is not str or currency not in currencies():
         raise Rejected("invalid_currency")
     value = custom_data.get("value")
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -142,24 +143,26 @@ def limited_data_use(country: int, state: int) -> dict[str, Any]:
 # travel and real estate catalogues want them in custom_data.
 PERSONAL_KEYS: Final = frozenset(
     """
-    em email emailaddress emails useremail customeremail contactemail billingemail shippingemail mail emailhash
-    hashedemail emailsha256
-    ph phone phones phonenumber phonenumbers telephone telephonenumber tel mobile mobilephone mobilenumber cell
-    cellphone cellnumber homephone workphone billingphone shippingphone userphone customerphone contactphone msisdn fax
-    whatsapp
-    fn firstname givenname forename middlename ln lastname surname familyname fullname username customername
-    billingname shippingname displayname legalname maidenname nickname contactname recipientname
+    em email emailaddress emails mail emailhash hashedemail emailsha256
+    ph phone phones phonenumber phonenumbers telephone telephonenumber tel mobile mobilephone mobilenumber
+    mobilephonenumber cell cellphone cellnumber cellphonenumber msisdn fax whatsapp
+    fn fname firstname givenname forename middlename ln lname lastname surname familyname fullname username
+    displayname legalname maidenname nickname
     name
     db dob birthday birthdate dateofbirth birth bday doby dobm dobd yearofbirth
     ge gen gender sex
-    address addresses street streetaddress streetname streetnumber address1 address2 addressline addressline1
-    addressline2 billingaddress shippingaddress homeaddress deliveryaddress housenumber postaladdress
+    address addresses street streetaddress streetname streetnumber addressline housenumber postaladdress
     zp zip zipcode postal postalcode postcode
     ssn socialsecuritynumber passport passportnumber nationalid taxid driverslicense
     creditcard creditcardnumber cardnumber iban accountnumber
     ip ipaddress clientip clientipaddress useragent clientuseragent
     externalid externid fbc fbp
     """.split()
+)
+# Whose it is, as it often stands in front; a number may stand behind (address2, email_1).
+_OWNERS: Final = re.compile(
+    "(customer|user|buyer|client|guest|member|contact|recipient|personal|person|billing|shipping|delivery|home|work|business"
+    "|primary|secondary|private|office)+"
 )
 # Outside a list `name` is a person's; in a list it is an item's, such as a product's.
 _ITEM_KEYS: Final = frozenset({"name"})
@@ -170,7 +173,13 @@ _SEPARATORS: Final = re.compile(r"[\W_]+")
 def is_personal(key: str, in_list: bool = False) -> bool:
     """Whether a key of custom_data says that personal data is behind it: email, Phone Number, first_name, dob …"""
     bare = _SEPARATORS.sub("", key).lower()
-    return bare in PERSONAL_KEYS and not (in_list and bare in _ITEM_KEYS)
+    if in_list and bare in _ITEM_KEYS:
+        return False
+    owner = _OWNERS.match(bare)
+    spellings = {bare, bare.rstrip("0123456789")}
+    if owner:
+        spellings |= {spelling[owner.end() :] for spelling in spellings}
+    return not PERSONAL_KEYS.isdisjoint(spellings)
 
 
 def without_personal_data(

@@ -416,7 +416,7 @@ ONE_PROBLEM = {
     ),
     "test_event_code_no_text": (
         with_line("test_event_code: 123"),
-        "5:5: destinations[0].test_event_code: should be a valid string",
+        "5:5: destinations[0].test_event_code: must be a code like TEST12345, without blanks",
     ),
     "no_subscriptions": (
         MINIMAL.replace("    subscriptions:\n      - action: purchase\n", ""),
@@ -710,7 +710,8 @@ ONE_WARNING = {
     ),
     "event_name_of_an_action_that_has_its_own": (
         with_subscription("mapping:\n  event_name: Order"),
-        "9:11: destinations[0].subscriptions[0].mapping.event_name: is no field of purchase and is left out",
+        "9:11: destinations[0].subscriptions[0].mapping.event_name: is no field of purchase and is left out;"
+        " the action sets it",
     ),
     "required_fields_left_out": (
         with_subscription("use_default_mapping: false\nmapping: {value: 1, action_source: email}"),

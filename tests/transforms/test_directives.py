@@ -543,7 +543,7 @@ def test_json_in_text_that_is_nested_too_deeply_is_no_defect_of_ours(mapping: An
         ),
         pytest.param(
             {"a": {"@arrayPath": ["$.p", {"b": {"@path": 5}}]}},
-            ["/a/@arrayPath/0/b/@path should be a string or a mapping directive but it is a number"],
+            ["/a/@arrayPath/1/b/@path should be a string or a mapping directive but it is a number"],
             id="in a shape",
         ),
         pytest.param(
