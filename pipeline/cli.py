@@ -6,7 +6,10 @@ Exit codes: 0 fine; 1 some events became dead letters; 2 the job file, the comma
 
 from __future__ import annotations
 
+import dataclasses
+import logging
 import math
+import os
 import sys
 import time
 from collections import Counter
@@ -89,8 +92,7 @@ def map_(config: str, input_: str, output: str, now: str | None) -> None:
                 sink.write(orjson.dumps(outcome, option=orjson.OPT_APPEND_NEWLINE))
             sink.flush()
     except BrokenPipeError:  # whoever read the output has seen enough
-        sys.stdout = None  # type: ignore[assignment]  # or Python flushes it once more
-        sys.exit(0)
+        os._exit(0)  # without the flush at exit, which would break the pipe once more
     except OSError as error:
         _fail(f"{error.filename or where}: {error.strerror}")
     summary = ", ".join(f"{statuses[status]} {status}" for status in ("ready", "rejected", "filtered"))
@@ -142,9 +144,51 @@ def run(
     been read and shows the books so far.
     """
     job = _job(config)
+    logging.disable(logging.WARNING)  # Beam warns at import of extras that are not installed
     from pipeline.run import run_job  # Beam takes two seconds to import
 
+    logging.disable(logging.NOTSET)
+
     sys.exit(run_job(job, inputs, dead_letters, receipts, books, beam_options))
+
+
+@main.command()
+@click.option("--port", default=8765, show_default=True, help="0 takes a free one.")
+@click.option("--token", "tokens", multiple=True, help="Accept only this token (repeatable); by default any.")
+@click.option("--dataset", "datasets", multiple=True, help="Know only this dataset (repeatable); by default any number.")
+@click.option("--null", is_flag=True, help="Answer without checking or storing: for measuring the sender.")
+@click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A fault switch, such as error_rate=0.1 (repeatable); --list-faults names them. Also POST /sandbox/faults.",
+)
+@click.option("--list-faults", is_flag=True, help="Name the fault switches and leave.")
+def sandbox(
+    port: int, tokens: tuple[str, ...], datasets: tuple[str, ...], null: bool, faults: tuple[str, ...], list_faults: bool
+) -> None:
+    """A local Graph API that enforces Meta's documented rules, with a page at / that shows what arrived.
+
+    Point a destination's `endpoint` at it. Batches are refused whole for one bad event, tokens are checked, duplicates
+    dropped; faults (500s, throttling, dropped connections, a dead token …) are switched on here or while it runs.
+    """
+    from pipeline.sandbox import Faults, SandboxSettings, parse_fault, serve
+
+    if list_faults:
+        for field in dataclasses.fields(Faults):
+            click.echo(f"{field.name:18} {field.metadata['help']} (default {field.default})")
+        return
+    try:
+        changes = dict(parse_fault(fault) for fault in faults)
+        settings = SandboxSettings(
+            tokens=frozenset(tokens), datasets=frozenset(datasets), null=null, faults=Faults().changed(changes)
+        )
+        serve(settings, port=port)
+    except ValueError as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"port {port}: {error.strerror}")
 
 
 @main.command()

@@ -218,7 +218,7 @@ class JobModel(_Model):
     """A capybeam job: which events go to which datasets at Meta, as what."""
 
     destinations: tuple[DestinationModel, ...] = pydantic.Field(json_schema_extra={"minItems": 1})
-    delivery: DeliveryModel = DeliveryModel()
+    delivery: DeliveryModel = pydantic.Field(default_factory=lambda: DeliveryModel.model_validate({}))
 
 
 def json_schema() -> dict[str, Any]:
@@ -379,8 +379,7 @@ class _Report:
         loc: Loc = tuple(error["loc"])
         kind = error["type"]
         if kind == "extra_forbidden":
-            known = _known_keys(loc[:-1])
-            message = f"is unknown{_suggestion(str(loc[-1]), known)}"
+            message = f"is unknown{_suggestion(str(loc[-1]), _known_keys(loc[:-1]))}"
         elif kind == "missing":
             message = "is missing"
         elif kind == "literal_error":

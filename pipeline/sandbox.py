@@ -30,7 +30,6 @@ refused, where Meta may hash, ignore or warn. In this product each of them would
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import base64
 import contextlib
@@ -62,11 +61,10 @@ __all__ = [
     "Sandbox",
     "SandboxServer",
     "SandboxSettings",
-    "add_arguments",
     "check_event",
     "create_app",
+    "parse_fault",
     "serve",
-    "settings_from_arguments",
 ]
 
 DEFAULT_PORT: Final = 8765
@@ -350,13 +348,9 @@ ORIGINAL_EVENT: Final[Mapping[str, Rule]] = {
 
 # --- The rules: fields together ---------------------------------------------------------------------------------------
 
-# A user agent is required of websites, but Segment lets custom events go without, and Meta takes them.
-STANDARD_EVENTS: Final = _words(
-    """
-    AddPaymentInfo AddToCart AddToWishlist CompleteRegistration Contact CustomizeProduct Donate FindLocation
-    InitiateCheckout Lead PageView Purchase Schedule Search StartTrial SubmitApplication Subscribe ViewContent
-    """
-)
+# A user agent is required of websites, but Segment's custom action goes without, under any name, and Meta takes it. So
+# the names of the other actions stand for what may not.
+STANDARD_EVENTS: Final = _words("AddToCart InitiateCheckout PageView Purchase Search ViewContent")
 
 TOO_BROAD_TOGETHER: Final = (
     _words("ct country st zp ge client_user_agent"),
@@ -588,29 +582,20 @@ class SandboxSettings:
     clock: Callable[[], float] = time.time
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the sandbox's options to a command line; read them back with `settings_from_arguments`."""
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="default %(default)s; 0 takes a free one")
-    parser.add_argument("--token", action="append", default=[], help="accept only this token (may be repeated)")
-    parser.add_argument("--dataset", action="append", default=[], help="know only this dataset (may be repeated)")
-    parser.add_argument("--null", action="store_true", help="answer without checking, for benchmarks")
-    group = parser.add_argument_group("faults", "rates are shares of requests, 0 to 1; also POST /sandbox/faults")
-    for f in fields(Faults):
-        option = f"--{f.name.replace('_', '-')}"
-        if type(f.default) is bool:
-            group.add_argument(option, action="store_true", help=f.metadata["help"])
-        else:
-            group.add_argument(option, type=type(f.default), default=f.default, help=f.metadata["help"])
-
-
-def settings_from_arguments(args: argparse.Namespace) -> SandboxSettings:
-    """The settings that the options of `add_arguments` ask for. Raises ``ValueError`` for a bad fault."""
-    return SandboxSettings(
-        tokens=frozenset(args.token),
-        datasets=frozenset(args.dataset),
-        null=args.null,
-        faults=Faults(**{f.name: getattr(args, f.name) for f in fields(Faults)}),
-    )
+def parse_fault(text: str) -> tuple[str, Any]:
+    """``name=value`` as a change for `Faults.changed`; a name alone switches a flag on. Raises ``ValueError``."""
+    name, given, value = text.partition("=")
+    types = {f.name: type(f.default) for f in fields(Faults)}
+    if name not in types:
+        raise ValueError(f"no fault is named {name}; choose from {', '.join(types)}")
+    if types[name] is bool:
+        if value.lower() not in ("", "true", "false", "1", "0"):
+            raise ValueError(f"{name} must be true or false")
+        return name, not given or value.lower() in ("true", "1")
+    try:
+        return name, types[name](value)
+    except ValueError:
+        raise ValueError(f"{name} must be a number, as in {name}=1") from None
 
 
 # --- The books --------------------------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import subprocess
@@ -18,9 +17,8 @@ from pipeline.sandbox import (
     Faults,
     SandboxServer,
     SandboxSettings,
-    add_arguments,
+    parse_fault,
     serve,
-    settings_from_arguments,
 )
 
 NOW = 1_790_000_000
@@ -800,20 +798,31 @@ def test_the_page_needs_nothing_from_elsewhere(sandbox: SandboxServer) -> None:
     assert requests.get(f"{sandbox.url}/sandbox/healthz", timeout=10).text == "ok"
 
 
-def test_every_setting_has_an_option() -> None:
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
+@pytest.mark.parametrize(
+    ("text", "change"),
+    [
+        ("error_rate=0.25", ("error_rate", 0.25)),
+        ("fail_next=3", ("fail_next", 3)),
+        ("dead_token", ("dead_token", True)),
+        ("dead_token=false", ("dead_token", False)),
+    ],
+)
+def test_a_fault_is_switched_on_by_name(text: str, change: tuple[str, object]) -> None:
+    assert parse_fault(text) == change
 
-    assert settings_from_arguments(parser.parse_args([])) == SandboxSettings()
-    args = parser.parse_args(
-        ["--null", "--token=t", "--dataset=1", "--dataset=2", "--error-rate=0.1", "--fail-next=3", "--dead-token"]
-    )
-    assert settings_from_arguments(args) == SandboxSettings(
-        tokens=frozenset({"t"}),
-        datasets=frozenset({"1", "2"}),
-        null=True,
-        faults=Faults(error_rate=0.1, fail_next=3, dead_token=True),
-    )
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("eror_rate=1", "no fault is named eror_rate"),
+        ("error_rate=much", "error_rate must be a number"),
+        ("fail_next", "fail_next must be a number"),
+        ("dead_token=maybe", "dead_token must be true or false"),
+    ],
+)
+def test_a_fault_that_makes_no_sense_says_so(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        parse_fault(text)
 
 
 def test_tokens_are_not_shown_by_the_settings() -> None:

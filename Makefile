@@ -1,0 +1,47 @@
+# capybeam: `make demo` shows it, `make test` tests it. Both set up what they need, in .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help setup demo test lint format conformance bench schema clean
+.DEFAULT_GOAL := help
+
+help:  ## Lists these targets.
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
+
+setup: $(INSTALLED)  ## Creates .venv with capybeam and all it needs.
+
+$(INSTALLED): pyproject.toml setup.py
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(not (3, 10) <= v < (3, 14) and f"capybeam needs Python 3.10 to 3.13, not {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: setup  ## Runs examples/ against the sandbox and checks the books against what arrived.
+	@$(BIN)/python -m examples.demo
+
+test: setup  ## Runs the tests.
+	$(BIN)/python -m pytest
+
+lint: setup  ## Checks style and types.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup  ## Formats the code.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+conformance: setup  ## Compares with recorded cases of Segment's and Meta's own, where they are at hand.
+	$(BIN)/python -m pytest tests/conformance
+
+bench: setup  ## Measures speed, as ratios side by side.
+	$(BIN)/python -m benchmarks
+
+schema: setup  ## Writes the JSON Schema of the job file.
+	$(BIN)/capybeam schema --output docs/conversions.schema.json
+
+clean:  ## Removes what the other targets made.
+	rm -rf $(VENV) out build *.egg-info examples/events.jsonl
