@@ -52,7 +52,7 @@ def run_job(
         books: where the books are written as JSON, if anywhere.
         beam_options: handed on to Beam.
     """
-    console, log = Console(), Console(stderr=True)
+    console, log = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
     try:
         options = PipelineOptions([*beam_options, "--pipeline_type_check"])
     except SystemExit:
@@ -81,6 +81,8 @@ def run_job(
     with _stopping_on_ctrl_c(log), _progress(log):
         counts, failure = _run(job, inputs, dead_letters, receipts, options)
     result = Books.from_counts(counts)
+    if failure is not None:
+        console.print("The books so far:")
     console.print(result.render())
     if books:
         try:
@@ -158,12 +160,11 @@ def _conclude(books: Books, failure: BaseException | None, dead_letters: str, lo
 
 
 def _cause(failure: BaseException) -> str:
-    """One line for people: runners wrap an error's text in tracebacks."""
-    text = str(failure)
-    for line in reversed(text.splitlines()):
-        name, colon, rest = line.strip().partition(": ")
-        if colon and name.rpartition(".")[2] in ("SinkError", "TokenError"):
-            return rest.partition(" [while running")[0]
+    """One line for people: runners add the step's name to an error's text, or wrap it in tracebacks."""
+    for line in reversed(str(failure).splitlines()):
+        _, named, text = line.rpartition("SinkError: ") if "SinkError: " in line else line.rpartition("TokenError: ")
+        if named or isinstance(failure, (SinkError, TokenError)):
+            return text.partition(" [while running")[0]
     return f"{type(failure).__name__} (run again with --verbose for Beam's own log)"
 
 

@@ -142,7 +142,7 @@ class Books:
             dead = sum(account.dead_lettered.values())
             row = [account.subscription, f"{account.matched:,}", f"{account.delivered:,}", f"{dead:,}"]
             accounts.add_row(*row, *([f"{account.in_flight:,}"] if len(accounts.columns) > 4 else []))
-        parts: list[RenderableType] = [accounts]
+        parts: list[RenderableType] = [accounts] if self.accounts else []
         rejections = self._rejections()
         if rejections:
             reasons = Table(title="Dead letters", title_justify="left", pad_edge=False)

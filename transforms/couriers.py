@@ -188,7 +188,7 @@ class Courier:
             self._failing_since.pop(destination, None)
             if answer.kind == "destination":
                 self._refused.setdefault(destination, answer)
-                LIVE.say(destination, f"REFUSED. {answer.message} {what_to_do(answer)}")
+                LIVE.say(destination, f"REFUSED. {answer.message.rstrip('.')}. {what_to_do(answer)}")
             else:
                 LIVE.say(destination, "")
 

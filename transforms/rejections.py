@@ -47,7 +47,7 @@ CODES: Final[Mapping[str, str]] = {
     "missing_value": "A Purchase needs a value.",
     "invalid_content_type": "content_type must be product or product_group.",
     "invalid_data_processing_options": "data_processing_options_country must be 0 or 1, _state 0 or 1000 to 1013.",
-    "unencodable": "The event holds something that JSON cannot carry.",
+    "unencodable": "The event holds something that JSON cannot carry, or more than 254 levels of nesting.",
     "event_too_large": "The event alone is larger than max_batch_bytes.",
     # send
     "meta_refused_event": "Meta refused the event.",

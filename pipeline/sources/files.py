@@ -29,8 +29,15 @@ class ReadLines(beam.PTransform):
         return (
             root
             | "Read" >> beam.io.ReadFromText(self.pattern, coder=BytesCoder(), validate=False)
-            | "UntilStopped" >> beam.Filter(lambda _: not STOPPING.is_set())
+            | "UntilStopped" >> beam.ParDo(_UntilStopped())
         )
+
+
+class _UntilStopped(beam.DoFn):
+    """A class, because it is pickled by name: a lambda would take a copy of STOPPING along."""
+
+    def process(self, element: bytes) -> list[bytes] | None:
+        return None if STOPPING.is_set() else [element]
 
 
 def check_input(pattern: str) -> int:

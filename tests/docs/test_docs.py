@@ -1,0 +1,268 @@
+"""The documents keep their word: every job file, example and table in README.md and docs/ holds for the code.
+
+Examples are JSON blocks with a word behind the language: ``json mapping`` (mapping, event, gives), ``json trigger``
+(trigger, takes, leaves) and ``json subscription`` (subscription, event, gives: the payload). Tables are compared row by
+row with what the presets, the rejection codes and the normalisers say.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from pipeline.config import ACTIONS, json_schema, parse_job, presets
+from pipeline.preview import preview
+from pipeline.sandbox import Faults
+from transforms import directives, fields, triggers, user_data
+from transforms.directives import compile_mapping
+from transforms.fields import Field
+from transforms.graph_api import Delivery
+from transforms.rejections import CODES
+from transforms.triggers import compile_trigger
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = (ROOT / "README.md", *sorted(DOCS.glob("*.md")))
+
+MAPPING = (DOCS / "mapping.md").read_text(encoding="utf-8")
+NORMALISATION = (DOCS / "normalisation.md").read_text(encoding="utf-8")
+OPERATIONS = (DOCS / "operations.md").read_text(encoding="utf-8")
+
+
+def blocks(page: Path, info: str) -> Iterator[tuple[int, str]]:
+    """The fenced blocks of a page that open with exactly `info`, each with the number of its first line."""
+    text = page.read_text(encoding="utf-8")
+    for found in re.finditer(rf"^```{re.escape(info)}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        yield text[: found.start()].count("\n") + 2, found[1]
+
+
+def examples(info: str) -> list[Any]:
+    return [
+        pytest.param(json.loads(text), id=f"{page.name}:{line}") for page in PAGES for line, text in blocks(page, info)
+    ]
+
+
+def section(text: str, heading: str) -> str:
+    """What stands under a heading, up to the next one of its level."""
+    level = heading.split(" ")[0]
+    found = re.search(rf"^{re.escape(heading)}\n(.*?)(?=^#{{1,{len(level)}}} |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert found, f"no {heading!r}"
+    return found[1]
+
+
+def table(text: str, first: str) -> list[list[str]]:
+    """The rows of the table whose first column is called `first`, as cells without their back quotes."""
+    lines = iter(text.splitlines())
+    for line in lines:
+        if line.startswith(f"| {first} |"):
+            next(lines)
+            rows = []
+            for row in lines:
+                if not row.startswith("|"):
+                    break
+                rows.append([cell.strip().removeprefix("`").removesuffix("`") for cell in row.strip("|").split("|")])
+            return rows
+    raise AssertionError(f"no table of {first!r}")
+
+
+# --- the job file -----------------------------------------------------------------------------------------------
+
+
+def test_the_schema_for_editors_is_current() -> None:
+    assert json.loads((DOCS / "conversions.schema.json").read_bytes()) == json_schema()
+
+
+JOB_FILES = [
+    pytest.param(text, id=f"{page.name}:{line}")
+    for page in PAGES
+    for line, text in blocks(page, "yaml")
+    if re.match(r"(#.*\n)*destinations:", text)
+]
+
+
+@pytest.mark.parametrize("text", JOB_FILES)
+def test_a_job_file_in_the_documents_is_fine(text: str) -> None:
+    assert parse_job(text).warnings == ()
+
+
+def test_the_delivery_settings_and_their_defaults_are_listed() -> None:
+    defaults = {name: value for name, value, *_ in table(section(OPERATIONS, "## Delivery"), "setting")}
+    seconds = {"s": 1, "m": 60}
+    listed = {
+        name: None if value == "none" else float(value[:-1]) * seconds[value[-1]] if value[-1] in seconds else int(value)
+        for name, value in defaults.items()
+    }
+    assert listed == vars(Delivery())
+
+
+# --- the mapping language ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("example", examples("json mapping"))
+def test_a_mapping_gives_what_the_document_says(example: dict[str, Any]) -> None:
+    assert compile_mapping(example["mapping"])(example["event"]) == example["gives"]
+
+
+def test_every_directive_has_an_example() -> None:
+    shown = [example.values[0]["mapping"] for example in examples("json mapping")]
+    for name in directives._DIRECTIVES:
+        assert f"`{name}`" in MAPPING
+        assert any(f'"{name}"' in json.dumps(mapping) for mapping in shown), name
+
+
+@pytest.mark.parametrize("example", examples("json trigger"))
+def test_a_trigger_takes_what_the_document_says(example: dict[str, Any]) -> None:
+    takes = compile_trigger(example["trigger"])
+    assert [takes(event) for event in example["takes"]] == [True] * len(example["takes"])
+    assert [takes(event) for event in example["leaves"]] == [False] * len(example["leaves"])
+
+
+def test_every_field_of_a_trigger_is_listed() -> None:
+    fields = section(MAPPING, "## Triggers")
+    for name in (*triggers.FIELDS, *(f"{group}.…" for group in triggers.FIELD_GROUPS)):
+        assert f"`{name}`" in fields
+
+
+@pytest.mark.parametrize("example", examples("json subscription"))
+def test_a_subscription_sends_what_the_document_says(example: dict[str, Any]) -> None:
+    destination = {
+        "name": "shop",
+        "type": "facebook_conversions_api",
+        "dataset_id": "123321",
+        "access_token": "env:META_ACCESS_TOKEN",
+        "subscriptions": [example["subscription"]],
+    }
+    job = parse_job(json.dumps({"destinations": [destination]}))
+    (found,) = preview(job, [orjson.dumps(example["event"])], now=example["gives"]["event_time"] + 60)
+    assert json.loads(orjson.dumps(found)).get("payload", found) == example["gives"]
+
+
+# --- the actions ------------------------------------------------------------------------------------------------
+
+
+def described(node: Any) -> str:
+    """A default mapping in a few words, as the tables have it."""
+    if not isinstance(node, dict):
+        return f"`{node}`"
+    ((name, options),) = node.items()
+    if name == "@path":
+        return f"`{options}`"
+    if name == "@if":
+        assert options["blank"] == options["then"]
+        return f"{described(options['then'])}, else {described(options['else'])}"
+    if name == "@words":
+        words = {"first": "the first word of", "rest": "the rest of"}[options["take"]]
+        return f"{words} {described(options['value'])}"
+    assert name == "@arrayPath"
+    path, item = options
+    return f"for each of `{path}`: " + ", ".join(f"{key} ← {described(value)}" for key, value in item.items())
+
+
+def type_of(field: Field) -> str:
+    listed = f"list of {field.type}s" if field.multiple else field.type
+    return f"{listed}: {', '.join(map(str, field.choices))}" if field.choices else listed
+
+
+def field_row(field: Field, default: Any) -> str:
+    required = "yes" if field.required else ""
+    shown = "" if default is None else "see below" if set(default) - {"@path", "@if", "@arrayPath"} else described(default)
+    return f"| `{field.name}` | {type_of(field)} | {required} | {shown} |"
+
+
+PRESETS = presets()
+COMMON = [field for field in PRESETS["pageView"].fields if field.name != "event_name"]
+
+
+@pytest.mark.parametrize("field", COMMON, ids=lambda field: field.name)
+def test_a_field_of_every_action_is_listed(field: Field) -> None:
+    default = PRESETS["pageView"].defaults.get(field.name)
+    assert field_row(field, default) in section(MAPPING, "### Fields of every action")
+    for preset in PRESETS.values():
+        assert field in preset.fields
+        assert preset.defaults.get(field.name) == default
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_an_actions_own_trigger_name_and_fields_are_listed(action: str) -> None:
+    preset, text = PRESETS[action], section(MAPPING, f"### {action}")
+    assert f"`{preset.trigger}`" in text if preset.trigger else "No trigger of its own" in text
+    own = [field for field in preset.fields if field not in COMMON and not (field.name == "event_name" and preset.event_name)]
+    assert [row for row in text.splitlines() if row.startswith("| `")] == [
+        field_row(field, preset.defaults.get(field.name)) for field in own
+    ]
+    assert preset.event_name is None or f"`{preset.event_name}`" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "heading"),
+    [("user_data", "### user_data"), ("app_data_field", "### app_data_field"), ("contents", "### contents")],
+)
+def test_the_parts_of_an_object_are_listed(name: str, heading: str) -> None:
+    (found,) = (field for field in PRESETS["purchase"].fields if field.name == name)
+    assert found.properties is not None
+    defaults = PRESETS["purchase"].defaults[name]
+    if name == "contents":
+        defaults = defaults["@arrayPath"][1]
+    rows = [line for line in section(MAPPING, heading).splitlines() if line.startswith("| `")]
+    assert rows == [part_row(name, inner, defaults.get(inner.name)) for inner in found.properties]
+
+
+def part_row(name: str, field: Field, default: Any) -> str:
+    wire = f" `{user_data.KEYS[field.name].wire}` |" if name == "user_data" else ""
+    return f"| `{field.name}` |{wire} {type_of(field)} | {'' if default is None else described(default)} |"
+
+
+def test_every_type_is_explained() -> None:
+    assert {row[0] for row in table(MAPPING, "type")} == fields.TYPES
+
+
+# --- normalisation ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("key", "value", "normalised"), [row[:3] for row in table(NORMALISATION, "key")])
+def test_a_value_becomes_what_the_document_says(key: str, value: str, normalised: str) -> None:
+    convert = user_data._PLAIN.get(key) or user_data.normaliser(key)
+    assert convert(value) == ("" if normalised == "dropped" else normalised)
+
+
+@pytest.mark.parametrize(("key", "value", "normalised"), [row[:3] for row in table(NORMALISATION, "input of")])
+def test_where_metas_sources_disagree_ours_is_the_documents(key: str, value: str, normalised: str) -> None:
+    assert user_data.normaliser(key)(value) == normalised
+
+
+def test_every_key_of_user_data_is_in_the_rules() -> None:
+    for key in user_data.KEYS.values():
+        assert f"`{key.wire}`" in section(NORMALISATION, "## The keys of user_data")
+
+
+# --- operations -------------------------------------------------------------------------------------------------
+
+
+def test_every_rejection_code_is_listed_with_its_meaning() -> None:
+    rows = table(section(OPERATIONS, "## Rejection codes"), "stage")
+    assert {code.strip("`"): meaning for _, code, meaning, _ in rows} == dict(CODES)
+    assert all(what_to_do for *_, what_to_do in rows)
+
+
+def test_every_fault_of_the_sandbox_is_listed() -> None:
+    listed = {switch for switch, *_ in table(section(OPERATIONS, "## The sandbox"), "switch")}
+    assert listed == {f"--{name.replace('_', '-')}" for name in vars(Faults())}
+
+
+# --- the documents themselves -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_link_inside_the_repository_leads_somewhere(page: Path) -> None:
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)(#[^)]*)?\)", page.read_text(encoding="utf-8")):
+        linked = (page.parent / target).resolve() if target else page
+        assert linked.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", linked.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor[1:] in [re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings], anchor
