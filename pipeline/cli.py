@@ -59,11 +59,13 @@ def check(file: str) -> None:
                f" {subscriptions} subscription{'s' * (subscriptions != 1)}.")  # fmt: skip
 
 
-@main.command("map", epilog="Exit code 0, whatever becomes of the events; 2 where the job file or the input is at fault.")
+@main.command(
+    "map", epilog="Exit code 0, whatever becomes of the events; 2 where the job file or the input is at fault."
+)
 @click.option("--config", "config", required=True, type=click.Path(), help="The job file.")
 @click.option("--input", "input_", default="-", show_default=True, help="JSON lines, one event each; - is stdin.")
 @click.option("--output", default="-", show_default=True, help="JSON lines, one per outcome; - is stdout.")
-@click.option("--now", default=None, help="The time that age limits are judged by (ISO 8601 or Unix seconds); default: now.")
+@click.option("--now", default=None, help="The time that ages are judged by (ISO 8601 or Unix seconds); default: now.")
 def map_(config: str, input_: str, output: str, now: str | None) -> None:
     """Shows what Meta would be sent, event by event, and sends nothing.
 
@@ -78,7 +80,12 @@ def map_(config: str, input_: str, output: str, now: str | None) -> None:
     moment = _moment(now)
     notes: Counter[str] = Counter()
     statuses: Counter[str] = Counter()
-    if "-" not in (input_, output) and Path(output).exists() and Path(input_).exists() and Path(output).samefile(input_):
+    if (
+        "-" not in (input_, output)
+        and Path(output).exists()
+        and Path(input_).exists()
+        and Path(output).samefile(input_)
+    ):
         _fail(f"{output}: is the input; choose another --output")
     where = input_
     try:
@@ -130,13 +137,22 @@ def _fail(message: str) -> NoReturn:
     " 3: a destination refused us (token, permission); 4: the run failed; 130: stopped by Ctrl-C.",
 )
 @click.option("--config", required=True, type=click.Path(), help="The job file.")
-@click.option("--input", "inputs", required=True, multiple=True, help="JSON lines: path, glob or gs:// URL; .gz too. Repeatable.")
-@click.option("--dead-letters", default="dead-letters.jsonl", show_default=True, help="What could not be delivered, and why.")
+@click.option(
+    "--input", "inputs", required=True, multiple=True, help="JSON lines: path, glob or URL; .gz too. Repeatable."
+)
+@click.option(
+    "--dead-letters", default="dead-letters.jsonl", show_default=True, help="What was not delivered, and why."
+)
 @click.option("--receipts", default="receipts.jsonl", show_default=True, help="What Meta took, a line per request.")
 @click.option("--books", default=None, type=click.Path(), help="Also write the books as JSON.")
 @click.argument("beam_options", nargs=-1, type=click.UNPROCESSED, metavar="[ANY BEAM OPTION]...")
 def run(
-    config: str, inputs: tuple[str, ...], dead_letters: str, receipts: str, books: str | None, beam_options: tuple[str, ...]
+    config: str,
+    inputs: tuple[str, ...],
+    dead_letters: str,
+    receipts: str,
+    books: str | None,
+    beam_options: tuple[str, ...],
 ) -> None:
     """Delivers events: reads, filters, maps, hashes, checks, batches, sends, and accounts for every one.
 
@@ -144,18 +160,20 @@ def run(
     been read and shows the books so far.
     """
     job = _job(config)
-    logging.disable(logging.WARNING)  # Beam warns at import of extras that are not installed
-    from pipeline.run import run_job  # Beam takes two seconds to import
+    try:
+        logging.disable(logging.WARNING)  # Beam warns at import of extras that are not installed
+        from pipeline.run import run_job  # Beam takes two seconds to import
 
-    logging.disable(logging.NOTSET)
-
-    sys.exit(run_job(job, inputs, dead_letters, receipts, books, beam_options))
+        logging.disable(logging.NOTSET)
+        sys.exit(run_job(job, inputs, dead_letters, receipts, books, beam_options))
+    except KeyboardInterrupt:  # before the run has begun, or after it has ended
+        sys.exit(130)
 
 
 @main.command()
 @click.option("--port", default=8765, show_default=True, help="0 takes a free one.")
 @click.option("--token", "tokens", multiple=True, help="Accept only this token (repeatable); by default any.")
-@click.option("--dataset", "datasets", multiple=True, help="Know only this dataset (repeatable); by default any number.")
+@click.option("--dataset", "datasets", multiple=True, help="Know only this dataset (repeatable); by default any.")
 @click.option("--null", is_flag=True, help="Answer without checking or storing: for measuring the sender.")
 @click.option(
     "--fault",
@@ -166,7 +184,12 @@ def run(
 )
 @click.option("--list-faults", is_flag=True, help="Name the fault switches and leave.")
 def sandbox(
-    port: int, tokens: tuple[str, ...], datasets: tuple[str, ...], null: bool, faults: tuple[str, ...], list_faults: bool
+    port: int,
+    tokens: tuple[str, ...],
+    datasets: tuple[str, ...],
+    null: bool,
+    faults: tuple[str, ...],
+    list_faults: bool,
 ) -> None:
     """A local Graph API that enforces Meta's documented rules, with a page at / that shows what arrived.
 

@@ -32,6 +32,7 @@ from transforms.fields import TYPES, Field
 from transforms.graph_api import Delivery, Destination
 from transforms.triggers import TriggerError, compile_trigger
 
+
 @dataclasses.dataclass(frozen=True)
 class Job:
     """What a job file says, checked and ready to be built.
@@ -155,11 +156,19 @@ def _name(value: Any) -> str:
 
 _TEXT: Final = WithJsonSchema({"type": "string"})
 Name = Annotated[str, BeforeValidator(_name), _TEXT]
-Duration = Annotated[float, BeforeValidator(_duration), WithJsonSchema({"type": ["string", "number"], "examples": ["10s", "15m"]})]  # fmt: skip
-PositiveDuration = Annotated[float, BeforeValidator(_positive_duration), WithJsonSchema({"type": ["string", "number"], "examples": ["10s"]})]  # fmt: skip
+Duration = Annotated[
+    float, BeforeValidator(_duration), WithJsonSchema({"type": ["string", "number"], "examples": ["10s", "15m"]})
+]
+PositiveDuration = Annotated[
+    float, BeforeValidator(_positive_duration), WithJsonSchema({"type": ["string", "number"], "examples": ["10s"]})
+]
 Whole = Annotated[int, BeforeValidator(_number)]
-DatasetId = Annotated[str, BeforeValidator(_digits), WithJsonSchema({"type": ["string", "integer"], "pattern": "^[0-9]+$"})]  # fmt: skip
-Reference = Annotated[str, BeforeValidator(_reference), WithJsonSchema({"type": "string", "pattern": f"^({tokens.REFERENCE.pattern})$"})]  # fmt: skip
+DatasetId = Annotated[
+    str, BeforeValidator(_digits), WithJsonSchema({"type": ["string", "integer"], "pattern": "^[0-9]+$"})
+]
+Reference = Annotated[
+    str, BeforeValidator(_reference), WithJsonSchema({"type": "string", "pattern": f"^({tokens.REFERENCE.pattern})$"})
+]
 
 
 class _Model(BaseModel):
@@ -208,8 +217,12 @@ class DeliveryModel(_Model):
     max_batch_events: Whole = pydantic.Field(Delivery.max_batch_events, ge=1, le=1000)
     max_batch_bytes: Whole = pydantic.Field(Delivery.max_batch_bytes, ge=1024, le=64 * 1024 * 1024)
     max_batch_delay: Duration = pydantic.Field(Delivery.max_batch_delay, description="How long a batch may wait.")
-    concurrency: Whole = pydantic.Field(Delivery.concurrency, ge=1, le=256, description="Requests in flight per worker.")
-    requests_per_second: Annotated[float, pydantic.Field(gt=0), BeforeValidator(_number)] | None = pydantic.Field(None, description="For the whole job.")
+    concurrency: Whole = pydantic.Field(
+        Delivery.concurrency, ge=1, le=256, description="Requests in flight, per worker"
+    )
+    requests_per_second: Annotated[float, pydantic.Field(gt=0), BeforeValidator(_number)] | None = pydantic.Field(
+        None, description="For the whole job."
+    )
     timeout: PositiveDuration = pydantic.Field(Delivery.timeout, description="Of one request.")
     retry_for: Duration = pydantic.Field(Delivery.retry_for, description="How long a failing destination is tried.")
 
@@ -442,7 +455,9 @@ class _Report:
     def _subscription(self, subscription: Mapping[str, Any], loc: Loc) -> None:
         action, trigger = subscription.get("action"), subscription.get("trigger")
         if trigger is None and action == "custom":
-            self.problem((*loc, "trigger"), "is missing: the custom action has none of its own (`all` takes every event)")
+            self.problem(
+                (*loc, "trigger"), "is missing: the custom action has none of its own (`all` takes every event)"
+            )
         if isinstance(trigger, str):
             try:
                 compile_trigger(trigger)
@@ -472,7 +487,9 @@ class _Report:
         if graph and graph <= self._today:
             self.problem(loc, f"{version} is dead: Meta ended it by {graph}; use {Destination.api_version}")
         elif marketing and marketing <= self._today:
-            self.warning(loc, f"{version} is past the end of its Marketing API table ({marketing}); a newer one is safer")
+            self.warning(
+                loc, f"{version} is past the end of its Marketing API table ({marketing}); a newer one is safer"
+            )
 
     def odd_fields(self, subscription: SubscriptionModel, loc: Loc) -> None:
         preset = presets()[subscription.action]
@@ -489,7 +506,9 @@ class _Report:
                 known = [inner.name for inner in properties]
                 for key in node:
                     if key not in known:
-                        self.warning((*loc, name, key), f"is no field of {name} and is left out{_suggestion(key, known)}")
+                        self.warning(
+                            (*loc, name, key), f"is no field of {name} and is left out{_suggestion(key, known)}"
+                        )
         merged = merged_mapping(preset, subscription.mapping, subscription.use_default_mapping)
         missing = [name for name, field in fields.items() if field.required and name not in merged]
         if missing and not any(name.startswith("__") for name in merged):

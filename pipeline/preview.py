@@ -16,7 +16,9 @@ from transforms import conversions, events
 from transforms.rejections import Rejected, Stage, as_rejected
 
 
-def preview(job: Job, lines: Iterable[bytes], now: float, notes: Counter[str] | None = None) -> Iterator[dict[str, Any]]:
+def preview(
+    job: Job, lines: Iterable[bytes], now: float, notes: Counter[str] | None = None
+) -> Iterator[dict[str, Any]]:
     """One outcome for each conversion, rejection or filtered event, in input order. Blank lines have none.
 
     Args:

@@ -170,7 +170,7 @@ def _cause(failure: BaseException) -> str:
 
 @contextmanager
 def _stopping_on_ctrl_c(log: Console) -> Iterator[None]:
-    """The first Ctrl-C lets what has been read go its way; the second ends the process."""
+    """The first Ctrl-C (or SIGTERM) lets what has been read go its way; the second ends the process."""
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         if STOPPING.is_set():
@@ -183,19 +183,20 @@ def _stopping_on_ctrl_c(log: Console) -> Iterator[None]:
         ).start()  # printing in a signal handler could meet a print that it has interrupted
 
     try:
-        previous = signal.signal(signal.SIGINT, stop)
+        previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     except ValueError:  # not the main thread
         yield
         return
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
 def _progress(log: Console) -> Iterator[None]:
-    """A line each second on a terminal, each ten seconds elsewhere; and a word at once when a destination has trouble."""
+    """A line each second on a terminal, each ten seconds elsewhere; a word at once when a destination has trouble."""
     done = threading.Event()
     thread = threading.Thread(target=_show_progress, args=(log, done), daemon=True)
     thread.start()

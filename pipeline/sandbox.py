@@ -585,7 +585,7 @@ class SandboxSettings:
 def parse_fault(text: str) -> tuple[str, Any]:
     """``name=value`` as a change for `Faults.changed`; a name alone switches a flag on. Raises ``ValueError``."""
     name, given, value = text.partition("=")
-    types = {f.name: type(f.default) for f in fields(Faults)}
+    types: dict[str, type] = {f.name: type(f.default) for f in fields(Faults)}
     if name not in types:
         raise ValueError(f"no fault is named {name}; choose from {', '.join(types)}")
     if types[name] is bool:

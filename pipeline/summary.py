@@ -1,7 +1,7 @@
 """The books of a run: what became of every event, and whether it adds up.
 
-    read    = taken + filtered + unparsable            (events; `taken` by at least one trigger)
-    matched = delivered + dead-lettered                (conversions, for each subscription)
+read    = taken + filtered + unparsable            (events; `taken` by at least one trigger)
+matched = delivered + dead-lettered                (conversions, for each subscription)
 """
 
 from __future__ import annotations

@@ -7,15 +7,17 @@ steps and ``capybeam map`` call the same ones, so they yield the same bytes.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 import orjson
 
 from transforms import events, meta_rules
-from transforms.directives import MISSING, compile_mapping
+from transforms.directives import compile_mapping
 from transforms.events import Event
-from transforms.fields import Field, compile_fields
+from transforms.fields import Field
+from transforms.properties import compile_event_fields, mapped_names
 from transforms.rejections import Rejected
 from transforms.triggers import compile_triggers
 from transforms.user_data import Count, compile_user_data, fbc_from_url
@@ -110,7 +112,7 @@ def compile_naming(subscriptions: Iterable[Subscription]) -> Callable[[Event, st
     def named(event: Event, key: str) -> list[Conversion]:
         name, dataset_ids = names[key]
         event_name = name(event) if callable(name) else name
-        return [Conversion(key, event_name, dataset_id, event, _NO_FIELDS) for dataset_id in dataset_ids]
+        return [_conversion((key, event_name, dataset_id, event, _NO_FIELDS)) for dataset_id in dataset_ids]
 
     return named
 
@@ -124,13 +126,7 @@ def _compile_name(node: Any) -> Any:
 
 
 _NO_FIELDS: Final[dict[str, Any]] = {}
-
-
-def _mapped_fields(subscription: Subscription) -> Iterable[str] | None:
-    """The fields that a subscription's mapping can yield; None where only the event tells."""
-    if any(name.startswith(("@", "__")) for name in subscription.mapping):
-        return None
-    return {*subscription.mapping, "event_name"}
+_conversion: Final[Callable[[tuple[Any, ...]], Conversion]] = functools.partial(tuple.__new__, Conversion)  # 4 × as fast
 
 
 def compile_properties(subscriptions: Iterable[Subscription]) -> Callable[[Conversion], Conversion]:
@@ -138,25 +134,15 @@ def compile_properties(subscriptions: Iterable[Subscription]) -> Callable[[Conve
 
     It raises Rejected: missing_required_field, invalid_<field>, invalid_field, mapping_failed.
     """
-    compiled = {
-        s.key: (
-            compile_mapping({name: node for name, node in s.mapping.items() if name != "event_name"}),
-            compile_fields(s.fields, _mapped_fields(s)),
-        )
-        for s in subscriptions
-    }
+    compiled = {s.key: compile_event_fields(s.mapping, s.fields) for s in subscriptions}
 
     def mapped(conversion: Conversion) -> Conversion:
         subscription, event_name, dataset_id, event, _ = conversion
         assert event is not None
-        mapping, checked = compiled[subscription]
-        values = mapping(event)
-        if values is MISSING or type(values) is not dict:
-            raise Rejected("mapping_failed", "The mapping yields no object of fields.")
-        fields = checked({"event_name": event_name, **values})
+        fields = compiled[subscription](event, event_name)
         if "event_id" not in fields:
             fields["event_id"] = events.event_id(event)
-        return Conversion(subscription, fields["event_name"], dataset_id, event, fields)
+        return _conversion((subscription, fields["event_name"], dataset_id, event, fields))
 
     return mapped
 
@@ -177,7 +163,7 @@ def compile_hashing(subscriptions: Iterable[Subscription]) -> Callable[[Conversi
             if fbc:
                 user_data["fbc"] = fbc
                 count("derived_fbc")
-        return Conversion(subscription, event_name, dataset_id, None, {**fields, "user_data": user_data})
+        return _conversion((subscription, event_name, dataset_id, None, {**fields, "user_data": user_data}))
 
     return hashed
 
@@ -230,7 +216,7 @@ def compile_validation(
 
 def _compile_event(subscription: Subscription) -> Callable[[Mapping[str, Any], Count], dict[str, Any]]:
     """The function from an action's fields to Meta's server event."""
-    mapped = _mapped_fields(subscription)
+    mapped = mapped_names(subscription.mapping)
     names = [field.name for field in subscription.fields if mapped is None or field.name in mapped]
     custom = [name for name in names if name not in _ALWAYS | _AS_THEY_ARE | _REWRITTEN]
     beside = [name for name in names if name in _AS_THEY_ARE]

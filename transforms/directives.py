@@ -117,7 +117,7 @@ class _Option:
 
 @dataclasses.dataclass(frozen=True)
 class _Directive:
-    emit: Callable[[_Code, Any], _Value]
+    emit: Callable[[Code, Any], Value]
     accepts: _Option | Mapping[str, _Option] | None  # None: checked by hand
     check: Callable[[Any, Path], Iterator[Problem]] | None = None
 
@@ -129,8 +129,8 @@ def _directive(
     name: str,
     accepts: _Option | Mapping[str, _Option] | None = None,
     check: Callable[[Any, Path], Iterator[Problem]] | None = None,
-) -> Callable[[Callable[[_Code, Any], _Value]], Callable[[_Code, Any], _Value]]:
-    def register(emit: Callable[[_Code, Any], _Value]) -> Callable[[_Code, Any], _Value]:
+) -> Callable[[Callable[[Code, Any], Value]], Callable[[Code, Any], Value]]:
+    def register(emit: Callable[[Code, Any], Value]) -> Callable[[Code, Any], Value]:
         _DIRECTIVES[name] = _Directive(emit, accepts, check)
         return emit
 
@@ -205,7 +205,7 @@ def _option_problems(value: Any, option: _Option, path: Path) -> Iterator[Proble
             else:
                 yield from _problems(item, (*path, index))
     else:
-        python = {"string": str, "boolean": bool, "object": dict}[option.kind]
+        python: type = {"string": str, "boolean": bool, "object": dict}[option.kind]
         if not isinstance(value, python) or is_directive(value):
             article = "an" if option.kind == "object" else "a"
             yield Problem(path, f"should be {article} {option.kind} but it is {_described(value)}")
@@ -254,15 +254,19 @@ def _with_root_directive(mapping: dict[str, Any]) -> Any:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Value:
-    """A Python expression without side effects, and whether it may be `MISSING`."""
+class Value:
+    """A Python expression without side effects: whether it may be `MISSING`, and whether it is a variable of its own."""
 
     code: str
     optional: bool = True
+    own: bool = False
 
 
-class _Code:
-    """One Python function in the making. Its argument, ``e``, is the event or an item of an array."""
+class Code:
+    """One Python function in the making. Its argument, ``e``, is the event or an item of an array.
+
+    The mapping that it is given has been checked.
+    """
 
     def __init__(self) -> None:
         self.constants: dict[str, Any] = {}
@@ -279,11 +283,11 @@ class _Code:
         write()
         self._blocks.pop()
 
-    def assign(self, expression: str, optional: bool = True) -> _Value:
+    def assign(self, expression: str, optional: bool = True) -> Value:
         self._variables += 1
         name = f"v{self._variables}"
         self.line(f"{name} = {expression}")
-        return _Value(name, optional)
+        return Value(name, optional, own=True)
 
     def constant(self, value: Any) -> str:
         name = f"c{len(self.constants)}"
@@ -292,6 +296,14 @@ class _Code:
 
     def function(self, mapping: Any) -> str:
         return self.constant(_function(mapping))
+
+    def function_returning(self, result: str, arguments: str = "e") -> Callable[..., Any]:
+        """The function that has been written, which returns the expression `result`."""
+        source = "\n".join([f"def mapped({arguments}):", *self.body, f"    return {result}"])
+        namespace = {**_HELPERS, **self.constants}
+        exec(compile(source, "<mapping>", "exec"), namespace)
+        function: Callable[..., Any] = namespace["mapped"]
+        return function
 
     def lookup(self, keys: tuple[str, ...]) -> str:
         """The variable that holds what stands at `keys`: looked up where it is first needed, and once in its block."""
@@ -313,12 +325,12 @@ class _Code:
         self._blocks[-1][marked] = name
         return name
 
-    def value(self, node: Any) -> _Value:
+    def value(self, node: Any) -> Value:
         if is_directive(node):
             name = next(key for key in node if key.startswith("@"))
             return _DIRECTIVES[name].emit(self, node[name])
         if not _has_directive(node):
-            return _Value(self.constant(node), False)
+            return Value(self.constant(node), False)
         if isinstance(node, list):
             items = [self.value(item) for item in node]
             return self.assign(
@@ -334,12 +346,8 @@ class _Code:
 
 
 def _function(mapping: Any) -> Mapped:
-    code = _Code()
-    result = code.value(mapping)
-    source = "\n".join(["def mapped(e):", *code.body, f"    return {result.code}"])
-    namespace = {**_HELPERS, **code.constants}
-    exec(compile(source, "<mapping>", "exec"), namespace)
-    function: Mapped = namespace["mapped"]
+    code = Code()
+    function: Mapped = code.function_returning(code.value(mapping).code)
     return function
 
 
@@ -353,14 +361,14 @@ def _has_directive(node: Any) -> bool:
 
 
 @_directive("@path", _Option("text"))
-def _path(code: _Code, path: Any) -> _Value:
+def _path(code: Code, path: Any) -> Value:
     if isinstance(path, str):
-        return _Value(code.lookup(parse_path(path)))
+        return Value(code.lookup(parse_path(path)))
     return code.assign(f"_get_path(e, _string({code.value(path).code}, '@path'))")
 
 
 @_directive("@template", _Option("text"))
-def _template(code: _Code, template: Any) -> _Value:
+def _template(code: Code, template: Any) -> Value:
     if not isinstance(template, str):
         return code.assign(f"_render(e, _string({code.value(template).code}, '@template'))", optional=False)
     parts = _PLACEHOLDER.split(template)
@@ -373,7 +381,7 @@ _PLACEHOLDER: Final = re.compile(r"\{\{\{?([^{}]*)\}?\}\}")
 
 
 @_directive("@literal", _Option("any"))
-def _literal(code: _Code, value: Any) -> _Value:
+def _literal(code: Code, value: Any) -> Value:
     return code.value(value)
 
 
@@ -383,7 +391,7 @@ def _check_if(options: Any, path: Path) -> Iterator[Problem]:
 
 
 @_directive("@if", {key: _Option("any") for key in ("exists", "blank", "then", "else")}, _check_if)
-def _if(code: _Code, options: dict[str, Any]) -> _Value:
+def _if(code: Code, options: dict[str, Any]) -> Value:
     exists = "exists" in options
     tested = options["exists" if exists else "blank"]
     value = code.value(tested).code
@@ -406,9 +414,9 @@ def _if(code: _Code, options: dict[str, Any]) -> _Value:
 
 
 @_directive("@case", {"operator": _Option("choice", True, ("lower", "upper")), "value": _Option("text")})
-def _case(code: _Code, options: dict[str, Any]) -> _Value:
+def _case(code: Code, options: dict[str, Any]) -> Value:
     if not options.get("value"):
-        return _Value("MISSING")
+        return Value("MISSING")
     value = code.value(options["value"]).code
     return code.assign(f"{value}.{options['operator']}() if type({value}) is str else {value}")
 
@@ -425,7 +433,7 @@ def _case(code: _Code, options: dict[str, Any]) -> _Value:
         "global": _Option("boolean"),
     },
 )
-def _replace(code: _Code, options: dict[str, Any]) -> _Value:
+def _replace(code: Code, options: dict[str, Any]) -> Value:
     flags = re.IGNORECASE if options.get("ignorecase") else re.RegexFlag(0)
     count = 0 if options.get("global", True) else 1
     rules = [
@@ -457,11 +465,11 @@ def _check_array_path(options: Any, path: Path) -> Iterator[Problem]:
 
 
 @_directive("@arrayPath", None, _check_array_path)
-def _array_path(code: _Code, options: list[Any]) -> _Value:
+def _array_path(code: Code, options: list[Any]) -> Value:
     path, shape = options[0], options[1] if len(options) > 1 else None
     array = code.lookup(parse_path(path)) if isinstance(path, str) else code.value(path).code
     if not isinstance(shape, dict) or not shape:
-        return _Value(array)
+        return Value(array)
     item = code.function(shape)
     if is_directive(shape):  # which may yield nothing for an item; an object never does
         item = code.constant(lambda i, shaped=code.constants[item]: _null(shaped(i)))
@@ -474,7 +482,7 @@ def _array_path(code: _Code, options: list[Any]) -> _Value:
 @_directive(
     "@merge", {"direction": _Option("choice", True, ("left", "right")), "objects": _Option("objects", True)}
 )
-def _merge(code: _Code, options: dict[str, Any]) -> _Value:
+def _merge(code: Code, options: dict[str, Any]) -> Value:
     objects = [code.value(item).code for item in options["objects"]]
     result = code.assign("{}", optional=False)
     for item in objects if options["direction"] == "right" else reversed(objects):
@@ -486,29 +494,29 @@ def _merge(code: _Code, options: dict[str, Any]) -> _Value:
     "@flatten",
     {"value": _Option("any", True), "separator": _Option("text", True), "omitArrays": _Option("boolean")},
 )
-def _flatten(code: _Code, options: dict[str, Any]) -> _Value:
+def _flatten(code: Code, options: dict[str, Any]) -> Value:
     value, separator = code.value(options["value"]).code, code.value(options["separator"]).code
     keep_arrays = bool(options.get("omitArrays"))
     return code.assign(f"_flattened({value}, _string({separator}, '@flatten'), {keep_arrays})")
 
 
 @_directive("@json", {"mode": _Option("choice", True, ("encode", "decode")), "value": _Option("any", True)})
-def _json(code: _Code, options: dict[str, Any]) -> _Value:
+def _json(code: Code, options: dict[str, Any]) -> Value:
     return code.assign(f"_{options['mode']}({code.value(options['value']).code})")
 
 
 @_directive("@transform", {"apply": _Option("object", True), "mapping": _Option("any", True)})
-def _transform(code: _Code, options: dict[str, Any]) -> _Value:
+def _transform(code: Code, options: dict[str, Any]) -> Value:
     return code.assign(f"{code.function(options['mapping'])}({code.function(options['apply'])}(e))")
 
 
 @_directive("@excludeWhenNull", _Option("any"))
-def _exclude_when_null(code: _Code, value: Any) -> _Value:
+def _exclude_when_null(code: Code, value: Any) -> Value:
     return code.assign(f"_without_nulls({code.value(value).code})")
 
 
 @_directive("@omit", {"object": _Option("any", True), "keys": _Option("strings", True)})
-def _omit(code: _Code, options: dict[str, Any]) -> _Value:
+def _omit(code: Code, options: dict[str, Any]) -> Value:
     value = code.value(options["object"]).code
     keys = code.constant(frozenset(options["keys"]))
     return code.assign(
@@ -517,7 +525,7 @@ def _omit(code: _Code, options: dict[str, Any]) -> _Value:
 
 
 @_directive("@words", {"value": _Option("any", True), "take": _Option("choice", True, ("first", "rest"))})
-def _words(code: _Code, options: dict[str, Any]) -> _Value:
+def _words(code: Code, options: dict[str, Any]) -> Value:
     return code.assign(f"_{options['take']}_words({code.value(options['value']).code})")
 
 
@@ -533,7 +541,7 @@ def _check_liquid(template: Any, path: Path) -> Iterator[Problem]:
 
 
 @_directive("@liquid", None, _check_liquid)
-def _liquid(code: _Code, template: str) -> _Value:
+def _liquid(code: Code, template: str) -> Value:
     from transforms import liquid_templates
 
     return code.assign(f"{code.constant(liquid_templates.compile_template(template))}(e)", optional=False)

@@ -39,15 +39,15 @@ class Field:
     properties: tuple[Field, ...] | None = None
 
 
-class _Wrong(Exception):
+class Unfit(Exception):
     """A value that does not fit; its path is written only then, from the inside out."""
 
     def __init__(self, should: str, path: str = "") -> None:
         self.should, self.path = should, path
         super().__init__(should)
 
-    def inside(self, key: str) -> _Wrong:
-        return _Wrong(self.should, key + self.path)
+    def inside(self, key: str) -> Unfit:
+        return Unfit(self.should, key + self.path)
 
     def __str__(self) -> str:
         return f"{self.path} {self.should}."
@@ -65,55 +65,66 @@ def compile_fields(
         mapped: the only fields that the mapping can yield, where that is known; others are not looked for.
     """
     names = None if mapped is None else set(mapped)
-    check = _compile([field for field in fields if names is None or field.name in names], root=True)
-    required = frozenset(field.name for field in fields if field.required)
+    check = _object_checks([field for field in fields if names is None or field.name in names], root=True)
+    required = [field.name for field in fields if field.required]
 
     def checked(values: Mapping[str, Any]) -> dict[str, Any]:
-        wrong: list[_Wrong] = []
-        kept = check(values, wrong)
-        if wrong or not kept.keys() >= required:
-            raise _rejected([field.name for field in fields if field.name in required - kept.keys()], wrong)
+        kept, problems = check(values)
+        missing = [name for name in required if name not in kept]
+        if problems or missing:
+            raise _rejected(missing, problems)
         return kept
 
     return checked
 
 
-# What a value of a type mostly is, as a Python condition; what is not goes through the type's check.
-_PLAINLY: Final[Mapping[str, str]] = {
-    "string": "type(v) is str",
-    "strings": "type(v) is str",
-    "number": "type(v) is int or (type(v) is float and v - v == 0)",  # infinity and NaN less themselves are NaN
-    "integer": "type(v) is int",
-    "boolean": "type(v) is bool",
+def compile_check(field: Field, root: bool) -> Check:
+    """The function that checks and converts one value; None where there is none (at the root that is "", too).
+
+    It raises Unfit.
+    """
+    check = _check(field)
+
+    def checked(value: Any) -> Any:
+        return None if value is None or (root and value == "") else check(value)
+
+    return checked
+
+
+# What a value of a type mostly is, as a Python condition on {0}; such a value is kept as it is.
+PLAINLY: Final[Mapping[str, str]] = {
+    "string": "type({0}) is str",
+    "strings": "type({0}) is str",
+    "number": "type({0}) is int or (type({0}) is float and {0} - {0} == 0)",  # infinity less itself is NaN
+    "integer": "type({0}) is int",
+    "boolean": "type({0}) is bool",
 }
 
 
-def _compile(fields: Sequence[Field], root: bool) -> Callable[[Mapping[str, Any], list[_Wrong]], dict[str, Any]]:
-    """One Python function for an object's fields, in a row: looked up, checked, kept."""
-    namespace: dict[str, Any] = {"_Wrong": _Wrong}
-    lines = ["def checked(values, wrong):", "    get = values.get", "    kept = {}"]
-    for index, field in enumerate(fields):
-        name, path, plainly = field.name, field.name if root else f".{field.name}", _PLAINLY.get(field.type)
-        namespace[f"check{index}"] = _check(field)
-        lines += [f"    v = get({name!r})"]
-        if plainly and not field.multiple:
-            if field.choices:
-                namespace[f"choices{index}"] = frozenset(field.choices)
-                plainly = f"({plainly}) and v in choices{index}"
-            keep = f"kept[{name!r}] = v"
-            lines += [f"    if {plainly}:", f"        if v != '': {keep}" if root else f"        {keep}"]
-        lines += [
-            f"    {'elif' if plainly and not field.multiple else 'if'} v is not None{' and v != str()' if root else ''}:",
-            f"        try: v = check{index}(v)",
-            f"        except _Wrong as problem: wrong.append(problem.inside({path!r})); v = None",
-            f"        if v is not None: kept[{name!r}] = v",
-        ]
-    exec(compile("\n".join([*lines, "    return kept"]), "<fields>", "exec"), namespace)
-    function: Callable[[Mapping[str, Any], list[_Wrong]], dict[str, Any]] = namespace["checked"]
-    return function
+def _object_checks(
+    fields: Sequence[Field], root: bool
+) -> Callable[[Mapping[str, Any]], tuple[dict[str, Any], list[Unfit]]]:
+    """The function from an object to its fields, checked, and all that is wrong with them."""
+    checks = [(field.name, field.name if root else f".{field.name}", compile_check(field, root)) for field in fields]
+
+    def checked(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[Unfit]]:
+        kept: dict[str, Any] = {}
+        problems: list[Unfit] = []
+        for name, path, check in checks:
+            if name in values:
+                try:
+                    value = check(values[name])
+                except Unfit as problem:
+                    problems.append(problem.inside(path))
+                else:
+                    if value is not None:
+                        kept[name] = value
+        return kept, problems
+
+    return checked
 
 
-def _rejected(missing: Sequence[str], wrong: Sequence[_Wrong]) -> Rejected:
+def _rejected(missing: Sequence[str], wrong: Sequence[Unfit]) -> Rejected:
     invalid = {re.split(r"[.\[]", problem.path)[0] for problem in wrong}
     absent = [name for name in missing if name not in invalid]
     sentences = [f"The required field {name!r} has no value." for name in absent] + [str(problem) for problem in wrong]
@@ -142,7 +153,7 @@ def _choice_check(check: Check, choices: tuple[Any, ...]) -> Check:
             return value
         value = check(value)
         if value not in choices:
-            raise _Wrong(f"must be one of {allowed}")
+            raise Unfit(f"must be one of {allowed}")
         return value
 
     return checked
@@ -157,7 +168,7 @@ def _list_check(check: Check) -> Check:
             if item is not None:
                 try:
                     item = check(item)
-                except _Wrong as problem:
+                except Unfit as problem:
                     raise problem.inside(f"[{index}]") from None
                 if item is not None:
                     kept.append(item)
@@ -169,18 +180,13 @@ def _list_check(check: Check) -> Check:
 def _object_check(properties: tuple[Field, ...] | None) -> Check:
     if properties is None:
         return _object
-    check = _compile(properties, root=False)
-    texts = frozenset(inner.name for inner in properties if inner.type in ("string", "strings") and not inner.choices)
+    check = _object_checks(properties, root=False)
     required = [inner.name for inner in properties if inner.required]
-    nothing_but_text = {str}
 
     def checked(value: Any) -> Any:
-        if not required and texts.issuperset(_object(value)) and set(map(type, value.values())) == nothing_but_text:
-            return value  # as user_data nearly always is
-        wrong: list[_Wrong] = []
-        kept = check(_object(value), wrong)
-        if wrong:
-            raise wrong[0]
+        kept, problems = check(_object(value))
+        if problems:
+            raise problems[0]
         # An item of a list that lacks what it needs (contents without an id) is left out, not the whole event.
         for name in required:
             if kept.get(name) in (None, ""):
@@ -192,7 +198,7 @@ def _object_check(properties: tuple[Field, ...] | None) -> Check:
 
 def _object(value: Any) -> dict[str, Any]:
     if type(value) is not dict:
-        raise _Wrong("should be an object")
+        raise Unfit("should be an object")
     return value
 
 
@@ -203,7 +209,7 @@ def _string(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, (int, float)):
         return str(int(value)) if isinstance(value, float) and value.is_integer() and abs(value) < 1e21 else str(value)
-    raise _Wrong("should be a string")
+    raise Unfit("should be a string")
 
 
 def _strings(value: Any) -> str | list[str]:
@@ -216,21 +222,23 @@ _NUMBER: Final = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.A
 
 
 def _number(value: Any) -> int | float:
-    if type(value) is int or (type(value) is float and math.isfinite(value)):
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, float) and math.isfinite(value):
         return value
     if type(value) is str and _NUMBER.fullmatch(value):
-        value = float(value)
-        if value.is_integer() and abs(value) < 2**53:
-            return int(value)
-        if math.isfinite(value):
-            return value
-    raise _Wrong("should be a number")
+        number = float(value)
+        if number.is_integer() and abs(number) < 2**53:
+            return int(number)
+        if math.isfinite(number):
+            return number
+    raise Unfit("should be a number")
 
 
 def _integer(value: Any) -> int:
     number = _number(value)
     if int(number) != number:
-        raise _Wrong("should be an integer")
+        raise Unfit("should be an integer")
     return int(value) if isinstance(value, str) and value.strip().lstrip("+-").isdecimal() else int(number)
 
 
@@ -239,29 +247,48 @@ def _boolean(value: Any) -> bool:
         return True
     if value is False or value == "false" or (value == 0 and type(value) in (int, float)):
         return False
-    raise _Wrong("should be true or false")
+    raise Unfit("should be true or false")
 
 
 MILLISECONDS_FROM: Final = 10**11  # as seconds the year 5138, as milliseconds 1973
 _NO_TIME: Final = "is neither ISO 8601 nor Unix seconds or milliseconds"
 
 
+_MINUTES: Final[dict[str, int]] = {}  # "2026-11-22T09:58:" → Unix seconds; what `_time` remembers
+_SECONDS: Final[dict[str, int]] = {}  # "20.123Z" → 20
+_REMEMBERED: Final = 65_536  # of either; a minute has 60,000 milliseconds
+_IN_UTC: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]([01]\d|2[0-3]):\d\d:\d\d(\.\d+)?(Z|\+00:?00)?", re.ASCII)
+
+
 def _time(value: Any) -> int:
     """Unix seconds of an ISO 8601 time (without a zone: UTC), of Unix seconds or of milliseconds."""
-    if type(value) is str and (value[4:5] == "-" or not _NUMBER.fullmatch(value)):
-        try:
-            moment = ciso8601.parse_datetime(value.strip().removesuffix(" UTC"))
-            return math.floor((moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp())
-        except (ValueError, OverflowError):
-            raise _Wrong(_NO_TIME) from None
+    if type(value) is not str:
+        return _unix_time(value)
+    minute, second = _MINUTES.get(value[:17]), _SECONDS.get(value[17:])
+    if minute is not None and second is not None:
+        return minute + second
+    if value[4:5] != "-" and _NUMBER.fullmatch(value):
+        return _unix_time(value)
+    try:
+        moment = ciso8601.parse_datetime(value.strip().removesuffix(" UTC"))
+        seconds = math.floor((moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp())
+    except (ValueError, OverflowError):
+        raise Unfit(_NO_TIME) from None
+    if len(_MINUTES) < _REMEMBERED and len(_SECONDS) < _REMEMBERED and _IN_UTC.fullmatch(value):
+        _SECONDS[value[17:]] = moment.second
+        _MINUTES[value[:17]] = seconds - moment.second
+    return seconds
+
+
+def _unix_time(value: Any) -> int:
     try:
         number = _number(value)
-    except _Wrong:
-        raise _Wrong(_NO_TIME) from None
+    except Unfit:
+        raise Unfit(_NO_TIME) from None
     if abs(number) >= MILLISECONDS_FROM:
         number /= 1000
     if abs(number) >= MILLISECONDS_FROM:
-        raise _Wrong(_NO_TIME)
+        raise Unfit(_NO_TIME)
     return math.floor(number)
 
 
@@ -278,7 +305,7 @@ def _currency(value: Any) -> str:
         return value
     code = value.strip().upper() if type(value) is str else ""
     if code not in currencies():
-        raise _Wrong("is not an ISO 4217 code such as USD")
+        raise Unfit("is not an ISO 4217 code such as USD")
     return code
 
 

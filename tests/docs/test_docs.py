@@ -95,7 +95,11 @@ def test_the_delivery_settings_and_their_defaults_are_listed() -> None:
     defaults = {name: value for name, value, *_ in table(section(OPERATIONS, "## Delivery"), "setting")}
     seconds = {"s": 1, "m": 60}
     listed = {
-        name: None if value == "none" else float(value[:-1]) * seconds[value[-1]] if value[-1] in seconds else int(value)
+        name: None
+        if value == "none"
+        else float(value[:-1]) * seconds[value[-1]]
+        if value[-1] in seconds
+        else int(value)
         for name, value in defaults.items()
     }
     assert listed == vars(Delivery())
@@ -171,7 +175,9 @@ def type_of(field: Field) -> str:
 
 def field_row(field: Field, default: Any) -> str:
     required = "yes" if field.required else ""
-    shown = "" if default is None else "see below" if set(default) - {"@path", "@if", "@arrayPath"} else described(default)
+    shown = (
+        "" if default is None else "see below" if set(default) - {"@path", "@if", "@arrayPath"} else described(default)
+    )
     return f"| `{field.name}` | {type_of(field)} | {required} | {shown} |"
 
 
@@ -192,7 +198,11 @@ def test_a_field_of_every_action_is_listed(field: Field) -> None:
 def test_an_actions_own_trigger_name_and_fields_are_listed(action: str) -> None:
     preset, text = PRESETS[action], section(MAPPING, f"### {action}")
     assert f"`{preset.trigger}`" in text if preset.trigger else "No trigger of its own" in text
-    own = [field for field in preset.fields if field not in COMMON and not (field.name == "event_name" and preset.event_name)]
+    own = [
+        field
+        for field in preset.fields
+        if field not in COMMON and not (field.name == "event_name" and preset.event_name)
+    ]
     assert [row for row in text.splitlines() if row.startswith("| `")] == [
         field_row(field, preset.defaults.get(field.name)) for field in own
     ]

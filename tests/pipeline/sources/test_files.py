@@ -1,0 +1,66 @@
+"""Lines from files."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+from pathlib import Path
+
+import apache_beam as beam
+import pytest
+from apache_beam.testing.util import assert_that, equal_to
+
+from pipeline.sources.files import NoInput, ReadLines, check_input
+from transforms.stopping import STOPPING
+
+
+@pytest.fixture(autouse=True)
+def _not_stopping() -> Iterator[None]:
+    STOPPING.clear()
+    yield
+    STOPPING.clear()
+
+
+def read(pattern: str, expected: list[bytes]) -> None:
+    with beam.Pipeline("FnApiRunner") as pipeline:
+        assert_that(pipeline | ReadLines(pattern), equal_to(expected))
+
+
+def test_lines_are_bytes_without_their_ends(tmp_path: Path) -> None:
+    (tmp_path / "events").write_bytes(b"one\r\ntwo\n\n\xff\x00\nlast")
+    read(str(tmp_path / "events"), [b"one", b"two", b"", b"\xff\x00", b"last"])
+
+
+def test_globs_and_gzip_are_read(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b"1\n")
+    with gzip.open(tmp_path / "b.jsonl.gz", "wb") as file:
+        file.write(b"2\n3\n")
+    read(str(tmp_path / "*.jsonl*"), [b"1", b"2", b"3"])
+
+
+def test_an_empty_file_has_no_lines(tmp_path: Path) -> None:
+    (tmp_path / "empty").write_bytes(b"")
+    read(str(tmp_path / "empty"), [])
+
+
+def test_a_line_of_ten_megabytes_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "big").write_bytes(b"x" * 10_000_000 + b"\nafter\n")
+    with beam.Pipeline("FnApiRunner") as pipeline:
+        assert_that(pipeline | ReadLines(str(tmp_path / "big")) | beam.Map(len), equal_to([10_000_000, 5]))
+
+
+def test_a_stopping_process_reads_no_more(tmp_path: Path) -> None:
+    (tmp_path / "events").write_bytes(b"1\n2\n")
+    STOPPING.set()
+    read(str(tmp_path / "events"), [])
+
+
+def test_what_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(NoInput, match=r"nothing-\*\.jsonl: no such file"):
+        check_input(str(tmp_path / "nothing-*.jsonl"))
+
+
+def test_the_size_of_all_that_matches_is_told(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(b"12345")
+    assert check_input(str(tmp_path / "*")) == 10

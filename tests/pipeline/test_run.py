@@ -1,0 +1,239 @@
+"""`run`, end to end on one machine: a file in, a real server at the end, books that balance."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.config import parse_job
+from pipeline.run import CONFIGURATION, DEAD_LETTERS, FAILED, INTERRUPTED, OK, REFUSED, run_job
+from pipeline.sandbox import SandboxServer, SandboxSettings
+
+TOKEN = "EAAB-a-secret-token"
+JANE = {"email": "jane.doe@example.com", "phone": "+44 20 7946 0123", "lastName": "Doe-Example"}
+
+
+@pytest.fixture
+def sandbox() -> Iterator[SandboxServer]:
+    with SandboxServer(SandboxSettings(tokens=frozenset({TOKEN}))) as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def _token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TOKEN", TOKEN)
+    monkeypatch.chdir(tmp_path)
+
+
+def job_file(endpoint: str, delivery: str = "{retry_for: 1s, timeout: 5s}", token: str = "env:TOKEN") -> str:
+    return f"""
+destinations:
+  - name: web
+    type: facebook_conversions_api
+    dataset_id: "123"
+    access_token: {token}
+    endpoint: {endpoint}
+    subscriptions:
+      - action: purchase
+      - {{action: pageView}}
+  - name: crm
+    type: facebook_conversions_api
+    dataset_id: "456"
+    access_token: {token}
+    endpoint: {endpoint}
+    subscriptions: [{{action: purchase, trigger: 'event = "Order Completed" and properties.revenue >= 100'}}]
+delivery: {delivery}
+"""
+
+
+def order(number: int, **changes: Any) -> bytes:
+    event = {
+        "type": "track",
+        "event": "Order Completed",
+        "messageId": f"order-{number}",
+        "userId": f"user-{number}",
+        "timestamp": time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(time.time() - 600)),
+        "properties": {"revenue": number, "currency": "EUR"},
+        "context": {"ip": "192.0.2.7", "userAgent": "Mozilla/5.0", "traits": JANE},
+        **changes,
+    }
+    return json.dumps(event).encode()
+
+
+def run(endpoint: str, lines: list[bytes], **settings: Any) -> tuple[int, dict[str, Any]]:
+    """Runs a job over lines in the current folder; its exit code and its books."""
+    Path("events.jsonl").write_bytes(b"".join(line + b"\n" for line in lines))
+    settings = {"dead_letters": "dead.jsonl", "receipts": "receipts.jsonl", **settings}
+    job = parse_job(settings.pop("job", job_file(endpoint)))
+    code = run_job(job, ["events.jsonl"], settings["dead_letters"], settings["receipts"], "books.json", [])
+    return code, json.loads(Path("books.json").read_text()) if Path("books.json").exists() else {}
+
+
+def rows(path: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in Path(path).read_bytes().splitlines()]
+
+
+def test_every_event_is_delivered_filtered_or_a_dead_letter(sandbox: SandboxServer) -> None:
+    lines = [order(n) for n in range(90, 110)]
+    lines += [b"{broken", b"", b'{"type": "screen"}', order(1, properties={"currency": "EUR"})]
+    code, books = run(sandbox.url, lines)
+    assert code == DEAD_LETTERS
+    assert books == {
+        "balanced": True,
+        "read": 23,
+        "taken": 21,
+        "filtered": 1,
+        "unparsable": 1,
+        "matched": 31,
+        "delivered": 30,
+        "dead_lettered": 2,
+        "rejected_before_matching": {"parse/invalid_json": 1},
+        "subscriptions": {
+            "crm/purchase": {"matched": 10, "delivered": 10, "dead_lettered": {}, "notes": {"website_without_url": 10}},
+            "web/purchase": {
+                "matched": 21,
+                "delivered": 20,
+                "dead_lettered": {"map/missing_required_field": 1},
+                "notes": {"website_without_url": 20},
+            },
+        },
+    }
+    assert Counter(row["code"] for row in rows("dead.jsonl")) == {"invalid_json": 1, "missing_required_field": 1}
+    assert sum(row["events"] for row in rows("receipts.jsonl")) == 30
+    assert sandbox.stats()["by_event"] == {"123": {"Purchase": 20}, "456": {"Purchase": 10}}
+
+
+def test_running_again_delivers_nothing_twice(sandbox: SandboxServer) -> None:
+    lines = [order(n) for n in range(50)]
+    assert [run(sandbox.url, lines)[0] for _ in range(2)] == [OK, OK]
+    stats = sandbox.stats()
+    assert (stats["events_received"], stats["events_stored"], stats["duplicates"]) == (100, 50, 50)
+
+
+@pytest.mark.parametrize("lines", [[], [b"", b"  "]], ids=["empty file", "blank lines"])
+def test_nothing_to_deliver_is_fine(sandbox: SandboxServer, lines: list[bytes]) -> None:
+    code, books = run(sandbox.url, lines)
+    assert (code, books["read"], books["balanced"]) == (OK, 0, True)
+
+
+def test_garbage_becomes_dead_letters(sandbox: SandboxServer) -> None:
+    garbage = [bytes((7 * n + i) % 251 for i in range(n)).replace(b"\n", b" ") for n in range(1, 60)]
+    code, books = run(sandbox.url, garbage)
+    assert code == DEAD_LETTERS
+    assert books["balanced"]
+    assert books["read"] == books["unparsable"] == len(rows("dead.jsonl"))
+
+
+def test_a_dead_token_exits_3_and_keeps_everything(sandbox: SandboxServer, capsys: pytest.CaptureFixture[str]) -> None:
+    sandbox.set_faults(dead_token=True)
+    code, books = run(sandbox.url, [order(n) for n in range(5)])
+    assert code == REFUSED
+    assert (books["delivered"], books["dead_lettered"], books["balanced"]) == (0, 5, True)
+    assert {(row["code"], row["retryable"]) for row in rows("dead.jsonl")} == {("destination_refused", True)}
+    error = capsys.readouterr().err
+    assert "web: REFUSED. Meta, code 190, subcode 463" in error
+    assert "Put a new one where the job file points to and run again." in error
+
+
+def test_an_unreachable_endpoint_exits_1_and_keeps_everything() -> None:
+    code, books = run("http://127.0.0.1:9", [order(n) for n in range(3)])
+    assert code == DEAD_LETTERS
+    assert (books["dead_lettered"], books["balanced"]) == (3, True)
+    assert {(row["code"], row["retryable"]) for row in rows("dead.jsonl")} == {("gave_up_retrying", True)}
+
+
+@pytest.mark.parametrize(
+    ("token", "message"),
+    [
+        ("env:NOT_SET", "destination web: The environment variable NOT_SET is not set."),
+        ("file:/nowhere/token", "destination web: The token file /nowhere/token cannot be read: No such file"),
+    ],
+)
+def test_a_token_that_cannot_be_read_exits_2_before_anything_is_sent(
+    sandbox: SandboxServer, capsys: pytest.CaptureFixture[str], token: str, message: str
+) -> None:
+    code, _ = run(sandbox.url, [order(1)], job=job_file(sandbox.url, token=token))
+    assert code == CONFIGURATION
+    assert message in capsys.readouterr().err
+    assert sandbox.stats()["requests"] == 0
+
+
+def test_input_that_is_not_there_exits_2(sandbox: SandboxServer, capsys: pytest.CaptureFixture[str]) -> None:
+    code = run_job(parse_job(job_file(sandbox.url)), ["nowhere.jsonl"], "d", "r", None, [])
+    assert code == CONFIGURATION
+    assert "nowhere.jsonl: no such file" in capsys.readouterr().err
+    assert not Path("d").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here, the disk that is always full")
+def test_a_full_disk_for_dead_letters_fails_the_run_loudly(
+    sandbox: SandboxServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _ = run(sandbox.url, [b"{broken"], dead_letters="/dev/full")
+    assert code == FAILED
+    assert "the run failed: Dead letters cannot be written to /dev/full: No space left" in capsys.readouterr().err
+
+
+def test_a_place_for_dead_letters_that_cannot_be_made_exits_2(sandbox: SandboxServer) -> None:
+    assert run(sandbox.url, [order(1)], dead_letters="/proc/nowhere/dead.jsonl")[0] == CONFIGURATION
+
+
+def test_one_destination_in_trouble_does_not_stop_the_other(sandbox: SandboxServer) -> None:
+    job = job_file(sandbox.url).replace(f"endpoint: {sandbox.url}", "endpoint: http://127.0.0.1:9", 1)
+    code, books = run(sandbox.url, [order(n) for n in range(98, 104)], job=job)
+    assert code == DEAD_LETTERS
+    assert {name: row["delivered"] for name, row in books["subscriptions"].items()} == {
+        "crm/purchase": 4,
+        "web/purchase": 0,
+    }
+
+
+def test_no_token_and_no_raw_personal_data_reach_terminal_logs_books_or_receipts(
+    sandbox: SandboxServer, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    sandbox.set_faults(error_rate=0.3, html_rate=0.1, seed=5)
+    lines = [order(n) for n in range(40)] + [order(41, timestamp="jane.doe@example.com"), b'{"email": "jane.doe@exam']
+    run(sandbox.url, lines, job=job_file(sandbox.url, "{max_batch_events: 5, retry_for: 5s}"))
+    out, err = capfd.readouterr()
+    everything = out + err + caplog.text + Path("books.json").read_text() + Path("receipts.jsonl").read_text()
+    for secret in (TOKEN, *JANE.values(), "jane.doe", "user-7", "442079460123"):
+        assert secret not in everything
+    delivered = [row for row in rows("dead.jsonl") if row["stage"] == "send"]
+    assert TOKEN not in Path("dead.jsonl").read_text()
+    assert "jane.doe" not in json.dumps(delivered)
+
+
+def test_ctrl_c_delivers_what_was_read_and_exits_130_with_the_books(sandbox: SandboxServer) -> None:
+    sandbox.set_faults(latency=0.3)
+    Path("job.yaml").write_text(job_file(sandbox.url, "{concurrency: 2}"))
+    Path("events.jsonl").write_bytes(b"".join(order(n) + b"\n" for n in range(40_000)))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline.cli", "run", "--config", "job.yaml", "--input", "events.jsonl",
+         "--books", "books.json"],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while sandbox.stats()["events_received"] == 0 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    books = json.loads(Path("books.json").read_text())
+    assert process.returncode == INTERRUPTED
+    assert books["balanced"]
+    assert 0 < books["read"] < 40_000
+    assert books["delivered"] == sandbox.stats()["events_stored"]
+    assert "Stopped. The rest of the input has not been read" in output
+    assert "The books balance." in output

@@ -1,0 +1,238 @@
+"""Delivery against the sandbox, a real server: what is sent arrives once, and whatever is not has a reason."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import pytest
+
+from pipeline.sandbox import SandboxServer, SandboxSettings
+from transforms.conversions import destination_key
+from transforms.couriers import Courier, Outcome
+from transforms.graph_api import Delivery, Destination
+from transforms.stopping import STOPPING
+from transforms.tallies import LIVE
+from transforms.tokens import TokenReference
+
+KEY = destination_key("web", "123")
+TOKEN = "EAAB-the-token"
+GOOD_USER = {"external_id": ["a" * 64], "client_ip_address": "192.0.2.1"}
+
+
+@pytest.fixture
+def sandbox() -> Iterator[SandboxServer]:
+    with SandboxServer(SandboxSettings(tokens=frozenset({TOKEN}))) as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def _token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKEN", TOKEN)
+
+
+@pytest.fixture(autouse=True)
+def _not_stopping() -> Iterator[None]:
+    STOPPING.clear()
+    LIVE.reset()
+    yield
+    STOPPING.clear()
+
+
+def line(number: int, *, age: float = 60, subscription: str = "leads", **changes: Any) -> bytes:
+    event = {
+        "event_time": int(time.time() - age),
+        "event_name": "Lead",
+        "event_id": f"e{number}",
+        "action_source": "email",
+        "user_data": GOOD_USER,
+        **changes,
+    }
+    return subscription.encode() + b"\t" + orjson.dumps(event)
+
+
+def courier(endpoint: str, **delivery: Any) -> Courier:
+    settings = {"retry_for": 5.0, "timeout": 2.0, **delivery}
+    destination = Destination("web", TokenReference("env:TOKEN"), endpoint=endpoint)
+    return Courier((destination,), Delivery(**settings), jitter=lambda low, high: 0.01)
+
+
+def reasons(outcome: Outcome) -> list[tuple[str | None, str, bool]]:
+    return sorted((rejection.event_id, rejection.code, rejection.retryable) for rejection in outcome.rejections)
+
+
+def test_a_batch_is_one_request_and_one_receipt(sandbox: SandboxServer) -> None:
+    lines = [line(1, age=300), line(2, age=60, subscription="other")]
+    outcome = courier(sandbox.url).deliver(KEY, lines)
+    (receipt,) = outcome.receipts
+    assert outcome.delivered == {"web/leads": 1, "web/other": 1}
+    assert outcome.rejections == []
+    assert (receipt.destination, receipt.dataset_id, receipt.events, receipt.tries) == ("web", "123", 2, 1)
+    assert receipt.last_event_time - receipt.first_event_time == 240
+    assert receipt.fbtrace_id
+    assert sandbox.stats()["requests"] == 1
+    assert sorted(sandbox.event_ids("123")) == [("Lead", "e1"), ("Lead", "e2")]
+
+
+def test_the_token_travels_in_the_header_alone(sandbox: SandboxServer) -> None:
+    courier(sandbox.url).deliver(KEY, [line(1)])
+    assert sandbox.stats()["tokens_in_url"] == 0
+    assert TOKEN not in repr(courier(sandbox.url).__dict__)
+
+
+def test_a_test_event_code_goes_to_the_top_of_the_request(sandbox: SandboxServer) -> None:
+    outcome = courier(sandbox.url).deliver(destination_key("web", "123", "TEST1"), [line(1)])
+    assert outcome.delivered == {"web/leads": 1}
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [{"fail_next": 2}, {"throttle_next": 2}, {"drop_before_rate": 0.5}, {"html_rate": 0.5}, {"drop_after_rate": 0.5}],
+    ids=lambda faults: next(iter(faults)),
+)
+def test_trouble_that_passes_is_tried_again_until_all_is_delivered_once(
+    sandbox: SandboxServer, faults: dict[str, Any]
+) -> None:
+    sandbox.set_faults(seed=3, **faults)
+    sender = courier(sandbox.url)
+    outcomes = [sender.deliver(KEY, [line(10 * batch + n) for n in range(10)]) for batch in range(8)]
+    assert [outcome.delivered for outcome in outcomes] == [{"web/leads": 10}] * 8
+    assert sandbox.stats()["events_stored"] == 80
+    assert sum(receipt.tries for outcome in outcomes for receipt in outcome.receipts) > 8
+
+
+@pytest.mark.parametrize("bad", [set(), {0}, {63}, {5, 6}, {0, 31, 32, 63}, set(range(64))], ids=str)
+def test_halving_delivers_every_good_event_and_names_every_bad_one(sandbox: SandboxServer, bad: set[int]) -> None:
+    lines = [line(n, user_data={"ct": ["b" * 64]} if n in bad else GOOD_USER) for n in range(64)]
+    outcome = courier(sandbox.url).deliver(KEY, lines)
+    assert outcome.delivered.get("web/leads", 0) == 64 - len(bad)
+    assert reasons(outcome) == sorted((f"e{n}", "meta_refused_event", False) for n in bad)
+    assert sorted(id for _, id in sandbox.event_ids("123")) == sorted(f"e{n}" for n in range(64) if n not in bad)
+    assert all("subcode 2804050" in rejection.message for rejection in outcome.rejections)
+    assert sandbox.stats()["requests"] <= 2 * len(bad) * 6 + 1
+
+
+def test_a_short_acknowledgement_is_no_success(sandbox: SandboxServer) -> None:
+    sandbox.set_faults(short_rate=0.4, seed=1)
+    outcome = courier(sandbox.url).deliver(KEY, [line(n) for n in range(32)])
+    delivered, stored = outcome.delivered.get("web/leads", 0), sandbox.stats()["events_stored"]
+    assert delivered + len(outcome.rejections) == 32
+    assert stored == delivered
+    assert {rejection.code for rejection in outcome.rejections} <= {"meta_refused_event"}
+
+
+def test_a_dead_token_stops_the_destination_and_keeps_its_events(sandbox: SandboxServer) -> None:
+    sandbox.set_faults(dead_token=True)
+    sender = courier(sandbox.url)
+    first, second = (sender.deliver(KEY, [line(2 * n), line(2 * n + 1)]) for n in range(2))
+    assert reasons(first) == [("e0", "destination_refused", True), ("e1", "destination_refused", True)]
+    assert reasons(second) == [("e2", "destination_refused", True), ("e3", "destination_refused", True)]
+    assert sandbox.stats()["requests"] == 1
+    assert "Put a new one where the job file points to" in LIVE.snapshot()[1]["web"]
+
+
+def test_one_refused_destination_does_not_stop_another(sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WRONG", "another-token")
+    destinations = (
+        Destination("web", TokenReference("env:WRONG"), endpoint=sandbox.url),
+        Destination("crm", TokenReference("env:TOKEN"), endpoint=sandbox.url),
+    )
+    sender = Courier(destinations, Delivery())
+    assert reasons(sender.deliver(KEY, [line(1)])) == [("e1", "destination_refused", True)]
+    assert sender.deliver(destination_key("crm", "123"), [line(2)]).delivered == {"crm/leads": 1}
+
+
+def test_an_unreachable_endpoint_gives_up_after_retry_for_and_then_at_once() -> None:
+    sender = courier("http://127.0.0.1:9", retry_for=0.5)
+    started = time.monotonic()
+    first = sender.deliver(KEY, [line(1)])
+    middle = time.monotonic()
+    second = sender.deliver(KEY, [line(2)])
+    assert reasons(first) + reasons(second) == [("e1", "gave_up_retrying", True), ("e2", "gave_up_retrying", True)]
+    assert "http://127.0.0.1:9 cannot be reached (connection refused)" in first.rejections[0].message
+    assert middle - started >= 0.3
+    assert time.monotonic() - middle < 0.3
+
+
+def test_a_stopping_run_waits_for_nothing(sandbox: SandboxServer) -> None:
+    sandbox.set_faults(fail_next=1000)
+    STOPPING.set()
+    assert reasons(courier(sandbox.url).deliver(KEY, [line(1)])) == [("e1", "interrupted", True)]
+
+
+def test_an_event_that_grew_too_old_while_waiting_is_not_sent(sandbox: SandboxServer) -> None:
+    day = 86_400
+    lines = [
+        line(1),
+        line(2, age=8 * day),
+        line(3, age=8 * day, action_source="physical_store"),
+        line(4, age=63 * day, action_source="physical_store"),
+    ]
+    outcome = courier(sandbox.url).deliver(KEY, lines)
+    assert outcome.delivered == {"web/leads": 2}
+    assert reasons(outcome) == [("e2", "event_too_old", False), ("e4", "event_too_old", False)]
+
+
+@contextlib.contextmanager
+def _answering(status: int, body: bytes, headers: dict[str, str] | None = None) -> Iterator[tuple[str, list[str]]]:
+    """A server that gives one answer to everything; yields its URL and the paths it was asked for."""
+    asked: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append(self.path)
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(status)
+            for name, value in (headers or {}).items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_POST
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", asked
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(200, b"nonsense"), (200, b"[]"), (200, b'{"events_received": true}'), (502, b"<html>Bad gateway</html>")],
+    ids=["no json", "no object", "no number", "html"],
+)
+def test_an_answer_that_says_nothing_is_tried_again_and_nothing_is_lost(status: int, body: bytes) -> None:
+    with _answering(status, body) as (url, asked):
+        outcome = courier(url, retry_for=0.2).deliver(KEY, [line(1)])
+    assert reasons(outcome) == [("e1", "gave_up_retrying", True)]
+    assert len(asked) > 1
+
+
+def test_a_redirect_is_not_followed_with_the_token() -> None:
+    with (
+        _answering(200, b'{"events_received": 1}') as (elsewhere, stolen),
+        _answering(302, b"", {"Location": elsewhere}) as (url, _),
+    ):
+        outcome = courier(url, retry_for=0.2).deliver(KEY, [line(1)])
+    assert reasons(outcome) == [("e1", "gave_up_retrying", True)]
+    assert stolen == []
+
+
+def test_a_rejected_event_can_be_sent_again_as_it_is(sandbox: SandboxServer) -> None:
+    sandbox.set_faults(dead_token=True)
+    (rejection,) = courier(sandbox.url).deliver(KEY, [line(1)]).rejections
+    sandbox.set_faults(dead_token=False)
+    again = b"leads\t" + orjson.dumps(rejection.payload)
+    assert courier(sandbox.url).deliver(KEY, [again]).delivered == {"web/leads": 1}

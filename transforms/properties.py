@@ -1,0 +1,149 @@
+"""An event's fields: mapped, checked and converted, in one Python function for a subscription.
+
+What a mapping yields is mostly what its field wants, so the function written here maps a value and keeps it if it
+plainly fits, without gathering the mapped values first. Where a value does not fit, the event goes the slow way, by
+`directives` and then `fields`, which finds all that is wrong and says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from transforms.directives import MISSING, ROOT_DIRECTIVE, Code, Value, compile_mapping, is_directive
+from transforms.events import Event
+from transforms.fields import PLAINLY, Check, Field, Unfit, compile_check, compile_fields
+from transforms.rejections import Rejected
+
+Fields = dict[str, Any]
+
+
+def compile_event_fields(mapping: Mapping[str, Any], fields: Sequence[Field]) -> Callable[[Event, Any], Fields]:
+    """The function from an event and its event name to its fields, typed and complete.
+
+    It raises Rejected: missing_required_field, invalid_<field>, invalid_field, mapping_failed.
+
+    Args:
+        mapping: field → mapping; its event_name, if there is one, is not looked at.
+        fields: the action's.
+
+    >>> fields = (Field("event_name", "string", required=True), Field("value", "number"))
+    >>> compile_event_fields({"value": {"@path": "$.properties.total"}}, fields)({"properties": {"total": "9.5"}}, "Lead")
+    {'event_name': 'Lead', 'value': 9.5}
+    """
+    mapping = {name: node for name, node in mapping.items() if name != "event_name"}
+    thoroughly = _thoroughly(mapping, fields)
+    if is_directive(mapping) or ROOT_DIRECTIVE in mapping:
+        return thoroughly  # only the event tells which fields there are
+    code = Code()
+    result = _write_fields(code, mapping, fields, root=True)
+    plainly = code.function_returning(result, "e, event_name")
+
+    def mapped(event: Event, event_name: Any) -> Fields:
+        try:
+            values: Fields = plainly(event, event_name)
+        except Unfit:
+            return thoroughly(event, event_name)
+        return values
+
+    return mapped
+
+
+def mapped_names(mapping: Mapping[str, Any]) -> frozenset[str] | None:
+    """The names that an object of a mapping can yield; None where only the event tells."""
+    if is_directive(mapping) or ROOT_DIRECTIVE in mapping:
+        return None
+    return frozenset(mapping)
+
+
+def _thoroughly(mapping: Mapping[str, Any], fields: Sequence[Field]) -> Callable[[Event, Any], Fields]:
+    names = mapped_names(mapping)
+    map_event = compile_mapping(mapping)
+    check = compile_fields(fields, None if names is None else {*names, "event_name"})
+
+    def mapped(event: Event, event_name: Any) -> Fields:
+        values = map_event(event)
+        if values is MISSING or type(values) is not dict:
+            raise Rejected("mapping_failed", "The mapping yields no object of fields.")
+        return check({"event_name": event_name, **values})
+
+    return mapped
+
+
+# --- writing the function ---------------------------------------------------------------------------------------
+
+
+def _write_fields(code: Code, mapping: Mapping[str, Any], fields: Sequence[Field], root: bool) -> str:
+    """Writes what maps and checks an object's fields; gives back the variable that holds the object.
+
+    The object is made with room for all its fields, and those without a value are taken out: growing it one by one
+    would take longer.
+    """
+    variables = {field.name: variable for field, variable in _write_values(code, mapping, fields, root)}
+    for field in fields:
+        if field.required:
+            variable = variables.get(field.name, "None")
+            missing = f"{variable} is None" if root else f"{variable} is None or {variable} == ''"
+            code.block(f"if {missing}:", lambda: code.line("raise Unfit('is incomplete')" if root else "return None"))
+    result = code.assign("{" + ", ".join(f"{name!r}: {variable}" for name, variable in variables.items()) + "}").code
+    for field in fields:
+        if field.name in variables and not field.required:
+            code.line(f"if {variables[field.name]} is None: del {result}[{field.name!r}]")
+    return result
+
+
+def _write_values(
+    code: Code, mapping: Mapping[str, Any], fields: Sequence[Field], root: bool
+) -> Iterator[tuple[Field, str]]:
+    code.constants["Unfit"] = Unfit
+    for field in fields:
+        if root and field.name == "event_name":
+            yield field, _write_check(code, Value("event_name"), field, root)
+        elif field.name in mapping:
+            yield field, _write_value(code, mapping[field.name], field, root)
+
+
+def _write_value(code: Code, node: Any, field: Field, root: bool) -> str:
+    """Writes what maps and checks one field; gives back the variable that holds its value, None where it has none."""
+    if field.type == "object" and field.properties is not None and isinstance(node, dict):
+        if not is_directive(node) and not field.multiple and not any(inner.required for inner in field.properties):
+            return _write_fields(code, node, field.properties, root=False)
+        if field.multiple and "@arrayPath" in node:
+            path, *shape = node["@arrayPath"]
+            if shape and isinstance(shape[0], dict) and shape[0] and not is_directive(shape[0]):
+                return _write_items(code, code.value({"@arrayPath": [path]}).code, shape[0], field, root)
+    return _write_check(code, code.value(node), field, root)
+
+
+def _write_items(code: Code, array: str, shape: Mapping[str, Any], field: Field, root: bool) -> str:
+    """Writes what makes a list of objects; an item that lacks what it needs is left out."""
+    inner = Code()
+    item = code.constant(inner.function_returning(_write_fields(inner, shape, field.properties or (), root=False)))
+    check = code.constant(_check(field, root))
+    items = code.assign(
+        f"[{item}(i) for i in {array}] if type({array}) is list"
+        f" else [{item}({array})] if type({array}) is dict else {check}({array})"
+    ).code
+    code.line(f"if {items} and None in {items}: {items} = [i for i in {items} if i is not None]")
+    code.line(f"{items} = {items} or None")
+    return items
+
+
+def _write_check(code: Code, value: Value, field: Field, root: bool) -> str:
+    check = code.constant(_check(field, root))
+    if field.type not in PLAINLY or field.multiple:
+        return code.assign(f"{check}({value.code})").code
+    plainly = PLAINLY[field.type].format(value.code)
+    if field.choices:
+        plainly = f"({plainly}) and {value.code} in {code.constant(frozenset(field.choices))}"
+    if root and "str" in plainly:  # where "" is no value
+        plainly = f"{value.code} and {plainly}"
+    if value.own:
+        code.line(f"if not ({plainly}): {value.code} = {check}({value.code})")
+        return value.code
+    return code.assign(f"{value.code} if {plainly} else {check}({value.code})").code
+
+
+def _check(field: Field, root: bool) -> Check:
+    check = compile_check(field, root)
+    return lambda value: None if value is MISSING else check(value)
