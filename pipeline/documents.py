@@ -111,8 +111,9 @@ class _Reader:
     def _items(self, node: yaml.SequenceNode, loc: Loc) -> list[Any]:
         items = []
         for index, item in enumerate(node.value):
-            self.keys[(*loc, index)] = _position(item)
-            items.append(self.plain(item, (*loc, index)))
+            at = (*loc, index)
+            self.keys[at] = _position(item)
+            items.append(self.plain(item, at))
         return items
 
     def _entries(self, node: yaml.Node, loc: Loc) -> dict[str, Any]:
@@ -124,12 +125,13 @@ class _Reader:
                 for source in self._merged(value_node):
                     merged = {**(self.plain(source, loc) or {}), **merged}
                 continue
+            at = (*loc, key)
             if key in own:
-                first = self.keys[(*loc, key)][0]
+                first = self.keys[at][0]
                 self.problems.append((_position(key_node), f"the key {key!r} stands here already, at line {first}"))
                 continue
-            self.keys[(*loc, key)] = _position(key_node)
-            own[key] = self.plain(value_node, (*loc, key))
+            self.keys[at] = _position(key_node)
+            own[key] = self.plain(value_node, at)
         return {**merged, **own}
 
     def _merged(self, node: yaml.Node) -> Iterator[yaml.Node]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 import os
 import signal
@@ -22,7 +23,7 @@ from rich.console import Console
 
 from pipeline.config import Job
 from pipeline.graph import deliver
-from pipeline.sinks.lines import SinkError, start_afresh
+from pipeline.sinks.lines import SinkError, is_local, start_afresh
 from pipeline.sources.files import NoInput, ReadLines, check_input
 from pipeline.summary import Books
 from transforms.steps import NAMESPACE
@@ -54,8 +55,9 @@ def run_job(
     """
     console, log = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
     try:
-        options = PipelineOptions([*beam_options, "--pipeline_type_check"])
-    except SystemExit:
+        options = _beam_options(beam_options)
+    except ValueError as error:
+        log.print(f"capybeam: {error}", style="red", highlight=False, markup=False)
         return CONFIGURATION
     runner = options.view_as(StandardOptions).runner or DEFAULT_RUNNER
     options.view_as(StandardOptions).runner = runner
@@ -66,6 +68,10 @@ def run_job(
             for destination in job.destinations:
                 _readable(destination.name, destination.token)
         for path, what in ((dead_letters, "Dead letters"), (receipts, "Receipts")):
+            if not local and is_local(path):
+                raise SinkError(
+                    f"{what} of {runner} cannot go to {path}: its workers are elsewhere; give a URL (gs://…)"
+                )
             kept = start_afresh(path, what)
             if kept:
                 log.print(f"{what} of an earlier run are kept in {kept}", highlight=False)
@@ -91,6 +97,30 @@ def run_job(
             log.print(f"capybeam: the books cannot be written to {books}: {error.strerror}", style="red")
             return FAILED
     return _conclude(result, failure, dead_letters, log)
+
+
+def _beam_options(arguments: Sequence[str]) -> PipelineOptions:
+    """Beam's options. Raises ValueError for one that nobody knows, which Beam itself would pass over."""
+    try:
+        options = PipelineOptions([*arguments, "--pipeline_type_check"])
+        known = options.get_all_options()
+        given = options.get_all_options(retain_unknown_options=True)
+    except SystemExit:
+        raise ValueError("Beam cannot read its options; see above") from None
+    stray = [argument for argument in arguments if not argument.startswith("-") and "=" not in argument]
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        spelt = "--" + unknown[0].replace("_", "-")
+        close = difflib.get_close_matches(spelt, _OWN_OPTIONS, n=1) or [
+            f"--{name}" for name in difflib.get_close_matches(unknown[0], list(known), n=1)
+        ]
+        raise ValueError(f"no such option: {spelt}" + (f"; did you mean {close[0]}?" if close else ""))
+    if arguments and stray and arguments[0] == stray[0]:
+        raise ValueError(f"unexpected argument: {stray[0]}; input is given by --input")
+    return options
+
+
+_OWN_OPTIONS: Final = ("--config", "--input", "--dead-letters", "--receipts", "--books")
 
 
 class _Verbosity(PipelineOptions):

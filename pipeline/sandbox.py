@@ -48,7 +48,7 @@ from functools import lru_cache
 from importlib import resources
 from ipaddress import ip_address
 from types import TracebackType
-from typing import Any, Final, NamedTuple, NoReturn, Self, TypeVar
+from typing import Any, Final, NamedTuple, NoReturn, TypeVar
 
 import orjson
 import pycountry
@@ -1030,7 +1030,7 @@ class SandboxServer:
         self._ready: Future[str] = Future()
         self._thread = threading.Thread(target=self._main, name="sandbox", daemon=True)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> SandboxServer:
         self._thread.start()
         self.url = self._ready.result(timeout=30)
         return self

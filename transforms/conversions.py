@@ -152,7 +152,7 @@ def compile_hashing(subscriptions: Iterable[Subscription]) -> Callable[[Conversi
 
     A click ID in the page's URL stands in for an unmapped or unusable fbc. `count` is told what was dropped.
     """
-    hashers = {s.key: compile_user_data(s.default_country) for s in subscriptions}
+    hashers = {s.key: compile_user_data(s.default_country, _user_data_names(s.mapping)) for s in subscriptions}
 
     def hashed(conversion: Conversion, count: Count) -> Conversion:
         subscription, event_name, dataset_id, _, fields = conversion
@@ -168,15 +168,35 @@ def compile_hashing(subscriptions: Iterable[Subscription]) -> Callable[[Conversi
     return hashed
 
 
+def _user_data_names(mapping: Mapping[str, Any]) -> frozenset[str] | None:
+    """The keys that a mapping's user_data can have; None where only the event tells."""
+    node = mapping.get("user_data")
+    return mapped_names(node) if isinstance(node, dict) and mapped_names(mapping) is not None else None
+
+
 # Fields that Meta reads beside custom_data; every other field of an action goes into custom_data.
 _ALWAYS: Final = frozenset({"event_name", "event_time", "event_id", "event_source_url", "action_source", "user_data"})
 _AS_THEY_ARE: Final = frozenset(
-    "opt_out referrer_url original_event_data customer_segmentation attribution_data messaging_channel store_data".split()
+    {
+        "opt_out",
+        "referrer_url",
+        "original_event_data",
+        "customer_segmentation",
+        "attribution_data",
+        "messaging_channel",
+        "store_data",
+    }
 )
 _WEB: Final = ("https://", "http://")
 _REWRITTEN: Final = frozenset(
-    "custom_data app_data_field data_processing_options data_processing_options_country data_processing_options_state"
-    " test_event_code".split()
+    {
+        "custom_data",
+        "app_data_field",
+        "data_processing_options",
+        "data_processing_options_country",
+        "data_processing_options_state",
+        "test_event_code",
+    }
 )
 
 
@@ -220,6 +240,7 @@ def _compile_event(subscription: Subscription) -> Callable[[Mapping[str, Any], C
     names = [field.name for field in subscription.fields if mapped is None or field.name in mapped]
     custom = [name for name in names if name not in _ALWAYS | _AS_THEY_ARE | _REWRITTEN]
     beside = [name for name in names if name in _AS_THEY_ARE]
+    rewrites = mapped is None or not _REWRITTEN.isdisjoint(mapped)
     allowed = subscription.allow_in_custom_data
 
     def server_event(fields: Mapping[str, Any], count: Count) -> dict[str, Any]:
@@ -231,22 +252,20 @@ def _compile_event(subscription: Subscription) -> Callable[[Mapping[str, Any], C
             "user_data": fields["user_data"],
         }
         url = fields.get("event_source_url")
-        if url is not None and url[:8].lower().startswith(_WEB):
+        if url is not None and (url.startswith(_WEB) or url[:8].lower().startswith(_WEB)):
             event["event_source_url"] = url
         else:
             if url is not None:
                 count("dropped_event_source_url")
             if fields["action_source"] == "website":
                 count("website_without_url")
-        custom_data: dict[str, Any] = {}
-        if not _REWRITTEN.isdisjoint(fields):
-            custom_data = _rewritten(fields, event, allowed, count)
-        if not _AS_THEY_ARE.isdisjoint(fields):
-            event.update((name, fields[name]) for name in beside if name in fields)
+        custom_data = _rewritten(fields, event, allowed, count) if rewrites else {}
+        for name in beside:
+            if name in fields:
+                event[name] = fields[name]
         for name in custom:  # after custom_data, so that a defined field wins over it
-            value = fields.get(name)
-            if value is not None:
-                custom_data[name] = value
+            if name in fields:
+                custom_data[name] = fields[name]
         if custom_data:
             event["custom_data"] = custom_data
         return event

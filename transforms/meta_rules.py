@@ -56,8 +56,10 @@ def check_event(event: Mapping[str, Any], *, needs_user_agent: bool, now: float)
         Rejected: the first rule that does not hold.
     """
     source, user_data = event["action_source"], event["user_data"]
-    check_age(event["event_time"], source, now)
-    check_match_keys(user_data)
+    if not now - MAX_AGE <= event["event_time"] <= now + MAX_AHEAD:
+        check_age(event["event_time"], source, now)
+    if _BROAD.issuperset(user_data):
+        check_match_keys(user_data)
     if source == "website":
         if needs_user_agent and "client_user_agent" not in user_data:
             raise Rejected("missing_client_user_agent")
@@ -84,7 +86,7 @@ def check_age(event_time: int, action_source: str | None, now: float) -> None:
 def check_match_keys(user_data: Mapping[str, Any]) -> None:
     if not user_data:
         raise Rejected("no_match_keys")
-    if _BROAD.issuperset(user_data) and any(broad.issuperset(user_data) for broad in BROAD_MATCH_KEYS):
+    if any(broad.issuperset(user_data) for broad in BROAD_MATCH_KEYS):
         raise Rejected("match_keys_too_broad")
 
 

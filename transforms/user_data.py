@@ -18,16 +18,17 @@ import ipaddress
 import re
 import string
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import orjson
 
 Count = Callable[[str], None]
 Normalise = Callable[[str], str]
+T = TypeVar("T")
 
 _HASHED: Final = re.compile(r"[0-9a-fA-F]{64}")
 _CACHE: Final = 32768  # values a process remembers per key that repeats itself: first names, cities, all birthdays
@@ -79,51 +80,75 @@ KEYS: Final[Mapping[str, Key]] = {
 
 
 def compile_user_data(
-    default_country: str | None = None,
+    default_country: str | None = None, names: Iterable[str] | None = None
 ) -> Callable[[Mapping[str, Any], Count], dict[str, Any]]:
     """The function from a mapping's user_data to Meta's.
 
     Args:
         default_country: ISO 3166-1 alpha-2; gives national phone numbers their country code, and is the country of
             states and postal codes where the event names none.
+        names: the only keys that user_data can have, where that is known; others are not looked for.
 
     The function takes the mapped values (text, integers, lists of text) and `count`, which is called with
     ``dropped_<wire key>`` for each key of whose values nothing was left.
     """
-    home = default_country.lower() if default_country else None
-    digesters = {wire: _digester(normaliser(wire, default_country), wire) for wire in _NORMALISERS}
-    by_country = {
-        us: {
-            **digesters,
-            "st": _digester(functools.partial(_state, us=us is not False), "st"),
-            "zp": _digester(functools.partial(_zip, us=us), "zp"),
-        }
+    wanted = KEYS if names is None else frozenset(names)
+    wires = {name: key.wire for name, key in KEYS.items() if name in wanted}
+    # One Python function for the keys in a row. The result is made with room for all of them, and those of which
+    # nothing is left are taken out: growing it one by one would take longer.
+    lines = ["def hashed(user_data, count):", "    get = user_data.get"]
+    if "state" in wires or "zip" in wires:
+        lines += [
+            "    where = get('country')",
+            "    st, zp = by_country(where if type(where) is str else first_text(where))",
+        ]
+    for name, wire in wires.items():
+        lines += [
+            f"    v = get({name!r})",
+            f"    {wire}_ = {wire}(v) if type(v) is str else v and several({wire}, v)",
+        ]
+    lines += ["    ready = {" + ", ".join(f"{wire!r}: {wire}_" for wire in wires.values()) + "}"]
+    for name, wire in wires.items():
+        lines += [
+            f"    if not {wire}_:",
+            f"        del ready[{wire!r}]",
+            f"        if get({name!r}, '') not in nothing: count('dropped_{wire}')",
+        ]
+        if wire == "external_id":  # always a list, as Segment sends it
+            lines += [f"    elif type({wire}_) is str: ready[{wire!r}] = [{wire}_]"]
+    namespace = {**_converters(default_country), "several": _several, "first_text": _first_text, "nothing": ("", [])}
+    exec(compile("\n".join([*lines, "    return ready"]), "<user_data>", "exec"), namespace)
+    hashed: Callable[[Mapping[str, Any], Count], dict[str, Any]] = namespace["hashed"]
+    return hashed
+
+
+@functools.lru_cache(256)
+def _converters(default_country: str | None) -> Mapping[str, Callable[[str], Any]]:
+    """By wire key, what makes Meta's form of a text, "" where nothing is left; for ``st`` and ``zp``, which depend on
+    the country, ``by_country`` gives it. Shared by all subscriptions of a process, as is what they remember.
+    """
+    home = default_country.lower() if default_country else ""
+    hashing = {wire: _digester(normaliser(wire, default_country), wire) for wire in _NORMALISERS}
+    places = {
+        us: (
+            _digester(functools.partial(_state, us=us is not False), "st"),
+            _digester(functools.partial(_zip, us=us), "zp"),
+        )
         for us in (True, False, None)
     }
-    converters = {
-        us: {name: (key.wire, hashing[key.wire] if key.hashed else _PLAIN.get(key.wire, _as_it_is)) for name, key in KEYS.items()}
-        for us, hashing in by_country.items()
+
+    def by_country(text: str) -> tuple[Normalise, Normalise]:
+        country = (_country(text) if text else "") or home
+        return places[country == "us" if country else None]
+
+    return {
+        **{key.wire: hashing[key.wire] if key.hashed else _PLAIN.get(key.wire, _as_it_is) for key in KEYS.values()},
+        "by_country": _Remembered(by_country).__getitem__,
     }
 
-    def hashed(user_data: Mapping[str, Any], count: Count) -> dict[str, Any]:
-        country = user_data.get("country")
-        if type(country) is list:
-            country = country[0] if country else None
-        country = (_country(country) if country else "") or home
-        table = converters[country == "us" if country else None]
-        ready: dict[str, Any] = {}
-        for name, value in user_data.items():
-            wire, convert = table[name]
-            result = convert(value) if type(value) is str else _several(convert, value)
-            if result:
-                ready[wire] = result
-            elif value != "" and value != []:
-                count(f"dropped_{wire}")
-        if "external_id" in ready and type(ready["external_id"]) is str:
-            ready["external_id"] = [ready["external_id"]]  # always a list, as Segment sends it
-        return ready
 
-    return hashed
+def _first_text(values: Any) -> str:
+    return values[0] if type(values) is list and values else ""
 
 
 def _several(convert: Normalise, value: list[str] | int) -> Any:
@@ -166,13 +191,15 @@ def fbc_from_url(url: str, event_time: int) -> str | None:
 
 
 def _digester(normalise: Normalise, wire: str) -> Callable[[str], str]:
+    sha256 = hashlib.sha256
+
     def digester(value: str) -> str:
         if len(value) >= 64:
             bare = value.strip()
             if len(bare) == 64 and _HASHED.fullmatch(bare):
                 return bare.lower()
         normalised = normalise(value)
-        return hashlib.sha256(normalised.encode()).hexdigest() if normalised else ""
+        return sha256(normalised.encode()).hexdigest() if normalised else ""
 
     return digester if wire in _UNIQUE else _Remembered(digester).__getitem__
 
@@ -180,17 +207,17 @@ def _digester(normalise: Normalise, wire: str) -> Callable[[str], str]:
 _UNIQUE: Final = frozenset({"em", "ph", "external_id"})  # hardly ever the same twice: remembering them is a waste
 
 
-class _Remembered(dict[str, str]):
+class _Remembered(dict[str, T]):
     """What a function made of each text, asked as ``remembered[text]``: a hit costs no Python call.
 
     Starts afresh when full, which for the keys that repeat themselves hardly happens.
     """
 
-    def __init__(self, function: Callable[[str], str]) -> None:
+    def __init__(self, function: Callable[[str], T]) -> None:
         super().__init__()
         self._function = function
 
-    def __missing__(self, text: str) -> str:
+    def __missing__(self, text: str) -> T:
         if len(self) >= _CACHE:
             self.clear()
         result = self[text] = self._function(text)
@@ -406,7 +433,7 @@ _BIRTHDAYS: Final = (
     re.compile(r"(?P<n>[A-Za-z]{3,9})\.? (?P<d>\d{1,2})(?:st|nd|rd|th)?,? (?P<y>\d{4})", re.ASCII),
     re.compile(r"(?P<d>\d{1,2})(?:st|nd|rd|th)?\.? (?P<n>[A-Za-z]{3,9}),? (?P<y>\d{4})", re.ASCII),
 )
-_MONTHS: Final = "jan feb mar apr may jun jul aug sep oct nov dec".split()
+_MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 
 
 def _birthday(value: str) -> str:
@@ -453,6 +480,7 @@ def _ip_address(value: str) -> str:
 _FBCLID: Final = re.compile(r"[\w.~-]+", re.ASCII)
 _FBC: Final = re.compile(r"fb\.[0-9]\.\d{13}\.\S+", re.ASCII)
 _FBP: Final = re.compile(r"fb\.[0-9]\.\d{13}\.\d+(\.\S+)?", re.ASCII)
+
 
 def _click_id(pattern: re.Pattern[str]) -> Normalise:
     fullmatch = pattern.fullmatch

@@ -169,6 +169,24 @@ def test_a_token_that_cannot_be_read_exits_2_before_anything_is_sent(
     assert sandbox.stats()["requests"] == 0
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--dead-leters", "x"], "no such option: --dead-leters; did you mean --dead-letters?"),
+        (["--runer=FnApiRunner"], "no such option: --runer; did you mean --runner?"),
+        (["events.jsonl"], "unexpected argument: events.jsonl; input is given by --input"),
+        (["--runner", "DataflowRunner"], "Dead letters of DataflowRunner cannot go to d: its workers are elsewhere"),
+    ],
+)
+def test_an_option_that_nobody_knows_exits_2(
+    capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    Path("events.jsonl").write_bytes(b"")
+    code = run_job(parse_job(job_file("http://127.0.0.1:9")), ["events.jsonl"], "d", "r", None, options)
+    assert code == CONFIGURATION
+    assert message in capsys.readouterr().err
+
+
 def test_input_that_is_not_there_exits_2(sandbox: SandboxServer, capsys: pytest.CaptureFixture[str]) -> None:
     code = run_job(parse_job(job_file(sandbox.url)), ["nowhere.jsonl"], "d", "r", None, [])
     assert code == CONFIGURATION
