@@ -221,7 +221,7 @@ class DeliveryModel(_Model):
         Delivery.concurrency, ge=1, le=256, description="Requests in flight, per worker"
     )
     requests_per_second: Annotated[float, pydantic.Field(gt=0), BeforeValidator(_number)] | None = pydantic.Field(
-        None, description="For the whole job."
+        None, description="Requests started per second, at most, in each worker process."
     )
     timeout: PositiveDuration = pydantic.Field(Delivery.timeout, description="Of one request.")
     retry_for: Duration = pydantic.Field(Delivery.retry_for, description="How long a failing destination is tried.")
@@ -498,7 +498,11 @@ class _Report:
             if name.startswith("__"):
                 continue
             if name not in fields or (name == "event_name" and preset.event_name):
-                hint = "; the action sets it" if name in fields else _suggestion(name, fields)
+                hint = _suggestion(name, fields)
+                if name in fields:
+                    hint = "; the action sets it"
+                elif any(name == field.name for other in presets().values() for field in other.fields):
+                    hint = "; put it into custom_data"
                 self.warning((*loc, name), f"is no field of {subscription.action} and is left out{hint}")
                 continue
             properties = fields[name].properties

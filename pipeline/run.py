@@ -169,10 +169,16 @@ def _conclude(books: Books, failure: BaseException | None, dead_letters: str, lo
 
     if failure is not None:
         say(f"capybeam: the run failed: {_cause(failure)}")
-        say("What was delivered is delivered. Mend it and run again: events keep their event_id, so none counts twice.")
+        say(
+            "What was delivered is delivered. Mend it and run again: events keep their event_id, and for 48 hours"
+            " Meta drops those that it has."
+        )
         return FAILED
     if STOPPING.is_set():
-        say("Stopped. The rest of the input has not been read; run again to deliver it: no event counts twice.")
+        say(
+            "Stopped. The rest of the input has not been read; run again to deliver it: events keep their event_id,"
+            " and for 48 hours Meta drops those that it has."
+        )
         return INTERRUPTED
     if books.refused_destinations:
         _, states = LIVE.snapshot()
@@ -184,7 +190,8 @@ def _conclude(books: Books, failure: BaseException | None, dead_letters: str, lo
         say("capybeam: the books do not balance. This is a defect; please report it with the books above.")
         return FAILED
     if books.dead_lettered:
-        log.print(f"{books.dead_lettered:,} dead letters are in {dead_letters}.", highlight=False, markup=False)
+        count = "1 dead letter is" if books.dead_lettered == 1 else f"{books.dead_lettered:,} dead letters are"
+        log.print(f"{count} in {dead_letters}.", highlight=False, markup=False)
         return DEAD_LETTERS
     return OK
 

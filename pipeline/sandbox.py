@@ -305,7 +305,10 @@ USER_DATA: Final[Mapping[str, Rule]] = {
     "lead_id": Rule(_is_id, "a positive integer", BAD_LEAD_ID),
     "fb_login_id": ID,
     **dict.fromkeys(
-        _words("client_user_agent subscription_id anon_id madid ctwa_clid ig_sid page_scoped_user_id"), TEXT
+        _words(
+            "client_user_agent subscription_id anon_id madid ctwa_clid ig_sid page_scoped_user_id partner_id partner_name"
+        ),
+        TEXT,
     ),
     **dict.fromkeys(_words("page_id ig_account_id whatsapp_business_account_id"), TEXT_OR_NUMBER),
 }

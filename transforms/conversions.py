@@ -126,7 +126,9 @@ def _compile_name(node: Any) -> Any:
 
 
 _NO_FIELDS: Final[dict[str, Any]] = {}
-_conversion: Final[Callable[[tuple[Any, ...]], Conversion]] = functools.partial(tuple.__new__, Conversion)  # 4 × as fast
+_conversion: Final[Callable[[tuple[Any, ...]], Conversion]] = functools.partial(
+    tuple.__new__, Conversion
+)  # 4 × as fast
 
 
 def compile_properties(subscriptions: Iterable[Subscription]) -> Callable[[Conversion], Conversion]:
@@ -218,13 +220,19 @@ def compile_validation(
         key, _, dataset_id, _, fields = conversion
         subscription, server_event, name = compiled[key]
         event = server_event(fields, count)
-        meta_rules.check_event(event, needs_user_agent=subscription.needs_user_agent, now=now)
+        try:
+            meta_rules.check_event(event, needs_user_agent=subscription.needs_user_agent, now=now)
+        except Rejected as cause:
+            cause.payload = event
+            raise
         try:
             body = orjson.dumps(event)
         except TypeError:
             raise Rejected("unencodable") from None
         if len(body) > max_bytes:
-            raise Rejected("event_too_large", f"The event alone takes {len(body)} bytes of max_batch_bytes {max_bytes}.")
+            raise Rejected(
+                "event_too_large", f"The event alone takes {len(body)} bytes of max_batch_bytes {max_bytes}."
+            )
         destination = keys[key, dataset_id]
         if "test_event_code" in fields:  # of the mapping, which wins over the destination's
             code = " ".join(fields["test_event_code"].split())

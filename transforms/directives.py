@@ -199,7 +199,9 @@ def _option_problems(value: Any, option: _Option, path: Path) -> Iterator[Proble
             return
         for index, item in enumerate(value):
             if option.kind == "objects" and not isinstance(item, dict):
-                yield Problem((*path, index), f"should be an object or a mapping directive but it is {_described(item)}")
+                yield Problem(
+                    (*path, index), f"should be an object or a mapping directive but it is {_described(item)}"
+                )
             elif option.kind == "strings" and not isinstance(item, str):
                 yield Problem((*path, index), f"should be a string but it is {_described(item)}")
             else:
@@ -479,9 +481,7 @@ def _array_path(code: Code, options: list[Any]) -> Value:
     )
 
 
-@_directive(
-    "@merge", {"direction": _Option("choice", True, ("left", "right")), "objects": _Option("objects", True)}
-)
+@_directive("@merge", {"direction": _Option("choice", True, ("left", "right")), "objects": _Option("objects", True)})
 def _merge(code: Code, options: dict[str, Any]) -> Value:
     objects = [code.value(item).code for item in options["objects"]]
     result = code.assign("{}", optional=False)
@@ -519,9 +519,7 @@ def _exclude_when_null(code: Code, value: Any) -> Value:
 def _omit(code: Code, options: dict[str, Any]) -> Value:
     value = code.value(options["object"]).code
     keys = code.constant(frozenset(options["keys"]))
-    return code.assign(
-        f"{{k: i for k, i in {value}.items() if k not in {keys}}} if type({value}) is dict else {value}"
-    )
+    return code.assign(f"{{k: i for k, i in {value}.items() if k not in {keys}}} if type({value}) is dict else {value}")
 
 
 @_directive("@words", {"value": _Option("any", True), "take": _Option("choice", True, ("first", "rest"))})

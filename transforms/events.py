@@ -64,4 +64,3 @@ def _unreadable(line: bytes, error: orjson.JSONDecodeError) -> Rejected:
     if "depth limit" in reason:
         return Rejected("too_deeply_nested")
     return Rejected("invalid_json", f"The line is not valid JSON: {reason} (column {error.pos + 1}).")
-

@@ -78,17 +78,12 @@ def compile_fields(
     return checked
 
 
-def compile_check(field: Field, root: bool) -> Check:
-    """The function that checks and converts one value; None where there is none (at the root that is "", too).
-
-    It raises Unfit.
-    """
-    check = _check(field)
-
-    def checked(value: Any) -> Any:
-        return None if value is None or (root and value == "") else check(value)
-
-    return checked
+def compile_check(field: Field) -> Check:
+    """The function that checks and converts one value; None where nothing is left of it. It raises Unfit."""
+    check = _object_check(field.properties) if field.type == "object" else _CHECKS[field.type]
+    if field.choices:
+        check = _choice_check(check, field.choices)
+    return _list_check(check) if field.multiple else check
 
 
 # What a value of a type mostly is, as a Python condition on {0}; such a value is kept as it is.
@@ -105,15 +100,16 @@ def _object_checks(
     fields: Sequence[Field], root: bool
 ) -> Callable[[Mapping[str, Any]], tuple[dict[str, Any], list[Unfit]]]:
     """The function from an object to its fields, checked, and all that is wrong with them."""
-    checks = [(field.name, field.name if root else f".{field.name}", compile_check(field, root)) for field in fields]
+    checks = [(field.name, field.name if root else f".{field.name}", compile_check(field)) for field in fields]
 
     def checked(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[Unfit]]:
         kept: dict[str, Any] = {}
         problems: list[Unfit] = []
         for name, path, check in checks:
-            if name in values:
+            value = values.get(name)
+            if value is not None and not (root and value == ""):
                 try:
-                    value = check(values[name])
+                    value = check(value)
                 except Unfit as problem:
                     problems.append(problem.inside(path))
                 else:
@@ -135,13 +131,6 @@ def _code(path: str) -> str:
     code = "invalid_" + path.rpartition(".")[2].partition("[")[0]
     code = "invalid_data_processing_options" if code.startswith("invalid_data_processing_options") else code
     return code if code in CODES else "invalid_field"
-
-
-def _check(field: Field) -> Check:
-    check = _object_check(field.properties) if field.type == "object" else _CHECKS[field.type]
-    if field.choices:
-        check = _choice_check(check, field.choices)
-    return _list_check(check) if field.multiple else check
 
 
 def _choice_check(check: Check, choices: tuple[Any, ...]) -> Check:

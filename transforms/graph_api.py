@@ -75,7 +75,9 @@ WHAT_TO_DO: Final[Mapping[int, str]] = {
     2635: "This API version is dead. Set api_version to a newer one in the job file.",
     368: "Meta has blocked the account for policy reasons. See the Account Quality page in Meta Business Suite.",
 }
-_PERMISSION: Final = "The token lacks a permission. It needs ads_management or a system user with access to the dataset."
+_PERMISSION: Final = (
+    "The token lacks a permission. It needs ads_management or a system user with access to the dataset."
+)
 
 
 def classify(status: int, headers: Mapping[str, str], body: bytes, sent: int) -> Answer:

@@ -78,7 +78,9 @@ def check_age(event_time: int, action_source: str | None, now: float) -> None:
     """At most 7 days old, in a store 62; at most a minute ahead. One event too old fails its whole batch at Meta."""
     limit = MAX_STORE_AGE if action_source == "physical_store" else MAX_AGE
     if now - event_time > limit:
-        raise Rejected("event_too_old", f"The event is more than {limit // DAY} days old, and Meta takes no older ones.")
+        raise Rejected(
+            "event_too_old", f"The event is more than {limit // DAY} days old, and Meta takes no older ones."
+        )
     if event_time - now > MAX_AHEAD:
         raise Rejected("event_in_future", f"The event's time lies more than {MAX_AHEAD} seconds in the future.")
 

@@ -15,9 +15,7 @@ class Pacer:
         burst: how many may start at once.
     """
 
-    def __init__(
-        self, rate: float | None, burst: int = 1, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, rate: float | None, burst: int = 1, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate, self._burst, self._clock = rate, burst, clock
         self._lock = threading.Lock()
         self._next = float("-inf")  # when the bucket would be empty, were it drained at `rate`

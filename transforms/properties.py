@@ -132,7 +132,8 @@ def _write_items(code: Code, array: str, shape: Mapping[str, Any], field: Field,
 def _write_check(code: Code, value: Value, field: Field, root: bool) -> str:
     check = code.constant(_check(field, root))
     if field.type not in PLAINLY or field.multiple:
-        return code.assign(f"{check}({value.code})").code
+        something = code.constant(compile_check(field))
+        return code.assign(f"{something}({value.code}) if {value.code} else {check}({value.code})").code
     plainly = PLAINLY[field.type].format(value.code)
     if field.choices:
         plainly = f"({plainly}) and {value.code} in {code.constant(frozenset(field.choices))}"
@@ -145,5 +146,10 @@ def _write_check(code: Code, value: Value, field: Field, root: bool) -> str:
 
 
 def _check(field: Field, root: bool) -> Check:
-    check = compile_check(field, root)
-    return lambda value: None if value is MISSING else check(value)
+    """The field's check for what may be nothing: missing, null and, at the root, ""."""
+    check = compile_check(field)
+
+    def checked(value: Any) -> Any:
+        return None if value is MISSING or value is None or (root and value == "") else check(value)
+
+    return checked

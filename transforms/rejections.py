@@ -65,10 +65,11 @@ class Rejected(Exception):
     Args:
         code: a key of `CODES`.
         detail: a sentence with what was looked for, without values of the event; the code's own by default.
+        payload: what the dead letter is to hold, where that is not what the step was given.
     """
 
-    def __init__(self, code: str, detail: str | None = None) -> None:
-        self.code = code
+    def __init__(self, code: str, detail: str | None = None, payload: Any = None) -> None:
+        self.code, self.payload = code, payload
         self.message = detail or CODES[code]
         super().__init__(f"{code}: {self.message}")
 

@@ -17,7 +17,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 from transforms.batching import Batch
 from transforms.couriers import Courier, Outcome
 from transforms.graph_api import Delivery, Destination
-from transforms.steps import REJECTIONS, add_to_metrics
+from transforms.steps import REJECTIONS, settle
 from transforms.tallies import LIVE, Tally
 
 
@@ -52,6 +52,7 @@ class _SendBatches(beam.DoFn):
     def start_bundle(self) -> None:
         self._in_flight: deque[Future[Outcome]] = deque()
         self._tally = Tally()
+        LIVE.watch(self._tally)
 
     def process(self, element: Batch) -> Iterable[Any]:
         key, lines = element
@@ -68,6 +69,7 @@ class _SendBatches(beam.DoFn):
                 tagged = isinstance(output, TaggedOutput)
                 value = WindowedValue(output.value if tagged else output, window.max_timestamp(), [window])
                 yield TaggedOutput(output.tag, value) if tagged else value
+        settle(self._tally)
 
     def teardown(self) -> None:
         self._executor.shutdown(wait=False, cancel_futures=True)
@@ -80,4 +82,3 @@ class _SendBatches(beam.DoFn):
             key = f"{rejection.destination}/{rejection.subscription}"
             self._tally.count(f"rejected:{key}:{rejection.stage}:{rejection.code}")
             yield TaggedOutput(REJECTIONS, rejection)
-        self._tally.flush(add_to_metrics, LIVE.add)

@@ -7,7 +7,7 @@ built with (what travels to the workers is the definitions), `convert` puts one 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
 import apache_beam as beam
@@ -21,7 +21,6 @@ from transforms.tallies import LIVE, Tally
 
 REJECTIONS = "rejections"
 NAMESPACE = "capybeam"
-_FLUSH_EVERY = 1000  # elements, so that progress moves although a local bundle is as long as its file
 
 M = TypeVar("M")
 _log = logging.getLogger(__name__)
@@ -31,6 +30,12 @@ def add_to_metrics(counts: Mapping[str, int]) -> None:
     """Adds counts to the runner's counters of the same names."""
     for name, by in counts.items():
         Metrics.counter(NAMESPACE, name).inc(by)
+
+
+def settle(tally: Tally) -> None:
+    """Hands over what a bundle has counted, to the runner's counters and to the totals of this process."""
+    add_to_metrics(tally.pending())
+    LIVE.settle(tally)
 
 
 class StepDoFn(beam.DoFn, Generic[M]):
@@ -60,27 +65,22 @@ class StepDoFn(beam.DoFn, Generic[M]):
 
     def start_bundle(self) -> None:
         self.tally = Tally()
-        self._since_flush = 0
+        LIVE.watch(self.tally)
 
     def process(self, element: Any) -> Iterable[Any]:
-        self._since_flush += 1
-        if self._since_flush >= _FLUSH_EVERY:
-            self.flush()
         try:
             return self.convert(element)
         except Exception as error:  # one event must never stop a run, nor its values reach a log
             cause = as_rejected(error)
             if cause.code == "internal_error":
                 _log.error("%s failed on an event: %s", type(self).__name__, type(error).__name__)
-            return [self.rejected(reject(self.stage, cause, **self.origin(element)))]
+            origin = self.origin(element)
+            if cause.payload is not None:
+                origin = {**origin, "payload": cause.payload}
+            return [self.rejected(reject(self.stage, cause, **origin))]
 
-    def finish_bundle(self) -> Iterator[Any] | None:
-        self.flush()
-        return None
-
-    def flush(self) -> None:
-        self._since_flush = 0
-        self.tally.flush(add_to_metrics, LIVE.add)
+    def finish_bundle(self) -> None:
+        settle(self.tally)
 
     def rejected(self, rejection: Rejection) -> TaggedOutput:
         """The rejection, counted, for the step's second output."""
@@ -96,6 +96,10 @@ class SubscriptionStepDoFn(StepDoFn[M]):
         super().__init__()
         self.subscriptions = tuple(subscriptions)
 
+    def start_bundle(self) -> None:
+        super().start_bundle()
+        self.notes = {subscription.key: self._note(subscription.key) for subscription in self.subscriptions}
+
     def origin(self, element: Conversion) -> Mapping[str, Any]:
         destination, _, subscription = element.subscription.partition("/")
         event_id = element.fields.get("event_id")
@@ -109,7 +113,7 @@ class SubscriptionStepDoFn(StepDoFn[M]):
             "payload": element.event if element.event is not None else element.fields,
         }
 
-    def note(self, key: str) -> Callable[[str], None]:
+    def _note(self, key: str) -> Callable[[str], None]:
         """A counter of what is dropped on the way of one subscription's conversions."""
         count = self.tally.count
         return lambda name: count(f"note:{key}:{name}")

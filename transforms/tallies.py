@@ -1,8 +1,9 @@
 """Counting what happens to events, for the books of a run.
 
-A step counts into its own `Tally`, which costs a dictionary update per event. Now and then the tally is flushed to
-wherever it is wanted: the runner's metrics, and `LIVE`, the running totals of this process, which progress lines and an
-interrupted run's books are read from.
+A step counts into its own `Tally`, which costs a dictionary update per event. At the end of a bundle the tally is flushed
+to wherever it is wanted: the runner's metrics, and `LIVE`, the running totals of this process, which progress lines and
+the books of a run that failed are read from. `LIVE` watches tallies that are still being filled: on one machine a bundle
+is as long as its file.
 
 Names: ``read``, ``unparsable``, ``filtered``, ``taken`` (events that at least one trigger took), and with a
 subscription's key: ``matched:KEY``, ``delivered:KEY``, ``rejected:KEY:STAGE:CODE``, ``note:KEY:NOTE``.
@@ -24,6 +25,10 @@ class Tally:
     def count(self, name: str, by: int = 1) -> None:
         self._counts[name] = self._counts.get(name, 0) + by
 
+    def pending(self) -> dict[str, int]:
+        """What has been counted since the last flush."""
+        return dict(self._counts)
+
     def flush(self, *sinks: Callable[[Mapping[str, int]], None]) -> None:
         counts, self._counts = self._counts, {}
         if counts:
@@ -38,6 +43,18 @@ class LiveTotals:
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
         self._states: dict[str, str] = {}
+        self._watched: list[Tally] = []
+
+    def watch(self, tally: Tally) -> None:
+        """Takes what a tally has not flushed yet into the totals."""
+        with self._lock:
+            self._watched.append(tally)
+
+    def settle(self, tally: Tally) -> None:
+        """Flushes a watched tally and lets go of it."""
+        with self._lock:
+            tally.flush(self._counts.update)
+            self._watched.remove(tally)
 
     def add(self, counts: Mapping[str, int]) -> None:
         with self._lock:
@@ -50,12 +67,14 @@ class LiveTotals:
 
     def snapshot(self) -> tuple[dict[str, int], dict[str, str]]:
         with self._lock:
-            return dict(self._counts), {name: state for name, state in self._states.items() if state}
+            counts = sum((Counter(tally.pending()) for tally in self._watched), self._counts)
+            return dict(counts), {name: state for name, state in self._states.items() if state}
 
     def reset(self) -> None:
         with self._lock:
             self._counts.clear()
             self._states.clear()
+            self._watched.clear()
 
 
 LIVE = LiveTotals()

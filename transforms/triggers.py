@@ -219,7 +219,8 @@ def _operand(node: _Node) -> str:
 def _field(node: _Node) -> str:
     (path,) = node.parts
     keys = [
-        double or single or index or re.sub(r"\\(.)", r"\1", plain) for double, single, index, plain in _SEGMENT.findall(path)
+        double or single or index or re.sub(r"\\(.)", r"\1", plain)
+        for double, single, index, plain in _SEGMENT.findall(path)
     ]
     root, rest = keys[0], keys[1:]
     if root not in FIELD_GROUPS and (root not in FIELDS or rest):

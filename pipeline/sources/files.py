@@ -28,7 +28,7 @@ class ReadLines(beam.PTransform):
     def expand(self, root: Any) -> beam.PCollection:
         return (
             root
-            | "Read" >> beam.io.ReadFromText(self.pattern, coder=BytesCoder(), validate=False)
+            | "Read" >> beam.io.ReadFromText(_anchored(self.pattern), coder=BytesCoder(), validate=False)
             | "UntilStopped" >> beam.ParDo(_UntilStopped())
         )
 
@@ -43,7 +43,7 @@ class _UntilStopped(beam.DoFn):
 def check_input(pattern: str) -> int:
     """The size in bytes of all that `pattern` matches. Raises NoInput where that is nothing that can be read."""
     try:
-        (match,) = FileSystems.match([pattern])
+        (match,) = FileSystems.match([_anchored(pattern)])
     except Exception as error:  # file systems raise what their clients raise
         raise NoInput(f"{pattern}: cannot be read ({_reason(error)})") from None
     if not match.metadata_list:
@@ -54,6 +54,11 @@ def check_input(pattern: str) -> int:
         except Exception as error:
             raise NoInput(f"{found.path}: cannot be read ({_reason(error)})") from None
     return sum(found.size_in_bytes for found in match.metadata_list)
+
+
+def _anchored(pattern: str) -> str:
+    """The pattern with a folder in front: Beam looks for a bare glob nowhere."""
+    return pattern if "/" in pattern or "\\" in pattern else f"./{pattern}"
 
 
 def _reason(error: BaseException) -> str:

@@ -20,7 +20,7 @@ from pipeline.config import ACTIONS, parse_job
 from transforms import conversions
 from transforms.conversions import Conversion, Subscription, destination_key, split_key, split_line
 from transforms.events import parse_event
-from transforms.rejections import Rejected
+from transforms.rejections import CODES, Rejected
 
 NOW = 1_795_341_600  # 2026-11-22T10:00:00Z
 TIME = "2026-11-22T09:58:20.123Z"
@@ -1620,7 +1620,7 @@ def test_what_json_cannot_carry_is_rejected(value: Any) -> None:
 
     assert rejection("custom", event, {"custom_data": {"@path": "$.custom"}}) == (
         "unencodable",
-        "The event holds something that JSON cannot carry.",
+        CODES["unencodable"],
     )
 
 

@@ -125,3 +125,14 @@ def test_no_count_is_lost_between_threads() -> None:
         worker.join()
 
     assert live.snapshot() == ({"read": 8000, "taken": 16000}, {})
+
+
+def test_a_watched_tally_is_in_the_totals_before_and_after_it_is_settled() -> None:
+    live, tally = LiveTotals(), Tally()
+    live.watch(tally)
+    tally.count("read", 2)
+    before = live.snapshot()
+    live.settle(tally)
+    tally.count("read", 5)
+
+    assert before == live.snapshot() == ({"read": 2}, {})

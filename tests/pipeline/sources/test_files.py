@@ -38,6 +38,13 @@ def test_globs_and_gzip_are_read(tmp_path: Path) -> None:
     read(str(tmp_path / "*.jsonl*"), [b"1", b"2", b"3"])
 
 
+def test_a_glob_without_a_folder_looks_in_this_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.jsonl").write_bytes(b"1\n")
+    assert check_input("*.jsonl") == 2
+    read("*.jsonl", [b"1"])
+
+
 def test_an_empty_file_has_no_lines(tmp_path: Path) -> None:
     (tmp_path / "empty").write_bytes(b"")
     read(str(tmp_path / "empty"), [])
