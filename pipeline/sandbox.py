@@ -306,7 +306,8 @@ USER_DATA: Final[Mapping[str, Rule]] = {
     "fb_login_id": ID,
     **dict.fromkeys(
         _words(
-            "client_user_agent subscription_id anon_id madid ctwa_clid ig_sid page_scoped_user_id partner_id partner_name"
+            """client_user_agent subscription_id anon_id madid ctwa_clid ig_sid page_scoped_user_id
+            partner_id partner_name"""
         ),
         TEXT,
     ),

@@ -126,9 +126,9 @@ def _compile_name(node: Any) -> Any:
 
 
 _NO_FIELDS: Final[dict[str, Any]] = {}
-_conversion: Final[Callable[[tuple[Any, ...]], Conversion]] = functools.partial(
-    tuple.__new__, Conversion
-)  # 4 × as fast
+# From their tuples, in a quarter of the time that their own constructors take.
+_conversion: Final[Callable[[tuple[Any, ...]], Conversion]] = functools.partial(tuple.__new__, Conversion)
+_ready: Final[Callable[[tuple[str, bytes]], Ready]] = functools.partial(tuple.__new__, Ready)
 
 
 def compile_properties(subscriptions: Iterable[Subscription]) -> Callable[[Conversion], Conversion]:
@@ -237,7 +237,7 @@ def compile_validation(
         if "test_event_code" in fields:  # of the mapping, which wins over the destination's
             code = " ".join(fields["test_event_code"].split())
             destination = destination_key(subscription.destination, dataset_id, code)
-        return Ready(destination, name + body)
+        return _ready((destination, name + body))
 
     return validated
 

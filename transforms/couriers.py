@@ -258,10 +258,18 @@ class Courier:
             )
 
 
+_REASONS: Final = (
+    "Connection refused",
+    "Connection reset",
+    "Connection aborted",
+    "Name or service not known",
+    "Temporary failure in name resolution",
+    "Network is unreachable",
+    "certificate verify failed",
+)
+
+
 def _reason(error: BaseException) -> str:
+    """Why nothing was reached, in words that hold nothing of the request."""
     text = str(error)
-    for sign in ("Connection refused", "Name or service not known", "Temporary failure in name resolution",
-                 "Connection reset", "Connection aborted", "certificate verify failed", "Network is unreachable"):  # fmt: skip
-        if sign in text:
-            return sign.lower()
-    return type(error).__name__
+    return next((reason.lower() for reason in _REASONS if reason in text), type(error).__name__)

@@ -207,7 +207,7 @@ def _option_problems(value: Any, option: _Option, path: Path) -> Iterator[Proble
             else:
                 yield from _problems(item, (*path, index))
     else:
-        python: type = {"string": str, "boolean": bool, "object": dict}[option.kind]
+        python: type[Any] = {"string": str, "boolean": bool, "object": dict}[option.kind]
         if not isinstance(value, python) or is_directive(value):
             article = "an" if option.kind == "object" else "a"
             yield Problem(path, f"should be {article} {option.kind} but it is {_described(value)}")
@@ -226,7 +226,8 @@ def _described(value: Any) -> str:
         return "a boolean"
     if isinstance(value, (int, float)):
         return "a number"
-    return {str: "a string", list: "an array", dict: "an object"}.get(type(value), f"a {type(value).__name__}")
+    kinds: dict[type, str] = {str: "a string", list: "an array", dict: "an object"}
+    return kinds.get(type(value), f"a {type(value).__name__}")
 
 
 def _suggestion(name: Any, known: Iterable[str]) -> str:
@@ -257,7 +258,7 @@ def _with_root_directive(mapping: dict[str, Any]) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Value:
-    """A Python expression without side effects: whether it may be `MISSING`, and whether it is a variable of its own."""
+    """A Python expression without side effects; whether it may be `MISSING`; whether it is a variable of its own."""
 
     code: str
     optional: bool = True

@@ -28,7 +28,8 @@ def compile_event_fields(mapping: Mapping[str, Any], fields: Sequence[Field]) ->
         fields: the action's.
 
     >>> fields = (Field("event_name", "string", required=True), Field("value", "number"))
-    >>> compile_event_fields({"value": {"@path": "$.properties.total"}}, fields)({"properties": {"total": "9.5"}}, "Lead")
+    >>> mapped = compile_event_fields({"value": {"@path": "$.properties.total"}}, fields)
+    >>> mapped({"properties": {"total": "9.5"}}, "Lead")
     {'event_name': 'Lead', 'value': 9.5}
     """
     mapping = {name: node for name, node in mapping.items() if name != "event_name"}

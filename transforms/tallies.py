@@ -1,9 +1,9 @@
 """Counting what happens to events, for the books of a run.
 
-A step counts into its own `Tally`, which costs a dictionary update per event. At the end of a bundle the tally is flushed
-to wherever it is wanted: the runner's metrics, and `LIVE`, the running totals of this process, which progress lines and
-the books of a run that failed are read from. `LIVE` watches tallies that are still being filled: on one machine a bundle
-is as long as its file.
+A step counts into its own `Tally`, which costs a dictionary update per event. At the end of a bundle the tally is
+flushed to wherever it is wanted: the runner's metrics, and `LIVE`, the running totals of this process, which progress
+lines and the books of a run that failed are read from. `LIVE` watches tallies that are still being filled: on one
+machine a bundle is as long as its file.
 
 Names: ``read``, ``unparsable``, ``filtered``, ``taken`` (events that at least one trigger took), and with a
 subscription's key: ``matched:KEY``, ``delivered:KEY``, ``rejected:KEY:STAGE:CODE``, ``note:KEY:NOTE``.

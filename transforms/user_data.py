@@ -116,7 +116,12 @@ def compile_user_data(
         ]
         if wire == "external_id":  # always a list, as Segment sends it
             lines += [f"    elif type({wire}_) is str: ready[{wire!r}] = [{wire}_]"]
-    namespace = {**_converters(default_country), "several": _several, "first_text": _first_text, "nothing": ("", [])}
+    namespace: dict[str, Any] = {
+        **_converters(default_country),
+        "several": _several,
+        "first_text": _first_text,
+        "nothing": ("", []),
+    }
     exec(compile("\n".join([*lines, "    return ready"]), "<user_data>", "exec"), namespace)
     hashed: Callable[[Mapping[str, Any], Count], dict[str, Any]] = namespace["hashed"]
     return hashed
@@ -439,6 +444,11 @@ _MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep",
 def _birthday(value: str) -> str:
     """YYYYMMDD. Month before day where slashes leave it open, as in Meta's example, unless that is no date."""
     text = value.strip()
+    if len(text) == 10 and text[4] == text[7] == "-":  # as it mostly is
+        try:
+            return text.replace("-", "") if 1900 <= date.fromisoformat(text).year < 2100 else ""
+        except ValueError:
+            pass  # day and month may be the other way round
     for pattern in _BIRTHDAYS:
         found = pattern.fullmatch(text)
         if found:

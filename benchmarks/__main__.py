@@ -1,0 +1,190 @@
+"""``python -m benchmarks``: how fast capybeam is, as ratios side by side, and how much memory it takes.
+
+Events a second say more about a machine than about a program, and shared machines swing by a third from one minute to
+the next. So each round runs, one after the other and each in a process of its own, a loop that is the limit of what
+Python can do (`benchmarks.loops`), capybeam's engine, and a whole ``capybeam run`` from a file to a server that answers
+without looking (which lives in this process). What counts is the ratio to the limit of the same round, and the median
+of the rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Final
+
+from benchmarks import events
+from benchmarks.loops import JOB
+from pipeline.sandbox import SandboxServer, SandboxSettings
+
+OUT: Final = Path(__file__).parents[1] / "out" / "benchmarks"  # out/ is not for git
+SEED: Final = 7
+KEPT_FOR: Final = 5 * events.DAY.total_seconds()  # then events grow too old for Meta
+SMALL: Final = 100  # events of the file that `check` and `map` are timed with
+
+ENGINE_TARGET: Final = 0.35
+RUN_TARGET: Final = 0.28
+MEMORY_TARGET: Final = 400  # MB
+COMMAND_TARGET: Final = 0.5  # s
+
+
+@dataclass
+class Measured:
+    """Seconds of each round, and megabytes at most."""
+
+    limit: list[float] = field(default_factory=list)
+    engine: list[float] = field(default_factory=list)
+    run: list[float] = field(default_factory=list)
+    start_up: list[float] = field(default_factory=list)
+    check: list[float] = field(default_factory=list)
+    map: list[float] = field(default_factory=list)
+    memory: float = 0.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measures, prints, and returns the exit code: 0, or 1 where ``--check`` finds a target missed."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--events", type=int, default=200_000, help="per loop (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
+    parser.add_argument("--skip-run", action="store_true", help="leave out `capybeam run`, which takes longest")
+    parser.add_argument("--check", action="store_true", help="exit with 1 when a target is missed")
+    options = parser.parse_args(arguments)
+    if options.events < 1 or options.rounds < 1:
+        parser.error("--events and --rounds must be positive")
+
+    measured = _measure(options.events, options.rounds, not options.skip_run)
+    missed = _print_table(measured, options.events)
+    return 1 if options.check and missed else 0
+
+
+# --- measuring --------------------------------------------------------------------------------------------------
+
+
+def _measure(count: int, rounds: int, with_run: bool) -> Measured:
+    OUT.mkdir(parents=True, exist_ok=True)
+    path, small, single = _events_file(count), _events_file(SMALL), _events_file(1)
+    measured = Measured()
+    with SandboxServer(SandboxSettings(null=True)) as server:
+        job = OUT / "job.yaml"
+        job.write_text(JOB.read_text().replace("http://127.0.0.1:8791", server.url))
+        for number in range(rounds):
+            print(f"round {number + 1} of {rounds} …", file=sys.stderr)
+            measured.limit.append(_loop("limit", path))
+            measured.engine.append(_loop("engine", path))
+            if with_run:
+                measured.start_up.append(_run(job, single)[0])
+                seconds, memory = _run(job, path)
+                measured.run.append(seconds)
+                measured.memory = max(measured.memory, memory)
+            measured.check.append(_timed("check", str(job))[0])
+            measured.map.append(_timed("map", "--config", str(job), "--input", str(small))[0])
+    return measured
+
+
+def _events_file(count: int) -> Path:
+    """A file of so many events, made where there is none that is young enough."""
+    path = OUT / f"events-{count}.jsonl"
+    if not path.exists() or time.time() - path.stat().st_mtime > KEPT_FOR:
+        print(f"making {count:,} events …", file=sys.stderr)
+        unfinished = path.with_suffix(".unfinished")
+        events.write(unfinished, count, SEED)
+        unfinished.replace(path)
+    return path
+
+
+def _loop(name: str, path: Path) -> float:
+    finished = subprocess.run(
+        [sys.executable, "-m", "benchmarks.loops", name, str(path)], stdout=subprocess.PIPE, check=True, cwd=_ROOT
+    )
+    return float(finished.stdout)
+
+
+def _run(job: Path, path: Path) -> tuple[float, float]:
+    """Seconds and megabytes of a run, which has to deliver everything."""
+    written = ["--dead-letters", str(OUT / "dead-letters.jsonl"), "--receipts", str(OUT / "receipts.jsonl")]
+    for kept in OUT.glob("*letters*.jsonl*"):
+        kept.unlink()
+    for kept in OUT.glob("receipts*.jsonl*"):
+        kept.unlink()
+    return _timed("run", "--config", str(job), "--input", str(path), *written)
+
+
+def _timed(*command: str) -> tuple[float, float]:
+    """Seconds and megabytes at most that a capybeam command took. Raises RuntimeError unless it ended well."""
+    log = OUT / f"{command[0]}.log"
+    with log.open("wb") as output:
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pipeline.cli", *command],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=_ROOT,
+            env={**os.environ, "META_ACCESS_TOKEN": "benchmark"},
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - started
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"capybeam {command[0]} ended with exit code {process.returncode}; see {log}")
+    return seconds, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
+
+
+_ROOT: Final = Path(__file__).parents[1]
+
+
+# --- telling ----------------------------------------------------------------------------------------------------
+
+
+def _print_table(measured: Measured, count: int) -> bool:
+    """Prints what was measured; gives back whether a target was missed."""
+    missed = False
+
+    def row(
+        name: str, figure: str, *, value: float | None = None, least: float = 0, most: float = float("inf")
+    ) -> None:
+        nonlocal missed
+        verdict = ""
+        if value is not None:
+            met = least <= value <= most
+            missed = missed or not met
+            verdict = f"target {f'≥ {least:g}' if least else f'≤ {most:g}'}: {'met' if met else 'MISSED'}"
+        print(f"{name:<44}{figure:>16}   {verdict}".rstrip())
+
+    def speed(seconds: Sequence[float]) -> str:
+        return f"{count / median(seconds):,.0f}/s"
+
+    print(f"\n{count:,} events, {len(measured.limit)} rounds, medians; events a second are information only\n")
+    row("limit: read, decode, 11 × SHA-256, encode", speed(measured.limit))
+    row("engine: bytes in, ready bytes out", speed(measured.engine))
+    ratio = _ratio(measured.limit, measured.engine)
+    row("  engine / limit", f"{ratio:.2f}", value=ratio, least=ENGINE_TARGET)
+    if measured.run:
+        work = [run - start_up for run, start_up in zip(measured.run, measured.start_up, strict=True)]
+        row("run: file → Beam (FnApiRunner) → null server", speed(measured.run))
+        row("  run / limit, the whole process", f"{_ratio(measured.limit, measured.run):.2f}")
+        ratio = _ratio(measured.limit, work)
+        row("  run / limit, without start-up", f"{ratio:.2f}", value=ratio, least=RUN_TARGET)
+        row("  start-up: a run of one event", f"{median(measured.start_up):.1f} s")
+        row("  peak memory", f"{measured.memory:.0f} MB", value=measured.memory, most=MEMORY_TARGET)
+    row("capybeam check", f"{min(measured.check):.2f} s", value=min(measured.check), most=COMMAND_TARGET)
+    row(f"capybeam map, {SMALL} events", f"{min(measured.map):.2f} s", value=min(measured.map), most=COMMAND_TARGET)
+    if measured.run:
+        print("\nStart-up (Python, importing Beam, building the graph, ending) is what a run of one event takes in the"
+              "\nsame round, and is taken off the wall time of the whole; `check` and `map` are the best of all rounds.")  # fmt: skip
+    return missed
+
+
+def _ratio(limit: Sequence[float], other: Sequence[float]) -> float:
+    """How near to the limit, which it shares a round with: 1 is as fast."""
+    return median(least / seconds for least, seconds in zip(limit, other, strict=True))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
