@@ -176,8 +176,10 @@ def _print_table(measured: Measured, count: int) -> bool:
     row("capybeam check", f"{min(measured.check):.2f} s", value=min(measured.check), most=COMMAND_TARGET)
     row(f"capybeam map, {SMALL} events", f"{min(measured.map):.2f} s", value=min(measured.map), most=COMMAND_TARGET)
     if measured.run:
-        print("\nStart-up (Python, importing Beam, building the graph, ending) is what a run of one event takes in the"
-              "\nsame round, and is taken off the wall time of the whole; `check` and `map` are the best of all rounds.")  # fmt: skip
+        print(
+            "\nStart-up (Python, importing Beam, building the graph, ending) is what a run of one event takes in the"
+            "\nsame round, and is taken off the wall time of the whole; `check` and `map` are the best of all rounds."
+        )
     return missed
 
 

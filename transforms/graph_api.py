@@ -71,7 +71,7 @@ _NO_SUCH_OBJECT: Final = (100, 33)
 WHAT_TO_DO: Final[Mapping[int, str]] = {
     190: "The access token is not valid (any more). Put a new one where the job file points to and run again.",
     102: "The access token's session has ended. Put a new one where the job file points to and run again.",
-    100: "There is no such dataset, or the token may not use it. Check dataset_id, and assign the dataset to the token.",
+    100: "There is no such dataset, or the token may not use it. Check dataset_id; assign the dataset to the token.",
     2635: "This API version is dead. Set api_version to a newer one in the job file.",
     368: "Meta has blocked the account for policy reasons. See the Account Quality page in Meta Business Suite.",
 }

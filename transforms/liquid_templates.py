@@ -19,28 +19,8 @@ from transforms.rejections import Rejected
 
 DISABLED_TAGS: Final = frozenset({"case", "for", "include", "layout", "render", "tablerow"})
 DISABLED_FILTERS: Final = frozenset(
-    [
-        "array_to_sentence_string",
-        "concat",
-        "find",
-        "find_exp",
-        "find_index",
-        "find_index_exp",
-        "group_by",
-        "group_by_exp",
-        "has",
-        "has_exp",
-        "map",
-        "newline_to_br",
-        "reject",
-        "reject_exp",
-        "reverse",
-        "sort",
-        "sort_natural",
-        "type",
-        "uniq",
-        "where_exp",
-    ]
+    "array_to_sentence_string concat find find_exp find_index find_index_exp group_by group_by_exp has has_exp map"
+    " newline_to_br reject reject_exp reverse sort sort_natural type uniq where_exp".split()
 )
 
 

@@ -38,24 +38,10 @@ MESSAGING_IDS: Final[Mapping[str, tuple[str, str]]] = {
 }
 
 # extinfo's 16 positions, by the names of a mapping's app_data_field.
-EXTINFO: Final = [
-    "version",
-    "packageName",
-    "shortVersion",
-    "longVersion",
-    "osVersion",
-    "deviceName",
-    "locale",
-    "timezone",
-    "carrier",
-    "width",
-    "height",
-    "density",
-    "cpuCores",
-    "storageSize",
-    "freeStorage",
-    "deviceTimezone",
-]
+EXTINFO: Final = (
+    "version packageName shortVersion longVersion osVersion deviceName locale timezone carrier width height density"
+    " cpuCores storageSize freeStorage deviceTimezone"
+).split()
 
 
 def check_event(event: Mapping[str, Any], *, needs_user_agent: bool, now: float) -> None:
@@ -160,105 +146,22 @@ def limited_data_use(country: int, state: int) -> dict[str, Any]:
 # City, state and country are not among them: by Meta's own rule they are too broad to tell who somebody is, and its
 # travel and real estate catalogues want them in custom_data.
 PERSONAL_KEYS: Final = frozenset(
-    [
-        "em",
-        "email",
-        "emailaddress",
-        "emails",
-        "mail",
-        "emailhash",
-        "hashedemail",
-        "emailsha256",
-        "ph",
-        "phone",
-        "phones",
-        "phonenumber",
-        "phonenumbers",
-        "telephone",
-        "telephonenumber",
-        "tel",
-        "mobile",
-        "mobilephone",
-        "mobilenumber",
-        "mobilephonenumber",
-        "cell",
-        "cellphone",
-        "cellnumber",
-        "cellphonenumber",
-        "msisdn",
-        "fax",
-        "whatsapp",
-        "fn",
-        "fname",
-        "firstname",
-        "givenname",
-        "forename",
-        "middlename",
-        "ln",
-        "lname",
-        "lastname",
-        "surname",
-        "familyname",
-        "fullname",
-        "username",
-        "displayname",
-        "legalname",
-        "maidenname",
-        "nickname",
-        "name",
-        "db",
-        "dob",
-        "birthday",
-        "birthdate",
-        "dateofbirth",
-        "birth",
-        "bday",
-        "doby",
-        "dobm",
-        "dobd",
-        "yearofbirth",
-        "ge",
-        "gen",
-        "gender",
-        "sex",
-        "address",
-        "addresses",
-        "street",
-        "streetaddress",
-        "streetname",
-        "streetnumber",
-        "addressline",
-        "housenumber",
-        "postaladdress",
-        "zp",
-        "zip",
-        "zipcode",
-        "postal",
-        "postalcode",
-        "postcode",
-        "ssn",
-        "socialsecuritynumber",
-        "passport",
-        "passportnumber",
-        "nationalid",
-        "taxid",
-        "driverslicense",
-        "creditcard",
-        "creditcardnumber",
-        "cardnumber",
-        "iban",
-        "accountnumber",
-        "ip",
-        "ipaddress",
-        "clientip",
-        "clientipaddress",
-        "useragent",
-        "clientuseragent",
-        "externalid",
-        "externid",
-        "fbc",
-        "fbp",
-    ]
+    """
+    em email emailaddress emails mail emailhash hashedemail emailsha256
+    ph phone phones phonenumber phonenumbers telephone telephonenumber tel mobile mobilephone mobilenumber
+    mobilephonenumber cell cellphone cellnumber cellphonenumber msisdn fax whatsapp
+    fn fname firstname givenname forename middlename ln lname lastname surname familyname fullname username
+    displayname legalname maidenname nickname
+    name
+    db dob birthday birthdate dateofbirth birth bday doby dobm dobd yearofbirth
+    ge gen gender sex
+    address addresses street streetaddress streetname streetnumber addressline housenumber postaladdress
+    zp zip zipcode postal postalcode postcode
+    ssn socialsecuritynumber passport passportnumber nationalid taxid driverslicense
+    creditcard creditcardnumber cardnumber iban accountnumber
+    ip ipaddress clientip clientipaddress useragent clientuseragent
+    externalid externid fbc fbp
+    """.split()
 )
 # Whose it is, as it often stands in front; a number may stand behind (address2, email_1).
 _OWNERS: Final = re.compile(
