@@ -288,8 +288,7 @@ def test_a_text_in_another_language_changes_nothing() -> None:
         (
             100,
             33,
-            "There is no such dataset, or the token may not use it. Check dataset_id; assign the dataset to the"
-            " token.",
+            "There is no such dataset, or the token may not use it. Check dataset_id; assign the dataset to the token.",
         ),
         (2635, None, "This API version is dead. Set api_version to a newer one in the job file."),
         (
