@@ -176,11 +176,13 @@ def _print_table(measured: Measured, count: int) -> bool:
     row("capybeam check", f"{min(measured.check):.2f} s", value=min(measured.check), most=COMMAND_TARGET)
     row(f"capybeam map, {SMALL} events", f"{min(measured.map):.2f} s", value=min(measured.map), most=COMMAND_TARGET)
     if measured.run:
-        print(
-            "\nStart-up (Python, importing Beam, building the graph, ending) is what a run of one event takes in the"
-            "\nsame round, and is taken off the wall time of the whole; `check` and `map` are the best of all rounds."
-        )
+        print(_START_UP)
     return missed
+
+
+_START_UP: Final = """
+Start-up (Python, importing Beam, building the graph, ending) is what a run of one event takes in the same round; it is
+taken off the wall time of the whole. `check` and `map` are the best of all rounds."""
 
 
 def _ratio(limit: Sequence[float], other: Sequence[float]) -> float:

@@ -73,11 +73,16 @@ def compile_mapping(mapping: Any) -> Mapped:
         MappingError: at once, with every problem. The function itself raises Rejected (mapping_failed) where a
             directive meets an event that it cannot be applied to.
     """
+    return _function(check_mapping(mapping))
+
+
+def check_mapping(mapping: Any) -> Any:
+    """The mapping as it is to be compiled: an object or one directive. Raises MappingError with every problem."""
     mapping = _with_root_directive(_spread(mapping))
     problems = list(_problems(mapping, ()))
     if problems:
         raise MappingError(problems)
-    return _function(mapping)
+    return mapping
 
 
 def is_directive(node: Any) -> bool:

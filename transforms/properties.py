@@ -7,10 +7,11 @@ plainly fits, without gathering the mapped values first. Where a value does not 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from transforms.directives import MISSING, ROOT_DIRECTIVE, Code, Value, compile_mapping, is_directive
+from transforms.directives import MISSING, ROOT_DIRECTIVE, Code, Value, check_mapping, compile_mapping, is_directive
 from transforms.events import Event
 from transforms.fields import PLAINLY, Check, Field, Unfit, compile_check, compile_fields
 from transforms.rejections import Rejected
@@ -33,9 +34,9 @@ def compile_event_fields(mapping: Mapping[str, Any], fields: Sequence[Field]) ->
     {'event_name': 'Lead', 'value': 9.5}
     """
     mapping = {name: node for name, node in mapping.items() if name != "event_name"}
-    thoroughly = _thoroughly(mapping, fields)
-    if is_directive(mapping) or ROOT_DIRECTIVE in mapping:
-        return thoroughly  # only the event tells which fields there are
+    check_mapping(mapping)
+    if mapped_names(mapping) is None:
+        return _thoroughly(mapping, fields)  # only the event tells which fields there are
     code = Code()
     result = _write_fields(code, mapping, fields, root=True)
     plainly = code.function_returning(result, "e, event_name")
@@ -44,9 +45,10 @@ def compile_event_fields(mapping: Mapping[str, Any], fields: Sequence[Field]) ->
         try:
             values: Fields = plainly(event, event_name)
         except Unfit:
-            return thoroughly(event, event_name)
+            return thoroughly()(event, event_name)
         return values
 
+    thoroughly = functools.cache(lambda: _thoroughly(mapping, fields))  # made when it is first needed
     return mapped
 
 

@@ -18,7 +18,7 @@ import ipaddress
 import re
 import string
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -79,8 +79,9 @@ KEYS: Final[Mapping[str, Key]] = {
 }
 
 
+@functools.lru_cache(256)
 def compile_user_data(
-    default_country: str | None = None, names: Iterable[str] | None = None
+    default_country: str | None = None, names: frozenset[str] | None = None
 ) -> Callable[[Mapping[str, Any], Count], dict[str, Any]]:
     """The function from a mapping's user_data to Meta's.
 
@@ -92,8 +93,7 @@ def compile_user_data(
     The function takes the mapped values (text, integers, lists of text) and `count`, which is called with
     ``dropped_<wire key>`` for each key of whose values nothing was left.
     """
-    wanted = KEYS if names is None else frozenset(names)
-    wires = {name: key.wire for name, key in KEYS.items() if name in wanted}
+    wires = {name: key.wire for name, key in KEYS.items() if names is None or name in names}
     # One Python function for the keys in a row. The result is made with room for all of them, and those of which
     # nothing is left are taken out: growing it one by one would take longer.
     lines = ["def hashed(user_data, count):", "    get = user_data.get"]
