@@ -228,10 +228,10 @@ def compile_validation(
         try:
             body = orjson.dumps(event)
         except TypeError:
-            raise Rejected("unencodable") from None
+            raise Rejected("unencodable", payload=event) from None
         if len(body) > max_bytes:
             raise Rejected(
-                "event_too_large", f"The event alone takes {len(body)} bytes of max_batch_bytes {max_bytes}."
+                "event_too_large", f"The event alone takes {len(body)} bytes of max_batch_bytes {max_bytes}.", event
             )
         destination = keys[key, dataset_id]
         if "test_event_code" in fields:  # of the mapping, which wins over the destination's
