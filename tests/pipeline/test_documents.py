@@ -322,7 +322,10 @@ def test_a_text_nested_beyond_reason_is_a_problem_and_no_crash() -> None:
     document = read("[" * 2000 + "]" * 2000, "job.yaml")
 
     assert document.data is None
-    assert [position for position, _ in document.problems] == [(1, 1)]
+    ((line, column), reason) = document.problems[0]
+    assert len(document.problems) == 1
+    assert line == 1 and 1 <= column <= 4000  # newer releases of PyYAML say where it becomes too deep
+    assert "nest" in reason
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
