@@ -6,7 +6,8 @@ import dataclasses
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import orjson
@@ -49,6 +50,50 @@ class Outcome:
     delivered: dict[str, int] = dataclasses.field(default_factory=dict)
     receipts: list[Receipt] = dataclasses.field(default_factory=list)
     rejections: list[Rejection] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass(frozen=True)
+class Parcel:
+    """A batch as one request: its events' lines, and what is read off them once.
+
+    Attributes:
+        lines: `Ready` lines.
+        body: of the request.
+        counts: events by subscription key.
+        first_event_time, last_event_time: Unix seconds.
+    """
+
+    key: str
+    lines: Sequence[bytes] = dataclasses.field(repr=False)
+    body: bytes = dataclasses.field(repr=False)
+    counts: Mapping[str, int]
+    first_event_time: int
+    last_event_time: int
+
+    @classmethod
+    def pack(cls, key: str, lines: Sequence[bytes]) -> Parcel:
+        """Packs at least one line.
+
+        A step does that in its own thread, not in one that sends: what one core has just written another would have to
+        fetch.
+        """
+        destination, _, test_event_code = split_key(key)
+        cuts = [line.index(b"\t") for line in lines]
+        names = Counter([line[:cut] for line, cut in zip(lines, cuts, strict=True)])
+        bodies = [line[cut + 1 :] for line, cut in zip(lines, cuts, strict=True)]
+        times = list(map(event_time, bodies))
+        return cls(
+            key=key,
+            lines=lines,
+            body=request_body(bodies, test_event_code),
+            counts={f"{destination}/{name.decode()}": count for name, count in names.items()},
+            first_event_time=min(times),
+            last_event_time=max(times),
+        )
+
+    def halves(self) -> tuple[Parcel, Parcel]:
+        middle = len(self.lines) // 2
+        return Parcel.pack(self.key, self.lines[:middle]), Parcel.pack(self.key, self.lines[middle:])
 
 
 _BACK_OFF_FROM: Final = 0.5  # seconds; doubles at each try
@@ -97,44 +142,40 @@ class Courier:
         self._refused: dict[str, Answer] = {}
         self._failing_since: dict[str, float] = {}
 
-    def deliver(self, key: str, lines: Sequence[bytes]) -> Outcome:
+    def deliver(self, parcel: Parcel) -> Outcome:
         """Sends the events of one destination key until each is delivered or rejected.
 
         A batch that is refused, or acknowledged only in part, is halved until the event at fault stands alone; the
         event_id makes it harmless that some are sent twice. Never raises for what a server does.
         """
         outcome = Outcome()
-        parts = [self._in_time(key, lines, outcome)]
-        while parts:
-            part = parts.pop()
-            if not part:
-                continue
-            answer, tries, seconds = self._answer(key, part)
+        parcels = self._in_time(parcel, outcome)
+        while parcels:
+            parcel = parcels.pop()
+            answer, tries, seconds = self._answer(parcel)
             if answer.kind == "delivered":
-                self._delivered(key, part, answer, tries, seconds, outcome)
+                self._delivered(parcel, answer, tries, seconds, outcome)
             elif answer.kind == "destination":
-                self._reject(key, part, Rejected("destination_refused", answer.message), outcome, retryable=True)
+                self._reject(parcel, Rejected("destination_refused", answer.message), outcome, retryable=True)
             elif answer.kind in ("throttled", "transient"):
                 code = "interrupted" if STOPPING.is_set() else "gave_up_retrying"
-                self._reject(key, part, Rejected(code, answer.message), outcome, retryable=True)
-            elif len(part) > 1:
-                middle = len(part) // 2
-                parts += [part[middle:], part[:middle]]
+                self._reject(parcel, Rejected(code, answer.message), outcome, retryable=True)
+            elif len(parcel.lines) > 1:
+                parcels += reversed(parcel.halves())
             else:
-                self._reject(key, part, Rejected("meta_refused_event", answer.message), outcome)
+                self._reject(parcel, Rejected("meta_refused_event", answer.message), outcome)
         return outcome
 
-    def _answer(self, key: str, lines: Sequence[bytes]) -> tuple[Answer, int, float]:
+    def _answer(self, parcel: Parcel) -> tuple[Answer, int, float]:
         """The answer that settles a request, with how many tries and seconds it took."""
-        destination, dataset_id, test_event_code = split_key(key)
-        body = request_body([split_line(line)[1] for line in lines], test_event_code)
+        destination, dataset_id, _ = split_key(parcel.key)
         started, tries = time.monotonic(), 0
         while True:
             if destination in self._refused:
                 return self._refused[destination], tries, time.monotonic() - started
             self._sleep_unless_stopping(self._pacer.reserve())
             tries += 1
-            answer = self._post(self._destinations[destination], dataset_id, body, len(lines))
+            answer = self._post(self._destinations[destination], dataset_id, parcel.body, len(parcel.lines))
             if answer.kind not in ("throttled", "transient"):
                 self._settled(destination, answer)
                 return answer, tries, time.monotonic() - started
@@ -196,39 +237,33 @@ class Courier:
         if seconds > 0:
             self._sleep(seconds)
 
-    def _in_time(self, key: str, lines: Sequence[bytes], outcome: Outcome) -> Sequence[bytes]:
+    def _in_time(self, parcel: Parcel, outcome: Outcome) -> list[Parcel]:
         """The events that are still young enough: a batch may have waited, and one too old fails them all."""
-        horizon = self._clock() - meta_rules.MAX_AGE
-        if all(event_time(split_line(line)[1]) >= horizon for line in lines):
-            return lines
+        now = self._clock()
+        if parcel.first_event_time >= now - meta_rules.MAX_AGE:
+            return [parcel]
         kept = []
-        for line in lines:
-            body = split_line(line)[1]
+        for line in parcel.lines:
+            _, body = split_line(line)
             source = "physical_store" if b'"action_source":"physical_store"' in body else None
             try:
-                meta_rules.check_age(event_time(body), source, self._clock())
+                meta_rules.check_age(event_time(body), source, now)
                 kept.append(line)
             except Rejected as cause:
-                self._reject(key, [line], cause, outcome)
-        return kept
+                self._reject(Parcel.pack(parcel.key, [line]), cause, outcome)
+        return [Parcel.pack(parcel.key, kept)] if kept else []
 
-    def _delivered(
-        self, key: str, lines: Sequence[bytes], answer: Answer, tries: int, seconds: float, outcome: Outcome
-    ) -> None:
-        destination, dataset_id, _ = split_key(key)
-        times = []
-        for line in lines:
-            subscription, body = split_line(line)
-            name = f"{destination}/{subscription}"
-            outcome.delivered[name] = outcome.delivered.get(name, 0) + 1
-            times.append(event_time(body))
+    def _delivered(self, parcel: Parcel, answer: Answer, tries: int, seconds: float, outcome: Outcome) -> None:
+        destination, dataset_id, _ = split_key(parcel.key)
+        for name, count in parcel.counts.items():
+            outcome.delivered[name] = outcome.delivered.get(name, 0) + count
         outcome.receipts.append(
             Receipt(
                 destination=destination,
                 dataset_id=dataset_id,
-                events=len(lines),
-                first_event_time=min(times),
-                last_event_time=max(times),
+                events=len(parcel.lines),
+                first_event_time=parcel.first_event_time,
+                last_event_time=parcel.last_event_time,
                 fbtrace_id=answer.fbtrace_id,
                 messages=answer.messages,
                 tries=tries,
@@ -237,11 +272,9 @@ class Courier:
             )
         )
 
-    def _reject(
-        self, key: str, lines: Sequence[bytes], cause: Rejected, outcome: Outcome, retryable: bool = False
-    ) -> None:
-        destination, dataset_id, _ = split_key(key)
-        for line in lines:
+    def _reject(self, parcel: Parcel, cause: Rejected, outcome: Outcome, retryable: bool = False) -> None:
+        destination, dataset_id, _ = split_key(parcel.key)
+        for line in parcel.lines:
             subscription, body = split_line(line)
             payload = orjson.loads(body)
             outcome.rejections.append(

@@ -15,7 +15,7 @@ from apache_beam.utils.shared import Shared
 from apache_beam.utils.windowed_value import WindowedValue
 
 from transforms.batching import Batch
-from transforms.couriers import Courier, Outcome
+from transforms.couriers import Courier, Outcome, Parcel
 from transforms.graph_api import Delivery, Destination
 from transforms.steps import REJECTIONS, settle
 from transforms.tallies import LIVE, Tally
@@ -55,12 +55,12 @@ class _SendBatches(beam.DoFn):
         LIVE.watch(self._tally)
 
     def process(self, element: Batch) -> Iterable[Any]:
-        key, lines = element
+        parcel = Parcel.pack(*element)
         if len(self._in_flight) >= self._delivery.concurrency:
             yield from self._outputs(self._in_flight.popleft().result())
         while self._in_flight and self._in_flight[0].done():
             yield from self._outputs(self._in_flight.popleft().result())
-        self._in_flight.append(self._executor.submit(self._courier.deliver, key, lines))
+        self._in_flight.append(self._executor.submit(self._courier.deliver, parcel))
 
     def finish_bundle(self) -> Iterator[Any]:
         window = GlobalWindow()

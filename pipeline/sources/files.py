@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from typing import Any
+import functools
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
 
 import apache_beam as beam
 from apache_beam.io.fileio import MatchFiles
@@ -22,8 +23,8 @@ class NoInput(Exception):
 class ReadLines(beam.PTransform):
     """The lines of all files that `pattern` matches, as bytes without their line ends.
 
-    A file is read by one worker, in a row: by Beam's splittable ReadFromText a line costs three times as much, as much
-    as parsing it. Once the process is asked to stop, the lines that are left are passed over.
+    A file is read by one worker, in a row: by Beam's splittable ReadFromText a line costs several times as much, more
+    than parsing it. Once the process is asked to stop, the lines that are left are passed over.
     """
 
     pattern: str
@@ -42,10 +43,29 @@ class _ReadLines(beam.DoFn):
 
     def process(self, element: FileMetadata) -> Iterator[bytes]:
         with FileSystems.open(element.path) as file:
-            for line in iter(file.readline, b""):  # compressed files cannot be iterated
-                if STOPPING.is_set():
-                    return
-                yield line.rstrip(b"\r\n")
+            yield from lines_of(iter(functools.partial(file.read, _CHUNK), b""))
+
+
+# Bytes read at once. Every read lets go of Python's lock, for which the threads that send are waiting; reading line by
+# line, by the usual 8 kB, they would take turns with the rest of the job fifty times as often.
+_CHUNK: Final = 1 << 18
+
+
+def lines_of(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines of a file that is read in chunks, without their line ends. It ends early when STOPPING is set."""
+    pending: list[bytes] = []
+    for chunk in chunks:
+        if STOPPING.is_set():
+            return
+        if b"\n" in chunk:
+            *lines, rest = b"".join([*pending, chunk]).replace(b"\r\n", b"\n").split(b"\n")
+            yield from lines
+            pending = [rest]
+        else:  # a very long line
+            pending.append(chunk)
+    rest = b"".join(pending)
+    if rest and not STOPPING.is_set():
+        yield rest.rstrip(b"\r")
 
 
 def check_input(pattern: str) -> int:

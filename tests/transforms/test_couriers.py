@@ -14,7 +14,7 @@ import pytest
 
 from pipeline.sandbox import SandboxServer, SandboxSettings
 from transforms.conversions import destination_key
-from transforms.couriers import Courier, Outcome
+from transforms.couriers import Courier, Outcome, Parcel
 from transforms.graph_api import Delivery, Destination
 from transforms.stopping import STOPPING
 from transforms.tallies import LIVE
@@ -68,7 +68,7 @@ def reasons(outcome: Outcome) -> list[tuple[str | None, str, bool]]:
 
 def test_a_batch_is_one_request_and_one_receipt(sandbox: SandboxServer) -> None:
     lines = [line(1, age=300), line(2, age=60, subscription="other")]
-    outcome = courier(sandbox.url).deliver(KEY, lines)
+    outcome = courier(sandbox.url).deliver(Parcel.pack(KEY, lines))
     (receipt,) = outcome.receipts
     assert outcome.delivered == {"web/leads": 1, "web/other": 1}
     assert outcome.rejections == []
@@ -80,13 +80,13 @@ def test_a_batch_is_one_request_and_one_receipt(sandbox: SandboxServer) -> None:
 
 
 def test_the_token_travels_in_the_header_alone(sandbox: SandboxServer) -> None:
-    courier(sandbox.url).deliver(KEY, [line(1)])
+    courier(sandbox.url).deliver(Parcel.pack(KEY, [line(1)]))
     assert sandbox.stats()["tokens_in_url"] == 0
     assert TOKEN not in repr(courier(sandbox.url).__dict__)
 
 
 def test_a_test_event_code_goes_to_the_top_of_the_request(sandbox: SandboxServer) -> None:
-    outcome = courier(sandbox.url).deliver(destination_key("web", "123", "TEST1"), [line(1)])
+    outcome = courier(sandbox.url).deliver(Parcel.pack(destination_key("web", "123", "TEST1"), [line(1)]))
     assert outcome.delivered == {"web/leads": 1}
 
 
@@ -100,7 +100,7 @@ def test_trouble_that_passes_is_tried_again_until_all_is_delivered_once(
 ) -> None:
     sandbox.set_faults(seed=3, **faults)
     sender = courier(sandbox.url)
-    outcomes = [sender.deliver(KEY, [line(10 * batch + n) for n in range(10)]) for batch in range(8)]
+    outcomes = [sender.deliver(Parcel.pack(KEY, [line(10 * batch + n) for n in range(10)])) for batch in range(8)]
     assert [outcome.delivered for outcome in outcomes] == [{"web/leads": 10}] * 8
     assert sandbox.stats()["events_stored"] == 80
     assert sum(receipt.tries for outcome in outcomes for receipt in outcome.receipts) > 8
@@ -109,7 +109,7 @@ def test_trouble_that_passes_is_tried_again_until_all_is_delivered_once(
 @pytest.mark.parametrize("bad", [set(), {0}, {63}, {5, 6}, {0, 31, 32, 63}, set(range(64))], ids=str)
 def test_halving_delivers_every_good_event_and_names_every_bad_one(sandbox: SandboxServer, bad: set[int]) -> None:
     lines = [line(n, user_data={"ct": ["b" * 64]} if n in bad else GOOD_USER) for n in range(64)]
-    outcome = courier(sandbox.url).deliver(KEY, lines)
+    outcome = courier(sandbox.url).deliver(Parcel.pack(KEY, lines))
     assert outcome.delivered.get("web/leads", 0) == 64 - len(bad)
     assert reasons(outcome) == sorted((f"e{n}", "meta_refused_event", False) for n in bad)
     assert sorted(id for _, id in sandbox.event_ids("123")) == sorted(f"e{n}" for n in range(64) if n not in bad)
@@ -119,7 +119,7 @@ def test_halving_delivers_every_good_event_and_names_every_bad_one(sandbox: Sand
 
 def test_a_short_acknowledgement_is_no_success(sandbox: SandboxServer) -> None:
     sandbox.set_faults(short_rate=0.4, seed=1)
-    outcome = courier(sandbox.url).deliver(KEY, [line(n) for n in range(32)])
+    outcome = courier(sandbox.url).deliver(Parcel.pack(KEY, [line(n) for n in range(32)]))
     delivered, stored = outcome.delivered.get("web/leads", 0), sandbox.stats()["events_stored"]
     assert delivered + len(outcome.rejections) == 32
     assert stored == delivered
@@ -129,7 +129,7 @@ def test_a_short_acknowledgement_is_no_success(sandbox: SandboxServer) -> None:
 def test_a_dead_token_stops_the_destination_and_keeps_its_events(sandbox: SandboxServer) -> None:
     sandbox.set_faults(dead_token=True)
     sender = courier(sandbox.url)
-    first, second = (sender.deliver(KEY, [line(2 * n), line(2 * n + 1)]) for n in range(2))
+    first, second = (sender.deliver(Parcel.pack(KEY, [line(2 * n), line(2 * n + 1)])) for n in range(2))
     assert reasons(first) == [("e0", "destination_refused", True), ("e1", "destination_refused", True)]
     assert reasons(second) == [("e2", "destination_refused", True), ("e3", "destination_refused", True)]
     assert sandbox.stats()["requests"] == 1
@@ -143,16 +143,16 @@ def test_one_refused_destination_does_not_stop_another(sandbox: SandboxServer, m
         Destination("crm", TokenReference("env:TOKEN"), endpoint=sandbox.url),
     )
     sender = Courier(destinations, Delivery())
-    assert reasons(sender.deliver(KEY, [line(1)])) == [("e1", "destination_refused", True)]
-    assert sender.deliver(destination_key("crm", "123"), [line(2)]).delivered == {"crm/leads": 1}
+    assert reasons(sender.deliver(Parcel.pack(KEY, [line(1)]))) == [("e1", "destination_refused", True)]
+    assert sender.deliver(Parcel.pack(destination_key("crm", "123"), [line(2)])).delivered == {"crm/leads": 1}
 
 
 def test_an_unreachable_endpoint_gives_up_after_retry_for_and_then_at_once() -> None:
     sender = courier("http://127.0.0.1:9", retry_for=0.5)
     started = time.monotonic()
-    first = sender.deliver(KEY, [line(1)])
+    first = sender.deliver(Parcel.pack(KEY, [line(1)]))
     middle = time.monotonic()
-    second = sender.deliver(KEY, [line(2)])
+    second = sender.deliver(Parcel.pack(KEY, [line(2)]))
     assert reasons(first) + reasons(second) == [("e1", "gave_up_retrying", True), ("e2", "gave_up_retrying", True)]
     assert "http://127.0.0.1:9 cannot be reached (connection refused)" in first.rejections[0].message
     assert middle - started >= 0.3
@@ -162,7 +162,7 @@ def test_an_unreachable_endpoint_gives_up_after_retry_for_and_then_at_once() -> 
 def test_a_stopping_run_waits_for_nothing(sandbox: SandboxServer) -> None:
     sandbox.set_faults(fail_next=1000)
     STOPPING.set()
-    assert reasons(courier(sandbox.url).deliver(KEY, [line(1)])) == [("e1", "interrupted", True)]
+    assert reasons(courier(sandbox.url).deliver(Parcel.pack(KEY, [line(1)]))) == [("e1", "interrupted", True)]
 
 
 def test_an_event_that_grew_too_old_while_waiting_is_not_sent(sandbox: SandboxServer) -> None:
@@ -173,7 +173,7 @@ def test_an_event_that_grew_too_old_while_waiting_is_not_sent(sandbox: SandboxSe
         line(3, age=8 * day, action_source="physical_store"),
         line(4, age=63 * day, action_source="physical_store"),
     ]
-    outcome = courier(sandbox.url).deliver(KEY, lines)
+    outcome = courier(sandbox.url).deliver(Parcel.pack(KEY, lines))
     assert outcome.delivered == {"web/leads": 2}
     assert reasons(outcome) == [("e2", "event_too_old", False), ("e4", "event_too_old", False)]
 
@@ -215,7 +215,7 @@ def _answering(status: int, body: bytes, headers: dict[str, str] | None = None) 
 )
 def test_an_answer_that_says_nothing_is_tried_again_and_nothing_is_lost(status: int, body: bytes) -> None:
     with _answering(status, body) as (url, asked):
-        outcome = courier(url, retry_for=0.2).deliver(KEY, [line(1)])
+        outcome = courier(url, retry_for=0.2).deliver(Parcel.pack(KEY, [line(1)]))
     assert reasons(outcome) == [("e1", "gave_up_retrying", True)]
     assert len(asked) > 1
 
@@ -225,14 +225,14 @@ def test_a_redirect_is_not_followed_with_the_token() -> None:
         _answering(200, b'{"events_received": 1}') as (elsewhere, stolen),
         _answering(302, b"", {"Location": elsewhere}) as (url, _),
     ):
-        outcome = courier(url, retry_for=0.2).deliver(KEY, [line(1)])
+        outcome = courier(url, retry_for=0.2).deliver(Parcel.pack(KEY, [line(1)]))
     assert reasons(outcome) == [("e1", "gave_up_retrying", True)]
     assert stolen == []
 
 
 def test_a_rejected_event_can_be_sent_again_as_it_is(sandbox: SandboxServer) -> None:
     sandbox.set_faults(dead_token=True)
-    (rejection,) = courier(sandbox.url).deliver(KEY, [line(1)]).rejections
+    (rejection,) = courier(sandbox.url).deliver(Parcel.pack(KEY, [line(1)])).rejections
     sandbox.set_faults(dead_token=False)
     again = b"leads\t" + orjson.dumps(rejection.payload)
-    assert courier(sandbox.url).deliver(KEY, [again]).delivered == {"web/leads": 1}
+    assert courier(sandbox.url).deliver(Parcel.pack(KEY, [again])).delivered == {"web/leads": 1}

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
 import apache_beam as beam
 import pytest
 from apache_beam.testing.util import assert_that, equal_to
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pipeline.sources.files import NoInput, ReadLines, check_input
+from pipeline.sources.files import NoInput, ReadLines, check_input, lines_of
 from transforms.stopping import STOPPING
 
 
@@ -71,3 +74,10 @@ def test_the_size_of_all_that_matches_is_told(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).write_bytes(b"12345")
     assert check_input(str(tmp_path / "*")) == 10
+
+
+@given(st.lists(st.binary(max_size=12).map(lambda line: line.replace(b"\n", b"").rstrip(b"\r"))), st.integers(1, 7))
+def test_however_a_file_is_cut_into_chunks_its_lines_are_the_same(lines: list[bytes], size: int) -> None:
+    text = b"".join(line + end for line, end in zip(lines, itertools.cycle([b"\n", b"\r\n"])))
+    chunks = [text[start : start + size] for start in range(0, len(text), size)]
+    assert list(lines_of(chunks)) == lines
