@@ -44,24 +44,23 @@ class _GatherInBundle(beam.DoFn):
         self._max_events, self._max_bytes = max_events, max_bytes
 
     def start_bundle(self) -> None:
-        self._lines: dict[str, list[bytes]] = {}
-        self._sizes: dict[str, int] = {}
+        self._open: dict[str, tuple[list[bytes], list[int]]] = {}  # lines, and their size in bytes
 
     def process(self, element: tuple[str, bytes]) -> Iterable[Batch] | None:
         key, line = element
-        lines = self._lines.get(key)
-        if lines is None:
-            self._lines[key], self._sizes[key] = [line], len(line)
+        batch = self._open.get(key)
+        if batch is None:
+            self._open[key] = [line], [len(line)]
             return None
-        size = self._sizes[key] + len(line)
-        if len(lines) >= self._max_events or size > self._max_bytes:
-            self._lines[key], self._sizes[key] = [line], len(line)
+        lines, size = batch
+        size[0] += len(line)
+        if len(lines) >= self._max_events or size[0] > self._max_bytes:
+            self._open[key] = [line], [len(line)]
             return [(key, lines)]
         lines.append(line)
-        self._sizes[key] = size
         return None
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         window = GlobalWindow()
-        for key, lines in self._lines.items():
+        for key, (lines, _) in self._open.items():
             yield WindowedValue((key, lines), window.max_timestamp(), [window])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -94,10 +94,11 @@ def split_line(line: bytes) -> tuple[str, bytes]:
 
 def event_time(body: bytes) -> int:
     """The event_time of an encoded event, which it starts with so that nobody has to decode it for that."""
-    return int(body[len(_STARTS_WITH) : body.index(b",")])
+    return int(body[TIME_AT])
 
 
 _STARTS_WITH: Final = b'{"event_time":'
+TIME_AT: Final = slice(len(_STARTS_WITH), len(_STARTS_WITH) + 10)  # a valid one has ten digits, until the year 2286
 
 
 def compile_filter(subscriptions: Iterable[Subscription]) -> Callable[[Event], list[str]]:
@@ -107,14 +108,19 @@ def compile_filter(subscriptions: Iterable[Subscription]) -> Callable[[Event], l
 
 def compile_naming(subscriptions: Iterable[Subscription]) -> Callable[[Event, str], list[Conversion]]:
     """The function from an event and a subscription's key to its conversions, one for each dataset."""
-    names = {s.key: (_compile_name(s.mapping.get("event_name")), s.dataset_ids) for s in subscriptions}
+    namers = {s.key: _namer(s.key, _compile_name(s.mapping.get("event_name")), s.dataset_ids) for s in subscriptions}
+    return lambda event, key: namers[key](event)
 
-    def named(event: Event, key: str) -> list[Conversion]:
-        name, dataset_ids = names[key]
+
+def _namer(key: str, name: Any, dataset_ids: Sequence[str]) -> Callable[[Event], list[Conversion]]:
+    def named(event: Event) -> list[Conversion]:
         event_name = name(event) if callable(name) else name
         return [_conversion((key, event_name, dataset_id, event, _NO_FIELDS)) for dataset_id in dataset_ids]
 
-    return named
+    if len(dataset_ids) > 1 or callable(name):
+        return named
+    (dataset_id,) = dataset_ids
+    return lambda event: [_conversion((key, name, dataset_id, event, _NO_FIELDS))]
 
 
 def _compile_name(node: Any) -> Any:
@@ -209,35 +215,39 @@ def compile_validation(
 
     It raises Rejected with any code of the validate stage; `count` is told of what was left out or may go unused.
     """
-    compiled = {s.key: (s, _compile_event(s), s.name.encode() + b"\t") for s in subscriptions}
+    validators = {subscription.key: _compile_validator(subscription, max_bytes) for subscription in subscriptions}
+    return lambda conversion, now, count: validators[conversion[0]](conversion, now, count)
+
+
+def _compile_validator(subscription: Subscription, max_bytes: int) -> Callable[[Conversion, float, Count], Ready]:
+    server_event, name = _compile_event(subscription), subscription.name.encode() + b"\t"
+    destination, needs_user_agent = subscription.destination, subscription.needs_user_agent
     keys = {
-        (s.key, dataset_id): destination_key(s.destination, dataset_id, s.test_event_code or "")
-        for s in subscriptions
-        for dataset_id in s.dataset_ids
+        dataset_id: destination_key(destination, dataset_id, subscription.test_event_code or "")
+        for dataset_id in subscription.dataset_ids
     }
+    check_event, dumps = meta_rules.check_event, orjson.dumps
 
     def validated(conversion: Conversion, now: float, count: Count) -> Ready:
-        key, _, dataset_id, _, fields = conversion
-        subscription, server_event, name = compiled[key]
+        _, _, dataset_id, _, fields = conversion
         event = server_event(fields, count)
         try:
-            meta_rules.check_event(event, needs_user_agent=subscription.needs_user_agent, now=now)
+            check_event(event, needs_user_agent, now)
         except Rejected as cause:
             cause.payload = event
             raise
         try:
-            body = orjson.dumps(event)
+            body = dumps(event)
         except TypeError:
             raise Rejected("unencodable", payload=event) from None
         if len(body) > max_bytes:
             raise Rejected(
                 "event_too_large", f"The event alone takes {len(body)} bytes of max_batch_bytes {max_bytes}.", event
             )
-        destination = keys[key, dataset_id]
+        key = keys[dataset_id]
         if "test_event_code" in fields:  # of the mapping, which wins over the destination's
-            code = " ".join(fields["test_event_code"].split())
-            destination = destination_key(subscription.destination, dataset_id, code)
-        return _ready((destination, name + body))
+            key = destination_key(destination, dataset_id, " ".join(fields["test_event_code"].split()))
+        return _ready((key, name + body))
 
     return validated
 
@@ -252,28 +262,31 @@ def _compile_event(subscription: Subscription) -> Callable[[Mapping[str, Any], C
     allowed = subscription.allow_in_custom_data
 
     def server_event(fields: Mapping[str, Any], count: Count) -> dict[str, Any]:
+        get = fields.get
+        source, url = fields["action_source"], get("event_source_url")
         event = {
             "event_time": fields["event_time"],  # first; see `event_time`
             "event_name": fields["event_name"],
             "event_id": fields["event_id"],
-            "action_source": fields["action_source"],
+            "action_source": source,
             "user_data": fields["user_data"],
         }
-        url = fields.get("event_source_url")
         if url is not None and (url.startswith(_WEB) or url[:8].lower().startswith(_WEB)):
             event["event_source_url"] = url
         else:
             if url is not None:
                 count("dropped_event_source_url")
-            if fields["action_source"] == "website":
+            if source == "website":
                 count("website_without_url")
         custom_data = _rewritten(fields, event, allowed, count) if rewrites else {}
         for name in beside:
-            if name in fields:
-                event[name] = fields[name]
+            value = get(name)
+            if value is not None:
+                event[name] = value
         for name in custom:  # after custom_data, so that a defined field wins over it
-            if name in fields:
-                custom_data[name] = fields[name]
+            value = get(name)
+            if value is not None:
+                custom_data[name] = value
         if custom_data:
             event["custom_data"] = custom_data
         return event

@@ -16,7 +16,7 @@ import requests.adapters
 import requests.auth
 
 from transforms import meta_rules
-from transforms.conversions import event_time, split_key, split_line
+from transforms.conversions import TIME_AT, event_time, split_key, split_line
 from transforms.graph_api import Answer, Delivery, Destination, classify, request_body, what_to_do
 from transforms.pacing import Pacer
 from transforms.rejections import Rejected, Rejection, reject
@@ -81,14 +81,14 @@ class Parcel:
         cuts = [line.index(b"\t") for line in lines]
         names = Counter([line[:cut] for line, cut in zip(lines, cuts, strict=True)])
         bodies = [line[cut + 1 :] for line, cut in zip(lines, cuts, strict=True)]
-        times = list(map(event_time, bodies))
+        times = [body[TIME_AT] for body in bodies]
         return cls(
             key=key,
             lines=lines,
             body=request_body(bodies, test_event_code),
             counts={f"{destination}/{name.decode()}": count for name, count in names.items()},
-            first_event_time=min(times),
-            last_event_time=max(times),
+            first_event_time=int(min(times)),
+            last_event_time=int(max(times)),
         )
 
     def halves(self) -> tuple[Parcel, Parcel]:

@@ -22,7 +22,7 @@ _TRANSPORT_KEYS: Final = ("receivedAt", "sentAt")
 
 def is_blank(line: bytes) -> bool:
     """Whether a line holds nothing but white space or a byte order mark, and so no event at all."""
-    return not line.startswith(b"{") and not line.removeprefix(_BOM).strip()
+    return not line.removeprefix(_BOM).strip()
 
 
 def parse_event(line: bytes) -> Event:

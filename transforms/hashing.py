@@ -40,4 +40,4 @@ class _HashUserData(SubscriptionStepDoFn[Callable[[Conversion, Count], Conversio
         return conversions.compile_hashing(self.subscriptions)
 
     def convert(self, element: Conversion) -> Iterable[Any]:
-        return [self.machinery(element, self.notes[element.subscription])]
+        return (self.machinery(element, self.notes[element.subscription]),)

@@ -41,4 +41,4 @@ class _MapProperties(SubscriptionStepDoFn[Callable[[Conversion], Conversion]]):
         return conversions.compile_properties(self.subscriptions)
 
     def convert(self, element: Conversion) -> Iterable[Any]:
-        return [self.machinery(element)]
+        return (self.machinery(element),)

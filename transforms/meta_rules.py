@@ -44,7 +44,7 @@ EXTINFO: Final = (
 ).split()
 
 
-def check_event(event: Mapping[str, Any], *, needs_user_agent: bool, now: float) -> None:
+def check_event(event: Mapping[str, Any], needs_user_agent: bool, now: float) -> None:
     """Everything Meta asks of an event that can be known before it is sent.
 
     Args:

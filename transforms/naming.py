@@ -39,16 +39,20 @@ class MapEventNames(beam.PTransform):
 class _MapEventNames(SubscriptionStepDoFn[Callable[[Event, str], list[Conversion]]]):
     stage = "name"
 
+    def setup(self) -> None:
+        super().setup()
+        self._matched = {subscription.key: f"matched:{subscription.key}" for subscription in self.subscriptions}
+
     def compile(self) -> Callable[[Event, str], list[Conversion]]:
         return conversions.compile_naming(self.subscriptions)
 
     def convert(self, element: tuple[Event, str]) -> Iterable[Any]:
         event, key = element
         named = self.machinery(event, key)
-        self.tally.count(f"matched:{key}", len(named))
+        self.tally[self._matched[key]] += len(named)
         return named
 
     def origin(self, element: Any) -> Mapping[str, Any]:
         event, key = element
-        self.tally.count(f"matched:{key}")
+        self.tally[self._matched[key]] += 1
         return super().origin(Conversion(key, None, "", event, {}))

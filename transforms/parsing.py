@@ -7,7 +7,7 @@ from typing import Any
 
 import apache_beam as beam
 
-from transforms import events
+from transforms.events import is_blank, parse_event
 from transforms.steps import StepDoFn, with_rejections
 
 
@@ -35,11 +35,11 @@ class _ParseEvents(StepDoFn[None]):
         pass
 
     def convert(self, element: bytes) -> Iterable[Any]:
-        if events.is_blank(element):
+        if element[:1] != b"{" and is_blank(element):
             return ()
-        self.tally.count("read")
-        return [events.parse_event(element)]
+        self.tally["read"] += 1
+        return (parse_event(element),)
 
     def origin(self, element: bytes) -> Mapping[str, Any]:
-        self.tally.count("unparsable")
+        self.tally["unparsable"] += 1
         return {"payload": element}

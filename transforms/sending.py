@@ -76,9 +76,9 @@ class _SendBatches(beam.DoFn):
 
     def _outputs(self, outcome: Outcome) -> Iterator[Any]:
         for key, count in outcome.delivered.items():
-            self._tally.count(f"delivered:{key}", count)
+            self._tally[f"delivered:{key}"] += count
         yield from outcome.receipts
         for rejection in outcome.rejections:
             key = f"{rejection.destination}/{rejection.subscription}"
-            self._tally.count(f"rejected:{key}:{rejection.stage}:{rejection.code}")
+            self._tally[f"rejected:{key}:{rejection.stage}:{rejection.code}"] += 1
             yield TaggedOutput(REJECTIONS, rejection)

@@ -34,7 +34,7 @@ def add_to_metrics(counts: Mapping[str, int]) -> None:
 
 def settle(tally: Tally) -> None:
     """Hands over what a bundle has counted, to the runner's counters and to the totals of this process."""
-    add_to_metrics(tally.pending())
+    add_to_metrics(tally)
     LIVE.settle(tally)
 
 
@@ -85,7 +85,7 @@ class StepDoFn(beam.DoFn, Generic[M]):
     def rejected(self, rejection: Rejection) -> TaggedOutput:
         """The rejection, counted, for the step's second output."""
         key = f"{rejection.destination}/{rejection.subscription}" if rejection.destination else ""
-        self.tally.count(f"rejected:{key}:{rejection.stage}:{rejection.code}")
+        self.tally[f"rejected:{key}:{rejection.stage}:{rejection.code}"] += 1
         return TaggedOutput(REJECTIONS, rejection)
 
 
@@ -115,8 +115,12 @@ class SubscriptionStepDoFn(StepDoFn[M]):
 
     def _note(self, key: str) -> Callable[[str], None]:
         """A counter of what is dropped on the way of one subscription's conversions."""
-        count = self.tally.count
-        return lambda name: count(f"note:{key}:{name}")
+        tally = self.tally
+
+        def note(name: str) -> None:
+            tally[f"note:{key}:{name}"] += 1
+
+        return note
 
 
 def with_rejections(pcoll: beam.PCollection, step: StepDoFn[Any], main: str) -> Any:

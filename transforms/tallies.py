@@ -16,21 +16,15 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 
 
-class Tally:
-    """Counts since the last flush. Not for sharing between threads."""
+class Tally(dict[str, int]):
+    """Counts since the last flush, by name: ``tally["read"] += 1``. Not for sharing between threads."""
 
-    def __init__(self) -> None:
-        self._counts: dict[str, int] = {}
-
-    def count(self, name: str, by: int = 1) -> None:
-        self._counts[name] = self._counts.get(name, 0) + by
-
-    def pending(self) -> dict[str, int]:
-        """What has been counted since the last flush."""
-        return dict(self._counts)
+    def __missing__(self, name: str) -> int:
+        return 0
 
     def flush(self, *sinks: Callable[[Mapping[str, int]], None]) -> None:
-        counts, self._counts = self._counts, {}
+        counts = dict(self)
+        self.clear()
         if counts:
             for sink in sinks:
                 sink(counts)
@@ -67,7 +61,7 @@ class LiveTotals:
 
     def snapshot(self) -> tuple[dict[str, int], dict[str, str]]:
         with self._lock:
-            counts = sum((Counter(tally.pending()) for tally in self._watched), self._counts)
+            counts = sum((Counter(tally) for tally in self._watched), self._counts)
             return dict(counts), {name: state for name, state in self._states.items() if state}
 
     def reset(self) -> None:

@@ -62,4 +62,4 @@ class _ValidateConversions(SubscriptionStepDoFn[Validate]):
         return conversions.compile_validation(self.subscriptions, self._max_bytes)
 
     def convert(self, element: Conversion) -> Iterable[Any]:
-        return [tuple(self.machinery(element, self._clock(), self.notes[element.subscription]))]
+        return (self.machinery(element, self._clock(), self.notes[element.subscription]),)

@@ -58,7 +58,10 @@ def lines_of(chunks: Iterable[bytes]) -> Iterator[bytes]:
         if STOPPING.is_set():
             return
         if b"\n" in chunk:
-            *lines, rest = b"".join([*pending, chunk]).replace(b"\r\n", b"\n").split(b"\n")
+            text = b"".join([*pending, chunk])
+            if b"\r" in text:  # looking for one byte is ten times as fast as looking for two
+                text = text.replace(b"\r\n", b"\n")
+            *lines, rest = text.split(b"\n")
             yield from lines
             pending = [rest]
         else:  # a very long line
