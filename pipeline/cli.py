@@ -1,4 +1,4 @@
-"""The command line: check, map, run, sandbox, schema.
+"""The command line: check, map, run, replay, sandbox, schema.
 
 Exit codes: 0 fine; 1 some events became dead letters; 2 the job file, the command line or the environment is at fault;
 3 a destination refused us; 4 the run itself failed; 130 stopped by Ctrl-C.
@@ -7,6 +7,7 @@ Exit codes: 0 fine; 1 some events became dead letters; 2 the job file, the comma
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import logging
 import math
 import os
@@ -21,6 +22,7 @@ from typing import NoReturn
 import click
 
 from pipeline.config import ConfigError, Job, json_schema, load_job
+from transforms.rejections import CODES
 
 EPILOG = "Documentation: docs/ in the repository; a first job in five minutes: README.md."
 
@@ -138,7 +140,11 @@ def _fail(message: str) -> NoReturn:
 )
 @click.option("--config", required=True, type=click.Path(), help="The job file.")
 @click.option(
-    "--input", "inputs", required=True, multiple=True, help="JSON lines: path, glob or URL; .gz too. Repeatable."
+    "--input",
+    "inputs",
+    required=True,
+    multiple=True,
+    help="Events: path, glob or URL of JSON lines or .csv; .gz too. Repeatable.",
 )
 @click.option(
     "--dead-letters", default="dead-letters.jsonl", show_default=True, help="What was not delivered, and why."
@@ -162,11 +168,64 @@ def run(
     job = _job(config)
     try:
         logging.disable(logging.WARNING)  # Beam warns at import of extras that are not installed
-        from pipeline.run import run_job  # Beam takes two seconds to import
+        from pipeline.run import Places, run_job  # Beam takes two seconds to import
 
         logging.disable(logging.NOTSET)
-        sys.exit(run_job(job, inputs, dead_letters, receipts, books, beam_options))
+        sys.exit(run_job(job, inputs, Places(dead_letters, receipts, books), beam_options))
     except KeyboardInterrupt:  # before the run has begun, or after it has ended
+        sys.exit(130)
+
+
+@main.command(
+    context_settings={"ignore_unknown_options": True},
+    epilog="Exit codes are those of `run`. The dead letters that are read stay as they are.",
+)
+@click.option("--config", required=True, type=click.Path(), help="The job file, mended.")
+@click.option(
+    "--from", "letters", required=True, multiple=True, help="Dead letters: path, glob or URL; .gz too. Repeatable."
+)
+@click.option("--only", "codes", multiple=True, metavar="CODE", help="Only those rejected with this code. Repeatable.")
+@click.option("--retryable", is_flag=True, help="Only those where the event was fine and the destination was not.")
+@click.option(
+    "--dead-letters",
+    default="replayed-dead-letters.jsonl",
+    show_default=True,
+    help="What was rejected again, and why; not the file that is read.",
+)
+@click.option(
+    "--receipts", default="replayed-receipts.jsonl", show_default=True, help="What Meta took, a line per request."
+)
+@click.option("--books", default=None, type=click.Path(), help="Also write the books as JSON.")
+@click.argument("beam_options", nargs=-1, type=click.UNPROCESSED, metavar="[ANY BEAM OPTION]...")
+def replay(
+    config: str,
+    letters: tuple[str, ...],
+    codes: tuple[str, ...],
+    retryable: bool,
+    dead_letters: str,
+    receipts: str,
+    books: str | None,
+    beam_options: tuple[str, ...],
+) -> None:
+    """Delivers dead letters, by the job file as it is now.
+
+    What was rejected up to mapping is mapped again, for the subscription that rejected it; what was rejected after it
+    is checked and sent as it is, with the same event_id, so that Meta drops what it has had.
+    """
+    job = _job(config)
+    for code in codes:
+        if code not in CODES:
+            close = difflib.get_close_matches(code, CODES, n=1)
+            _fail(f"--only {code}: there is no such code" + (f"; did you mean {close[0]}?" if close else ""))
+    try:
+        logging.disable(logging.WARNING)
+        from pipeline.run import Places, replay_job
+        from transforms.replays import Choice
+
+        logging.disable(logging.NOTSET)
+        choice = Choice(frozenset(codes), retryable)
+        sys.exit(replay_job(job, letters, choice, Places(dead_letters, receipts, books), beam_options))
+    except KeyboardInterrupt:
         sys.exit(130)
 
 

@@ -6,6 +6,7 @@ collection first, those of a dead token would pile up in the memory of a local r
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import apache_beam as beam
@@ -19,8 +20,17 @@ from transforms.hashing import HashUserData
 from transforms.mapping import MapProperties
 from transforms.naming import MapEventNames
 from transforms.parsing import ParseEvents
+from transforms.replaying import ReplayDeadLetters
+from transforms.replays import Choice
 from transforms.sending import SendBatches
 from transforms.validating import ValidateConversions
+
+
+def redeliver(letters: beam.PCollection, job: Job, choice: Choice, dead_letters: str, receipts: str) -> None:
+    """Builds the way from dead letters, each a pair of its place and its line, to receipts and new dead letters."""
+    replayed = letters | ReplayDeadLetters(job.subscriptions, job.delivery.max_batch_bytes, choice)
+    sent = _send(replayed.ready, job, receipts)
+    _write_rejections({"Unreplayed": replayed, "Undelivered": sent}, dead_letters)
 
 
 def deliver(lines: beam.PCollection, job: Job, dead_letters: str, receipts: str) -> None:
@@ -29,19 +39,17 @@ def deliver(lines: beam.PCollection, job: Job, dead_letters: str, receipts: str)
     Args:
         dead_letters, receipts: where they are written; see `pipeline.sinks`.
     """
-    subscriptions, delivery = job.subscriptions, job.delivery
+    subscriptions = job.subscriptions
 
     parsed = lines | ParseEvents()
     filtered = parsed.events | FilterEvents(subscriptions)
     named = filtered.matches | MapEventNames(subscriptions)
     mapped = named.conversions | MapProperties(subscriptions)
     hashed = mapped.conversions | HashUserData(subscriptions)
-    validated = hashed.conversions | ValidateConversions(subscriptions, delivery.max_batch_bytes)
-    batches = validated.ready | BatchByDestination(delivery.max_batch_events, delivery.max_batch_bytes)
-    sent = batches | SendBatches(job.destinations, delivery)
-    _ = sent.receipts | WriteReceipts(receipts)
+    validated = hashed.conversions | ValidateConversions(subscriptions, job.delivery.max_batch_bytes)
+    sent = _send(validated.ready, job, receipts)
 
-    steps: dict[str, Any] = {
+    steps = {
         "Unparsable": parsed,
         "Unfilterable": filtered,
         "Unnamed": named,
@@ -50,5 +58,16 @@ def deliver(lines: beam.PCollection, job: Job, dead_letters: str, receipts: str)
         "Invalid": validated,
         "Undelivered": sent,
     }
+    _write_rejections(steps, dead_letters)
+
+
+def _send(ready: beam.PCollection, job: Job, receipts: str) -> Any:
+    batches = ready | BatchByDestination(job.delivery.max_batch_events, job.delivery.max_batch_bytes)
+    sent = batches | SendBatches(job.destinations, job.delivery)
+    _ = sent.receipts | WriteReceipts(receipts)
+    return sent
+
+
+def _write_rejections(steps: Mapping[str, Any], dead_letters: str) -> None:
     for name, step in steps.items():
         _ = step.rejections | name >> WriteDeadLetters(dead_letters)

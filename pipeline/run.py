@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import logging
 import os
@@ -9,7 +10,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -22,10 +23,12 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 from rich.console import Console
 
 from pipeline.config import Job
-from pipeline.graph import deliver
-from pipeline.sinks.lines import SinkError, is_local, start_afresh
-from pipeline.sources.files import NoInput, ReadLines, check_input
+from pipeline.graph import deliver, redeliver
+from pipeline.sinks import prepare
+from pipeline.sinks.lines import SinkError
+from pipeline.sources import NoInput, Source, open_letters, open_source
 from pipeline.summary import Books
+from transforms.replays import Choice
 from transforms.steps import NAMESPACE
 from transforms.stopping import STOPPING
 from transforms.tallies import LIVE
@@ -42,17 +45,50 @@ DEFAULT_RUNNER: Final = "FnApiRunner"  # DirectRunner would choose one by the gr
 _LOCAL_RUNNERS: Final = frozenset({"FnApiRunner", "DirectRunner", "BundleBasedDirectRunner", "SwitchingDirectRunner"})
 
 
-def run_job(
-    job: Job, inputs: Sequence[str], dead_letters: str, receipts: str, books: str | None, beam_options: Sequence[str]
-) -> int:
+@dataclasses.dataclass(frozen=True)
+class Places:
+    """Where a run writes: its dead letters, its receipts and, as JSON, its books, if they are wanted."""
+
+    dead_letters: str
+    receipts: str
+    books: str | None = None
+
+
+def run_job(job: Job, inputs: Sequence[str], places: Places, beam_options: Sequence[str]) -> int:
     """Runs a job to its end and returns the exit code.
 
     Args:
-        inputs: paths, globs or URLs of JSON lines.
-        dead_letters, receipts: where they are written.
-        books: where the books are written as JSON, if anywhere.
+        inputs: as `pipeline.sources` takes them.
         beam_options: handed on to Beam.
     """
+
+    def build(lines: beam.PCollection) -> None:
+        deliver(lines, job, places.dead_letters, places.receipts)
+
+    return _perform(job, inputs, open_source, build, places, beam_options)
+
+
+def replay_job(job: Job, letters: Sequence[str], choice: Choice, places: Places, beam_options: Sequence[str]) -> int:
+    """Puts dead letters through a job once more and returns the exit code.
+
+    Args:
+        letters: as `pipeline.sources` takes them; never written to.
+    """
+
+    def build(lines: beam.PCollection) -> None:
+        redeliver(lines, job, choice, places.dead_letters, places.receipts)
+
+    return _perform(job, letters, open_letters, build, places, beam_options)
+
+
+def _perform(
+    job: Job,
+    inputs: Sequence[str],
+    open_input: Callable[[str], Source],
+    build: Callable[[beam.PCollection], None],
+    places: Places,
+    beam_options: Sequence[str],
+) -> int:
     console, log = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
     try:
         options = _beam_options(beam_options)
@@ -63,16 +99,13 @@ def run_job(
     options.view_as(StandardOptions).runner = runner
     local = runner.rpartition(".")[2] in _LOCAL_RUNNERS
     try:
-        sizes = [check_input(pattern) for pattern in inputs]
+        sources = [open_input(text) for text in inputs]
         if local:
             for destination in job.destinations:
                 _readable(destination.name, destination.token)
-        for path, what in ((dead_letters, "Dead letters"), (receipts, "Receipts")):
-            if not local and is_local(path):
-                raise SinkError(
-                    f"{what} of {runner} cannot go to {path}: its workers are elsewhere; give a URL (gs://…)"
-                )
-            kept = start_afresh(path, what)
+        for path, what in ((places.dead_letters, "Dead letters"), (places.receipts, "Receipts")):
+            _keep_apart(path, what, sources)
+            kept = prepare(path, what, local, runner)
             if kept:
                 log.print(f"{what} of an earlier run are kept in {kept}", highlight=False)
     except (NoInput, TokenError, SinkError) as error:
@@ -82,21 +115,21 @@ def run_job(
     STOPPING.clear()
     if not options.view_as(_Verbosity).verbose:
         logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
-    log.print(_greeting(job, inputs, sum(sizes), runner), highlight=False, markup=False)
+    log.print(_greeting(job, sources, runner), highlight=False, markup=False)
 
     with _stopping_on_ctrl_c(log), _progress(log):
-        counts, failure = _run(job, inputs, dead_letters, receipts, options)
+        counts, failure = _run(sources, build, options)
     result = Books.from_counts(counts)
     if failure is not None:
         console.print("The books so far:")
     console.print(result.render())
-    if books:
+    if places.books:
         try:
-            Path(books).write_bytes(orjson.dumps(result.as_json(), option=orjson.OPT_INDENT_2))
+            Path(places.books).write_bytes(orjson.dumps(result.as_json(), option=orjson.OPT_INDENT_2))
         except OSError as error:
-            log.print(f"capybeam: the books cannot be written to {books}: {error.strerror}", style="red")
+            log.print(f"capybeam: the books cannot be written to {places.books}: {error.strerror}", style="red")
             return FAILED
-    return _conclude(result, failure, dead_letters, log)
+    return _conclude(result, failure, places.dead_letters, log)
 
 
 def _beam_options(arguments: Sequence[str]) -> PipelineOptions:
@@ -136,20 +169,28 @@ def _readable(name: str, token: Any) -> None:
         raise TokenError(f"destination {name}: {error}") from None
 
 
-def _greeting(job: Job, inputs: Sequence[str], size: int, runner: str) -> str:
+def _keep_apart(path: str, what: str, sources: Sequence[Source]) -> None:
+    """A file that is read must not be moved out of the way for a new one."""
+    if any(
+        Path(read).exists() and Path(path).exists() and Path(read).samefile(path) for s in sources for read in s.paths
+    ):
+        raise SinkError(f"{what} cannot be written to {path}: it is being read; give another place")
+
+
+def _greeting(job: Job, sources: Sequence[Source], runner: str) -> str:
     destinations = ", ".join(f"{destination.name} ({destination.endpoint})" for destination in job.destinations)
-    return f"Reading {', '.join(inputs)} ({size / 1e6:,.1f} MB), delivering to {destinations}, on {runner}."
+    inputs = ", ".join(f"{source.name} ({source.extent})" for source in sources)
+    return f"Reading {inputs}, delivering to {destinations}, on {runner}."
 
 
 def _run(
-    job: Job, inputs: Sequence[str], dead_letters: str, receipts: str, options: PipelineOptions
+    sources: Sequence[Source], build: Callable[[beam.PCollection], None], options: PipelineOptions
 ) -> tuple[Mapping[str, int], BaseException | None]:
     """Runs the graph; what was counted, and what went wrong."""
     try:
         pipeline = beam.Pipeline(options=options)
-        reads = [pipeline | f"Input{index or ''}" >> ReadLines(pattern) for index, pattern in enumerate(inputs)]
-        lines = reads[0] if len(reads) == 1 else reads | beam.Flatten()
-        deliver(lines, job, dead_letters, receipts)
+        reads = [pipeline | f"Input{index or ''}" >> source.read for index, source in enumerate(sources)]
+        build(reads[0] if len(reads) == 1 else reads | beam.Flatten())
         result = pipeline.run()
         result.wait_until_finish()
     except Exception as error:

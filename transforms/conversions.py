@@ -221,16 +221,51 @@ def compile_validation(
 
 def _compile_validator(subscription: Subscription, max_bytes: int) -> Callable[[Conversion, float, Count], Ready]:
     server_event, name = _compile_event(subscription), subscription.name.encode() + b"\t"
-    destination, needs_user_agent = subscription.destination, subscription.needs_user_agent
+    destination, encode = subscription.destination, _compile_encoder(subscription, max_bytes)
     keys = {
         dataset_id: destination_key(destination, dataset_id, subscription.test_event_code or "")
         for dataset_id in subscription.dataset_ids
     }
-    check_event, dumps = meta_rules.check_event, orjson.dumps
 
     def validated(conversion: Conversion, now: float, count: Count) -> Ready:
         _, _, dataset_id, _, fields = conversion
-        event = server_event(fields, count)
+        body = encode(server_event(fields, count), now)
+        key = keys[dataset_id]
+        if "test_event_code" in fields:  # of the mapping, which wins over the destination's
+            key = destination_key(destination, dataset_id, " ".join(fields["test_event_code"].split()))
+        return _ready((key, name + body))
+
+    return validated
+
+
+def compile_revalidation(
+    subscriptions: Iterable[Subscription], max_bytes: int
+) -> Callable[[str, str, Mapping[str, Any], float], Ready]:
+    """The function that makes a server event, which was ready once, ready again: it may have grown too old.
+
+    It takes the subscription's key, the dataset ID and the server event, and raises Rejected as validation does.
+    """
+    by_key = {s.key: (s, _compile_encoder(s, max_bytes)) for s in subscriptions}
+
+    def revalidated(key: str, dataset_id: str, event: Mapping[str, Any], now: float) -> Ready:
+        subscription, encode = by_key[key]
+        body = encode({**{name: event[name] for name in _FIRST}, **event}, now)
+        return Ready(
+            destination_key(subscription.destination, dataset_id, subscription.test_event_code or ""),
+            subscription.name.encode() + b"\t" + body,
+        )
+
+    return revalidated
+
+
+_FIRST: Final = ("event_time", "event_name", "event_id")  # see `event_time`
+
+
+def _compile_encoder(subscription: Subscription, max_bytes: int) -> Callable[[dict[str, Any], float], bytes]:
+    """The function from a server event to its bytes, valid at `now`. It raises Rejected with the event as payload."""
+    needs_user_agent, check_event, dumps = subscription.needs_user_agent, meta_rules.check_event, orjson.dumps
+
+    def encoded(event: dict[str, Any], now: float) -> bytes:
         try:
             check_event(event, needs_user_agent, now)
         except Rejected as cause:
@@ -244,12 +279,9 @@ def _compile_validator(subscription: Subscription, max_bytes: int) -> Callable[[
             raise Rejected(
                 "event_too_large", f"The event alone takes {len(body)} bytes of max_batch_bytes {max_bytes}.", event
             )
-        key = keys[dataset_id]
-        if "test_event_code" in fields:  # of the mapping, which wins over the destination's
-            key = destination_key(destination, dataset_id, " ".join(fields["test_event_code"].split()))
-        return _ready((key, name + body))
+        return body
 
-    return validated
+    return encoded
 
 
 def _compile_event(subscription: Subscription) -> Callable[[Mapping[str, Any], Count], dict[str, Any]]:

@@ -26,6 +26,10 @@ CODES: Final[Mapping[str, str]] = {
     "invalid_utf8": "The line is not valid UTF-8.",
     "not_an_object": "The line is valid JSON, but an event is a JSON object.",
     "too_deeply_nested": "The event is nested more deeply than JSON readers accept.",
+    "unreadable_row": "The row holds no event, or does not fit its table's schema.",
+    # replay
+    "not_a_dead_letter": "The line is no dead letter that capybeam has written.",
+    "not_in_job": "The job file has no such destination, subscription or dataset (any more).",
     # map
     "missing_required_field": "A field that the action requires has no value.",
     "invalid_field": "A field has a value of the wrong type, or one that is not among its choices.",
@@ -87,6 +91,8 @@ class Rejection:
     event_id: str | None = None
     payload: Any = dataclasses.field(default=None, repr=False)
     retryable: bool = False
+    first_dead_lettered_at: int | None = None  # Unix seconds; of what a replay has rejected again
+    replays: int = 0  # how many it has been through
 
     def encode(self, now: float | None = None) -> bytes:
         """The rejection as one line of JSON, without a newline.
@@ -95,6 +101,8 @@ class Rejection:
         """
         row: dict[str, Any] = {"dead_lettered_at": int(time.time() if now is None else now)}
         row.update((f.name, getattr(self, f.name)) for f in dataclasses.fields(self))
+        if not self.replays:
+            del row["first_dead_lettered_at"], row["replays"]
         if isinstance(self.payload, bytes):
             try:
                 row["payload"] = self.payload.decode()

@@ -17,6 +17,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 from transforms.batching import Batch
 from transforms.couriers import Courier, Outcome, Parcel
 from transforms.graph_api import Delivery, Destination
+from transforms.replays import unmarked, with_origin
 from transforms.steps import REJECTIONS, settle
 from transforms.tallies import LIVE, Tally
 
@@ -76,9 +77,9 @@ class _SendBatches(beam.DoFn):
 
     def _outputs(self, outcome: Outcome) -> Iterator[Any]:
         for key, count in outcome.delivered.items():
-            self._tally[f"delivered:{key}"] += count
+            self._tally[f"delivered:{unmarked(key)}"] += count
         yield from outcome.receipts
-        for rejection in outcome.rejections:
+        for rejection in map(with_origin, outcome.rejections):
             key = f"{rejection.destination}/{rejection.subscription}"
             self._tally[f"rejected:{key}:{rejection.stage}:{rejection.code}"] += 1
             yield TaggedOutput(REJECTIONS, rejection)

@@ -12,11 +12,8 @@ from apache_beam.io.fileio import MatchFiles
 from apache_beam.io.filesystem import FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
+from pipeline.sources import NoInput, Source
 from transforms.stopping import STOPPING
-
-
-class NoInput(Exception):
-    """There is nothing to read at a path: says which and why."""
 
 
 @dataclasses.dataclass
@@ -32,9 +29,24 @@ class ReadLines(beam.PTransform):
     def expand(self, root: Any) -> beam.PCollection:
         return (
             root
-            | "Match" >> MatchFiles(_anchored(self.pattern))
+            | "Match" >> MatchFiles(anchored(self.pattern))
             | "SpreadFiles" >> beam.Reshuffle()
             | "Read" >> beam.ParDo(_ReadLines()).with_output_types(bytes)
+        )
+
+
+@dataclasses.dataclass
+class ReadNumberedLines(beam.PTransform):
+    """As `ReadLines`, each line with its place, for messages: ("Line 7 of dead-letters.jsonl", line)."""
+
+    pattern: str
+
+    def expand(self, root: Any) -> beam.PCollection:
+        return (
+            root
+            | "Match" >> MatchFiles(anchored(self.pattern))
+            | "SpreadFiles" >> beam.Reshuffle()
+            | "Read" >> beam.ParDo(_ReadNumberedLines()).with_output_types(tuple[str, bytes])
         )
 
 
@@ -43,12 +55,18 @@ class _ReadLines(beam.DoFn):
 
     def process(self, element: FileMetadata) -> Iterator[bytes]:
         with FileSystems.open(element.path) as file:
-            yield from lines_of(iter(functools.partial(file.read, _CHUNK), b""))
+            yield from lines_of(iter(functools.partial(file.read, CHUNK), b""))
+
+
+class _ReadNumberedLines(_ReadLines):
+    def process(self, element: FileMetadata) -> Iterator[tuple[str, bytes]]:  # type: ignore[override]
+        for number, line in enumerate(super().process(element), 1):
+            yield f"Line {number} of {element.path.removeprefix('./')}", line
 
 
 # Bytes read at once. Every read lets go of Python's lock, for which the threads that send are waiting; reading line by
 # line, by the usual 8 kB, they would take turns with the rest of the job fifty times as often.
-_CHUNK: Final = 1 << 18
+CHUNK: Final = 1 << 18
 
 
 def lines_of(chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -73,21 +91,36 @@ def lines_of(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 def check_input(pattern: str) -> int:
     """The size in bytes of all that `pattern` matches. Raises NoInput where that is nothing that can be read."""
-    try:
-        (match,) = FileSystems.match([_anchored(pattern)])
-    except Exception as error:  # file systems raise what their clients raise
-        raise NoInput(f"{pattern}: cannot be read ({_reason(error)})") from None
-    if not match.metadata_list:
-        raise NoInput(f"{pattern}: no such file")
-    for found in match.metadata_list:
+    matches = _matches(pattern)
+    for found in matches:
         try:
             FileSystems.open(found.path).close()
         except Exception as error:
             raise NoInput(f"{found.path}: cannot be read ({_reason(error)})") from None
-    return sum(found.size_in_bytes for found in match.metadata_list)
+    return sum(found.size_in_bytes for found in matches)
 
 
-def _anchored(pattern: str) -> str:
+def matching(pattern: str) -> list[str]:
+    """The paths of all that `pattern` matches. Raises NoInput."""
+    return [found.path for found in _matches(pattern)]
+
+
+def as_source(pattern: str, read: Any) -> Source:
+    """The files that `pattern` matches, to be read by `read`. Raises NoInput."""
+    return Source(pattern, f"{check_input(pattern) / 1e6:,.1f} MB", read, tuple(matching(pattern)))
+
+
+def _matches(pattern: str) -> list[FileMetadata]:
+    try:
+        (match,) = FileSystems.match([anchored(pattern)])
+    except Exception as error:  # file systems raise what their clients raise
+        raise NoInput(f"{pattern}: cannot be read ({_reason(error)})") from None
+    if not match.metadata_list:
+        raise NoInput(f"{pattern}: no such file")
+    return list(match.metadata_list)
+
+
+def anchored(pattern: str) -> str:
     """The pattern with a folder in front: Beam looks for a bare glob nowhere."""
     return pattern if "/" in pattern or "\\" in pattern else f"./{pattern}"
 

@@ -15,13 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jobs import JANE, TOKEN, job_file, order, rows
 
 from pipeline.config import parse_job
-from pipeline.run import CONFIGURATION, DEAD_LETTERS, FAILED, INTERRUPTED, OK, REFUSED, run_job
+from pipeline.run import CONFIGURATION, DEAD_LETTERS, FAILED, INTERRUPTED, OK, REFUSED, Places, run_job
 from pipeline.sandbox import SandboxServer, SandboxSettings
-
-TOKEN = "EAAB-a-secret-token"
-JANE = {"email": "jane.doe@example.com", "phone": "+44 20 7946 0123", "lastName": "Doe-Example"}
 
 
 @pytest.fixture
@@ -36,52 +34,13 @@ def _token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def job_file(endpoint: str, delivery: str = "{retry_for: 1s, timeout: 5s}", token: str = "env:TOKEN") -> str:
-    return f"""
-destinations:
-  - name: web
-    type: facebook_conversions_api
-    dataset_id: "123"
-    access_token: {token}
-    endpoint: {endpoint}
-    subscriptions:
-      - action: purchase
-      - {{action: pageView}}
-  - name: crm
-    type: facebook_conversions_api
-    dataset_id: "456"
-    access_token: {token}
-    endpoint: {endpoint}
-    subscriptions: [{{action: purchase, trigger: 'event = "Order Completed" and properties.revenue >= 100'}}]
-delivery: {delivery}
-"""
-
-
-def order(number: int, **changes: Any) -> bytes:
-    event = {
-        "type": "track",
-        "event": "Order Completed",
-        "messageId": f"order-{number}",
-        "userId": f"user-{number}",
-        "timestamp": time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(time.time() - 600)),
-        "properties": {"revenue": number, "currency": "EUR"},
-        "context": {"ip": "192.0.2.7", "userAgent": "Mozilla/5.0", "traits": JANE},
-        **changes,
-    }
-    return json.dumps(event).encode()
-
-
 def run(endpoint: str, lines: list[bytes], **settings: Any) -> tuple[int, dict[str, Any]]:
     """Runs a job over lines in the current folder; its exit code and its books."""
     Path("events.jsonl").write_bytes(b"".join(line + b"\n" for line in lines))
     settings = {"dead_letters": "dead.jsonl", "receipts": "receipts.jsonl", **settings}
     job = parse_job(settings.pop("job", job_file(endpoint)))
-    code = run_job(job, ["events.jsonl"], settings["dead_letters"], settings["receipts"], "books.json", [])
+    code = run_job(job, ["events.jsonl"], Places(settings["dead_letters"], settings["receipts"], "books.json"), [])
     return code, json.loads(Path("books.json").read_text()) if Path("books.json").exists() else {}
-
-
-def rows(path: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in Path(path).read_bytes().splitlines()]
 
 
 def test_every_event_is_delivered_filtered_or_a_dead_letter(sandbox: SandboxServer) -> None:
@@ -135,6 +94,19 @@ def test_garbage_becomes_dead_letters(sandbox: SandboxServer) -> None:
     assert books["read"] == books["unparsable"] == len(rows("dead.jsonl"))
 
 
+def test_csv_is_read_by_its_name_and_its_bad_rows_are_dead_letters(sandbox: SandboxServer) -> None:
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 60))
+    header = "type,event,messageId,timestamp,userId,properties.revenue,properties.currency,context.userAgent"
+    good = f"track,Order Completed,o-1,{now},u-1,120.50,EUR,Mozilla/5.0"
+    Path("orders.csv").write_text(f"{header}\n{good}\n{good},surplus\n")
+    code = run_job(parse_job(job_file(sandbox.url)), ["orders.csv"], Places("dead.jsonl", "receipts.jsonl"), [])
+    assert code == DEAD_LETTERS
+    assert sandbox.stats()["by_event"] == {"123": {"Purchase": 1}, "456": {"Purchase": 1}}
+    (row,) = rows("dead.jsonl")
+    assert (row["stage"], row["code"], row["payload"]) == ("parse", "unreadable_row", f"{good},surplus")
+    assert row["message"] == "Line 3 of orders.csv has 9 cells, the header 8."
+
+
 def test_a_dead_token_exits_3_and_keeps_everything(sandbox: SandboxServer, capsys: pytest.CaptureFixture[str]) -> None:
     sandbox.set_faults(dead_token=True)
     code, books = run(sandbox.url, [order(n) for n in range(5)])
@@ -182,13 +154,13 @@ def test_an_option_that_nobody_knows_exits_2(
     capsys: pytest.CaptureFixture[str], options: list[str], message: str
 ) -> None:
     Path("events.jsonl").write_bytes(b"")
-    code = run_job(parse_job(job_file("http://127.0.0.1:9")), ["events.jsonl"], "d", "r", None, options)
+    code = run_job(parse_job(job_file("http://127.0.0.1:9")), ["events.jsonl"], Places("d", "r"), options)
     assert code == CONFIGURATION
     assert message in capsys.readouterr().err
 
 
 def test_input_that_is_not_there_exits_2(sandbox: SandboxServer, capsys: pytest.CaptureFixture[str]) -> None:
-    code = run_job(parse_job(job_file(sandbox.url)), ["nowhere.jsonl"], "d", "r", None, [])
+    code = run_job(parse_job(job_file(sandbox.url)), ["nowhere.jsonl"], Places("d", "r"), [])
     assert code == CONFIGURATION
     assert "nowhere.jsonl: no such file" in capsys.readouterr().err
     assert not Path("d").exists()

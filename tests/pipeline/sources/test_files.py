@@ -13,7 +13,8 @@ from apache_beam.testing.util import assert_that, equal_to
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.sources.files import NoInput, ReadLines, check_input, lines_of
+from pipeline.sources import NoInput
+from pipeline.sources.files import ReadLines, check_input, lines_of
 from transforms.stopping import STOPPING
 
 

@@ -1,0 +1,163 @@
+"""`replay`, end to end on one machine: dead letters of a run in, a real server at the end, books that balance."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from jobs import TOKEN, job_file, order, rows
+
+from pipeline.cli import main
+from pipeline.config import parse_job
+from pipeline.run import CONFIGURATION, DEAD_LETTERS, OK, Places, replay_job, run_job
+from pipeline.sandbox import SandboxServer, SandboxSettings
+from transforms.replays import Choice
+
+
+@pytest.fixture
+def sandbox() -> Iterator[SandboxServer]:
+    with SandboxServer(SandboxSettings(tokens=frozenset({TOKEN}))) as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def _token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TOKEN", TOKEN)
+    monkeypatch.chdir(tmp_path)
+
+
+def run(job: str, lines: list[bytes]) -> int:
+    Path("events.jsonl").write_bytes(b"".join(line + b"\n" for line in lines))
+    return run_job(parse_job(job), ["events.jsonl"], Places("dead.jsonl", "receipts.jsonl"), [])
+
+
+def replay(
+    job: str, letters: str = "dead.jsonl", dead_letters: str = "again.jsonl", choice: Choice | None = None
+) -> tuple[int, dict[str, Any]]:
+    places = Places(dead_letters, "replayed.jsonl", "books.json")
+    code = replay_job(parse_job(job), [letters], choice or Choice(), places, [])
+    return code, json.loads(Path("books.json").read_text()) if Path("books.json").exists() else {}
+
+
+def test_what_a_dead_token_kept_back_is_delivered_by_a_replay_and_once_by_two(sandbox: SandboxServer) -> None:
+    job = job_file(sandbox.url)
+    sandbox.set_faults(dead_token=True)
+    run(job, [order(n) for n in range(90, 110)])
+    kept = Path("dead.jsonl").read_bytes()
+    sandbox.set_faults(dead_token=False)
+    sandbox.reset()
+    results = [replay(job) for _ in range(2)]
+    assert [code for code, _ in results] == [OK, OK]
+    assert results[1][1] == {
+        "balanced": True,
+        "read": 30,
+        "taken": 30,
+        "filtered": 0,
+        "unparsable": 0,
+        "matched": 30,
+        "delivered": 30,
+        "dead_lettered": 0,
+        "rejected_before_matching": {},
+        "subscriptions": {
+            "crm/purchase": {"matched": 10, "delivered": 10, "dead_lettered": {}, "notes": {}},
+            "web/purchase": {"matched": 20, "delivered": 20, "dead_lettered": {}, "notes": {}},
+        },
+    }
+    stats = sandbox.stats()
+    assert (stats["events_stored"], stats["duplicates"]) == (30, 30)
+    assert Path("dead.jsonl").read_bytes() == kept
+
+
+def test_what_the_mapping_refused_is_mapped_again_for_its_own_subscription_only(sandbox: SandboxServer) -> None:
+    """The order goes to crm, which maps its currency itself, and web, which at first does not."""
+    with_currency = "mapping: {currency: EUR}"
+    job = job_file(sandbox.url).replace("revenue >= 100'", f"revenue >= 100', {with_currency}")
+    run(job, [order(100, properties={"revenue": 100})])
+    assert sandbox.stats()["by_event"] == {"456": {"Purchase": 1}}
+    mended = job.replace("- action: purchase", f"- action: purchase\n        {with_currency}", 1)
+    code, books = replay(mended)
+    assert (code, books["matched"], books["delivered"]) == (OK, 1, 1)
+    assert sandbox.stats()["by_event"] == {"123": {"Purchase": 1}, "456": {"Purchase": 1}}
+    assert sandbox.stats()["duplicates"] == 0
+
+
+def test_a_replay_of_a_replay_keeps_the_first_origin_and_never_nests(sandbox: SandboxServer) -> None:
+    job = job_file("http://127.0.0.1:9", "{retry_for: 0s}")
+    run(job, [order(1), b"{broken", order(2, properties={})])
+    first = {row["code"]: row for row in rows("dead.jsonl")}
+    assert replay(job)[0] == DEAD_LETTERS
+    assert replay(job, "again.jsonl", "third.jsonl")[0] == DEAD_LETTERS
+    third = {row["code"]: row for row in rows("third.jsonl")}
+    assert third.keys() == first.keys() == {"gave_up_retrying", "invalid_json", "missing_required_field"}
+    for code, row in third.items():
+        origin = {"first_dead_lettered_at": first[code]["dead_lettered_at"], "replays": 2}
+        assert row == {**first[code], "dead_lettered_at": row["dead_lettered_at"], **origin}
+
+
+def test_a_line_that_is_no_dead_letter_is_reported_with_its_number_and_kept(sandbox: SandboxServer) -> None:
+    sandbox.set_faults(dead_token=True)
+    run(job_file(sandbox.url), [order(1)])
+    sandbox.set_faults(dead_token=False)
+    with Path("dead.jsonl").open("ab") as file:
+        event = order(2)
+        file.write(b"\nnot a letter\n" + event + b"\n")
+    code, books = replay(job_file(sandbox.url))
+    assert code == DEAD_LETTERS
+    assert (books["balanced"], books["read"], books["unparsable"], books["delivered"]) == (True, 3, 2, 1)
+    assert sorted((row["message"], row["payload"]) for row in rows("again.jsonl")) == [
+        ("Line 3 of dead.jsonl is no dead letter: it is not JSON.", "not a letter"),
+        ("Line 4 of dead.jsonl is no dead letter: it has no dead_lettered_at.", event.decode()),
+    ]
+
+
+def test_only_the_chosen_are_replayed_and_the_others_stay_where_they_are(sandbox: SandboxServer) -> None:
+    sandbox.set_faults(dead_token=True)
+    run(job_file(sandbox.url), [order(1), order(2, properties={"revenue": 1}), b"{"])
+    sandbox.set_faults(dead_token=False)
+    code, books = replay(job_file(sandbox.url), choice=Choice(retryable=True))
+    assert (code, books["read"], books["filtered"], books["delivered"], books["balanced"]) == (OK, 3, 2, 1, True)
+    assert Counter(row["code"] for row in rows("dead.jsonl")) == {
+        "destination_refused": 1,
+        "missing_required_field": 1,
+        "invalid_json": 1,
+    }
+
+
+@pytest.mark.parametrize("name", ["dead.jsonl", "./dead.jsonl"])
+def test_the_dead_letters_that_are_read_are_never_written_to(
+    sandbox: SandboxServer, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    run(job_file(sandbox.url), [b"{"])
+    before = Path("dead.jsonl").read_bytes()
+    assert replay(job_file(sandbox.url), "dead*.jsonl", name)[0] == CONFIGURATION
+    assert f"Dead letters cannot be written to {name}: it is being read; give another place" in capsys.readouterr().err
+    assert Path("dead.jsonl").read_bytes() == before
+
+
+def test_the_command_names_a_code_that_does_not_exist() -> None:
+    Path("job.yaml").write_text(job_file("http://127.0.0.1:9"))
+    result = CliRunner().invoke(
+        main, ["replay", "--config", "job.yaml", "--from", "dead.jsonl", "--only", "gave_up_retry"]
+    )
+    assert (result.exit_code, result.stderr) == (
+        2,
+        "capybeam: --only gave_up_retry: there is no such code; did you mean gave_up_retrying?\n",
+    )
+
+
+def test_the_command_replays(sandbox: SandboxServer) -> None:
+    Path("job.yaml").write_text(job_file(sandbox.url))
+    sandbox.set_faults(dead_token=True)
+    run(job_file(sandbox.url), [order(1)])
+    sandbox.set_faults(dead_token=False)
+    result = CliRunner().invoke(
+        main, ["replay", "--config", "job.yaml", "--from", "dead.jsonl", "--only", "destination_refused", "--retryable"]
+    )
+    assert result.exit_code == OK, result.output
+    assert sandbox.stats()["events_stored"] == 1
+    assert Path("replayed-dead-letters.jsonl").read_bytes() == b""

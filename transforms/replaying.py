@@ -1,0 +1,76 @@
+"""ReplayDeadLetters: dead letters → conversions that are ready once more."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import apache_beam as beam
+
+from transforms.conversions import Ready, Subscription
+from transforms.events import is_blank
+from transforms.rejections import Rejection
+from transforms.replays import Choice, DeadLetter, compile_replay, parse_dead_letter
+from transforms.steps import SubscriptionStepDoFn, with_rejections
+from transforms.user_data import Count
+
+Replay = Callable[[DeadLetter, float, Count, Callable[[str], Count]], Iterator["Ready | Rejection"]]
+
+
+@dataclasses.dataclass
+class ReplayDeadLetters(beam.PTransform):
+    """(place, line of dead letters) → ``ready``, as `ValidateConversions` has it, and ``rejections``.
+
+    One step for what a first run does in six, by the same functions: where an event was rejected travels with it.
+
+    Args:
+        max_bytes: of one event; a larger one fits no batch.
+        choice: which dead letters; the others are counted as filtered.
+        clock: Unix seconds, for the age limits.
+    """
+
+    subscriptions: tuple[Subscription, ...]
+    max_bytes: int = 4 * 1024 * 1024
+    choice: Choice = dataclasses.field(default_factory=Choice)
+    clock: Callable[[], float] = time.time
+
+    def expand(self, letters: beam.PCollection) -> Any:
+        step = _ReplayDeadLetters(self.subscriptions, self.max_bytes, self.choice, self.clock)
+        replayed = with_rejections(letters, step, main="ready")
+        replayed.ready.element_type = tuple[str, bytes]
+        return replayed
+
+
+class _ReplayDeadLetters(SubscriptionStepDoFn[Replay]):
+    stage = "parse"
+
+    def __init__(
+        self, subscriptions: tuple[Subscription, ...], max_bytes: int, choice: Choice, clock: Callable[[], float]
+    ) -> None:
+        super().__init__(subscriptions)
+        self._max_bytes, self._choice, self._clock = max_bytes, choice, clock
+
+    def compile(self) -> Replay:
+        return compile_replay(self.subscriptions, self._max_bytes)
+
+    def convert(self, element: tuple[str, bytes]) -> Iterable[Any]:
+        place, line = element
+        if is_blank(line):
+            return ()
+        letter = parse_dead_letter(line, place)
+        if not self._choice.takes(letter):
+            self._count("read")
+            self._count("filtered")
+            return ()
+        outcomes = self.machinery(letter, self._clock(), self._count, self.notes.__getitem__)
+        return [self.rejected(outcome) if isinstance(outcome, Rejection) else outcome for outcome in outcomes]
+
+    def origin(self, element: Any) -> Mapping[str, Any]:
+        self._count("read")
+        self._count("unparsable")
+        return {"payload": element[1]}
+
+    def _count(self, name: str) -> None:
+        self.tally[name] += 1

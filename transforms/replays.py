@@ -1,0 +1,286 @@
+"""Dead letters, put through the step that rejected them once more.
+
+Up to hashing a dead letter holds the event: it is mapped again, but only for the subscription and dataset that rejected
+it, for others may have it. After hashing it holds the ready body: it is checked again, for it may have grown too old,
+and sent as it is. What is rejected again is the same dead letter with the new reason: payloads never nest, and the
+`Origin`, the time at which it first became one, stays.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple, get_args
+
+import orjson
+
+from transforms import conversions
+from transforms.conversions import Conversion, Ready, Subscription
+from transforms.events import Event, parse_event
+from transforms.rejections import Rejected, Rejection, Stage, as_rejected, reject
+from transforms.user_data import Count
+
+_READY: Final = ("validate", "send")  # stages whose payload is the ready body
+
+
+class Origin(NamedTuple):
+    """Where a dead letter began: Unix seconds, and how many replays it has been through."""
+
+    first_dead_lettered_at: int
+    replays: int
+
+
+@dataclasses.dataclass(frozen=True)
+class DeadLetter:
+    """A row of the dead letters, as `Rejection.encode` writes it; `origin` is that of what a replay makes of it."""
+
+    stage: Stage
+    code: str
+    destination: str | None
+    subscription: str | None
+    dataset_id: str | None
+    event_id: str | None
+    payload: Any = dataclasses.field(repr=False)
+    retryable: bool
+    origin: Origin
+
+    @property
+    def key(self) -> str | None:
+        return f"{self.destination}/{self.subscription}" if self.subscription else None
+
+    def rejected(self, stage: Stage, cause: Rejected, **where: Any) -> Rejection:
+        """What rejects it again."""
+        fields = {
+            "destination": self.destination,
+            "subscription": self.subscription,
+            "dataset_id": self.dataset_id,
+            "event_id": self.event_id,
+            "payload": self.payload if cause.payload is None else cause.payload,
+            **where,
+        }
+        return reject(stage, cause, **fields, **self.origin._asdict())
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """Which dead letters are replayed.
+
+    Attributes:
+        codes: only those; all, where there are none.
+        retryable: only those that are retryable.
+    """
+
+    codes: frozenset[str] = frozenset()
+    retryable: bool = False
+
+    def takes(self, letter: DeadLetter) -> bool:
+        return (not self.codes or letter.code in self.codes) and (letter.retryable or not self.retryable)
+
+
+def parse_dead_letter(line: bytes, place: str) -> DeadLetter:
+    """A line of dead letters.
+
+    Args:
+        place: of the line, for the message: "Line 7 of dead-letters.jsonl".
+
+    Raises:
+        Rejected: not_a_dead_letter, with the line as payload.
+    """
+
+    def no(reason: str) -> Rejected:
+        return Rejected("not_a_dead_letter", f"{place} is no dead letter: {reason}.", line)
+
+    try:
+        row = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        raise no("it is not JSON") from None
+    if not isinstance(row, dict):
+        raise no("it is no JSON object")
+    missing = [key for key in ("dead_lettered_at", "stage", "code", "payload") if row.get(key) is None]
+    if missing:
+        raise no(f"it has no {missing[0]}")
+    stage, first, replays = row["stage"], row.get("first_dead_lettered_at", row["dead_lettered_at"]), row.get("replays")
+    replays = replays or 0
+    if stage not in get_args(Stage) or type(first) is not int or type(replays) is not int:
+        raise no("stage, dead_lettered_at or replays is none that capybeam writes")
+    names = [row.get(key) for key in ("destination", "subscription", "dataset_id", "event_id")]
+    if not all(name is None or isinstance(name, str) for name in names):
+        raise no("a name in it is no text")
+    payload = row["payload"]
+    if stage == "parse":
+        try:
+            payload = base64.b64decode(payload) if row.get("payload_encoding") == "base64" else payload.encode()
+        except (AttributeError, TypeError, ValueError, binascii.Error):
+            raise no("its payload is no text") from None
+    elif not isinstance(payload, dict):
+        raise no("its payload is no object")
+    elif stage != "filter" and None in names[:2]:
+        raise no("it names no subscription")
+    elif stage in _READY and not (
+        type(payload.get("event_time")) is int
+        and isinstance(payload.get("event_name"), str)
+        and isinstance(payload.get("event_id"), str)
+    ):
+        raise no("its payload is no server event")
+    retryable = row.get("retryable") is True
+    destination, subscription, dataset_id, event_id = names
+    origin = Origin(first, replays + 1)
+    return DeadLetter(
+        stage, str(row["code"]), destination, subscription, dataset_id, event_id, payload, retryable, origin
+    )
+
+
+# --- the way --------------------------------------------------------------------------------------------------------
+
+
+def compile_replay(
+    subscriptions: Sequence[Subscription], max_bytes: int
+) -> Callable[[DeadLetter, float, Count, Callable[[str], Count]], Iterator[Ready | Rejection]]:
+    """The function from a dead letter to what becomes of it: nothing where no trigger takes it any more.
+
+    Besides the dead letter it takes the time (Unix seconds) and two ways to count, named as in `transforms.tallies`:
+    what happened, and by subscription key what was dropped on the way.
+    """
+    return _Way(subscriptions, max_bytes).outcomes
+
+
+class _Way:
+    def __init__(self, subscriptions: Sequence[Subscription], max_bytes: int) -> None:
+        self._datasets = {subscription.key: subscription.dataset_ids for subscription in subscriptions}
+        self._matching = conversions.compile_filter(subscriptions)
+        self._named = conversions.compile_naming(subscriptions)
+        self._mapped = conversions.compile_properties(subscriptions)
+        self._hashed = conversions.compile_hashing(subscriptions)
+        self._validated = conversions.compile_validation(subscriptions, max_bytes)
+        self._revalidated = conversions.compile_revalidation(subscriptions, max_bytes)
+
+    def outcomes(
+        self, letter: DeadLetter, now: float, count: Count, notes: Callable[[str], Count]
+    ) -> Iterator[Ready | Rejection]:
+        count("read")
+        if letter.key is not None and letter.key not in self._datasets:
+            yield self._not_in_job(letter, letter.key, count)
+        elif letter.stage in _READY:
+            yield self._ready_again(letter, now, count, notes)
+        else:
+            yield from self._event_again(letter, now, count, notes)
+
+    def _ready_again(
+        self, letter: DeadLetter, now: float, count: Count, notes: Callable[[str], Count]
+    ) -> Ready | Rejection:
+        key, body = str(letter.key), letter.payload
+        dataset_id = self._dataset(key, letter.dataset_id)
+        if dataset_id is None:
+            return self._not_in_job(letter, key, count)
+        count("taken")
+        count(f"matched:{key}")
+        try:
+            if letter.stage == "validate" and letter.code == "internal_error":  # then no body has been made
+                conversion = Conversion(key, body["event_name"], dataset_id, None, body)
+                ready = self._validated(conversion, now, notes(key))
+            else:
+                ready = self._revalidated(key, dataset_id, body, now)
+        except Exception as error:
+            return letter.rejected("validate", as_rejected(error), dataset_id=dataset_id)
+        return marked(ready, letter.origin)
+
+    def _event_again(
+        self, letter: DeadLetter, now: float, count: Count, notes: Callable[[str], Count]
+    ) -> Iterator[Ready | Rejection]:
+        try:
+            event = parse_event(letter.payload) if letter.stage == "parse" else letter.payload
+        except Rejected as cause:
+            count("unparsable")
+            yield letter.rejected("parse", cause)
+            return
+        try:
+            keys = [key for key in self._matching(event) if letter.key in (None, key)]
+        except Exception as error:
+            yield letter.rejected("filter", as_rejected(error), destination=None, subscription=None, payload=event)
+            return
+        count("taken" if keys else "filtered")
+        for key in keys:
+            for outcome in self._conversions(letter, event, key, count):
+                yield outcome if isinstance(outcome, Rejection) else self._ready(letter, outcome, now, notes(key))
+
+    def _conversions(
+        self, letter: DeadLetter, event: Event, key: str, count: Count
+    ) -> Iterable[Conversion | Rejection]:
+        """An event's conversions for one subscription: those for the dataset that rejected it, if one did."""
+        try:
+            named = self._named(event, key)
+        except Exception as error:
+            count(f"matched:{key}")
+            return [letter.rejected("name", as_rejected(error), **_names(key), payload=event)]
+        if letter.dataset_id:
+            dataset_id = self._dataset(key, letter.dataset_id)
+            if dataset_id is None:
+                count(f"matched:{key}")
+                return [letter.rejected(letter.stage, Rejected("not_in_job"))]
+            named = [conversion for conversion in named if conversion.dataset_id == dataset_id]
+        for _ in named:
+            count(f"matched:{key}")
+        return named
+
+    def _ready(self, letter: DeadLetter, conversion: Conversion, now: float, note: Count) -> Ready | Rejection:
+        stage: Stage = "map"
+        payload: Mapping[str, Any] | None = conversion.event
+        try:
+            conversion = self._mapped(conversion)
+            stage = "hash"
+            conversion = self._hashed(conversion, note)
+            stage, payload = "validate", conversion.fields
+            return marked(self._validated(conversion, now, note), letter.origin)
+        except Exception as error:
+            cause = as_rejected(error)
+            event_id = conversion.fields.get("event_id", letter.event_id)
+            return letter.rejected(
+                stage,
+                cause,
+                **_names(conversion.subscription),
+                dataset_id=conversion.dataset_id,
+                event_id=event_id if isinstance(event_id, str) else None,
+                payload=payload if cause.payload is None else cause.payload,
+            )
+
+    def _dataset(self, key: str, dataset_id: str | None) -> str | None:
+        """The dataset that a dead letter is for: where there is only one, the job file may have been mended."""
+        datasets: Collection[str] = self._datasets[key]
+        return dataset_id if dataset_id in datasets else next(iter(datasets)) if len(datasets) == 1 else None
+
+    def _not_in_job(self, letter: DeadLetter, key: str, count: Count) -> Rejection:
+        count("taken")
+        count(f"matched:{key}")
+        return letter.rejected(letter.stage, Rejected("not_in_job"))
+
+
+def _names(key: str) -> dict[str, str]:
+    destination, _, subscription = key.partition("/")
+    return {"destination": destination, "subscription": subscription}
+
+
+# --- the origin, on its way through batches -------------------------------------------------------------------------
+
+_MARK: Final = "\x1f"  # which no name of a subscription contains
+
+
+def marked(ready: Ready, origin: Origin) -> Ready:
+    """A conversion whose line carries its origin, behind the subscription's name."""
+    name, tab, body = ready.line.partition(b"\t")
+    return Ready(ready.key, name + f"{_MARK}{origin.first_dead_lettered_at},{origin.replays}".encode() + tab + body)
+
+
+def unmarked(name: str) -> str:
+    """A subscription's name or key without an origin."""
+    return name.partition(_MARK)[0]
+
+
+def with_origin(rejection: Rejection) -> Rejection:
+    """A rejection of a line, with the origin that the line carried, if it did, in its place."""
+    name, mark, origin = (rejection.subscription or "").partition(_MARK)
+    if not mark:
+        return rejection
+    first, _, replays = origin.partition(",")
+    return dataclasses.replace(rejection, subscription=name, first_dead_lettered_at=int(first), replays=int(replays))
