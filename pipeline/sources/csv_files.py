@@ -1,8 +1,9 @@
 """Events from CSV files, a header in each.
 
 A column's name is the path of its value in the event, with dots: ``type``, ``messageId``, ``properties.total``,
-``context.traits.email``. Cells are text, and the mapping's types make numbers of them; nothing is guessed. In a column
-whose name ends in ``:json`` cells are JSON: ``properties.products:json``. Empty cells are absent.
+``context.traits.email``. Cells are text, and nothing is guessed: the mapping's types make numbers of them. In a column
+whose name ends in ``:json`` cells are JSON: lists (``properties.products:json``), and numbers that a trigger compares
+(``properties.revenue:json``). Empty cells are absent.
 """
 
 from __future__ import annotations

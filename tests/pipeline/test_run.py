@@ -96,7 +96,7 @@ def test_garbage_becomes_dead_letters(sandbox: SandboxServer) -> None:
 
 def test_csv_is_read_by_its_name_and_its_bad_rows_are_dead_letters(sandbox: SandboxServer) -> None:
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 60))
-    header = "type,event,messageId,timestamp,userId,properties.revenue,properties.currency,context.userAgent"
+    header = "type,event,messageId,timestamp,userId,properties.revenue:json,properties.currency,context.userAgent"
     good = f"track,Order Completed,o-1,{now},u-1,120.50,EUR,Mozilla/5.0"
     Path("orders.csv").write_text(f"{header}\n{good}\n{good},surplus\n")
     code = run_job(parse_job(job_file(sandbox.url)), ["orders.csv"], Places("dead.jsonl", "receipts.jsonl"), [])
