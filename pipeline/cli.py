@@ -21,7 +21,7 @@ from typing import NoReturn
 
 import click
 
-from pipeline.config import ConfigError, Job, json_schema, load_job
+from pipeline.config import ConfigError, Job, duration, json_schema, load_job
 from transforms.rejections import CODES
 
 EPILOG = "Documentation: docs/ in the repository; a first job in five minutes: README.md."
@@ -128,9 +128,24 @@ def _moment(now: str | None) -> float:
         return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
 
 
+def _seconds(option: str, text: str | None) -> float | None:
+    try:
+        return None if text is None else duration(text)
+    except ValueError as error:
+        _fail(f"{option} {text}: {error}")
+
+
 def _fail(message: str) -> NoReturn:
     click.echo(f"capybeam: {message}", err=True)
     sys.exit(2)
+
+
+_UNTIL_IDLE = click.option(
+    "--until-idle",
+    default=None,
+    metavar="TIME",
+    help="Leave a subscription when nothing has come for so long, as in 5s.",
+)
 
 
 @main.command(
@@ -144,13 +159,16 @@ def _fail(message: str) -> NoReturn:
     "inputs",
     required=True,
     multiple=True,
-    help="Events: path, glob or URL of JSON lines or .csv; .gz too. Repeatable.",
+    help="Events: path, glob or URL of JSON lines or .csv, .gz too; repeatable. Or pubsub:projects/P/subscriptions/S.",
 )
 @click.option(
     "--dead-letters", default="dead-letters.jsonl", show_default=True, help="What was not delivered, and why."
 )
 @click.option("--receipts", default="receipts.jsonl", show_default=True, help="What Meta took, a line per request.")
 @click.option("--books", default=None, type=click.Path(), help="Also write the books as JSON.")
+@_UNTIL_IDLE
+@click.option("--id-attribute", default=None, help="Of messages: Dataflow drops repeats by it.")
+@click.option("--timestamp-attribute", default=None, help="Of messages: Dataflow takes an event's time from it.")
 @click.argument("beam_options", nargs=-1, type=click.UNPROCESSED, metavar="[ANY BEAM OPTION]...")
 def run(
     config: str,
@@ -158,6 +176,9 @@ def run(
     dead_letters: str,
     receipts: str,
     books: str | None,
+    until_idle: str | None,
+    id_attribute: str | None,
+    timestamp_attribute: str | None,
     beam_options: tuple[str, ...],
 ) -> None:
     """Delivers events: reads, filters, maps, hashes, checks, batches, sends, and accounts for every one.
@@ -169,9 +190,11 @@ def run(
     try:
         logging.disable(logging.WARNING)  # Beam warns at import of extras that are not installed
         from pipeline.run import Places, run_job  # Beam takes two seconds to import
+        from pipeline.sources.pubsub import Attributes
 
         logging.disable(logging.NOTSET)
-        sys.exit(run_job(job, inputs, Places(dead_letters, receipts, books), beam_options))
+        places, attributes = Places(dead_letters, receipts, books), Attributes(id_attribute, timestamp_attribute)
+        sys.exit(run_job(job, inputs, places, beam_options, _seconds("--until-idle", until_idle), attributes))
     except KeyboardInterrupt:  # before the run has begun, or after it has ended
         sys.exit(130)
 
@@ -182,7 +205,11 @@ def run(
 )
 @click.option("--config", required=True, type=click.Path(), help="The job file, mended.")
 @click.option(
-    "--from", "letters", required=True, multiple=True, help="Dead letters: path, glob or URL; .gz too. Repeatable."
+    "--from",
+    "letters",
+    required=True,
+    multiple=True,
+    help="Dead letters: path, glob or URL, .gz too; repeatable. Or pubsub:projects/P/subscriptions/S.",
 )
 @click.option("--only", "codes", multiple=True, metavar="CODE", help="Only those rejected with this code. Repeatable.")
 @click.option("--retryable", is_flag=True, help="Only those where the event was fine and the destination was not.")
@@ -196,6 +223,7 @@ def run(
     "--receipts", default="replayed-receipts.jsonl", show_default=True, help="What Meta took, a line per request."
 )
 @click.option("--books", default=None, type=click.Path(), help="Also write the books as JSON.")
+@_UNTIL_IDLE
 @click.argument("beam_options", nargs=-1, type=click.UNPROCESSED, metavar="[ANY BEAM OPTION]...")
 def replay(
     config: str,
@@ -205,6 +233,7 @@ def replay(
     dead_letters: str,
     receipts: str,
     books: str | None,
+    until_idle: str | None,
     beam_options: tuple[str, ...],
 ) -> None:
     """Delivers dead letters, by the job file as it is now.
@@ -223,8 +252,8 @@ def replay(
         from transforms.replays import Choice
 
         logging.disable(logging.NOTSET)
-        choice = Choice(frozenset(codes), retryable)
-        sys.exit(replay_job(job, letters, choice, Places(dead_letters, receipts, books), beam_options))
+        choice, places = Choice(frozenset(codes), retryable), Places(dead_letters, receipts, books)
+        sys.exit(replay_job(job, letters, choice, places, beam_options, _seconds("--until-idle", until_idle)))
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -64,7 +64,8 @@ _UNITS: Final[Mapping[str, float]] = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 360
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 
 
-def _duration(value: Any) -> float:
+def duration(value: Any) -> float:
+    """The seconds of a duration like 10s. Raises a ValueError of pydantic's."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         seconds = float(value)
     else:
@@ -136,7 +137,7 @@ def _test_event_code(value: Any) -> str:
 
 
 def _positive_duration(value: Any) -> float:
-    seconds = _duration(value)
+    seconds = duration(value)
     if seconds == 0:
         raise PydanticCustomError("duration", "must be more than 0")
     return seconds
@@ -157,7 +158,7 @@ def _name(value: Any) -> str:
 _TEXT: Final = WithJsonSchema({"type": "string"})
 Name = Annotated[str, BeforeValidator(_name), _TEXT]
 Duration = Annotated[
-    float, BeforeValidator(_duration), WithJsonSchema({"type": ["string", "number"], "examples": ["10s", "15m"]})
+    float, BeforeValidator(duration), WithJsonSchema({"type": ["string", "number"], "examples": ["10s", "15m"]})
 ]
 PositiveDuration = Annotated[
     float, BeforeValidator(_positive_duration), WithJsonSchema({"type": ["string", "number"], "examples": ["10s"]})

@@ -26,18 +26,22 @@ from transforms.sending import SendBatches
 from transforms.validating import ValidateConversions
 
 
-def redeliver(letters: beam.PCollection, job: Job, choice: Choice, dead_letters: str, receipts: str) -> None:
+def redeliver(
+    letters: beam.PCollection, job: Job, choice: Choice, dead_letters: str, receipts: str, streaming: bool = False
+) -> None:
     """Builds the way from dead letters, each a pair of its place and its line, to receipts and new dead letters."""
     replayed = letters | ReplayDeadLetters(job.subscriptions, job.delivery.max_batch_bytes, choice)
-    sent = _send(replayed.ready, job, receipts)
+    sent = _send(replayed.ready, job, receipts, streaming)
     _write_rejections({"Unreplayed": replayed, "Undelivered": sent}, dead_letters)
 
 
-def deliver(lines: beam.PCollection, job: Job, dead_letters: str, receipts: str) -> None:
+def deliver(lines: beam.PCollection, job: Job, dead_letters: str, receipts: str, streaming: bool = False) -> None:
     """Builds the way from lines of bytes to receipts and dead letters.
 
     Args:
         dead_letters, receipts: where they are written; see `pipeline.sinks`.
+        streaming: whether the lines never end. Then a batch is gathered across bundles, for as long as
+            `delivery.max_batch_delay`, by runners that have timers.
     """
     subscriptions = job.subscriptions
 
@@ -47,7 +51,7 @@ def deliver(lines: beam.PCollection, job: Job, dead_letters: str, receipts: str)
     mapped = named.conversions | MapProperties(subscriptions)
     hashed = mapped.conversions | HashUserData(subscriptions)
     validated = hashed.conversions | ValidateConversions(subscriptions, job.delivery.max_batch_bytes)
-    sent = _send(validated.ready, job, receipts)
+    sent = _send(validated.ready, job, receipts, streaming)
 
     steps = {
         "Unparsable": parsed,
@@ -61,8 +65,10 @@ def deliver(lines: beam.PCollection, job: Job, dead_letters: str, receipts: str)
     _write_rejections(steps, dead_letters)
 
 
-def _send(ready: beam.PCollection, job: Job, receipts: str) -> Any:
-    batches = ready | BatchByDestination(job.delivery.max_batch_events, job.delivery.max_batch_bytes)
+def _send(ready: beam.PCollection, job: Job, receipts: str, streaming: bool) -> Any:
+    delivery = job.delivery
+    delay = delivery.max_batch_delay if streaming else None
+    batches = ready | BatchByDestination(delivery.max_batch_events, delivery.max_batch_bytes, delay)
     sent = batches | SendBatches(job.destinations, job.delivery)
     _ = sent.receipts | WriteReceipts(receipts)
     return sent

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import logging
 import os
 import signal
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,8 +27,9 @@ from rich.console import Console
 from pipeline.config import Job
 from pipeline.graph import deliver, redeliver
 from pipeline.sinks import prepare
-from pipeline.sinks.lines import SinkError
+from pipeline.sinks.lines import SinkError, keep_safe
 from pipeline.sources import NoInput, Source, open_letters, open_source
+from pipeline.sources.pubsub import Attributes, Message, Pulling, SubscriptionLost
 from pipeline.summary import Books
 from transforms.replays import Choice
 from transforms.steps import NAMESPACE
@@ -54,40 +57,59 @@ class Places:
     books: str | None = None
 
 
-def run_job(job: Job, inputs: Sequence[str], places: Places, beam_options: Sequence[str]) -> int:
+def run_job(
+    job: Job,
+    inputs: Sequence[str],
+    places: Places,
+    beam_options: Sequence[str],
+    until_idle: float | None = None,
+    attributes: Attributes | None = None,
+) -> int:
     """Runs a job to its end and returns the exit code.
 
     Args:
         inputs: as `pipeline.sources` takes them.
         beam_options: handed on to Beam.
+        until_idle: seconds without a message after which a subscription is done with; None for never.
+        attributes: of messages, for runners that stream.
     """
 
-    def build(lines: beam.PCollection) -> None:
-        deliver(lines, job, places.dead_letters, places.receipts)
+    def build(lines: beam.PCollection, streaming: bool) -> None:
+        deliver(lines, job, places.dead_letters, places.receipts, streaming)
 
-    return _perform(job, inputs, open_source, build, places, beam_options)
+    open_input = functools.partial(open_source, attributes=attributes)
+    return _perform(job, inputs, open_input, build, places, beam_options, until_idle)
 
 
-def replay_job(job: Job, letters: Sequence[str], choice: Choice, places: Places, beam_options: Sequence[str]) -> int:
+def replay_job(
+    job: Job,
+    letters: Sequence[str],
+    choice: Choice,
+    places: Places,
+    beam_options: Sequence[str],
+    until_idle: float | None = None,
+) -> int:
     """Puts dead letters through a job once more and returns the exit code.
 
     Args:
         letters: as `pipeline.sources` takes them; never written to.
+        until_idle: as of `run_job`.
     """
 
-    def build(lines: beam.PCollection) -> None:
-        redeliver(lines, job, choice, places.dead_letters, places.receipts)
+    def build(lines: beam.PCollection, streaming: bool) -> None:
+        redeliver(lines, job, choice, places.dead_letters, places.receipts, streaming)
 
-    return _perform(job, letters, open_letters, build, places, beam_options)
+    return _perform(job, letters, open_letters, build, places, beam_options, until_idle)
 
 
 def _perform(
     job: Job,
     inputs: Sequence[str],
     open_input: Callable[[str], Source],
-    build: Callable[[beam.PCollection], None],
+    build: _Build,
     places: Places,
     beam_options: Sequence[str],
+    until_idle: float | None,
 ) -> int:
     console, log = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
     try:
@@ -100,6 +122,11 @@ def _perform(
     local = runner.rpartition(".")[2] in _LOCAL_RUNNERS
     try:
         sources = [open_input(text) for text in inputs]
+        subscription = _subscription(sources)
+        standard = options.view_as(StandardOptions)
+        standard.streaming = subscription is not None and (standard.streaming or not local)
+        if until_idle is not None and (subscription is None or standard.streaming):
+            raise NoInput("--until-idle is for a subscription that is worked off on this machine")
         if local:
             for destination in job.destinations:
                 _readable(destination.name, destination.token)
@@ -118,7 +145,11 @@ def _perform(
     log.print(_greeting(job, sources, runner), highlight=False, markup=False)
 
     with _stopping_on_ctrl_c(log), _progress(log):
-        counts, failure = _run(sources, build, options)
+        if subscription is None or options.view_as(StandardOptions).streaming:
+            counts, failure = _run([source.read for source in sources], build, options)
+        else:
+            with subscription.pulling(job.delivery.max_batch_delay, until_idle) as pulling:
+                counts, failure = _work_off(pulling, subscription.element, build, places, options)
     result = Books.from_counts(counts)
     if failure is not None:
         console.print("The books so far:")
@@ -129,7 +160,7 @@ def _perform(
         except OSError as error:
             log.print(f"capybeam: the books cannot be written to {places.books}: {error.strerror}", style="red")
             return FAILED
-    return _conclude(result, failure, places.dead_letters, log)
+    return _conclude(result, failure, subscription is not None, places.dead_letters, log)
 
 
 def _beam_options(arguments: Sequence[str]) -> PipelineOptions:
@@ -169,6 +200,14 @@ def _readable(name: str, token: Any) -> None:
         raise TokenError(f"destination {name}: {error}") from None
 
 
+def _subscription(sources: Sequence[Source]) -> Any:
+    """The subscription that is the input, if it is one. Raises NoInput where there are other inputs beside it."""
+    found = [source for source in sources if source.subscription]
+    if found and len(sources) > 1:
+        raise NoInput(f"{found[0].name}: a subscription never ends; give it a run of its own, without other inputs")
+    return found[0].subscription if found else None
+
+
 def _keep_apart(path: str, what: str, sources: Sequence[Source]) -> None:
     """A file that is read must not be moved out of the way for a new one."""
     if any(
@@ -183,15 +222,48 @@ def _greeting(job: Job, sources: Sequence[Source], runner: str) -> str:
     return f"Reading {inputs}, delivering to {destinations}, on {runner}."
 
 
+_Build = Callable[[Any, bool], None]  # of a graph, from a collection of what is read, and whether it streams
+
+
+def _work_off(
+    pulling: Pulling, element: Callable[[Message], Any], build: _Build, places: Places, options: PipelineOptions
+) -> tuple[Mapping[str, int], BaseException | None]:
+    """Runs the graph on one batch of messages after the other; what was counted, and what went wrong.
+
+    A batch is acknowledged when its graph has ended well: every message is delivered, filtered or a dead letter then.
+    One that fails is given back, and what it counted is forgotten.
+    """
+    totals: Counter[str] = Counter()
+    try:
+        for messages in pulling.batches():
+            elements = beam.Create([element(message) for message in messages], reshuffle=False)
+            counts, failure = _run([elements], build, options)
+            if failure is not None:
+                pulling.give_back(messages)
+                return totals, failure
+            keep_safe(places.dead_letters, "Dead letters")
+            keep_safe(places.receipts, "Receipts")
+            pulling.acknowledge(messages)
+            totals.update(counts)
+            LIVE.restore(totals)
+    except (SinkError, SubscriptionLost) as error:
+        return totals, error
+    return totals, None
+
+
 def _run(
-    sources: Sequence[Source], build: Callable[[beam.PCollection], None], options: PipelineOptions
+    reads: Sequence[beam.PTransform], build: _Build, options: PipelineOptions
 ) -> tuple[Mapping[str, int], BaseException | None]:
     """Runs the graph; what was counted, and what went wrong."""
     try:
         pipeline = beam.Pipeline(options=options)
-        reads = [pipeline | f"Input{index or ''}" >> source.read for index, source in enumerate(sources)]
-        build(reads[0] if len(reads) == 1 else reads | beam.Flatten())
+        inputs = [pipeline | f"Input{index or ''}" >> read for index, read in enumerate(reads)]
+        streaming = options.view_as(StandardOptions).streaming
+        build(inputs[0] if len(inputs) == 1 else inputs | beam.Flatten(), streaming)
         result = pipeline.run()
+        if streaming:
+            _wait_or_leave(result)
+            return LIVE.snapshot()[0], None
         result.wait_until_finish()
     except Exception as error:
         return LIVE.snapshot()[0], error
@@ -202,20 +274,36 @@ def _run(
     return counts, None
 
 
-def _conclude(books: Books, failure: BaseException | None, dead_letters: str, log: Console) -> int:
-    """The exit code, with a word on what to do."""
+def _wait_or_leave(result: Any) -> None:
+    """Waits for a streaming job. Ctrl-C ends one that runs in this process; one that runs elsewhere goes on."""
+    ended = threading.Thread(target=result.wait_until_finish, daemon=True)
+    ended.start()
+    while ended.is_alive() and not STOPPING.wait(0.2):
+        pass
+    if ended.is_alive() and not hasattr(result, "job_id"):
+        result.cancel()
+
+
+def _conclude(books: Books, failure: BaseException | None, endless: bool, dead_letters: str, log: Console) -> int:
+    """The exit code, with a word on what to do.
+
+    An endless input has no other end than being stopped, with all done that was pulled: that is an end like any other.
+    """
 
     def say(text: str) -> None:
         log.print(text, style="red", highlight=False, markup=False)
 
     if failure is not None:
         say(f"capybeam: the run failed: {_cause(failure)}")
+        if endless:
+            say("What is not acknowledged comes again. Mend it and run again: Meta drops the events that it has.")
+            return FAILED
         say(
             "What was delivered is delivered. Mend it and run again: events keep their event_id, and for 48 hours"
             " Meta drops those that it has."
         )
         return FAILED
-    if STOPPING.is_set():
+    if STOPPING.is_set() and not endless:
         say(
             "Stopped. The rest of the input has not been read; run again to deliver it: events keep their event_id,"
             " and for 48 hours Meta drops those that it has."
@@ -241,7 +329,7 @@ def _cause(failure: BaseException) -> str:
     """One line for people: runners add the step's name to an error's text, or wrap it in tracebacks."""
     for line in reversed(str(failure).splitlines()):
         _, named, text = line.rpartition("SinkError: ") if "SinkError: " in line else line.rpartition("TokenError: ")
-        if named or isinstance(failure, (SinkError, TokenError)):
+        if named or isinstance(failure, (SinkError, TokenError, SubscriptionLost)):
             return text.partition(" [while running")[0]
     return f"{type(failure).__name__} (run again with --verbose for Beam's own log)"
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
 
 import apache_beam as beam
 from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.sharded_key import ShardedKey
 from apache_beam.utils.windowed_value import WindowedValue
 
 Batch = tuple[str, list[bytes]]
@@ -16,8 +19,16 @@ Batch = tuple[str, list[bytes]]
 class BatchByDestination(beam.PTransform):
     """(destination key, line) → (destination key, [line]), at most so many events and bytes.
 
-    For bounded input: a batch is gathered inside a bundle, without a shuffle, which is several times as fast as
-    GroupIntoBatches and has no timer that would rule runners out.
+    For bounded input a batch is gathered inside a bundle, without a shuffle, which is several times as fast as
+    GroupIntoBatches and has no timer that would rule runners out. The bundles of a stream are small: there, with
+    `max_delay`, a batch is gathered by GroupIntoBatches, with sharded keys, so that a stream to one dataset is not one
+    worker's. It stays in the global window, in which no event is late, and so none is dropped; draining ends it.
+
+    Args:
+        max_events: of a batch.
+        max_bytes: of a batch's lines.
+        max_delay: seconds that a batch may wait for more events, for a stream; None for bounded input.
+        clock: Unix seconds.
 
     >>> import apache_beam as beam
     >>> with beam.Pipeline("FnApiRunner") as pipeline:
@@ -29,6 +40,8 @@ class BatchByDestination(beam.PTransform):
 
     max_events: int = 1000
     max_bytes: int = 4 * 1024 * 1024
+    max_delay: float | None = None
+    clock: Callable[[], float] = time.time
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -36,7 +49,35 @@ class BatchByDestination(beam.PTransform):
             raise ValueError(f"max_events and max_bytes must be positive, not {self.max_events} and {self.max_bytes}")
 
     def expand(self, ready: beam.PCollection) -> beam.PCollection:
-        return ready | beam.ParDo(_GatherInBundle(self.max_events, self.max_bytes))
+        if self.max_delay is None:
+            return ready | beam.ParDo(_GatherInBundle(self.max_events, self.max_bytes))
+        delay = max(self.max_delay, _SHORTEST)
+        return (
+            ready
+            | "Gather" >> beam.GroupIntoBatches.WithShardedKey(self.max_events, delay, self.clock)
+            | "Cut" >> beam.FlatMapTuple(_Cut(self.max_bytes)).with_output_types(tuple[str, list[bytes]])
+        )
+
+
+_SHORTEST: Final = 0.001  # seconds; zero would mean to GroupIntoBatches that a batch may wait for ever
+
+
+@dataclasses.dataclass(frozen=True)
+class _Cut:
+    """Cuts a batch, which GroupIntoBatches has counted but not weighed, into batches of at most so many bytes."""
+
+    max_bytes: int
+
+    def __call__(self, key: ShardedKey, lines: Iterable[bytes]) -> Iterator[Batch]:
+        part: list[bytes] = []
+        size = 0
+        for line in lines:
+            size += len(line)
+            if part and size > self.max_bytes:
+                yield key.key, part
+                part, size = [], len(line)
+            part.append(line)
+        yield key.key, part
 
 
 class _GatherInBundle(beam.DoFn):

@@ -54,6 +54,12 @@ class LiveTotals:
         with self._lock:
             self._counts.update(counts)
 
+    def restore(self, counts: Mapping[str, int]) -> None:
+        """Sets the totals, and forgets what has not been settled: what a failed batch has counted will come again."""
+        with self._lock:
+            self._counts = Counter(counts)
+            self._watched.clear()
+
     def say(self, destination: str, state: str) -> None:
         """Sets what a destination is doing; "" when nothing is worth saying."""
         with self._lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import time
 from pathlib import Path
@@ -72,6 +73,20 @@ def open_for_append(path: str, what: str) -> int:
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, MODE)
     except OSError as error:
         raise SinkError(f"{what} cannot be written to {path}: {error.strerror}") from None
+
+
+def keep_safe(path: str, what: str) -> None:
+    """Returns when what has been written to a local file would outlive the machine's power. Raises SinkError."""
+    if not is_local(path):
+        return
+    file = open_for_append(path, what)
+    try:
+        os.fsync(file)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a device that is no disk
+            raise SinkError(f"{what} cannot be written to {path}: {error.strerror}") from None
+    finally:
+        os.close(file)
 
 
 def start_afresh(path: str, what: str) -> str | None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pipeline.sources.pubsub import Attributes
 
 
 class NoInput(Exception):
@@ -19,32 +22,42 @@ class Source:
         extent: how much there is, for people: "1.2 MB", "1,000 rows".
         paths: of the files that are read, so that nothing else is written there.
         read: the Beam transform from a pipeline to lines of bytes or events, as `transforms.parsing` takes them.
+        subscription: a `pubsub.Subscription`, for an input that never ends.
     """
 
     name: str
     extent: str
     read: Any
     paths: tuple[str, ...] = ()
+    subscription: Any = None
 
 
 def open_letters(text: str) -> Source:
     """Looks at dead letters that are to be replayed. Raises NoInput where they cannot be read.
 
     Args:
-        text: of ``--from``: a path, glob or URL of files.
+        text: of ``--from``: ``pubsub:projects/P/subscriptions/S``, or a path, glob or URL of files.
     """
-    from pipeline.sources import files
+    from pipeline.sources import files, pubsub
+
+    if text.startswith(pubsub.PUBSUB):
+        return pubsub.open_subscription(text, pubsub.numbered_line_of)
 
     return files.as_source(text, files.ReadNumberedLines(text))
 
 
-def open_source(text: str) -> Source:
+def open_source(text: str, attributes: Attributes | None = None) -> Source:
     """Looks at an input. Raises NoInput where it cannot be read.
 
     Args:
-        text: of ``--input``: a path, glob or URL of files, JSON lines or CSV by their names.
+        attributes: of messages, for runners that stream.
+        text: of ``--input``: ``pubsub:projects/P/subscriptions/S``, or a path, glob or URL of files, JSON lines or CSV
+            by their names.
     """
-    from pipeline.sources import csv_files, files
+    from pipeline.sources import csv_files, files, pubsub
+
+    if text.startswith(pubsub.PUBSUB):
+        return pubsub.open_subscription(text, attributes=attributes)
 
     if csv_files.is_csv(text):
         csv_files.check_headers(text)

@@ -1,0 +1,63 @@
+"""Servers that several tests share."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+
+from examples.local_pubsub import NoServer, pubsub_server
+
+PROJECT = "capybeam-tests"
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def pubsub() -> Iterator[str]:
+    """The address of a Pub/Sub server, to which Google's clients go as long as the tests run."""
+    pytest.importorskip("google.cloud.pubsub_v1", reason="google-cloud-pubsub is not installed")
+    try:
+        with pubsub_server() as address:
+            yield address
+    except NoServer as reason:
+        pytest.skip(str(reason))
+
+
+class Topic:
+    """A new topic with a subscription."""
+
+    def __init__(self) -> None:
+        from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
+
+        number = next(_numbers)
+        self.path = f"projects/{PROJECT}/topics/topic-{number}"
+        self.subscription = f"projects/{PROJECT}/subscriptions/subscription-{number}"
+        self.publisher, self._subscriber = PublisherClient(), SubscriberClient()
+        self.publisher.create_topic(name=self.path)
+        self._subscriber.create_subscription(name=self.subscription, topic=self.path, ack_deadline_seconds=10)
+
+    def publish(self, *messages: bytes) -> None:
+        for published in [self.publisher.publish(self.path, message) for message in messages]:
+            published.result(timeout=30)
+
+    def drain(self) -> list[bytes]:
+        """What is there to be pulled, which is acknowledged."""
+        from google.api_core.exceptions import DeadlineExceeded
+
+        taken: list[bytes] = []
+        while True:
+            try:
+                pulled = self._subscriber.pull(subscription=self.subscription, max_messages=1000, retry=None, timeout=1)
+            except DeadlineExceeded:
+                return taken
+            if not pulled.received_messages:
+                return taken
+            ack_ids = [received.ack_id for received in pulled.received_messages]
+            self._subscriber.acknowledge(subscription=self.subscription, ack_ids=ack_ids)
+            taken += [received.message.data for received in pulled.received_messages]
+
+
+@pytest.fixture
+def topic(pubsub: str) -> Topic:
+    return Topic()

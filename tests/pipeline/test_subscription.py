@@ -1,0 +1,238 @@
+"""`run` on a subscription, on one machine: a Pub/Sub server in front, a sandbox behind, and nothing lost in between."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Topic
+from jobs import JANE, TOKEN, job_file, order, rows
+
+from pipeline.config import parse_job
+from pipeline.run import CONFIGURATION, DEAD_LETTERS, FAILED, OK, Places, replay_job, run_job
+from pipeline.sandbox import SandboxServer, SandboxSettings
+from transforms.replays import Choice
+
+DELIVERY = "{max_batch_delay: 200ms, retry_for: 5s}"
+PLACES = Places("dead.jsonl", "receipts.jsonl", "books.json")
+
+
+@pytest.fixture
+def sandbox() -> Iterator[SandboxServer]:
+    with SandboxServer(SandboxSettings(tokens=frozenset({TOKEN}))) as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def _token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TOKEN", TOKEN)
+    monkeypatch.chdir(tmp_path)
+
+
+def run(sandbox: SandboxServer, topic: Topic, places: Places = PLACES, idle: float = 1.0) -> int:
+    job = parse_job(job_file(sandbox.url, DELIVERY))
+    return run_job(job, [f"pubsub:{topic.subscription}"], places, [], idle)
+
+
+def start(sandbox: SandboxServer, topic: Topic, *options: str, lease: int = 60) -> subprocess.Popen[str]:
+    """`capybeam run` in a process of its own, in the current folder."""
+    Path("job.yaml").write_text(job_file(sandbox.url, DELIVERY))
+    program = (
+        f"import pipeline.sources.pubsub as pubsub; pubsub._LEASE = {lease}; import pipeline.cli; pipeline.cli.main()"
+    )
+    command = [sys.executable, "-c", program, "run", "--config", "job.yaml"]
+    command += ["--input", f"pubsub:{topic.subscription}", "--books", "books.json", *options]
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env)
+
+
+def wait_for(sandbox: SandboxServer, events: int) -> None:
+    deadline = time.monotonic() + 60
+    while sandbox.stats()["events_received"] < events and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+def books() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(Path("books.json").read_text())
+    return found
+
+
+def test_every_message_is_delivered_filtered_or_a_dead_letter_and_acknowledged(
+    sandbox: SandboxServer, topic: Topic
+) -> None:
+    topic.publish(*[order(n) for n in range(90, 110)])
+    topic.publish(b"{broken", b"\xff\xfe", b'{"type": "screen"}', order(1, properties={"currency": "EUR"}))
+    assert run(sandbox, topic) == DEAD_LETTERS
+    assert books() == {
+        "balanced": True,
+        "read": 24,
+        "taken": 21,
+        "filtered": 1,
+        "unparsable": 2,
+        "matched": 31,
+        "delivered": 30,
+        "dead_lettered": 3,
+        "rejected_before_matching": {"parse/invalid_json": 1, "parse/invalid_utf8": 1},
+        "subscriptions": {
+            "crm/purchase": {"matched": 10, "delivered": 10, "dead_lettered": {}, "notes": {"website_without_url": 10}},
+            "web/purchase": {
+                "matched": 21,
+                "delivered": 20,
+                "dead_lettered": {"map/missing_required_field": 1},
+                "notes": {"website_without_url": 20},
+            },
+        },
+    }
+    assert Counter(row["code"] for row in rows("dead.jsonl")) == {
+        "invalid_json": 1,
+        "invalid_utf8": 1,
+        "missing_required_field": 1,
+    }
+    assert sandbox.stats()["by_event"] == {"123": {"Purchase": 20}, "456": {"Purchase": 10}}
+    assert topic.drain() == []
+
+
+def test_the_books_add_up_over_many_batches(sandbox: SandboxServer, topic: Topic) -> None:
+    process = start(sandbox, topic, "--until-idle", "3s")
+    for n in range(5):
+        topic.publish(*[order(10 * n + k) for k in range(10)], b"{")
+        wait_for(sandbox, 10 * (n + 1))
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == DEAD_LETTERS, output
+    found = books()
+    assert (found["balanced"], found["read"], found["delivered"], found["dead_lettered"]) == (True, 55, 50, 5)
+    assert len(rows("receipts.jsonl")) >= 5
+    assert sandbox.stats()["duplicates"] == 0
+
+
+def test_an_idle_subscription_is_left(sandbox: SandboxServer, topic: Topic) -> None:
+    assert run(sandbox, topic, idle=0.3) == OK
+    assert books()["read"] == 0
+
+
+def test_a_process_killed_in_the_middle_of_sending_loses_nothing(sandbox: SandboxServer, topic: Topic) -> None:
+    sandbox.set_faults(latency=0.5)
+    topic.publish(*[order(n) for n in range(60)])
+    process = start(sandbox, topic, lease=10)
+    wait_for(sandbox, 1)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=30)
+    assert topic.drain() == []  # they are leased still
+    sandbox.reset()
+    sandbox.set_faults(latency=0.0)
+    assert run(sandbox, topic, idle=13.0) == OK
+    assert (books()["read"], sandbox.stats()["events_stored"]) == (60, 60)
+    assert topic.drain() == []
+
+
+def test_ctrl_c_finishes_what_was_pulled_and_leaves_the_rest(sandbox: SandboxServer, topic: Topic) -> None:
+    sandbox.set_faults(latency=0.3)
+    topic.publish(*[order(n) for n in range(30)])
+    process = start(sandbox, topic)
+    wait_for(sandbox, 1)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == OK, output
+    assert (books()["balanced"], books()["delivered"]) == (True, 30)
+    assert "The books balance." in output
+    later = order(31)
+    topic.publish(later)
+    assert topic.drain() == [later]
+    assert sandbox.stats()["duplicates"] == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here, the disk that is always full")
+def test_what_cannot_be_written_is_not_acknowledged(
+    sandbox: SandboxServer, topic: Topic, capsys: pytest.CaptureFixture[str]
+) -> None:
+    messages = [order(1), b"{broken"]
+    topic.publish(*messages)
+    assert run(sandbox, topic, Places("/dev/full", "receipts.jsonl", "books.json")) == FAILED
+    error = capsys.readouterr().err
+    assert "Dead letters cannot be written to /dev/full: No space left" in error
+    assert "What is not acknowledged comes again." in error
+    assert sorted(topic.drain()) == sorted(messages)
+
+
+def test_dead_letters_that_were_published_are_replayed_from_their_subscription(
+    sandbox: SandboxServer, topic: Topic
+) -> None:
+    Path("events.jsonl").write_bytes(order(1) + b"\n")
+    job = parse_job(job_file(sandbox.url, DELIVERY))
+    sandbox.set_faults(dead_token=True)
+    run_job(job, ["events.jsonl"], Places("dead.jsonl", "receipts.jsonl"), [])
+    sandbox.set_faults(dead_token=False)
+    topic.publish(*Path("dead.jsonl").read_bytes().splitlines(), b"stray")
+    places = Places("again.jsonl", "replayed.jsonl", "books.json")
+    assert replay_job(job, [f"pubsub:{topic.subscription}"], Choice(), places, [], 1.0) == DEAD_LETTERS
+    assert (books()["balanced"], books()["delivered"], books()["unparsable"]) == (True, 1, 1)
+    (row,) = rows("again.jsonl")
+    assert row["message"].startswith("Message ")
+
+
+def test_messages_leave_no_personal_data_on_the_terminal(
+    sandbox: SandboxServer, topic: Topic, capfd: pytest.CaptureFixture[str]
+) -> None:
+    topic.publish(order(1), b'{"email": "jane.doe@exam')
+    run(sandbox, topic)
+    out, err = capfd.readouterr()
+    for secret in (TOKEN, *JANE.values(), "jane.doe"):
+        assert secret not in out + err
+
+
+# --- bad input ------------------------------------------------------------------------------------------------------
+
+
+def refusal(sandbox_url: str, inputs: list[str], capsys: pytest.CaptureFixture[str], **settings: Any) -> str:
+    code = run_job(parse_job(job_file(sandbox_url)), inputs, PLACES, [], **settings)
+    assert code == CONFIGURATION
+    return capsys.readouterr().err
+
+
+def test_a_subscription_that_does_not_exist_is_named_before_anything_is_written(
+    pubsub: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = "projects/capybeam-tests/subscriptions/nowhere"
+    assert f"capybeam: {path}: no such subscription\n" in refusal("http://127.0.0.1:9", [f"pubsub:{path}"], capsys)
+    assert not Path("dead.jsonl").exists()
+
+
+@pytest.mark.parametrize("text", ["pubsub:orders", "pubsub:projects/p/topics/t"])
+def test_a_subscription_written_in_another_way_is_refused(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    error = refusal("http://127.0.0.1:9", [text], capsys)
+    assert f"{text}: write it like pubsub:projects/P/subscriptions/S" in error
+
+
+def test_a_subscription_is_an_input_of_its_own(topic: Topic, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("events.jsonl").write_bytes(b"")
+    error = refusal("http://127.0.0.1:9", [f"pubsub:{topic.subscription}", "events.jsonl"], capsys)
+    assert "a subscription never ends; give it a run of its own, without other inputs" in error
+
+
+def test_until_idle_is_for_subscriptions(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("events.jsonl").write_bytes(b"")
+    error = refusal("http://127.0.0.1:9", ["events.jsonl"], capsys, until_idle=1.0)
+    assert "--until-idle is for a subscription that is worked off on this machine" in error
+
+
+def test_a_missing_client_library_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(sys.modules, "google.cloud.pubsub_v1", None)
+    error = refusal("http://127.0.0.1:9", ["pubsub:projects/p-12345/subscriptions/s"], capsys)
+    assert "needs Google's client library: pip install 'capybeam[gcp]'" in error
+
+
+def test_a_server_that_is_not_there_is_named(
+    pubsub: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", "127.0.0.1:9")
+    error = refusal("http://127.0.0.1:9", ["pubsub:projects/p-12345/subscriptions/s"], capsys)
+    assert "projects/p-12345/subscriptions/s: Pub/Sub does not answer (ServiceUnavailable)" in error
