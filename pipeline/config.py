@@ -38,12 +38,14 @@ class Job:
     """What a job file says, checked and ready to be built.
 
     Attributes:
+        deduplicate: seconds for which a stream's repeats are dropped, by event_id; None for not at all.
         warnings: what is worth a word and keeps nothing from running, formatted.
     """
 
     destinations: tuple[Destination, ...]
     subscriptions: tuple[Subscription, ...]
     delivery: Delivery
+    deduplicate: float | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -226,6 +228,9 @@ class DeliveryModel(_Model):
     )
     timeout: PositiveDuration = pydantic.Field(Delivery.timeout, description="Of one request.")
     retry_for: Duration = pydantic.Field(Delivery.retry_for, description="How long a failing destination is tried.")
+    deduplicate: PositiveDuration | None = pydantic.Field(
+        None, description="How long a stream's repeats are dropped, by event_id. Meta drops them for 48 hours anyway."
+    )
 
 
 class JobModel(_Model):
@@ -279,7 +284,8 @@ def parse_job(text: str, source: str = "conversions.yaml", today: date | None = 
             for destination in model.destinations
             for subscription in destination.subscriptions
         ),
-        delivery=Delivery(**model.delivery.model_dump()),
+        delivery=Delivery(**model.delivery.model_dump(exclude={"deduplicate"})),
+        deduplicate=model.delivery.deduplicate,
         warnings=tuple(report.lines(report.warnings)),
     )
 

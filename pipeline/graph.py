@@ -7,7 +7,7 @@ collection first, those of a dead token would pile up in the memory of a local r
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import apache_beam as beam
 
@@ -15,6 +15,7 @@ from pipeline.config import Job
 from pipeline.sinks.dead_letters import WriteDeadLetters
 from pipeline.sinks.receipts import WriteReceipts
 from transforms.batching import BatchByDestination
+from transforms.deduplicating import DropRepeats
 from transforms.filtering import FilterEvents
 from transforms.hashing import HashUserData
 from transforms.mapping import MapProperties
@@ -25,23 +26,26 @@ from transforms.replays import Choice
 from transforms.sending import SendBatches
 from transforms.validating import ValidateConversions
 
+# How lines come: all of a finite input; a batch of one that never ends, on this machine; or all of one that never ends,
+# to a runner with timers, which gathers requests across bundles.
+Flow = Literal["finite", "batch", "stream"]
+
 
 def redeliver(
-    letters: beam.PCollection, job: Job, choice: Choice, dead_letters: str, receipts: str, streaming: bool = False
+    letters: beam.PCollection, job: Job, choice: Choice, dead_letters: str, receipts: str, flow: Flow = "finite"
 ) -> None:
     """Builds the way from dead letters, each a pair of its place and its line, to receipts and new dead letters."""
     replayed = letters | ReplayDeadLetters(job.subscriptions, job.delivery.max_batch_bytes, choice)
-    sent = _send(replayed.ready, job, receipts, streaming)
+    sent = _send(replayed.ready, job, receipts, flow)
     _write_rejections({"Unreplayed": replayed, "Undelivered": sent}, dead_letters)
 
 
-def deliver(lines: beam.PCollection, job: Job, dead_letters: str, receipts: str, streaming: bool = False) -> None:
+def deliver(lines: beam.PCollection, job: Job, dead_letters: str, receipts: str, flow: Flow = "finite") -> None:
     """Builds the way from lines of bytes to receipts and dead letters.
 
     Args:
         dead_letters, receipts: where they are written; see `pipeline.sinks`.
-        streaming: whether the lines never end. Then a batch is gathered across bundles, for as long as
-            `delivery.max_batch_delay`, by runners that have timers.
+        flow: how the lines come.
     """
     subscriptions = job.subscriptions
 
@@ -51,7 +55,7 @@ def deliver(lines: beam.PCollection, job: Job, dead_letters: str, receipts: str,
     mapped = named.conversions | MapProperties(subscriptions)
     hashed = mapped.conversions | HashUserData(subscriptions)
     validated = hashed.conversions | ValidateConversions(subscriptions, job.delivery.max_batch_bytes)
-    sent = _send(validated.ready, job, receipts, streaming)
+    sent = _send(validated.ready, job, receipts, flow)
 
     steps = {
         "Unparsable": parsed,
@@ -65,9 +69,11 @@ def deliver(lines: beam.PCollection, job: Job, dead_letters: str, receipts: str,
     _write_rejections(steps, dead_letters)
 
 
-def _send(ready: beam.PCollection, job: Job, receipts: str, streaming: bool) -> Any:
+def _send(ready: beam.PCollection, job: Job, receipts: str, flow: Flow) -> Any:
     delivery = job.delivery
-    delay = delivery.max_batch_delay if streaming else None
+    if job.deduplicate and flow != "finite":
+        ready = ready | DropRepeats(job.deduplicate, streaming=flow == "stream")
+    delay = delivery.max_batch_delay if flow == "stream" else None
     batches = ready | BatchByDestination(delivery.max_batch_events, delivery.max_batch_bytes, delay)
     sent = batches | SendBatches(job.destinations, job.delivery)
     _ = sent.receipts | WriteReceipts(receipts)

@@ -25,12 +25,13 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 from rich.console import Console
 
 from pipeline.config import Job
-from pipeline.graph import deliver, redeliver
+from pipeline.graph import Flow, deliver, redeliver
 from pipeline.sinks import prepare
 from pipeline.sinks.lines import SinkError, keep_safe
 from pipeline.sources import NoInput, Source, open_letters, open_source
 from pipeline.sources.pubsub import Attributes, Message, Pulling, SubscriptionLost
 from pipeline.summary import Books
+from transforms.repeats import RECENT
 from transforms.replays import Choice
 from transforms.steps import NAMESPACE
 from transforms.stopping import STOPPING
@@ -74,8 +75,8 @@ def run_job(
         attributes: of messages, for runners that stream.
     """
 
-    def build(lines: beam.PCollection, streaming: bool) -> None:
-        deliver(lines, job, places.dead_letters, places.receipts, streaming)
+    def build(lines: beam.PCollection, flow: Flow) -> None:
+        deliver(lines, job, places.dead_letters, places.receipts, flow)
 
     open_input = functools.partial(open_source, attributes=attributes)
     return _perform(job, inputs, open_input, build, places, beam_options, until_idle)
@@ -96,8 +97,8 @@ def replay_job(
         until_idle: as of `run_job`.
     """
 
-    def build(lines: beam.PCollection, streaming: bool) -> None:
-        redeliver(lines, job, choice, places.dead_letters, places.receipts, streaming)
+    def build(lines: beam.PCollection, flow: Flow) -> None:
+        redeliver(lines, job, choice, places.dead_letters, places.receipts, flow)
 
     return _perform(job, letters, open_letters, build, places, beam_options, until_idle)
 
@@ -145,8 +146,9 @@ def _perform(
     log.print(_greeting(job, sources, runner), highlight=False, markup=False)
 
     with _stopping_on_ctrl_c(log), _progress(log):
-        if subscription is None or options.view_as(StandardOptions).streaming:
-            counts, failure = _run([source.read for source in sources], build, options)
+        if subscription is None or standard.streaming:
+            flow: Flow = "finite" if subscription is None else "stream"
+            counts, failure = _run([source.read for source in sources], build, options, flow)
         else:
             with subscription.pulling(job.delivery.max_batch_delay, until_idle) as pulling:
                 counts, failure = _work_off(pulling, subscription.element, build, places, options)
@@ -166,7 +168,7 @@ def _perform(
 def _beam_options(arguments: Sequence[str]) -> PipelineOptions:
     """Beam's options. Raises ValueError for one that nobody knows, which Beam itself would pass over."""
     try:
-        options = PipelineOptions([*arguments, "--pipeline_type_check"])
+        options = PipelineOptions(list(arguments))
         known = options.get_all_options()
         given = options.get_all_options(retain_unknown_options=True)
     except SystemExit:
@@ -222,7 +224,7 @@ def _greeting(job: Job, sources: Sequence[Source], runner: str) -> str:
     return f"Reading {inputs}, delivering to {destinations}, on {runner}."
 
 
-_Build = Callable[[Any, bool], None]  # of a graph, from a collection of what is read, and whether it streams
+_Build = Callable[[Any, Flow], None]  # of a graph, from a collection of what is read
 
 
 def _work_off(
@@ -237,13 +239,15 @@ def _work_off(
     try:
         for messages in pulling.batches():
             elements = beam.Create([element(message) for message in messages], reshuffle=False)
-            counts, failure = _run([elements], build, options)
+            counts, failure = _run([elements], build, options, "batch")
             if failure is not None:
                 pulling.give_back(messages)
+                RECENT.forget_unsettled()
                 return totals, failure
             keep_safe(places.dead_letters, "Dead letters")
             keep_safe(places.receipts, "Receipts")
             pulling.acknowledge(messages)
+            RECENT.settle()
             totals.update(counts)
             LIVE.restore(totals)
     except (SinkError, SubscriptionLost) as error:
@@ -252,16 +256,15 @@ def _work_off(
 
 
 def _run(
-    reads: Sequence[beam.PTransform], build: _Build, options: PipelineOptions
+    reads: Sequence[beam.PTransform], build: _Build, options: PipelineOptions, flow: Flow
 ) -> tuple[Mapping[str, int], BaseException | None]:
     """Runs the graph; what was counted, and what went wrong."""
     try:
         pipeline = beam.Pipeline(options=options)
         inputs = [pipeline | f"Input{index or ''}" >> read for index, read in enumerate(reads)]
-        streaming = options.view_as(StandardOptions).streaming
-        build(inputs[0] if len(inputs) == 1 else inputs | beam.Flatten(), streaming)
+        build(inputs[0] if len(inputs) == 1 else inputs | beam.Flatten(), flow)
         result = pipeline.run()
-        if streaming:
+        if flow == "stream":
             _wait_or_leave(result)
             return LIVE.snapshot()[0], None
         result.wait_until_finish()

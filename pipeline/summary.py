@@ -1,7 +1,7 @@
 """The books of a run: what became of every event, and whether it adds up.
 
 read    = taken + filtered + unparsable            (events; `taken` by at least one trigger)
-matched = delivered + dead-lettered                (conversions, for each subscription)
+matched = delivered + dead-lettered + repeated     (conversions, for each subscription)
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ class Account:
     delivered: int
     dead_lettered: Mapping[tuple[str, str], int]  # by stage and code
     notes: Mapping[str, int]
+    repeated: int = 0  # dropped, as an earlier one with the same event_id was not
 
     @property
     def in_flight(self) -> int:
-        """Matched, and neither delivered nor dead-lettered: none once a run has ended."""
-        return self.matched - self.delivered - sum(self.dead_lettered.values())
+        """Matched, and neither delivered, dead-lettered nor a repeat: none once a run has ended."""
+        return self.matched - self.delivered - sum(self.dead_lettered.values()) - self.repeated
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,12 +53,15 @@ class Books:
         delivered: Counter[str] = Counter()
         dead: dict[str, Counter[tuple[str, str]]] = {}
         notes: dict[str, Counter[str]] = {}
+        repeated: Counter[str] = Counter()
         for name, count in counts.items():
             kind, _, rest = name.partition(":")
             if kind == "matched":
                 matched[rest] += count
             elif kind == "delivered":
                 delivered[rest] += count
+            elif kind == "repeated":
+                repeated[rest] += count
             elif kind == "rejected":
                 key, stage, code = rest.rsplit(":", 2)
                 dead.setdefault(key, Counter())[stage, code] += count
@@ -72,7 +76,9 @@ class Books:
             unparsable=counts.get("unparsable", 0),
             undirected=dict(dead.get("", {})),
             accounts=tuple(
-                Account(key, matched[key], delivered[key], dict(dead.get(key, {})), dict(notes.get(key, {})))
+                Account(
+                    key, matched[key], delivered[key], dict(dead.get(key, {})), dict(notes.get(key, {})), repeated[key]
+                )
                 for key in keys
             ),
         )
@@ -84,6 +90,10 @@ class Books:
     @property
     def delivered(self) -> int:
         return sum(account.delivered for account in self.accounts)
+
+    @property
+    def repeated(self) -> int:
+        return sum(account.repeated for account in self.accounts)
 
     @property
     def dead_lettered(self) -> int:
@@ -118,12 +128,14 @@ class Books:
             "matched": self.matched,
             "delivered": self.delivered,
             "dead_lettered": self.dead_lettered,
+            **({"repeated": self.repeated} if self.repeated else {}),
             "rejected_before_matching": _by_name(self.undirected),
             "subscriptions": {
                 account.subscription: {
                     "matched": account.matched,
                     "delivered": account.delivered,
                     "dead_lettered": _by_name(account.dead_lettered),
+                    **({"repeated": account.repeated} if account.repeated else {}),
                     "notes": dict(account.notes),
                 }
                 for account in self.accounts
@@ -136,12 +148,16 @@ class Books:
         accounts.add_column("destination / subscription")
         for column in ("matched", "delivered", "dead-lettered"):
             accounts.add_column(column, justify="right")
-        if any(account.in_flight for account in self.accounts):
+        if self.repeated:
+            accounts.add_column("repeated", justify="right")
+        flying = any(account.in_flight for account in self.accounts)
+        if flying:
             accounts.add_column("in flight", justify="right")
         for account in self.accounts:
-            dead = sum(account.dead_lettered.values())
-            row = [account.subscription, f"{account.matched:,}", f"{account.delivered:,}", f"{dead:,}"]
-            accounts.add_row(*row, *([f"{account.in_flight:,}"] if len(accounts.columns) > 4 else []))
+            row = [account.matched, account.delivered, sum(account.dead_lettered.values())]
+            row += [account.repeated] if self.repeated else []
+            row += [account.in_flight] if flying else []
+            accounts.add_row(account.subscription, *(f"{count:,}" for count in row))
         parts: list[RenderableType] = [accounts] if self.accounts else []
         rejections = self._rejections()
         if rejections:
@@ -165,6 +181,7 @@ class Books:
             f"{self.read:,} read = {self.taken:,} taken + {self.filtered:,} filtered + {self.unparsable:,} unparsable;"
             f" {self.matched:,} matched = {self.delivered:,} delivered"
             f" + {self.dead_lettered - sum(self.undirected.values()):,} dead-lettered"
+            + (f" + {self.repeated:,} repeated" if self.repeated else "")
         )
         flying = sum(account.in_flight for account in self.accounts)
         if self.balanced:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import apache_beam as beam
+from apache_beam import typehints
 
 from transforms.conversions import Ready, Subscription
 from transforms.events import is_blank
@@ -39,7 +40,7 @@ class ReplayDeadLetters(beam.PTransform):
     def expand(self, letters: beam.PCollection) -> Any:
         step = _ReplayDeadLetters(self.subscriptions, self.max_bytes, self.choice, self.clock)
         replayed = with_rejections(letters, step, main="ready")
-        replayed.ready.element_type = tuple[str, bytes]
+        replayed.ready.element_type = typehints.Tuple[str, bytes]
         return replayed
 
 

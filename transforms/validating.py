@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import apache_beam as beam
+from apache_beam import typehints
 
 from transforms import conversions
 from transforms.conversions import Conversion, Ready, Subscription
@@ -47,7 +48,7 @@ class ValidateConversions(beam.PTransform):
         validated = with_rejections(
             hashed, _ValidateConversions(self.subscriptions, self.max_bytes, self.clock), main="ready"
         )
-        validated.ready.element_type = tuple[str, bytes]
+        validated.ready.element_type = typehints.Tuple[str, bytes]
         return validated
 
 

@@ -236,3 +236,44 @@ def test_a_server_that_is_not_there_is_named(
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", "127.0.0.1:9")
     error = refusal("http://127.0.0.1:9", ["pubsub:projects/p-12345/subscriptions/s"], capsys)
     assert "projects/p-12345/subscriptions/s: Pub/Sub does not answer (ServiceUnavailable)" in error
+
+
+# --- repeats, and runners that stream -------------------------------------------------------------------------------
+
+
+def test_repeats_are_dropped_and_counted_where_the_job_asks_for_it(sandbox: SandboxServer, topic: Topic) -> None:
+    job = parse_job(job_file(sandbox.url, "{max_batch_delay: 100ms, deduplicate: 10m}"))
+    topic.publish(order(1), order(2), order(1))
+    assert run_job(job, [f"pubsub:{topic.subscription}"], PLACES, [], 1.0) == OK
+    topic.publish(order(2), order(3))
+    assert run_job(job, [f"pubsub:{topic.subscription}"], PLACES, [], 1.0) == OK
+    assert books()["subscriptions"]["web/purchase"] == {
+        "matched": 2,
+        "delivered": 1,
+        "dead_lettered": {},
+        "repeated": 1,
+        "notes": {"website_without_url": 2},
+    }
+    assert books()["balanced"]
+    assert (sandbox.stats()["events_stored"], sandbox.stats()["duplicates"]) == (3, 0)
+
+
+def test_a_batch_that_failed_is_no_repeat_of_itself(sandbox: SandboxServer, topic: Topic) -> None:
+    job = parse_job(job_file(sandbox.url, "{max_batch_delay: 100ms, deduplicate: 10m}"))
+    topic.publish(order(1001), b"{broken")
+    if Path("/dev/full").exists():
+        places = Places("/dev/full", "receipts.jsonl", "books.json")
+        assert run_job(job, [f"pubsub:{topic.subscription}"], places, [], 1.0) == FAILED
+    assert run_job(job, [f"pubsub:{topic.subscription}"], PLACES, [], 1.0) == DEAD_LETTERS
+    assert books()["subscriptions"]["web/purchase"]["delivered"] == 1
+
+
+def test_the_graph_that_streams_delivers_from_beams_own_source(sandbox: SandboxServer, topic: Topic) -> None:
+    process = start(sandbox, topic, "--runner", "DirectRunner", "--streaming")
+    topic.publish(*[order(n) for n in range(90, 110)], b"{broken")
+    wait_for(sandbox, 30)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert sandbox.stats()["by_event"] == {"123": {"Purchase": 20}, "456": {"Purchase": 10}}, output
+    assert [row["code"] for row in rows("dead-letters.jsonl")] == ["invalid_json"]
+    assert process.returncode == DEAD_LETTERS, output

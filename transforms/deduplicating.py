@@ -1,0 +1,94 @@
+"""DropRepeats: of conversions with the same event_id and name for the same dataset, the first within a while."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.coders import BooleanCoder
+from apache_beam.transforms.timeutil import TimeDomain
+from apache_beam.transforms.userstate import ReadModifyWriteStateSpec, TimerSpec, on_timer
+
+from transforms.conversions import split_key, split_line
+from transforms.repeats import RECENT, repeat_key
+from transforms.replays import unmarked
+from transforms.steps import settle
+from transforms.tallies import LIVE, Tally
+
+
+@dataclasses.dataclass
+class DropRepeats(beam.PTransform):
+    """(destination key, line) → the same, without those that have come before. They are counted, not rejected.
+
+    Args:
+        window: seconds.
+        streaming: whether the runner has timers and keeps what has come; otherwise this process does, in `RECENT`.
+        clock: Unix seconds.
+    """
+
+    window: float
+    streaming: bool
+    clock: Callable[[], float] = time.time
+
+    def expand(self, ready: beam.PCollection) -> beam.PCollection:
+        if not self.streaming:
+            return ready | beam.ParDo(_DropRecent(self.window, self.clock)).with_output_types(tuple[str, bytes])
+        return (
+            ready
+            | "Key" >> beam.Map(_keyed).with_output_types(tuple[bytes, tuple[str, bytes]])
+            | "Drop" >> beam.ParDo(_DropSeen(self.window, self.clock)).with_output_types(tuple[str, bytes])
+        )
+
+
+def _keyed(ready: tuple[str, bytes]) -> tuple[bytes, tuple[str, bytes]]:
+    return repeat_key(*ready), (ready[0], ready[1])
+
+
+class _Dropping(beam.DoFn):
+    def __init__(self, window: float, clock: Callable[[], float]) -> None:
+        self._window, self._clock = window, clock
+
+    def start_bundle(self) -> None:
+        self._tally = Tally()
+        LIVE.watch(self._tally)
+
+    def finish_bundle(self) -> None:
+        settle(self._tally)
+
+    def dropped(self, key: str, line: bytes) -> Iterable[Any]:
+        name, _ = split_line(line)
+        self._tally[f"repeated:{split_key(key)[0]}/{unmarked(name)}"] += 1
+        return ()
+
+
+class _DropRecent(_Dropping):
+    def process(self, element: tuple[str, bytes]) -> Iterable[Any]:
+        if RECENT.is_new(repeat_key(*element), self._clock(), self._window):
+            return (element,)
+        return self.dropped(*element)
+
+
+_SEEN = ReadModifyWriteStateSpec("seen", BooleanCoder())
+_OVER = TimerSpec("over", TimeDomain.REAL_TIME)
+_SEEN_PARAM, _OVER_PARAM = beam.DoFn.StateParam(_SEEN), beam.DoFn.TimerParam(_OVER)
+
+
+class _DropSeen(_Dropping):
+    def process(
+        self,
+        element: tuple[bytes, tuple[str, bytes]],
+        seen: Any = _SEEN_PARAM,
+        over: Any = _OVER_PARAM,
+    ) -> Iterable[Any]:
+        if seen.read():
+            return self.dropped(*element[1])
+        seen.write(True)
+        over.set(self._clock() + self._window)
+        return (element[1],)
+
+    @on_timer(_OVER)
+    def forget(self, seen: Any = _SEEN_PARAM) -> None:
+        seen.clear()
