@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help setup demo test lint format conformance bench schema clean
+.PHONY: help setup demo stream test lint format conformance bench schema clean
 .DEFAULT_GOAL := help
 
 help:  ## Lists these targets.
@@ -21,6 +21,9 @@ $(INSTALLED): pyproject.toml setup.py
 
 demo: setup  ## Runs examples/ against the sandbox and checks the books against what arrived.
 	@$(BIN)/python -m examples.demo
+
+stream: setup  ## Publishes events to a Pub/Sub server on this machine (needs Go), delivers them, and replays dead letters.
+	@$(BIN)/python -m examples.stream
 
 test: setup  ## Runs the tests.
 	$(BIN)/python -m pytest

@@ -128,12 +128,17 @@ def _perform(
         standard.streaming = subscription is not None and (standard.streaming or not local)
         if until_idle is not None and (subscription is None or standard.streaming):
             raise NoInput("--until-idle is for a subscription that is worked off on this machine")
+        if subscription is not None and subscription.attributes and (local or not standard.streaming):
+            raise NoInput(
+                "--id-attribute and --timestamp-attribute are for runners that stream elsewhere, such as Dataflow; here"
+                " delivery.deduplicate in the job file drops repeats"
+            )
         if local:
             for destination in job.destinations:
                 _readable(destination.name, destination.token)
         for path, what in ((places.dead_letters, "Dead letters"), (places.receipts, "Receipts")):
             _keep_apart(path, what, sources)
-            kept = prepare(path, what, local, runner)
+            kept = prepare(path, what, local, runner, subscription is not None)
             if kept:
                 log.print(f"{what} of an earlier run are kept in {kept}", highlight=False)
     except (NoInput, TokenError, SinkError) as error:
@@ -186,7 +191,10 @@ def _beam_options(arguments: Sequence[str]) -> PipelineOptions:
     return options
 
 
-_OWN_OPTIONS: Final = ("--config", "--input", "--dead-letters", "--receipts", "--books")
+_OWN_OPTIONS: Final = (
+    "--config", "--input", "--from", "--only", "--retryable", "--dead-letters", "--receipts", "--books",
+    "--until-idle", "--id-attribute", "--timestamp-attribute",
+)  # fmt: skip
 
 
 class _Verbosity(PipelineOptions):

@@ -64,7 +64,10 @@ class _Append(beam.DoFn):
 
 
 def is_local(path: str) -> bool:
-    return "://" not in path
+    return "://" not in path and not path.startswith(_ELSEWHERE)
+
+
+_ELSEWHERE: Final = ("pubsub:",)  # places that are no files, with modules of their own
 
 
 def open_for_append(path: str, what: str) -> int:

@@ -58,6 +58,8 @@ def open_source(text: str, attributes: Attributes | None = None) -> Source:
 
     if text.startswith(pubsub.PUBSUB):
         return pubsub.open_subscription(text, attributes=attributes)
+    if attributes:
+        raise NoInput(f"{text}: --id-attribute and --timestamp-attribute are for {pubsub.PUBSUB} inputs")
 
     if csv_files.is_csv(text):
         csv_files.check_headers(text)

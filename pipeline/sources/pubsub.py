@@ -73,8 +73,9 @@ def open_subscription(
     except ImportError:
         raise NoInput(f"{text}: needs Google's client library: pip install 'capybeam[gcp]'") from None
     _check(path)
-    read = ReadMessages(path, element, attributes or Attributes())
-    return Source(text, "a subscription", read, subscription=Subscription(path, element))
+    attributes = attributes or Attributes()
+    read = ReadMessages(path, element, attributes)
+    return Source(text, "a subscription", read, subscription=Subscription(path, element, attributes))
 
 
 @dataclasses.dataclass
@@ -148,6 +149,7 @@ class Subscription:
 
     path: str
     element: Callable[[Message], Any]
+    attributes: Attributes = Attributes()
 
     def pulling(self, max_delay: float, until_idle: float | None = None) -> Pulling:
         return Pulling(self.path, max_delay, until_idle)

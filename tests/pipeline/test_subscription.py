@@ -20,6 +20,7 @@ from jobs import JANE, TOKEN, job_file, order, rows
 from pipeline.config import parse_job
 from pipeline.run import CONFIGURATION, DEAD_LETTERS, FAILED, OK, Places, replay_job, run_job
 from pipeline.sandbox import SandboxServer, SandboxSettings
+from pipeline.sources.pubsub import Attributes
 from transforms.replays import Choice
 
 DELIVERY = "{max_batch_delay: 200ms, retry_for: 5s}"
@@ -224,6 +225,16 @@ def test_until_idle_is_for_subscriptions(capsys: pytest.CaptureFixture[str]) -> 
     assert "--until-idle is for a subscription that is worked off on this machine" in error
 
 
+@pytest.mark.parametrize("options", [[], ["--runner", "DirectRunner", "--streaming"]])
+def test_attributes_are_for_runners_elsewhere(
+    topic: Topic, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    inputs, attributes = [f"pubsub:{topic.subscription}"], Attributes(id="id")
+    job = parse_job(job_file("http://127.0.0.1:9"))
+    assert run_job(job, inputs, PLACES, options, attributes=attributes) == CONFIGURATION
+    assert "are for runners that stream elsewhere, such as Dataflow" in capsys.readouterr().err
+
+
 def test_a_missing_client_library_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setitem(sys.modules, "google.cloud.pubsub_v1", None)
     error = refusal("http://127.0.0.1:9", ["pubsub:projects/p-12345/subscriptions/s"], capsys)
@@ -277,3 +288,21 @@ def test_the_graph_that_streams_delivers_from_beams_own_source(sandbox: SandboxS
     assert sandbox.stats()["by_event"] == {"123": {"Purchase": 20}, "456": {"Purchase": 10}}, output
     assert [row["code"] for row in rows("dead-letters.jsonl")] == ["invalid_json"]
     assert process.returncode == DEAD_LETTERS, output
+
+
+def test_dead_letters_and_receipts_may_go_to_topics(sandbox: SandboxServer, topic: Topic, pubsub: str) -> None:
+    dead, receipts = Topic(), Topic()
+    topic.publish(*[order(n) for n in range(90, 110)], b"{broken")
+    assert run(sandbox, topic, Places(f"pubsub:{dead.path}", f"pubsub:{receipts.path}", "books.json")) == DEAD_LETTERS
+    assert [json.loads(message)["payload"] for message in dead.drain()] == ["{broken"]
+    assert sum(json.loads(message)["events"] for message in receipts.drain()) == 30
+
+
+def test_a_topic_that_is_not_there_is_named_before_anything_is_sent(
+    sandbox: SandboxServer, topic: Topic, capsys: pytest.CaptureFixture[str]
+) -> None:
+    topic.publish(order(1))
+    nowhere = "projects/capybeam-tests/topics/nowhere"
+    assert run(sandbox, topic, Places(f"pubsub:{nowhere}", "receipts.jsonl")) == CONFIGURATION
+    assert f"capybeam: Dead letters cannot be published to {nowhere}: no such topic\n" in capsys.readouterr().err
+    assert sandbox.stats()["requests"] == 0

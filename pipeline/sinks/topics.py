@@ -1,0 +1,94 @@
+"""Messages of a Pub/Sub topic: dead letters and receipts to where others can follow them."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from concurrent.futures import Future
+from typing import Any, Final
+
+import apache_beam as beam
+
+from pipeline.sinks.lines import SinkError
+
+PUBSUB: Final = "pubsub:"
+_TOPIC: Final = re.compile(r"projects/[^/\s]+/topics/[^/\s]+")
+_CALL: Final = 10.0  # seconds that a look may take
+_PUBLISHED_WITHIN: Final = 120.0  # seconds, with what Google's client tries again
+
+
+def is_topic(path: str) -> bool:
+    return path.startswith(PUBSUB)
+
+
+@dataclasses.dataclass
+class WriteMessages(beam.PTransform):
+    """Bytes → messages of a topic. A bundle ends when Pub/Sub has all of its messages, or fails.
+
+    Args:
+        path: ``pubsub:projects/P/topics/T``.
+        what: the name of what is written, for errors.
+    """
+
+    path: str
+    what: str
+
+    def expand(self, lines: beam.PCollection) -> Any:
+        return lines | beam.ParDo(_Publish(self.path, self.what))
+
+
+class _Publish(beam.DoFn):
+    def __init__(self, path: str, what: str) -> None:
+        self._path, self._what = path, what
+
+    def setup(self) -> None:
+        from google.cloud.pubsub_v1 import PublisherClient
+
+        self._publisher = PublisherClient()
+
+    def start_bundle(self) -> None:
+        self._published: list[Future[str]] = []
+
+    def process(self, element: bytes) -> None:
+        try:
+            self._published.append(self._publisher.publish(self._path.removeprefix(PUBSUB), element))
+        except Exception as error:  # a message that is too large, say; the texts of Google's errors may quote it
+            raise self._failed(error) from None
+
+    def finish_bundle(self) -> None:
+        for published in self._published:
+            try:
+                published.result(timeout=_PUBLISHED_WITHIN)
+            except Exception as error:
+                raise self._failed(error) from None
+
+    def teardown(self) -> None:
+        self._publisher.stop()
+
+    def _failed(self, error: Exception) -> SinkError:
+        return SinkError(f"{self._what} cannot be published to {self._path}: {type(error).__name__}")
+
+
+def check_topic(path: str, what: str) -> None:
+    """Makes sure that a topic is there. Raises SinkError."""
+    topic = path.removeprefix(PUBSUB)
+    if not _TOPIC.fullmatch(topic):
+        raise SinkError(f"{what} cannot be published to {path}: write it like pubsub:projects/P/topics/T")
+    try:
+        from google.api_core import exceptions
+        from google.auth.exceptions import DefaultCredentialsError
+        from google.cloud.pubsub_v1 import PublisherClient
+    except ImportError:
+        raise SinkError(
+            f"{what} cannot be published to {path}: Google's client library is missing: pip install 'capybeam[gcp]'"
+        ) from None
+    try:
+        PublisherClient().get_topic(topic=topic, retry=None, timeout=_CALL)
+    except exceptions.PermissionDenied:  # who may publish need not be allowed to look
+        return
+    except exceptions.NotFound:
+        raise SinkError(f"{what} cannot be published to {topic}: no such topic") from None
+    except DefaultCredentialsError:
+        raise SinkError(f"{what} cannot be published to {topic}: no Google credentials here") from None
+    except exceptions.GoogleAPIError as error:
+        raise SinkError(f"{what} cannot be published to {topic}: {type(error).__name__}") from None

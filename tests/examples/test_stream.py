@@ -1,0 +1,11 @@
+"""The example of a stream and a replay runs, and what it compares agrees."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from examples.stream import main
+
+
+def test_published_events_arrive_and_dead_letters_are_replayed(pubsub: str, tmp_path: Path) -> None:
+    assert main(tmp_path / "out") == 0

@@ -1,0 +1,59 @@
+"""Dead letters and receipts to a topic."""
+
+from __future__ import annotations
+
+import apache_beam as beam
+import orjson
+import pytest
+from conftest import Topic
+
+from pipeline.sinks import prepare
+from pipeline.sinks.dead_letters import WriteDeadLetters
+from pipeline.sinks.lines import SinkError
+from pipeline.sinks.receipts import WriteReceipts
+from transforms.couriers import Receipt
+from transforms.rejections import Rejection
+
+REJECTION = Rejection("map", "mapping_failed", "…", "web", "orders", "123", "m1", {"email": "jane@example.com"})
+
+
+def test_each_dead_letter_is_a_message(topic: Topic) -> None:
+    assert prepare(f"pubsub:{topic.path}", "Dead letters", True, "FnApiRunner", endless=True) is None
+    with beam.Pipeline("FnApiRunner") as pipeline:
+        _ = pipeline | beam.Create([REJECTION]) | WriteDeadLetters(f"pubsub:{topic.path}")
+    (message,) = topic.drain()
+    row = orjson.loads(message)
+    assert row == orjson.loads(REJECTION.encode(row["dead_lettered_at"]))
+
+
+def test_each_receipt_is_a_message(topic: Topic) -> None:
+    receipt = Receipt("web", "123", 2, 10, 20, "A1", (), 1, 0.25, 30)
+    with beam.Pipeline("FnApiRunner") as pipeline:
+        _ = pipeline | beam.Create([receipt]) | WriteReceipts(f"pubsub:{topic.path}")
+    assert topic.drain() == [receipt.encode()]
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("pubsub:projects/capybeam-tests/topics/nowhere", "projects/capybeam-tests/topics/nowhere: no such topic"),
+        ("pubsub:dead-letters", "pubsub:dead-letters: write it like pubsub:projects/P/topics/T"),
+    ],
+)
+def test_a_topic_that_is_not_there_is_an_error_with_its_name(pubsub: str, path: str, message: str) -> None:
+    with pytest.raises(SinkError) as raised:
+        prepare(path, "Dead letters", True, "FnApiRunner")
+    assert str(raised.value) == f"Dead letters cannot be published to {message}"
+
+
+def test_a_topic_that_goes_away_fails_the_run_and_quotes_nothing(pubsub: str) -> None:
+    path = "pubsub:projects/capybeam-tests/topics/gone"
+    error = pytest.raises(Exception, match=f"Dead letters cannot be published to {path}: NotFound")
+    with error as raised, beam.Pipeline("FnApiRunner") as pipeline:
+        _ = pipeline | beam.Create([REJECTION]) | WriteDeadLetters(path)
+    assert "jane" not in str(raised.value)
+
+
+def test_files_elsewhere_are_not_for_a_subscription() -> None:
+    with pytest.raises(SinkError, match=r"Dead letters of a subscription cannot go to gs://bucket/dead: .* a topic"):
+        prepare("gs://bucket/dead", "Dead letters", True, "FnApiRunner", endless=True)
