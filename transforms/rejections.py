@@ -87,6 +87,7 @@ class Rejection:
     event_id: str | None = None
     payload: Any = dataclasses.field(default=None, repr=False)
     retryable: bool = False
+    meta_code: str | None = None  # Meta's own, as code or code/subcode, where Meta refused
 
     def encode(self, now: float | None = None) -> bytes:
         """The rejection as one line of JSON, without a newline.
