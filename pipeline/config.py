@@ -148,6 +148,12 @@ def _number(value: Any) -> Any:
     return value
 
 
+def _address(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[\w.-]+:\d{1,5}", value, re.ASCII):
+        raise PydanticCustomError("address", "must be host:port, such as localhost:8081")
+    return value
+
+
 def _name(value: Any) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"[^\W_][\w .-]*", value):
         raise PydanticCustomError("name", "must be letters, digits, blanks, dots, dashes and underscores")
@@ -218,13 +224,19 @@ class DeliveryModel(_Model):
     max_batch_bytes: Whole = pydantic.Field(Delivery.max_batch_bytes, ge=1024, le=64 * 1024 * 1024)
     max_batch_delay: Duration = pydantic.Field(Delivery.max_batch_delay, description="How long a batch may wait.")
     concurrency: Whole = pydantic.Field(
-        Delivery.concurrency, ge=1, le=256, description="Requests in flight, per worker"
+        Delivery.concurrency, ge=1, le=256, description="Requests in flight, of each destination and worker."
     )
     requests_per_second: Annotated[float, pydantic.Field(gt=0), BeforeValidator(_number)] | None = pydantic.Field(
-        None, description="Requests started per second, at most, in each worker process."
+        None, description="Requests started per second, at most, by the whole job; workers have equal shares."
+    )
+    rate_limit_service: Annotated[str, BeforeValidator(_address), _TEXT] | None = pydantic.Field(
+        None, description="host:port of an Envoy rate limit service, for a limit over all workers."
     )
     timeout: PositiveDuration = pydantic.Field(Delivery.timeout, description="Of one request.")
     retry_for: Duration = pydantic.Field(Delivery.retry_for, description="How long a failing destination is tried.")
+    receipts: Literal["brief", "detailed"] = pydantic.Field(
+        Delivery.receipts, description="detailed: with the event_ids of each request."
+    )
 
 
 class JobModel(_Model):

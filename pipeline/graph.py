@@ -23,11 +23,12 @@ from transforms.sending import SendBatches
 from transforms.validating import ValidateConversions
 
 
-def deliver(lines: beam.PCollection, job: Job, dead_letters: str, receipts: str) -> None:
+def deliver(lines: beam.PCollection, job: Job, dead_letters: str, receipts: str, workers: int = 1) -> None:
     """Builds the way from lines of bytes to receipts and dead letters.
 
     Args:
         dead_letters, receipts: where they are written; see `pipeline.sinks`.
+        workers: processes that send, at most, and share the job's requests_per_second.
     """
     subscriptions, delivery = job.subscriptions, job.delivery
 
@@ -38,7 +39,7 @@ def deliver(lines: beam.PCollection, job: Job, dead_letters: str, receipts: str)
     hashed = mapped.conversions | HashUserData(subscriptions)
     validated = hashed.conversions | ValidateConversions(subscriptions, delivery.max_batch_bytes)
     batches = validated.ready | BatchByDestination(delivery.max_batch_events, delivery.max_batch_bytes)
-    sent = batches | SendBatches(job.destinations, delivery)
+    sent = batches | SendBatches(job.destinations, delivery, workers)
     _ = sent.receipts | WriteReceipts(receipts)
 
     steps: dict[str, Any] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -63,6 +64,16 @@ def run_job(
     options.view_as(StandardOptions).runner = runner
     local = runner.rpartition(".")[2] in _LOCAL_RUNNERS
     try:
+        workers = _workers(options, runner)
+        if workers is None and job.delivery.requests_per_second is not None:
+            raise ValueError(
+                f"requests_per_second is shared out over the workers: say how many {runner} may use at most,"
+                " by --max_num_workers (Dataflow) or --parallelism (Flink)"
+            )
+    except ValueError as error:
+        log.print(f"capybeam: {error}", style="red", highlight=False, markup=False)
+        return CONFIGURATION
+    try:
         sizes = [check_input(pattern) for pattern in inputs]
         if local:
             for destination in job.destinations:
@@ -85,7 +96,7 @@ def run_job(
     log.print(_greeting(job, inputs, sum(sizes), runner), highlight=False, markup=False)
 
     with _stopping_on_ctrl_c(log), _progress(log):
-        counts, failure = _run(job, inputs, dead_letters, receipts, options)
+        counts, failure = _run(job, inputs, dead_letters, receipts, workers or 1, options)
     result = Books.from_counts(counts)
     if failure is not None:
         console.print("The books so far:")
@@ -129,6 +140,24 @@ class _Verbosity(PipelineOptions):
         parser.add_argument("--verbose", action="store_true", help="Show Beam's own log.")
 
 
+def _workers(options: PipelineOptions, runner: str) -> int | None:
+    """How many processes may send at once, at most; None where nothing says so.
+
+    Dataflow starts a process for each virtual CPU of a machine, unless told otherwise.
+    """
+    given = options.get_all_options(retain_unknown_options=True)
+    if runner.rpartition(".")[2] in _LOCAL_RUNNERS:
+        separate = given.get("direct_running_mode") == "multi_processing"
+        return (given.get("direct_num_workers") or os.cpu_count() or 1) if separate else 1
+    machines = given.get("max_num_workers") or given.get("num_workers")
+    if machines:
+        cpus = re.search(r"-(\d+)$", given.get("machine_type") or "")
+        single = "no_use_multiple_sdk_containers" in (given.get("experiments") or ())
+        return int(machines) * (int(cpus[1]) if cpus and not single else 1)
+    parallelism = int(given.get("parallelism") or 0)
+    return parallelism if parallelism > 0 else None
+
+
 def _readable(name: str, token: Any) -> None:
     try:
         token.read()
@@ -142,14 +171,14 @@ def _greeting(job: Job, inputs: Sequence[str], size: int, runner: str) -> str:
 
 
 def _run(
-    job: Job, inputs: Sequence[str], dead_letters: str, receipts: str, options: PipelineOptions
+    job: Job, inputs: Sequence[str], dead_letters: str, receipts: str, workers: int, options: PipelineOptions
 ) -> tuple[Mapping[str, int], BaseException | None]:
     """Runs the graph; what was counted, and what went wrong."""
     try:
         pipeline = beam.Pipeline(options=options)
         reads = [pipeline | f"Input{index or ''}" >> ReadLines(pattern) for index, pattern in enumerate(inputs)]
         lines = reads[0] if len(reads) == 1 else reads | beam.Flatten()
-        deliver(lines, job, dead_letters, receipts)
+        deliver(lines, job, dead_letters, receipts, workers)
         result = pipeline.run()
         result.wait_until_finish()
     except Exception as error:

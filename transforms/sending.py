@@ -77,8 +77,9 @@ class _SendBatches(beam.DoFn):
         self._done: SimpleQueue[tuple[str, int, Future[Outcome]]] = SimpleQueue()
         self._pending = 0
         self._backlog: Counter[str] = Counter()
+        failed = getattr(self, "_tally", None)
         self._tally = Tally()
-        LIVE.watch(self._tally)
+        LIVE.watch(self._tally, instead_of=failed)
 
     def process(self, element: Batch) -> Iterable[Any]:
         parcel = Parcel.pack(*element)

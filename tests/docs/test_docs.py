@@ -21,7 +21,7 @@ from pipeline import documents
 from pipeline.config import ACTIONS, json_schema, parse_job, presets
 from pipeline.preview import preview
 from pipeline.sandbox import Faults
-from transforms import directives, fields, triggers, user_data
+from transforms import directives, fields, graph_api, triggers, user_data
 from transforms.directives import compile_mapping
 from transforms.fields import Field
 from transforms.graph_api import Delivery
@@ -100,12 +100,52 @@ def test_the_delivery_settings_and_their_defaults_are_listed() -> None:
     listed = {
         name: None
         if value == "none"
+        else value
+        if value.isalpha()
         else float(value[:-1]) * seconds[value[-1]]
         if value[-1] in seconds
         else int(value)
         for name, value in defaults.items()
     }
     assert listed == vars(Delivery())
+
+
+def numbers(allowed: Any) -> str:
+    """Numbers and ranges of numbers, as the table has them."""
+    runs: list[list[int]] = []
+    for number in sorted(allowed):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs)
+
+
+def which(row: graph_api.Row) -> str:
+    """The answers that a row of the table fits."""
+    if row.trouble:
+        return "no answer"
+    if row.received:
+        return "HTTP 2xx"
+    parts = []
+    if row.codes is graph_api.ANY:
+        parts.append("any other code")
+    elif row.codes == graph_api.NONE:
+        parts.append("no code")
+    elif row.codes is not None:
+        parts.append(f"code {numbers(row.codes)}")
+    if row.subcodes is not None:
+        parts.append(f"subcode {numbers(row.subcodes)}")
+    if row.statuses is not None:
+        parts.append("HTTP 5xx" if row.statuses == range(500, 1000) else f"HTTP {numbers(row.statuses)}")
+    if row.transient:
+        parts.append("`is_transient`")
+    return ", ".join(parts)
+
+
+def test_what_each_answer_means_is_listed_as_the_code_has_it() -> None:
+    listed = "\n".join(f"| {row.means} | {which(row)} | {row.kind} |" for row in graph_api.TABLE)
+    assert listed in section(OPERATIONS, "## What an answer means")
 
 
 # --- the mapping language ---------------------------------------------------------------------------------------

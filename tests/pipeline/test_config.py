@@ -72,8 +72,10 @@ delivery:
   max_batch_delay: 1m
   concurrency: 4
   requests_per_second: 2.5
+  rate_limit_service: envoy:8081
   timeout: 1500ms
   retry_for: 2h
+  receipts: detailed
 """
 
 
@@ -151,7 +153,7 @@ def test_a_job_says_everything_that_the_format_has() -> None:
         Destination("web", TokenReference("env:META_ACCESS_TOKEN"), "v26.0", "https://graph.example.com"),
         Destination("crm", TokenReference("secret:projects/acme/secrets/meta/versions/latest")),
     )
-    assert made.delivery == Delivery(500, 1048576, 60.0, 4, 2.5, 1.5, 7200.0)
+    assert made.delivery == Delivery(500, 1048576, 60.0, 4, 2.5, "envoy:8081", 1.5, 7200.0, "detailed")
     assert made.warnings == ()
     orders, pages, leads = made.subscriptions
     assert [s.key for s in made.subscriptions] == ["web/orders", "web/pageView", "crm/custom"]
@@ -534,6 +536,14 @@ ONE_PROBLEM = {
     "no_requests_per_second": (
         MINIMAL + "delivery:\n  requests_per_second: 0\n",
         "9:3: delivery.requests_per_second: should be greater than 0",
+    ),
+    "rate_limit_service_without_a_port": (
+        MINIMAL + "delivery:\n  rate_limit_service: localhost\n",
+        "9:3: delivery.rate_limit_service: must be host:port, such as localhost:8081",
+    ),
+    "unknown_receipts": (
+        MINIMAL + "delivery:\n  receipts: detail\n",
+        "9:3: delivery.receipts: must be one of brief, detailed; did you mean detailed?",
     ),
     "duration_in_words": (
         MINIMAL + "delivery:\n  max_batch_delay: soon\n",

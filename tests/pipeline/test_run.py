@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import os
@@ -15,10 +16,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
 from pipeline.config import parse_job
-from pipeline.run import CONFIGURATION, DEAD_LETTERS, FAILED, INTERRUPTED, OK, REFUSED, run_job
+from pipeline.run import (
+    CONFIGURATION,
+    DEAD_LETTERS,
+    DEFAULT_RUNNER,
+    FAILED,
+    INTERRUPTED,
+    OK,
+    REFUSED,
+    _workers,
+    run_job,
+)
 from pipeline.sandbox import SandboxServer, SandboxSettings
+from transforms.graph_api import Delivery
 
 TOKEN = "EAAB-a-secret-token"
 JANE = {"email": "jane.doe@example.com", "phone": "+44 20 7946 0123", "lastName": "Doe-Example"}
@@ -142,7 +155,7 @@ def test_a_dead_token_exits_3_and_keeps_everything(sandbox: SandboxServer, capsy
     assert (books["delivered"], books["dead_lettered"], books["balanced"]) == (0, 5, True)
     assert {(row["code"], row["retryable"]) for row in rows("dead.jsonl")} == {("destination_refused", True)}
     error = capsys.readouterr().err
-    assert "web: REFUSED. Meta, code 190, subcode 463" in error
+    assert "web: REFUSED. Meta, code 190/463: the token is invalid or has expired." in error
     assert "Put a new one where the job file points to and run again." in error
 
 
@@ -255,3 +268,37 @@ def test_ctrl_c_delivers_what_was_read_and_exits_130_with_the_books(sandbox: San
     assert books["delivered"] == sandbox.stats()["events_stored"]
     assert "Stopped. The rest of the input has not been read" in output
     assert "The books balance." in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "workers"),
+    [
+        ("", 1),
+        ("--runner FnApiRunner --direct_num_workers 3", 1),
+        ("--runner DirectRunner --direct_running_mode multi_processing --direct_num_workers 3", 3),
+        ("--runner DataflowRunner --max_num_workers 5", 5),
+        ("--runner DataflowRunner --max_num_workers 5 --machine_type n2-standard-4", 20),
+        ("--runner DataflowRunner --num_workers 2 --machine_type e2-medium", 2),
+        (
+            "--runner DataflowRunner --max_num_workers 5 --machine_type n2-standard-4"
+            " --experiments no_use_multiple_sdk_containers",
+            5,
+        ),
+        ("--runner PortableRunner --parallelism 4", 4),
+        ("--runner DataflowRunner", None),
+        ("--runner PortableRunner", None),
+    ],
+    ids=str,
+)
+def test_the_rate_is_shared_out_over_as_many_processes_as_may_send(arguments: str, workers: int | None) -> None:
+    options = PipelineOptions(arguments.split())
+    assert _workers(options, options.view_as(StandardOptions).runner or DEFAULT_RUNNER) == workers
+
+
+def test_a_rate_that_cannot_be_shared_out_is_refused_with_what_to_say(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = dataclasses.replace(parse_job(job_file("http://127.0.0.1:9")), delivery=Delivery(requests_per_second=5.0))
+    code = run_job(job, [str(tmp_path)], "d", "r", None, ["--runner", "DataflowRunner"])
+    assert code == 2
+    assert "say how many DataflowRunner may use at most, by --max_num_workers (Dataflow)" in capsys.readouterr().err

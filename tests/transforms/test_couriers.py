@@ -135,7 +135,7 @@ def test_one_bad_event_in_a_thousand_costs_two_requests_a_halving_at_most(sandbo
 
 
 def test_a_short_acknowledgement_is_no_success(sandbox: SandboxServer) -> None:
-    sandbox.set_faults(short_rate=0.4, seed=2)
+    sandbox.set_faults(short_rate=0.7, seed=4)
     outcome = courier(sandbox.url).deliver(Parcel.pack(KEY, [line(n) for n in range(32)]))
     assert (outcome.delivered, outcome.rejections) == ({"web/leads": 32}, [])
     assert sandbox.stats()["events_stored"] == 32
