@@ -70,7 +70,7 @@ REJECTED = {
     "status": "rejected",
     "stage": "map",
     "code": "missing_required_field",
-    "message": "The required field 'currency' has no value.",
+    "message": "The required field 'currency' has no value (looked for $.properties.currency).",
 }
 FILTERED = {"line": 3, "status": "filtered"}
 

@@ -334,7 +334,8 @@ ONE_PROBLEM = {
     "name_of_a_number": (MINIMAL.replace("name: web", "name: 5"), f"2:5: destinations[0].name: {_NAME}"),
     "unknown_type": (
         MINIMAL.replace("facebook_conversions_api", "facebook_conversion_api"),
-        "3:5: destinations[0].type: must be facebook_conversions_api; did you mean facebook_conversions_api?",
+        "3:5: destinations[0].type: must be one of facebook_conversions_api, facebook_offline_conversions; did you mean"
+        " facebook_conversions_api?",
     ),
     "dataset_id_with_letters": (
         MINIMAL.replace('"123321"', "px123"),
@@ -859,7 +860,7 @@ def test_the_schema_accepts_what_is_right(text: str) -> None:
         (MINIMAL.replace("facebook_conversions_api", "facebook_conversion_api"), "facebook_conversion"),
         (MINIMAL.replace("env:META_ACCESS_TOKEN", "token"), "does not match"),
         (MINIMAL.replace('"123321"', "px"), "'px' is not valid under any of the given schemas"),
-        (MINIMAL + "delivery: {max_batch_events: 1001}\n", "1001"),
+        (MINIMAL + "delivery: {max_batch_events: 2001}\n", "2001"),
         (MINIMAL + "delivery: {requests_per_second: 0}\n", "0"),
         (MINIMAL.replace("    access_token: env:META_ACCESS_TOKEN\n", ""), "'access_token' is a required property"),
         ("destinations: []\n", "[] "),
