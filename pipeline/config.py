@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeGuard
 from urllib.parse import urlsplit
 
 import pydantic
@@ -111,10 +111,10 @@ def _reference(value: Any) -> str:
 def _version(value: Any) -> str:
     if not _is_version(value):
         raise PydanticCustomError("api_version", "must look like v25.0")
-    return str(value)
+    return value
 
 
-def _is_version(value: Any) -> bool:
+def _is_version(value: Any) -> TypeGuard[str]:
     return isinstance(value, str) and re.fullmatch(r"v\d+\.\d+", value) is not None
 
 
@@ -774,9 +774,9 @@ def _major(version: str) -> int:
 
 END_OF_OFFLINE_EVENTS: Final = (
     "Meta ended its Offline Conversions API on 2025-05-14, with Graph API v16.0. Offline event sets became datasets, so"
-    " the IDs here are dataset IDs: in place of an event set's ID give that of the dataset that Events Manager shows for"
-    " it. By default events go out through the Conversions API, as physical_store events; wire: offline_events keeps"
-    " the older format, which Meta itself no longer accepts. See docs/offline.md"
+    " the IDs here are dataset IDs: in place of an event set's ID give that of the dataset that Events Manager shows"
+    " for it. By default events go out through the Conversions API, as physical_store events; wire: offline_events"
+    " keeps the older format, which Meta itself no longer accepts. See docs/offline.md"
 )
 
 
