@@ -254,11 +254,9 @@ class OfflineModel(_DestinationModel):
     """Datasets (once event sets) at Meta, by the settings of "Facebook Offline Conversions"."""
 
     type: Literal["facebook_offline_conversions"]
-    events: EventMap | None = pydantic.Field(None, description="Event name → dataset ID, or a list of them.")
-    lead_events: EventMap | None = pydantic.Field(None, description="The same, sent as Lead.")
-    complete_registration_events: EventMap | None = pydantic.Field(
-        None, description="The same, sent as CompleteRegistration."
-    )
+    events: EventMap = pydantic.Field({}, description="Event name → dataset ID, or a list of them.")
+    lead_events: EventMap = pydantic.Field({}, description="The same, sent as Lead.")
+    complete_registration_events: EventMap = pydantic.Field({}, description="The same, sent as CompleteRegistration.")
     value_field: Literal["value", "price"] = pydantic.Field(
         "value", description="The property that is an event's value; Order Completed always has revenue."
     )
@@ -400,7 +398,7 @@ def _offline_subscriptions(destination: OfflineModel) -> Iterator[Subscription]:
     """One for each event that one of the three maps names."""
     preset = offline_preset()
     for setting, event_name in preset.maps.items():
-        for event, dataset_ids in (getattr(destination, setting) or {}).items():
+        for event, dataset_ids in getattr(destination, setting).items():
             action = preset.action(event, destination.value_field, destination.wire)
             yield Subscription(
                 destination=destination.name,
@@ -647,11 +645,11 @@ class _Report:
 
     def _offline(self, destination: Mapping[str, Any], loc: Loc) -> None:
         maps = list(offline_preset().maps)
-        if all(destination.get(name) is None for name in maps):
+        if not any(name in destination for name in maps):
             self.problem((*loc, maps[0]), f"is missing: {', '.join(maps)} say which events are sent; give at least one")
         for name in maps:
             events = destination.get(name)
-            if events == {} or (name in destination and events is None):
+            if events == {}:
                 self.problem((*loc, name), "must name at least one event")
             elif isinstance(events, dict) and "" in events:
                 self.problem((*loc, name, ""), "has an event without a name")
