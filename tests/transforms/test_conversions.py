@@ -1615,6 +1615,19 @@ def test_a_test_event_code_cannot_break_a_destination_key(code: str) -> None:
     assert (destination, dataset_id, sent.split(), upload_tag) == ("web", "123321", code.split(), "")
 
 
+@pytest.mark.parametrize(
+    ("body", "source"),
+    [
+        (b'{"event_time":5,"event_name":"Lead","action_source":"physical_store","user_data":{}}', "physical_store"),
+        (b'{"event_time":5,"event_name":"Lead","match_keys":{"lead_id":5}}', "physical_store"),
+        (b'{"event_time":5,"event_name":"Lead","action_source":"website","user_data":{}}', None),
+        (b'{"event_time":5,"event_name":"\\"match_keys\\":{","action_source":"website"}', None),
+    ],
+)
+def test_an_encoded_event_tells_whether_it_is_a_stores(body: bytes, source: str | None) -> None:
+    assert conversions.action_source(body) == source
+
+
 def test_an_event_larger_than_a_batch_may_be_is_rejected() -> None:
     size = len(json.dumps(payload("purchase", ORDER), separators=(",", ":"), ensure_ascii=False).encode())
 
