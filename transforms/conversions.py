@@ -263,7 +263,7 @@ def _compile_validator(subscription: Subscription, max_bytes: int) -> Callable[[
         _, _, dataset_id, _, fields = conversion
         event = written(fields, count)
         try:
-            check(event, needs_user_agent, now)
+            unattributed = check(event, needs_user_agent, now)
         except Rejected as cause:
             cause.payload = event
             raise
@@ -278,7 +278,7 @@ def _compile_validator(subscription: Subscription, max_bytes: int) -> Callable[[
         key = keys[dataset_id]
         if "test_event_code" in fields:  # of the mapping, which wins over the destination's
             key = destination_key(destination, dataset_id, " ".join(fields["test_event_code"].split()), upload_tag)
-        if event["event_time"] < now - meta_rules.ATTRIBUTION_WINDOW:
+        if unattributed:
             count("beyond_attribution_window")
         return _ready((key, name + body))
 
@@ -288,7 +288,7 @@ def _compile_validator(subscription: Subscription, max_bytes: int) -> Callable[[
 Write = Callable[[Mapping[str, Any], Count], dict[str, Any]]
 
 
-def _compile_wire(subscription: Subscription) -> tuple[Write, Callable[..., None]]:
+def _compile_wire(subscription: Subscription) -> tuple[Write, Callable[..., bool]]:
     """What makes an event of a subscription's fields, and the check of what is made, by the subscription's wire."""
     if subscription.wire == "offline_events":
         return _compile_offline_event(subscription), meta_rules.check_offline_event

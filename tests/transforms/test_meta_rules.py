@@ -593,7 +593,7 @@ OFFLINE: dict[str, Any] = {
 def test_an_event_of_the_older_format_keeps_its_rules(changes: dict[str, Any], code: str | None) -> None:
     event = {key: value for key, value in {**OFFLINE, **changes}.items() if value is not None}
     try:
-        check_offline_event(event, now=NOW)
+        check_offline_event(event, needs_user_agent=True, now=NOW)
         found = None
     except Rejected as rejected:
         found = rejected.code
