@@ -415,7 +415,7 @@ def _offline_subscriptions(destination: OfflineModel) -> Iterator[Subscription]:
             )
 
 
-_UNREADABLE: Final = re.compile(r"[\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_UNREADABLE: Final = re.compile(r"[\\\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def _readable(event: str) -> str:
@@ -633,14 +633,18 @@ class _Report:
     def _batch_events(self, data: Any) -> None:
         """What Meta takes in one request: that depends on the wire, and all destinations share the setting."""
         delivery = data.get("delivery") if isinstance(data, dict) else None
-        given = delivery.get("max_batch_events") if isinstance(delivery, dict) else None
+        given: Any = delivery.get("max_batch_events") if isinstance(delivery, dict) else None
         destinations = data.get("destinations") if isinstance(data, dict) else None
         older = isinstance(destinations, list) and all(
             isinstance(destination, dict) and destination.get("wire") == "offline_events"
             for destination in destinations
         )
         most = meta_rules.MAX_OFFLINE_BATCH_EVENTS if older else meta_rules.MAX_BATCH_EVENTS
-        if isinstance(given, int) and given > most:
+        try:
+            too_many = int(given) > most  # text and fractions are read, or refused, by the model
+        except (TypeError, ValueError, OverflowError):
+            return
+        if too_many:
             self.problem(("delivery", "max_batch_events"), f"should be less than or equal to {most}")
 
     def _offline(self, destination: Mapping[str, Any], loc: Loc) -> None:

@@ -582,6 +582,10 @@ ONE_PROBLEM = {
         OFFLINE.replace("facebook_offline_conversions", "stores"),
         "3:5: destinations[0].type: must be one of facebook_conversions_api, facebook_offline_conversions",
     ),
+    "no_type_with_offline_settings": (
+        OFFLINE.replace("    type: facebook_offline_conversions\n", ""),
+        "2:5: destinations[0].type: is missing",
+    ),
     "unknown_key_of_an_offline_destination": (
         OFFLINE + "    uploadtag: x\n",
         "6:5: destinations[0].uploadtag: is unknown; did you mean upload_tag?",
@@ -703,6 +707,10 @@ ONE_PROBLEM = {
     ),
     "too_many_events": (
         MINIMAL + "delivery:\n  max_batch_events: 1001\n",
+        "9:3: delivery.max_batch_events: should be less than or equal to 1000",
+    ),
+    "too_many_events_in_quotes": (
+        MINIMAL + 'delivery:\n  max_batch_events: "1001"\n',
         "9:3: delivery.max_batch_events: should be less than or equal to 1000",
     ),
     "too_few_events": (

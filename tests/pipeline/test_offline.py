@@ -492,6 +492,7 @@ def test_personal_keys_leave_custom_data_unless_they_are_allowed(wire: str) -> N
         ({"name": "Ada Lovelace", "lastName": "King"}, "ada", "king"),
         ({"name": "Ada Lovelace", "firstName": "Augusta", "lastName": "King"}, "augusta", "king"),
         ({"name": "Ada Lovelace", "firstName": "", "lastName": None}, "ada", "lovelace"),
+        ({"name": "Ada Lovelace", "firstName": None, "lastName": ""}, "ada", "lovelace"),
         ({"firstName": "Augusta"}, "augusta", None),
     ],
     ids=repr,
