@@ -140,7 +140,8 @@ class Books:
             accounts.add_column("in flight", justify="right")
         for account in self.accounts:
             dead = sum(account.dead_lettered.values())
-            row = [account.subscription, f"{account.matched:,}", f"{account.delivered:,}", f"{dead:,}"]
+            name = Text(account.subscription)  # brackets in an event's name are no markup
+            row: list[RenderableType] = [name, f"{account.matched:,}", f"{account.delivered:,}", f"{dead:,}"]
             accounts.add_row(*row, *([f"{account.in_flight:,}"] if len(accounts.columns) > 4 else []))
         parts: list[RenderableType] = [accounts] if self.accounts else []
         rejections = self._rejections()

@@ -19,7 +19,7 @@ import requests.auth
 import urllib3.exceptions
 
 from transforms import meta_rules
-from transforms.conversions import TIME_AT, event_time, split_key, split_line
+from transforms.conversions import TIME_AT, action_source, event_time, split_key, split_line
 from transforms.graph_api import Answer, Delivery, Destination, classify, failed, request_body
 from transforms.pacing import Brake, Pacer, Stopwatch
 from transforms.rejections import Rejected, Rejection, reject
@@ -93,7 +93,7 @@ class Parcel:
         A step does that in its own thread, not in one that sends: what one core has just written another would have to
         fetch.
         """
-        destination, _, test_event_code = split_key(key)
+        address = split_key(key)
         cuts = [line.index(b"\t") for line in lines]
         names = Counter([line[:cut] for line, cut in zip(lines, cuts, strict=True)])
         bodies = [line[cut + 1 :] for line, cut in zip(lines, cuts, strict=True)]
@@ -101,8 +101,8 @@ class Parcel:
         return cls(
             key=key,
             lines=lines,
-            body=request_body(bodies, test_event_code),
-            counts={f"{destination}/{name.decode()}": count for name, count in names.items()},
+            body=request_body(bodies, address.test_event_code, address.upload_tag),
+            counts={f"{address.destination}/{name.decode()}": count for name, count in names.items()},
             first_event_time=int(min(times)),
             last_event_time=int(max(times)),
         )
@@ -238,7 +238,7 @@ class Courier:
 
     def _answer(self, parcel: Parcel) -> tuple[Answer, int, float]:
         """The answer that settles a request, with how many tries and seconds it took."""
-        name, dataset_id, _ = split_key(parcel.key)
+        name, dataset_id, *_ = split_key(parcel.key)
         started, tries = time.monotonic(), 0
         while True:
             answer = self._refused_already(name, dataset_id) or self._await_turn(name)
@@ -399,16 +399,15 @@ class Courier:
         kept = []
         for line in parcel.lines:
             _, body = split_line(line)
-            source = "physical_store" if b'"action_source":"physical_store"' in body else None
             try:
-                meta_rules.check_age(event_time(body), source, now)
+                meta_rules.check_age(event_time(body), action_source(body), now)
                 kept.append(line)
             except Rejected as cause:
                 outcome.rejections.append(_rejection(parcel.key, line, cause))
         return [Parcel.pack(parcel.key, kept)] if kept else []
 
     def _delivered(self, parcel: Parcel, answer: Answer, tries: int, seconds: float, outcome: Outcome) -> None:
-        destination, dataset_id, _ = split_key(parcel.key)
+        destination, dataset_id, *_ = split_key(parcel.key)
         for name, count in parcel.counts.items():
             outcome.delivered[name] = outcome.delivered.get(name, 0) + count
         event_ids = None
@@ -443,7 +442,7 @@ def _circuit(name: str, dataset_id: str, answer: Answer) -> Circuit:
 
 
 def _rejection(key: str, line: bytes, cause: Rejected, **more: Any) -> Rejection:
-    destination, dataset_id, _ = split_key(key)
+    destination, dataset_id, *_ = split_key(key)
     subscription, body = split_line(line)
     payload = orjson.loads(body)
     return reject(

@@ -352,7 +352,8 @@ def _wait(headers: Mapping[str, str], regain: float | None) -> float | None:
 # --- the request --------------------------------------------------------------------------------------------------
 
 
-def request_body(bodies: Sequence[bytes], test_event_code: str = "") -> bytes:
+def request_body(bodies: Sequence[bytes], test_event_code: str = "", upload_tag: str = "") -> bytes:
     """The body of a request: the events joined as they are, never encoded again."""
     code = b',"test_event_code":' + orjson.dumps(test_event_code) if test_event_code else b""
-    return b'{"data":[' + b",".join(bodies) + b"]" + code + b"}"
+    tag = b',"upload_tag":' + orjson.dumps(upload_tag) if upload_tag else b""
+    return b'{"data":[' + b",".join(bodies) + b"]" + code + tag + b"}"

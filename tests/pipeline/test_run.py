@@ -127,6 +127,69 @@ def test_every_event_is_delivered_filtered_or_a_dead_letter(sandbox: SandboxServ
     assert sandbox.stats()["by_event"] == {"123": {"Purchase": 20}, "456": {"Purchase": 10}}
 
 
+OFFLINE_JOB = """
+destinations:
+  - name: stores
+    type: facebook_offline_conversions
+    access_token: env:TOKEN
+    endpoint: {endpoint}
+    events: {{Order Completed: ["555", "556"], "a/b: [red]": "555"}}
+    lead_events: {{"a/b: [red]": "777", "tab\\there": "777"}}
+  - name: archive
+    type: facebook_offline_conversions
+    wire: offline_events
+    access_token: env:TOKEN
+    endpoint: {endpoint}
+    upload_tag: archive
+    events: {{Order Completed: "999"}}
+delivery: {{retry_for: 1s, timeout: 5s, max_batch_events: {most}}}
+"""
+
+
+def test_offline_conversions_are_delivered_on_both_wires_and_the_books_balance(
+    sandbox: SandboxServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    then = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 40 * 86_400))
+    lines = [order(n) for n in range(10)] + [order(11, timestamp=then), order(12, properties={"currency": "EUR"})]
+    lines += [order(13, event="a/b: [red]"), order(14, event="tab\there"), order(15, event="order completed")]
+
+    code, books = run(sandbox.url, lines, job=OFFLINE_JOB.format(endpoint=sandbox.url, most=1000))
+
+    old = {"beyond_attribution_window": 1}
+    assert (code, books["balanced"], books["filtered"]) == (DEAD_LETTERS, True, 1)
+    assert books["subscriptions"] == {
+        "archive/events: Order Completed": {
+            "matched": 12,
+            "delivered": 11,
+            "dead_lettered": {"map/missing_required_field": 1},
+            "notes": old,
+        },
+        "stores/events: Order Completed": {
+            "matched": 24,
+            "delivered": 22,
+            "dead_lettered": {"map/missing_required_field": 2},
+            "notes": {"beyond_attribution_window": 2},
+        },
+        "stores/events: a/b: [red]": {"matched": 1, "delivered": 1, "dead_lettered": {}, "notes": {}},
+        "stores/lead_events: a/b: [red]": {"matched": 1, "delivered": 1, "dead_lettered": {}, "notes": {}},
+        "stores/lead_events: tab\\u0009here": {"matched": 1, "delivered": 1, "dead_lettered": {}, "notes": {}},
+    }
+    assert {(row["destination"], row["subscription"]) for row in rows("dead.jsonl")} == {
+        ("archive", "events: Order Completed"),
+        ("stores", "events: Order Completed"),
+    }
+    stats = sandbox.stats()
+    assert stats["by_event"] == {
+        "555": {"Purchase": 11, "a/b: [red]": 1},
+        "556": {"Purchase": 11},
+        "777": {"Lead": 2},
+        "999": {"Purchase": 11},
+    }
+    assert stats["upload_tags"] == {"Segment": 25, "archive": 11}
+    assert [stats[name] for name in ("refused_requests", "raw_pii", "pii_in_custom_data", "tokens_in_url")] == [0] * 4
+    assert "a/b: [red]" in capsys.readouterr().out
+
+
 def test_running_again_delivers_nothing_twice(sandbox: SandboxServer) -> None:
     lines = [order(n) for n in range(50)]
     assert [run(sandbox.url, lines)[0] for _ in range(2)] == [OK, OK]

@@ -7,7 +7,7 @@ import http.server
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -93,6 +93,93 @@ def test_the_token_travels_in_the_header_alone(sandbox: SandboxServer) -> None:
 def test_a_test_event_code_goes_to_the_top_of_the_request(sandbox: SandboxServer) -> None:
     outcome = courier(sandbox.url).deliver(Parcel.pack(destination_key("web", "123", "TEST1"), [line(1)]))
     assert outcome.delivered == {"web/leads": 1}
+
+
+# --- the older wire ---------------------------------------------------------------------------------------------
+
+OFFLINE_KEY = destination_key("stores", "555", "", "Segment")
+
+
+def offline_line(number: int, *, age: float = 60, **changes: Any) -> bytes:
+    event = {
+        "event_time": int(time.time() - age),
+        "event_name": "Lead",
+        "match_keys": {"email": ["a" * 64], "lead_id": 5},
+        "order_id": f"o{number}",
+        **changes,
+    }
+    return b"lead_events: Form Submitted\t" + orjson.dumps(event)
+
+
+def offline_courier(endpoint: str) -> Courier:
+    destination = Destination("stores", TokenReference("env:TOKEN"), "v16.0", endpoint)
+    return Courier((destination,), Delivery(retry_for=5.0, timeout=10.0), jitter=lambda low, high: 0.01)
+
+
+@pytest.mark.parametrize(
+    ("sender", "key", "lines"),
+    [
+        (courier, destination_key("web", "123", "", "Segment"), [line(1)]),
+        (offline_courier, OFFLINE_KEY, [offline_line(1)]),
+    ],
+    ids=["conversions_api", "offline_events"],
+)
+def test_an_upload_tag_goes_to_the_top_of_the_request(
+    sandbox: SandboxServer, sender: Callable[[str], Courier], key: str, lines: list[bytes]
+) -> None:
+    assert reasons(sender(sandbox.url).deliver(Parcel.pack(key, lines))) == []
+    assert sandbox.stats()["upload_tags"] == {"Segment": 1}
+
+
+def test_two_thousand_events_of_the_older_wire_are_one_request(sandbox: SandboxServer) -> None:
+    lines = [offline_line(n) for n in range(2000)]
+
+    outcome = offline_courier(sandbox.url).deliver(Parcel.pack(OFFLINE_KEY, lines))
+
+    assert outcome.delivered == {"stores/lead_events: Form Submitted": 2000}
+    assert sandbox.stats()["requests"] == 1
+
+
+def test_a_refused_batch_of_the_older_wire_is_halved_and_keeps_its_tag(sandbox: SandboxServer) -> None:
+    lines = [offline_line(n, **({"colour": "red"} if n == 3 else {})) for n in range(8)]
+
+    outcome = offline_courier(sandbox.url).deliver(Parcel.pack(OFFLINE_KEY, lines))
+
+    assert reasons(outcome) == [(None, "meta_refused_event", False)]
+    assert outcome.rejections[0].payload["order_id"] == "o3"
+    assert outcome.rejections[0].subscription == "lead_events: Form Submitted"
+    assert sandbox.stats()["upload_tags"] == {"Segment": 7}
+
+
+def test_events_of_a_store_may_wait_until_they_are_62_days_old(sandbox: SandboxServer) -> None:
+    day = 86_400
+    old = [offline_line(1, age=61 * day), offline_line(2, age=63 * day)]
+    outcome = offline_courier(sandbox.url).deliver(Parcel.pack(OFFLINE_KEY, old))
+    assert outcome.delivered == {"stores/lead_events: Form Submitted": 1}
+    assert reasons(outcome) == [(None, "event_too_old", False)]
+
+    store = {"action_source": "physical_store"}
+    old = [line(1, age=61 * day, **store), line(2, age=63 * day, **store), line(3, age=8 * day)]
+    outcome = courier(sandbox.url).deliver(Parcel.pack(KEY, old))
+    assert outcome.delivered == {"web/leads": 1}
+    assert reasons(outcome) == [("e2", "event_too_old", False), ("e3", "event_too_old", False)]
+
+
+@pytest.mark.parametrize(
+    ("sender", "key", "lines", "path"),
+    [
+        (courier, KEY, [line(1)], "/v25.0/123/events"),
+        (offline_courier, OFFLINE_KEY, [offline_line(1)], "/v16.0/555/events"),
+    ],
+    ids=["conversions_api", "offline_events"],
+)
+def test_peers_put_personal_data_and_token_into_the_url_and_ours_has_neither(
+    sender: Callable[[str], Courier], key: str, lines: list[bytes], path: str
+) -> None:
+    with _answering(200, b'{"events_received": 1}') as (url, asked):
+        sender(url).deliver(Parcel.pack(key, lines))
+
+    assert asked == [path]
 
 
 @pytest.mark.parametrize(

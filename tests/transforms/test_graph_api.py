@@ -452,6 +452,8 @@ def test_a_request_holds_its_events_as_they_are() -> None:
 
 
 def test_a_test_event_code_goes_beside_them() -> None:
+    assert request_body([b"{}"], upload_tag="läden") == '{"data":[{}],"upload_tag":"läden"}'.encode()
+    assert request_body([b"{}"], "T", "Segment") == b'{"data":[{}],"test_event_code":"T","upload_tag":"Segment"}'
     assert request_body([b'{"event_name":"Lead"}'], "TEST123") == (
         b'{"data":[{"event_name":"Lead"}],"test_event_code":"TEST123"}'
     )
