@@ -22,7 +22,7 @@ from typing import Final
 
 from benchmarks import events
 from benchmarks.loops import JOB
-from pipeline.sandbox import SandboxServer, SandboxSettings
+from pipeline.sandbox import Faults, SandboxServer, SandboxSettings
 
 OUT: Final = Path(__file__).parents[1] / "out" / "benchmarks"  # out/ is not for git
 SEED: Final = 7
@@ -33,6 +33,10 @@ ENGINE_TARGET: Final = 0.35
 RUN_TARGET: Final = 0.28
 MEMORY_TARGET: Final = 400  # MB
 COMMAND_TARGET: Final = 0.5  # s
+UPKEEP_TARGET: Final = 0.03  # of a run's time for an event
+LATENCY: Final = 0.2  # s, of the server that concurrency is measured with
+CONCURRENCY: Final = 16
+CONCURRENCY_TARGET: Final = 12.0
 
 
 @dataclass
@@ -45,6 +49,9 @@ class Measured:
     start_up: list[float] = field(default_factory=list)
     check: list[float] = field(default_factory=list)
     map: list[float] = field(default_factory=list)
+    upkeep: list[float] = field(default_factory=list)  # of one event
+    one_at_a_time: list[float] = field(default_factory=list)  # batches a second
+    many_at_once: list[float] = field(default_factory=list)
     memory: float = 0.0
 
 
@@ -83,8 +90,15 @@ def _measure(count: int, rounds: int, with_run: bool) -> Measured:
                 seconds, memory = _run(job, path)
                 measured.run.append(seconds)
                 measured.memory = max(measured.memory, memory)
+                measured.upkeep.append(_loop("upkeep", path))
             measured.check.append(_timed("check", str(job))[0])
             measured.map.append(_timed("map", "--config", str(job), "--input", str(small))[0])
+    if with_run:
+        slow = SandboxSettings(null=True, faults=Faults(latency=LATENCY))
+        with SandboxServer(slow) as server:
+            for _ in range(min(rounds, 3)):
+                measured.one_at_a_time.append(_loop("sending", path, server.url, "1", "10"))
+                measured.many_at_once.append(_loop("sending", path, server.url, str(CONCURRENCY), "160"))
     return measured
 
 
@@ -99,9 +113,13 @@ def _events_file(count: int) -> Path:
     return path
 
 
-def _loop(name: str, path: Path) -> float:
+def _loop(name: str, path: Path, *more: str) -> float:
     finished = subprocess.run(
-        [sys.executable, "-m", "benchmarks.loops", name, str(path)], stdout=subprocess.PIPE, check=True, cwd=_ROOT
+        [sys.executable, "-m", "benchmarks.loops", name, str(path), *more],
+        stdout=subprocess.PIPE,
+        check=True,
+        cwd=_ROOT,
+        env={**os.environ, "META_ACCESS_TOKEN": "benchmark"},
     )
     return float(finished.stdout)
 
@@ -172,7 +190,13 @@ def _print_table(measured: Measured, count: int) -> bool:
         ratio = _ratio(measured.limit, work)
         row("  run / limit, without start-up", f"{ratio:.2f}", value=ratio, least=RUN_TARGET)
         row("  start-up: a run of one event", f"{median(measured.start_up):.1f} s")
+        share = median(upkeep * count / seconds for upkeep, seconds in zip(measured.upkeep, work, strict=True))
+        row("  pacing, classifying, receipts / run", f"{share:.1%}", value=share, most=UPKEEP_TARGET)
         row("  peak memory", f"{measured.memory:.0f} MB", value=measured.memory, most=MEMORY_TARGET)
+    if measured.many_at_once:
+        gain = median(many / one for many, one in zip(measured.many_at_once, measured.one_at_a_time, strict=True))
+        name = f"concurrency {CONCURRENCY} / 1, at {LATENCY * 1000:.0f} ms a request"
+        row(name, f"{gain:.1f}", value=gain, least=CONCURRENCY_TARGET)
     row("capybeam check", f"{min(measured.check):.2f} s", value=min(measured.check), most=COMMAND_TARGET)
     row(f"capybeam map, {SMALL} events", f"{min(measured.map):.2f} s", value=min(measured.map), most=COMMAND_TARGET)
     if measured.run:

@@ -12,9 +12,11 @@ line's bytes to the bytes that Meta reads.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
@@ -24,6 +26,9 @@ import orjson
 
 from pipeline.config import load_job
 from transforms import conversions, events
+from transforms.couriers import Parcel, Receipt
+from transforms.graph_api import Delivery, classify
+from transforms.pacing import Brake, Pacer
 
 JOB: Final = Path(__file__).parent / "job.yaml"
 DIGESTS: Final = 11  # em ph ge db ln fn ct st zp country external_id
@@ -54,6 +59,53 @@ def engine(path: Path) -> float:
         for line in lines:
             process(line)
         return time.perf_counter() - started
+
+
+def upkeep(path: Path) -> float:
+    """Seconds an event for pacing, classifying and receipts, what is read off the events for them included."""
+    key, lines = _batch(path)
+    pacer, brake = Pacer(1e9), Brake()
+    headers = {"X-App-Usage": '{"call_count":28,"total_time":25,"total_cputime":25}'}
+    body = b'{"events_received":%d,"messages":[],"fbtrace_id":"A1b2C3d4"}' % len(lines)
+    repeats = 50
+    started = time.perf_counter()
+    for _ in range(repeats):
+        parcel = Parcel.pack(key, lines)
+        while brake.wait() > 0 or pacer.wait() > 0:
+            pass
+        answer = classify(200, headers, body, len(lines))
+        brake.told(answer.usage or 0.0, answer.regain)
+        Receipt(
+            "web", "1", len(lines), parcel.first_event_time, parcel.last_event_time, answer.fbtrace_id, (), 1, 0.1, 0
+        ).encode()
+    return (time.perf_counter() - started) / repeats / len(lines)
+
+
+def sending(path: Path, url: str, concurrency: int, batches: int) -> float:
+    """Batches a second that SendBatches delivers to a server; small ones, so that what is waited for is the server."""
+    from transforms.sending import _SendBatches  # Beam takes its time to import
+
+    key, lines = _batch(path)
+    batch = key, lines[:200]
+    destination = dataclasses.replace(load_job(JOB).destinations[0], endpoint=url)
+    step = _SendBatches((destination,), Delivery(concurrency=concurrency), workers=1, hold=False)
+    step.setup()
+    step.start_bundle()
+    started = time.perf_counter()
+    for _ in range(batches):
+        deque(step.process(batch), maxlen=0)
+    deque(step.finish_bundle(), maxlen=0)
+    seconds = time.perf_counter() - started
+    step.teardown()
+    return batches / seconds
+
+
+def _batch(path: Path) -> tuple[str, list[bytes]]:
+    """A thousand ready events, as they come to SendBatches."""
+    process = _compile()
+    with path.open("rb") as lines:
+        ready = [ready for line in islice(lines, 1000) for ready in process(line)]
+    return ready[0].key, [line for _, line in ready]
 
 
 def _compile() -> Callable[[bytes], list[conversions.Ready]]:
@@ -89,4 +141,7 @@ def _ready_payload(path: Path) -> object:
 
 
 if __name__ == "__main__":
-    print({"limit": limit, "engine": engine}[sys.argv[1]](Path(sys.argv[2])))
+    if sys.argv[1] == "sending":
+        print(sending(Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]), int(sys.argv[5])))
+    else:
+        print({"limit": limit, "engine": engine, "upkeep": upkeep}[sys.argv[1]](Path(sys.argv[2])))

@@ -16,21 +16,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeGuard
 from urllib.parse import urlsplit
 
 import pydantic
-from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Tag, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from pipeline import documents
 from pipeline.documents import Document, Loc
-from transforms import tokens
-from transforms.conversions import Subscription
-from transforms.directives import MappingError, compile_mapping, is_directive
+from transforms import meta_rules, tokens
+from transforms.conversions import Subscription, Wire, in_custom_data
+from transforms.directives import MappingError, compile_mapping, is_directive, parse_path, paths
 from transforms.fields import TYPES, Field
 from transforms.graph_api import Delivery, Destination
-from transforms.triggers import TriggerError, compile_trigger
+from transforms.triggers import TriggerError, compile_trigger, quoted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +87,20 @@ def _digits(value: Any) -> str:
     return text
 
 
+def _ids(value: Any) -> tuple[str, ...]:
+    """One ID or a list of them, each once."""
+    listed = value if isinstance(value, list) else [value]
+    if not listed:
+        raise PydanticCustomError("dataset_id", "must list at least one ID")
+    return tuple(dict.fromkeys(_digits(item) for item in listed))
+
+
+def _upload_tag(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[^\x00-\x1f\x7f]+", value):
+        raise PydanticCustomError("upload_tag", "must be a text of one line")
+    return value
+
+
 def _reference(value: Any) -> str:
     if not isinstance(value, str) or not tokens.REFERENCE.fullmatch(value):
         raise PydanticCustomError(
@@ -98,9 +112,13 @@ def _reference(value: Any) -> str:
 
 
 def _version(value: Any) -> str:
-    if not isinstance(value, str) or not re.fullmatch(r"v\d+\.\d+", value):
+    if not _is_version(value):
         raise PydanticCustomError("api_version", "must look like v25.0")
     return value
+
+
+def _is_version(value: Any) -> TypeGuard[str]:
+    return isinstance(value, str) and re.fullmatch(r"v\d+\.\d+", value) is not None
 
 
 def _endpoint(value: Any) -> str:
@@ -151,6 +169,12 @@ def _number(value: Any) -> Any:
     return value
 
 
+def _address(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[\w.-]+:\d{1,5}", value, re.ASCII):
+        raise PydanticCustomError("address", "must be host:port, such as localhost:8081")
+    return value
+
+
 def _name(value: Any) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"[^\W_][\w .-]*", value):
         raise PydanticCustomError("name", "must be letters, digits, blanks, dots, dashes and underscores")
@@ -169,6 +193,19 @@ Whole = Annotated[int, BeforeValidator(_number)]
 DatasetId = Annotated[
     str, BeforeValidator(_digits), WithJsonSchema({"type": ["string", "integer"], "pattern": "^[0-9]+$"})
 ]
+DatasetIds = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_ids),
+    WithJsonSchema(
+        {
+            "type": ["string", "integer", "array"],
+            "pattern": "^[0-9]+$",
+            "minItems": 1,
+            "items": {"type": ["string", "integer"], "pattern": "^[0-9]+$"},
+        }
+    ),
+]
+EventMap = Annotated[dict[str, DatasetIds], pydantic.Field(json_schema_extra={"minProperties": 1})]
 Reference = Annotated[
     str, BeforeValidator(_reference), WithJsonSchema({"type": "string", "pattern": f"^({tokens.REFERENCE.pattern})$"})
 ]
@@ -190,17 +227,16 @@ class SubscriptionModel(_Model):
     )
 
 
-class DestinationModel(_Model):
-    """A dataset (pixel) at Meta."""
+Version = Annotated[str, BeforeValidator(_version), _TEXT]
+
+
+class _DestinationModel(_Model):
+    """What all destinations have in common."""
 
     name: Name = pydantic.Field(description="Unique; in metrics, receipts and dead letters.")
-    type: Literal["facebook_conversions_api"]
-    dataset_id: DatasetId | None = pydantic.Field(None, description="Meta's dataset (pixel) ID.")
-    pixel_id: DatasetId | None = pydantic.Field(None, description="The same as dataset_id.")
     access_token: Reference = pydantic.Field(
         description="Where the token is: env:NAME, file:PATH or secret:projects/P/secrets/S/versions/V."
     )
-    api_version: Annotated[str, BeforeValidator(_version), _TEXT] = pydantic.Field("v25.0", description="Graph API.")
     endpoint: Annotated[str, BeforeValidator(_endpoint), _TEXT] = "https://graph.facebook.com"
     test_event_code: Annotated[str, BeforeValidator(_test_event_code), _TEXT] | None = pydantic.Field(
         None, description="Shows events under Test Events. It is no dry run: Meta counts them."
@@ -211,23 +247,79 @@ class DestinationModel(_Model):
     allow_in_custom_data: tuple[str, ...] = pydantic.Field(
         (), description="Keys that may leave in custom_data although they look like personal data."
     )
+
+
+class ConversionsModel(_DestinationModel):
+    """A dataset (pixel) at Meta, with subscriptions to the actions of "Facebook Conversions API (Actions)"."""
+
+    type: Literal["facebook_conversions_api"]
+    dataset_id: DatasetId | None = pydantic.Field(None, description="Meta's dataset (pixel) ID.")
+    pixel_id: DatasetId | None = pydantic.Field(None, description="The same as dataset_id.")
+    api_version: Version = pydantic.Field(Destination.api_version, description="Graph API.")
     subscriptions: tuple[SubscriptionModel, ...] = pydantic.Field(json_schema_extra={"minItems": 1})
+
+
+class OfflineModel(_DestinationModel):
+    """Datasets (once event sets) at Meta, by the settings of "Facebook Offline Conversions"."""
+
+    type: Literal["facebook_offline_conversions"]
+    events: EventMap = pydantic.Field({}, description="Event name → dataset ID, or a list of them.")
+    lead_events: EventMap = pydantic.Field({}, description="The same, sent as Lead.")
+    complete_registration_events: EventMap = pydantic.Field({}, description="The same, sent as CompleteRegistration.")
+    value_field: Literal["value", "price"] = pydantic.Field(
+        "value", description="The property that is an event's value; Order Completed always has revenue."
+    )
+    upload_tag: Annotated[str, BeforeValidator(_upload_tag), _TEXT] = pydantic.Field(
+        "Segment", description="Goes out with each request."
+    )
+    wire: Wire = pydantic.Field(
+        "conversions_api",
+        description="offline_events is the format of the Offline Conversions API, which Meta itself has ended.",
+    )
+    api_version: Version | None = pydantic.Field(
+        None, description="Graph API. Default: v25.0, and v16.0 where wire is offline_events."
+    )
+
+
+DestinationModel = ConversionsModel | OfflineModel
+_MODELS: Final[Mapping[str, type[_DestinationModel]]] = {
+    "facebook_conversions_api": ConversionsModel,
+    "facebook_offline_conversions": OfflineModel,
+}
+
+
+def _type(destination: Any) -> str:
+    """The type whose model a destination is held against: its own, or where it has none that we know the likeliest."""
+    given = destination if isinstance(destination, dict) else {}
+    close = difflib.get_close_matches(str(given.get("type", "")), _MODELS, n=1, cutoff=0.5)
+    return close[0] if close else max(_MODELS, key=lambda name: len(given.keys() & _MODELS[name].model_fields))
 
 
 class DeliveryModel(_Model):
     """How conversions are sent."""
 
-    max_batch_events: Whole = pydantic.Field(Delivery.max_batch_events, ge=1, le=1000)
+    max_batch_events: Whole = pydantic.Field(
+        Delivery.max_batch_events,
+        ge=1,
+        json_schema_extra={"maximum": meta_rules.MAX_OFFLINE_BATCH_EVENTS},
+        description="At most 1000; 2000 where every destination has the wire offline_events.",
+    )
     max_batch_bytes: Whole = pydantic.Field(Delivery.max_batch_bytes, ge=1024, le=64 * 1024 * 1024)
     max_batch_delay: Duration = pydantic.Field(Delivery.max_batch_delay, description="How long a batch may wait.")
     concurrency: Whole = pydantic.Field(
-        Delivery.concurrency, ge=1, le=256, description="Requests in flight, per worker"
+        Delivery.concurrency, ge=1, le=256, description="Requests in flight, of each destination and worker."
     )
     requests_per_second: Annotated[float, pydantic.Field(gt=0), BeforeValidator(_number)] | None = pydantic.Field(
-        None, description="Requests started per second, at most, in each worker process."
+        None, description="Requests started per second, at most, by the whole job; workers have equal shares."
+    )
+    rate_limit_service: Annotated[str, BeforeValidator(_address), _TEXT] | None = pydantic.Field(
+        None, description="host:port of an Envoy rate limit service, for a limit over all workers."
     )
     timeout: PositiveDuration = pydantic.Field(Delivery.timeout, description="Of one request.")
     retry_for: Duration = pydantic.Field(Delivery.retry_for, description="How long a failing destination is tried.")
+    receipts: Literal["brief", "detailed"] = pydantic.Field(
+        Delivery.receipts, description="detailed: with the event_ids of each request."
+    )
     deduplicate: PositiveDuration | None = pydantic.Field(
         None, description="How long a stream's repeats are dropped, by event_id. Meta drops them for 48 hours anyway."
     )
@@ -236,13 +328,25 @@ class DeliveryModel(_Model):
 class JobModel(_Model):
     """A capybeam job: which events go to which datasets at Meta, as what."""
 
-    destinations: tuple[DestinationModel, ...] = pydantic.Field(json_schema_extra={"minItems": 1})
+    destinations: tuple[
+        Annotated[
+            Annotated[ConversionsModel, Tag("facebook_conversions_api")]
+            | Annotated[OfflineModel, Tag("facebook_offline_conversions")],
+            Discriminator(_type),
+        ],
+        ...,
+    ] = pydantic.Field(json_schema_extra={"minItems": 1})
     delivery: DeliveryModel = pydantic.Field(default_factory=lambda: DeliveryModel.model_validate({}))
 
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of the job file, for editors."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **JobModel.model_json_schema()}
+    schema = JobModel.model_json_schema()
+    # In place of "one of these": an editor then says what is wrong, and not only that something is.
+    conversions, offline = schema["properties"]["destinations"]["items"].pop("oneOf")
+    kind = {"properties": {"type": {"const": "facebook_offline_conversions"}}, "required": ["type"]}
+    schema["properties"]["destinations"]["items"] = {"if": kind, "then": offline, "else": conversions}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
 # --- loading ----------------------------------------------------------------------------------------------------
@@ -273,6 +377,9 @@ def parse_job(text: str, source: str = "conversions.yaml", today: date | None = 
         raise ConfigError(report.lines()) from None
     report.beyond_the_models(document.data)
     for index, destination in enumerate(model.destinations):
+        if isinstance(destination, OfflineModel):
+            report.end_of_offline_events(destination, ("destinations", index))
+            continue
         for place, subscription in enumerate(destination.subscriptions):
             report.odd_fields(subscription, ("destinations", index, "subscriptions", place, "mapping"))
     if report.problems:
@@ -280,9 +387,7 @@ def parse_job(text: str, source: str = "conversions.yaml", today: date | None = 
     return Job(
         destinations=tuple(_destination(destination) for destination in model.destinations),
         subscriptions=tuple(
-            _subscription(destination, subscription)
-            for destination in model.destinations
-            for subscription in destination.subscriptions
+            subscription for destination in model.destinations for subscription in _subscriptions(destination)
         ),
         delivery=Delivery(**model.delivery.model_dump(exclude={"deduplicate"})),
         deduplicate=model.delivery.deduplicate,
@@ -291,10 +396,53 @@ def parse_job(text: str, source: str = "conversions.yaml", today: date | None = 
 
 
 def _destination(model: DestinationModel) -> Destination:
-    return Destination(model.name, tokens.TokenReference(model.access_token), model.api_version, model.endpoint)
+    version = model.api_version or (OFFLINE_VERSION if _is_offline_wire(model) else Destination.api_version)
+    return Destination(model.name, tokens.TokenReference(model.access_token), version, model.endpoint)
 
 
-def _subscription(destination: DestinationModel, model: SubscriptionModel) -> Subscription:
+OFFLINE_VERSION: Final = "v16.0"  # the last that had the Offline Conversions API
+
+
+def _is_offline_wire(model: DestinationModel) -> bool:
+    return isinstance(model, OfflineModel) and model.wire == "offline_events"
+
+
+def _subscriptions(destination: DestinationModel) -> Iterator[Subscription]:
+    if isinstance(destination, OfflineModel):
+        return _offline_subscriptions(destination)
+    return (_subscription(destination, subscription) for subscription in destination.subscriptions)
+
+
+def _offline_subscriptions(destination: OfflineModel) -> Iterator[Subscription]:
+    """One for each event that one of the three maps names."""
+    preset = offline_preset()
+    for setting, event_name in preset.maps.items():
+        for event, dataset_ids in getattr(destination, setting).items():
+            action = preset.action(event, destination.value_field, destination.wire)
+            yield Subscription(
+                destination=destination.name,
+                name=f"{setting}: {_readable(event)}",
+                trigger=f'type = "track" and event = {quoted(event)}',
+                mapping={**action.defaults, "event_name": event_name or preset.names.get(event, event)},
+                fields=action.fields,
+                dataset_ids=dataset_ids,
+                default_country=destination.default_country,
+                test_event_code=destination.test_event_code or None,
+                allow_in_custom_data=frozenset(destination.allow_in_custom_data),
+                wire=destination.wire,
+                upload_tag=destination.upload_tag,
+            )
+
+
+_UNREADABLE: Final = re.compile(r"[\\\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def _readable(event: str) -> str:
+    """An event's name as it can stand in the books and in front of a tab; different names stay different."""
+    return _UNREADABLE.sub(lambda found: f"\\u{ord(found[0]):04x}" if found[0] != "\\" else "\\\\", event)
+
+
+def _subscription(destination: ConversionsModel, model: SubscriptionModel) -> Subscription:
     preset = presets()[model.action]
     return Subscription(
         destination=destination.name,
@@ -344,6 +492,47 @@ def presets() -> Mapping[str, Preset]:
 _NAME_FIELD: Final = Field("event_name", "string", required=True)
 
 
+@dataclasses.dataclass(frozen=True)
+class OfflinePreset:
+    """ "Facebook Offline Conversions", from ``presets/``.
+
+    Attributes:
+        maps: setting → what its events are called, or None where that is by `names` or their own.
+        value_fields: by the setting of that name, the mapping of ``value``.
+        exceptions: event → its own ``mapping``, and the fields that are ``required`` of it.
+        remaining: what custom_data holds the rest of.
+    """
+
+    maps: Mapping[str, str | None]
+    names: Mapping[str, str]
+    fields: tuple[Field, ...]
+    mapping: Mapping[str, Any]
+    value_fields: Mapping[str, Any]
+    exceptions: Mapping[str, Mapping[str, Any]]
+    remaining: Mapping[str, Any]
+
+    def action(self, event: str, value_field: str, wire: Wire) -> Preset:
+        """What becomes of one event, as an action of its own."""
+        own = self.exceptions.get(event, {})
+        mapping = {**self.mapping, "value": self.value_fields[value_field], **own.get("mapping", {})}
+        (root,) = parse_path(self.remaining["@path"])
+        used = {below[1] for below in map(parse_path, paths(mapping)) if below[0] == root and len(below) > 1}
+        if wire == "conversions_api":  # where fields stand in custom_data, their names are not free
+            used.update(in_custom_data(field.name for field in self.fields))
+        remaining = {"@omit": {"object": self.remaining, "keys": sorted(used)}}
+        required = own.get("required", ())
+        fields = tuple(dataclasses.replace(f, required=f.required or f.name in required) for f in self.fields)
+        return Preset((*fields, _NAME_FIELD), {**mapping, "custom_data": {"@excludeWhenNull": remaining}})
+
+
+@functools.cache
+def offline_preset() -> OfflinePreset:
+    """The preset of ``facebook_offline_conversions``."""
+    text = resources.files("pipeline").joinpath("presets/facebook_offline_conversions.yaml").read_text(encoding="utf-8")
+    data = documents.read(text, "presets").data
+    return OfflinePreset(**{**data, "fields": _fields(data["fields"])})
+
+
 def _fields(specs: Mapping[str, Mapping[str, Any]]) -> tuple[Field, ...]:
     fields = []
     for name, spec in specs.items():
@@ -382,6 +571,7 @@ class _Report:
 
     def __init__(self, document: Document, today: date) -> None:
         self._document, self._today = document, today
+        self._explained = False
         self.problems: list[tuple[tuple[int, int], str]] = list(document.problems)
         self.warnings: list[tuple[tuple[int, int], str]] = []
 
@@ -398,15 +588,20 @@ class _Report:
     def pydantic(self, error: Any) -> None:
         loc: Loc = tuple(error["loc"])
         kind = error["type"]
+        model = _MODELS["facebook_conversions_api"]
+        if loc[:1] == ("destinations",) and len(loc) > 2:  # the third is the model that it was held against
+            model, loc = _MODELS[str(loc[2])], loc[:2] + loc[3:]
         if kind == "extra_forbidden":
-            message = f"is unknown{_suggestion(str(loc[-1]), _known_keys(loc[:-1]))}"
+            message = f"is unknown{_unknown(str(loc[-1]), loc[:-1], model)}"
         elif kind == "missing":
             message = "is missing"
         elif kind == "literal_error":
             known = [choice.strip(" '") for choice in re.split(r",| or ", error["msg"].partition("should be")[2])]
+            if loc[2:] == ("type",):
+                known = list(_MODELS)
             given = self._value(loc)
             hint = _suggestion(given, known) if isinstance(given, str) else ""
-            message = f"must be one of {', '.join(known)}{hint}" if len(known) > 1 else f"must be {known[0]}{hint}"
+            message = f"must be one of {', '.join(known)}{hint}"
         elif kind in ("model_type", "model_attributes_type", "dict_type", "tuple_type"):
             message = "must be a list" if kind == "tuple_type" else "must be an object of keys and values"
         else:
@@ -428,11 +623,15 @@ class _Report:
         names: dict[Any, int] = {}
         if destinations == []:
             self.problem(("destinations",), "must list at least one")
+        self._batch_events(data)
         for index, destination in enumerate(destinations if isinstance(destinations, list) else ()):
             if not isinstance(destination, dict):
                 continue
             loc: Loc = ("destinations", index)
             self._unique(names, destination.get("name"), index, (*loc, "name"), "destination")
+            if _type(destination) == "facebook_offline_conversions":
+                self._offline(destination, loc)
+                continue
             if destination.get("dataset_id") and destination.get("pixel_id"):
                 self.problem((*loc, "pixel_id"), "is the same as dataset_id; give one of them")
             elif not destination.get("dataset_id") and not destination.get("pixel_id"):
@@ -449,6 +648,54 @@ class _Report:
                     key = "name" if subscription.get("name") else "action"
                     self._unique(own, name, place, (*at, key), "subscription")
                     self._subscription(subscription, at)
+
+    def _batch_events(self, data: Any) -> None:
+        """What Meta takes in one request: that depends on the wire, and all destinations share the setting."""
+        delivery = data.get("delivery") if isinstance(data, dict) else None
+        given: Any = delivery.get("max_batch_events") if isinstance(delivery, dict) else None
+        destinations = data.get("destinations") if isinstance(data, dict) else None
+        older = isinstance(destinations, list) and all(
+            isinstance(destination, dict) and destination.get("wire") == "offline_events"
+            for destination in destinations
+        )
+        most = meta_rules.MAX_OFFLINE_BATCH_EVENTS if older else meta_rules.MAX_BATCH_EVENTS
+        try:
+            too_many = int(given) > most  # text and fractions are read, or refused, by the model
+        except (TypeError, ValueError, OverflowError):
+            return
+        if too_many:
+            self.problem(("delivery", "max_batch_events"), f"should be less than or equal to {most}")
+
+    def _offline(self, destination: Mapping[str, Any], loc: Loc) -> None:
+        maps = list(offline_preset().maps)
+        if not any(name in destination for name in maps):
+            self.problem((*loc, maps[0]), f"is missing: {', '.join(maps)} say which events are sent; give at least one")
+        for name in maps:
+            events = destination.get(name)
+            if events == {}:
+                self.problem((*loc, name), "must name at least one event")
+            elif isinstance(events, dict) and "" in events:
+                self.problem((*loc, name, ""), "has an event without a name")
+        version = destination.get("api_version")
+        if destination.get("wire") != "offline_events":
+            self._api_version(version, (*loc, "api_version"))
+            return
+        if destination.get("test_event_code"):
+            self.problem((*loc, "test_event_code"), "is none of the wire offline_events")
+        if _is_version(version) and _major(version) > _major(OFFLINE_VERSION):
+            self.problem((*loc, "api_version"), f"{version} has no wire offline_events; use {OFFLINE_VERSION} or older")
+
+    def end_of_offline_events(self, destination: OfflineModel, loc: Loc) -> None:
+        """Said at a job's first offline destination; where it would go to Meta on the older wire, at each."""
+        if not self._explained:
+            self._explained = True
+            self.warning((*loc, "type"), END_OF_OFFLINE_EVENTS)
+        if destination.wire == "offline_events" and destination.endpoint == Destination.endpoint:
+            self.warning(
+                (*loc, "wire"),
+                "offline_events to graph.facebook.com: Meta refuses every request; give the endpoint of a system that"
+                " still speaks it, or leave wire out",
+            )
 
     def _unique(self, seen: dict[Any, int], name: Any, index: int, loc: Loc, what: str) -> None:
         if not isinstance(name, str):
@@ -487,9 +734,9 @@ class _Report:
                 self.problem((*loc, *problem.path), problem.message)
 
     def _api_version(self, version: Any, loc: Loc) -> None:
-        if not isinstance(version, str) or not re.fullmatch(r"v\d+\.\d+", version):
+        if not _is_version(version):
             return
-        major = int(version[1:].partition(".")[0])
+        major = _major(version)
         graph, marketing = _end(GRAPH_API_ENDS, major), _end(MARKETING_API_ENDS, major)
         if graph and graph <= self._today:
             self.problem(loc, f"{version} is dead: Meta ended it by {graph}; use {Destination.api_version}")
@@ -542,12 +789,28 @@ def _end(ends: Mapping[int, date], major: int) -> date | None:
     return ends[min(later)] if later else None
 
 
-def _known_keys(loc: Loc) -> Iterator[str]:
+def _major(version: str) -> int:
+    return int(version[1:].partition(".")[0])
+
+
+END_OF_OFFLINE_EVENTS: Final = (
+    "Meta ended its Offline Conversions API on 2025-05-14, with Graph API v16.0. Offline event sets became datasets, so"
+    " the IDs here are dataset IDs: in place of an event set's ID give that of the dataset that Events Manager shows"
+    " for it. By default events go out through the Conversions API, as physical_store events; wire: offline_events"
+    " keeps the older format, which Meta itself no longer accepts. See docs/offline.md"
+)
+
+
+def _unknown(name: str, loc: Loc, model: type[_DestinationModel]) -> str:
+    """What may have been meant by a key that is unknown at `loc`."""
     if loc == ():
-        return iter(JobModel.model_fields)
+        return _suggestion(name, JobModel.model_fields)
     if loc[0] == "delivery":
-        return iter(DeliveryModel.model_fields)
-    return iter(SubscriptionModel.model_fields if "subscriptions" in loc else DestinationModel.model_fields)
+        return _suggestion(name, DeliveryModel.model_fields)
+    if len(loc) > 2:
+        return _suggestion(name, SubscriptionModel.model_fields)
+    others = [kind for kind, other in _MODELS.items() if other is not model and name in other.model_fields]
+    return f"; it is a setting of {others[0]}" if others else _suggestion(name, model.model_fields)
 
 
 def _suggestion(name: str, known: Any) -> str:

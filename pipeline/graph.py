@@ -32,20 +32,29 @@ Flow = Literal["finite", "batch", "stream"]
 
 
 def redeliver(
-    letters: beam.PCollection, job: Job, choice: Choice, dead_letters: str, receipts: str, flow: Flow = "finite"
+    letters: beam.PCollection,
+    job: Job,
+    choice: Choice,
+    dead_letters: str,
+    receipts: str,
+    workers: int = 1,
+    flow: Flow = "finite",
 ) -> None:
     """Builds the way from dead letters, each a pair of its place and its line, to receipts and new dead letters."""
     replayed = letters | ReplayDeadLetters(job.subscriptions, job.delivery.max_batch_bytes, choice)
-    sent = _send(replayed.ready, job, receipts, flow)
+    sent = _send(replayed.ready, job, receipts, workers, flow)
     _write_rejections({"Unreplayed": replayed, "Undelivered": sent}, dead_letters)
 
 
-def deliver(lines: beam.PCollection, job: Job, dead_letters: str, receipts: str, flow: Flow = "finite") -> None:
+def deliver(
+    lines: beam.PCollection, job: Job, dead_letters: str, receipts: str, workers: int = 1, flow: Flow = "finite"
+) -> None:
     """Builds the way from lines of bytes to receipts and dead letters.
 
     Args:
         dead_letters, receipts: where they are written; see `pipeline.sinks`.
-        flow: how the lines come.
+        workers: processes that send, at most, and share the job's requests_per_second.
+        flow: how the lines come. The events of an endless input are held where a destination refuses everything.
     """
     subscriptions = job.subscriptions
 
@@ -55,7 +64,7 @@ def deliver(lines: beam.PCollection, job: Job, dead_letters: str, receipts: str,
     mapped = named.conversions | MapProperties(subscriptions)
     hashed = mapped.conversions | HashUserData(subscriptions)
     validated = hashed.conversions | ValidateConversions(subscriptions, job.delivery.max_batch_bytes)
-    sent = _send(validated.ready, job, receipts, flow)
+    sent = _send(validated.ready, job, receipts, workers, flow)
 
     steps = {
         "Unparsable": parsed,
@@ -69,7 +78,7 @@ def deliver(lines: beam.PCollection, job: Job, dead_letters: str, receipts: str,
     _write_rejections(steps, dead_letters)
 
 
-def _send(ready: beam.PCollection, job: Job, receipts: str, flow: Flow) -> Any:
+def _send(ready: beam.PCollection, job: Job, receipts: str, workers: int, flow: Flow) -> Any:
     delivery = job.delivery
     if job.deduplicate and flow != "finite":
         ready = ready | DropRepeats(job.deduplicate, streaming=flow == "stream")

@@ -74,10 +74,12 @@ class _Way:
             ready = self._validated(conversion, self._now, self._note)
         except Exception as error:  # as the steps do: a defect of ours costs one event, not the run
             return _rejected(stage, as_rejected(error))
-        _, dataset_id, test_event_code = conversions.split_key(ready.key)
-        outcome: dict[str, Any] = {"status": "ready", "dataset_id": dataset_id}
-        if test_event_code:
-            outcome["test_event_code"] = test_event_code
+        address = conversions.split_key(ready.key)
+        outcome: dict[str, Any] = {"status": "ready", "dataset_id": address.dataset_id}
+        if address.test_event_code:
+            outcome["test_event_code"] = address.test_event_code
+        if address.upload_tag:
+            outcome["upload_tag"] = address.upload_tag
         return {**outcome, "payload": orjson.Fragment(conversions.split_line(ready.line)[1])}
 
     def _note(self, name: str) -> None:

@@ -7,6 +7,7 @@ import difflib
 import functools
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -31,6 +32,7 @@ from pipeline.sinks.lines import SinkError, keep_safe
 from pipeline.sources import NoInput, Source, open_letters, open_source
 from pipeline.sources.pubsub import Attributes, Message, Pulling, SubscriptionLost
 from pipeline.summary import Books
+from transforms.couriers import DestinationHeld
 from transforms.repeats import RECENT
 from transforms.replays import Choice
 from transforms.steps import NAMESPACE
@@ -75,8 +77,8 @@ def run_job(
         attributes: of messages, for runners that stream.
     """
 
-    def build(lines: beam.PCollection, flow: Flow) -> None:
-        deliver(lines, job, places.dead_letters, places.receipts, flow)
+    def build(lines: beam.PCollection, workers: int, flow: Flow) -> None:
+        deliver(lines, job, places.dead_letters, places.receipts, workers, flow)
 
     open_input = functools.partial(open_source, attributes=attributes)
     return _perform(job, inputs, open_input, build, places, beam_options, until_idle)
@@ -97,8 +99,8 @@ def replay_job(
         until_idle: as of `run_job`.
     """
 
-    def build(lines: beam.PCollection, flow: Flow) -> None:
-        redeliver(lines, job, choice, places.dead_letters, places.receipts, flow)
+    def build(lines: beam.PCollection, workers: int, flow: Flow) -> None:
+        redeliver(lines, job, choice, places.dead_letters, places.receipts, workers, flow)
 
     return _perform(job, letters, open_letters, build, places, beam_options, until_idle)
 
@@ -121,6 +123,16 @@ def _perform(
     runner = options.view_as(StandardOptions).runner or DEFAULT_RUNNER
     options.view_as(StandardOptions).runner = runner
     local = runner.rpartition(".")[2] in _LOCAL_RUNNERS
+    try:
+        workers = _workers(options, runner)
+        if workers is None and job.delivery.requests_per_second is not None:
+            raise ValueError(
+                f"requests_per_second is shared out over the workers: say how many {runner} may use at most,"
+                " by --max_num_workers (Dataflow) or --parallelism (Flink)"
+            )
+    except ValueError as error:
+        log.print(f"capybeam: {error}", style="red", highlight=False, markup=False)
+        return CONFIGURATION
     try:
         sources = [open_input(text) for text in inputs]
         subscription = _subscription(sources)
@@ -150,13 +162,16 @@ def _perform(
         logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
     log.print(_greeting(job, sources, runner), highlight=False, markup=False)
 
+    def built(lines: beam.PCollection, flow: Flow) -> None:
+        build(lines, workers or 1, flow)
+
     with _stopping_on_ctrl_c(log), _progress(log):
         if subscription is None or standard.streaming:
             flow: Flow = "finite" if subscription is None else "stream"
-            counts, failure = _run([source.read for source in sources], build, options, flow)
+            counts, failure = _run([source.read for source in sources], built, options, flow)
         else:
             with subscription.pulling(job.delivery.max_batch_delay, until_idle) as pulling:
-                counts, failure = _work_off(pulling, subscription.element, build, places, options)
+                counts, failure = _work_off(pulling, subscription.element, built, places, options)
     result = Books.from_counts(counts)
     if failure is not None:
         console.print("The books so far:")
@@ -203,6 +218,24 @@ class _Verbosity(PipelineOptions):
         parser.add_argument("--verbose", action="store_true", help="Show Beam's own log.")
 
 
+def _workers(options: PipelineOptions, runner: str) -> int | None:
+    """How many processes may send at once, at most; None where nothing says so.
+
+    Dataflow starts a process for each virtual CPU of a machine, unless told otherwise.
+    """
+    given = options.get_all_options(retain_unknown_options=True)
+    if runner.rpartition(".")[2] in _LOCAL_RUNNERS:
+        separate = given.get("direct_running_mode") == "multi_processing"
+        return (given.get("direct_num_workers") or os.cpu_count() or 1) if separate else 1
+    machines = given.get("max_num_workers") or given.get("num_workers")
+    if machines:
+        cpus = re.search(r"-(\d+)$", given.get("machine_type") or "")
+        single = "no_use_multiple_sdk_containers" in (given.get("experiments") or ())
+        return int(machines) * (int(cpus[1]) if cpus and not single else 1)
+    parallelism = int(given.get("parallelism") or 0)
+    return parallelism if parallelism > 0 else None
+
+
 def _readable(name: str, token: Any) -> None:
     try:
         token.read()
@@ -232,26 +265,35 @@ def _greeting(job: Job, sources: Sequence[Source], runner: str) -> str:
     return f"Reading {inputs}, delivering to {destinations}, on {runner}."
 
 
-_Build = Callable[[Any, Flow], None]  # of a graph, from a collection of what is read
+_Build = Callable[[Any, int, Flow], None]  # of a graph: from what is read, with so many workers
 
 
 def _work_off(
-    pulling: Pulling, element: Callable[[Message], Any], build: _Build, places: Places, options: PipelineOptions
+    pulling: Pulling,
+    element: Callable[[Message], Any],
+    build: Callable[[Any, Flow], None],
+    places: Places,
+    options: PipelineOptions,
 ) -> tuple[Mapping[str, int], BaseException | None]:
     """Runs the graph on one batch of messages after the other; what was counted, and what went wrong.
 
     A batch is acknowledged when its graph has ended well: every message is delivered, filtered or a dead letter then.
-    One that fails is given back, and what it counted is forgotten.
+    One that fails is given back, and what it counted is forgotten. One that is held is ours, and tried again, until the
+    destination takes it or the run is stopped.
     """
     totals: Counter[str] = Counter()
     try:
         for messages in pulling.batches():
             elements = beam.Create([element(message) for message in messages], reshuffle=False)
-            counts, failure = _run([elements], build, options, "batch")
-            if failure is not None:
-                pulling.give_back(messages)
+            while True:
+                counts, failure = _run([elements], build, options, "batch")
+                if failure is None:
+                    break
                 RECENT.forget_unsettled()
-                return totals, failure
+                LIVE.restore(totals)
+                if STOPPING.is_set() or not _is_held(failure):
+                    pulling.give_back(messages)
+                    return totals, failure
             keep_safe(places.dead_letters, "Dead letters")
             keep_safe(places.receipts, "Receipts")
             pulling.acknowledge(messages)
@@ -264,7 +306,7 @@ def _work_off(
 
 
 def _run(
-    reads: Sequence[beam.PTransform], build: _Build, options: PipelineOptions, flow: Flow
+    reads: Sequence[beam.PTransform], build: Callable[[Any, Flow], None], options: PipelineOptions, flow: Flow
 ) -> tuple[Mapping[str, int], BaseException | None]:
     """Runs the graph; what was counted, and what went wrong."""
     try:
@@ -304,6 +346,9 @@ def _conclude(books: Books, failure: BaseException | None, endless: bool, dead_l
     def say(text: str) -> None:
         log.print(text, style="red", highlight=False, markup=False)
 
+    if failure is not None and endless and _is_held(failure):
+        say(_cause(failure))
+        return REFUSED
     if failure is not None:
         say(f"capybeam: the run failed: {_cause(failure)}")
         if endless:
@@ -336,12 +381,20 @@ def _conclude(books: Books, failure: BaseException | None, endless: bool, dead_l
     return OK
 
 
+_TELLING: Final = (SinkError, TokenError, SubscriptionLost, DestinationHeld)  # errors whose texts are for people
+
+
+def _is_held(failure: BaseException) -> bool:
+    return DestinationHeld.__name__ in f"{type(failure).__name__}: {failure}"
+
+
 def _cause(failure: BaseException) -> str:
     """One line for people: runners add the step's name to an error's text, or wrap it in tracebacks."""
-    for line in reversed(str(failure).splitlines()):
-        _, named, text = line.rpartition("SinkError: ") if "SinkError: " in line else line.rpartition("TokenError: ")
-        if named or isinstance(failure, (SinkError, TokenError, SubscriptionLost)):
-            return text.partition(" [while running")[0]
+    for line in reversed(f"{type(failure).__name__}: {failure}".splitlines()):
+        for kind in _TELLING:
+            _, named, text = line.rpartition(f"{kind.__name__}: ")
+            if named:
+                return text.partition(" [while running")[0]
     return f"{type(failure).__name__} (run again with --verbose for Beam's own log)"
 
 

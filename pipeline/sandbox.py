@@ -22,6 +22,9 @@ Where the rules come from (Meta, Conversions API)
 - best-practices: combinations of match keys too broad to be of use (2804050).
 - parameters/custom-data: currency, value, contents.
 - deduplicate-pixel-and-server-events: same event_id and event_name to one dataset within 48 hours.
+- offline-conversions, as it was until Graph API v16.0 ended: the older format, with match_keys and upload_tag, at most
+  2000 events a request. A request to v16.0 is read as one, as an archive or a proxy that still speaks it would; server
+  events in it are told that the version is dead.
 - Error codes: Graph API error handling, and 28040xx as observed.
 
 Stricter than Meta, on purpose: personal data in the clear (``raw_pii``, ``pii_in_custom_data``) and unknown fields are
@@ -33,6 +36,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import hashlib
 import itertools
 import random
 import re
@@ -69,10 +73,13 @@ __all__ = [
 
 DEFAULT_PORT: Final = 8765
 MAX_EVENTS: Final = 1000
+MAX_OFFLINE_EVENTS: Final = 2000
 MAX_BODY_BYTES: Final = 64 * 2**20
 OLDEST_LIVE_VERSION: Final = 21
+OFFLINE_VERSION: Final = 16
 DAY: Final = 86_400
 DEDUPLICATION_WINDOW: Final = 48 * 3600
+OFFLINE_DEDUPLICATION_WINDOW: Final = 7 * DAY
 MAX_AGE: Final[Mapping[str, int]] = {"physical_store": 62 * DAY}
 DEFAULT_MAX_AGE: Final = 7 * DAY
 FUTURE_TOLERANCE: Final = 60
@@ -273,6 +280,11 @@ PARAMETERS: Final[Mapping[str, Rule]] = {
     "namespace_id": TEXT_OR_NUMBER,
 }
 
+OFFLINE_PARAMETERS: Final[Mapping[str, Rule]] = {
+    name: PARAMETERS[name]
+    for name in ("data", "access_token", "upload_tag", "upload_id", "upload_source", "namespace_id")
+}
+
 EVENT: Final[Mapping[str, Rule]] = {
     "event_name": TEXT,
     "event_time": Rule(_is_id, "Unix seconds, an integer"),
@@ -348,6 +360,28 @@ ORIGINAL_EVENT: Final[Mapping[str, Rule]] = {
     "event_time": WHOLE,
     "order_id": TEXT,
     "event_id": TEXT,
+}
+
+# The older format has in the event what CUSTOM_DATA has inside it, and its own names for people.
+OFFLINE_EVENT: Final[Mapping[str, Rule]] = {
+    "match_keys": OBJECT,
+    "event_name": TEXT,
+    "event_time": EVENT["event_time"],
+    "custom_data": OBJECT,
+    "item_number": TEXT,
+    **{name: CUSTOM_DATA[name] for name in _words("currency value content_type content_ids contents order_id")},
+}
+OFFLINE_REQUIRED: Final = ("match_keys", "event_time", "event_name")
+DIGEST: Final = Rule(_is_digest, "SHA-256 in 64 lower-case hexadecimal digits")
+DIGESTS: Final = Rule(
+    lambda v: type(v) is list and v != [] and all(map(_is_digest, v)),
+    "a list of SHA-256 digests in 64 lower-case hexadecimal digits",
+)
+MATCH_KEYS: Final[Mapping[str, Rule]] = {
+    **dict.fromkeys(_words("email phone st zip"), DIGESTS),
+    **dict.fromkeys(_words("gen doby dobm dobd ln fn fi ct country extern_id"), DIGEST),
+    "madid": TEXT,
+    "lead_id": USER_DATA["lead_id"],
 }
 
 # --- The rules: fields together ---------------------------------------------------------------------------------------
@@ -461,6 +495,32 @@ def check_event(event: Any, now: float) -> None:
         _check_fields(event["original_event_data"], ORIGINAL_EVENT, "original_event_data.")
 
 
+def check_offline_event(event: Any, now: float) -> None:
+    """The same for an event in the older format."""
+    if type(event) is not dict:
+        raise Refusal("an event must be an object")
+    for key in OFFLINE_REQUIRED:
+        if key not in event:
+            raise Refusal(f"{key} is required")
+    _check_fields(event, OFFLINE_EVENT, "")
+    if not event["match_keys"]:
+        raise Refusal("match_keys must hold at least one key")
+    _check_fields(event["match_keys"], MATCH_KEYS, "match_keys.")
+    personal = _personal_key(event.get("custom_data", {}))
+    if personal is not None:
+        raise Refusal(f"custom_data must not carry {_shown(personal)}")
+    age = now - event["event_time"]
+    if age > MAX_AGE["physical_store"]:
+        raise Refusal(f"event_time is over {MAX_AGE['physical_store'] // DAY} days ago", TOO_OLD)
+    if age < -FUTURE_TOLERANCE:
+        raise Refusal("event_time is in the future")
+    if event["event_name"] == "Purchase":
+        if "currency" not in event:
+            raise Refusal("currency is required of a Purchase", NO_CURRENCY)
+        if "value" not in event:
+            raise Refusal("value is required of a Purchase", NO_VALUE)
+
+
 def _check_website(event: Json, user_data: Json) -> None:
     if "client_user_agent" not in user_data and event["event_name"] in STANDARD_EVENTS:
         raise Refusal("user_data.client_user_agent is required of a website's events")
@@ -503,10 +563,14 @@ def leaks(event: Any) -> list[str]:
     """
     if type(event) is not dict:
         return []
-    user_data, custom_data = (v if type(v := event.get(k)) is dict else {} for k in ("user_data", "custom_data"))
+    user_data, match_keys, custom_data = (
+        v if type(v := event.get(k)) is dict else {} for k in ("user_data", "match_keys", "custom_data")
+    )
     raw = (
         any(USER_DATA.get(key) is HASHED and _is_in_the_clear(value) for key, value in user_data.items())
+        or any(MATCH_KEYS.get(key) in (DIGEST, DIGESTS) and _is_in_the_clear(v) for key, v in match_keys.items())
         or any(map(_is_personal, user_data.keys() - USER_DATA.keys()))
+        or any(map(_is_personal, match_keys.keys() - MATCH_KEYS.keys()))
         or any(map(_is_personal, event))
     )
     return ["raw_pii"] * raw + ["pii_in_custom_data"] * (_personal_key(custom_data) is not None)
@@ -606,7 +670,7 @@ def parse_fault(text: str) -> tuple[str, Any]:
 
 
 class DeduplicationWindow:
-    """Event ids of the last 48 hours, by dataset and event name.
+    """Event ids of the last 48 hours, by dataset and event name. What stands for one in the older format: of 7 days.
 
     At most `capacity` of them: the older half is forgotten when it is full.
     """
@@ -617,12 +681,14 @@ class DeduplicationWindow:
         # Nested, so that a name is kept once, not once an event.
         self._seen: defaultdict[str, defaultdict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
 
-    def is_new(self, dataset: str, event_name: str, event_id: str, now: float) -> bool:
+    def is_new(
+        self, dataset: str, event_name: str, event_id: str, now: float, within: float = DEDUPLICATION_WINDOW
+    ) -> bool:
         """Whether the event did not come before within the window; remembers it if so."""
         ids = self._seen[dataset][event_name]
         first = ids.get(event_id)
         if first is not None:
-            if now - first < DEDUPLICATION_WINDOW:
+            if now - first < within:
                 return False
             del ids[event_id]  # to take its place among the newest
             self._size -= 1
@@ -657,6 +723,7 @@ class Sandbox:
         self.counts: Counter[str] = Counter()
         self.by_event: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self.match_keys: Counter[str] = Counter()
+        self.upload_tags: Counter[str] = Counter()
         self.value_by_currency: defaultdict[str, float] = defaultdict(float)
         self.refusals: Counter[str] = Counter()
         self.injected: Counter[str] = Counter()
@@ -696,8 +763,8 @@ class Sandbox:
         if settings.null:
             if self.faults.dead_token:
                 _refuse_expired()
-            # An event has exactly one user_data, and inside a string its closing quote would be escaped.
-            received = body.count(b'"user_data"') - short
+            # An event has exactly one of them, and inside a string the closing quote would be escaped.
+            received = body.count(b'"user_data"') + body.count(b'"match_keys"') - short
             self.counts["events_received"] += received
             return received
 
@@ -708,20 +775,23 @@ class Sandbox:
         is_object = type(parameters) is dict  # a body of any other form brings no parameters to Meta
         if not re.fullmatch(r"v[0-9]+\.[0-9]+", version):
             raise Refusal("Unknown path components", None, code=2500)
-        if int(version[1:].partition(".")[0]) < OLDEST_LIVE_VERSION:
+        major = int(version[1:].partition(".")[0])
+        offline = major == OFFLINE_VERSION and is_object and not _has_server_events(parameters.get("data"))
+        if major < OLDEST_LIVE_VERSION and not offline:
             raise Refusal(f"(#2635) {version} of the Graph API is gone; use v25.0", None, code=2635)
         self._check_token(token or (parameters.get("access_token") if is_object else None))
         if not (dataset.isascii() and dataset.isdigit()) or (settings.datasets and dataset not in settings.datasets):
             raise Refusal("Unsupported post request: no such dataset, or no permission for it", 33)
         if not is_object:
             raise Refusal("the body must be a JSON object, with Content-Type application/json", None)
-        self._check_parameters(parameters)
+        self._check_parameters(parameters, offline)
 
+        check = check_offline_event if offline else check_event
         events: list[Json] = parameters["data"]
         now = settings.clock()
         for index, event in enumerate(events):
             try:
-                check_event(event, now)
+                check(event, now)
             except Refusal as refusal:
                 refusal.where = f"event {index + 1} of {len(events)}"
                 self.counts.update(leak for event in events for leak in leaks(event))
@@ -729,7 +799,9 @@ class Sandbox:
         if short:
             events.pop()
         for event in events:
-            self._store(dataset, event, now)
+            (self._store_offline if offline else self._store)(dataset, event, now)
+        if "upload_tag" in parameters:
+            self.upload_tags[parameters["upload_tag"]] += len(events)
         self.counts["events_received"] += len(events)
         return len(events)
 
@@ -742,17 +814,20 @@ class Sandbox:
         if settings.tokens and token not in settings.tokens:
             raise Refusal("Invalid OAuth access token", None, code=190)
 
-    def _check_parameters(self, parameters: Json) -> None:
+    def _check_parameters(self, parameters: Json, offline: bool) -> None:
+        rules, most = (OFFLINE_PARAMETERS, MAX_OFFLINE_EVENTS) if offline else (PARAMETERS, MAX_EVENTS)
         for key, value in parameters.items():
-            rule = PARAMETERS.get(key)
+            rule = rules.get(key)
             if rule is None:
                 raise Refusal(f"{_shown(key)} is not a known parameter", None)
             if not rule.check(value):
                 raise Refusal(f"{key} must be {rule.wants}", None)
         if "data" not in parameters:
             raise Refusal("data is required", None)
-        if len(parameters["data"]) > MAX_EVENTS:
-            raise Refusal(f"(#105) data holds more than {MAX_EVENTS} events", None, code=105)
+        if offline and "upload_tag" not in parameters:
+            raise Refusal("upload_tag is required", None)
+        if len(parameters["data"]) > most:
+            raise Refusal(f"(#105) data holds more than {most} events", None, code=105)
 
     def _store(self, dataset: str, event: Json, now: float) -> None:
         counts = self.counts
@@ -773,6 +848,20 @@ class Sandbox:
             self.value_by_currency[custom_data.get("currency", "")] += custom_data["value"]
         if event["action_source"] == "website" and "event_source_url" not in event:
             counts["website_without_url"] += 1
+        self.last_events.append({"dataset": dataset, **event})
+
+    def _store_offline(self, dataset: str, event: Json, now: float) -> None:
+        # There is no event_id; the order, else the person, with time and name stands for one.
+        who = event.get("order_id") or hashlib.sha256(orjson.dumps(event["match_keys"])).hexdigest()
+        identity = f"{event['event_time']}/{who}/{event.get('item_number', '')}"
+        if not self.window.is_new(dataset, event["event_name"], identity, now, OFFLINE_DEDUPLICATION_WINDOW):
+            self.counts["duplicates"] += 1
+            return
+        self.counts["events_stored"] += 1
+        self.by_event[dataset][event["event_name"]] += 1
+        self.match_keys.update(event["match_keys"].keys())
+        if "value" in event:
+            self.value_by_currency[event.get("currency", "")] += event["value"]
         self.last_events.append({"dataset": dataset, **event})
 
     def note_refusal(self, refusal: Refusal, dataset: str, fbtrace_id: str) -> None:
@@ -801,6 +890,7 @@ class Sandbox:
             **{name: self.counts[name] for name in COUNTS},
             "by_event": {dataset: dict(names) for dataset, names in self.by_event.items()},
             "match_keys": dict(self.match_keys),
+            "upload_tags": dict(self.upload_tags),
             "value_by_currency": {c: round(v, 2) for c, v in self.value_by_currency.items()},
             "refusals": dict(self.refusals),
             "errors": list(self.last_errors),
@@ -824,6 +914,10 @@ COUNTS: Final = (
     "website_without_url",
     "without_event_id",
 )
+
+
+def _has_server_events(data: Any) -> bool:
+    return type(data) is list and any(type(event) is dict and "user_data" in event for event in data)
 
 
 def _refuse_expired() -> NoReturn:

@@ -157,7 +157,8 @@ class Books:
             row = [account.matched, account.delivered, sum(account.dead_lettered.values())]
             row += [account.repeated] if self.repeated else []
             row += [account.in_flight] if flying else []
-            accounts.add_row(account.subscription, *(f"{count:,}" for count in row))
+            name = Text(account.subscription)  # brackets in an event's name are no markup
+            accounts.add_row(name, *(f"{count:,}" for count in row))
         parts: list[RenderableType] = [accounts] if self.accounts else []
         rejections = self._rejections()
         if rejections:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import orjson
 
@@ -20,7 +20,9 @@ from transforms.fields import Field
 from transforms.properties import compile_event_fields, mapped_names
 from transforms.rejections import Rejected
 from transforms.triggers import compile_triggers
-from transforms.user_data import Count, compile_user_data, fbc_from_url
+from transforms.user_data import Count, compile_user_data, fbc_from_url, match_keys
+
+Wire = Literal["conversions_api", "offline_events"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Subscription:
         dataset_ids: where a conversion goes; one event may go to several.
         needs_user_agent: whether a website event without client_user_agent is rejected.
         default_country, test_event_code, allow_in_custom_data: the destination's settings.
+        wire: the form of its events: server events of the Conversions API, or the older Offline Conversions API's.
+        upload_tag: goes out with each request, where it is not "".
     """
 
     destination: str
@@ -47,6 +51,8 @@ class Subscription:
     default_country: str | None = None
     test_event_code: str | None = None
     allow_in_custom_data: frozenset[str] = frozenset()
+    wire: Wire = "conversions_api"
+    upload_tag: str = ""
 
     @property
     def key(self) -> str:
@@ -75,15 +81,23 @@ class Ready(NamedTuple):
     line: bytes
 
 
-def destination_key(destination: str, dataset_id: str, test_event_code: str = "") -> str:
+class Address(NamedTuple):
+    """What a destination key says: where its events go, and what their request says of itself."""
+
+    destination: str
+    dataset_id: str
+    test_event_code: str = ""
+    upload_tag: str = ""
+
+
+def destination_key(destination: str, dataset_id: str, test_event_code: str = "", upload_tag: str = "") -> str:
     """Events with the same key may share a request."""
-    return f"{destination}\t{dataset_id}\t{test_event_code}"
+    return f"{destination}\t{dataset_id}\t{test_event_code}\t{upload_tag}"
 
 
-def split_key(key: str) -> tuple[str, str, str]:
-    """Destination, dataset ID and test event code of a destination key."""
-    destination, dataset_id, test_event_code = key.split("\t")
-    return destination, dataset_id, test_event_code
+def split_key(key: str) -> Address:
+    """What `destination_key` made a key of."""
+    return Address(*key.split("\t"))
 
 
 def split_line(line: bytes) -> tuple[str, bytes]:
@@ -99,6 +113,17 @@ def event_time(body: bytes) -> int:
 
 _STARTS_WITH: Final = b'{"event_time":'
 TIME_AT: Final = slice(len(_STARTS_WITH), len(_STARTS_WITH) + 10)  # a valid one has ten digits, until the year 2286
+
+
+def action_source(body: bytes) -> str | None:
+    """``physical_store`` where an encoded event is a store's, which may be older than others, else None.
+
+    All events of the older wire are. Nobody has to decode an event for that.
+    """
+    return "physical_store" if any(sign in body for sign in _OF_A_STORE) else None
+
+
+_OF_A_STORE: Final = (b'"action_source":"physical_store"', b'"match_keys":{')
 
 
 def compile_filter(subscriptions: Iterable[Subscription]) -> Callable[[Event], list[str]]:
@@ -208,6 +233,11 @@ _REWRITTEN: Final = frozenset(
 )
 
 
+def in_custom_data(fields: Iterable[str]) -> list[str]:
+    """Those of an action's fields that the Conversions API has in custom_data, beside the keys that are free there."""
+    return [name for name in fields if name not in _ALWAYS | _AS_THEY_ARE | _REWRITTEN]
+
+
 def compile_validation(
     subscriptions: Iterable[Subscription], max_bytes: int
 ) -> Callable[[Conversion, float, Count], Ready]:
@@ -220,19 +250,20 @@ def compile_validation(
 
 
 def _compile_validator(subscription: Subscription, max_bytes: int) -> Callable[[Conversion, float, Count], Ready]:
-    server_event, name = _compile_event(subscription), subscription.name.encode() + b"\t"
-    destination, encode = subscription.destination, _compile_encoder(subscription, max_bytes)
+    (written, _), name = _compile_wire(subscription), subscription.name.encode() + b"\t"
+    encode = _compile_encoder(subscription, max_bytes)
+    destination, upload_tag = subscription.destination, subscription.upload_tag
     keys = {
-        dataset_id: destination_key(destination, dataset_id, subscription.test_event_code or "")
+        dataset_id: destination_key(destination, dataset_id, subscription.test_event_code or "", upload_tag)
         for dataset_id in subscription.dataset_ids
     }
 
     def validated(conversion: Conversion, now: float, count: Count) -> Ready:
         _, _, dataset_id, _, fields = conversion
-        body = encode(server_event(fields, count), now)
+        body = encode(written(fields, count), now, count)
         key = keys[dataset_id]
         if "test_event_code" in fields:  # of the mapping, which wins over the destination's
-            key = destination_key(destination, dataset_id, " ".join(fields["test_event_code"].split()))
+            key = destination_key(destination, dataset_id, " ".join(fields["test_event_code"].split()), upload_tag)
         return _ready((key, name + body))
 
     return validated
@@ -240,34 +271,30 @@ def _compile_validator(subscription: Subscription, max_bytes: int) -> Callable[[
 
 def compile_revalidation(
     subscriptions: Iterable[Subscription], max_bytes: int
-) -> Callable[[str, str, Mapping[str, Any], float], Ready]:
-    """The function that makes a server event, which was ready once, ready again: it may have grown too old.
+) -> Callable[[str, str, Mapping[str, Any], float, Count], Ready]:
+    """The function that makes an event, which was ready once, ready again: it may have grown too old.
 
-    It takes the subscription's key, the dataset ID and the server event, and raises Rejected as validation does.
+    It takes the subscription's key, the dataset ID, the event as it goes out, the time and a way to count, and raises
+    Rejected as validation does.
     """
     by_key = {s.key: (s, _compile_encoder(s, max_bytes)) for s in subscriptions}
 
-    def revalidated(key: str, dataset_id: str, event: Mapping[str, Any], now: float) -> Ready:
-        subscription, encode = by_key[key]
-        body = encode({**{name: event[name] for name in _FIRST}, **event}, now)
-        return Ready(
-            destination_key(subscription.destination, dataset_id, subscription.test_event_code or ""),
-            subscription.name.encode() + b"\t" + body,
-        )
+    def revalidated(key: str, dataset_id: str, event: Mapping[str, Any], now: float, count: Count) -> Ready:
+        s, encode = by_key[key]
+        body = encode({"event_time": event["event_time"], **event}, now, count)  # first; see `event_time`
+        address = destination_key(s.destination, dataset_id, s.test_event_code or "", s.upload_tag)
+        return Ready(address, s.name.encode() + b"\t" + body)
 
     return revalidated
 
 
-_FIRST: Final = ("event_time", "event_name", "event_id")  # see `event_time`
+def _compile_encoder(subscription: Subscription, max_bytes: int) -> Callable[[dict[str, Any], float, Count], bytes]:
+    """The function from an event as it goes out to its bytes, valid at `now`. It raises Rejected with it as payload."""
+    (_, check), needs_user_agent, dumps = _compile_wire(subscription), subscription.needs_user_agent, orjson.dumps
 
-
-def _compile_encoder(subscription: Subscription, max_bytes: int) -> Callable[[dict[str, Any], float], bytes]:
-    """The function from a server event to its bytes, valid at `now`. It raises Rejected with the event as payload."""
-    needs_user_agent, check_event, dumps = subscription.needs_user_agent, meta_rules.check_event, orjson.dumps
-
-    def encoded(event: dict[str, Any], now: float) -> bytes:
+    def encoded(event: dict[str, Any], now: float, count: Count) -> bytes:
         try:
-            check_event(event, needs_user_agent, now)
+            unattributed = check(event, needs_user_agent, now)
         except Rejected as cause:
             cause.payload = event
             raise
@@ -279,16 +306,54 @@ def _compile_encoder(subscription: Subscription, max_bytes: int) -> Callable[[di
             raise Rejected(
                 "event_too_large", f"The event alone takes {len(body)} bytes of max_batch_bytes {max_bytes}.", event
             )
+        if unattributed:
+            count("beyond_attribution_window")
         return body
 
     return encoded
 
 
-def _compile_event(subscription: Subscription) -> Callable[[Mapping[str, Any], Count], dict[str, Any]]:
+Write = Callable[[Mapping[str, Any], Count], dict[str, Any]]
+
+
+def _compile_wire(subscription: Subscription) -> tuple[Write, Callable[..., bool]]:
+    """What makes an event of a subscription's fields, and the check of what is made, by the subscription's wire."""
+    if subscription.wire == "offline_events":
+        return _compile_offline_event(subscription), meta_rules.check_offline_event
+    return _compile_event(subscription), meta_rules.check_event
+
+
+def _compile_offline_event(subscription: Subscription) -> Write:
+    """The function from an action's fields to an event of the older Offline Conversions API.
+
+    It has no event_id: that API told repeats by order_id (else the match keys), event_time and event_name. Source:
+    Meta, "offline-conversions", as it was until Graph API v16.0 ended.
+    """
+    beside = in_custom_data(field.name for field in subscription.fields)
+    allowed = subscription.allow_in_custom_data
+
+    def offline_event(fields: Mapping[str, Any], count: Count) -> dict[str, Any]:
+        event = {
+            "event_time": fields["event_time"],  # first; see `event_time`
+            "event_name": fields["event_name"],
+            "match_keys": match_keys(fields["user_data"]),
+        }
+        for name in beside:
+            if name in fields:
+                event[name] = fields[name]
+        custom_data = _custom_data(fields, allowed, count)
+        if custom_data:
+            event["custom_data"] = custom_data
+        return event
+
+    return offline_event
+
+
+def _compile_event(subscription: Subscription) -> Write:
     """The function from an action's fields to Meta's server event."""
     mapped = mapped_names(subscription.mapping)
     names = [field.name for field in subscription.fields if mapped is None or field.name in mapped]
-    custom = [name for name in names if name not in _ALWAYS | _AS_THEY_ARE | _REWRITTEN]
+    custom = in_custom_data(names)
     beside = [name for name in names if name in _AS_THEY_ARE]
     rewrites = mapped is None or not _REWRITTEN.isdisjoint(mapped)
     allowed = subscription.allow_in_custom_data
@@ -337,6 +402,10 @@ def _rewritten(
     if fields.get("data_processing_options"):
         country, state = fields.get("data_processing_options_country"), fields.get("data_processing_options_state")
         event.update(meta_rules.limited_data_use(country or 0, state or 0))
+    return _custom_data(fields, allowed, count)
+
+
+def _custom_data(fields: Mapping[str, Any], allowed: frozenset[str], count: Count) -> dict[str, Any]:
     if "custom_data" not in fields:
         return {}
     return meta_rules.without_personal_data(fields["custom_data"], allowed, lambda: count("removed_from_custom_data"))

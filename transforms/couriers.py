@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import logging
 import random
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import orjson
 import requests
 import requests.adapters
 import requests.auth
+import urllib3.exceptions
 
 from transforms import meta_rules
-from transforms.conversions import TIME_AT, event_time, split_key, split_line
-from transforms.graph_api import Answer, Delivery, Destination, classify, request_body, what_to_do
-from transforms.pacing import Pacer
+from transforms.conversions import TIME_AT, action_source, event_time, split_key, split_line
+from transforms.graph_api import Answer, Delivery, Destination, classify, failed, request_body
+from transforms.pacing import Brake, Pacer, Stopwatch
 from transforms.rejections import Rejected, Rejection, reject
 from transforms.stopping import STOPPING
 from transforms.tallies import LIVE
+from transforms.tokens import TokenError
+
+_log = logging.getLogger(__name__)
+
+Circuit = tuple[str, str | None]  # destination, and dataset where only that is out of order
 
 
 @dataclasses.dataclass(frozen=True)
 class Receipt:
-    """One delivered request. Times in Unix seconds, `seconds` from the first try to the answer."""
+    """One delivered request. Times in Unix seconds, `seconds` from the first try to the answer.
+
+    Attributes:
+        event_ids: only on detailed receipts.
+    """
 
     destination: str
     dataset_id: str
@@ -38,9 +50,13 @@ class Receipt:
     tries: int
     seconds: float
     delivered_at: int
+    event_ids: tuple[str | None, ...] | None = None
 
     def encode(self) -> bytes:
-        return orjson.dumps(self)
+        row = dataclasses.asdict(self)
+        if self.event_ids is None:
+            del row["event_ids"]
+        return orjson.dumps(row)
 
 
 @dataclasses.dataclass
@@ -77,7 +93,7 @@ class Parcel:
         A step does that in its own thread, not in one that sends: what one core has just written another would have to
         fetch.
         """
-        destination, _, test_event_code = split_key(key)
+        address = split_key(key)
         cuts = [line.index(b"\t") for line in lines]
         names = Counter([line[:cut] for line, cut in zip(lines, cuts, strict=True)])
         bodies = [line[cut + 1 :] for line, cut in zip(lines, cuts, strict=True)]
@@ -85,8 +101,8 @@ class Parcel:
         return cls(
             key=key,
             lines=lines,
-            body=request_body(bodies, test_event_code),
-            counts={f"{destination}/{name.decode()}": count for name, count in names.items()},
+            body=request_body(bodies, address.test_event_code, address.upload_tag),
+            counts={f"{address.destination}/{name.decode()}": count for name, count in names.items()},
             first_event_time=int(min(times)),
             last_event_time=int(max(times)),
         )
@@ -98,7 +114,13 @@ class Parcel:
 
 _BACK_OFF_FROM: Final = 0.5  # seconds; doubles at each try
 _BACK_OFF_TO: Final = 30.0
-_LONGEST_ANSWER: Final = 1024 * 1024
+_LONGEST_ANSWER: Final = 1024 * 1024  # bytes
+_HOLD_PAUSE: Final = 15.0  # seconds, on average, between looks at a destination that is held
+_HOLD_FOR: Final = 300.0  # seconds until the runner is told, which then brings the events again
+
+
+class DestinationHeld(Exception):
+    """A destination refuses everything, and its events are kept by whoever brings them again."""
 
 
 class _Bearer(requests.auth.AuthBase):
@@ -111,14 +133,37 @@ class _Bearer(requests.auth.AuthBase):
         request.headers["Authorization"] = f"Bearer {self._token}"
         return request
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Bearer) and self._token == other._token
+
+    __hash__ = None  # type: ignore[assignment]
+
     def __repr__(self) -> str:
         return "_Bearer(…)"
+
+    def withheld(self, answer: Answer) -> Answer:
+        """The answer without the token, should the server have quoted it."""
+        if self._token not in f"{answer.message}{answer.messages}":
+            return answer
+        messages = tuple(message.replace(self._token, "…") for message in answer.messages)
+        return dataclasses.replace(answer, message=answer.message.replace(self._token, "…"), messages=messages)
+
+
+class _Endless(Exception):
+    """An answer that goes on for too long."""
 
 
 class Courier:
     """A process's way to Meta: one pool of connections, one pacer, one memory of which destinations are out of order.
 
-    Safe to use from many threads.
+    Safe to use from many threads. No lock is held while anything is waited for.
+
+    Args:
+        share: of the job's requests_per_second that this process may use, 0 to 1.
+        hold: whether the events of a destination that refuses everything are held until it takes them again, as a
+            stream wants, rather than rejected.
+        allow: blocks until a request to the destination of that name may start; for limits over all workers.
+        clock: Unix seconds.
     """
 
     def __init__(
@@ -126,116 +171,225 @@ class Courier:
         destinations: Sequence[Destination],
         delivery: Delivery,
         *,
+        share: float = 1.0,
+        hold: bool = False,
+        allow: Callable[[str], object] | None = None,
         clock: Callable[[], float] = time.time,
-        sleep: Callable[[float], object] = STOPPING.wait,
         jitter: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self._destinations = {destination.name: destination for destination in destinations}
         self._tokens = {destination.name: _Bearer(destination.token.read()) for destination in destinations}
-        self._delivery = delivery
-        self._pacer = Pacer(delivery.requests_per_second)
+        self._delivery, self._hold, self._allow = delivery, hold, allow
+        rate = delivery.requests_per_second
+        self._pacer = Pacer(None if rate is None else rate * share)
+        self._brakes = {destination.name: Brake() for destination in destinations}
+        self.throttled = Stopwatch()
         self._session = requests.Session()
-        self._session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=delivery.concurrency))
-        self._session.mount("https://", requests.adapters.HTTPAdapter(pool_maxsize=delivery.concurrency))
-        self._clock, self._sleep, self._jitter = clock, sleep, jitter
+        for scheme in ("http://", "https://"):
+            connections = delivery.concurrency * max(1, len(destinations))
+            self._session.mount(scheme, requests.adapters.HTTPAdapter(pool_maxsize=connections))
+        self._clock, self._jitter = clock, jitter
         self._lock = threading.Lock()
-        self._refused: dict[str, Answer] = {}
-        self._failing_since: dict[str, float] = {}
+        self._refused: dict[Circuit, Answer] = {}
+        self._held_since: dict[Circuit, float] = {}
+        self._failing: dict[str, tuple[float, Answer]] = {}  # since when, and how at last
 
     def deliver(self, parcel: Parcel) -> Outcome:
         """Sends the events of one destination key until each is delivered or rejected.
 
         A batch that is refused, or acknowledged only in part, is halved until the event at fault stands alone; the
-        event_id makes it harmless that some are sent twice. Never raises for what a server does.
+        event_id makes it harmless that some are sent twice. Of n events k bad ones cost at most about
+        2 · k · log2(n) + 1 requests. Never raises for what a server does.
+
+        Raises:
+            DestinationHeld: with `hold`, where the destination has been refusing everything for minutes, or the
+                process is to stop.
         """
         outcome = Outcome()
-        parcels = self._in_time(parcel, outcome)
-        while parcels:
-            parcel = parcels.pop()
-            answer, tries, seconds = self._answer(parcel)
-            if answer.kind == "delivered":
-                self._delivered(parcel, answer, tries, seconds, outcome)
-            elif answer.kind == "destination":
-                self._reject(parcel, Rejected("destination_refused", answer.message), outcome, retryable=True)
-            elif answer.kind in ("throttled", "transient"):
-                code = "interrupted" if STOPPING.is_set() else "gave_up_retrying"
-                self._reject(parcel, Rejected(code, answer.message), outcome, retryable=True)
-            elif len(parcel.lines) > 1:
-                parcels += reversed(parcel.halves())
-            else:
-                self._reject(parcel, Rejected("meta_refused_event", answer.message), outcome)
+        for young in self._in_time(parcel, outcome):
+            self._settle(young, outcome)
         return outcome
+
+    def _settle(self, parcel: Parcel, outcome: Outcome) -> bool:
+        """Delivers or rejects every event; gives back whether all were delivered."""
+        answer, tries, seconds = self._answer(parcel)
+        if answer.kind == "delivered":
+            self._delivered(parcel, answer, tries, seconds, outcome)
+            return True
+        if answer.kind == "destination":
+            self._reject(parcel, "destination_refused", answer, outcome, retryable=True)
+        elif answer.kind in ("throttled", "transient") or (answer.kind == "short" and len(parcel.lines) == 1):
+            code = "interrupted" if STOPPING.is_set() else "gave_up_retrying"
+            self._reject(parcel, code, answer, outcome, retryable=True)
+        elif len(parcel.lines) == 1:
+            self._reject(parcel, "meta_refused_event", answer, outcome)
+        else:
+            return self._settle_halves(parcel, answer.kind == "event", outcome)
+        return False
+
+    def _settle_halves(self, parcel: Parcel, holds_bad: bool, outcome: Outcome) -> bool:
+        """As `_settle`, half by half. Where one event at least is known to be bad and the first half has none, the
+        second has it, and need not be sent whole to find out."""
+        first, second = parcel.halves()
+        clean = self._settle(first, outcome)
+        if clean and holds_bad and len(second.lines) > 1:
+            return self._settle_halves(second, holds_bad, outcome)
+        return self._settle(second, outcome) and clean
 
     def _answer(self, parcel: Parcel) -> tuple[Answer, int, float]:
         """The answer that settles a request, with how many tries and seconds it took."""
-        destination, dataset_id, _ = split_key(parcel.key)
+        name, dataset_id, *_ = split_key(parcel.key)
         started, tries = time.monotonic(), 0
         while True:
-            if destination in self._refused:
-                return self._refused[destination], tries, time.monotonic() - started
-            self._sleep_unless_stopping(self._pacer.reserve())
-            tries += 1
-            answer = self._post(self._destinations[destination], dataset_id, parcel.body, len(parcel.lines))
-            if answer.kind not in ("throttled", "transient"):
-                self._settled(destination, answer)
-                return answer, tries, time.monotonic() - started
-            wait = self._wait_before_retry(destination, answer, tries)
-            if wait is None:
-                return answer, tries, time.monotonic() - started
-            self._sleep_unless_stopping(wait)
+            answer = self._refused_already(name, dataset_id) or self._await_turn(name)
+            if answer is None:
+                tries += 1
+                answer = self._post(self._destinations[name], dataset_id, parcel)
+                if self._is_passing(answer, parcel):
+                    wait = self._wait_before_retry(name, answer, tries)
+                    if wait is not None:
+                        self._wait(wait, answer.kind == "throttled")
+                        continue
+                else:
+                    self._settled(name, dataset_id, answer)
+                    if answer.kind == "destination" and self._hold:
+                        self._wait_while_held(name, dataset_id, answer)
+                        continue
+            return answer, tries, time.monotonic() - started
 
-    def _post(self, destination: Destination, dataset_id: str, body: bytes, sent: int) -> Answer:
+    def _is_passing(self, answer: Answer, parcel: Parcel) -> bool:
+        """Whether the same request may fare better later. One event that is not acknowledged cannot be halved."""
+        return answer.kind in ("throttled", "transient") or (answer.kind == "short" and len(parcel.lines) == 1)
+
+    # --- one request ---------------------------------------------------------------------------------------------
+
+    def _post(self, destination: Destination, dataset_id: str, parcel: Parcel) -> Answer:
         url = f"{destination.endpoint}/{destination.api_version}/{dataset_id}/events"
+        token, timeout = self._tokens[destination.name], self._delivery.timeout
+        deadline = time.monotonic() + timeout
         try:
             with self._session.post(
                 url,
-                data=body,
+                data=parcel.body,
                 headers={"Content-Type": "application/json"},
-                auth=self._tokens[destination.name],
-                timeout=self._delivery.timeout,
+                auth=token,
+                timeout=timeout,
                 allow_redirects=False,  # a redirect would take the token along
                 stream=True,
             ) as response:
-                content = response.raw.read(_LONGEST_ANSWER, decode_content=True)
-                return classify(response.status_code, response.headers, content, sent)
-        except requests.Timeout:
-            return Answer("transient", f"{destination.endpoint} did not answer within {self._delivery.timeout:g} s.")
+                content = _read(response.raw, deadline)
+                return token.withheld(classify(response.status_code, response.headers, content, len(parcel.lines)))
+        except requests.exceptions.SSLError as error:
+            if "certificate" in str(error):
+                return failed("certificate", f"The certificate of {destination.endpoint} is not valid.")
+            return failed("broken", f"No secure connection to {destination.endpoint} ({type(error).__name__}).")
+        except (requests.Timeout, urllib3.exceptions.TimeoutError):
+            return failed("timeout", f"{destination.endpoint} did not answer within {timeout:g} s.")
+        except _Endless:
+            return failed("endless", f"{destination.endpoint} gave an answer without an end.")
         except (requests.RequestException, OSError) as error:
-            return Answer("transient", f"{destination.endpoint} cannot be reached ({_reason(error)}).")
+            return failed("unreachable", f"{destination.endpoint} cannot be reached ({_reason(error)}).")
         except Exception as error:  # urllib3 and http.client have errors of their own for broken answers
-            return Answer("transient", f"{destination.endpoint} broke off its answer ({type(error).__name__}).")
+            return failed("broken", f"{destination.endpoint} broke off its answer ({type(error).__name__}).")
 
-    def _wait_before_retry(self, destination: str, answer: Answer, tries: int) -> float | None:
+    # --- waiting -------------------------------------------------------------------------------------------------
+
+    def _await_turn(self, name: str) -> Answer | None:
+        """Waits until a request to the destination may start; the answer that settles it where it is too long."""
+        while (wait := self._brakes[name].wait()) > 0:
+            failing = self._failing.get(name)
+            if failing is not None and wait >= self._left(failing[0]):
+                return failing[1]
+            if STOPPING.is_set():
+                return Answer("throttled", "The destination is near its rate limit, and the run was stopped.")
+            LIVE.say(name, f"near its rate limit at Meta; the next request may start in {wait:.0f} s.")
+            self._wait(min(wait, 60.0), throttled=True)
+        while (wait := self._pacer.wait()) > 0:
+            with self.throttled.waiting():
+                time.sleep(wait)  # a run that is to stop keeps its pace
+        if self._allow is not None:
+            try:
+                with self.throttled.waiting():
+                    self._allow(name)
+            except Exception as error:  # of gRPC
+                return failed("unreachable", f"The rate limit service cannot be reached ({type(error).__name__}).")
+        return None
+
+    def _wait_before_retry(self, name: str, answer: Answer, tries: int) -> float | None:
         """Seconds until the next try; None when retry_for is over, or the run is stopping.
 
         It is over when the destination has been failing for that long, whichever batch met it: otherwise every batch
         of a long outage would wait its own time.
         """
-        now = time.monotonic()
         with self._lock:
-            failing_for = now - self._failing_since.setdefault(destination, now)
-        left = self._delivery.retry_for - failing_for
+            since, _ = self._failing.get(name, (time.monotonic(), answer))
+            self._failing[name] = since, answer
+        left = self._left(since)
         wait = self._jitter(0, min(_BACK_OFF_TO, _BACK_OFF_FROM * 2.0 ** min(tries, 10)))
         if answer.wait is not None:
             wait = max(wait, answer.wait)
+        if answer.kind == "throttled":
+            self._brakes[name].stop(wait)  # of all that goes there, not of this request alone
         if wait >= left or STOPPING.is_set():
-            LIVE.say(destination, f"gave up: {answer.message}")
+            LIVE.say(name, f"gave up: {answer.summary}")
             return None
-        LIVE.say(destination, f"{answer.message} Trying again in {wait:.0f} s, for another {left:.0f} s.")
+        LIVE.say(name, f"{answer.summary} Trying again in {wait:.0f} s, for another {left:.0f} s.")
         return wait
 
-    def _settled(self, destination: str, answer: Answer) -> None:
-        with self._lock:
-            self._failing_since.pop(destination, None)
-            if answer.kind == "destination":
-                self._refused.setdefault(destination, answer)
-                LIVE.say(destination, f"REFUSED. {answer.message.rstrip('.')}. {what_to_do(answer)}")
-            else:
-                LIVE.say(destination, "")
+    def _left(self, failing_since: float) -> float:
+        return self._delivery.retry_for - (time.monotonic() - failing_since)
 
-    def _sleep_unless_stopping(self, seconds: float) -> None:
-        if seconds > 0:
-            self._sleep(seconds)
+    def _wait(self, seconds: float, throttled: bool = False) -> None:
+        with self.throttled.waiting() if throttled else contextlib.nullcontext():
+            STOPPING.wait(seconds)
+
+    # --- destinations out of order --------------------------------------------------------------------------------
+
+    def _refused_already(self, name: str, dataset_id: str) -> Answer | None:
+        return self._refused.get((name, None)) or self._refused.get((name, dataset_id))
+
+    def _settled(self, name: str, dataset_id: str, answer: Answer) -> None:
+        """Takes in an answer that will not change by itself: the destination is there, in order or not."""
+        self._brakes[name].told(answer.usage or 0.0, answer.regain)
+        with self._lock:
+            self._failing.pop(name, None)
+            circuit = _circuit(name, dataset_id, answer)
+            if answer.kind != "destination":
+                self._held_since.pop((name, None), None)
+                self._held_since.pop((name, dataset_id), None)
+                LIVE.say(name, "")
+            elif not self._hold:
+                self._refused.setdefault(circuit, answer)
+                LIVE.say(name, f"REFUSED. {answer.summary} {answer.row.todo}")
+
+    def _wait_while_held(self, name: str, dataset_id: str, answer: Answer) -> None:
+        """Waits until a destination that refuses everything may be worth another try: at once with another token."""
+        with self._lock:
+            now = time.monotonic()
+            since = self._held_since.setdefault(_circuit(name, dataset_id, answer), now)
+        state = f"HELD. {answer.summary} {answer.row.todo} Nothing is lost: its events wait."
+        LIVE.say(name, state)
+        _log.error("%s: %s", name, state)
+        until = now + self._jitter(0.5, 1.5) * _HOLD_PAUSE
+        while not self._has_new_token(name):
+            if STOPPING.is_set() or time.monotonic() - since > _HOLD_FOR:
+                raise DestinationHeld(f"{name}: {state}")
+            if time.monotonic() > until:
+                return
+            STOPPING.wait(1.0)
+
+    def _has_new_token(self, name: str) -> bool:
+        """Reads the token again; whether it is another than the one that was refused."""
+        try:
+            token = _Bearer(self._destinations[name].token.read())
+        except TokenError:
+            return False
+        if token == self._tokens[name]:
+            return False
+        self._tokens[name] = token
+        return True
+
+    # --- outcomes -------------------------------------------------------------------------------------------------
 
     def _in_time(self, parcel: Parcel, outcome: Outcome) -> list[Parcel]:
         """The events that are still young enough: a batch may have waited, and one too old fails them all."""
@@ -245,18 +399,20 @@ class Courier:
         kept = []
         for line in parcel.lines:
             _, body = split_line(line)
-            source = "physical_store" if b'"action_source":"physical_store"' in body else None
             try:
-                meta_rules.check_age(event_time(body), source, now)
+                meta_rules.check_age(event_time(body), action_source(body), now)
                 kept.append(line)
             except Rejected as cause:
-                self._reject(Parcel.pack(parcel.key, [line]), cause, outcome)
+                outcome.rejections.append(_rejection(parcel.key, line, cause))
         return [Parcel.pack(parcel.key, kept)] if kept else []
 
     def _delivered(self, parcel: Parcel, answer: Answer, tries: int, seconds: float, outcome: Outcome) -> None:
-        destination, dataset_id, _ = split_key(parcel.key)
+        destination, dataset_id, *_ = split_key(parcel.key)
         for name, count in parcel.counts.items():
             outcome.delivered[name] = outcome.delivered.get(name, 0) + count
+        event_ids = None
+        if self._delivery.receipts == "detailed":
+            event_ids = tuple(orjson.loads(split_line(line)[1]).get("event_id") for line in parcel.lines)
         outcome.receipts.append(
             Receipt(
                 destination=destination,
@@ -269,26 +425,47 @@ class Courier:
                 tries=tries,
                 seconds=round(seconds, 3),
                 delivered_at=int(self._clock()),
+                event_ids=event_ids,
             )
         )
 
-    def _reject(self, parcel: Parcel, cause: Rejected, outcome: Outcome, retryable: bool = False) -> None:
-        destination, dataset_id, _ = split_key(parcel.key)
-        for line in parcel.lines:
-            subscription, body = split_line(line)
-            payload = orjson.loads(body)
-            outcome.rejections.append(
-                reject(
-                    "send",
-                    cause,
-                    destination=destination,
-                    subscription=subscription,
-                    dataset_id=dataset_id,
-                    event_id=payload.get("event_id"),
-                    payload=payload,
-                    retryable=retryable,
-                )
-            )
+    def _reject(self, parcel: Parcel, code: str, answer: Answer, outcome: Outcome, retryable: bool = False) -> None:
+        cause = Rejected(code, answer.message)
+        outcome.rejections += [
+            _rejection(parcel.key, line, cause, meta_code=answer.meta_code, retryable=retryable)
+            for line in parcel.lines
+        ]
+
+
+def _circuit(name: str, dataset_id: str, answer: Answer) -> Circuit:
+    return name, dataset_id if answer.row.scope == "dataset" else None
+
+
+def _rejection(key: str, line: bytes, cause: Rejected, **more: Any) -> Rejection:
+    destination, dataset_id, *_ = split_key(key)
+    subscription, body = split_line(line)
+    payload = orjson.loads(body)
+    return reject(
+        "send",
+        cause,
+        destination=destination,
+        subscription=subscription,
+        dataset_id=dataset_id,
+        event_id=payload.get("event_id"),
+        payload=payload,
+        **more,
+    )
+
+
+def _read(raw: Any, deadline: float) -> bytes:
+    """The body of an answer, decoded. Raises _Endless where it is too long, or comes too slowly for too long."""
+    parts, size = [], 0
+    while part := raw.read1(1 << 16, decode_content=True):
+        parts.append(part)
+        size += len(part)
+        if size > _LONGEST_ANSWER or time.monotonic() > deadline:
+            raise _Endless
+    return b"".join(parts)
 
 
 _REASONS: Final = (

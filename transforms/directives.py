@@ -90,6 +90,27 @@ def is_directive(node: Any) -> bool:
     return isinstance(node, dict) and any(key.startswith("@") for key in node)
 
 
+def paths(node: Any) -> tuple[str, ...]:
+    """The paths into the event that a mapping may look up, each once.
+
+    >>> paths({"@if": {"exists": {"@path": "$.a"}, "then": {"@path": "$.a"}, "else": {"@arrayPath": ["$.b", {}]}}})
+    ('$.a', '$.b')
+    """
+    return tuple(dict.fromkeys(_paths(node)))
+
+
+def _paths(node: Any) -> Iterator[str]:
+    for key, part in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
+        if key == "@path" and isinstance(part, str):
+            yield part
+        elif key == "@arrayPath" and isinstance(part, list):
+            yield from _paths({"@path": part[0]} if part else None)  # its shape looks things up in the item
+        elif key == "@transform" and isinstance(part, dict):
+            yield from _paths(part.get("apply"))
+        else:
+            yield from _paths(part)
+
+
 def get_path(payload: Any, path: str) -> Any:
     """What stands at ``$.a.b[0]["k k"]`` of `payload`, or `MISSING`. A falsy parent is its own child, as at Segment."""
     for key in parse_path(path):

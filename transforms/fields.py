@@ -54,7 +54,7 @@ class Unfit(Exception):
 
 
 def compile_fields(
-    fields: Sequence[Field], mapped: Iterable[str] | None = None
+    fields: Sequence[Field], mapped: Iterable[str] | None = None, sources: Mapping[str, str] | None = None
 ) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
     """The function that checks and converts what a mapping yielded.
 
@@ -63,6 +63,7 @@ def compile_fields(
 
     Args:
         mapped: the only fields that the mapping can yield, where that is known; others are not looked for.
+        sources: field → where the mapping looks for it, for those who read that it was not there.
     """
     names = None if mapped is None else set(mapped)
     check = _object_checks([field for field in fields if names is None or field.name in names], root=True)
@@ -72,7 +73,7 @@ def compile_fields(
         kept, problems = check(values)
         missing = [name for name in required if name not in kept]
         if problems or missing:
-            raise _rejected(missing, problems)
+            raise _rejected(missing, problems, sources or {})
         return kept
 
     return checked
@@ -120,11 +121,16 @@ def _object_checks(
     return checked
 
 
-def _rejected(missing: Sequence[str], wrong: Sequence[Unfit]) -> Rejected:
+def _rejected(missing: Sequence[str], wrong: Sequence[Unfit], sources: Mapping[str, str]) -> Rejected:
     invalid = {re.split(r"[.\[]", problem.path)[0] for problem in wrong}
     absent = [name for name in missing if name not in invalid]
-    sentences = [f"The required field {name!r} has no value." for name in absent] + [str(problem) for problem in wrong]
+    sentences = [f"The required field {name!r} has no value{_looked_for(sources.get(name))}." for name in absent]
+    sentences += [str(problem) for problem in wrong]
     return Rejected("missing_required_field" if absent else _code(wrong[0].path), " ".join(sentences))
+
+
+def _looked_for(source: str | None) -> str:
+    return f" (looked for {source})" if source else ""
 
 
 def _code(path: str) -> str:

@@ -16,9 +16,11 @@ from transforms.fields import currencies
 from transforms.rejections import Rejected
 
 MAX_BATCH_EVENTS: Final = 1000
+MAX_OFFLINE_BATCH_EVENTS: Final = 2000  # of the older Offline Conversions API
 DAY: Final = 86_400
 MAX_AGE: Final = 7 * DAY
 MAX_STORE_AGE: Final = 62 * DAY  # action_source physical_store
+ATTRIBUTION_WINDOW: Final = 28 * DAY  # the furthest back that Meta attributes a conversion to an ad
 MAX_AHEAD: Final = 60  # seconds; Meta documents none, others allow a minute
 
 # Keys that only together with others tell one person from another: a subset of any of these is refused (2804050).
@@ -44,7 +46,7 @@ EXTINFO: Final = (
 ).split()
 
 
-def check_event(event: Mapping[str, Any], needs_user_agent: bool, now: float) -> None:
+def check_event(event: Mapping[str, Any], needs_user_agent: bool, now: float) -> bool:
     """Everything Meta asks of an event that can be known before it is sent.
 
     Args:
@@ -52,12 +54,17 @@ def check_event(event: Mapping[str, Any], needs_user_agent: bool, now: float) ->
         needs_user_agent: whether a website event without client_user_agent is refused (the custom action's is not).
         now: Unix seconds.
 
+    Returns:
+        Whether the event is so old that Meta takes it without attributing it to an ad. Only a store's can be.
+
     Raises:
         Rejected: the first rule that does not hold.
     """
     source, user_data = event["action_source"], event["user_data"]
+    unattributed = False
     if not now - MAX_AGE <= event["event_time"] <= now + MAX_AHEAD:
         check_age(event["event_time"], source, now)
+        unattributed = now - event["event_time"] > ATTRIBUTION_WINDOW
     if _BROAD.issuperset(user_data):
         check_match_keys(user_data)
     if source == "website":
@@ -72,6 +79,20 @@ def check_event(event: Mapping[str, Any], needs_user_agent: bool, now: float) ->
         check_purchase(custom_data)
     if "content_type" in custom_data and custom_data["content_type"] not in ("product", "product_group"):
         raise Rejected("invalid_content_type")
+    return unattributed
+
+
+def check_offline_event(event: Mapping[str, Any], needs_user_agent: bool, now: float) -> bool:
+    """The same for an event of the older Offline Conversions API: its age, a match key, the money of a Purchase.
+
+    Source: Meta, "offline-conversions", as it was until Graph API v16.0 ended. A store's events need no user agent.
+    """
+    check_age(event["event_time"], "physical_store", now)
+    if not event["match_keys"]:
+        raise Rejected("no_match_keys")
+    if event["event_name"] == "Purchase":
+        check_purchase(event)
+    return bool(now - event["event_time"] > ATTRIBUTION_WINDOW)
 
 
 def check_age(event_time: int, action_source: str | None, now: float) -> None:

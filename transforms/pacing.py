@@ -1,10 +1,14 @@
-"""How fast requests may start."""
+"""How fast requests may start: never faster than asked, and slower before Meta has to refuse."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from transforms.graph_api import FULL
 
 
 class Pacer:
@@ -20,13 +24,97 @@ class Pacer:
         self._lock = threading.Lock()
         self._next = float("-inf")  # when the bucket would be empty, were it drained at `rate`
 
-    def reserve(self) -> float:
-        """Takes one place and returns the seconds to wait before using it. Never blocks."""
+    def wait(self) -> float:
+        """Seconds until a request may start; 0 takes the place for one that starts now. Never blocks.
+
+        The place is taken when it is used, not ahead of time: a thread that sleeps too long pushes the next one back
+        instead of coming close to it.
+        """
         if self._rate is None:
             return 0.0
         with self._lock:
             now = self._clock()
-            earliest = now - (self._burst - 1) / self._rate
-            start = max(self._next, earliest)
+            start = max(self._next, now - (self._burst - 1) / self._rate)
+            if start - now > _INSTANT:
+                return start - now
             self._next = start + 1 / self._rate
-            return max(0.0, start - now)
+            return 0.0
+
+
+_INSTANT: Final = 1e-9  # seconds; what rounding may leave
+
+EASY: Final = 75.0  # percent of Meta's rate limit below which nothing is held back
+LONGEST_PAUSE: Final = 30.0  # seconds between requests as the limit comes near
+STOP: Final = 60.0  # seconds, where Meta does not say when access is regained
+
+
+class Brake:
+    """Holds the requests of one destination back as it comes near its rate limit at Meta. Shared by threads.
+
+    From 75 % of the limit on, requests start one by one with pauses that grow with the square of what is used beyond;
+    at 100 % none starts until access is regained.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._pause = 0.0
+        self._next = float("-inf")
+
+    def told(self, usage: float, regain: float | None = None) -> None:
+        """Takes in what the headers of an answer say: percent used, and seconds until access is regained."""
+        with self._lock:
+            if usage >= FULL:
+                self._next = max(self._next, self._clock() + (regain or STOP))
+            self._pause = LONGEST_PAUSE * min(1.0, max(0.0, (usage - EASY) / (FULL - EASY))) ** 2
+
+    def stop(self, seconds: float) -> None:
+        """Lets no request start for so long."""
+        with self._lock:
+            self._next = max(self._next, self._clock() + seconds)
+
+    def wait(self) -> float:
+        """Seconds until a request may start; 0 takes the place for one that starts now. Never blocks."""
+        with self._lock:
+            now = self._clock()
+            if now < self._next:
+                return self._next - now
+            self._next = now + self._pause
+            return 0.0
+
+
+class Stopwatch:
+    """How long anybody was waiting, counted once however many wait together. Shared by threads."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._waiting = 0
+        self._since = 0.0
+        self._seconds = 0.0
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        with self._lock:
+            self._count()
+            self._waiting += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._count()
+                self._waiting -= 1
+
+    def take(self) -> int:
+        """The whole seconds counted since they were last taken; what is left of one is kept for the next time."""
+        with self._lock:
+            self._count()
+            whole = int(self._seconds)
+            self._seconds -= whole
+            return whole
+
+    def _count(self) -> None:
+        now = self._clock()
+        if self._waiting:
+            self._seconds += now - self._since
+        self._since = now

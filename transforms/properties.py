@@ -11,7 +11,16 @@ import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from transforms.directives import MISSING, ROOT_DIRECTIVE, Code, Value, check_mapping, compile_mapping, is_directive
+from transforms.directives import (
+    MISSING,
+    ROOT_DIRECTIVE,
+    Code,
+    Value,
+    check_mapping,
+    compile_mapping,
+    is_directive,
+    paths,
+)
 from transforms.events import Event
 from transforms.fields import PLAINLY, Check, Field, Unfit, compile_check, compile_fields
 from transforms.rejections import Rejected
@@ -25,7 +34,7 @@ def compile_event_fields(mapping: Mapping[str, Any], fields: Sequence[Field]) ->
     It raises Rejected: missing_required_field, invalid_<field>, invalid_field, mapping_failed.
 
     Args:
-        mapping: field → mapping; its event_name, if there is one, is not looked at.
+        mapping: field → mapping; its event_name, if there is one, only tells where the event name was looked for.
         fields: the action's.
 
     >>> fields = (Field("event_name", "string", required=True), Field("value", "number"))
@@ -33,10 +42,11 @@ def compile_event_fields(mapping: Mapping[str, Any], fields: Sequence[Field]) ->
     >>> mapped({"properties": {"total": "9.5"}}, "Lead")
     {'event_name': 'Lead', 'value': 9.5}
     """
+    sources = {name: ", ".join(paths(node)) for name, node in mapping.items()}
     mapping = {name: node for name, node in mapping.items() if name != "event_name"}
     check_mapping(mapping)
     if mapped_names(mapping) is None:
-        return _thoroughly(mapping, fields)  # only the event tells which fields there are
+        return _thoroughly(mapping, fields, {})  # only the event tells which fields there are
     code = Code()
     result = _write_fields(code, mapping, fields, root=True)
     plainly = code.function_returning(result, "e, event_name")
@@ -48,7 +58,7 @@ def compile_event_fields(mapping: Mapping[str, Any], fields: Sequence[Field]) ->
             return thoroughly()(event, event_name)
         return values
 
-    thoroughly = functools.cache(lambda: _thoroughly(mapping, fields))  # made when it is first needed
+    thoroughly = functools.cache(lambda: _thoroughly(mapping, fields, sources))  # made when it is first needed
     return mapped
 
 
@@ -59,10 +69,12 @@ def mapped_names(mapping: Mapping[str, Any]) -> frozenset[str] | None:
     return frozenset(mapping)
 
 
-def _thoroughly(mapping: Mapping[str, Any], fields: Sequence[Field]) -> Callable[[Event, Any], Fields]:
+def _thoroughly(
+    mapping: Mapping[str, Any], fields: Sequence[Field], sources: Mapping[str, str]
+) -> Callable[[Event, Any], Fields]:
     names = mapped_names(mapping)
     map_event = compile_mapping(mapping)
-    check = compile_fields(fields, None if names is None else {*names, "event_name"})
+    check = compile_fields(fields, None if names is None else {*names, "event_name"}, sources)
 
     def mapped(event: Event, event_name: Any) -> Fields:
         values = map_event(event)

@@ -91,6 +91,7 @@ class Rejection:
     event_id: str | None = None
     payload: Any = dataclasses.field(default=None, repr=False)
     retryable: bool = False
+    meta_code: str | None = None  # Meta's own, as code or code/subcode, where Meta refused
     first_dead_lettered_at: int | None = None  # Unix seconds; of what a replay has rejected again
     replays: int = 0  # how many it has been through
 

@@ -7,16 +7,22 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from typing import Final
 
-_UP_TO: Final = b',"action_source":'  # what follows the time, the name and the ID, and in a JSON text has no quotes
+import orjson
+
+from transforms.conversions import split_line
 
 
 def repeat_key(key: str, line: bytes) -> bytes:
-    """What repeats have in common, in 16 bytes: destination key, event_name and event_id of a `Ready` line."""
-    body = line[line.index(b"\t") + 1 :]
-    name_and_id = body[body.index(b",") : body.index(_UP_TO)]
-    return hashlib.blake2b(key.encode() + name_and_id, digest_size=16).digest()
+    """What repeats have in common, in 16 bytes: destination key, event_name and event_id of a `Ready` line.
+
+    Events of the older wire have no event_id; of those only what is the same altogether is a repeat.
+    """
+    _, body = split_line(line)
+    event = orjson.loads(body)
+    event_id = event.get("event_id")
+    common = body if event_id is None else orjson.dumps([event["event_name"], event_id])
+    return hashlib.blake2b(key.encode() + common, digest_size=16).digest()
 
 
 class RecentKeys:

@@ -121,7 +121,7 @@ def parse_dead_letter(line: bytes, place: str) -> DeadLetter:
     elif stage in _READY and not (
         type(payload.get("event_time")) is int
         and isinstance(payload.get("event_name"), str)
-        and isinstance(payload.get("event_id"), str)
+        and (isinstance(payload.get("event_id"), str) or "match_keys" in payload)  # the older wire has no event_id
     ):
         raise no("its payload is no server event")
     retryable = row.get("retryable") is True
@@ -181,7 +181,7 @@ class _Way:
                 conversion = Conversion(key, body["event_name"], dataset_id, None, body)
                 ready = self._validated(conversion, now, notes(key))
             else:
-                ready = self._revalidated(key, dataset_id, body, now)
+                ready = self._revalidated(key, dataset_id, body, now, notes(key))
         except Exception as error:
             return letter.rejected("validate", as_rejected(error), dataset_id=dataset_id)
         return marked(ready, letter.origin)

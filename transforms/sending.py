@@ -3,31 +3,42 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from queue import Empty, SimpleQueue
+from typing import Any, Final
 
 import apache_beam as beam
+from apache_beam.io.components.adaptive_throttler import ThrottlingSignaler
 from apache_beam.pvalue import TaggedOutput
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.shared import Shared
 from apache_beam.utils.windowed_value import WindowedValue
 
 from transforms.batching import Batch
+from transforms.conversions import split_key
 from transforms.couriers import Courier, Outcome, Parcel
 from transforms.graph_api import Delivery, Destination
 from transforms.replays import unmarked, with_origin
-from transforms.steps import REJECTIONS, settle
+from transforms.steps import NAMESPACE, REJECTIONS, settle
 from transforms.tallies import LIVE, Tally
+
+BACKLOG: Final = 32 * 1024 * 1024  # bytes of requests that wait for one destination before everything waits for it
 
 
 @dataclasses.dataclass
 class SendBatches(beam.PTransform):
     """(destination key, [line]) → ``receipts``, one for each request that Meta took, and ``rejections``.
 
-    Requests of one bundle are in flight together, `delivery.concurrency` at most; a process has one connection pool,
-    one pacer and one memory of destinations that refuse everything. Tokens are read by the workers.
+    Requests of one bundle are in flight together, `delivery.concurrency` at most for each destination, so that a slow
+    destination does not stop another; a process has one connection pool, one pacer and one memory of destinations that
+    refuse everything. Tokens are read by the workers.
+
+    Args:
+        workers: processes that share `delivery.requests_per_second`.
+        hold: whether the events of a destination that refuses everything are held, as a stream wants, rather than
+            rejected. When that goes on for minutes the step fails, and the runner brings the events again.
 
     >>> SendBatches((), Delivery(concurrency=16)).delivery.concurrency
     16
@@ -35,47 +46,85 @@ class SendBatches(beam.PTransform):
 
     destinations: tuple[Destination, ...]
     delivery: Delivery = dataclasses.field(default_factory=Delivery)
+    workers: int = 1
+    hold: bool = False
 
     def expand(self, batches: beam.PCollection) -> Any:
-        step = _SendBatches(self.destinations, self.delivery)
+        step = _SendBatches(self.destinations, self.delivery, self.workers, self.hold)
         return batches | beam.ParDo(step).with_outputs(REJECTIONS, main="receipts")
 
 
 class _SendBatches(beam.DoFn):
-    def __init__(self, destinations: Sequence[Destination], delivery: Delivery) -> None:
-        self._destinations, self._delivery = destinations, delivery
+    def __init__(self, destinations: Sequence[Destination], delivery: Delivery, workers: int, hold: bool) -> None:
+        self._destinations, self._delivery, self._workers, self._hold = destinations, delivery, workers, hold
         self._shared = Shared()
 
     def setup(self) -> None:
-        self._courier: Courier = self._shared.acquire(lambda: Courier(self._destinations, self._delivery))
-        self._executor = ThreadPoolExecutor(self._delivery.concurrency, thread_name_prefix="send")
+        self._courier: Courier = self._shared.acquire(self._make_courier)
+        self._executors: dict[str, ThreadPoolExecutor] = {}
+        self._throttling = ThrottlingSignaler(NAMESPACE)
+
+    def _make_courier(self) -> Courier:
+        service = self._delivery.rate_limit_service
+        return Courier(
+            self._destinations,
+            self._delivery,
+            share=1 / self._workers,
+            hold=self._hold,
+            allow=_limited_by(service, self._destinations) if service else None,
+        )
 
     def start_bundle(self) -> None:
-        self._in_flight: deque[Future[Outcome]] = deque()
+        self._done: SimpleQueue[tuple[str, int, Future[Outcome]]] = SimpleQueue()
+        self._pending = 0
+        self._backlog: Counter[str] = Counter()
+        failed = getattr(self, "_tally", None)
         self._tally = Tally()
-        LIVE.watch(self._tally)
+        LIVE.watch(self._tally, instead_of=failed)
 
     def process(self, element: Batch) -> Iterable[Any]:
         parcel = Parcel.pack(*element)
-        if len(self._in_flight) >= self._delivery.concurrency:
-            yield from self._outputs(self._in_flight.popleft().result())
-        while self._in_flight and self._in_flight[0].done():
-            yield from self._outputs(self._in_flight.popleft().result())
-        self._in_flight.append(self._executor.submit(self._courier.deliver, parcel))
+        name, size = split_key(parcel.key)[0], len(parcel.body)
+        yield from self._outputs()
+        while self._backlog[name] > BACKLOG:
+            yield from self._outputs(wait=True)
+        if name not in self._executors:
+            self._executors[name] = ThreadPoolExecutor(self._delivery.concurrency, thread_name_prefix=f"send-{name}")
+        done = self._done  # of this bundle: what a failed one leaves behind is not for the next
+        self._pending += 1
+        self._backlog[name] += size
+        sending = self._executors[name].submit(self._courier.deliver, parcel)
+        sending.add_done_callback(lambda future: done.put((name, size, future)))
 
     def finish_bundle(self) -> Iterator[Any]:
         window = GlobalWindow()
-        while self._in_flight:
-            for output in self._outputs(self._in_flight.popleft().result()):
+        while self._pending:
+            for output in self._outputs(wait=True):
                 tagged = isinstance(output, TaggedOutput)
                 value = WindowedValue(output.value if tagged else output, window.max_timestamp(), [window])
                 yield TaggedOutput(output.tag, value) if tagged else value
         settle(self._tally)
 
     def teardown(self) -> None:
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        for executor in self._executors.values():
+            executor.shutdown(wait=False, cancel_futures=True)
 
-    def _outputs(self, outcome: Outcome) -> Iterator[Any]:
+    def _outputs(self, wait: bool = False) -> Iterator[Any]:
+        """What has been settled, at least one batch of it if need be. Raises DestinationHeld."""
+        while self._pending:
+            try:
+                name, size, sending = self._done.get(block=wait)
+            except Empty:
+                break
+            wait = False
+            self._pending -= 1
+            self._backlog[name] -= size
+            yield from self._accounted(sending.result())
+        throttled = self._courier.throttled.take()
+        if throttled:
+            self._throttling.signal_throttled(throttled)
+
+    def _accounted(self, outcome: Outcome) -> Iterator[Any]:
         for key, count in outcome.delivered.items():
             self._tally[f"delivered:{unmarked(key)}"] += count
         yield from outcome.receipts
@@ -83,3 +132,16 @@ class _SendBatches(beam.DoFn):
             key = f"{rejection.destination}/{rejection.subscription}"
             self._tally[f"rejected:{key}:{rejection.stage}:{rejection.code}"] += 1
             yield TaggedOutput(REJECTIONS, rejection)
+
+
+def _limited_by(service: str, destinations: Sequence[Destination]) -> Callable[[str], object]:
+    """Asks an Envoy rate limit service, domain capybeam, with the descriptor destination = name, until it allows."""
+    from apache_beam.io.components.rate_limiter import EnvoyRateLimiter
+
+    limiters = {
+        destination.name: EnvoyRateLimiter(
+            service, domain=NAMESPACE, descriptors=[{"destination": destination.name}], namespace=NAMESPACE
+        )
+        for destination in destinations
+    }
+    return lambda name: limiters[name].allow()

@@ -64,8 +64,9 @@ class StepDoFn(beam.DoFn, Generic[M]):
         self.machinery: M = self._shared.acquire(self.compile)
 
     def start_bundle(self) -> None:
+        failed = getattr(self, "tally", None)
         self.tally = Tally()
-        LIVE.watch(self.tally)
+        LIVE.watch(self.tally, instead_of=failed)
 
     def process(self, element: Any) -> Iterable[Any]:
         try:

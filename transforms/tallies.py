@@ -39,16 +39,21 @@ class LiveTotals:
         self._states: dict[str, str] = {}
         self._watched: list[Tally] = []
 
-    def watch(self, tally: Tally) -> None:
-        """Takes what a tally has not flushed yet into the totals."""
+    def watch(self, tally: Tally, instead_of: Tally | None = None) -> None:
+        """Takes what a tally has not flushed yet into the totals.
+
+        Args:
+            instead_of: the tally of a bundle that has failed and is now done again, which no longer counts.
+        """
         with self._lock:
+            self._watched = [other for other in self._watched if other is not instead_of]
             self._watched.append(tally)
 
     def settle(self, tally: Tally) -> None:
         """Flushes a watched tally and lets go of it."""
         with self._lock:
             tally.flush(self._counts.update)
-            self._watched.remove(tally)
+            self._watched = [other for other in self._watched if other is not tally]
 
     def add(self, counts: Mapping[str, int]) -> None:
         with self._lock:

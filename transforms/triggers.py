@@ -61,6 +61,15 @@ def compile_triggers(triggers: Iterable[tuple[str, str]]) -> Callable[[Event], l
     return matching
 
 
+def quoted(text: str) -> str:
+    """Text as a literal of the language, whatever it holds.
+
+    >>> quoted('12" shelf')
+    '"12\\\\" shelf"'
+    """
+    return '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
+
+
 def _function(lines: list[str]) -> Any:
     code = "\n".join(lines)
     fields = [f"    _{name} = event.get({name!r})" for name in (*FIELDS, *FIELD_GROUPS) if f"_{name}" in code]

@@ -152,6 +152,41 @@ def _converters(default_country: str | None) -> Mapping[str, Callable[[str], Any
     }
 
 
+def match_keys(user_data: Mapping[str, Any]) -> dict[str, Any]:
+    """The same person in the older Offline Conversions API: `user_data`, hashed, under its names and in its forms.
+
+    Some keys take a list, some one value; of several the first goes out. A hashed date of birth cannot be taken apart
+    into that API's doby, dobm and dobd, so db has no name there.
+
+    >>> match_keys({"external_id": ["6b86"], "em": "3e23", "ge": "252f"})
+    {'email': ['3e23'], 'gen': '252f', 'extern_id': '6b86'}
+    """
+    keys = {}
+    for wire, (name, several) in OFFLINE_KEYS.items():
+        if wire in user_data:
+            value = user_data[wire]
+            values = value if type(value) is list else [value]
+            keys[name] = values if several else values[0]
+    return keys
+
+
+# Names in the older Offline Conversions API, and whether they take a list.
+OFFLINE_KEYS: Final[Mapping[str, tuple[str, bool]]] = {
+    "em": ("email", True),
+    "ph": ("phone", True),
+    "ge": ("gen", False),
+    "ln": ("ln", False),
+    "fn": ("fn", False),
+    "ct": ("ct", False),
+    "st": ("st", True),
+    "zp": ("zip", True),
+    "country": ("country", False),
+    "madid": ("madid", False),
+    "external_id": ("extern_id", False),
+    "lead_id": ("lead_id", False),
+}
+
+
 def _first_text(values: Any) -> str:
     return values[0] if type(values) is list and values else ""
 

@@ -1,7 +1,8 @@
 """The documents keep their word: every job file, example and table in README.md and docs/ holds for the code.
 
 Examples are JSON blocks with a word behind the language: ``json mapping`` (mapping, event, gives), ``json trigger``
-(trigger, takes, leaves) and ``json subscription`` (subscription, event, gives: the payload). Tables are compared row by
+(trigger, takes, leaves), ``json subscription`` (subscription, event, gives: the payload) and ``json offline`` (event,
+gives: the body of a request by wire). Tables are compared row by
 row with what the presets, the rejection codes and the normalisers say.
 """
 
@@ -18,13 +19,21 @@ import orjson
 import pytest
 
 from pipeline import documents
-from pipeline.config import ACTIONS, json_schema, parse_job, presets
+from pipeline.config import (
+    ACTIONS,
+    END_OF_OFFLINE_EVENTS,
+    OfflineModel,
+    json_schema,
+    offline_preset,
+    parse_job,
+    presets,
+)
 from pipeline.preview import preview
 from pipeline.sandbox import Faults
-from transforms import directives, fields, triggers, user_data
+from transforms import directives, fields, graph_api, triggers, user_data
 from transforms.directives import compile_mapping
 from transforms.fields import Field
-from transforms.graph_api import Delivery
+from transforms.graph_api import Delivery, request_body
 from transforms.rejections import CODES
 from transforms.triggers import compile_trigger
 
@@ -34,6 +43,7 @@ PAGES = (ROOT / "README.md", *sorted(DOCS.glob("*.md")))
 
 MAPPING = (DOCS / "mapping.md").read_text(encoding="utf-8")
 NORMALISATION = (DOCS / "normalisation.md").read_text(encoding="utf-8")
+OFFLINE = (DOCS / "offline.md").read_text(encoding="utf-8")
 OPERATIONS = (DOCS / "operations.md").read_text(encoding="utf-8")
 
 
@@ -90,7 +100,7 @@ JOB_FILES = [
 
 @pytest.mark.parametrize("text", JOB_FILES)
 def test_a_job_file_in_the_documents_is_fine(text: str) -> None:
-    assert parse_job(text).warnings == ()
+    assert [warning for warning in parse_job(text).warnings if END_OF_OFFLINE_EVENTS not in warning] == []
     jsonschema.validate(documents.read(text, "job").data, json_schema())
 
 
@@ -100,12 +110,52 @@ def test_the_delivery_settings_and_their_defaults_are_listed() -> None:
     listed = {
         name: None
         if value == "none"
+        else value
+        if value.isalpha()
         else float(value[:-1]) * seconds[value[-1]]
         if value[-1] in seconds
         else int(value)
         for name, value in defaults.items()
     }
     assert listed == vars(Delivery())
+
+
+def numbers(allowed: Any) -> str:
+    """Numbers and ranges of numbers, as the table has them."""
+    runs: list[list[int]] = []
+    for number in sorted(allowed):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs)
+
+
+def which(row: graph_api.Row) -> str:
+    """The answers that a row of the table fits."""
+    if row.trouble:
+        return "no answer"
+    if row.received:
+        return "HTTP 2xx"
+    parts = []
+    if row.codes is graph_api.ANY:
+        parts.append("any other code")
+    elif row.codes == graph_api.NONE:
+        parts.append("no code")
+    elif row.codes is not None:
+        parts.append(f"code {numbers(row.codes)}")
+    if row.subcodes is not None:
+        parts.append(f"subcode {numbers(row.subcodes)}")
+    if row.statuses is not None:
+        parts.append("HTTP 5xx" if row.statuses == range(500, 1000) else f"HTTP {numbers(row.statuses)}")
+    if row.transient:
+        parts.append("`is_transient`")
+    return ", ".join(parts)
+
+
+def test_what_each_answer_means_is_listed_as_the_code_has_it() -> None:
+    listed = "\n".join(f"| {row.means} | {which(row)} | {row.kind} |" for row in graph_api.TABLE)
+    assert listed in section(OPERATIONS, "## What an answer means")
 
 
 # --- the mapping language ---------------------------------------------------------------------------------------
@@ -233,6 +283,51 @@ def part_row(name: str, field: Field, default: Any) -> str:
 
 def test_every_type_is_explained() -> None:
     assert {row[0] for row in table(MAPPING, "type")} == fields.TYPES
+
+
+# --- offline conversions ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wire", ["conversions_api", "offline_events"])
+@pytest.mark.parametrize("example", examples("json offline"))
+def test_an_offline_conversion_sends_what_the_document_says(example: dict[str, Any], wire: str) -> None:
+    destination = {
+        "name": "stores",
+        "type": "facebook_offline_conversions",
+        "access_token": "env:META_ACCESS_TOKEN",
+        "events": {example["event"]["event"]: "555"},
+        "wire": wire,
+    }
+    given = example["gives"][wire]
+    now = given["data"][0]["event_time"] + 60
+    (found,) = preview(parse_job(json.dumps({"destinations": [destination]})), [orjson.dumps(example["event"])], now)
+    assert json.loads(request_body([orjson.dumps(found["payload"])], upload_tag=found["upload_tag"])) == given
+
+
+def test_every_offline_setting_and_its_default_is_listed() -> None:
+    rows = {setting: default for _, setting, default, _ in table(OFFLINE, "at Segment")}
+    fields = {name: field for name, field in OfflineModel.model_fields.items() if name not in ("name", "type")}
+    assert rows.keys() == fields.keys()
+    for name, field in fields.items():
+        default = "v25.0" if name == "api_version" else field.get_default()
+        assert rows[name] == ("required" if field.is_required() else str(default) if default else "none"), name
+
+
+def test_the_offline_event_names_are_those_of_the_preset() -> None:
+    assert {event: name for event, name in table(OFFLINE, "event")} == offline_preset().names
+
+
+def test_the_offline_match_keys_are_those_of_the_preset() -> None:
+    preset = offline_preset()
+    (fields,) = (field.properties for field in preset.fields if field.name == "user_data")
+    assert fields
+    expected = []
+    for field in fields:
+        wire = user_data.KEYS[field.name].wire
+        older, several = user_data.OFFLINE_KEYS[wire]
+        source = described(preset.mapping["user_data"][field.name]).replace("$.", "")
+        expected.append([source.strip("`"), wire, f"{older}`, a list" if several else older])
+    assert sorted(table(OFFLINE, "from")) == sorted([[source.strip("`"), *keys] for source, *keys in expected])
 
 
 # --- normalisation ----------------------------------------------------------------------------------------------

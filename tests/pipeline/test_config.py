@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 
 from pipeline import documents
-from pipeline.config import ACTIONS, ConfigError, Job, json_schema, load_job, parse_job, presets
+from pipeline.config import ACTIONS, END_OF_OFFLINE_EVENTS, ConfigError, Job, json_schema, load_job, parse_job, presets
 from transforms.conversions import Subscription
 from transforms.graph_api import Delivery, Destination
 from transforms.tokens import TokenReference
@@ -72,8 +72,20 @@ delivery:
   max_batch_delay: 1m
   concurrency: 4
   requests_per_second: 2.5
+  rate_limit_service: envoy:8081
   timeout: 1500ms
   retry_for: 2h
+  receipts: detailed
+"""
+
+
+# The same for offline conversions.
+OFFLINE = """\
+destinations:
+  - name: stores
+    type: facebook_offline_conversions
+    access_token: env:META_ACCESS_TOKEN
+    events: {Order Completed: "555"}
 """
 
 
@@ -151,7 +163,7 @@ def test_a_job_says_everything_that_the_format_has() -> None:
         Destination("web", TokenReference("env:META_ACCESS_TOKEN"), "v26.0", "https://graph.example.com"),
         Destination("crm", TokenReference("secret:projects/acme/secrets/meta/versions/latest")),
     )
-    assert made.delivery == Delivery(500, 1048576, 60.0, 4, 2.5, 1.5, 7200.0)
+    assert made.delivery == Delivery(500, 1048576, 60.0, 4, 2.5, "envoy:8081", 1.5, 7200.0, "detailed")
     assert made.warnings == ()
     orders, pages, leads = made.subscriptions
     assert [s.key for s in made.subscriptions] == ["web/orders", "web/pageView", "crm/custom"]
@@ -193,6 +205,62 @@ def test_without_the_default_mapping_only_the_subscriptions_own_counts() -> None
         "action_source": "crm",
         "user_data": {"email": {"@path": "$.traits.email"}},
     }
+
+
+def test_an_offline_destination_is_a_subscription_for_each_event_of_its_maps() -> None:
+    made = job(
+        OFFLINE.replace('{Order Completed: "555"}', '{Order Completed: 555, "Say \\"hi\\"": ["555", 556, "555"]}')
+        + "    lead_events: {Order Completed: [777]}\n    upload_tag: läden 2026\n    default_country: us\n"
+        + "    allow_in_custom_data: [name]\n    test_event_code: TEST1\n"
+    )
+
+    assert made.destinations == (Destination("stores", TokenReference("env:META_ACCESS_TOKEN"), "v25.0"),)
+    assert [
+        (s.key, s.trigger, s.mapping["event_name"], s.dataset_ids, s.wire, s.upload_tag) for s in made.subscriptions
+    ] == [
+        (
+            "stores/events: Order Completed",
+            'type = "track" and event = "Order Completed"',
+            "Purchase",
+            ("555",),
+            "conversions_api",
+            "läden 2026",
+        ),
+        (
+            'stores/events: Say "hi"',
+            'type = "track" and event = "Say \\"hi\\""',
+            'Say "hi"',
+            ("555", "556"),
+            "conversions_api",
+            "läden 2026",
+        ),
+        (
+            "stores/lead_events: Order Completed",
+            'type = "track" and event = "Order Completed"',
+            "Lead",
+            ("777",),
+            "conversions_api",
+            "läden 2026",
+        ),
+    ]
+    assert {(s.default_country, s.test_event_code, s.allow_in_custom_data) for s in made.subscriptions} == {
+        ("US", "TEST1", frozenset({"name"}))
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "version"),
+    [
+        ("", "v25.0"),
+        ("    api_version: v26.0\n", "v26.0"),
+        ("    wire: offline_events\n", "v16.0"),
+        ("    wire: offline_events\n    api_version: v15.0\n", "v15.0"),
+    ],
+)
+def test_an_offline_destination_speaks_the_version_of_its_wire(settings: str, version: str) -> None:
+    (destination,) = job(OFFLINE + settings).destinations
+
+    assert destination.api_version == version
 
 
 @pytest.mark.parametrize(
@@ -334,7 +402,8 @@ ONE_PROBLEM = {
     "name_of_a_number": (MINIMAL.replace("name: web", "name: 5"), f"2:5: destinations[0].name: {_NAME}"),
     "unknown_type": (
         MINIMAL.replace("facebook_conversions_api", "facebook_conversion_api"),
-        "3:5: destinations[0].type: must be facebook_conversions_api; did you mean facebook_conversions_api?",
+        "3:5: destinations[0].type: must be one of facebook_conversions_api, facebook_offline_conversions; did you mean"
+        " facebook_conversions_api?",
     ),
     "dataset_id_with_letters": (
         MINIMAL.replace('"123321"', "px123"),
@@ -505,6 +574,133 @@ ONE_PROBLEM = {
         with_subscription('mapping:\n  value: {"@path": $.a, "@template": b}'),
         "9:11: destinations[0].subscriptions[0].mapping.value: should only have one @-prefixed key but it has 2 keys",
     ),
+    # an offline destination
+    "unknown_type_like_offline": (
+        OFFLINE.replace("facebook_offline_conversions", "facebook_ofline_conversions"),
+        "3:5: destinations[0].type: must be one of facebook_conversions_api, facebook_offline_conversions; did you mean"
+        " facebook_offline_conversions?",
+    ),
+    "unknown_type_with_offline_settings": (
+        OFFLINE.replace("facebook_offline_conversions", "stores"),
+        "3:5: destinations[0].type: must be one of facebook_conversions_api, facebook_offline_conversions",
+    ),
+    "no_type_with_offline_settings": (
+        OFFLINE.replace("    type: facebook_offline_conversions\n", ""),
+        "2:5: destinations[0].type: is missing",
+    ),
+    "unknown_key_of_an_offline_destination": (
+        OFFLINE + "    uploadtag: x\n",
+        "6:5: destinations[0].uploadtag: is unknown; did you mean upload_tag?",
+    ),
+    "key_of_the_other_type": (
+        OFFLINE + '    dataset_id: "1"\n',
+        "6:5: destinations[0].dataset_id: is unknown; it is a setting of facebook_conversions_api",
+    ),
+    "key_of_the_offline_type": (
+        with_line("upload_tag: x"),
+        "5:5: destinations[0].upload_tag: is unknown; it is a setting of facebook_offline_conversions",
+    ),
+    "offline_id_with_letters": (
+        OFFLINE.replace('"555"', "set-555"),
+        "5:14: destinations[0].events.Order Completed: must be digits, as Meta's Events Manager shows the ID",
+    ),
+    "offline_id_in_a_list_with_letters": (
+        OFFLINE.replace('"555"', '["555", "x"]'),
+        "5:14: destinations[0].events.Order Completed: must be digits, as Meta's Events Manager shows the ID",
+    ),
+    "offline_id_negative": (
+        OFFLINE.replace('"555"', "-555"),
+        "5:14: destinations[0].events.Order Completed: must be digits, as Meta's Events Manager shows the ID",
+    ),
+    "offline_id_null": (
+        OFFLINE.replace('"555"', "null"),
+        "5:14: destinations[0].events.Order Completed: must be digits, as Meta's Events Manager shows the ID",
+    ),
+    "offline_ids_empty": (
+        OFFLINE.replace('"555"', "[]"),
+        "5:14: destinations[0].events.Order Completed: must list at least one ID",
+    ),
+    "event_mapped_twice_in_one_map": (
+        OFFLINE.replace('{Order Completed: "555"}', '\n      Signed Up: "1"\n      Signed Up: "2"'),
+        "7:7: the key 'Signed Up' stands here already, at line 6",
+    ),
+    "empty_map": (
+        OFFLINE.replace('{Order Completed: "555"}', "{}"),
+        "5:5: destinations[0].events: must name at least one event",
+    ),
+    "null_map_beside_a_full_one": (
+        OFFLINE + "    lead_events:\n",
+        "6:5: destinations[0].lead_events: must be an object of keys and values",
+    ),
+    "empty_map_beside_a_full_one": (
+        OFFLINE + "    lead_events: {}\n",
+        "6:5: destinations[0].lead_events: must name at least one event",
+    ),
+    "no_map": (
+        OFFLINE.replace('    events: {Order Completed: "555"}\n', ""),
+        "2:5: destinations[0].events: is missing: events, lead_events, complete_registration_events say which events"
+        " are sent; give at least one",
+    ),
+    "map_no_object": (
+        OFFLINE.replace('{Order Completed: "555"}', '[Order Completed, "555"]'),
+        "5:5: destinations[0].events: must be an object of keys and values",
+    ),
+    "event_without_a_name": (
+        OFFLINE.replace("Order Completed", '""'),
+        "5:14: destinations[0].events.: has an event without a name",
+    ),
+    "value_field_unknown": (
+        OFFLINE + "    value_field: prices\n",
+        "6:5: destinations[0].value_field: must be one of value, price; did you mean price?",
+    ),
+    "value_field_revenue": (
+        OFFLINE + "    value_field: revenue\n",
+        "6:5: destinations[0].value_field: must be one of value, price; did you mean value?",
+    ),
+    "wire_unknown": (
+        OFFLINE + "    wire: offline\n",
+        "6:5: destinations[0].wire: must be one of conversions_api, offline_events; did you mean offline_events?",
+    ),
+    "upload_tag_empty": (
+        OFFLINE + '    upload_tag: ""\n',
+        "6:5: destinations[0].upload_tag: must be a text of one line",
+    ),
+    "upload_tag_with_a_tab": (
+        OFFLINE + '    upload_tag: "a\\tb"\n',
+        "6:5: destinations[0].upload_tag: must be a text of one line",
+    ),
+    "upload_tag_a_number": (
+        OFFLINE + "    upload_tag: 5\n",
+        "6:5: destinations[0].upload_tag: must be a text of one line",
+    ),
+    "dead_version_on_the_wire_of_today": (
+        OFFLINE + "    api_version: v16.0\n",
+        "6:5: destinations[0].api_version: v16.0 is dead: Meta ended it by 2025-05-14; use v25.0",
+    ),
+    "todays_version_on_the_older_wire": (
+        OFFLINE + "    wire: offline_events\n    api_version: v25.0\n",
+        "7:5: destinations[0].api_version: v25.0 has no wire offline_events; use v16.0 or older",
+    ),
+    "test_event_code_on_the_older_wire": (
+        OFFLINE + "    wire: offline_events\n    test_event_code: TEST1\n",
+        "7:5: destinations[0].test_event_code: is none of the wire offline_events",
+    ),
+    "offline_name_twice": (
+        OFFLINE + OFFLINE.partition("\n")[2],
+        "6:5: destinations[1].name: 'stores' is already the name of the destination at line 2",
+    ),
+    "too_many_events_of_an_offline_destination": (
+        OFFLINE + "delivery:\n  max_batch_events: 1001\n",
+        "7:3: delivery.max_batch_events: should be less than or equal to 1000",
+    ),
+    "too_many_events_of_the_older_wire": (
+        OFFLINE + "    wire: offline_events\ndelivery:\n  max_batch_events: 2001\n",
+        "8:3: delivery.max_batch_events: should be less than or equal to 2000",
+    ),
+    "too_many_events_where_one_wire_is_todays": (
+        OFFLINE + "    wire: offline_events\n" + MINIMAL.partition("\n")[2] + "delivery: {max_batch_events: 2000}\n",
+        "13:12: delivery.max_batch_events: should be less than or equal to 1000",
+    ),
     # delivery
     "delivery_null": (MINIMAL + "delivery:\n", "8:1: delivery: must be an object of keys and values"),
     "unknown_delivery_key": (
@@ -513,6 +709,10 @@ ONE_PROBLEM = {
     ),
     "too_many_events": (
         MINIMAL + "delivery:\n  max_batch_events: 1001\n",
+        "9:3: delivery.max_batch_events: should be less than or equal to 1000",
+    ),
+    "too_many_events_in_quotes": (
+        MINIMAL + 'delivery:\n  max_batch_events: "1001"\n',
         "9:3: delivery.max_batch_events: should be less than or equal to 1000",
     ),
     "too_few_events": (
@@ -534,6 +734,14 @@ ONE_PROBLEM = {
     "no_requests_per_second": (
         MINIMAL + "delivery:\n  requests_per_second: 0\n",
         "9:3: delivery.requests_per_second: should be greater than 0",
+    ),
+    "rate_limit_service_without_a_port": (
+        MINIMAL + "delivery:\n  rate_limit_service: localhost\n",
+        "9:3: delivery.rate_limit_service: must be host:port, such as localhost:8081",
+    ),
+    "unknown_receipts": (
+        MINIMAL + "delivery:\n  receipts: detail\n",
+        "9:3: delivery.receipts: must be one of brief, detailed; did you mean detailed?",
     ),
     "duration_in_words": (
         MINIMAL + "delivery:\n  max_batch_delay: soon\n",
@@ -599,6 +807,25 @@ def test_a_test_event_code_is_text_that_can_travel_in_a_key() -> None:
     (problem,) = problems(with_line('test_event_code: "TEST\\t1"'))
 
     assert problem.startswith("job.yaml:5:5: destinations[0].test_event_code: ")
+
+
+def test_two_thousand_events_may_share_a_request_where_all_wires_are_the_older() -> None:
+    made = job(OFFLINE + "    wire: offline_events\ndelivery: {max_batch_events: 2000}\n")
+
+    assert made.delivery.max_batch_events == 2000
+
+
+def test_all_problems_of_an_offline_destination_are_reported_together() -> None:
+    text = OFFLINE.replace('"555"', "px").replace("env:META", "META") + "    lead_events: {}\n    value_field: total\n"
+
+    assert problems(text + "    wire: offline_events\n    api_version: v24.0\n    colour: blue\n") == (
+        f"job.yaml:4:5: destinations[0].access_token: {_TOKEN_PROBLEM}",
+        "job.yaml:5:14: destinations[0].events.Order Completed: must be digits, as Meta's Events Manager shows the ID",
+        "job.yaml:6:5: destinations[0].lead_events: must name at least one event",
+        "job.yaml:7:5: destinations[0].value_field: must be one of value, price",
+        "job.yaml:9:5: destinations[0].api_version: v24.0 has no wire offline_events; use v16.0 or older",
+        "job.yaml:10:5: destinations[0].colour: is unknown",
+    )
 
 
 # --- all problems at once ---------------------------------------------------------------------------------------
@@ -726,6 +953,34 @@ def test_what_is_merely_odd_is_a_warning(text: str, warning: str) -> None:
     assert job(text).warnings == (f"job.yaml:{warning}",)
 
 
+_END = f"3:5: destinations[0].type: {END_OF_OFFLINE_EVENTS}"
+
+
+def test_the_end_of_the_offline_conversions_api_is_explained_once() -> None:
+    second = OFFLINE.partition("\n")[2].replace("name: stores", "name: more")
+    older = "    wire: offline_events\n    endpoint: https://archive.example.com\n"
+
+    for text in (OFFLINE, OFFLINE + second, OFFLINE + older, OFFLINE + older + second):
+        assert job(text).warnings == (f"job.yaml:{_END}",)
+    for word in (
+        "2025-05-14",
+        "v16.0",
+        "event sets became datasets",
+        "dataset IDs",
+        "physical_store",
+        "docs/offline.md",
+    ):
+        assert word in END_OF_OFFLINE_EVENTS
+
+
+def test_the_older_wire_to_meta_itself_is_a_warning_of_its_own() -> None:
+    assert job(OFFLINE + "    wire: offline_events\n").warnings == (
+        f"job.yaml:{_END}",
+        "job.yaml:6:5: destinations[0].wire: offline_events to graph.facebook.com: Meta refuses every request; give the"
+        " endpoint of a system that still speaks it, or leave wire out",
+    )
+
+
 @pytest.mark.parametrize(
     ("version", "today", "outcome"),
     [
@@ -794,8 +1049,8 @@ def test_a_file_that_is_no_text_is_a_problem_and_not_a_crash(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
-def test_an_example_is_fine_without_a_warning(path: Path) -> None:
-    assert load_job(path, TODAY).warnings == ()
+def test_an_example_is_fine_without_a_warning_but_that_of_offline_conversions(path: Path) -> None:
+    assert [warning for warning in load_job(path, TODAY).warnings if END_OF_OFFLINE_EVENTS not in warning] == []
 
 
 def test_there_is_an_example() -> None:
@@ -806,9 +1061,8 @@ def test_there_is_an_example() -> None:
 
 
 def test_a_job_pickles_to_an_equal_one() -> None:
-    made = job(WHOLE)
-
-    assert pickle.loads(pickle.dumps(made)) == made
+    for made in (job(WHOLE), job(OFFLINE)):
+        assert pickle.loads(pickle.dumps(made)) == made
 
 
 @pytest.mark.parametrize("part", ["job", "destination", "subscription", "delivery", "token"])
@@ -841,8 +1095,8 @@ def test_the_schema_is_one() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [MINIMAL, WHOLE, *(path.read_text(encoding="utf-8") for path in EXAMPLES)],
-    ids=["minimal", "whole", *(path.name for path in EXAMPLES)],
+    [MINIMAL, WHOLE, OFFLINE, *(path.read_text(encoding="utf-8") for path in EXAMPLES)],
+    ids=["minimal", "whole", "offline", *(path.name for path in EXAMPLES)],
 )
 def test_the_schema_accepts_what_is_right(text: str) -> None:
     assert schema_errors(text) == []
@@ -859,10 +1113,16 @@ def test_the_schema_accepts_what_is_right(text: str) -> None:
         (MINIMAL.replace("facebook_conversions_api", "facebook_conversion_api"), "facebook_conversion"),
         (MINIMAL.replace("env:META_ACCESS_TOKEN", "token"), "does not match"),
         (MINIMAL.replace('"123321"', "px"), "'px' is not valid under any of the given schemas"),
-        (MINIMAL + "delivery: {max_batch_events: 1001}\n", "1001"),
+        (MINIMAL + "delivery: {max_batch_events: 2001}\n", "2001"),
         (MINIMAL + "delivery: {requests_per_second: 0}\n", "0"),
         (MINIMAL.replace("    access_token: env:META_ACCESS_TOKEN\n", ""), "'access_token' is a required property"),
         ("destinations: []\n", "[] "),
+        (OFFLINE.replace("events:", "evnts:"), "evnts"),
+        (OFFLINE.replace('"555"', "px"), "'px' does not match"),
+        (OFFLINE.replace('"555"', "[]"), "[] "),
+        (OFFLINE.replace('{Order Completed: "555"}', "{}"), "{} "),
+        (OFFLINE + "    value_field: revenue\n", "revenue"),
+        (OFFLINE + '    dataset_id: "1"\n', "dataset_id"),
         (with_subscription("mapping: [value]"), "['value'] is not of type 'object'"),
     ],
 )

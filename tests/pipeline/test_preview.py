@@ -144,7 +144,7 @@ def test_of_two_outcomes_one_may_be_a_rejection() -> None:
         "status": "rejected",
         "stage": "map",
         "code": "missing_required_field",
-        "message": "The required field 'currency' has no value.",
+        "message": "The required field 'currency' has no value (looked for $.properties.currency).",
     }
     assert (leads["destination"], leads["status"]) == ("crm", "ready")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import os
@@ -15,11 +16,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from jobs import JANE, TOKEN, job_file, order, rows
 
 from pipeline.config import parse_job
-from pipeline.run import CONFIGURATION, DEAD_LETTERS, FAILED, INTERRUPTED, OK, REFUSED, Places, run_job
+from pipeline.run import (
+    CONFIGURATION,
+    DEAD_LETTERS,
+    DEFAULT_RUNNER,
+    FAILED,
+    INTERRUPTED,
+    OK,
+    REFUSED,
+    Places,
+    _workers,
+    run_job,
+)
 from pipeline.sandbox import SandboxServer, SandboxSettings
+from transforms.graph_api import Delivery
 
 
 @pytest.fixture
@@ -73,6 +87,69 @@ def test_every_event_is_delivered_filtered_or_a_dead_letter(sandbox: SandboxServ
     assert sandbox.stats()["by_event"] == {"123": {"Purchase": 20}, "456": {"Purchase": 10}}
 
 
+OFFLINE_JOB = """
+destinations:
+  - name: stores
+    type: facebook_offline_conversions
+    access_token: env:TOKEN
+    endpoint: {endpoint}
+    events: {{Order Completed: ["555", "556"], "a/b: [red]": "555"}}
+    lead_events: {{"a/b: [red]": "777", "tab\\there": "777"}}
+  - name: archive
+    type: facebook_offline_conversions
+    wire: offline_events
+    access_token: env:TOKEN
+    endpoint: {endpoint}
+    upload_tag: archive
+    events: {{Order Completed: "999"}}
+delivery: {{retry_for: 1s, timeout: 5s, max_batch_events: {most}}}
+"""
+
+
+def test_offline_conversions_are_delivered_on_both_wires_and_the_books_balance(
+    sandbox: SandboxServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    then = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 40 * 86_400))
+    lines = [order(n) for n in range(10)] + [order(11, timestamp=then), order(12, properties={"currency": "EUR"})]
+    lines += [order(13, event="a/b: [red]"), order(14, event="tab\there"), order(15, event="order completed")]
+
+    code, books = run(sandbox.url, lines, job=OFFLINE_JOB.format(endpoint=sandbox.url, most=1000))
+
+    old = {"beyond_attribution_window": 1}
+    assert (code, books["balanced"], books["filtered"]) == (DEAD_LETTERS, True, 1)
+    assert books["subscriptions"] == {
+        "archive/events: Order Completed": {
+            "matched": 12,
+            "delivered": 11,
+            "dead_lettered": {"map/missing_required_field": 1},
+            "notes": old,
+        },
+        "stores/events: Order Completed": {
+            "matched": 24,
+            "delivered": 22,
+            "dead_lettered": {"map/missing_required_field": 2},
+            "notes": {"beyond_attribution_window": 2},
+        },
+        "stores/events: a/b: [red]": {"matched": 1, "delivered": 1, "dead_lettered": {}, "notes": {}},
+        "stores/lead_events: a/b: [red]": {"matched": 1, "delivered": 1, "dead_lettered": {}, "notes": {}},
+        "stores/lead_events: tab\\u0009here": {"matched": 1, "delivered": 1, "dead_lettered": {}, "notes": {}},
+    }
+    assert {(row["destination"], row["subscription"]) for row in rows("dead.jsonl")} == {
+        ("archive", "events: Order Completed"),
+        ("stores", "events: Order Completed"),
+    }
+    stats = sandbox.stats()
+    assert stats["by_event"] == {
+        "555": {"Purchase": 11, "a/b: [red]": 1},
+        "556": {"Purchase": 11},
+        "777": {"Lead": 2},
+        "999": {"Purchase": 11},
+    }
+    assert stats["upload_tags"] == {"Segment": 25, "archive": 11}
+    assert [stats[name] for name in ("refused_requests", "raw_pii", "pii_in_custom_data", "tokens_in_url")] == [0] * 4
+    assert "a/b: [red]" in capsys.readouterr().out
+
+
 def test_running_again_delivers_nothing_twice(sandbox: SandboxServer) -> None:
     lines = [order(n) for n in range(50)]
     assert [run(sandbox.url, lines)[0] for _ in range(2)] == [OK, OK]
@@ -114,7 +191,7 @@ def test_a_dead_token_exits_3_and_keeps_everything(sandbox: SandboxServer, capsy
     assert (books["delivered"], books["dead_lettered"], books["balanced"]) == (0, 5, True)
     assert {(row["code"], row["retryable"]) for row in rows("dead.jsonl")} == {("destination_refused", True)}
     error = capsys.readouterr().err
-    assert "web: REFUSED. Meta, code 190, subcode 463" in error
+    assert "web: REFUSED. Meta, code 190/463: the token is invalid or has expired." in error
     assert "Put a new one where the job file points to and run again." in error
 
 
@@ -227,3 +304,37 @@ def test_ctrl_c_delivers_what_was_read_and_exits_130_with_the_books(sandbox: San
     assert books["delivered"] == sandbox.stats()["events_stored"]
     assert "Stopped. The rest of the input has not been read" in output
     assert "The books balance." in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "workers"),
+    [
+        ("", 1),
+        ("--runner FnApiRunner --direct_num_workers 3", 1),
+        ("--runner DirectRunner --direct_running_mode multi_processing --direct_num_workers 3", 3),
+        ("--runner DataflowRunner --max_num_workers 5", 5),
+        ("--runner DataflowRunner --max_num_workers 5 --machine_type n2-standard-4", 20),
+        ("--runner DataflowRunner --num_workers 2 --machine_type e2-medium", 2),
+        (
+            "--runner DataflowRunner --max_num_workers 5 --machine_type n2-standard-4"
+            " --experiments no_use_multiple_sdk_containers",
+            5,
+        ),
+        ("--runner PortableRunner --parallelism 4", 4),
+        ("--runner DataflowRunner", None),
+        ("--runner PortableRunner", None),
+    ],
+    ids=str,
+)
+def test_the_rate_is_shared_out_over_as_many_processes_as_may_send(arguments: str, workers: int | None) -> None:
+    options = PipelineOptions(arguments.split())
+    assert _workers(options, options.view_as(StandardOptions).runner or DEFAULT_RUNNER) == workers
+
+
+def test_a_rate_that_cannot_be_shared_out_is_refused_with_what_to_say(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = dataclasses.replace(parse_job(job_file("http://127.0.0.1:9")), delivery=Delivery(requests_per_second=5.0))
+    code = run_job(job, [str(tmp_path)], "d", "r", None, ["--runner", "DataflowRunner"])
+    assert code == 2
+    assert "say how many DataflowRunner may use at most, by --max_num_workers (Dataflow)" in capsys.readouterr().err

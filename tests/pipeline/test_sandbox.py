@@ -470,6 +470,158 @@ def test_unknown_datasets_are_refused(dataset: str) -> None:
         assert refusal(post(sandbox, event(), dataset=dataset)) == (400, 100, 33)
 
 
+# --- The older format -------------------------------------------------------------------------------------------------
+
+
+def offline(**changes: Any) -> Json:
+    """A valid Purchase in the older format with `changes`, as `event` has them."""
+    made: Json = {
+        "event_time": NOW - 60,
+        "event_name": "Purchase",
+        "match_keys": {"email": [DIGEST], "ln": DIGEST, "lead_id": 525645896321548},
+        "value": 12.5,
+        "currency": "USD",
+        "content_type": "product",
+        "content_ids": ["mug"],
+        "order_id": "o-1",
+        "custom_data": {"coupon": "SPRING"},
+    }
+    for path, value in changes.items():
+        *parents, name = path.split("__")
+        target = made
+        for parent in parents:
+            target = target[parent]
+        if value is None:
+            del target[name]
+        else:
+            target[name] = value
+    return made
+
+
+def upload(sandbox: SandboxServer, *events: Any, **parameters: Any) -> requests.Response:
+    return post(sandbox, *events, **{"version": "v16.0", "upload_tag": "Segment", **parameters})
+
+
+OFFLINE_RULES: list[tuple[str, Json, tuple[int, int | None]]] = [
+    ("a complete purchase", {}, ACCEPTED),
+    ("no event_name", {"event_name": None}, INVALID),
+    ("no event_time", {"event_time": None}, INVALID),
+    ("event_time in text", {"event_time": str(NOW)}, INVALID),
+    ("62 days old", {"event_time": NOW - 62 * DAY}, ACCEPTED),
+    ("older than 62 days", {"event_time": NOW - 62 * DAY - 1}, (400, 2804003)),
+    ("over a minute ahead", {"event_time": NOW + 61}, INVALID),
+    ("no match_keys", {"match_keys": None}, INVALID),
+    ("empty match_keys", {"match_keys": {}}, INVALID),
+    ("match_keys in a list", {"match_keys": [DIGEST]}, INVALID),
+    ("lead_id alone", {"match_keys": {"lead_id": 5}}, ACCEPTED),
+    ("extern_id alone", {"match_keys": {"extern_id": DIGEST}}, ACCEPTED),
+    ("email in the clear", {"match_keys__email": ["jane@example.com"]}, INVALID),
+    ("one email, not in a list", {"match_keys__email": DIGEST}, INVALID),
+    ("last names in a list", {"match_keys__ln": [DIGEST]}, INVALID),
+    ("states and codes in lists", {"match_keys__st": [DIGEST], "match_keys__zip": [DIGEST]}, ACCEPTED),
+    ("user id in the clear", {"match_keys__extern_id": "user-1"}, INVALID),
+    ("lead_id that is a digest", {"match_keys__lead_id": DIGEST}, (400, 2804036)),
+    ("a key of the Conversions API", {"match_keys__em": [DIGEST]}, INVALID),
+    ("event_id, which it does not know", {"event_id": "m-1"}, INVALID),
+    ("action_source, which it does not know", {"action_source": "physical_store"}, INVALID),
+    ("a purchase without currency", {"currency": None}, (400, 2804010)),
+    ("a purchase without value", {"value": None}, (400, 2804009)),
+    ("a lead without either", {"event_name": "Lead", "currency": None, "value": None}, ACCEPTED),
+    ("value in text", {"value": "12.50"}, INVALID),
+    ("value of nothing", {"value": 0}, ACCEPTED),
+    ("content_type unknown", {"content_type": "thing"}, INVALID),
+    ("personal data in custom_data", {"custom_data__email": "jane@example.com"}, INVALID),
+    ("custom_data in a list", {"custom_data": []}, INVALID),
+    ("unknown field", {"colour": "red"}, INVALID),
+]
+
+
+@pytest.mark.parametrize(("changes", "expected"), [pytest.param(c, e, id=name) for name, c, e in OFFLINE_RULES])
+def test_an_event_of_the_older_format_is_taken_or_refused_by_the_rule(
+    sandbox: SandboxServer, changes: Json, expected: tuple[int, int | None]
+) -> None:
+    response = upload(sandbox, offline(**changes))
+
+    assert (response.status_code, response.json().get("error", {}).get("error_subcode")) == expected
+    assert sandbox.stats()["events_stored"] == (1 if expected == ACCEPTED else 0)
+
+
+@pytest.mark.parametrize("not_an_event", [None, 1, "event", []])
+def test_an_event_of_the_older_format_that_is_no_object_is_refused(sandbox: SandboxServer, not_an_event: Any) -> None:
+    assert refusal(upload(sandbox, not_an_event)) == (400, 100, 2804019)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "answer"),
+    [
+        ({}, None),
+        ({"upload_tag": ""}, (400, 100, None)),
+        ({"test_event_code": "TEST1"}, (400, 100, None)),
+        ({"version": "v15.0"}, (400, 2635, None)),
+        ({"version": "v20.0"}, (400, 2635, None)),
+        ({"version": "v25.0"}, (400, 100, 2804019)),
+    ],
+)
+def test_the_older_format_is_spoken_on_its_last_version_with_a_tag(
+    sandbox: SandboxServer, parameters: Json, answer: tuple[int, int, int | None] | None
+) -> None:
+    response = upload(sandbox, offline(), **parameters)
+
+    assert (None if response.status_code == 200 else refusal(response)) == answer
+
+
+def test_a_request_in_the_older_format_needs_an_upload_tag(sandbox: SandboxServer) -> None:
+    assert refusal(post(sandbox, offline(), version="v16.0")) == (400, 100, None)
+
+
+def test_two_thousand_events_of_the_older_format_are_taken_and_one_more_is_too_many(sandbox: SandboxServer) -> None:
+    events = [offline(order_id=f"o-{n}") for n in range(2001)]
+
+    assert refusal(upload(sandbox, *events)) == (400, 105, None)
+    assert upload(sandbox, *events[:2000]).json()["events_received"] == 2000
+
+
+def test_the_books_tell_of_the_older_format_too(sandbox: SandboxServer) -> None:
+    anonymous = offline(event_name="Lead", order_id=None, value=None, currency=None)
+    upload(sandbox, offline(), offline(), offline(event_time=NOW - 61))
+    upload(sandbox, anonymous, anonymous, dataset="555", upload_tag="stores")
+
+    stats = sandbox.stats()
+    kept = (
+        "events_received", "events_stored", "duplicates", "without_event_id", "by_event", "match_keys", "upload_tags",
+        "value_by_currency",
+    )  # fmt: skip
+    assert {name: stats[name] for name in kept} == {
+        "events_received": 5,
+        "events_stored": 3,
+        "duplicates": 2,
+        "without_event_id": 0,
+        "by_event": {DATASET: {"Purchase": 2}, "555": {"Lead": 1}},
+        "match_keys": {"email": 3, "ln": 3, "lead_id": 3},
+        "upload_tags": {"Segment": 3, "stores": 2},
+        "value_by_currency": {"USD": 25.0},
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "raw_pii", "pii_in_custom_data"),
+    [
+        ({"match_keys__email": ["jane@example.com"]}, 1, 0),
+        ({"match_keys__extern_id": "user-1"}, 1, 0),
+        ({"match_keys__firstName": "Jane"}, 1, 0),
+        ({"custom_data__email": "jane@example.com"}, 0, 1),
+        ({"event_time": 1}, 0, 0),
+    ],
+)
+def test_personal_data_in_the_clear_is_counted_in_the_older_format(
+    sandbox: SandboxServer, changes: Json, raw_pii: int, pii_in_custom_data: int
+) -> None:
+    response = upload(sandbox, offline(**changes))
+
+    assert "jane@example.com" not in response.text + json.dumps(sandbox.stats())
+    assert (sandbox.stats()["raw_pii"], sandbox.stats()["pii_in_custom_data"]) == (raw_pii, pii_in_custom_data)
+
+
 # --- The books --------------------------------------------------------------------------------------------------------
 
 
@@ -494,6 +646,7 @@ def test_stats_tell_what_was_stored(sandbox: SandboxServer) -> None:
         "without_event_id": 1,
         "by_event": {DATASET: {"Purchase": 1, "AddToCart": 1}, "555": {"Quiz": 1}},
         "match_keys": {"em": 2, "client_user_agent": 2, "fbp": 1, "external_id": 1},
+        "upload_tags": {},
         "value_by_currency": {"USD": 22.5},
         "refusals": {},
         "errors": [],

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from conftest import Topic
 from jobs import JANE, TOKEN, job_file, order, rows
 
 from pipeline.config import parse_job
-from pipeline.run import CONFIGURATION, DEAD_LETTERS, FAILED, OK, Places, replay_job, run_job
+from pipeline.run import CONFIGURATION, DEAD_LETTERS, FAILED, OK, REFUSED, Places, replay_job, run_job
 from pipeline.sandbox import SandboxServer, SandboxSettings
 from pipeline.sources.pubsub import Attributes
 from transforms.replays import Choice
@@ -48,7 +48,8 @@ def start(sandbox: SandboxServer, topic: Topic, *options: str, lease: int = 60) 
     """`capybeam run` in a process of its own, in the current folder."""
     Path("job.yaml").write_text(job_file(sandbox.url, DELIVERY))
     program = (
-        f"import pipeline.sources.pubsub as pubsub; pubsub._LEASE = {lease}; import pipeline.cli; pipeline.cli.main()"
+        "import pipeline.cli, pipeline.sources.pubsub, transforms.couriers;"
+        f" pipeline.sources.pubsub._LEASE = {lease}; transforms.couriers._HOLD_PAUSE = 1; pipeline.cli.main()"
     )
     command = [sys.executable, "-c", program, "run", "--config", "job.yaml"]
     command += ["--input", f"pubsub:{topic.subscription}", "--books", "books.json", *options]
@@ -56,10 +57,14 @@ def start(sandbox: SandboxServer, topic: Topic, *options: str, lease: int = 60) 
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env)
 
 
-def wait_for(sandbox: SandboxServer, events: int) -> None:
+def wait_until(is_so: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
-    while sandbox.stats()["events_received"] < events and time.monotonic() < deadline:
+    while not is_so() and time.monotonic() < deadline:
         time.sleep(0.02)
+
+
+def wait_for(sandbox: SandboxServer, events: int) -> None:
+    wait_until(lambda: sandbox.stats()["events_received"] >= events)
 
 
 def books() -> dict[str, Any]:
@@ -188,6 +193,35 @@ def test_messages_leave_no_personal_data_on_the_terminal(
     out, err = capfd.readouterr()
     for secret in (TOKEN, *JANE.values(), "jane.doe"):
         assert secret not in out + err
+
+
+def test_a_dead_token_holds_the_stream_until_there_is_a_new_one(sandbox: SandboxServer, topic: Topic) -> None:
+    sandbox.set_faults(dead_token=True)
+    topic.publish(*[order(n) for n in range(5)])
+    process = start(sandbox, topic, "--until-idle", "2s")
+    wait_until(lambda: sandbox.stats()["refused_requests"] > 0)
+    sandbox.set_faults(dead_token=False)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == OK, output
+    assert "web: HELD. " in output
+    assert (books()["delivered"], books()["balanced"]) == (5, True)
+    assert topic.drain() == []
+
+
+def test_a_stream_that_is_stopped_while_it_is_held_gives_its_messages_back(
+    sandbox: SandboxServer, topic: Topic
+) -> None:
+    sandbox.set_faults(dead_token=True)
+    messages = [order(n) for n in range(5)]
+    topic.publish(*messages)
+    process = start(sandbox, topic)
+    wait_until(lambda: sandbox.stats()["refused_requests"] > 0)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == REFUSED, output
+    assert "Nothing is lost: its events wait." in output
+    assert rows("dead-letters.jsonl") == []
+    assert sorted(topic.drain()) == sorted(messages)
 
 
 # --- bad input ------------------------------------------------------------------------------------------------------

@@ -53,6 +53,11 @@ def test_books_are_made_from_counters() -> None:
     )
 
 
+def test_a_name_is_shown_as_it_is() -> None:
+    counts = {"matched:web/events: [b]x[/i] :smile:": 1, "delivered:web/events: [b]x[/i] :smile:": 1}
+    assert "web/events: [b]x[/i] :smile:" in shown(Books.from_counts(counts))
+
+
 def test_totals_and_refused_destinations_follow() -> None:
     books = Books.from_counts(COUNTS)
     assert (books.matched, books.delivered, books.dead_lettered) == (9, 7, 4)

@@ -421,7 +421,7 @@ def test_all_problems_of_an_event_are_in_one_message() -> None:
     code, message = rejection("purchase", event)
 
     sentences = [
-        "The required field 'currency' has no value.",
+        "The required field 'currency' has no value (looked for $.properties.currency).",
         "action_source must be one of email, website, app, phone_call, chat, physical_store, system_generated,"
         " business_messaging, other.",
         "value should be a number.",
@@ -456,7 +456,20 @@ def test_every_action_requires_source_time_and_user_data(action: str, name: str)
 def test_a_custom_event_requires_its_name() -> None:
     event = {key: value for key, value in ORDER.items() if key != "event"}
 
-    assert rejection("custom", event) == ("missing_required_field", "The required field 'event_name' has no value.")
+    assert rejection("custom", event) == (
+        "missing_required_field",
+        "The required field 'event_name' has no value (looked for $.event).",
+    )
+
+
+def test_what_is_missing_says_where_it_was_looked_for() -> None:
+    either = {"@if": {"exists": {"@path": "$.properties.due"}, "then": {"@path": "$.properties.due"}}}
+
+    assert rejection("purchase", with_properties(ORDER, revenue=None, currency=None), {"value": either}) == (
+        "missing_required_field",
+        "The required field 'currency' has no value (looked for $.properties.currency)."
+        " The required field 'value' has no value (looked for $.properties.due).",
+    )
 
 
 def test_a_value_of_zero_is_a_value() -> None:
@@ -1126,7 +1139,7 @@ def test_the_test_event_code_of_the_mapping_wins_over_the_destinations(
 ) -> None:
     key, body, _ = convert(job("purchase", {"test_event_code": of_mapping}, test_event_code=of_settings), ORDER)
 
-    assert split_key(key) == ("web", "123321", sent)
+    assert split_key(key) == ("web", "123321", sent, "")
     assert "test_event_code" not in body, "it goes beside the events, once a request"
 
 
@@ -1584,21 +1597,35 @@ def test_a_ready_conversion_is_its_destination_key_and_one_line_of_bytes() -> No
     subscriptions = job("custom", {"event_name": "Größe"}, subscription={"name": "Größen v1.2"})
     key, body, _ = convert(subscriptions, ORDER)
 
-    assert key == "web\t123321\t"
+    assert key == "web\t123321\t\t"
     assert body["event_name"] == "Größe"
 
 
+@pytest.mark.parametrize("tag", ["", "Segment", "Läden, 2026"])
 @pytest.mark.parametrize("code", ["", "TEST123"])
-def test_a_destination_key_comes_apart_as_it_was_made(code: str) -> None:
-    assert split_key(destination_key("web shop", "123321", code)) == ("web shop", "123321", code)
+def test_a_destination_key_comes_apart_as_it_was_made(code: str, tag: str) -> None:
+    assert split_key(destination_key("web shop", "123321", code, tag)) == ("web shop", "123321", code, tag)
 
 
 @pytest.mark.parametrize("code", ["TEST\t1", "TEST\n1", " TEST 1 ", "a\tb\tc"], ids=repr)
 def test_a_test_event_code_cannot_break_a_destination_key(code: str) -> None:
     key, _, _ = convert(job("purchase", {"test_event_code": {"@path": "$.code"}}), {**ORDER, "code": code})
 
-    destination, dataset_id, sent = split_key(key)
-    assert (destination, dataset_id, sent.split()) == ("web", "123321", code.split())
+    destination, dataset_id, sent, upload_tag = split_key(key)
+    assert (destination, dataset_id, sent.split(), upload_tag) == ("web", "123321", code.split(), "")
+
+
+@pytest.mark.parametrize(
+    ("body", "source"),
+    [
+        (b'{"event_time":5,"event_name":"Lead","action_source":"physical_store","user_data":{}}', "physical_store"),
+        (b'{"event_time":5,"event_name":"Lead","match_keys":{"lead_id":5}}', "physical_store"),
+        (b'{"event_time":5,"event_name":"Lead","action_source":"website","user_data":{}}', None),
+        (b'{"event_time":5,"event_name":"\\"match_keys\\":{","action_source":"website"}', None),
+    ],
+)
+def test_an_encoded_event_tells_whether_it_is_a_stores(body: bytes, source: str | None) -> None:
+    assert conversions.action_source(body) == source
 
 
 def test_an_event_larger_than_a_batch_may_be_is_rejected() -> None:

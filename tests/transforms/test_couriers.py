@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import http.server
+import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+import trustme
 
 from pipeline.sandbox import SandboxServer, SandboxSettings
+from transforms import couriers
 from transforms.conversions import destination_key
-from transforms.couriers import Courier, Outcome, Parcel
+from transforms.couriers import Courier, DestinationHeld, Outcome, Parcel
 from transforms.graph_api import Delivery, Destination
 from transforms.stopping import STOPPING
 from transforms.tallies import LIVE
@@ -90,6 +95,93 @@ def test_a_test_event_code_goes_to_the_top_of_the_request(sandbox: SandboxServer
     assert outcome.delivered == {"web/leads": 1}
 
 
+# --- the older wire ---------------------------------------------------------------------------------------------
+
+OFFLINE_KEY = destination_key("stores", "555", "", "Segment")
+
+
+def offline_line(number: int, *, age: float = 60, **changes: Any) -> bytes:
+    event = {
+        "event_time": int(time.time() - age),
+        "event_name": "Lead",
+        "match_keys": {"email": ["a" * 64], "lead_id": 5},
+        "order_id": f"o{number}",
+        **changes,
+    }
+    return b"lead_events: Form Submitted\t" + orjson.dumps(event)
+
+
+def offline_courier(endpoint: str) -> Courier:
+    destination = Destination("stores", TokenReference("env:TOKEN"), "v16.0", endpoint)
+    return Courier((destination,), Delivery(retry_for=5.0, timeout=10.0), jitter=lambda low, high: 0.01)
+
+
+@pytest.mark.parametrize(
+    ("sender", "key", "lines"),
+    [
+        (courier, destination_key("web", "123", "", "Segment"), [line(1)]),
+        (offline_courier, OFFLINE_KEY, [offline_line(1)]),
+    ],
+    ids=["conversions_api", "offline_events"],
+)
+def test_an_upload_tag_goes_to_the_top_of_the_request(
+    sandbox: SandboxServer, sender: Callable[[str], Courier], key: str, lines: list[bytes]
+) -> None:
+    assert reasons(sender(sandbox.url).deliver(Parcel.pack(key, lines))) == []
+    assert sandbox.stats()["upload_tags"] == {"Segment": 1}
+
+
+def test_two_thousand_events_of_the_older_wire_are_one_request(sandbox: SandboxServer) -> None:
+    lines = [offline_line(n) for n in range(2000)]
+
+    outcome = offline_courier(sandbox.url).deliver(Parcel.pack(OFFLINE_KEY, lines))
+
+    assert outcome.delivered == {"stores/lead_events: Form Submitted": 2000}
+    assert sandbox.stats()["requests"] == 1
+
+
+def test_a_refused_batch_of_the_older_wire_is_halved_and_keeps_its_tag(sandbox: SandboxServer) -> None:
+    lines = [offline_line(n, **({"colour": "red"} if n == 3 else {})) for n in range(8)]
+
+    outcome = offline_courier(sandbox.url).deliver(Parcel.pack(OFFLINE_KEY, lines))
+
+    assert reasons(outcome) == [(None, "meta_refused_event", False)]
+    assert outcome.rejections[0].payload["order_id"] == "o3"
+    assert outcome.rejections[0].subscription == "lead_events: Form Submitted"
+    assert sandbox.stats()["upload_tags"] == {"Segment": 7}
+
+
+def test_events_of_a_store_may_wait_until_they_are_62_days_old(sandbox: SandboxServer) -> None:
+    day = 86_400
+    old = [offline_line(1, age=61 * day), offline_line(2, age=63 * day)]
+    outcome = offline_courier(sandbox.url).deliver(Parcel.pack(OFFLINE_KEY, old))
+    assert outcome.delivered == {"stores/lead_events: Form Submitted": 1}
+    assert reasons(outcome) == [(None, "event_too_old", False)]
+
+    store = {"action_source": "physical_store"}
+    old = [line(1, age=61 * day, **store), line(2, age=63 * day, **store), line(3, age=8 * day)]
+    outcome = courier(sandbox.url).deliver(Parcel.pack(KEY, old))
+    assert outcome.delivered == {"web/leads": 1}
+    assert reasons(outcome) == [("e2", "event_too_old", False), ("e3", "event_too_old", False)]
+
+
+@pytest.mark.parametrize(
+    ("sender", "key", "lines", "path"),
+    [
+        (courier, KEY, [line(1)], "/v25.0/123/events"),
+        (offline_courier, OFFLINE_KEY, [offline_line(1)], "/v16.0/555/events"),
+    ],
+    ids=["conversions_api", "offline_events"],
+)
+def test_peers_put_personal_data_and_token_into_the_url_and_ours_has_neither(
+    sender: Callable[[str], Courier], key: str, lines: list[bytes], path: str
+) -> None:
+    with _answering(200, b'{"events_received": 1}') as (url, asked):
+        sender(url).deliver(Parcel.pack(key, lines))
+
+    assert asked == [path]
+
+
 @pytest.mark.parametrize(
     "faults",
     [{"fail_next": 2}, {"throttle_next": 2}, {"drop_before_rate": 0.5}, {"html_rate": 0.5}, {"drop_after_rate": 0.5}],
@@ -114,16 +206,34 @@ def test_halving_delivers_every_good_event_and_names_every_bad_one(sandbox: Sand
     assert reasons(outcome) == sorted((f"e{n}", "meta_refused_event", False) for n in bad)
     assert sorted(id for _, id in sandbox.event_ids("123")) == sorted(f"e{n}" for n in range(64) if n not in bad)
     assert all("subcode 2804050" in rejection.message for rejection in outcome.rejections)
+    assert {rejection.meta_code for rejection in outcome.rejections} <= {"100/2804050"}
     assert sandbox.stats()["requests"] <= 2 * len(bad) * 6 + 1
+    assert sandbox.stats()["duplicates"] == 0
+
+
+def test_one_bad_event_in_a_thousand_costs_two_requests_a_halving_at_most(sandbox: SandboxServer) -> None:
+    for number, bad in enumerate((0, 499, 500, 999)):
+        lines = [line(1000 * number + n, user_data={} if n == bad else GOOD_USER) for n in range(1000)]
+        before = sandbox.stats()["requests"]
+        outcome = courier(sandbox.url).deliver(Parcel.pack(KEY, lines))
+        assert outcome.delivered == {"web/leads": 999}
+        assert reasons(outcome) == [(f"e{1000 * number + bad}", "meta_refused_event", False)]
+        assert sandbox.stats()["requests"] - before <= 2 * 10 + 1
 
 
 def test_a_short_acknowledgement_is_no_success(sandbox: SandboxServer) -> None:
-    sandbox.set_faults(short_rate=0.4, seed=1)
+    sandbox.set_faults(short_rate=0.7, seed=4)
     outcome = courier(sandbox.url).deliver(Parcel.pack(KEY, [line(n) for n in range(32)]))
-    delivered, stored = outcome.delivered.get("web/leads", 0), sandbox.stats()["events_stored"]
-    assert delivered + len(outcome.rejections) == 32
-    assert stored == delivered
-    assert {rejection.code for rejection in outcome.rejections} <= {"meta_refused_event"}
+    assert (outcome.delivered, outcome.rejections) == ({"web/leads": 32}, [])
+    assert sandbox.stats()["events_stored"] == 32
+    assert sandbox.stats()["requests"] > 1
+
+
+def test_an_event_that_is_never_acknowledged_may_be_sent_again_later(sandbox: SandboxServer) -> None:
+    sandbox.set_faults(short_rate=1.0)
+    outcome = courier(sandbox.url, retry_for=0.1).deliver(Parcel.pack(KEY, [line(1), line(2)]))
+    assert reasons(outcome) == [("e1", "gave_up_retrying", True), ("e2", "gave_up_retrying", True)]
+    assert outcome.rejections[0].message == "Meta acknowledged 0 of 1 events."
 
 
 def test_a_dead_token_stops_the_destination_and_keeps_its_events(sandbox: SandboxServer) -> None:
@@ -157,6 +267,132 @@ def test_an_unreachable_endpoint_gives_up_after_retry_for_and_then_at_once() -> 
     assert "http://127.0.0.1:9 cannot be reached (connection refused)" in first.rejections[0].message
     assert middle - started >= 0.3
     assert time.monotonic() - middle < 0.3
+
+
+def test_a_missing_dataset_stops_that_dataset_alone() -> None:
+    with SandboxServer(SandboxSettings(tokens=frozenset({TOKEN}), datasets=frozenset({"123"}))) as sandbox:
+        sender = courier(sandbox.url)
+        unknown = [sender.deliver(Parcel.pack(destination_key("web", "999"), [line(n)])) for n in (1, 2)]
+        assert [reasons(outcome) for outcome in unknown] == [
+            [("e1", "destination_refused", True)],
+            [("e2", "destination_refused", True)],
+        ]
+        assert sandbox.stats()["requests"] == 1
+        assert sender.deliver(Parcel.pack(KEY, [line(3)])).delivered == {"web/leads": 1}
+
+
+def test_a_detailed_receipt_names_its_events_and_a_brief_one_does_not(sandbox: SandboxServer) -> None:
+    for number, receipts in enumerate(("brief", "detailed")):
+        lines = [line(10 * number), line(10 * number + 1)]
+        (receipt,) = courier(sandbox.url, receipts=receipts).deliver(Parcel.pack(KEY, lines)).receipts
+        row = orjson.loads(receipt.encode())
+        assert row.get("event_ids") == (["e10", "e11"] if receipts == "detailed" else None)
+        assert ("event_ids" in row) == (receipts == "detailed")
+
+
+# --- a stream holds its events ----------------------------------------------------------------------------------
+
+
+def holding(endpoint: str, token: str, monkeypatch: pytest.MonkeyPatch, hold_for: float = 30.0) -> Courier:
+    monkeypatch.setattr(couriers, "_HOLD_PAUSE", 0.5)
+    monkeypatch.setattr(couriers, "_HOLD_FOR", hold_for)
+    destination = Destination("web", TokenReference(token), endpoint=endpoint)
+    return Courier((destination,), Delivery(), hold=True)
+
+
+def test_a_held_destination_is_taken_up_again_with_a_new_token(
+    sandbox: SandboxServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "token").write_text("an-old-token")
+    sender = holding(sandbox.url, f"file:{tmp_path / 'token'}", monkeypatch)
+    renewal = threading.Timer(0.5, lambda: (tmp_path / "token").write_text(TOKEN))
+    renewal.start()
+    outcome = sender.deliver(Parcel.pack(KEY, [line(1)]))
+    renewal.join()
+    assert (outcome.delivered, outcome.rejections) == ({"web/leads": 1}, [])
+    assert LIVE.snapshot()[1] == {}
+    assert "HELD" in caplog.text
+    assert "an-old-token" not in caplog.text
+
+
+def test_a_held_destination_is_taken_up_again_when_the_same_token_works_again(
+    sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox.set_faults(dead_token=True)
+    sender = holding(sandbox.url, "env:TOKEN", monkeypatch)
+    recovery = threading.Timer(0.5, lambda: sandbox.set_faults(dead_token=False))
+    recovery.start()
+    assert sender.deliver(Parcel.pack(KEY, [line(1)])).delivered == {"web/leads": 1}
+    recovery.join()
+
+
+def test_held_for_too_long_the_runner_is_told_and_nothing_is_rejected(
+    sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox.set_faults(dead_token=True)
+    with pytest.raises(DestinationHeld, match="Put a new one where the job file points to") as raised:
+        holding(sandbox.url, "env:TOKEN", monkeypatch, hold_for=0.1).deliver(Parcel.pack(KEY, [line(1)]))
+    assert TOKEN not in str(raised.value)
+
+
+# --- pacing -----------------------------------------------------------------------------------------------------
+
+
+def test_requests_start_no_faster_than_the_share_of_the_rate(sandbox: SandboxServer) -> None:
+    destination = Destination("web", TokenReference("env:TOKEN"), endpoint=sandbox.url)
+    sender = Courier((destination,), Delivery(requests_per_second=40.0), share=0.5)
+    started = time.monotonic()
+    with ThreadPoolExecutor(8) as pool:
+        outcomes = list(pool.map(lambda n: sender.deliver(Parcel.pack(KEY, [line(n)])), range(11)))
+    assert time.monotonic() - started >= 10 / 20
+    assert sum(outcome.delivered["web/leads"] for outcome in outcomes) == 11
+
+
+def test_a_limit_nearly_used_up_slows_requests_down_before_meta_refuses(sandbox: SandboxServer) -> None:
+    sandbox.set_faults(usage_percent=80)  # 1.2 s between requests
+    sender = courier(sandbox.url)
+    sender.deliver(Parcel.pack(KEY, [line(1)]))
+    sender.deliver(Parcel.pack(KEY, [line(2)]))
+    started = time.monotonic()
+    assert sender.deliver(Parcel.pack(KEY, [line(3)])).delivered == {"web/leads": 1}
+    assert time.monotonic() - started >= 1.0
+    assert sender.throttled.take() >= 1
+
+
+def test_a_throttled_destination_is_left_alone_by_all_of_its_batches(sandbox: SandboxServer) -> None:
+    sandbox.set_faults(throttle_next=1, retry_minutes=0.01)  # 0.6 s
+    sender = courier(sandbox.url)
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(sender.deliver, Parcel.pack(KEY, [line(0)]))
+        time.sleep(0.2)
+        rest = list(pool.map(lambda n: sender.deliver(Parcel.pack(KEY, [line(n)])), range(1, 4)))
+    assert [outcome.delivered for outcome in [first.result(), *rest]] == [{"web/leads": 1}] * 4
+    assert sandbox.stats()["requests"] == 5
+
+
+def test_a_wait_longer_than_retry_for_asks_no_more_and_keeps_the_events(sandbox: SandboxServer) -> None:
+    sandbox.set_faults(throttle_next=1, retry_minutes=60.0)
+    sender = courier(sandbox.url)
+    outcomes = [sender.deliver(Parcel.pack(KEY, [line(n)])) for n in range(3)]
+    assert [reasons(outcome) for outcome in outcomes] == [[(f"e{n}", "gave_up_retrying", True)] for n in range(3)]
+    assert sandbox.stats()["requests"] == 1
+
+
+def test_a_rate_limit_service_that_is_away_costs_no_event() -> None:
+    def away(_: str) -> None:
+        raise ConnectionError
+
+    destination = Destination("web", TokenReference("env:TOKEN"), endpoint="http://127.0.0.1:9")
+    sender = Courier((destination,), Delivery(retry_for=0.2), allow=away)
+    (rejection,) = sender.deliver(Parcel.pack(KEY, [line(1)])).rejections
+    assert (rejection.code, rejection.message, rejection.retryable) == (
+        "gave_up_retrying",
+        "The rate limit service cannot be reached (ConnectionError).",
+        True,
+    )
+
+
+# --- servers that misbehave -------------------------------------------------------------------------------------
 
 
 def test_a_stopping_run_waits_for_nothing(sandbox: SandboxServer) -> None:
@@ -199,10 +435,18 @@ def _answering(status: int, body: bytes, headers: dict[str, str] | None = None) 
         def log_message(self, *_: object) -> None:
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with _serving(Handler) as url:
+        yield url, asked
+
+
+@contextlib.contextmanager
+def _serving(handler: type[http.server.BaseHTTPRequestHandler], tls: ssl.SSLContext | None = None) -> Iterator[str]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}", asked
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()
@@ -226,8 +470,55 @@ def test_a_redirect_is_not_followed_with_the_token() -> None:
         _answering(302, b"", {"Location": elsewhere}) as (url, _),
     ):
         outcome = courier(url, retry_for=0.2).deliver(Parcel.pack(KEY, [line(1)]))
-    assert reasons(outcome) == [("e1", "gave_up_retrying", True)]
+    assert reasons(outcome) == [("e1", "destination_refused", True)]
     assert stolen == []
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.05], ids=["fast", "in a trickle"])
+def test_an_answer_without_an_end_is_cut_off(pause: float) -> None:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                for _ in range(1000):
+                    self.wfile.write(b" " * (16 if pause else 65536))
+                    time.sleep(pause)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with _serving(Handler) as url:
+        outcome = courier(url, retry_for=0.1, timeout=0.5).deliver(Parcel.pack(KEY, [line(1)]))
+    assert reasons(outcome) == [("e1", "gave_up_retrying", True)]
+    assert outcome.rejections[0].message == f"{url} gave an answer without an end."
+
+
+def test_a_wrong_certificate_gets_no_token() -> None:
+    received: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            received.append(str(self.headers["Authorization"]))
+
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with _serving(Handler, context) as url:
+        outcome = courier(url, retry_for=0.1).deliver(Parcel.pack(KEY, [line(1)]))
+    assert reasons(outcome) == [("e1", "destination_refused", True)]
+    assert outcome.rejections[0].message == f"The certificate of {url} is not valid."
+    assert received == []
+
+
+def test_a_token_that_the_server_quotes_is_repeated_nowhere() -> None:
+    body = orjson.dumps({"error": {"code": 190, "message": f"Malformed access token {TOKEN}"}})
+    with _answering(400, body) as (url, _):
+        outcome = courier(url).deliver(Parcel.pack(KEY, [line(1)]))
+    (rejection,) = outcome.rejections
+    assert rejection.message == "Meta, code 190: Malformed access token …"
+    assert TOKEN not in f"{rejection.encode()!r}{LIVE.snapshot()}"
 
 
 def test_a_rejected_event_can_be_sent_again_as_it_is(sandbox: SandboxServer) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from transforms.directives import MISSING, MappingError, compile_mapping, get_path, is_directive
+from transforms.directives import MISSING, MappingError, compile_mapping, get_path, is_directive, paths
 from transforms.rejections import Rejected, as_rejected
 
 ORDER: dict[str, Any] = {
@@ -660,3 +660,24 @@ def test_a_mapping_never_changes_its_event_and_maps_it_the_same_again(mapping: A
     assert first == second
     assert json.dumps(event) == before
     assert json.dumps(mapping) == original
+
+
+# --- where a mapping looks --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mapping", "found"),
+    [
+        ({"@path": "$.a.b"}, ("$.a.b",)),
+        ({"a": {"@path": "$.a"}, "b": [{"@path": "$.b"}, {"@path": "$.a"}], "c": "$.c"}, ("$.a", "$.b")),
+        ({"@if": {"exists": {"@path": "$.a"}, "then": {"@path": "$.b"}, "else": 5}}, ("$.a", "$.b")),
+        ({"@arrayPath": ["$.products", {"id": {"@path": "$.sku"}}]}, ("$.products",)),
+        ({"@arrayPath": [{"@path": "$.list"}, {"id": {"@path": "$.sku"}}]}, ("$.list",)),
+        ({"@transform": {"apply": {"x": {"@path": "$.a"}}, "mapping": {"@path": "$.x"}}}, ("$.a",)),
+        ("fixed", ()),
+        (None, ()),
+    ],
+    ids=repr,
+)
+def test_the_paths_of_a_mapping_are_those_into_the_event(mapping: Any, found: tuple[str, ...]) -> None:
+    assert paths(mapping) == found

@@ -467,3 +467,12 @@ def _taken(checked: Any, mapped: dict[str, Any]) -> dict[str, Any] | None:
     except Rejected:
         return None
     return taken
+
+
+def test_what_is_missing_says_where_it_was_looked_for() -> None:
+    check = compile_fields([Field("value", "number", required=True)], None, {"value": "$.a, $.b"})
+
+    with pytest.raises(Rejected) as raised:
+        check({})
+
+    assert raised.value.message == "The required field 'value' has no value (looked for $.a, $.b)."

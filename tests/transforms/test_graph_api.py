@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from transforms.graph_api import Answer, Kind, classify, request_body, what_to_do
+from transforms.graph_api import TABLE, Answer, Kind, classify, failed, read_usage, request_body
 
 Json = dict[str, Any]
 
@@ -94,7 +94,7 @@ EVENT_SUBCODES = [
     2804066,
 ]
 
-TABLE: list[tuple[int, int | None, Kind]] = [
+TABLE_OF_CODES: list[tuple[int, int | None, Kind]] = [
     *[(code, None, "throttled") for code in THROTTLED],
     *[(code, None, "transient") for code in TRANSIENT],
     *[(code, None, "destination") for code in DESTINATION],
@@ -118,7 +118,7 @@ TABLE: list[tuple[int, int | None, Kind]] = [
 ]
 
 
-@pytest.mark.parametrize(("code", "subcode", "expected"), TABLE)
+@pytest.mark.parametrize(("code", "subcode", "expected"), TABLE_OF_CODES)
 def test_a_code_decides_what_an_error_means(code: int, subcode: int | None, expected: Kind) -> None:
     assert kind(400, error_body(code, subcode)) == expected
 
@@ -170,8 +170,13 @@ def test_an_html_or_unparsable_body_is_transient_whatever_its_status(status: int
 
 
 @pytest.mark.parametrize("status", [301, 302, 304, 307])
-def test_a_redirect_is_no_word_of_metas_either(status: int) -> None:
-    assert kind(status, b"") == "transient"
+def test_a_redirect_stops_the_destination_with_a_word_on_the_endpoint(status: int) -> None:
+    answer = classify(status, {"Location": "https://elsewhere.example"}, b"", 3)
+
+    assert answer.kind == "destination"
+    assert answer.row.todo == (
+        "The endpoint redirects elsewhere. Set `endpoint` to the address itself, if you trust it with the token."
+    )
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -288,7 +293,7 @@ def test_a_text_in_another_language_changes_nothing() -> None:
         (
             100,
             33,
-            "There is no such dataset, or the token may not use it. Check dataset_id; assign the dataset to the token.",
+            "There is no such dataset, or the token may not use it. Check its ID; assign the dataset to the token.",
         ),
         (2635, None, "This API version is dead. Set api_version to a newer one in the job file."),
         (
@@ -309,7 +314,7 @@ def test_a_text_in_another_language_changes_nothing() -> None:
     ],
 )
 def test_an_operator_is_told_what_to_do_about_a_destination(code: int, subcode: int | None, words: str) -> None:
-    assert what_to_do(classify(400, {}, error_body(code, subcode), 3)) == words
+    assert classify(400, {}, error_body(code, subcode), 3).row.todo == words
 
 
 # --- how long to wait -------------------------------------------------------------------------------------------
@@ -365,6 +370,77 @@ def test_nobody_waits_to_be_refused_again(body: bytes) -> None:
     assert classify(400, {"Retry-After": "30", "X-Business-Use-Case-Usage": usage(5)}, body, 3).wait is None
 
 
+@pytest.mark.parametrize(
+    ("headers", "usage_and_regain"),
+    [
+        ({}, (0.0, None)),
+        ({"X-App-Usage": '{"call_count": 28, "total_time": 76.5, "total_cputime": 25}'}, (76.5, None)),
+        ({"X-Ad-Account-Usage": '{"acc_id_util_pct": 9.67}'}, (9.67, None)),
+        ({"X-Business-Use-Case-Usage": usage(0, 3)}, (100.0, 180.0)),
+        ({"X-App-Usage": '{"call_count": 90}', "X-Business-Use-Case-Usage": "nonsense"}, (90.0, None)),
+        ({"X-App-Usage": '{"call_count": "90", "total_time": true, "total_cputime": null}'}, (0.0, None)),
+        ({"X-App-Usage": "[90]"}, (0.0, None)),
+    ],
+    ids=["none", "app", "ad account", "business", "fullest that can be read", "wrong types", "no object"],
+)
+def test_the_usage_headers_are_read_for_the_fullest_limit(
+    headers: dict[str, str], usage_and_regain: tuple[float, float | None]
+) -> None:
+    assert read_usage(headers) == usage_and_regain
+
+
+def test_a_delivery_tells_how_much_of_the_limit_is_used_up_and_when_it_is_regained() -> None:
+    answer = classify(200, {"X-Business-Use-Case-Usage": usage(5)}, b'{"events_received": 3}', 3)
+
+    assert (answer.kind, answer.usage, answer.regain, answer.wait) == ("delivered", 100.0, 300.0, None)
+
+
+# --- no answer at all -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("trouble", "expected"),
+    [
+        ("timeout", "transient"),
+        ("unreachable", "transient"),
+        ("broken", "transient"),
+        ("endless", "transient"),
+        ("certificate", "destination"),
+    ],
+)
+def test_what_keeps_an_answer_away_is_in_the_table_too(trouble: Any, expected: Kind) -> None:
+    answer = failed(trouble, "It did not answer.")
+
+    assert (answer.kind, answer.message, answer.row.trouble) == (expected, "It did not answer.", trouble)
+
+
+def test_every_row_of_the_table_is_reached_and_destinations_say_what_to_do() -> None:
+    reached = {
+        id(answer.row)
+        for answer in (
+            *(classify(200, {}, body, 2) for body in (b'{"events_received":2}', b'{"events_received":1}', b"{}")),
+            *(failed(trouble, "") for trouble in ("timeout", "unreachable", "broken", "endless", "certificate")),
+            *(classify(400, {}, error_body(code, subcode), 1) for code, subcode, _ in TABLE_OF_CODES),
+            *(classify(status, {}, b"", 1) for status in (302, 401, 404, 413, 429, 500)),
+            classify(400, {}, error_body(12345, is_transient=True), 1),
+        )
+    }
+
+    assert reached == {id(row) for row in TABLE}
+    assert [row.means for row in TABLE if (row.kind == "destination") != bool(row.todo)] == []
+
+
+# --- what is not repeated ---------------------------------------------------------------------------------------
+
+
+def test_a_token_that_meta_quotes_is_not_repeated_nor_are_its_words_in_the_summary() -> None:
+    body = error_body(190, 463, message="Malformed access token EAABsbCS1iHgBAGZB4ZC9 of jane@example.com")
+    answer = classify(400, {}, body, 1)
+
+    assert answer.message == "Meta, code 190, subcode 463: Malformed access token … of jane@example.com"
+    assert answer.summary == "Meta, code 190/463: the token is invalid or has expired."
+
+
 # --- the request ------------------------------------------------------------------------------------------------
 
 
@@ -376,6 +452,8 @@ def test_a_request_holds_its_events_as_they_are() -> None:
 
 
 def test_a_test_event_code_goes_beside_them() -> None:
+    assert request_body([b"{}"], upload_tag="läden") == '{"data":[{}],"upload_tag":"läden"}'.encode()
+    assert request_body([b"{}"], "T", "Segment") == b'{"data":[{}],"test_event_code":"T","upload_tag":"Segment"}'
     assert request_body([b'{"event_name":"Lead"}'], "TEST123") == (
         b'{"data":[{"event_name":"Lead"}],"test_event_code":"TEST123"}'
     )

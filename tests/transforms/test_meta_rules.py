@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from transforms.meta_rules import app_data, check_event, is_personal, without_personal_data
+from transforms.meta_rules import app_data, check_event, check_offline_event, is_personal, without_personal_data
 from transforms.rejections import CODES, Rejected
 
 NOW = 1_795_000_000
@@ -560,3 +560,41 @@ def test_once_cleaned_there_is_nothing_left_to_clean(custom_data: Json) -> None:
 
     assert keys_of(left) <= {"order", "sku", "city", "name"}
     assert cleaned(left) == (left, 0)
+
+
+# --- the older Offline Conversions API --------------------------------------------------------------------------
+
+OFFLINE: dict[str, Any] = {
+    "event_time": NOW - 60,
+    "event_name": "Purchase",
+    "match_keys": {"lead_id": 5},
+    "value": 0,
+    "currency": "EUR",
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({}, None),
+        ({"event_time": NOW - 62 * DAY}, None),
+        ({"event_time": NOW - 62 * DAY - 1}, "event_too_old"),
+        ({"event_time": NOW + 60}, None),
+        ({"event_time": NOW + 61}, "event_in_future"),
+        ({"match_keys": {}}, "no_match_keys"),
+        ({"match_keys": {"ct": "b" * 64}}, None),
+        ({"currency": None}, "missing_currency"),
+        ({"currency": "QQQ"}, "invalid_currency"),
+        ({"value": None}, "missing_value"),
+        ({"value": None, "currency": None, "event_name": "Lead"}, None),
+    ],
+    ids=repr,
+)
+def test_an_event_of_the_older_format_keeps_its_rules(changes: dict[str, Any], code: str | None) -> None:
+    event = {key: value for key, value in {**OFFLINE, **changes}.items() if value is not None}
+    try:
+        check_offline_event(event, needs_user_agent=True, now=NOW)
+        found = None
+    except Rejected as rejected:
+        found = rejected.code
+    assert found == code

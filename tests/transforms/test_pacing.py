@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from transforms.pacing import Pacer
+from transforms.pacing import Brake, Pacer, Stopwatch
 
 _ROUNDING = 1e-6  # seconds and requests
 
@@ -30,7 +30,9 @@ def starts(rate: float, burst: int, pauses: list[float], origin: float = 0.0) ->
     started = []
     for pause in pauses:
         clock.now += pause
-        started.append(clock.now + pacer.reserve())
+        while (wait := pacer.wait()) > 0:
+            clock.now += wait
+        started.append(clock.now)
     return started
 
 
@@ -62,9 +64,12 @@ def test_a_request_waits_only_where_starting_now_would_break_the_limit(
     started: list[float] = []
     for pause in pauses:
         clock.now += pause
-        wait = pacer.reserve()
-        started.append(clock.now + wait)
-        if wait > _ROUNDING:
+        waited = 0.0
+        while (wait := pacer.wait()) > 0:
+            clock.now += wait
+            waited += wait
+        started.append(clock.now)
+        if waited > _ROUNDING:
             fullest = max(len(started) - first - rate * (started[-1] - start) for first, start in enumerate(started))
             assert fullest >= burst - _ROUNDING * rate - _ROUNDING, "some window ending here is full"
 
@@ -96,21 +101,105 @@ def test_a_clock_that_starts_anywhere_makes_no_difference() -> None:
 def test_without_a_rate_nothing_waits() -> None:
     pacer = Pacer(None, clock=Clock())
 
-    assert [pacer.reserve() for _ in range(1000)] == [0.0] * 1000
+    assert [pacer.wait() for _ in range(1000)] == [0.0] * 1000
 
 
-@pytest.mark.parametrize("threads", [4])
-def test_threads_share_one_pace(threads: int) -> None:
+def test_a_thread_that_sleeps_too_long_pushes_the_next_one_back() -> None:
+    clock = Clock()
+    pacer = Pacer(10.0, clock=clock)
+    assert pacer.wait() == 0.0
+    clock.now = 0.19  # it was told 0.1
+    assert pacer.wait() == 0.0
+    clock.now = 0.2
+    assert pacer.wait() == pytest.approx(0.09)
+
+
+def test_threads_share_one_pace() -> None:
     pacer = Pacer(10.0, burst=2, clock=Clock())
     waits: list[float] = []
 
     def work() -> None:
-        waits.extend([pacer.reserve() for _ in range(50)])
+        waits.extend([pacer.wait() for _ in range(50)])
 
-    workers = [threading.Thread(target=work) for _ in range(threads)]
+    workers = [threading.Thread(target=work) for _ in range(4)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
 
-    assert sorted(waits) == pytest.approx([0.0] + [number / 10 for number in range(199)])
+    assert sorted(waits) == pytest.approx([0.0] * 2 + [0.1] * 198)
+
+
+# --- before Meta has to refuse ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("usage", "pause"), [(0.0, 0.0), (74.9, 0.0), (75.0, 0.0), (80.0, 1.2), (90.0, 10.8), (95.0, 19.2), (99.9, 29.76)]
+)
+def test_from_three_quarters_of_the_limit_on_requests_are_spaced_out(usage: float, pause: float) -> None:
+    clock = Clock()
+    brake = Brake(clock)
+    brake.told(usage)
+    assert brake.wait() == 0.0
+    assert brake.wait() == pytest.approx(pause, abs=0.01)
+
+
+@pytest.mark.parametrize(("regain", "stop"), [(None, 60.0), (300.0, 300.0)])
+def test_at_the_limit_nothing_starts_until_access_is_regained(regain: float | None, stop: float) -> None:
+    clock = Clock()
+    brake = Brake(clock)
+    brake.told(100.0, regain)
+    assert brake.wait() == stop
+    clock.now = stop - 1
+    assert brake.wait() == 1.0
+    clock.now = stop
+    assert brake.wait() == 0.0
+    assert brake.wait() == 30.0, "one request finds out how things stand"
+    brake.told(20.0)
+    clock.now += 30.0
+    assert [brake.wait() for _ in range(5)] == [0.0] * 5
+
+
+def test_a_stop_is_never_cut_short_by_a_shorter_one() -> None:
+    clock = Clock()
+    brake = Brake(clock)
+    brake.stop(10.0)
+    brake.stop(2.0)
+    assert brake.wait() == 10.0
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(RATES, BURSTS, PAUSES, st.lists(st.floats(0, 120), min_size=1))
+def test_a_brake_only_ever_slows_down(rate: float, burst: int, pauses: list[float], usages: list[float]) -> None:
+    clock = Clock()
+    pacer, brake = Pacer(rate, burst, clock), Brake(clock)
+    started = []
+    for number, pause in enumerate(pauses):
+        clock.now += pause
+        brake.told(usages[number % len(usages)])
+        for gate in (brake, pacer):
+            while (wait := gate.wait()) > 1e-9:
+                clock.now += wait
+        started.append(clock.now)
+
+    for first, opening in enumerate(started):
+        for last in range(first, len(started)):
+            assert last - first + 1 <= rate * (started[last] - opening) + burst + _ROUNDING
+
+
+# --- how long was waited ----------------------------------------------------------------------------------------
+
+
+def test_time_that_several_wait_together_counts_once() -> None:
+    clock = Clock()
+    watch = Stopwatch(clock)
+    with watch.waiting():
+        clock.now = 2.0
+        with watch.waiting():
+            clock.now = 3.0
+        clock.now = 3.5
+    clock.now = 100.0
+    assert [watch.take(), watch.take()] == [3, 0]
+    with watch.waiting():
+        clock.now = 100.5
+        assert watch.take() == 1, "the half second from before, and what has been waited so far"

@@ -108,6 +108,7 @@ def test_a_row_carries_every_field() -> None:
         "event_id": "m1",
         "payload": {"event_name": "Purchase", "custom_data": {"value": 12.5}},
         "retryable": True,
+        "meta_code": None,
     }
 
 
@@ -138,6 +139,7 @@ def test_bytes_travel_as_text_or_else_as_base64(payload: Any, columns: dict[str,
         "dataset_id": None,
         "event_id": None,
         "retryable": False,
+        "meta_code": None,
         **columns,
     }
 

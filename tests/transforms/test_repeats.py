@@ -32,6 +32,13 @@ def test_another_dataset_id_or_name_is_no_repeat(key: str, other: bytes) -> None
     assert repeat_key(key, other) != repeat_key("web\t1\t", line())
 
 
+def test_without_an_event_id_only_the_very_same_is_a_repeat() -> None:
+    event = {"event_time": 1_795_000_000, "event_name": "Purchase", "match_keys": {"em": ["x"]}, "value": 5}
+    lines = [b"leads\t" + orjson.dumps({**event, **changes}) for changes in ({}, {}, {"value": 6})]
+    keys = [repeat_key("web\t1\t", line) for line in lines]
+    assert (keys[0] == keys[1], keys[0] == keys[2]) == (True, False)
+
+
 def test_a_key_is_new_once_within_the_window() -> None:
     recent = RecentKeys()
     assert [recent.is_new(b"a", now, 10) for now in (0, 5)] == [True, False]

@@ -160,7 +160,7 @@ def test_validate_conversions_gives_bytes_for_the_destination_and_rejects_what_m
             b'{"external_id":["bb82030dbc2bcaba32a90bf2e207a84a856fc5f033b77c480836ab6f77f40f19"],"client_ip_address":'
             b'"192.0.2.1","client_user_agent":"UA"},"event_source_url":"https://shop.example.com/"}'
         )
-        assert_that(read, equal_to([(("web", "123321", ""), ("pageView", body))]), label="ready")
+        assert_that(read, equal_to([(("web", "123321", "", ""), ("pageView", body))]), label="ready")
         rejected = Rejection(
             "validate",
             "event_too_old",

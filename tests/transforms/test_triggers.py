@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.triggers import TriggerError, compile_trigger
+from transforms.triggers import TriggerError, compile_trigger, quoted
 
 MISSING = object()
 
@@ -432,3 +432,14 @@ def test_a_long_or_nested_trigger_is_compiled(trigger: str, taken: bool) -> None
 def test_a_trigger_nested_without_end_is_an_error_and_no_crash() -> None:
     with pytest.raises(TriggerError):
         compile_trigger("(" * 5000 + 'type = "x"' + ")" * 5000)
+
+
+# --- names as literals ------------------------------------------------------------------------------------------
+
+
+@given(st.text(), st.text())
+def test_a_quoted_text_is_that_text_and_no_other(text: str, other: str) -> None:
+    takes = compile_trigger(f"type = 'track' and event = {quoted(text)}")
+
+    assert takes({"type": "track", "event": text})
+    assert takes({"type": "track", "event": other}) is (other == text)

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.user_data import KEYS, compile_user_data, digest, fbc_from_url, normaliser
+from transforms.user_data import KEYS, compile_user_data, digest, fbc_from_url, match_keys, normaliser
 
 HASHED = ["em", "ph", "ge", "db", "ln", "fn", "ct", "st", "zp", "country", "external_id"]
 HEX = "62a14e44f765419d10fea99367361a727c12365e2520f32218d505ed9aa0f62f"
@@ -498,3 +498,44 @@ def test_no_raw_value_is_left_after_hashing(user_data: dict[str, Any]) -> None:
 @given(_text, st.sampled_from(["US", "GB", "IT", "DE", "JP"]))
 def test_a_phone_number_is_digits_without_leading_zeros_in_every_country(value: str, country: str) -> None:
     assert re.fullmatch(r"([1-9][0-9]*)?", normaliser("ph", country)(value))
+
+
+# --- the older Offline Conversions API --------------------------------------------------------------------------
+
+
+def test_match_keys_have_the_names_and_forms_of_the_older_format() -> None:
+    user_data = {
+        "external_id": ["x1", "x2"],
+        "em": "e",
+        "ph": ["p1", "p2"],
+        "ge": "g",
+        "db": "d",
+        "ln": "l",
+        "fn": ["f1", "f2"],
+        "ct": "c",
+        "st": "s",
+        "zp": "z",
+        "country": "o",
+        "client_user_agent": "Mozilla/5.0",
+        "lead_id": 5,
+        "madid": "m",
+    }
+
+    assert match_keys(user_data) == {
+        "email": ["e"],
+        "phone": ["p1", "p2"],
+        "gen": "g",
+        "ln": "l",
+        "fn": "f1",
+        "ct": "c",
+        "st": ["s"],
+        "zip": ["z"],
+        "country": "o",
+        "madid": "m",
+        "extern_id": "x1",
+        "lead_id": 5,
+    }
+
+
+def test_nobody_has_no_match_keys() -> None:
+    assert match_keys({}) == {}

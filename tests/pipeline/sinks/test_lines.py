@@ -42,6 +42,7 @@ def test_dead_letters_are_rejections_as_json_lines(tmp_path: Path) -> None:
         "event_id": "m1",
         "payload": {"email": "jane@example.com"},
         "retryable": False,
+        "meta_code": None,
     }
 
 

@@ -1,0 +1,212 @@
+"""SendBatches around the courier: many requests at once, no destination in the way of another, the runner told."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import pickle
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import apache_beam as beam
+import grpc
+import orjson
+import pytest
+from apache_beam.io.components import rate_limit_pb2
+from apache_beam.metrics import MetricsFilter
+from apache_beam.pvalue import TaggedOutput
+from apache_beam.testing.util import assert_that, equal_to
+
+from pipeline.sandbox import SandboxServer, SandboxSettings
+from transforms import couriers
+from transforms.conversions import destination_key
+from transforms.couriers import Receipt
+from transforms.graph_api import Delivery, Destination
+from transforms.sending import SendBatches, _SendBatches
+from transforms.stopping import STOPPING
+from transforms.tallies import LIVE
+from transforms.tokens import TokenReference
+
+TOKEN = "EAAB-the-token"
+
+
+@pytest.fixture(autouse=True)
+def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TOKEN", TOKEN)
+    STOPPING.clear()
+    LIVE.reset()
+    yield
+    STOPPING.clear()
+
+
+@pytest.fixture
+def sandbox() -> Iterator[SandboxServer]:
+    with SandboxServer(SandboxSettings()) as server:
+        yield server
+
+
+def line(number: int, age: float = 60.0) -> bytes:
+    event = {
+        "event_time": int(time.time() - age),
+        "event_name": "Lead",
+        "event_id": f"e{number}",
+        "action_source": "email",
+        "user_data": {"external_id": ["a" * 64]},
+    }
+    return b"leads\t" + orjson.dumps(event)
+
+
+def destination(name: str, endpoint: str) -> Destination:
+    return Destination(name, TokenReference("env:TOKEN"), endpoint=endpoint)
+
+
+def sent(step: _SendBatches, batches: Iterable[tuple[str, list[bytes]]]) -> list[Any]:
+    """What a bundle of batches yields."""
+    step.setup()
+    step.start_bundle()
+    outputs = [output for batch in batches for output in step.process(batch)]
+    outputs += [getattr(output, "value", output) for output in step.finish_bundle()]
+    step.teardown()
+    return [getattr(output, "value", output) if isinstance(output, TaggedOutput) else output for output in outputs]
+
+
+def test_sixteen_requests_in_flight_deliver_at_least_twelve_times_as_fast_as_one(sandbox: SandboxServer) -> None:
+    sandbox.set_faults(latency=0.2)
+    rates = []
+    for concurrency, count in ((1, 16), (16, 192)):
+        step = _SendBatches((destination("web", sandbox.url),), Delivery(concurrency=concurrency), 1, False)
+        batches = [(destination_key("web", "1"), [line(number)]) for number in range(count)]
+        started = time.perf_counter()
+        receipts = sent(step, batches)
+        rates.append(sum(receipt.events for receipt in receipts) / (time.perf_counter() - started))
+    assert rates[1] >= 12 * rates[0]
+
+
+@pytest.mark.parametrize("trouble", [{"fail_next": 10_000}, {"latency": 0.3}], ids=["failing", "slow"])
+def test_a_slow_destination_does_not_stop_another(sandbox: SandboxServer, trouble: dict[str, Any]) -> None:
+    with SandboxServer(SandboxSettings()) as slow:
+        slow.set_faults(**trouble)
+        destinations = (destination("slow", slow.url), destination("web", sandbox.url))
+        step = _SendBatches(destinations, Delivery(concurrency=2, retry_for=3.0), 1, False)
+        step.setup()
+        step.start_bundle()
+        for number in range(30):
+            for name in ("slow", "web"):
+                list(step.process((destination_key(name, "1"), [line(number)])))
+        deadline = time.monotonic() + 2.0
+        while sandbox.stats()["events_stored"] < 30 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        stored = {"web": sandbox.stats()["events_stored"], "slow": slow.stats()["events_stored"]}
+        STOPPING.set()
+        list(step.finish_bundle())
+        step.teardown()
+    assert stored["web"] == 30
+    assert stored["slow"] < 15
+
+
+def test_a_destination_that_lags_too_far_behind_is_waited_for(
+    sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transforms.sending.BACKLOG", 1000)
+    sandbox.set_faults(latency=0.05)
+    step = _SendBatches((destination("web", sandbox.url),), Delivery(concurrency=2), 1, False)
+    step.setup()
+    step.start_bundle()
+    waiting = []
+    for number in range(30):
+        list(step.process((destination_key("web", "1"), [line(number)])))
+        waiting.append(step._backlog["web"])
+    list(step.finish_bundle())
+    step.teardown()
+    assert max(waiting) <= 1000 + 300
+    assert sandbox.stats()["events_stored"] == 30
+
+
+def test_throttled_time_is_told_to_the_runner(sandbox: SandboxServer) -> None:
+    sandbox.set_faults(throttle_next=1, retry_minutes=0.025)  # 1.5 s
+    pipeline = beam.Pipeline("FnApiRunner")
+    outcome = (
+        pipeline
+        | beam.Create([(destination_key("web", "1"), [line(1)])])
+        | SendBatches((destination("web", sandbox.url),))
+    )
+    _ = outcome.receipts | beam.Map(lambda receipt: receipt.events)
+    result = pipeline.run()
+    result.wait_until_finish()
+    (counter,) = result.metrics().query(MetricsFilter().with_name("cumulativeThrottlingSeconds"))["counters"]
+    assert counter.result == 1
+
+
+def test_a_held_destination_fails_the_step_and_rejects_nothing(
+    sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(couriers, "_HOLD_FOR", 0.0)
+    sandbox.set_faults(dead_token=True)
+    pipeline = beam.Pipeline("FnApiRunner")
+    batches = pipeline | beam.Create([(destination_key("web", "1"), [line(1)])])
+    outcome = batches | SendBatches((destination("web", sandbox.url),), hold=True)
+    assert_that(outcome.rejections, equal_to([]))
+    with pytest.raises(Exception, match="HELD") as raised:
+        pipeline.run().wait_until_finish()
+    assert TOKEN not in str(raised.value)
+
+
+def test_a_bundle_that_is_done_again_is_counted_once(sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(couriers, "_HOLD_FOR", 0.0)
+    destinations = (destination("web", sandbox.url), destination("crm", sandbox.url))
+    step = _SendBatches(destinations, Delivery(), 1, hold=True)
+    step.setup()
+    for fails in (True, False):
+        step.start_bundle()
+        list(step.process((destination_key("web", "1"), [line(1)])))
+        while step._pending:
+            list(step._outputs(wait=True))
+        if fails:
+            sandbox.set_faults(dead_token=True)
+            list(step.process((destination_key("crm", "1"), [line(2)])))
+            with pytest.raises(couriers.DestinationHeld):
+                list(step.finish_bundle())
+            sandbox.set_faults(dead_token=False)
+        else:
+            list(step.finish_bundle())
+    step.teardown()
+    assert LIVE.snapshot()[0] == {"delivered:web/leads": 1}
+
+
+def test_an_envoy_service_is_asked_before_each_request_and_waited_for(
+    sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def should_rate_limit(request: Any, _: Any) -> Any:
+        (descriptor,) = request.descriptors
+        asked.append((request.domain, descriptor.entries[0].value))
+        response = rate_limit_pb2.RateLimitResponse
+        return response(overall_code=response.OVER_LIMIT if len(asked) == 1 else response.OK)
+
+    handler = grpc.unary_unary_rpc_method_handler(
+        should_rate_limit,
+        request_deserializer=rate_limit_pb2.RateLimitRequest.FromString,
+        response_serializer=rate_limit_pb2.RateLimitResponse.SerializeToString,
+    )
+    service = "envoy.service.ratelimit.v3.RateLimitService"
+    server = grpc.server(concurrent.futures.ThreadPoolExecutor(2))
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {"ShouldRateLimit": handler}),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        delivery = Delivery(rate_limit_service=f"127.0.0.1:{port}")
+        step = _SendBatches((destination("web", sandbox.url),), delivery, 1, False)
+        (receipt,) = sent(step, [(destination_key("web", "1"), [line(1)])])
+    finally:
+        server.stop(None).wait()
+    assert isinstance(receipt, Receipt)
+    assert asked == [("capybeam", "web")] * 2
+
+
+def test_what_travels_to_the_workers_holds_the_reference_and_not_the_token() -> None:
+    step = SendBatches((destination("web", "http://127.0.0.1:9"),))
+    pickled = pickle.dumps((step, _SendBatches(step.destinations, step.delivery, 1, False)))
+    assert b"env:TOKEN" in pickled
+    assert TOKEN.encode() not in pickled
+    assert TOKEN not in repr(step)
