@@ -982,6 +982,8 @@ async def _events(request: web.Request) -> web.StreamResponse:
         body = await request.read() if request.content_type == "application/json" else b""
     except web.HTTPRequestEntityTooLarge:
         return _refuse(sandbox, Refusal("the request body is too large", None, status=413), dataset)
+    except ConnectionResetError:  # the sender is gone, in the middle of its request
+        return _abort(request)
     if delay:
         await asyncio.sleep(delay)
     headers = _usage(dataset, sandbox.faults.usage_percent)

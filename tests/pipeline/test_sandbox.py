@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -875,6 +877,18 @@ def test_an_event_that_meta_alone_knows_to_be_bad_fails_its_whole_batch(sandbox:
     assert refusal(post(sandbox, event(), event(event_id="cursed-1"))) == (400, 100, 2804019)
     assert post(sandbox, event(), event(event_id=None)).json()["events_received"] == 2
     assert sandbox.stats()["events_stored"] == 2
+
+
+def test_a_sender_that_dies_in_the_middle_of_a_request_leaves_no_trace(
+    sandbox: SandboxServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_connection(("127.0.0.1", urlsplit(sandbox.url).port)) as sender:
+        head = f"POST /v25.0/{DATASET}/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        sender.sendall(f'{head}Content-Length: 100\r\n\r\n{{"data": ['.encode())
+        while not sandbox.stats()["requests"]:
+            time.sleep(0.005)
+    assert post(sandbox, event()).status_code == 200
+    assert (sandbox.stats()["events_received"], caplog.text) == (1, "")
 
 
 def test_slow_answers_are_counted(sandbox: SandboxServer) -> None:
