@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help setup demo test lint format conformance bench schema clean
+.PHONY: help setup demo test chaos lint format conformance bench schema clean
 .DEFAULT_GOAL := help
 
 help:  ## Lists these targets.
@@ -24,6 +24,9 @@ demo: setup  ## Runs examples/ against the sandbox and checks the books against 
 
 test: setup  ## Runs the tests.
 	$(BIN)/python -m pytest
+
+chaos: setup  ## Runs 200 seeds of faults, dead tokens and killed runs; nothing may be lost or doubled.
+	@$(BIN)/python -m tests.chaos --seeds 200
 
 lint: setup  ## Checks style and types.
 	$(BIN)/ruff check .
