@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from rich.console import Console
@@ -28,19 +28,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     seeds = range(chosen.seeds) if chosen.seed is None else [chosen.seed]
     started = time.monotonic()
-    results = []
-    with tempfile.TemporaryDirectory() as temporary, ThreadPoolExecutor(chosen.jobs) as pool:
+    results: list[Result] = []
+    with tempfile.TemporaryDirectory() as temporary:
+        pool = ThreadPoolExecutor(chosen.jobs)
         running = {pool.submit(_in_folder, seed, chosen.keep or Path(temporary)): seed for seed in seeds}
-        for future in as_completed(running):
-            try:
-                result = future.result()
-            except Exception as error:
-                problem = f"the test itself failed: {type(error).__name__}: {error}"
-                result = Result(running[future], {}, 0, 0, 0, 0, 0, 0, 0.0, (problem,))
-            results.append(result)
-            _report(result, len(results), len(seeds), verbose=chosen.seed is not None)
-    _conclude(results, time.monotonic() - started)
+        try:
+            for future in as_completed(running):
+                results.append(_result(future, running[future]))
+                _report(results[-1], len(results), len(seeds), verbose=chosen.seed is not None)
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)  # those under way end first
+        _conclude(results, time.monotonic() - started)
+    if len(results) < len(seeds):
+        return 130
     return 1 if any(result.problems or result.lost or result.doubled for result in results) else 0
+
+
+def _result(future: Future[Result], seed: int) -> Result:
+    try:
+        return future.result()
+    except Exception as error:
+        problem = f"the test itself failed: {type(error).__name__}: {error}"
+        return Result(seed, {}, 0, 0, 0, 0, 0, 0, 0.0, (problem,))
 
 
 def _in_folder(seed: int, parent: Path) -> Result:

@@ -217,8 +217,9 @@ def _trouble(chance: random.Random, timeout: float, requests: int) -> Trouble:
         "slow_seconds": timeout * chance.choice((0.5, 1.3)) if slow else 0.0,
         "latency": chance.choice((0.0, 0.005, 0.02)),
         "throttle_status": chance.choice((400, 429)),
-        "retry_minutes": chance.choice((0.0, 0.003, 0.01)),
-        "usage_percent": chance.choice((0, 0, 50, 80)),
+        # Not 0: without this word the sender waits a minute. Nor much usage: from 75 % on it slows down.
+        "retry_minutes": chance.choice((0.003, 0.01)),
+        "usage_percent": chance.choice((0, 0, 50, 77)),
         "refused_ids": REFUSED,
         "seed": chance.getrandbits(30),
     }
