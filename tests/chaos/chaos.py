@@ -103,7 +103,7 @@ class _Seed:
         self._runs.append(done)
         # Servers may still be taking what the sender has given up waiting for.
         time.sleep(0.1 + max(trouble.faults["slow_seconds"] for trouble in plan.trouble.values()))
-        signalled = troubled and plan.ending != "none"
+        signalled = troubled and plan.ending in ("interrupt", "interrupt twice")
         problems = list(checks.check_any(plan, done, {name: self._died(name) for name in plan.trouble}))
         without_books = done.exit_code == checks.KILLED or (signalled and plan.ending == "interrupt twice")
         if not (without_books and done.books is None):
