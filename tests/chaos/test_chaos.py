@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -17,12 +16,9 @@ AT_A_TIME = 6  # they mostly wait
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, Future[Result]]]:
-    def seed_in_folder(seed: int) -> Result:
-        folder: Path = tmp_path_factory.mktemp(f"seed-{seed}")
-        return run_seed(seed, folder)
-
+    folders = {seed: tmp_path_factory.mktemp(f"seed-{seed}") for seed in SEEDS}
     with ThreadPoolExecutor(AT_A_TIME) as pool:
-        yield {seed: pool.submit(seed_in_folder, seed) for seed in SEEDS}
+        yield {seed: pool.submit(run_seed, seed, folder) for seed, folder in folders.items()}
 
 
 @pytest.mark.parametrize("seed", SEEDS)
