@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help setup demo stream test lint format conformance bench schema clean
+.PHONY: help setup demo stream test chaos lint format conformance bench schema clean
 .DEFAULT_GOAL := help
 
 help:  ## Lists these targets.
@@ -27,6 +27,9 @@ stream: setup  ## Publishes events to a Pub/Sub server on this machine (needs Go
 
 test: setup  ## Runs the tests.
 	$(BIN)/python -m pytest
+
+chaos: setup  ## Runs 200 seeds of faults, dead tokens and killed runs; nothing may be lost or doubled.
+	@$(BIN)/python -m tests.chaos --seeds 200
 
 lint: setup  ## Checks style and types.
 	$(BIN)/ruff check .

@@ -87,12 +87,13 @@ def _capybeam(out: Path, command: str, *options: str) -> int:
 
 
 def _wanted(config: Path, lines: list[bytes]) -> dict[str, set[tuple[str, str]]]:
-    """By dataset, event name and event_id of what should arrive."""
+    """By dataset, event name and event_id of what should arrive; events of the older wire have no ID to tell them by."""
     wanted: dict[str, set[tuple[str, str]]] = {}
     for outcome in preview(load_job(config), lines, time.time()):
         if outcome["status"] == "ready":
             event = json.loads(orjson.dumps(outcome["payload"]))
-            wanted.setdefault(outcome["dataset_id"], set()).add((event["event_name"], event["event_id"]))
+            if "event_id" in event:
+                wanted.setdefault(outcome["dataset_id"], set()).add((event["event_name"], event["event_id"]))
     return wanted
 
 

@@ -605,6 +605,7 @@ class Faults:
     fail_next: int = field(default=0, metadata={"help": "the next n requests answer HTTP 500"})
     throttle_next: int = field(default=0, metadata={"help": "the next n requests are throttled"})
     dead_token: bool = field(default=False, metadata={"help": "every token has expired (code 190, subcode 463)"})
+    refused_ids: str = field(default="", metadata={"help": "events whose event_id holds this text are refused"})
     seed: int = field(default=0, metadata={"help": "of the random draws"})
 
     def __post_init__(self) -> None:
@@ -613,7 +614,8 @@ class Faults:
             wanted = (int, float) if type(f.default) is float else (type(f.default),)
             if type(value) not in wanted:
                 raise ValueError(f"{f.name} must be {wanted[-1].__name__}, not {type(value).__name__}")
-            if f.name != "seed" and not 0 <= value <= (1 if f.name.endswith("_rate") else float("inf")):
+            most = 1 if f.name.endswith("_rate") else float("inf")
+            if f.name != "seed" and type(value) is not str and not 0 <= value <= most:
                 raise ValueError(f"{f.name} is out of range")
         if self.throttle_status not in (400, 429):
             raise ValueError("throttle_status must be 400 or 429")
@@ -792,6 +794,7 @@ class Sandbox:
         for index, event in enumerate(events):
             try:
                 check(event, now)
+                self._check_refused(event)
             except Refusal as refusal:
                 refusal.where = f"event {index + 1} of {len(events)}"
                 self.counts.update(leak for event in events for leak in leaks(event))
@@ -804,6 +807,11 @@ class Sandbox:
             self.upload_tags[parameters["upload_tag"]] += len(events)
         self.counts["events_received"] += len(events)
         return len(events)
+
+    def _check_refused(self, event: Json) -> None:
+        text = self.faults.refused_ids
+        if text and text in event.get("event_id", ""):
+            raise Refusal("the event is refused for a reason that only Meta knows")
 
     def _check_token(self, token: Any) -> None:
         settings = self.settings
@@ -963,6 +971,8 @@ async def _events(request: web.Request) -> web.StreamResponse:
     fault, delay = sandbox.draw()
     if fault is not None:
         sandbox.injected[fault] += 1
+    if delay > sandbox.faults.latency:
+        sandbox.injected["slow"] += 1
     if fault == "drop_before":
         await asyncio.sleep(delay)
         return _abort(request)
@@ -972,6 +982,8 @@ async def _events(request: web.Request) -> web.StreamResponse:
         body = await request.read() if request.content_type == "application/json" else b""
     except web.HTTPRequestEntityTooLarge:
         return _refuse(sandbox, Refusal("the request body is too large", None, status=413), dataset)
+    except ConnectionResetError:  # the sender is gone, in the middle of its request
+        return _abort(request)
     if delay:
         await asyncio.sleep(delay)
     headers = _usage(dataset, sandbox.faults.usage_percent)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -870,6 +872,31 @@ def test_dead_token_refuses_every_request_until_it_is_switched_off(sandbox: Sand
     assert post(sandbox, event()).status_code == 200
 
 
+def test_an_event_that_meta_alone_knows_to_be_bad_fails_its_whole_batch(sandbox: SandboxServer) -> None:
+    sandbox.set_faults(refused_ids="cursed")
+    assert refusal(post(sandbox, event(), event(event_id="cursed-1"))) == (400, 100, 2804019)
+    assert post(sandbox, event(), event(event_id=None)).json()["events_received"] == 2
+    assert sandbox.stats()["events_stored"] == 2
+
+
+def test_a_sender_that_dies_in_the_middle_of_a_request_leaves_no_trace(
+    sandbox: SandboxServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_connection(("127.0.0.1", urlsplit(sandbox.url).port)) as sender:
+        head = f"POST /v25.0/{DATASET}/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        sender.sendall(f'{head}Content-Length: 100\r\n\r\n{{"data": ['.encode())
+        while not sandbox.stats()["requests"]:
+            time.sleep(0.005)
+    assert post(sandbox, event()).status_code == 200
+    assert (sandbox.stats()["events_received"], caplog.text) == (1, "")
+
+
+def test_slow_answers_are_counted(sandbox: SandboxServer) -> None:
+    sandbox.set_faults(slow_rate=1, slow_seconds=0.01)
+    post(sandbox, event())
+    assert sandbox.stats()["injected_faults"] == {"slow": 1}
+
+
 @pytest.mark.parametrize(("fault", "status", "code"), [("fail_next", 500, 2), ("throttle_next", 400, 80004)])
 def test_the_next_requests_fail_and_then_all_is_well(
     sandbox: SandboxServer, fault: str, status: int, code: int
@@ -913,6 +940,7 @@ def test_faults_are_switched_and_shown_over_http(sandbox: SandboxServer) -> None
         {"error_rate": 0.6, "html_rate": 0.6},
         {"fail_next": 1.5},
         {"dead_token": 1},
+        {"refused_ids": 7},
         {"throttle_status": 503},
         [],
     ],
@@ -958,6 +986,7 @@ def test_the_page_needs_nothing_from_elsewhere(sandbox: SandboxServer) -> None:
         ("fail_next=3", ("fail_next", 3)),
         ("dead_token", ("dead_token", True)),
         ("dead_token=false", ("dead_token", False)),
+        ("refused_ids=cursed", ("refused_ids", "cursed")),
     ],
 )
 def test_a_fault_is_switched_on_by_name(text: str, change: tuple[str, object]) -> None:

@@ -1,0 +1,10 @@
+"""What the process that forks runs has imported: Beam, without its warnings of extras that are not installed."""
+
+import logging
+
+logging.disable(logging.WARNING)
+from pipeline import cli, run  # noqa: E402
+
+logging.disable(logging.NOTSET)
+
+__all__ = ["cli", "run"]

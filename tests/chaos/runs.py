@@ -1,0 +1,186 @@
+"""``capybeam run`` as a process of its own, which can be killed: by `fork`, which spares it the import of Beam."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import multiprocessing
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from pipeline.sandbox import SandboxServer
+from tests.chaos.plans import Plan
+
+LONGEST: Final = 90.0  # seconds; a run that takes longer hangs
+ROOT: Final = Path(__file__).parents[2]
+
+# Its server has Beam imported once, and no threads, and forks a process for each run.
+_FORKS: Final = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(["tests.chaos.preloaded", "tests.chaos.runs"])
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What a run left.
+
+    Attributes:
+        exit_code: negative where a signal ended it; None where it had to be killed because it hung.
+        books: None where it was ended before it could write them.
+        dead_letters, receipts: the lines of this run.
+        requests: that the servers met during the run, by destination.
+        problems: lines of its files that are no JSON.
+    """
+
+    exit_code: int | None
+    books: Mapping[str, Any] | None
+    dead_letters: Sequence[Mapping[str, Any]]
+    receipts: Sequence[Mapping[str, Any]]
+    problems: tuple[str, ...]
+
+
+def run(plan: Plan, folder: Path, servers: Mapping[str, SandboxServer], *, troubled: bool) -> Run:
+    """Runs the job once over all of the plan's input, in `folder`. Where `troubled`, tokens die and signals come."""
+    (folder / "books.json").unlink(missing_ok=True)
+    arguments = ["run", "--config", "job.json", "--books", "books.json"]
+    arguments += [word for part in range(len(plan.files)) for word in ("--input", f"events-{part}.jsonl")]
+    arguments += ["--verbose"] if plan.verbose else []
+    environment = {"CHAOS_WEB_TOKEN": plan.tokens["web"]}
+    start = _start_own if plan.own_process else _start_fork
+    with start(arguments, folder, environment, plan.seed) as process, _meddling(plan, servers, process, troubled):
+        exit_code = process.wait(LONGEST)
+        if exit_code is None:
+            process.send(signal.SIGKILL)
+            process.wait(LONGEST)
+    problems: list[str] = []
+    return Run(
+        exit_code,
+        books=json.loads((folder / "books.json").read_bytes()) if (folder / "books.json").exists() else None,
+        dead_letters=_rows(folder / "dead-letters.jsonl", problems),
+        receipts=_rows(folder / "receipts.jsonl", problems),
+        problems=tuple(problems),
+    )
+
+
+def _rows(path: Path, problems: list[str]) -> list[Mapping[str, Any]]:
+    """The lines of a file: whole ones only, even where the writer was killed."""
+    rows = []
+    for number, line in enumerate(path.read_bytes().splitlines() if path.exists() else (), 1):
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            problems.append(f"{path.name}, line {number}: no JSON")
+    return rows
+
+
+# --- processes --------------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Process:
+    """A run under way. `wait` gives its exit code, or None when the seconds are over."""
+
+    pid: int
+    wait: Callable[[float], int | None]
+
+    def send(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+
+@contextlib.contextmanager
+def _start_own(arguments: Sequence[str], folder: Path, environment: Mapping[str, str], _: int) -> Iterator[Process]:
+    """As a user starts it."""
+    with open(folder / "output.txt", "ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pipeline.cli", *arguments],
+            cwd=folder,
+            stdout=output,
+            stderr=output,
+            env={**os.environ, **environment, "PYTHONPATH": str(ROOT)},
+        )
+
+        def wait(seconds: float) -> int | None:
+            try:
+                return process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                return None
+
+        yield Process(process.pid, wait)
+
+
+@contextlib.contextmanager
+def _start_fork(arguments: Sequence[str], folder: Path, environment: Mapping[str, str], seed: int) -> Iterator[Process]:
+    """The same command in a process that has Beam imported already."""
+    process = _FORKS.Process(target=_main, args=(list(arguments), str(folder), dict(environment), seed))
+    process.start()
+    assert process.pid is not None
+
+    def wait(seconds: float) -> int | None:
+        process.join(seconds)
+        return process.exitcode
+
+    yield Process(process.pid, wait)
+    process.join(1)
+
+
+def _main(arguments: list[str], folder: str, environment: dict[str, str], seed: int) -> None:
+    from pipeline.cli import main
+
+    output = os.open(Path(folder) / "output.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.chdir(folder)
+    os.environ.update(environment)
+    random.seed(seed)  # of the pauses between tries
+    main(arguments, prog_name="capybeam")
+
+
+# --- what happens to a run from outside -------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _meddling(plan: Plan, servers: Mapping[str, SandboxServer], process: Process, troubled: bool) -> Iterator[None]:
+    """Lets tokens die and return, and sends signals, at the requests that the plan names."""
+    over = threading.Event()
+    thread = threading.Thread(target=_meddle, args=(plan, servers, process, over), daemon=True)
+    if troubled:
+        thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        if troubled:
+            thread.join()
+
+
+def _meddle(plan: Plan, servers: Mapping[str, SandboxServer], process: Process, over: threading.Event) -> None:
+    died: dict[str, float] = {}
+    returned: set[str] = set()
+    ended = plan.ending == "none"
+    while not over.wait(0.005):
+        requests = Counter({name: server.stats()["requests"] for name, server in servers.items()})
+        for name, trouble in plan.trouble.items():
+            now = time.monotonic()
+            if trouble.dies_at is not None and name not in died and requests[name] >= trouble.dies_at:
+                servers[name].set_faults(dead_token=True)
+                died[name] = now
+            if trouble.back_after is not None and name in died and now - died[name] >= trouble.back_after:
+                if name not in returned:
+                    servers[name].set_faults(dead_token=False)
+                returned.add(name)
+        if not ended and requests.total() >= plan.ends_at:
+            ended = True
+            process.send(signal.SIGKILL if plan.ending == "kill" else signal.SIGINT)
+            if plan.ending == "interrupt twice":
+                time.sleep(0.1)
+                process.send(signal.SIGINT)
