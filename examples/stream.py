@@ -87,7 +87,7 @@ def _capybeam(out: Path, command: str, *options: str) -> int:
 
 
 def _wanted(config: Path, lines: list[bytes]) -> dict[str, set[tuple[str, str]]]:
-    """By dataset, event name and event_id of what should arrive; events of the older wire have no ID to tell them by."""
+    """By dataset, event name and event_id of what should arrive. The older wire has no IDs."""
     wanted: dict[str, set[tuple[str, str]]] = {}
     for outcome in preview(load_job(config), lines, time.time()):
         if outcome["status"] == "ready":

@@ -102,7 +102,13 @@ def replay_job(
     def build(lines: beam.PCollection, workers: int, flow: Flow) -> None:
         redeliver(lines, job, choice, places.dead_letters, places.receipts, workers, flow)
 
-    return _perform(job, letters, open_letters, build, places, beam_options, until_idle)
+    def open_chosen(text: str) -> Source:
+        source = open_letters(text)
+        if source.subscription and choice != Choice():
+            raise NoInput(f"{text}: --only and --retryable are for files; what they leave out would be acknowledged")
+        return source
+
+    return _perform(job, letters, open_chosen, build, places, beam_options, until_idle)
 
 
 def _perform(

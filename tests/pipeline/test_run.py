@@ -335,6 +335,6 @@ def test_a_rate_that_cannot_be_shared_out_is_refused_with_what_to_say(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     job = dataclasses.replace(parse_job(job_file("http://127.0.0.1:9")), delivery=Delivery(requests_per_second=5.0))
-    code = run_job(job, [str(tmp_path)], "d", "r", None, ["--runner", "DataflowRunner"])
+    code = run_job(job, [str(tmp_path)], Places("d", "r"), ["--runner", "DataflowRunner"])
     assert code == 2
     assert "say how many DataflowRunner may use at most, by --max_num_workers (Dataflow)" in capsys.readouterr().err

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Topic
 from jobs import JANE, TOKEN, job_file, order, rows
 
 from pipeline.config import parse_job
 from pipeline.run import CONFIGURATION, DEAD_LETTERS, FAILED, OK, REFUSED, Places, replay_job, run_job
 from pipeline.sandbox import SandboxServer, SandboxSettings
 from pipeline.sources.pubsub import Attributes
+from tests.conftest import Topic
 from transforms.replays import Choice
 
 DELIVERY = "{max_batch_delay: 200ms, retry_for: 5s}"
@@ -183,6 +183,13 @@ def test_dead_letters_that_were_published_are_replayed_from_their_subscription(
     assert (books()["balanced"], books()["delivered"], books()["unparsable"]) == (True, 1, 1)
     (row,) = rows("again.jsonl")
     assert row["message"].startswith("Message ")
+
+
+def test_a_choice_of_dead_letters_is_for_files(topic: Topic, capsys: pytest.CaptureFixture[str]) -> None:
+    job = parse_job(job_file("http://127.0.0.1:9"))
+    letters = [f"pubsub:{topic.subscription}"]
+    assert replay_job(job, letters, Choice(retryable=True), PLACES, [], 1.0) == CONFIGURATION
+    assert "--only and --retryable are for files" in capsys.readouterr().err
 
 
 def test_messages_leave_no_personal_data_on_the_terminal(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import apache_beam as beam
 import orjson
 import pytest
-from conftest import Topic
 
 from pipeline.sinks import prepare
 from pipeline.sinks.dead_letters import WriteDeadLetters
 from pipeline.sinks.lines import SinkError
 from pipeline.sinks.receipts import WriteReceipts
+from tests.conftest import Topic
 from transforms.couriers import Receipt
 from transforms.rejections import Rejection
 
