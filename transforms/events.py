@@ -1,4 +1,4 @@
-"""Lines of bytes → Segment events.
+"""Lines of bytes, and rows of tables → Segment events.
 
 An event is the JSON object of Segment's spec as it was sent: ``type``, ``event``, ``timestamp``, ``messageId``,
 ``userId``, ``anonymousId``, ``properties``, ``traits``, ``context``. Nothing is added and nothing renamed, so that
@@ -7,6 +7,7 @@ triggers and mappings written for Segment hold.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from typing import Any, Final
 
@@ -18,6 +19,13 @@ Event = dict[str, Any]
 
 _BOM: Final = b"\xef\xbb\xbf"
 _TRANSPORT_KEYS: Final = ("receivedAt", "sentAt")
+
+
+@dataclasses.dataclass(frozen=True)
+class UnreadableRow:
+    """A row that a source could not make an event of, for `parse_event` to reject. `row` may hold personal data."""
+
+    row: dict[str, Any] = dataclasses.field(repr=False)
 
 
 def is_blank(line: bytes) -> bool:
@@ -38,6 +46,13 @@ def parse_event(line: bytes) -> Event:
     if type(event) is not dict:
         raise Rejected("not_an_object")
     return event
+
+
+def event_of_row(row: Event | UnreadableRow) -> Event:
+    """What a source has made of a table's row: an event. Raises Rejected: unreadable_row."""
+    if isinstance(row, UnreadableRow):
+        raise Rejected("unreadable_row", payload=row.row)
+    return row
 
 
 def event_id(event: Event) -> str:

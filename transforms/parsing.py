@@ -1,4 +1,4 @@
-"""ParseEvents: lines of bytes → events."""
+"""ParseEvents: lines of bytes, and rows of tables → events."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import Any
 
 import apache_beam as beam
 
-from transforms.events import is_blank, parse_event
+from transforms.events import Event, UnreadableRow, event_of_row, is_blank, parse_event
 from transforms.steps import StepDoFn, with_rejections
 
 
 class ParseEvents(beam.PTransform):
     """Lines of JSON (bytes) → ``events`` (dicts), and ``rejections``. Blank lines are no events.
+
+    What a source has already made of a row (a dict, or an `UnreadableRow`) is counted, and passes or is rejected.
 
     >>> import apache_beam as beam
     >>> with beam.Pipeline("FnApiRunner") as pipeline:
@@ -34,7 +36,10 @@ class _ParseEvents(StepDoFn[None]):
     def setup(self) -> None:
         pass
 
-    def convert(self, element: bytes) -> Iterable[Any]:
+    def convert(self, element: bytes | Event | UnreadableRow) -> Iterable[Any]:
+        if not isinstance(element, bytes):
+            self.tally["read"] += 1
+            return (event_of_row(element),)
         if element[:1] != b"{" and is_blank(element):
             return ()
         self.tally["read"] += 1
