@@ -19,13 +19,14 @@ from typing import Any, Final
 import apache_beam as beam
 import orjson
 from apache_beam.metrics import MetricsFilter
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, StandardOptions
 from rich.console import Console
 
 from pipeline.config import Job
 from pipeline.graph import deliver
-from pipeline.sinks.lines import SinkError, is_local, start_afresh
-from pipeline.sources.files import NoInput, ReadLines, check_input
+from pipeline.sinks import SINKS, prepare
+from pipeline.sinks.lines import SinkError
+from pipeline.sources import ALWAYS, Between, NoInput, Source, open_source
 from pipeline.summary import Books
 from transforms.steps import NAMESPACE
 from transforms.stopping import STOPPING
@@ -44,15 +45,22 @@ _LOCAL_RUNNERS: Final = frozenset({"FnApiRunner", "DirectRunner", "BundleBasedDi
 
 
 def run_job(
-    job: Job, inputs: Sequence[str], dead_letters: str, receipts: str, books: str | None, beam_options: Sequence[str]
+    job: Job,
+    inputs: Sequence[str],
+    dead_letters: str,
+    receipts: str,
+    books: str | None,
+    beam_options: Sequence[str],
+    between: Between = ALWAYS,
 ) -> int:
     """Runs a job to its end and returns the exit code.
 
     Args:
-        inputs: paths, globs or URLs of JSON lines.
+        inputs: as `pipeline.sources` takes them.
         dead_letters, receipts: where they are written.
         books: where the books are written as JSON, if anywhere.
         beam_options: handed on to Beam.
+        between: the times of the events to be read, where the inputs can tell.
     """
     console, log = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
     try:
@@ -74,16 +82,13 @@ def run_job(
         log.print(f"capybeam: {error}", style="red", highlight=False, markup=False)
         return CONFIGURATION
     try:
-        sizes = [check_input(pattern) for pattern in inputs]
+        project = options.view_as(GoogleCloudOptions).project
+        sources = [open_source(text, between, project) for text in inputs]
         if local:
             for destination in job.destinations:
                 _readable(destination.name, destination.token)
-        for path, what in ((dead_letters, "Dead letters"), (receipts, "Receipts")):
-            if not local and is_local(path):
-                raise SinkError(
-                    f"{what} of {runner} cannot go to {path}: its workers are elsewhere; give a URL (gs://…)"
-                )
-            kept = start_afresh(path, what)
+        for path, what in zip((dead_letters, receipts), SINKS, strict=True):
+            kept = prepare(path, what, local, runner)
             if kept:
                 log.print(f"{what} of an earlier run are kept in {kept}", highlight=False)
     except (NoInput, TokenError, SinkError) as error:
@@ -93,10 +98,10 @@ def run_job(
     STOPPING.clear()
     if not options.view_as(_Verbosity).verbose:
         logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
-    log.print(_greeting(job, inputs, sum(sizes), runner), highlight=False, markup=False)
+    log.print(_greeting(job, sources, runner), highlight=False, markup=False)
 
     with _stopping_on_ctrl_c(log), _progress(log):
-        counts, failure = _run(job, inputs, dead_letters, receipts, workers or 1, options)
+        counts, failure = _run(job, sources, dead_letters, receipts, workers or 1, options)
     result = Books.from_counts(counts)
     if failure is not None:
         console.print("The books so far:")
@@ -131,7 +136,7 @@ def _beam_options(arguments: Sequence[str]) -> PipelineOptions:
     return options
 
 
-_OWN_OPTIONS: Final = ("--config", "--input", "--dead-letters", "--receipts", "--books")
+_OWN_OPTIONS: Final = ("--config", "--input", "--since", "--until", "--dead-letters", "--receipts", "--books")
 
 
 class _Verbosity(PipelineOptions):
@@ -165,18 +170,19 @@ def _readable(name: str, token: Any) -> None:
         raise TokenError(f"destination {name}: {error}") from None
 
 
-def _greeting(job: Job, inputs: Sequence[str], size: int, runner: str) -> str:
+def _greeting(job: Job, sources: Sequence[Source], runner: str) -> str:
     destinations = ", ".join(f"{destination.name} ({destination.endpoint})" for destination in job.destinations)
-    return f"Reading {', '.join(inputs)} ({size / 1e6:,.1f} MB), delivering to {destinations}, on {runner}."
+    inputs = ", ".join(f"{source.name} ({source.extent})" for source in sources)
+    return f"Reading {inputs}, delivering to {destinations}, on {runner}."
 
 
 def _run(
-    job: Job, inputs: Sequence[str], dead_letters: str, receipts: str, workers: int, options: PipelineOptions
+    job: Job, sources: Sequence[Source], dead_letters: str, receipts: str, workers: int, options: PipelineOptions
 ) -> tuple[Mapping[str, int], BaseException | None]:
     """Runs the graph; what was counted, and what went wrong."""
     try:
         pipeline = beam.Pipeline(options=options)
-        reads = [pipeline | f"Input{index or ''}" >> ReadLines(pattern) for index, pattern in enumerate(inputs)]
+        reads = [pipeline | f"Input{index or ''}" >> source.read for index, source in enumerate(sources)]
         lines = reads[0] if len(reads) == 1 else reads | beam.Flatten()
         deliver(lines, job, dead_letters, receipts, workers)
         result = pipeline.run()

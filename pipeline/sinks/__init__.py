@@ -1,0 +1,27 @@
+"""Where dead letters and receipts go. `prepare` makes a place ready for a run, whatever kind it is."""
+
+from __future__ import annotations
+
+from pipeline.sinks import dead_letters, lines, receipts, tables
+
+SINKS = {dead_letters.WHAT: dead_letters.SCHEMA, receipts.WHAT: receipts.SCHEMA}
+
+
+def prepare(path: str, what: str, local: bool, runner: str) -> str | None:
+    """Makes sure that `path` can be written to. Raises SinkError.
+
+    Args:
+        what: a key of `SINKS`.
+        local: whether workers are on this machine.
+
+    Returns the name under which a file of an earlier run is kept, if there was one.
+    """
+    if tables.is_table(path):
+        tables.prepare_table(path, what, SINKS[what])
+        return None
+    if not local and lines.is_local(path):
+        raise lines.SinkError(
+            f"{what} of {runner} cannot go to {path}: its workers are elsewhere; give a URL (gs://…) or a table"
+            f" ({tables.BIGQUERY}PROJECT.DATASET.TABLE)"
+        )
+    return lines.start_afresh(path, what)

@@ -3,23 +3,44 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, Final
 
 import apache_beam as beam
 
 from pipeline.sinks.lines import WriteLines
+from pipeline.sinks.tables import Schema, WriteRows, is_table
 from transforms.rejections import Rejection
+
+WHAT: Final = "Dead letters"
+SCHEMA: Final = Schema(
+    (
+        ("dead_lettered_at", "TIMESTAMP", "REQUIRED"),
+        ("stage", "STRING", "REQUIRED"),
+        ("code", "STRING", "REQUIRED"),
+        ("message", "STRING", "REQUIRED"),
+        ("destination", "STRING", "NULLABLE"),
+        ("subscription", "STRING", "NULLABLE"),
+        ("dataset_id", "STRING", "NULLABLE"),
+        ("event_id", "STRING", "NULLABLE"),
+        ("payload", "STRING", "NULLABLE"),  # JSON text: the type JSON refuses numbers that it cannot hold exactly
+        ("payload_encoding", "STRING", "NULLABLE"),
+        ("retryable", "BOOLEAN", "REQUIRED"),
+    ),
+    day="dead_lettered_at",
+)
 
 
 @dataclasses.dataclass
 class WriteDeadLetters(beam.PTransform):
-    """Rejections → JSON lines at `path`."""
+    """Rejections → JSON lines at `path`, or rows of a table (``bigquery:PROJECT.DATASET.TABLE``)."""
 
     path: str
 
     def expand(self, rejections: beam.PCollection) -> Any:
+        if is_table(self.path):
+            return rejections | "Row" >> beam.Map(Rejection.row) | "Write" >> WriteRows(self.path, WHAT, SCHEMA)
         return (
             rejections
             | "Encode" >> beam.Map(Rejection.encode).with_output_types(bytes)
-            | "Write" >> WriteLines(self.path, "Dead letters")
+            | "Write" >> WriteLines(self.path, WHAT)
         )

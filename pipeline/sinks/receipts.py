@@ -3,23 +3,47 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, Final
 
 import apache_beam as beam
 
 from pipeline.sinks.lines import WriteLines
+from pipeline.sinks.tables import Schema, WriteRows, is_table
 from transforms.couriers import Receipt
+
+WHAT: Final = "Receipts"
+SCHEMA: Final = Schema(
+    (
+        ("destination", "STRING", "REQUIRED"),
+        ("dataset_id", "STRING", "REQUIRED"),
+        ("events", "INTEGER", "REQUIRED"),
+        ("first_event_time", "TIMESTAMP", "REQUIRED"),
+        ("last_event_time", "TIMESTAMP", "REQUIRED"),
+        ("fbtrace_id", "STRING", "NULLABLE"),
+        ("messages", "STRING", "REPEATED"),
+        ("tries", "INTEGER", "REQUIRED"),
+        ("seconds", "FLOAT", "REQUIRED"),
+        ("delivered_at", "TIMESTAMP", "REQUIRED"),
+    ),
+    day="delivered_at",
+)
 
 
 @dataclasses.dataclass
 class WriteReceipts(beam.PTransform):
-    """Receipts → JSON lines at `path`."""
+    """Receipts → JSON lines at `path`, or rows of a table (``bigquery:PROJECT.DATASET.TABLE``)."""
 
     path: str
 
     def expand(self, receipts: beam.PCollection) -> Any:
+        if is_table(self.path):
+            return receipts | "Row" >> beam.Map(_row) | "Write" >> WriteRows(self.path, WHAT, SCHEMA)
         return (
             receipts
             | "Encode" >> beam.Map(Receipt.encode).with_output_types(bytes)
-            | "Write" >> WriteLines(self.path, "Receipts")
+            | "Write" >> WriteLines(self.path, WHAT)
         )
+
+
+def _row(receipt: Receipt) -> dict[str, Any]:
+    return {**dataclasses.asdict(receipt), "messages": list(receipt.messages)}

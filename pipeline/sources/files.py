@@ -12,11 +12,8 @@ from apache_beam.io.fileio import MatchFiles
 from apache_beam.io.filesystem import FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
+from pipeline.sources import NoInput
 from transforms.stopping import STOPPING
-
-
-class NoInput(Exception):
-    """There is nothing to read at a path: says which and why."""
 
 
 @dataclasses.dataclass
