@@ -18,7 +18,7 @@ import apache_beam as beam
 import orjson
 
 from pipeline.sources import BIGQUERY, Between, NoInput, Source
-from pipeline.sources.warehouse import Column, JsonColumn, Layout, NoEvents, layout_of
+from pipeline.sources.warehouse import Column, EventColumns, JsonColumn, Layout, NoEvents, layout_of
 from transforms.meta_rules import DAY, MAX_AGE, MAX_STORE_AGE
 from transforms.stopping import STOPPING
 
@@ -99,6 +99,8 @@ def open_table(text: str, between: Between, project: str | None, client: Any = N
             raise NoInput(f"{name}: has no rows" + (" between --since and --until" if between else ""))
         if isinstance(layout, JsonColumn):
             _check_sample(name, client, found, layout)
+    if isinstance(layout, EventColumns) and not layout.has_properties:
+        extent += "; without properties, which Segment keeps in the event tables"
     return Source(name, extent, ReadTable(path, layout, restriction))
 
 

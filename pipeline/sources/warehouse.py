@@ -21,7 +21,7 @@ import dataclasses
 import datetime as dt
 import operator
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
@@ -98,32 +98,21 @@ class EventColumns:
     def columns(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.read)
 
+    @property
+    def has_properties(self) -> bool:
+        """Whether any column is a property; always, where events have none, but traits."""
+        if self.kind not in ("track", "page", "screen"):
+            return True
+        return any(path[0] == "properties" for column in self.read for path in paths_of(column.name, self.kind))
+
     def compile(self) -> Converter:
         """The function from a row to its event. A row that does not fit the schema becomes an UnreadableRow."""
-        convert = self._converter()
-
-        def event(row: Row) -> Event | UnreadableRow:
-            try:
-                return convert(row)
-            except (AttributeError, KeyError, TypeError, ValueError):
-                return UnreadableRow({name: _readable(value) for name, value in row.items()})
-
-        return event
-
-    def _converter(self) -> Callable[[Row], Event]:
-        plainly = None if self.kind is None else _written(self.read, self.kind)
-        if plainly is not None and not self.typed:
+        plainly = _unreadable if self.kind is None else _written(self.read, self.kind)
+        if not self.typed:
             return plainly
         others = [column for column in self.read if column.name != "type"]
         by_kind = {kind: _written(others, kind) for kind in KINDS}
-
-        def of_its_kind(row: Row) -> Event:
-            convert = by_kind.get(row["type"], plainly)
-            if convert is None:
-                raise ValueError("no type")
-            return convert(row)
-
-        return of_its_kind
+        return lambda row: by_kind.get(str(row.get("type")), plainly)(row)
 
 
 Layout = JsonColumn | EventColumns
@@ -336,7 +325,7 @@ _PLAIN: Final = frozenset({"INTEGER", "INT64", "BOOLEAN", "BOOL"})
 _FLOATS: Final = frozenset({"FLOAT", "FLOAT64"})
 
 
-def _written(columns: Sequence[Column], kind: str) -> Callable[[Row], Event]:
+def _written(columns: Sequence[Column], kind: str) -> Converter:
     """One Python function that puts a row's values where they belong in an event. Nulls have no key."""
     writer = _Writer(columns)
     tree: dict[str, Any] = {}
@@ -427,12 +416,20 @@ class _Writer:
         self._constants[name] = converter_of(column)
         return f"{name}({value})"
 
-    def function(self, result: str) -> Callable[[Row], Event]:
-        source = "\n    ".join(["def event(row):", *self._lines, f"return {result}"])
-        namespace = dict(self._constants)
+    def function(self, result: str) -> Converter:
+        body = "\n        ".join([*self._lines, f"return {result}"])
+        source = f"def event(row):\n    try:\n        {body}\n    except {_UNFIT}:\n        return unreadable(row)"
+        namespace = {**self._constants, "unreadable": _unreadable}
         exec(compile(source, "<schema>", "exec"), namespace)
-        function: Callable[[Row], Event] = namespace["event"]
+        function: Converter = namespace["event"]
         return function
+
+
+_UNFIT: Final = "(AttributeError, KeyError, TypeError, ValueError)"
+
+
+def _unreadable(row: Row) -> UnreadableRow:
+    return UnreadableRow({name: _readable(value) for name, value in row.items()})
 
 
 def _is_plain_text(name: str) -> bool:
@@ -558,12 +555,3 @@ def _readable(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_readable(item) for item in value]
     return value if value is None or type(value) in (str, int, float, bool) else str(value)
-
-
-def documented_columns() -> Iterator[tuple[str, str]]:
-    """Columns of Segment's schema and where their values stand, for the documents."""
-    for name, key in _ROOT.items():
-        yield name, key
-    for name, path in _CONTEXT_PATHS.items():
-        if not name.endswith("_"):
-            yield f"context_{name}", ".".join(("context", *path))
