@@ -208,10 +208,10 @@ def _where(*conditions: str) -> str:
 def _count(client: Any, table: str, layout: Layout, restriction: str) -> tuple[int, str]:
     """How many rows there are, and that in words, with how many of them are past Meta's age limits."""
     counts = ["COUNT(*)"]
-    if layout.time is not None:
+    when, column = _when(layout)
+    if when:
         now = time.time()
-        for age in (MAX_AGE, MAX_STORE_AGE):
-            counts.append(f"COUNTIF(`{layout.time.name}` < {_literal(layout.time, now - age)})")
+        counts += [f"COUNTIF({when} < {_literal(column, now - age)})" for age in (MAX_AGE, MAX_STORE_AGE)]
     ((rows, *old),) = client.query(f"SELECT {', '.join(counts)} FROM `{table}`{_where(restriction)}").result()
     extent = f"{rows:,} row{'s' * (rows != 1)}"
     if not old:
@@ -220,6 +220,16 @@ def _count(client: Any, table: str, layout: Layout, restriction: str) -> tuple[i
         f"{extent}, {old[0]:,} older than the {MAX_AGE // DAY} days that Meta takes,"
         f" {old[1]:,} older than the {MAX_STORE_AGE // DAY} days of store events"
     )
+
+
+def _when(layout: Layout) -> tuple[str, Column]:
+    """SQL for when a row's event happened, and a column of the SQL's type; "" where nothing tells."""
+    if layout.time is not None:
+        return f"`{layout.time.name}`", layout.time
+    moment = Column("", "TIMESTAMP")
+    if isinstance(layout, JsonColumn) and layout.column.type in ("STRING", "JSON"):
+        return f"SAFE_CAST(SAFE.JSON_VALUE(`{layout.column.name}`, '$.timestamp') AS TIMESTAMP)", moment
+    return "", moment
 
 
 def _check_sample(name: str, client: Any, table: Any, layout: JsonColumn) -> None:

@@ -159,6 +159,22 @@ def test_a_column_of_json_is_read_as_lines(big_query: BigQuery, type_: str) -> N
     assert source.extent.startswith("2 rows, 1 older than the 7 days")
 
 
+@pytest.mark.parametrize("type_", ["STRING", "JSON"])
+def test_without_a_column_of_time_ages_are_told_by_the_events(big_query: BigQuery, type_: str) -> None:
+    payloads = [json.dumps(order_event(n, age)) for n, age in enumerate((60, 8 * DAY, 70 * DAY))]
+    payloads += ['{"timestamp": "some day"}', '{"type": "page"}'] + ["{broken"] * (type_ == "STRING")
+    text = big_query.make_table("archive", [field("payload", type_)], [{"payload": text} for text in payloads])
+    extent = open_table(text, ALWAYS, PROJECT).extent
+    assert extent.startswith(f"{len(payloads)} rows, 2 older than the 7 days that Meta takes, 1 older")
+
+
+def test_tracks_alone_are_said_to_have_no_properties(big_query: BigQuery) -> None:
+    columns = [field(*column) for column in ORDER_COLUMNS[:9]]
+    row = {name: value for name, value in order(1).items() if name in dict(ORDER_COLUMNS[:9])}
+    extent = open_table(big_query.make_table("tracks", columns, [row]), ALWAYS, PROJECT).extent
+    assert extent.endswith("; without properties, which Segment keeps in the event tables")
+
+
 def test_the_table_of_a_pubsub_subscription_is_read_by_its_data(big_query: BigQuery) -> None:
     columns = [
         field("subscription_name"),
