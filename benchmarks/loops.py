@@ -32,7 +32,7 @@ from transforms.graph_api import Delivery, classify
 from transforms.pacing import Brake, Pacer
 
 JOB: Final = Path(__file__).parent / "job.yaml"
-CHUNK: Final = 100  # events
+CHUNK: Final = 10  # events: what is converted has just been made, as it has behind a reader
 DIGESTS: Final = 11  # em ph ge db ln fn ct st zp country external_id
 
 Loop = Callable[[Path], float]

@@ -359,7 +359,7 @@ def test_a_run_from_table_to_sandbox_balances_with_dead_letters_and_receipts_in_
     assert lacking == {
         "stage": "map",
         "code": "missing_required_field",
-        "message": "The required field 'currency' has no value.",
+        "message": "The required field 'currency' has no value (looked for $.properties.currency).",
         "destination": "web",
         "subscription": "purchase",
         "dataset_id": "123",
