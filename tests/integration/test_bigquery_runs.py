@@ -15,7 +15,9 @@ import apache_beam as beam
 import orjson
 import pytest
 from apache_beam.testing.util import assert_that, equal_to
+from click.testing import CliRunner
 
+from pipeline.cli import main
 from pipeline.config import parse_job
 from pipeline.run import CONFIGURATION, DEAD_LETTERS, FAILED, OK, run_job
 from pipeline.sandbox import SandboxServer, SandboxSettings
@@ -307,6 +309,17 @@ def test_since_without_a_column_of_time_is_refused(big_query: BigQuery) -> None:
     assert "has no column of time for --since and --until" in refusal(text, Between(since=1))
 
 
+JOB = """
+destinations:
+  - name: web
+    type: facebook_conversions_api
+    dataset_id: "123"
+    access_token: env:TOKEN
+    endpoint: {endpoint}
+    subscriptions: [{{action: purchase}}, {{action: pageView}}]
+"""
+
+
 # --- whole runs -------------------------------------------------------------------------------------------------
 
 
@@ -319,15 +332,7 @@ def sandbox(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Sandbox
 
 
 def run(endpoint: str, text: str, dead: str = "dead.jsonl", kept: str = "receipts.jsonl") -> tuple[int, dict[str, Any]]:
-    job = parse_job(f"""
-destinations:
-  - name: web
-    type: facebook_conversions_api
-    dataset_id: "123"
-    access_token: env:TOKEN
-    endpoint: {endpoint}
-    subscriptions: [{{action: purchase}}, {{action: pageView}}]
-""")
+    job = parse_job(JOB.format(endpoint=endpoint))
     code = run_job(job, [text], dead, kept, "books.json", [])
     return code, json.loads(Path("books.json").read_text()) if Path("books.json").exists() else {}
 
@@ -396,6 +401,15 @@ def test_rows_with_bad_dates_or_broken_json_become_dead_letters(big_query: BigQu
         ("parse", "invalid_json"),
         ("parse", "unreadable_row"),
     }
+
+
+def test_the_command_line_hands_on_since_and_until(big_query: BigQuery, sandbox: SandboxServer) -> None:
+    text = orders(big_query, [order(1), order(2, 2 * DAY), order(3, 5 * DAY)])
+    Path("job.yaml").write_text(JOB.format(endpoint=sandbox.url))
+    bounds = ["--since", iso(3 * DAY), "--until", str(NOW - DAY)]
+    result = CliRunner().invoke(main, ["run", "--config", "job.yaml", "--input", text, *bounds])
+    assert result.exit_code == OK
+    assert sandbox.event_ids("123") == [("Purchase", "order-2")]
 
 
 def test_an_empty_table_exits_2_before_anything_is_sent_or_written(
