@@ -33,6 +33,7 @@ ENGINE_TARGET: Final = 0.35
 RUN_TARGET: Final = 0.28
 MEMORY_TARGET: Final = 400  # MB
 COMMAND_TARGET: Final = 0.5  # s
+ROWS_TARGET: Final = 1.0  # of what parsing JSON takes
 UPKEEP_TARGET: Final = 0.03  # of a run's time for an event
 LATENCY: Final = 0.2  # s, of the server that concurrency is measured with
 CONCURRENCY: Final = 16
@@ -45,6 +46,8 @@ class Measured:
 
     limit: list[float] = field(default_factory=list)
     engine: list[float] = field(default_factory=list)
+    parsing: list[float] = field(default_factory=list)
+    rows: list[float] = field(default_factory=list)
     run: list[float] = field(default_factory=list)
     start_up: list[float] = field(default_factory=list)
     check: list[float] = field(default_factory=list)
@@ -85,6 +88,8 @@ def _measure(count: int, rounds: int, with_run: bool) -> Measured:
             print(f"round {number + 1} of {rounds} …", file=sys.stderr)
             measured.limit.append(_loop("limit", path))
             measured.engine.append(_loop("engine", path))
+            measured.parsing.append(_loop("parsing", path))
+            measured.rows.append(_loop("rows", path))
             if with_run:
                 measured.start_up.append(_run(job, single)[0])
                 seconds, memory = _run(job, path)
@@ -183,6 +188,10 @@ def _print_table(measured: Measured, count: int) -> bool:
     row("engine: bytes in, ready bytes out", speed(measured.engine))
     ratio = _ratio(measured.limit, measured.engine)
     row("  engine / limit", f"{ratio:.2f}", value=ratio, least=ENGINE_TARGET)
+    row("JSON → events", speed(measured.parsing))
+    row("rows of a warehouse → the same events", speed(measured.rows))
+    ratio = median(rows / parsing for rows, parsing in zip(measured.rows, measured.parsing, strict=True))
+    row("  time of a row / time of its JSON", f"{ratio:.2f}", value=ratio, most=ROWS_TARGET)
     if measured.run:
         work = [run - start_up for run, start_up in zip(measured.run, measured.start_up, strict=True)]
         row("run: file → Beam (FnApiRunner) → null server", speed(measured.run))

@@ -22,6 +22,7 @@ from typing import NoReturn
 import click
 
 from pipeline.config import ConfigError, Job, duration, json_schema, load_job
+from pipeline.sources import Between
 from transforms.rejections import CODES
 
 EPILOG = "Documentation: docs/ in the repository; a first job in five minutes: README.md."
@@ -79,7 +80,7 @@ def map_(config: str, input_: str, output: str, now: str | None) -> None:
     from pipeline.preview import preview
 
     job = _job(config)
-    moment = _moment(now)
+    moment = time.time() if now is None else _moment("--now", now)
     notes: Counter[str] = Counter()
     statuses: Counter[str] = Counter()
     if (
@@ -110,21 +111,19 @@ def map_(config: str, input_: str, output: str, now: str | None) -> None:
         click.echo(f"  {note} {count}", err=True)
 
 
-def _moment(now: str | None) -> float:
-    if now is None:
-        return time.time()
+def _moment(option: str, text: str) -> float:
     try:
-        seconds = float(now)
+        seconds = float(text)
         if not math.isfinite(seconds):
-            _fail(f"--now {now}: neither ISO 8601 nor Unix seconds")
+            _fail(f"{option} {text}: neither ISO 8601 nor Unix seconds")
         return seconds
     except ValueError:
         import ciso8601
 
         try:
-            moment = ciso8601.parse_datetime(now)
+            moment = ciso8601.parse_datetime(text)
         except ValueError:
-            _fail(f"--now {now}: neither ISO 8601 nor Unix seconds")
+            _fail(f"{option} {text}: neither ISO 8601 nor Unix seconds")
         return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
 
 
@@ -159,8 +158,11 @@ _UNTIL_IDLE = click.option(
     "inputs",
     required=True,
     multiple=True,
-    help="Events: path, glob or URL of JSON lines or .csv, .gz too; repeatable. Or pubsub:projects/P/subscriptions/S.",
+    help="Events: path, glob or URL of JSON lines or .csv, .gz too; bigquery:PROJECT.DATASET.TABLE or"
+    " bigquery:SELECT …; pubsub:projects/P/subscriptions/S. Repeatable, but for subscriptions.",
 )
+@click.option("--since", default=None, help="Only events from then on (ISO 8601 or Unix seconds); of bigquery: inputs.")
+@click.option("--until", default=None, help="Only events before then; of bigquery: inputs.")
 @click.option(
     "--dead-letters", default="dead-letters.jsonl", show_default=True, help="What was not delivered, and why."
 )
@@ -173,6 +175,8 @@ _UNTIL_IDLE = click.option(
 def run(
     config: str,
     inputs: tuple[str, ...],
+    since: str | None,
+    until: str | None,
     dead_letters: str,
     receipts: str,
     books: str | None,
@@ -187,6 +191,9 @@ def run(
     been read and shows the books so far.
     """
     job = _job(config)
+    between = Between(
+        None if since is None else _moment("--since", since), None if until is None else _moment("--until", until)
+    )
     try:
         logging.disable(logging.WARNING)  # Beam warns at import of extras that are not installed
         from pipeline.run import Places, run_job  # Beam takes two seconds to import
@@ -194,7 +201,7 @@ def run(
 
         logging.disable(logging.NOTSET)
         places, attributes = Places(dead_letters, receipts, books), Attributes(id_attribute, timestamp_attribute)
-        sys.exit(run_job(job, inputs, places, beam_options, _seconds("--until-idle", until_idle), attributes))
+        sys.exit(run_job(job, inputs, places, beam_options, between, _seconds("--until-idle", until_idle), attributes))
     except KeyboardInterrupt:  # before the run has begun, or after it has ended
         sys.exit(130)
 

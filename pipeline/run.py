@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import functools
 import logging
 import os
 import re
@@ -22,14 +21,14 @@ from typing import Any, Final
 import apache_beam as beam
 import orjson
 from apache_beam.metrics import MetricsFilter
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, StandardOptions
 from rich.console import Console
 
 from pipeline.config import Job
 from pipeline.graph import Flow, deliver, redeliver
-from pipeline.sinks import prepare
+from pipeline.sinks import SINKS, prepare
 from pipeline.sinks.lines import SinkError, keep_safe
-from pipeline.sources import NoInput, Source, open_letters, open_source
+from pipeline.sources import ALWAYS, Between, NoInput, Source, open_letters, open_source
 from pipeline.sources.pubsub import Attributes, Message, Pulling, SubscriptionLost
 from pipeline.summary import Books
 from transforms.couriers import DestinationHeld
@@ -65,6 +64,7 @@ def run_job(
     inputs: Sequence[str],
     places: Places,
     beam_options: Sequence[str],
+    between: Between = ALWAYS,
     until_idle: float | None = None,
     attributes: Attributes | None = None,
 ) -> int:
@@ -73,6 +73,7 @@ def run_job(
     Args:
         inputs: as `pipeline.sources` takes them.
         beam_options: handed on to Beam.
+        between: the times of the events to be read, where the inputs can tell.
         until_idle: seconds without a message after which a subscription is done with; None for never.
         attributes: of messages, for runners that stream.
     """
@@ -80,7 +81,9 @@ def run_job(
     def build(lines: beam.PCollection, workers: int, flow: Flow) -> None:
         deliver(lines, job, places.dead_letters, places.receipts, workers, flow)
 
-    open_input = functools.partial(open_source, attributes=attributes)
+    def open_input(text: str, project: str | None) -> Source:
+        return open_source(text, between, project, attributes)
+
     return _perform(job, inputs, open_input, build, places, beam_options, until_idle)
 
 
@@ -102,7 +105,7 @@ def replay_job(
     def build(lines: beam.PCollection, workers: int, flow: Flow) -> None:
         redeliver(lines, job, choice, places.dead_letters, places.receipts, workers, flow)
 
-    def open_chosen(text: str) -> Source:
+    def open_chosen(text: str, _project: str | None) -> Source:
         source = open_letters(text)
         if source.subscription and choice != Choice():
             raise NoInput(f"{text}: --only and --retryable are for files; what they leave out would be acknowledged")
@@ -114,7 +117,7 @@ def replay_job(
 def _perform(
     job: Job,
     inputs: Sequence[str],
-    open_input: Callable[[str], Source],
+    open_input: Callable[[str, str | None], Source],
     build: _Build,
     places: Places,
     beam_options: Sequence[str],
@@ -140,7 +143,8 @@ def _perform(
         log.print(f"capybeam: {error}", style="red", highlight=False, markup=False)
         return CONFIGURATION
     try:
-        sources = [open_input(text) for text in inputs]
+        project = options.view_as(GoogleCloudOptions).project
+        sources = [open_input(text, project) for text in inputs]
         subscription = _subscription(sources)
         standard = options.view_as(StandardOptions)
         standard.streaming = subscription is not None and (standard.streaming or not local)
@@ -154,7 +158,7 @@ def _perform(
         if local:
             for destination in job.destinations:
                 _readable(destination.name, destination.token)
-        for path, what in ((places.dead_letters, "Dead letters"), (places.receipts, "Receipts")):
+        for path, what in zip((places.dead_letters, places.receipts), SINKS, strict=True):
             _keep_apart(path, what, sources)
             kept = prepare(path, what, local, runner, subscription is not None)
             if kept:
@@ -213,8 +217,8 @@ def _beam_options(arguments: Sequence[str]) -> PipelineOptions:
 
 
 _OWN_OPTIONS: Final = (
-    "--config", "--input", "--from", "--only", "--retryable", "--dead-letters", "--receipts", "--books",
-    "--until-idle", "--id-attribute", "--timestamp-attribute",
+    "--config", "--input", "--since", "--until", "--from", "--only", "--retryable", "--dead-letters", "--receipts",
+    "--books", "--until-idle", "--id-attribute", "--timestamp-attribute",
 )  # fmt: skip
 
 

@@ -52,20 +52,23 @@ class Brake:
     """Holds the requests of one destination back as it comes near its rate limit at Meta. Shared by threads.
 
     From 75 % of the limit on, requests start one by one with pauses that grow with the square of what is used beyond;
-    at 100 % none starts until access is regained.
+    at 100 % none starts until access is regained. When that is, Meta mostly says; where it does not, a minute is
+    guessed, and forgotten as soon as an answer tells of less.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
         self._pause = 0.0
-        self._next = float("-inf")
+        self._next = self._guess = float("-inf")
 
     def told(self, usage: float, regain: float | None = None) -> None:
         """Takes in what the headers of an answer say: percent used, and seconds until access is regained."""
         with self._lock:
-            if usage >= FULL:
-                self._next = max(self._next, self._clock() + (regain or STOP))
+            now = self._clock()
+            if usage >= FULL and regain:
+                self._next = max(self._next, now + regain)
+            self._guess = now + STOP if usage >= FULL and not regain else float("-inf")
             self._pause = LONGEST_PAUSE * min(1.0, max(0.0, (usage - EASY) / (FULL - EASY))) ** 2
 
     def stop(self, seconds: float) -> None:
@@ -76,9 +79,9 @@ class Brake:
     def wait(self) -> float:
         """Seconds until a request may start; 0 takes the place for one that starts now. Never blocks."""
         with self._lock:
-            now = self._clock()
-            if now < self._next:
-                return self._next - now
+            now, start = self._clock(), max(self._next, self._guess)
+            if now < start:
+                return start - now
             self._next = now + self._pause
             return 0.0
 

@@ -100,6 +100,14 @@ class Rejection:
 
         A payload of bytes that is not UTF-8 travels as base64, told apart by `payload_encoding`.
         """
+        return _json(self._fields(now))
+
+    def row(self, now: float | None = None) -> dict[str, Any]:
+        """The same as a row of a table, where the payload is JSON text."""
+        row = self._fields(now)
+        return {**row, "payload": None if row["payload"] is None else _json(row["payload"]).decode()}
+
+    def _fields(self, now: float | None) -> dict[str, Any]:
         row: dict[str, Any] = {"dead_lettered_at": int(time.time() if now is None else now)}
         row.update((f.name, getattr(self, f.name)) for f in dataclasses.fields(self))
         if not self.replays:
@@ -110,10 +118,7 @@ class Rejection:
             except UnicodeDecodeError:
                 row["payload"] = base64.b64encode(self.payload).decode()
                 row["payload_encoding"] = "base64"
-        try:
-            return orjson.dumps(row)
-        except TypeError:  # orjson reads 1024 levels of nesting and writes 254
-            return _deep_json(row)
+        return row
 
 
 def as_rejected(error: Exception) -> Rejected:
@@ -125,11 +130,18 @@ def as_rejected(error: Exception) -> Rejected:
     return Rejected("internal_error", f"{CODES['internal_error']} ({type(error).__name__})")
 
 
-def _deep_json(row: Mapping[str, Any]) -> bytes:
+def _json(value: Any) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except TypeError:  # orjson reads 1024 levels of nesting and writes 254
+        return _deep_json(value)
+
+
+def _deep_json(value: Any) -> bytes:
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(limit + 4096)
     try:
-        text = json.dumps(row)
+        text = json.dumps(value)
         if "NaN" in text or "Infinity" in text:  # which JSON does not know; orjson writes null, too
             text = json.dumps(json.loads(text, parse_constant=lambda _: None))
         return text.encode()

@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-from pipeline.sinks import lines, topics
+from pipeline.sinks import dead_letters, lines, receipts, tables, topics
+
+SINKS = {dead_letters.WHAT: dead_letters.SCHEMA, receipts.WHAT: receipts.SCHEMA}
 
 
 def prepare(path: str, what: str, local: bool, runner: str, endless: bool = False) -> str | None:
     """Makes sure that `path` can be written to. Raises SinkError.
 
     Args:
-        what: the name of what is written, for errors.
+        what: a key of `SINKS`.
         local: whether workers are on this machine.
         endless: whether the input never ends.
 
     Returns the name under which a file of an earlier run is kept, if there was one.
     """
+    if tables.is_table(path):
+        tables.prepare_table(path, what, SINKS[what])
+        return None
     if topics.is_topic(path):
         topics.check_topic(path, what)
         return None
     if not local and lines.is_local(path):
         raise lines.SinkError(
-            f"{what} of {runner} cannot go to {path}: its workers are elsewhere; give a URL (gs://…) or a topic"
-            " (pubsub:projects/P/topics/T)"
+            f"{what} of {runner} cannot go to {path}: its workers are elsewhere; give a URL (gs://…), a"
+            f" table ({tables.BIGQUERY}PROJECT.DATASET.TABLE) or a topic ({topics.PUBSUB}projects/P/topics/T)"
         )
     if endless and not lines.is_local(path):
         raise lines.SinkError(
             f"{what} of a subscription cannot go to {path}: files there are written when the input ends; give"
-            f" {'a local file or ' if local else ''}a topic (pubsub:projects/P/topics/T)"
+            f" {'a local file or ' if local else ''}a table ({tables.BIGQUERY}…) or topic ({topics.PUBSUB}…)"
         )
     return lines.start_afresh(path, what)

@@ -3,25 +3,49 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, Final
 
 import apache_beam as beam
 
 from pipeline.sinks.lines import WriteLines
+from pipeline.sinks.tables import Schema, WriteRows, is_table
 from pipeline.sinks.topics import WriteMessages, is_topic
 from transforms.rejections import Rejection
+
+WHAT: Final = "Dead letters"
+SCHEMA: Final = Schema(
+    (
+        ("dead_lettered_at", "TIMESTAMP", "REQUIRED"),
+        ("stage", "STRING", "REQUIRED"),
+        ("code", "STRING", "REQUIRED"),
+        ("message", "STRING", "REQUIRED"),
+        ("destination", "STRING", "NULLABLE"),
+        ("subscription", "STRING", "NULLABLE"),
+        ("dataset_id", "STRING", "NULLABLE"),
+        ("event_id", "STRING", "NULLABLE"),
+        ("payload", "STRING", "NULLABLE"),  # JSON text: the type JSON refuses numbers that it cannot hold exactly
+        ("payload_encoding", "STRING", "NULLABLE"),
+        ("retryable", "BOOLEAN", "REQUIRED"),
+        ("meta_code", "STRING", "NULLABLE"),
+        ("first_dead_lettered_at", "TIMESTAMP", "NULLABLE"),
+        ("replays", "INTEGER", "NULLABLE"),
+    ),
+    day="dead_lettered_at",
+)
 
 
 @dataclasses.dataclass
 class WriteDeadLetters(beam.PTransform):
-    """Rejections → JSON lines at `path`, or messages of a topic (``pubsub:projects/P/topics/T``)."""
+    """Rejections → JSON lines at `path`, rows of a table (``bigquery:…``), or messages of a topic (``pubsub:…``)."""
 
     path: str
 
     def expand(self, rejections: beam.PCollection) -> Any:
+        if is_table(self.path):
+            return rejections | "Row" >> beam.Map(Rejection.row) | "Write" >> WriteRows(self.path, WHAT, SCHEMA)
         write = WriteMessages if is_topic(self.path) else WriteLines
         return (
             rejections
             | "Encode" >> beam.Map(Rejection.encode).with_output_types(bytes)
-            | "Write" >> write(self.path, "Dead letters")
+            | "Write" >> write(self.path, WHAT)
         )

@@ -3,25 +3,49 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, Final
 
 import apache_beam as beam
 
 from pipeline.sinks.lines import WriteLines
+from pipeline.sinks.tables import Schema, WriteRows, is_table
 from pipeline.sinks.topics import WriteMessages, is_topic
 from transforms.couriers import Receipt
+
+WHAT: Final = "Receipts"
+SCHEMA: Final = Schema(
+    (
+        ("destination", "STRING", "REQUIRED"),
+        ("dataset_id", "STRING", "REQUIRED"),
+        ("events", "INTEGER", "REQUIRED"),
+        ("first_event_time", "TIMESTAMP", "REQUIRED"),
+        ("last_event_time", "TIMESTAMP", "REQUIRED"),
+        ("fbtrace_id", "STRING", "NULLABLE"),
+        ("messages", "STRING", "REPEATED"),
+        ("tries", "INTEGER", "REQUIRED"),
+        ("seconds", "FLOAT", "REQUIRED"),
+        ("delivered_at", "TIMESTAMP", "REQUIRED"),
+        ("event_ids", "STRING", "REPEATED"),
+    ),
+    day="delivered_at",
+)
 
 
 @dataclasses.dataclass
 class WriteReceipts(beam.PTransform):
-    """Receipts → JSON lines at `path`, or messages of a topic (``pubsub:projects/P/topics/T``)."""
+    """Receipts → JSON lines at `path`, rows of a table (``bigquery:…``), or messages of a topic (``pubsub:…``)."""
 
     path: str
 
     def expand(self, receipts: beam.PCollection) -> Any:
+        if is_table(self.path):
+            return receipts | "Row" >> beam.Map(_row) | "Write" >> WriteRows(self.path, WHAT, SCHEMA)
         write = WriteMessages if is_topic(self.path) else WriteLines
         return (
-            receipts
-            | "Encode" >> beam.Map(Receipt.encode).with_output_types(bytes)
-            | "Write" >> write(self.path, "Receipts")
+            receipts | "Encode" >> beam.Map(Receipt.encode).with_output_types(bytes) | "Write" >> write(self.path, WHAT)
         )
+
+
+def _row(receipt: Receipt) -> dict[str, Any]:
+    row = dataclasses.asdict(receipt)
+    return {**row, "messages": list(receipt.messages), "event_ids": [i for i in receipt.event_ids or () if i]}

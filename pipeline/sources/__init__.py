@@ -14,6 +14,20 @@ class NoInput(Exception):
 
 
 @dataclasses.dataclass(frozen=True)
+class Between:
+    """A stretch of time, in Unix seconds: from `since` up to, and without, `until`. None is open."""
+
+    since: float | None = None
+    until: float | None = None
+
+    def __bool__(self) -> bool:
+        return self.since is not None or self.until is not None
+
+
+ALWAYS = Between()
+
+
+@dataclasses.dataclass(frozen=True)
 class Source:
     """An input that has been looked at, and can be read.
 
@@ -32,6 +46,9 @@ class Source:
     subscription: Any = None
 
 
+BIGQUERY = "bigquery:"
+
+
 def open_letters(text: str) -> Source:
     """Looks at dead letters that are to be replayed. Raises NoInput where they cannot be read.
 
@@ -42,25 +59,33 @@ def open_letters(text: str) -> Source:
 
     if text.startswith(pubsub.PUBSUB):
         return pubsub.open_subscription(text, pubsub.numbered_line_of)
-
     return files.as_source(text, files.ReadNumberedLines(text))
 
 
-def open_source(text: str, attributes: Attributes | None = None) -> Source:
-    """Looks at an input. Raises NoInput where it cannot be read.
+def open_source(
+    text: str, between: Between = ALWAYS, project: str | None = None, attributes: Attributes | None = None
+) -> Source:
+    """Looks at an input. Raises NoInput where it cannot be read or holds nothing.
 
     Args:
+        text: ``bigquery:PROJECT.DATASET.TABLE``, ``bigquery:SELECT …``, ``pubsub:projects/P/subscriptions/S``, or a
+            path, glob or URL of files, JSON lines or CSV by their names.
+        between: the times of the events to be read.
+        project: the Google Cloud project that pays for queries, if one is given.
         attributes: of messages, for runners that stream.
-        text: of ``--input``: ``pubsub:projects/P/subscriptions/S``, or a path, glob or URL of files, JSON lines or CSV
-            by their names.
     """
     from pipeline.sources import csv_files, files, pubsub
 
+    if between and not text.startswith(BIGQUERY):
+        raise NoInput(f"{text}: --since and --until are for {BIGQUERY} inputs")
+    if attributes and not text.startswith(pubsub.PUBSUB):
+        raise NoInput(f"{text}: --id-attribute and --timestamp-attribute are for {pubsub.PUBSUB} inputs")
+    if text.startswith(BIGQUERY):
+        from pipeline.sources import bigquery
+
+        return bigquery.open_table(text, between, project)
     if text.startswith(pubsub.PUBSUB):
         return pubsub.open_subscription(text, attributes=attributes)
-    if attributes:
-        raise NoInput(f"{text}: --id-attribute and --timestamp-attribute are for {pubsub.PUBSUB} inputs")
-
     if csv_files.is_csv(text):
         csv_files.check_headers(text)
         return files.as_source(text, csv_files.ReadCsv(text))

@@ -30,6 +30,9 @@ from pipeline.config import (
 )
 from pipeline.preview import preview
 from pipeline.sandbox import Faults
+from pipeline.sinks import dead_letters, receipts
+from pipeline.sinks.tables import Schema
+from pipeline.sources import warehouse
 from transforms import directives, fields, graph_api, triggers, user_data
 from transforms.directives import compile_mapping
 from transforms.fields import Field
@@ -45,6 +48,7 @@ MAPPING = (DOCS / "mapping.md").read_text(encoding="utf-8")
 NORMALISATION = (DOCS / "normalisation.md").read_text(encoding="utf-8")
 OFFLINE = (DOCS / "offline.md").read_text(encoding="utf-8")
 OPERATIONS = (DOCS / "operations.md").read_text(encoding="utf-8")
+SOURCES = (DOCS / "sources.md").read_text(encoding="utf-8")
 
 
 def blocks(page: Path, info: str) -> Iterator[tuple[int, str]]:
@@ -360,6 +364,32 @@ def test_every_rejection_code_is_listed_with_its_meaning() -> None:
 
 def test_every_fault_of_the_sandbox_is_listed() -> None:
     assert [switch for switch, *_ in table(section(OPERATIONS, "## The sandbox"), "switch")] == list(vars(Faults()))
+
+
+# --- sources ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("column", "kind", "places"), table(SOURCES, "column"))
+def test_a_column_of_a_warehouse_goes_where_the_document_says(column: str, kind: str, places: str) -> None:
+    assert [".".join(path) for path in warehouse.paths_of(column, kind)] == re.split("`? and `?", places)
+
+
+def test_every_column_at_the_root_of_an_event_is_listed() -> None:
+    assert {column for column, *_ in table(SOURCES, "column")} > set(warehouse._ROOT)
+
+
+@pytest.mark.parametrize("names", [warehouse._JSON_NAMES, warehouse._JSON_TIMES, tuple(warehouse.TABLES)])
+def test_every_name_that_is_looked_for_is_listed(names: tuple[str, ...]) -> None:
+    assert [name for name in names if f"`{name}`" not in section(SOURCES, "### Two kinds of tables")] == []
+
+
+@pytest.mark.parametrize(
+    ("first", "schema"), [("column of dead letters", dead_letters.SCHEMA), ("column of receipts", receipts.SCHEMA)]
+)
+def test_the_columns_of_a_sinks_table_are_listed(first: str, schema: Schema) -> None:
+    assert [(name, type_) for name, type_ in table(SOURCES, first)] == [
+        (name, type_) for name, type_, _ in schema.columns
+    ]
 
 
 # --- the documents themselves -----------------------------------------------------------------------------------

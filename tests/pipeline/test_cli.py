@@ -254,6 +254,15 @@ def test_a_now_that_is_no_time_exits_with_2(config: Path, now: str) -> None:
     )
 
 
+@pytest.mark.parametrize("option", ["--since", "--until"])
+def test_a_bound_that_is_no_time_exits_with_2(config: Path, option: str) -> None:
+    assert seen(run("run", "--config", config, "--input", "bigquery:a.b.c", option, "yesterday")) == (
+        2,
+        "",
+        f"capybeam: {option} yesterday: neither ISO 8601 nor Unix seconds\n",
+    )
+
+
 def test_a_wrong_now_leaves_the_output_as_it_was(config: Path, tmp_path: Path) -> None:
     output = tmp_path / "outcomes.jsonl"
     output.write_text("what was here before")

@@ -252,6 +252,17 @@ def test_a_full_disk_for_dead_letters_fails_the_run_loudly(
     assert "the run failed: Dead letters cannot be written to /dev/full: No space left" in capsys.readouterr().err
 
 
+def test_a_table_without_the_extra_exits_2(
+    sandbox: SandboxServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "google.cloud", None)
+    assert run(sandbox.url, [order(1)], receipts="bigquery:acme.meta.receipts")[0] == CONFIGURATION
+    assert (
+        "Receipts cannot be written to bigquery:acme.meta.receipts: it needs pip install 'capybeam[gcp]'"
+        in capsys.readouterr().err
+    )
+
+
 def test_a_place_for_dead_letters_that_cannot_be_made_exits_2(sandbox: SandboxServer) -> None:
     assert run(sandbox.url, [order(1)], dead_letters="/proc/nowhere/dead.jsonl")[0] == CONFIGURATION
 

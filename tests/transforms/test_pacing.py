@@ -160,6 +160,17 @@ def test_at_the_limit_nothing_starts_until_access_is_regained(regain: float | No
     assert [brake.wait() for _ in range(5)] == [0.0] * 5
 
 
+def test_a_guess_at_when_access_is_regained_yields_to_an_answer_that_knows_better() -> None:
+    clock = Clock()
+    brake = Brake(clock)
+    brake.told(100.0)
+    brake.told(20.0)
+    assert brake.wait() == 0.0
+    brake.told(100.0, 300.0)
+    brake.told(20.0)
+    assert brake.wait() == 300.0, "what Meta has said holds"
+
+
 def test_a_stop_is_never_cut_short_by_a_shorter_one() -> None:
     clock = Clock()
     brake = Brake(clock)

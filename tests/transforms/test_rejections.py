@@ -112,6 +112,21 @@ def test_a_row_carries_every_field() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("payload", "columns"),
+    [
+        ({"a": [1, "é"]}, {"payload": '{"a":[1,"é"]}'}),
+        (b"{broken", {"payload": '"{broken"'}),
+        (b"\xff", {"payload": '"/w=="', "payload_encoding": "base64"}),
+        (None, {"payload": None}),
+    ],
+)
+def test_in_a_table_the_payload_is_json_text(payload: Any, columns: dict[str, Any]) -> None:
+    row = Rejection("parse", "invalid_json", "No.", payload=payload).row(now=7)
+    assert {name: row[name] for name in columns} == columns
+    assert row["dead_lettered_at"] == 7
+
+
 def test_the_time_is_now_unless_it_is_given() -> None:
     before = int(time.time())
     row = strict(Rejection("parse", "invalid_json", "No.").encode())

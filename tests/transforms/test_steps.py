@@ -13,12 +13,13 @@ from apache_beam.testing.util import assert_that, equal_to
 from pipeline.config import parse_job
 from transforms.batching import BatchByDestination
 from transforms.conversions import Conversion, split_key, split_line
+from transforms.events import UnreadableRow
 from transforms.filtering import FilterEvents
 from transforms.hashing import HashUserData
 from transforms.mapping import MapProperties
 from transforms.naming import MapEventNames
 from transforms.parsing import ParseEvents
-from transforms.rejections import Rejection
+from transforms.rejections import CODES, Rejection
 from transforms.steps import StepDoFn, with_rejections
 from transforms.validating import ValidateConversions
 
@@ -77,6 +78,16 @@ def test_parse_events_gives_events_and_rejects_lines_that_are_none() -> None:
                 "parse", "not_an_object", "The line is valid JSON, but an event is a JSON object.", payload=b"[1]"
             ),
         ],
+    )
+
+
+def test_parse_events_takes_what_a_source_has_made_of_rows() -> None:
+    outputs(
+        [{"type": "page"}, UnreadableRow({"id": 1})],
+        ParseEvents(),
+        "events",
+        [{"type": "page"}],
+        [Rejection("parse", "unreadable_row", CODES["unreadable_row"], payload={"id": 1})],
     )
 
 

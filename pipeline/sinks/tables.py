@@ -1,0 +1,139 @@
+"""Rows to BigQuery tables: what dead letters and receipts have in common there."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import apache_beam as beam
+
+from pipeline.sinks.lines import SinkError
+
+BIGQUERY: Final = "bigquery:"
+PATIENCE: Final = 60.0  # seconds; the client's own is ten minutes, without a word
+
+
+@dataclasses.dataclass(frozen=True)
+class Schema:
+    """Columns, and the one of type TIMESTAMP by whose day the table is partitioned.
+
+    Attributes:
+        columns: name, BigQuery's type, and mode.
+    """
+
+    columns: tuple[tuple[str, str, str], ...]
+    day: str
+
+    def as_json(self) -> dict[str, Any]:
+        return {"fields": [{"name": name, "type": type_, "mode": mode} for name, type_, mode in self.columns]}
+
+
+@dataclasses.dataclass
+class WriteRows(beam.PTransform):
+    """Dicts, times in Unix seconds → rows of a table, which is there (`prepare_table`). A row refused fails the run.
+
+    Rows are streamed (insertAll), with IDs by which BigQuery drops repeats. For those IDs Beam keeps the rows of a
+    bundle together first: on a local runner they pass through memory.
+
+    Args:
+        path: ``bigquery:PROJECT.DATASET.TABLE``.
+        what: the name of what is written, for errors.
+    """
+
+    path: str
+    what: str
+    schema: Schema
+
+    def expand(self, rows: beam.PCollection) -> Any:
+        project, dataset, table = parts_of(self.path, self.what)
+        times = tuple(name for name, type_, _ in self.schema.columns if type_ == "TIMESTAMP")
+        written = (
+            rows
+            | "Times" >> beam.Map(_with_times, times)
+            | beam.io.WriteToBigQuery(
+                f"{project}:{dataset}.{table}",
+                schema=self.schema.as_json(),
+                method=beam.io.WriteToBigQuery.Method.STREAMING_INSERTS,
+                create_disposition=beam.io.BigQueryDisposition.CREATE_NEVER,
+                write_disposition=beam.io.BigQueryDisposition.WRITE_APPEND,
+                insert_retry_strategy="RETRY_ON_TRANSIENT_ERROR",  # its default is to retry any error for ever
+            )
+        )
+        return written.failed_rows_with_errors | "Fail" >> beam.ParDo(_Fail(self.path, self.what))
+
+
+def _with_times(row: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    times = {name: dt.datetime.fromtimestamp(row[name], dt.timezone.utc).isoformat() for name in names if name in row}
+    return {**row, **times}
+
+
+class _Fail(beam.DoFn):
+    def __init__(self, path: str, what: str) -> None:
+        self._path, self._what = path, what
+
+    def process(self, element: tuple[Any, Any, Sequence[Mapping[str, Any]]]) -> Iterable[Any]:
+        """BigQuery's message stays out where it may quote the row: its reason is a word of its own."""
+        errors = element[2]
+        reason = errors[0].get("reason") if isinstance(errors, list) and errors else None
+        raise SinkError(
+            f"{self._what} cannot be written to {self._path}: BigQuery refuses rows ({reason or 'unknown'})"
+        )
+
+
+def is_table(path: str) -> bool:
+    return path.startswith(BIGQUERY)
+
+
+def parts_of(path: str, what: str) -> tuple[str, str, str]:
+    """Project, dataset and table. Raises SinkError."""
+    parts = path.removeprefix(BIGQUERY).replace("`", "").split(".")
+    if len(parts) != 3 or not all(parts):
+        raise SinkError(f"{what} cannot be written to {path}: it is not {BIGQUERY}PROJECT.DATASET.TABLE")
+    return parts[0], parts[1], parts[2]
+
+
+def prepare_table(path: str, what: str, schema: Schema, client: Any = None) -> None:
+    """Creates the table, partitioned by day, where there is none. Raises SinkError where it cannot take the rows."""
+    project, dataset, table = parts_of(path, what)
+
+    def error(reason: str) -> SinkError:
+        return SinkError(f"{what} cannot be written to {path}: {reason}")
+
+    try:
+        from google.api_core.exceptions import Forbidden, GoogleAPICallError, NotFound, RetryError
+        from google.auth.exceptions import GoogleAuthError
+        from google.cloud import bigquery
+    except ImportError:
+        raise error("it needs pip install 'capybeam[gcp]'") from None
+    retry = bigquery.DEFAULT_RETRY.with_timeout(PATIENCE)
+    try:
+        client = client or bigquery.Client(project=project)
+        wanted = bigquery.Table(
+            f"{project}.{dataset}.{table}",
+            schema=[bigquery.SchemaField(name, type_, mode) for name, type_, mode in schema.columns],
+        )
+        wanted.time_partitioning = bigquery.TimePartitioning(type_="DAY", field=schema.day)
+        try:
+            found = client.get_table(wanted.reference, retry=retry)
+        except NotFound:
+            client.get_dataset(f"{project}.{dataset}", retry=retry)
+            found = client.create_table(wanted, exists_ok=True, retry=retry)
+    except NotFound:
+        raise error("there is no such dataset") from None
+    except Forbidden:
+        raise error("no permission; it takes the role BigQuery Data Editor on the dataset") from None
+    except (GoogleAPICallError, GoogleAuthError, RetryError, OSError) as problem:
+        raise error(" ".join(str(getattr(problem, "message", None) or problem).split())[:300]) from None
+    there = {field.name: (_standard(field.field_type), field.mode == "REPEATED") for field in found.schema}
+    unlike = [name for name, type_, mode in schema.columns if there.get(name) != (_standard(type_), mode == "REPEATED")]
+    if unlike:
+        raise error(f"the table that is there lacks the columns {', '.join(unlike)}, or has them with another type")
+
+
+_NAMES: Final = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN"}
+
+
+def _standard(type_: str) -> str:
+    return _NAMES.get(type_, type_)

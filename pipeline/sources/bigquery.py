@@ -1,0 +1,250 @@
+"""Events from BigQuery: tables, views and queries, by the Storage Read API.
+
+What a table holds is looked at before anything is read: its columns (`pipeline.sources.warehouse`), how many rows there
+are and how many of them are past Meta's age limits. A query runs once, before the job, and so does one over a view,
+which the Storage API cannot read: what is read is BigQuery's own temporary table of the result. It costs nothing, is
+kept for a day, and only the account that ran the query can read it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import apache_beam as beam
+import orjson
+
+from pipeline.sources import BIGQUERY, Between, NoInput, Source
+from pipeline.sources.warehouse import Column, EventColumns, JsonColumn, Layout, NoEvents, layout_of
+from transforms.meta_rules import DAY, MAX_AGE, MAX_STORE_AGE
+from transforms.stopping import STOPPING
+
+SAMPLE: Final = 20  # rows that are looked at to see whether a column holds JSON
+
+
+@dataclasses.dataclass
+class ReadTable(beam.PTransform):
+    """The rows of a table → lines of bytes, or events, as its layout has it.
+
+    Args:
+        table: ``PROJECT.DATASET.TABLE``.
+        layout: how its rows hold events.
+        restriction: SQL over columns that rows must satisfy; "" for all rows.
+    """
+
+    table: str
+    layout: Layout
+    restriction: str = ""
+
+    def expand(self, root: Any) -> beam.PCollection:
+        project, dataset, table = self.table.split(".")
+        return (
+            root
+            | "Read"
+            >> beam.io.ReadFromBigQuery(
+                method=beam.io.ReadFromBigQuery.Method.DIRECT_READ,
+                table=f"{project}:{dataset}.{table}",
+                selected_fields=list(self.layout.columns),
+                row_restriction=self.restriction or None,
+            )
+            | "ToEvents" >> beam.ParDo(_ToEvents(self.layout))
+        )
+
+
+class _ToEvents(beam.DoFn):
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+
+    def setup(self) -> None:
+        self._convert = self._layout.compile()
+
+    def process(self, element: Any) -> Iterable[Any]:
+        """Once the process is asked to stop, the rows that are left are passed over."""
+        return () if STOPPING.is_set() else (self._convert(element),)
+
+
+def open_table(text: str, between: Between, project: str | None, client: Any = None) -> Source:
+    """Looks at ``bigquery:PROJECT.DATASET.TABLE`` or ``bigquery:SELECT …``. Raises NoInput.
+
+    Args:
+        project: that pays for queries; by default the table's, else the environment's.
+        client: google.cloud.bigquery.Client; made here by default.
+    """
+    given = text.removeprefix(BIGQUERY).strip()
+    query = given if " " in given or "\n" in given else None
+    if query is None and len(given.replace("`", "").split(".")) != 3:
+        raise NoInput(f"{text}: neither {BIGQUERY}PROJECT.DATASET.TABLE nor {BIGQUERY}SELECT …")
+    name = f"{BIGQUERY}{_shortened(given)}"
+    table = given.replace("`", "")
+    client = client or _client(name, project or (None if query else table.split(".")[0]))
+    with _Named(name):
+        if query is None:
+            found = client.get_table(table, retry=_retry())
+            layout = _layout(name, found.schema, found.table_id)
+            if found.table_type != "TABLE":
+                columns = ", ".join(f"`{column}`" for column in _with_time(layout))
+                where = _where(_restriction(name, layout, between))
+                result = _result(client, f"SELECT {columns} FROM `{table}`{where}")
+                found = client.get_table(result, retry=_retry())
+        else:
+            found = client.get_table(_result(client, query), retry=_retry())
+            layout = _layout(name, found.schema, "")
+        restriction = _restriction(name, layout, between)
+        path = f"{found.project}.{found.dataset_id}.{found.table_id}"
+        rows, extent = _count(client, path, layout, restriction)
+        if not rows:
+            raise NoInput(f"{name}: has no rows" + (" between --since and --until" if between else ""))
+        if isinstance(layout, JsonColumn):
+            _check_sample(name, client, found, layout)
+    if isinstance(layout, EventColumns) and not layout.has_properties:
+        extent += "; without properties, which Segment keeps in the event tables"
+    return Source(name, extent, ReadTable(path, layout, restriction))
+
+
+def _shortened(text: str) -> str:
+    """A query in the words of a message: the whole of it would hide the rest."""
+    line = " ".join(text.split())
+    return line if len(line) <= 100 else f"{line[:99]}…"
+
+
+def _client(name: str, project: str | None) -> Any:
+    try:
+        from google.auth.exceptions import GoogleAuthError
+        from google.cloud import bigquery
+    except ImportError:
+        raise NoInput(f"{name}: needs pip install 'capybeam[gcp]'") from None
+    try:
+        return bigquery.Client(project=project)
+    except (GoogleAuthError, OSError) as error:
+        raise NoInput(f"{name}: no Google Cloud credentials, or no project ({_reason(error)})") from None
+
+
+def _retry() -> Any:
+    """A minute's patience; the client's own is ten, without a word."""
+    from google.cloud import bigquery
+
+    return bigquery.DEFAULT_RETRY.with_timeout(60)
+
+
+class _Named:
+    """Errors of BigQuery as NoInput, with what was to be read."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _type: Any, error: BaseException | None, _traceback: Any) -> None:
+        from google.api_core.exceptions import Forbidden, GoogleAPICallError, NotFound, RetryError
+        from google.auth.exceptions import GoogleAuthError
+
+        if isinstance(error, NotFound):
+            raise NoInput(f"{self._name}: no such table ({_reason(error)})") from None
+        if isinstance(error, Forbidden):
+            raise NoInput(
+                f"{self._name}: no permission ({_reason(error)}); reading takes the roles BigQuery Data Viewer,"
+                " BigQuery Job User and BigQuery Read Session User"
+            ) from None
+        if isinstance(error, (GoogleAPICallError, GoogleAuthError, RetryError, OSError)):
+            raise NoInput(f"{self._name}: cannot be read ({_reason(error)})") from None
+
+
+def _reason(error: BaseException) -> str:
+    """One line of what Google says."""
+    text = str(getattr(error, "message", None) or error).strip()
+    return " ".join(text.split())[:300] or type(error).__name__
+
+
+def _layout(name: str, schema: Sequence[Any], table: str) -> Layout:
+    try:
+        return layout_of([_column(field) for field in schema], table)
+    except NoEvents as error:
+        raise NoInput(f"{name}: {error}") from None
+
+
+def _column(field: Any) -> Column:
+    return Column(field.name, field.field_type, field.mode == "REPEATED", tuple(_column(f) for f in field.fields))
+
+
+def _result(client: Any, query: str) -> Any:
+    job = client.query(query)
+    job.result()
+    return job.destination
+
+
+def _with_time(layout: Layout) -> list[str]:
+    time_column = () if layout.time is None else (layout.time.name,)
+    return list(dict.fromkeys((*layout.columns, *time_column)))
+
+
+def _restriction(name: str, layout: Layout, between: Between) -> str:
+    if not between:
+        return ""
+    if layout.time is None:
+        raise NoInput(f"{name}: has no column of time for --since and --until; give a query with a WHERE of its own")
+    column = layout.time
+    bounds = ((">=", between.since), ("<", between.until))
+    return " AND ".join(f"`{column.name}` {sign} {_literal(column, at)}" for sign, at in bounds if at is not None)
+
+
+def _literal(column: Column, moment: float) -> str:
+    """Unix seconds as SQL of a column's type."""
+    at = dt.datetime.fromtimestamp(moment, dt.timezone.utc)
+    if column.type == "DATE":
+        return f"DATE '{at:%Y-%m-%d}'"
+    text = at.strftime("%Y-%m-%d %H:%M:%S.%f")
+    return f"DATETIME '{text}'" if column.type == "DATETIME" else f"TIMESTAMP '{text}+00:00'"
+
+
+def _where(*conditions: str) -> str:
+    given = [condition for condition in conditions if condition]
+    return f" WHERE {' AND '.join(given)}" if given else ""
+
+
+def _count(client: Any, table: str, layout: Layout, restriction: str) -> tuple[int, str]:
+    """How many rows there are, and that in words, with how many of them are past Meta's age limits."""
+    counts = ["COUNT(*)"]
+    when, column = _when(layout)
+    if when:
+        now = time.time()
+        counts += [f"COUNTIF({when} < {_literal(column, now - age)})" for age in (MAX_AGE, MAX_STORE_AGE)]
+    ((rows, *old),) = client.query(f"SELECT {', '.join(counts)} FROM `{table}`{_where(restriction)}").result()
+    extent = f"{rows:,} row{'s' * (rows != 1)}"
+    if not old:
+        return rows, f"{extent}, ages unknown"
+    return rows, (
+        f"{extent}, {old[0]:,} older than the {MAX_AGE // DAY} days that Meta takes,"
+        f" {old[1]:,} older than the {MAX_STORE_AGE // DAY} days of store events"
+    )
+
+
+def _when(layout: Layout) -> tuple[str, Column]:
+    """SQL for when a row's event happened, and a column of the SQL's type; "" where nothing tells."""
+    if layout.time is not None:
+        return f"`{layout.time.name}`", layout.time
+    moment = Column("", "TIMESTAMP")
+    if isinstance(layout, JsonColumn) and layout.column.type in ("STRING", "JSON"):
+        return f"SAFE_CAST(SAFE.JSON_VALUE(`{layout.column.name}`, '$.timestamp') AS TIMESTAMP)", moment
+    return "", moment
+
+
+def _check_sample(name: str, client: Any, table: Any, layout: JsonColumn) -> None:
+    """Raises NoInput where none of the first rows holds a JSON object: then it is the wrong column, not a bad row."""
+    column = layout.column.name
+    fields = [field for field in table.schema if field.name == column]
+    values = [row[0] for row in client.list_rows(table, selected_fields=fields, max_results=SAMPLE)]
+    if values and not any(_is_object(value) for value in values):
+        raise NoInput(f"{name}: the column {column} holds no events as JSON ({len(values)} rows looked at)")
+
+
+def _is_object(value: Any) -> bool:
+    if isinstance(value, dict):  # the client has read a column of type JSON
+        return True
+    try:
+        return type(orjson.loads(value)) is dict
+    except (orjson.JSONDecodeError, TypeError):
+        return False

@@ -1,0 +1,76 @@
+"""What is said of BigQuery inputs that cannot be opened; reading is in tests/integration."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytest
+
+from pipeline.sources import ALWAYS, Between, NoInput, open_source
+from pipeline.sources.bigquery import open_table
+
+TABLE = "bigquery:acme.shop.orders"
+
+
+class Client:
+    """A client whose every call fails with `error`."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def __getattr__(self, _name: str) -> Any:
+        def fail(*_: Any, **__: Any) -> Any:
+            raise self._error
+
+        return fail
+
+
+def refusal(text: str, client: Any = None, between: Between = ALWAYS) -> str:
+    with pytest.raises(NoInput) as raised:
+        open_table(text, between, "acme", client)
+    return str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        ("NotFound", "no such table (Not found)"),
+        (
+            "Forbidden",
+            "no permission (Not found); reading takes the roles BigQuery Data Viewer, BigQuery Job User and BigQuery"
+            " Read Session User",
+        ),
+        ("BadRequest", "cannot be read (Not found)"),
+        ("ServiceUnavailable", "cannot be read (Not found)"),
+    ],
+)
+@pytest.mark.parametrize("text", [TABLE, "bigquery:SELECT * FROM `acme.shop.orders`"])
+def test_what_bigquery_refuses_is_named(text: str, error: str, message: str) -> None:
+    exceptions = pytest.importorskip("google.api_core.exceptions", reason="needs the extra gcp")
+    pytest.importorskip("google.cloud.bigquery", reason="needs the extra gcp")
+    assert refusal(text, Client(getattr(exceptions, error)("Not found"))) == f"{text}: {message}"
+
+
+def test_a_long_query_is_named_by_its_beginning() -> None:
+    exceptions = pytest.importorskip("google.api_core.exceptions", reason="needs the extra gcp")
+    query = f"bigquery:SELECT\n  {', '.join(f'column_{number}' for number in range(50))} FROM t"
+    said = refusal(query, Client(exceptions.BadRequest("Syntax error")))
+    assert said.startswith("bigquery:SELECT column_0, column_1, ")
+    assert said.endswith("…: cannot be read (Syntax error)")
+
+
+@pytest.mark.parametrize("text", ["bigquery:", "bigquery:orders", "bigquery:shop.orders", "bigquery:a.b.c.d"])
+def test_what_is_neither_table_nor_query_is_refused(text: str) -> None:
+    assert refusal(text) == f"{text}: neither bigquery:PROJECT.DATASET.TABLE nor bigquery:SELECT …"
+
+
+def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "google.cloud.bigquery", None)
+    monkeypatch.setitem(sys.modules, "google.cloud", None)
+    assert refusal(TABLE) == f"{TABLE}: needs pip install 'capybeam[gcp]'"
+
+
+def test_since_is_not_for_files() -> None:
+    with pytest.raises(NoInput, match=r"events\.jsonl: --since and --until are for bigquery: inputs"):
+        open_source("events.jsonl", Between(since=1), None)
