@@ -201,7 +201,7 @@ def run(
 
         logging.disable(logging.NOTSET)
         places, attributes = Places(dead_letters, receipts, books), Attributes(id_attribute, timestamp_attribute)
-        sys.exit(run_job(job, inputs, places, beam_options, between, _seconds("--until-idle", until_idle), attributes))
+        sys.exit(run_job(job, inputs, places, beam_options, _seconds("--until-idle", until_idle), attributes, between))
     except KeyboardInterrupt:  # before the run has begun, or after it has ended
         sys.exit(130)
 

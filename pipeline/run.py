@@ -64,18 +64,18 @@ def run_job(
     inputs: Sequence[str],
     places: Places,
     beam_options: Sequence[str],
-    between: Between = ALWAYS,
     until_idle: float | None = None,
     attributes: Attributes | None = None,
+    between: Between = ALWAYS,
 ) -> int:
     """Runs a job to its end and returns the exit code.
 
     Args:
         inputs: as `pipeline.sources` takes them.
         beam_options: handed on to Beam.
-        between: the times of the events to be read, where the inputs can tell.
         until_idle: seconds without a message after which a subscription is done with; None for never.
         attributes: of messages, for runners that stream.
+        between: the times of the events to be read, where the inputs can tell.
     """
 
     def build(lines: beam.PCollection, workers: int, flow: Flow) -> None:

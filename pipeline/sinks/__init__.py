@@ -31,6 +31,6 @@ def prepare(path: str, what: str, local: bool, runner: str, endless: bool = Fals
     if endless and not lines.is_local(path):
         raise lines.SinkError(
             f"{what} of a subscription cannot go to {path}: files there are written when the input ends; give"
-            f" {'a local file or ' if local else ''}a table ({tables.BIGQUERY}…) or topic ({topics.PUBSUB}…)"
+            f" {'a local file, ' if local else ''}a table ({tables.BIGQUERY}…) or a topic ({topics.PUBSUB}…)"
         )
     return lines.start_afresh(path, what)
