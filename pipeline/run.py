@@ -182,6 +182,9 @@ def _perform(
         else:
             with subscription.pulling(job.delivery.max_batch_delay, until_idle) as pulling:
                 counts, failure = _work_off(pulling, subscription.element, built, places, options)
+    if failure is None and standard.streaming and not local:
+        log.print(f"The job goes on on {runner}: its books are the metrics there. Drain it to end it.", highlight=False)
+        return OK
     result = Books.from_counts(counts)
     if failure is not None:
         console.print("The books so far:")

@@ -14,6 +14,17 @@ from jobs import TOKEN, job_file, order, rows
 from pipeline.config import parse_job
 from pipeline.graph import deliver
 from pipeline.sandbox import SandboxServer, SandboxSettings
+from pipeline.sources.pubsub import Attributes, ReadMessages, line_of
+
+
+def test_a_stream_is_sharded_by_the_runner_and_travels_to_it() -> None:
+    job = parse_job(job_file("http://127.0.0.1:9", "{deduplicate: 10m}"))
+    pipeline = beam.Pipeline(options=PipelineOptions(["--streaming"]))
+    deliver(
+        pipeline | ReadMessages("projects/p/subscriptions/s", line_of, Attributes(id="id")), job, "d", "r", 1, "stream"
+    )
+    transforms = pipeline.to_runner_api().components.transforms.values()
+    assert "beam:transform:group_into_batches_with_sharded_key:v1" in {transform.spec.urn for transform in transforms}
 
 
 def test_a_stream_is_delivered_late_events_and_drained_ones_too_and_repeats_once(
