@@ -27,7 +27,11 @@ from pipeline.sandbox import SandboxServer, SandboxSettings
 EXAMPLES = Path(__file__).parent
 COUNT, SEED, PORT = 2_000, 7, 8791
 TOKEN = "demo-token"
-TOPIC, SUBSCRIPTION = "projects/capybeam-demo/topics/events", "projects/capybeam-demo/subscriptions/capybeam"
+RUN = int(time.time())  # a server of one's own may know the names of an earlier run
+TOPIC, SUBSCRIPTION = (
+    f"projects/capybeam-demo/topics/events-{RUN}",
+    f"projects/capybeam-demo/subscriptions/events-{RUN}",
+)
 
 
 def main(out: Path = EXAMPLES.parent / "out" / "stream") -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from examples.local_pubsub import NoServer, pubsub_server
 
 PROJECT = "capybeam-tests"
-_numbers = itertools.count(1)
+_numbers = itertools.count(time.time_ns())  # a server of one's own may know those of earlier tests
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,12 @@ def test_a_stream_is_sharded_by_the_runner_and_travels_to_it() -> None:
     job = parse_job(job_file("http://127.0.0.1:9", "{deduplicate: 10m}"))
     pipeline = beam.Pipeline(options=PipelineOptions(["--streaming"]))
     deliver(
-        pipeline | ReadMessages("projects/p/subscriptions/s", line_of, Attributes(id="id")), job, "d", "r", 1, "stream"
+        pipeline | ReadMessages("projects/acme-shop/subscriptions/events", line_of, Attributes(id="id")),
+        job,
+        "d",
+        "r",
+        1,
+        "stream",
     )
     transforms = pipeline.to_runner_api().components.transforms.values()
     assert "beam:transform:group_into_batches_with_sharded_key:v1" in {transform.spec.urn for transform in transforms}
