@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import itertools
+import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -51,11 +52,15 @@ def _emulator() -> Iterator[Any]:
     server, loop = EmulatorServer(settings), asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
+    level, handlers = logging.root.level, logging.root.handlers[:]
     try:
         import_extension("spatial")  # which the emulator would fetch from the web
         asyncio.run_coroutine_threadsafe(server.start(), loop).result(timeout=60)
     except Exception as error:
         pytest.skip(f"the BigQuery emulator does not start here: {error!r}")
+    finally:  # it sets up logging for the whole process
+        logging.root.setLevel(level)
+        logging.root.handlers[:] = handlers
     yield server
     asyncio.run_coroutine_threadsafe(server.stop(), loop).result(timeout=60)
     loop.call_soon_threadsafe(loop.stop)
