@@ -21,6 +21,7 @@ from typing import NoReturn
 import click
 
 from pipeline.config import ConfigError, Job, json_schema, load_job
+from pipeline.options import option
 from pipeline.sources import Between
 
 EPILOG = "Documentation: docs/ in the repository; a first job in five minutes: README.md."
@@ -38,7 +39,12 @@ def main() -> None:
 
 def _job(path: str) -> Job:
     try:
-        job = load_job(path)
+        if "://" in path:
+            from pipeline.sources.job_files import load_job_at  # by Beam, which takes two seconds to import
+
+            job = load_job_at(path)
+        else:
+            job = load_job(path)
     except ConfigError as error:
         for problem in error.problems:
             click.echo(problem, err=True)
@@ -135,21 +141,14 @@ def _fail(message: str) -> NoReturn:
     epilog="Exit code 0: all delivered or filtered; 1: some became dead letters; 2: job file, token or input at fault;"
     " 3: a destination refused us (token, permission); 4: the run failed; 130: stopped by Ctrl-C.",
 )
-@click.option("--config", required=True, type=click.Path(), help="The job file.")
-@click.option(
-    "--input",
-    "inputs",
-    required=True,
-    multiple=True,
-    help="JSON lines: path, glob or URL; .gz too. bigquery:PROJECT.DATASET.TABLE or bigquery:SELECT …. Repeatable.",
-)
-@click.option("--since", default=None, help="Only events from then on (ISO 8601 or Unix seconds); of bigquery: inputs.")
-@click.option("--until", default=None, help="Only events before then; of bigquery: inputs.")
-@click.option(
-    "--dead-letters", default="dead-letters.jsonl", show_default=True, help="What was not delivered, and why."
-)
-@click.option("--receipts", default="receipts.jsonl", show_default=True, help="What Meta took, a line per request.")
-@click.option("--books", default=None, type=click.Path(), help="Also write the books as JSON.")
+@option("config", type=click.Path())
+@option("input", "inputs", multiple=True)
+@option("since")
+@option("until")
+@option("dead-letters")
+@option("receipts")
+@option("books", type=click.Path())
+@option("no-wait", is_flag=True)
 @click.argument("beam_options", nargs=-1, type=click.UNPROCESSED, metavar="[ANY BEAM OPTION]...")
 def run(
     config: str,
@@ -159,6 +158,7 @@ def run(
     dead_letters: str,
     receipts: str,
     books: str | None,
+    no_wait: bool,
     beam_options: tuple[str, ...],
 ) -> None:
     """Delivers events: reads, filters, maps, hashes, checks, batches, sends, and accounts for every one.
@@ -175,7 +175,7 @@ def run(
         from pipeline.run import run_job  # Beam takes two seconds to import
 
         logging.disable(logging.NOTSET)
-        sys.exit(run_job(job, inputs, dead_letters, receipts, books, beam_options, between))
+        sys.exit(run_job(job, inputs, dead_letters, receipts, books, beam_options, between, wait=not no_wait))
     except KeyboardInterrupt:  # before the run has begun, or after it has ended
         sys.exit(130)
 

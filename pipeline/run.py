@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import logging
 import os
 import re
@@ -10,7 +11,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -24,10 +25,12 @@ from rich.console import Console
 
 from pipeline.config import Job
 from pipeline.graph import deliver
+from pipeline.options import OPTIONS
 from pipeline.sinks import SINKS, prepare
 from pipeline.sinks.lines import SinkError
 from pipeline.sources import ALWAYS, Between, NoInput, Source, open_source
 from pipeline.summary import Books
+from transforms.graph_api import Destination
 from transforms.steps import NAMESPACE
 from transforms.stopping import STOPPING
 from transforms.tallies import LIVE
@@ -52,8 +55,9 @@ def run_job(
     books: str | None,
     beam_options: Sequence[str],
     between: Between = ALWAYS,
+    wait: bool = True,
 ) -> int:
-    """Runs a job to its end and returns the exit code.
+    """Runs a job to its end, or starts it, and returns the exit code.
 
     Args:
         inputs: as `pipeline.sources` takes them.
@@ -61,6 +65,7 @@ def run_job(
         books: where the books are written as JSON, if anywhere.
         beam_options: handed on to Beam.
         between: the times of the events to be read, where the inputs can tell.
+        wait: for the job's end. One that workers elsewhere do can be started and left.
     """
     console, log = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
     try:
@@ -78,15 +83,16 @@ def run_job(
                 f"requests_per_second is shared out over the workers: say how many {runner} may use at most,"
                 " by --max_num_workers (Dataflow) or --parallelism (Flink)"
             )
+        if not wait and (local or _given(options).get("environment_type") == "LOOPBACK"):
+            raise ValueError(f"--no-wait: the workers of {runner} are in this process here, and would end with it")
     except ValueError as error:
         log.print(f"capybeam: {error}", style="red", highlight=False, markup=False)
         return CONFIGURATION
     try:
         project = options.view_as(GoogleCloudOptions).project
         sources = [open_source(text, between, project) for text in inputs]
-        if local:
-            for destination in job.destinations:
-                _readable(destination.name, destination.token)
+        for destination in job.destinations:
+            _check_token(destination, options, runner, local)
         for path, what in zip((dead_letters, receipts), SINKS, strict=True):
             kept = prepare(path, what, local, runner)
             if kept:
@@ -99,9 +105,12 @@ def run_job(
     if not options.view_as(_Verbosity).verbose:
         logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
     log.print(_greeting(job, sources, runner), highlight=False, markup=False)
+    build = functools.partial(_pipeline, job, sources, dead_letters, receipts, workers or 1, options)
+    if not wait:
+        return _start(build, options, console, log)
 
     with _stopping_on_ctrl_c(log), _progress(log):
-        counts, failure = _run(job, sources, dead_letters, receipts, workers or 1, options)
+        counts, failure = _run(build)
     result = Books.from_counts(counts)
     if failure is not None:
         console.print("The books so far:")
@@ -136,7 +145,7 @@ def _beam_options(arguments: Sequence[str]) -> PipelineOptions:
     return options
 
 
-_OWN_OPTIONS: Final = ("--config", "--input", "--since", "--until", "--dead-letters", "--receipts", "--books")
+_OWN_OPTIONS: Final = tuple(f"--{option.name}" for option in OPTIONS)
 
 
 class _Verbosity(PipelineOptions):
@@ -150,7 +159,7 @@ def _workers(options: PipelineOptions, runner: str) -> int | None:
 
     Dataflow starts a process for each virtual CPU of a machine, unless told otherwise.
     """
-    given = options.get_all_options(retain_unknown_options=True)
+    given = _given(options)
     if runner.rpartition(".")[2] in _LOCAL_RUNNERS:
         separate = given.get("direct_running_mode") == "multi_processing"
         return (given.get("direct_num_workers") or os.cpu_count() or 1) if separate else 1
@@ -163,11 +172,25 @@ def _workers(options: PipelineOptions, runner: str) -> int | None:
     return parallelism if parallelism > 0 else None
 
 
-def _readable(name: str, token: Any) -> None:
-    try:
-        token.read()
-    except TokenError as error:
-        raise TokenError(f"destination {name}: {error}") from None
+def _given(options: PipelineOptions) -> dict[str, Any]:
+    given: dict[str, Any] = options.get_all_options(retain_unknown_options=True)
+    return given
+
+
+def _check_token(destination: Destination, options: PipelineOptions, runner: str, local: bool) -> None:
+    """Reads the token where this process is what the workers are: of this machine, or, launching a template, of their
+    service account. Raises TokenError where workers will have none."""
+    name, token = destination.name, destination.token
+    if runner.rpartition(".")[2] == "DataflowRunner" and token.kind != "secret":
+        raise TokenError(
+            f"destination {name}: Dataflow's workers cannot read {token.text}. Keep the token in Secret Manager and"
+            " write access_token: secret:projects/P/secrets/S/versions/latest"
+        )
+    if local or options.view_as(GoogleCloudOptions).template_location:
+        try:
+            token.read()
+        except TokenError as error:
+            raise TokenError(f"destination {name}: {error}") from None
 
 
 def _greeting(job: Job, sources: Sequence[Source], runner: str) -> str:
@@ -176,16 +199,46 @@ def _greeting(job: Job, sources: Sequence[Source], runner: str) -> str:
     return f"Reading {inputs}, delivering to {destinations}, on {runner}."
 
 
-def _run(
+def _pipeline(
     job: Job, sources: Sequence[Source], dead_letters: str, receipts: str, workers: int, options: PipelineOptions
-) -> tuple[Mapping[str, int], BaseException | None]:
+) -> beam.Pipeline:
+    pipeline = beam.Pipeline(options=options)
+    reads = [pipeline | f"Input{index or ''}" >> source.read for index, source in enumerate(sources)]
+    lines = reads[0] if len(reads) == 1 else reads | beam.Flatten()
+    deliver(lines, job, dead_letters, receipts, workers)
+    return pipeline
+
+
+def _start(build: Callable[[], beam.Pipeline], options: PipelineOptions, console: Console, log: Console) -> int:
+    """Starts the graph and leaves it to its runner; the exit code."""
+    try:
+        result = build().run()
+    except Exception as error:
+        log.print(f"capybeam: the job cannot be started: {_cause(error)}", style="red", highlight=False, markup=False)
+        return FAILED
+    console.print(_started(result, options), highlight=False, markup=False)
+    return OK
+
+
+def _started(result: Any, options: PipelineOptions) -> str:
+    """Where a job can be looked at that this process leaves."""
+    cloud, runner = options.view_as(GoogleCloudOptions), options.view_as(StandardOptions).runner
+    if cloud.template_location:  # no job yet: Dataflow makes it of the graph
+        return f"The graph is at {cloud.template_location}; Dataflow starts the job from it."
+    if not hasattr(result, "job_id"):
+        return f"Started on {runner}, whose own page shows how it goes."
+    job = result.job_id()
+    return (
+        f"Started job {job}. Look at it again:\n"
+        f"  https://console.cloud.google.com/dataflow/jobs/{cloud.region}/{job}?project={cloud.project}\n"
+        f"  gcloud dataflow jobs show {job} --region={cloud.region} --project={cloud.project}"
+    )
+
+
+def _run(build: Callable[[], beam.Pipeline]) -> tuple[Mapping[str, int], BaseException | None]:
     """Runs the graph; what was counted, and what went wrong."""
     try:
-        pipeline = beam.Pipeline(options=options)
-        reads = [pipeline | f"Input{index or ''}" >> source.read for index, source in enumerate(sources)]
-        lines = reads[0] if len(reads) == 1 else reads | beam.Flatten()
-        deliver(lines, job, dead_letters, receipts, workers)
-        result = pipeline.run()
+        result = build().run()
         result.wait_until_finish()
     except Exception as error:
         return LIVE.snapshot()[0], error
