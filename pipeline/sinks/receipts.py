@@ -12,21 +12,7 @@ from pipeline.sinks.tables import Schema, WriteRows, is_table
 from transforms.couriers import Receipt
 
 WHAT: Final = "Receipts"
-SCHEMA: Final = Schema(
-    (
-        ("destination", "STRING", "REQUIRED"),
-        ("dataset_id", "STRING", "REQUIRED"),
-        ("events", "INTEGER", "REQUIRED"),
-        ("first_event_time", "TIMESTAMP", "REQUIRED"),
-        ("last_event_time", "TIMESTAMP", "REQUIRED"),
-        ("fbtrace_id", "STRING", "NULLABLE"),
-        ("messages", "STRING", "REPEATED"),
-        ("tries", "INTEGER", "REQUIRED"),
-        ("seconds", "FLOAT", "REQUIRED"),
-        ("delivered_at", "TIMESTAMP", "REQUIRED"),
-    ),
-    day="delivered_at",
-)
+SCHEMA: Final = Schema.of(Receipt, "delivered_at")
 
 
 @dataclasses.dataclass
@@ -46,4 +32,5 @@ class WriteReceipts(beam.PTransform):
 
 
 def _row(receipt: Receipt) -> dict[str, Any]:
-    return {**dataclasses.asdict(receipt), "messages": list(receipt.messages)}
+    row = dataclasses.asdict(receipt)
+    return {**row, "messages": list(receipt.messages), "event_ids": list(receipt.event_ids or ())}

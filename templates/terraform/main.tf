@@ -22,7 +22,7 @@ resource "google_pubsub_subscription" "events" {
   topic   = var.topic
   labels  = local.labels
 
-  # While a destination is held, its events wait here: as long as Pub/Sub keeps them.
+  # What comes while no job runs waits here: a week, the longest that Pub/Sub keeps it without asking for more.
   message_retention_duration = "604800s"
   ack_deadline_seconds       = 600
 
@@ -30,11 +30,8 @@ resource "google_pubsub_subscription" "events" {
     ttl = "" # never, however long nothing comes
   }
 
-  retry_policy {
-    minimum_backoff = "10s"
-    maximum_backoff = "600s"
-  }
-
+  # Dataflow gives messages back for reasons of its own too, and does not fully keep to back-off policies: so there is
+  # none, and many attempts. An event that cannot be delivered does not come here; it is in the table of dead letters.
   dead_letter_policy {
     dead_letter_topic     = google_pubsub_topic.undeliverable.id
     max_delivery_attempts = var.max_delivery_attempts

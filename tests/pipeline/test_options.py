@@ -11,7 +11,7 @@ import click
 import pytest
 
 from pipeline.cli import run
-from pipeline.options import OPTIONS, TEMPLATES, Form, Option, Template, metadata
+from pipeline.options import BATCH, OPTIONS, TEMPLATES, Form, Option, Template, metadata
 from templates import generate
 
 TOKENS = ("EAABsbCS1iHgBAExampleExampleExampleExample", f"EAAB{'Zb4' * 60}ZD")
@@ -44,6 +44,7 @@ def test_a_generated_file_is_current(path: Path) -> None:
 def test_the_options_of_run_are_those_of_the_table() -> None:
     table = {option.name: option for option in OPTIONS}
     assert ON_COMMAND_LINE.keys() <= table.keys()
+    assert {option.name for option in OPTIONS if BATCH.name in option.forms} <= ON_COMMAND_LINE.keys()
     for name, shown in ON_COMMAND_LINE.items():
         assert isinstance(shown, click.Option)
         assert (shown.help, shown.required) == (table[name].help, table[name].required)
