@@ -371,6 +371,7 @@ def test_a_run_from_table_to_sandbox_balances_with_dead_letters_and_receipts_in_
         "event_id": "order-201",
         "payload_encoding": None,
         "retryable": False,
+        "meta_code": None,
     }
     (receipt,) = big_query.rows(f"SELECT * FROM `{big_query.name('receipts')}`")
     assert (receipt["destination"], receipt["events"], receipt["messages"]) == ("web", 200, [])
