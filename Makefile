@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help setup demo stream test chaos lint format conformance bench schema clean
+.PHONY: help setup demo stream test chaos lint format conformance bench schema templates publish clean
 .DEFAULT_GOAL := help
 
 help:  ## Lists these targets.
@@ -48,6 +48,12 @@ bench: setup  ## Measures speed, as ratios side by side.
 
 schema: setup  ## Writes the JSON Schema of the job file.
 	$(BIN)/capybeam schema --output docs/conversions.schema.json
+
+templates: setup  ## Writes the files in templates/ that are made from the code.
+	$(BIN)/python -m templates.generate
+
+publish:  ## Builds the Dataflow image and templates: make publish PROJECT=... REGION=... BUCKET=...
+	templates/publish.sh $(PROJECT) $(REGION) $(BUCKET) $(REPOSITORY)
 
 clean:  ## Removes what the other targets made.
 	rm -rf $(VENV) out build *.egg-info examples/events.jsonl

@@ -22,6 +22,7 @@ from typing import NoReturn
 import click
 
 from pipeline.config import ConfigError, Job, duration, json_schema, load_job
+from pipeline.options import option
 from pipeline.sources import Between
 from transforms.rejections import CODES
 
@@ -40,7 +41,12 @@ def main() -> None:
 
 def _job(path: str) -> Job:
     try:
-        job = load_job(path)
+        if "://" in path:
+            from pipeline.sources.job_files import load_job_at  # by Beam, which takes two seconds to import
+
+            job = load_job_at(path)
+        else:
+            job = load_job(path)
     except ConfigError as error:
         for problem in error.problems:
             click.echo(problem, err=True)
@@ -139,38 +145,22 @@ def _fail(message: str) -> NoReturn:
     sys.exit(2)
 
 
-_UNTIL_IDLE = click.option(
-    "--until-idle",
-    default=None,
-    metavar="TIME",
-    help="Leave a subscription when nothing has come for so long, as in 5s.",
-)
-
-
 @main.command(
     context_settings={"ignore_unknown_options": True},
     epilog="Exit code 0: all delivered or filtered; 1: some became dead letters; 2: job file, token or input at fault;"
     " 3: a destination refused us (token, permission); 4: the run failed; 130: stopped by Ctrl-C.",
 )
-@click.option("--config", required=True, type=click.Path(), help="The job file.")
-@click.option(
-    "--input",
-    "inputs",
-    required=True,
-    multiple=True,
-    help="Events: path, glob or URL of JSON lines or .csv, .gz too; bigquery:PROJECT.DATASET.TABLE or"
-    " bigquery:SELECT …; pubsub:projects/P/subscriptions/S. Repeatable, but for subscriptions.",
-)
-@click.option("--since", default=None, help="Only events from then on (ISO 8601 or Unix seconds); of bigquery: inputs.")
-@click.option("--until", default=None, help="Only events before then; of bigquery: inputs.")
-@click.option(
-    "--dead-letters", default="dead-letters.jsonl", show_default=True, help="What was not delivered, and why."
-)
-@click.option("--receipts", default="receipts.jsonl", show_default=True, help="What Meta took, a line per request.")
-@click.option("--books", default=None, type=click.Path(), help="Also write the books as JSON.")
-@_UNTIL_IDLE
-@click.option("--id-attribute", default=None, help="Of messages: Dataflow drops repeats by it.")
-@click.option("--timestamp-attribute", default=None, help="Of messages: Dataflow takes an event's time from it.")
+@option("config", type=click.Path())
+@option("input", "inputs", multiple=True)
+@option("since")
+@option("until")
+@option("dead-letters")
+@option("receipts")
+@option("books", type=click.Path())
+@option("until-idle", metavar="TIME")
+@option("no-wait", is_flag=True)
+@option("id-attribute")
+@option("timestamp-attribute")
 @click.argument("beam_options", nargs=-1, type=click.UNPROCESSED, metavar="[ANY BEAM OPTION]...")
 def run(
     config: str,
@@ -181,6 +171,7 @@ def run(
     receipts: str,
     books: str | None,
     until_idle: str | None,
+    no_wait: bool,
     id_attribute: str | None,
     timestamp_attribute: str | None,
     beam_options: tuple[str, ...],
@@ -201,7 +192,8 @@ def run(
 
         logging.disable(logging.NOTSET)
         places, attributes = Places(dead_letters, receipts, books), Attributes(id_attribute, timestamp_attribute)
-        sys.exit(run_job(job, inputs, places, beam_options, _seconds("--until-idle", until_idle), attributes, between))
+        idle = _seconds("--until-idle", until_idle)
+        sys.exit(run_job(job, inputs, places, beam_options, idle, attributes, between, wait=not no_wait))
     except KeyboardInterrupt:  # before the run has begun, or after it has ended
         sys.exit(130)
 
@@ -230,7 +222,7 @@ def run(
     "--receipts", default="replayed-receipts.jsonl", show_default=True, help="What Meta took, a line per request."
 )
 @click.option("--books", default=None, type=click.Path(), help="Also write the books as JSON.")
-@_UNTIL_IDLE
+@option("until-idle", metavar="TIME")
 @click.argument("beam_options", nargs=-1, type=click.UNPROCESSED, metavar="[ANY BEAM OPTION]...")
 def replay(
     config: str,

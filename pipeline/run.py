@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import logging
 import os
 import re
@@ -26,12 +27,14 @@ from rich.console import Console
 
 from pipeline.config import Job
 from pipeline.graph import Flow, deliver, redeliver
+from pipeline.options import OPTIONS
 from pipeline.sinks import SINKS, prepare
 from pipeline.sinks.lines import SinkError, keep_safe
 from pipeline.sources import ALWAYS, Between, NoInput, Source, open_letters, open_source
 from pipeline.sources.pubsub import Attributes, Message, Pulling, SubscriptionLost
 from pipeline.summary import Books
 from transforms.couriers import DestinationHeld
+from transforms.graph_api import Destination
 from transforms.repeats import RECENT
 from transforms.replays import Choice
 from transforms.steps import NAMESPACE
@@ -67,8 +70,9 @@ def run_job(
     until_idle: float | None = None,
     attributes: Attributes | None = None,
     between: Between = ALWAYS,
+    wait: bool = True,
 ) -> int:
-    """Runs a job to its end and returns the exit code.
+    """Runs a job to its end, or starts it, and returns the exit code.
 
     Args:
         inputs: as `pipeline.sources` takes them.
@@ -76,6 +80,7 @@ def run_job(
         until_idle: seconds without a message after which a subscription is done with; None for never.
         attributes: of messages, for runners that stream.
         between: the times of the events to be read, where the inputs can tell.
+        wait: for the job's end. One that workers elsewhere do can be started and left.
     """
 
     def build(lines: beam.PCollection, workers: int, flow: Flow) -> None:
@@ -84,7 +89,7 @@ def run_job(
     def open_input(text: str, project: str | None) -> Source:
         return open_source(text, between, project, attributes)
 
-    return _perform(job, inputs, open_input, build, places, beam_options, until_idle)
+    return _perform(job, inputs, open_input, build, places, beam_options, until_idle, wait)
 
 
 def replay_job(
@@ -122,6 +127,7 @@ def _perform(
     places: Places,
     beam_options: Sequence[str],
     until_idle: float | None,
+    wait: bool = True,
 ) -> int:
     console, log = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
     try:
@@ -139,6 +145,8 @@ def _perform(
                 f"requests_per_second is shared out over the workers: say how many {runner} may use at most,"
                 " by --max_num_workers (Dataflow) or --parallelism (Flink)"
             )
+        if not wait and (local or _given(options).get("environment_type") == "LOOPBACK"):
+            raise ValueError(f"--no-wait: the workers of {runner} are in this process here, and would end with it")
     except ValueError as error:
         log.print(f"capybeam: {error}", style="red", highlight=False, markup=False)
         return CONFIGURATION
@@ -155,9 +163,8 @@ def _perform(
                 "--id-attribute and --timestamp-attribute are for runners that stream elsewhere, such as Dataflow; here"
                 " delivery.deduplicate in the job file drops repeats"
             )
-        if local:
-            for destination in job.destinations:
-                _readable(destination.name, destination.token)
+        for destination in job.destinations:
+            _check_token(destination, options, runner, local)
         for path, what in zip((places.dead_letters, places.receipts), SINKS, strict=True):
             _keep_apart(path, what, sources)
             kept = prepare(path, what, local, runner, subscription is not None)
@@ -171,14 +178,17 @@ def _perform(
     if not options.view_as(_Verbosity).verbose:
         logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
     log.print(_greeting(job, sources, runner), highlight=False, markup=False)
+    flow: Flow = "finite" if subscription is None else "stream" if standard.streaming else "batch"
+    reads = [source.read for source in sources]
 
     def built(lines: beam.PCollection, flow: Flow) -> None:
         build(lines, workers or 1, flow)
 
+    if not wait:
+        return _start(functools.partial(_pipeline, reads, built, options, flow), options, console, log)
     with _stopping_on_ctrl_c(log), _progress(log):
-        if subscription is None or standard.streaming:
-            flow: Flow = "finite" if subscription is None else "stream"
-            counts, failure = _run([source.read for source in sources], built, options, flow)
+        if flow != "batch":
+            counts, failure = _run(reads, built, options, flow)
         else:
             with subscription.pulling(job.delivery.max_batch_delay, until_idle) as pulling:
                 counts, failure = _work_off(pulling, subscription.element, built, places, options)
@@ -219,10 +229,7 @@ def _beam_options(arguments: Sequence[str]) -> PipelineOptions:
     return options
 
 
-_OWN_OPTIONS: Final = (
-    "--config", "--input", "--since", "--until", "--from", "--only", "--retryable", "--dead-letters", "--receipts",
-    "--books", "--until-idle", "--id-attribute", "--timestamp-attribute",
-)  # fmt: skip
+_OWN_OPTIONS: Final = (*(f"--{option.name}" for option in OPTIONS), "--from", "--only", "--retryable")
 
 
 class _Verbosity(PipelineOptions):
@@ -236,7 +243,7 @@ def _workers(options: PipelineOptions, runner: str) -> int | None:
 
     Dataflow starts a process for each virtual CPU of a machine, unless told otherwise.
     """
-    given = options.get_all_options(retain_unknown_options=True)
+    given = _given(options)
     if runner.rpartition(".")[2] in _LOCAL_RUNNERS:
         separate = given.get("direct_running_mode") == "multi_processing"
         return (given.get("direct_num_workers") or os.cpu_count() or 1) if separate else 1
@@ -249,11 +256,25 @@ def _workers(options: PipelineOptions, runner: str) -> int | None:
     return parallelism if parallelism > 0 else None
 
 
-def _readable(name: str, token: Any) -> None:
-    try:
-        token.read()
-    except TokenError as error:
-        raise TokenError(f"destination {name}: {error}") from None
+def _given(options: PipelineOptions) -> dict[str, Any]:
+    given: dict[str, Any] = options.get_all_options(retain_unknown_options=True)
+    return given
+
+
+def _check_token(destination: Destination, options: PipelineOptions, runner: str, local: bool) -> None:
+    """Reads the token where this process is what the workers are: of this machine, or, launching a template, of their
+    service account. Raises TokenError where workers will have none."""
+    name, token = destination.name, destination.token
+    if runner.rpartition(".")[2] == "DataflowRunner" and token.kind != "secret":
+        raise TokenError(
+            f"destination {name}: Dataflow's workers cannot read {token.text}. Keep the token in Secret Manager and"
+            " write access_token: secret:projects/P/secrets/S/versions/latest"
+        )
+    if local or options.view_as(GoogleCloudOptions).template_location:
+        try:
+            token.read()
+        except TokenError as error:
+            raise TokenError(f"destination {name}: {error}") from None
 
 
 def _subscription(sources: Sequence[Source]) -> Any:
@@ -318,15 +339,47 @@ def _work_off(
     return totals, None
 
 
+def _pipeline(
+    reads: Sequence[beam.PTransform], build: Callable[[Any, Flow], None], options: PipelineOptions, flow: Flow
+) -> beam.Pipeline:
+    pipeline = beam.Pipeline(options=options)
+    inputs = [pipeline | f"Input{index or ''}" >> read for index, read in enumerate(reads)]
+    build(inputs[0] if len(inputs) == 1 else inputs | beam.Flatten(), flow)
+    return pipeline
+
+
+def _start(build: Callable[[], beam.Pipeline], options: PipelineOptions, console: Console, log: Console) -> int:
+    """Starts the graph and leaves it to its runner; the exit code."""
+    try:
+        result = build().run()
+    except Exception as error:
+        log.print(f"capybeam: the job cannot be started: {_cause(error)}", style="red", highlight=False, markup=False)
+        return FAILED
+    console.print(_started(result, options), highlight=False, markup=False)
+    return OK
+
+
+def _started(result: Any, options: PipelineOptions) -> str:
+    """Where a job can be looked at that this process leaves."""
+    cloud, runner = options.view_as(GoogleCloudOptions), options.view_as(StandardOptions).runner
+    if cloud.template_location:  # no job yet: Dataflow makes it of the graph
+        return f"The graph is at {cloud.template_location}; Dataflow starts the job from it."
+    if not hasattr(result, "job_id"):
+        return f"Started on {runner}, whose own page shows how it goes."
+    job = result.job_id()
+    return (
+        f"Started job {job}. Look at it again:\n"
+        f"  https://console.cloud.google.com/dataflow/jobs/{cloud.region}/{job}?project={cloud.project}\n"
+        f"  gcloud dataflow jobs show {job} --region={cloud.region} --project={cloud.project}"
+    )
+
+
 def _run(
     reads: Sequence[beam.PTransform], build: Callable[[Any, Flow], None], options: PipelineOptions, flow: Flow
 ) -> tuple[Mapping[str, int], BaseException | None]:
     """Runs the graph; what was counted, and what went wrong."""
     try:
-        pipeline = beam.Pipeline(options=options)
-        inputs = [pipeline | f"Input{index or ''}" >> read for index, read in enumerate(reads)]
-        build(inputs[0] if len(inputs) == 1 else inputs | beam.Flatten(), flow)
-        result = pipeline.run()
+        result = _pipeline(reads, build, options, flow).run()
         if flow == "stream":
             _wait_or_leave(result)
             return LIVE.snapshot()[0], None

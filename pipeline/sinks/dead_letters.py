@@ -13,24 +13,11 @@ from pipeline.sinks.topics import WriteMessages, is_topic
 from transforms.rejections import Rejection
 
 WHAT: Final = "Dead letters"
-SCHEMA: Final = Schema(
-    (
-        ("dead_lettered_at", "TIMESTAMP", "REQUIRED"),
-        ("stage", "STRING", "REQUIRED"),
-        ("code", "STRING", "REQUIRED"),
-        ("message", "STRING", "REQUIRED"),
-        ("destination", "STRING", "NULLABLE"),
-        ("subscription", "STRING", "NULLABLE"),
-        ("dataset_id", "STRING", "NULLABLE"),
-        ("event_id", "STRING", "NULLABLE"),
-        ("payload", "STRING", "NULLABLE"),  # JSON text: the type JSON refuses numbers that it cannot hold exactly
-        ("payload_encoding", "STRING", "NULLABLE"),
-        ("retryable", "BOOLEAN", "REQUIRED"),
-        ("meta_code", "STRING", "NULLABLE"),
-        ("first_dead_lettered_at", "TIMESTAMP", "NULLABLE"),
-        ("replays", "INTEGER", "NULLABLE"),
-    ),
-    day="dead_lettered_at",
+SCHEMA: Final = Schema.of(
+    Rejection,
+    "dead_lettered_at",
+    ("dead_lettered_at", "TIMESTAMP", "REQUIRED"),
+    ("payload_encoding", "STRING", "NULLABLE"),
 )
 
 

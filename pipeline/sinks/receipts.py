@@ -13,22 +13,7 @@ from pipeline.sinks.topics import WriteMessages, is_topic
 from transforms.couriers import Receipt
 
 WHAT: Final = "Receipts"
-SCHEMA: Final = Schema(
-    (
-        ("destination", "STRING", "REQUIRED"),
-        ("dataset_id", "STRING", "REQUIRED"),
-        ("events", "INTEGER", "REQUIRED"),
-        ("first_event_time", "TIMESTAMP", "REQUIRED"),
-        ("last_event_time", "TIMESTAMP", "REQUIRED"),
-        ("fbtrace_id", "STRING", "NULLABLE"),
-        ("messages", "STRING", "REPEATED"),
-        ("tries", "INTEGER", "REQUIRED"),
-        ("seconds", "FLOAT", "REQUIRED"),
-        ("delivered_at", "TIMESTAMP", "REQUIRED"),
-        ("event_ids", "STRING", "REPEATED"),
-    ),
-    day="delivered_at",
-)
+SCHEMA: Final = Schema.of(Receipt, "delivered_at")
 
 
 @dataclasses.dataclass

@@ -96,7 +96,7 @@ def check_input(pattern: str) -> int:
         try:
             FileSystems.open(found.path).close()
         except Exception as error:
-            raise NoInput(f"{found.path}: cannot be read ({_reason(error)})") from None
+            raise NoInput(f"{found.path}: cannot be read ({reason_of(error)})") from None
     return sum(found.size_in_bytes for found in matches)
 
 
@@ -114,7 +114,7 @@ def _matches(pattern: str) -> list[FileMetadata]:
     try:
         (match,) = FileSystems.match([anchored(pattern)])
     except Exception as error:  # file systems raise what their clients raise
-        raise NoInput(f"{pattern}: cannot be read ({_reason(error)})") from None
+        raise NoInput(f"{pattern}: cannot be read ({reason_of(error)})") from None
     if not match.metadata_list:
         raise NoInput(f"{pattern}: no such file")
     return list(match.metadata_list)
@@ -125,7 +125,8 @@ def anchored(pattern: str) -> str:
     return pattern if "/" in pattern or "\\" in pattern else f"./{pattern}"
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
+    """A word on why a file cannot be read."""
     while error.__cause__ is not None:
         error = error.__cause__
     return getattr(error, "strerror", None) or type(error).__name__

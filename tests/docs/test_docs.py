@@ -28,6 +28,7 @@ from pipeline.config import (
     parse_job,
     presets,
 )
+from pipeline.options import OPTIONS, TEMPLATES
 from pipeline.preview import preview
 from pipeline.sandbox import Faults
 from pipeline.sinks import dead_letters, receipts
@@ -47,6 +48,7 @@ PAGES = (ROOT / "README.md", *sorted(DOCS.glob("*.md")))
 MAPPING = (DOCS / "mapping.md").read_text(encoding="utf-8")
 NORMALISATION = (DOCS / "normalisation.md").read_text(encoding="utf-8")
 OFFLINE = (DOCS / "offline.md").read_text(encoding="utf-8")
+DATAFLOW = (DOCS / "dataflow.md").read_text(encoding="utf-8")
 OPERATIONS = (DOCS / "operations.md").read_text(encoding="utf-8")
 SOURCES = (DOCS / "sources.md").read_text(encoding="utf-8")
 
@@ -390,6 +392,23 @@ def test_the_columns_of_a_sinks_table_are_listed(first: str, schema: Schema) -> 
     assert [(name, type_) for name, type_ in table(SOURCES, first)] == [
         (name, type_) for name, type_, _ in schema.columns
     ]
+
+
+# --- on Dataflow ------------------------------------------------------------------------------------------------
+
+
+def test_every_parameter_of_a_template_is_listed() -> None:
+    listed = {
+        (parameter.strip("`"), template): (required == "yes", what)
+        for parameter, templates, required, what in table(section(DATAFLOW, "## Parameters"), "parameter")
+        for template in templates.split(", ")
+    }
+    assert listed == {
+        (option.parameter, template.name): (form.required, form.help or option.help)
+        for template in TEMPLATES
+        for option in OPTIONS
+        if (form := option.forms.get(template.name))
+    }
 
 
 # --- the documents themselves -----------------------------------------------------------------------------------

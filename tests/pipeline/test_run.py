@@ -224,7 +224,7 @@ def test_a_token_that_cannot_be_read_exits_2_before_anything_is_sent(
         (["--dead-leters", "x"], "no such option: --dead-leters; did you mean --dead-letters?"),
         (["--runer=FnApiRunner"], "no such option: --runer; did you mean --runner?"),
         (["events.jsonl"], "unexpected argument: events.jsonl; input is given by --input"),
-        (["--runner", "DataflowRunner"], "Dead letters of DataflowRunner cannot go to d: its workers are elsewhere"),
+        (["--runner", "PortableRunner"], "Dead letters of PortableRunner cannot go to d: its workers are elsewhere"),
     ],
 )
 def test_an_option_that_nobody_knows_exits_2(

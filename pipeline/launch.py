@@ -1,0 +1,66 @@
+"""What Dataflow starts in a template's container: the template's parameters become the command line of ``run``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+import click
+
+from pipeline import cli
+from pipeline.options import OPTIONS, Form, Option
+
+IMAGE: Final = "CAPYBEAM_IMAGE"  # holds the name of the image that a container is of; the Dockerfile sets it
+
+
+def arguments(given: Sequence[str], image: str | None = None) -> list[str]:
+    """The command line, from what Dataflow hands over: the template's parameters and Beam's options.
+
+    Args:
+        given: each as ``--name=value``; a parameter without a value counts as not given.
+        image: that workers are to be of.
+
+    Raises:
+        click.UsageError: where a parameter is missing.
+    """
+    parameters = {option.parameter: option for option in OPTIONS if option.forms}
+    command, names = ["run", "--no-wait", "--runner=DataflowRunner"], set()
+    for argument in given:
+        name, equals, value = argument.removeprefix("--").partition("=")
+        if name not in parameters:
+            command.append(argument)
+        elif value or not equals:
+            name = parameters[name].name
+            command.append(f"--{name}{equals}{value}")
+        else:
+            continue
+        names.add(name)
+    for option in parameters.values():
+        form = _form(option)
+        if option.name in names:
+            continue
+        if form.default is not None:
+            command.append(f"--{option.name}={form.default}")
+        elif form.required:
+            means = f"{form.help or option.help} For example: {form.examples[0]}"
+            raise click.UsageError(f"the parameter {option.parameter} is missing. {means}")
+    if image and "sdk_container_image" not in names:
+        command.append(f"--sdk_container_image={image}")
+    return command
+
+
+def _form(option: Option) -> Form:
+    """Templates differ in what a value looks like, not in whether there has to be one."""
+    return next(iter(option.forms.values()))
+
+
+def main() -> None:
+    """Starts the job, or says in one line of the launcher's log why it cannot be started."""
+    try:
+        command = arguments(sys.argv[1:], os.environ.get(IMAGE))
+    except click.UsageError as error:
+        click.echo(f"capybeam: {error.message}", err=True)
+        sys.exit(2)
+    cli.main(command)

@@ -1,0 +1,225 @@
+"""The options of ``capybeam run``, each defined once: the command line and the templates' parameters are made from it.
+
+A parameter of a Dataflow template is called like its option, with _ for -. What a value may look like there is narrower
+than on a command line: workers see neither this machine's files nor its environment.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import click
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """What a value looks like in a template.
+
+    Attributes:
+        pattern: that it matches as a whole; in RE2's language, as all of Google's are: no look-ahead, no large counts.
+        examples: each matches, and stands in the help text.
+        help: in place of the option's, where that promises more.
+        default: of the template; None where there is none.
+        required: whether a job needs it, without a default.
+    """
+
+    pattern: str
+    examples: tuple[str, ...]
+    help: str | None = None
+    default: str | None = None
+    required: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """An option of ``run``.
+
+    Attributes:
+        name: as on the command line, without the dashes.
+        label: what Dataflow's console calls it.
+        help: for the command line and, with examples, for the console.
+        default: on the command line.
+        required: on the command line.
+        forms: by the name of the template that has it.
+    """
+
+    name: str
+    label: str
+    help: str
+    default: str | None = None
+    required: bool = False
+    forms: Mapping[str, Form] = dataclasses.field(default_factory=dict)
+
+    @property
+    def parameter(self) -> str:
+        return self.name.replace("-", "_")
+
+
+@dataclasses.dataclass(frozen=True)
+class Template:
+    """A Dataflow Flex template; `name` is also that of its file."""
+
+    name: str
+    title: str
+    description: str
+    streaming: bool
+
+
+STREAMING: Final = Template(
+    "streaming",
+    "capybeam: Pub/Sub to Meta's Conversions API",
+    "Delivers Segment-style events from a subscription to Meta's Conversions API, accounted for to the last one.",
+    streaming=True,
+)
+BATCH: Final = Template(
+    "batch",
+    "capybeam: BigQuery or files to Meta's Conversions API",
+    "Delivers Segment-style events from tables or files to Meta's Conversions API, accounted for to the last one.",
+    streaming=False,
+)
+TEMPLATES: Final = (STREAMING, BATCH)
+
+IN_CONTAINER: Final = "/template/conversions.yaml"  # where an image may bring its job file along
+
+# The parts of patterns. Names are shorter than any token of Meta's, which would pass for a name otherwise.
+_PROJECT: Final = r"([a-z][a-z0-9.-]{0,61}:)?[a-z][a-z0-9-]{4,28}[a-z0-9]"
+_RESOURCE: Final = r"[A-Za-z][A-Za-z0-9._~+%-]{2,254}"
+_URL: Final = r"gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]/[^\s]+"
+_TABLE: Final = rf"bigquery:{_PROJECT}\.[A-Za-z0-9_]+\.[A-Za-z0-9_$-]+"
+_QUERY: Final = r"bigquery:\s*([Ss][Ee][Ll][Ee][Cc][Tt]|[Ww][Ii][Tt][Hh])\s[\s\S]+"
+_TOPIC: Final = rf"pubsub:projects/{_PROJECT}/topics/{_RESOURCE}"
+_TIME: Final = (
+    r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:?\d{2})?)?|\d{9,11}(\.\d{1,9})?"  # ISO or Unix
+)
+_ATTRIBUTE: Final = Form(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}", ("message_id",))
+
+_CONFIG: Final = Form(
+    rf"{_URL}|/[^\s]+",
+    ("gs://acme-capybeam/conversions.yaml", IN_CONTAINER),
+    help="The job file: at a URL, or in the image. Each token in it is a reference to Secret Manager.",
+    default=IN_CONTAINER,
+)
+_MOMENT: Final = Form(_TIME, ("2026-11-01T00:00:00Z", "1793491200"))
+
+
+def _sink(table: str, topic: str, *more: str) -> Form:
+    examples = (f"bigquery:acme-prod.capybeam.{table}", f"pubsub:projects/acme-prod/topics/{topic}", *more)
+    return Form("|".join((_TABLE, _TOPIC, *((_URL,) if more else ()))), examples, required=True)
+
+
+OPTIONS: Final = (
+    Option(
+        "config",
+        "Job file",
+        "The job file.",
+        required=True,
+        forms={"streaming": _CONFIG, "batch": _CONFIG},
+    ),
+    Option(
+        "input",
+        "Input",
+        "Events: path, glob or URL of JSON lines or .csv, .gz too; bigquery:PROJECT.DATASET.TABLE or"
+        " bigquery:SELECT …; pubsub:projects/P/subscriptions/S. Repeatable, but for subscriptions.",
+        required=True,
+        forms={
+            "streaming": Form(
+                rf"pubsub:projects/{_PROJECT}/subscriptions/{_RESOURCE}",
+                ("pubsub:projects/acme-prod/subscriptions/capybeam",),
+                help="Events: a subscription whose messages are JSON objects, one event each.",
+                required=True,
+            ),
+            "batch": Form(
+                f"{_TABLE}|{_QUERY}|{_URL}",
+                (
+                    "bigquery:acme-prod.segment.tracks",
+                    "bigquery:SELECT * FROM `acme-prod.segment.tracks` WHERE event = 'Order Completed'",
+                    "gs://acme-events/2026-11-*.jsonl.gz",
+                ),
+                help="Events: a table or view, a query, or files of JSON lines by URL or glob; .gz too.",
+                required=True,
+            ),
+        },
+    ),
+    Option(
+        "since",
+        "Since",
+        "Only events from then on (ISO 8601 or Unix seconds); of bigquery: inputs.",
+        forms={"batch": _MOMENT},
+    ),
+    Option("until", "Until", "Only events before then; of bigquery: inputs.", forms={"batch": _MOMENT}),
+    Option(
+        "dead-letters",
+        "Dead letters",
+        "What was not delivered, and why.",
+        default="dead-letters.jsonl",
+        forms={
+            "streaming": _sink("dead_letters", "capybeam-dead-letters"),
+            "batch": _sink("dead_letters", "capybeam-dead-letters", "gs://acme-capybeam/dead-letters/november"),
+        },
+    ),
+    Option(
+        "receipts",
+        "Receipts",
+        "What Meta took, a line per request.",
+        default="receipts.jsonl",
+        forms={
+            "streaming": _sink("receipts", "capybeam-receipts"),
+            "batch": _sink("receipts", "capybeam-receipts", "gs://acme-capybeam/receipts/november"),
+        },
+    ),
+    Option("books", "Books", "Also write the books as JSON."),
+    Option("until-idle", "Until idle", "Leave a subscription when nothing has come for so long, as in 5s."),
+    Option("no-wait", "No wait", "Start the job where its runner is, say how to look at it, and leave."),
+    Option(
+        "id-attribute",
+        "ID attribute",
+        "Of messages: Dataflow drops repeats by it.",
+        forms={"streaming": _ATTRIBUTE},
+    ),
+    Option(
+        "timestamp-attribute",
+        "Timestamp attribute",
+        "Of messages: Dataflow takes an event's time from it.",
+        forms={"streaming": dataclasses.replace(_ATTRIBUTE, examples=("sent_at",))},
+    ),
+)
+_BY_NAME: Final = {option.name: option for option in OPTIONS}
+
+
+def option(name: str, *declarations: str, **more: Any) -> Callable[[Any], Any]:
+    """The click option that the table has under `name`; `more` is what concerns click alone."""
+    found = _BY_NAME[name]
+    if found.default is not None:
+        more |= {"default": found.default, "show_default": True}
+    return click.option(f"--{name}", *declarations, required=found.required, help=found.help, **more)
+
+
+def metadata(template: Template) -> dict[str, Any]:
+    """What Dataflow wants to know of a template: the content of its metadata file."""
+    found: dict[str, Any] = {
+        "name": template.title,
+        "description": template.description,
+        "parameters": [
+            _parameter(option, option.forms[template.name]) for option in OPTIONS if template.name in option.forms
+        ],
+    }
+    if template.streaming:  # repeats are harmless to Meta, so that the cheaper mode is one to choose
+        found |= {"streaming": True, "supportsAtLeastOnce": True, "supportsExactlyOnce": True}
+        found |= {"defaultStreamingMode": "EXACTLY_ONCE"}
+    return found
+
+
+def _parameter(option: Option, form: Form) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "name": option.parameter,
+        "label": option.label,
+        "helpText": f"{form.help or option.help} For example: {', or '.join(form.examples)}",
+        "isOptional": not form.required,
+        "regexes": [f"^({form.pattern})$"],
+        "paramType": "TEXT",
+    }
+    if form.default is not None:
+        found["defaultValue"] = form.default
+    return found

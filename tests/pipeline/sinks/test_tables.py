@@ -1,0 +1,59 @@
+"""The columns of tables, made from the dataclasses that are their rows."""
+
+from __future__ import annotations
+
+from pipeline.sinks import dead_letters, receipts
+from pipeline.sinks.receipts import _row
+from transforms.couriers import Receipt
+from transforms.rejections import Rejection
+
+RECEIPT = Receipt("web", "1", 2, 3, 4, None, ("Soon v26.0",), 1, 0.1, 5)
+
+
+def test_a_column_has_its_fields_type_and_mode() -> None:
+    assert receipts.SCHEMA.columns == (
+        ("destination", "STRING", "REQUIRED"),
+        ("dataset_id", "STRING", "REQUIRED"),
+        ("events", "INTEGER", "REQUIRED"),
+        ("first_event_time", "TIMESTAMP", "REQUIRED"),
+        ("last_event_time", "TIMESTAMP", "REQUIRED"),
+        ("fbtrace_id", "STRING", "NULLABLE"),
+        ("messages", "STRING", "REPEATED"),
+        ("tries", "INTEGER", "REQUIRED"),
+        ("seconds", "FLOAT", "REQUIRED"),
+        ("delivered_at", "TIMESTAMP", "REQUIRED"),
+        ("event_ids", "STRING", "REPEATED"),
+    )
+    assert dead_letters.SCHEMA.columns == (
+        ("stage", "STRING", "REQUIRED"),
+        ("code", "STRING", "REQUIRED"),
+        ("message", "STRING", "REQUIRED"),
+        ("destination", "STRING", "NULLABLE"),
+        ("subscription", "STRING", "NULLABLE"),
+        ("dataset_id", "STRING", "NULLABLE"),
+        ("event_id", "STRING", "NULLABLE"),
+        ("payload", "STRING", "NULLABLE"),
+        ("retryable", "BOOLEAN", "NULLABLE"),
+        ("meta_code", "STRING", "NULLABLE"),
+        ("first_dead_lettered_at", "TIMESTAMP", "NULLABLE"),
+        ("replays", "INTEGER", "NULLABLE"),
+        ("dead_lettered_at", "TIMESTAMP", "REQUIRED"),
+        ("payload_encoding", "STRING", "NULLABLE"),
+    )
+
+
+def test_a_row_has_no_other_columns() -> None:
+    """BigQuery refuses a row with a column that its table lacks."""
+    assert Rejection("parse", "invalid_utf8", "…", payload=b"\xff", replays=1).row().keys() == {
+        name for name, *_ in dead_letters.SCHEMA.columns
+    }
+    assert _row(RECEIPT).keys() == {name for name, *_ in receipts.SCHEMA.columns}
+
+
+def test_what_a_row_may_lack_is_no_required_column() -> None:
+    required = {name for name, _, mode in dead_letters.SCHEMA.columns if mode == "REQUIRED"}
+    assert required <= Rejection("parse", "invalid_json", "…").row().keys()
+
+
+def test_a_repeated_column_is_never_null() -> None:
+    assert (_row(RECEIPT)["messages"], _row(RECEIPT)["event_ids"]) == (["Soon v26.0"], [])

@@ -1,0 +1,88 @@
+"""What Dataflow hands to a template's container, as the command line of `run`."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from pipeline import cli, launch
+from pipeline.launch import arguments
+
+GIVEN = [
+    "--config=gs://acme/conversions.yaml",
+    "--input=pubsub:projects/acme-prod/subscriptions/capybeam",
+    "--dead_letters=bigquery:acme-prod.capybeam.dead_letters",
+    "--receipts=bigquery:acme-prod.capybeam.receipts",
+]
+FIRST = ["run", "--no-wait", "--runner=DataflowRunner"]
+RUN = [
+    *FIRST,
+    "--config=gs://acme/conversions.yaml",
+    "--input=pubsub:projects/acme-prod/subscriptions/capybeam",
+    "--dead-letters=bigquery:acme-prod.capybeam.dead_letters",
+    "--receipts=bigquery:acme-prod.capybeam.receipts",
+]
+
+
+def test_parameters_become_options() -> None:
+    assert arguments([*GIVEN, "--id_attribute=message_id"]) == [*RUN, "--id-attribute=message_id"]
+
+
+def test_options_of_beam_pass_through_as_they_are() -> None:
+    more = ["--job_name=shop", "--experiments=a=b", "--experiments=c", '--labels={"k": "v"}', "--streaming"]
+    assert arguments([*GIVEN, *more]) == [*RUN, *more]
+
+
+def test_an_optional_parameter_left_empty_is_not_given() -> None:
+    assert arguments([*GIVEN, "--timestamp_attribute="]) == RUN
+
+
+def test_a_value_with_an_equals_sign_stays_whole() -> None:
+    query = "--input=bigquery:SELECT * FROM `a-project.b.c` WHERE d = 'e'"
+    assert query in arguments([query, *GIVEN[2:]])
+
+
+def test_the_job_file_is_the_images_own_unless_one_is_given() -> None:
+    assert arguments(GIVEN[1:])[-1] == "--config=/template/conversions.yaml"
+
+
+def test_workers_are_of_the_launchers_image_unless_another_is_given() -> None:
+    assert arguments(GIVEN, "europe-docker.pkg.dev/a/b/c:1") == [
+        *RUN,
+        "--sdk_container_image=europe-docker.pkg.dev/a/b/c:1",
+    ]
+    own = "--sdk_container_image=europe-docker.pkg.dev/mine:2"
+    assert arguments([*GIVEN, own], "europe-docker.pkg.dev/a/b/c:1") == [*RUN, own]
+
+
+@pytest.mark.parametrize("index", [1, 2, 3])
+def test_a_missing_parameter_is_named_with_an_example(index: int) -> None:
+    name = GIVEN[index].removeprefix("--").partition("=")[0]
+    with pytest.raises(click.UsageError, match=rf"^the parameter {name} is missing\. .+ For example: \S+"):
+        arguments([*GIVEN[:index], *GIVEN[index + 1 :]])
+
+
+def test_the_launchers_program_starts_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[list[str]] = []
+    monkeypatch.setattr(cli, "main", started.append)
+    monkeypatch.setattr(sys, "argv", ["main.py", *GIVEN])
+    monkeypatch.setenv(launch.IMAGE, "europe-docker.pkg.dev/a/b/c:1")
+    runpy.run_path(str(Path(__file__).parents[2] / "templates" / "main.py"))
+    assert started == [[*RUN, "--sdk_container_image=europe-docker.pkg.dev/a/b/c:1"]]
+
+
+def test_the_launchers_program_says_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["main.py", *GIVEN[:2], GIVEN[3]])
+    with pytest.raises(SystemExit) as end:
+        launch.main()
+    assert end.value.code == 2
+    assert capsys.readouterr().err == (
+        "capybeam: the parameter dead_letters is missing. What was not delivered, and why."
+        " For example: bigquery:acme-prod.capybeam.dead_letters\n"
+    )
