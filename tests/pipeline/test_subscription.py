@@ -10,12 +10,14 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from jobs import JANE, TOKEN, job_file, order, rows
 
+from examples.local_pubsub import NoServer, pubsub_server
 from pipeline.config import parse_job
 from pipeline.run import CONFIGURATION, DEAD_LETTERS, FAILED, OK, REFUSED, Places, replay_job, run_job
 from pipeline.sandbox import SandboxServer, SandboxSettings
@@ -246,6 +248,41 @@ def test_a_subscription_that_does_not_exist_is_named_before_anything_is_written(
     path = "projects/capybeam-tests/subscriptions/nowhere"
     assert f"capybeam: {path}: no such subscription\n" in refusal("http://127.0.0.1:9", [f"pubsub:{path}"], capsys)
     assert not Path("dead.jsonl").exists()
+
+
+def test_a_subscription_that_may_not_be_pulled_from_is_named_with_the_role(
+    pubsub: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with denying("GetSubscription", "Pull"):
+        topic = Topic()
+        error = refusal("http://127.0.0.1:9", [f"pubsub:{topic.subscription}"], capsys)
+    assert f"{topic.subscription}: no permission to pull; roles/pubsub.subscriber gives it" in error
+
+
+def test_who_may_pull_need_not_be_allowed_to_look(pubsub: str, sandbox: SandboxServer) -> None:
+    with denying("GetSubscription"):
+        topic = Topic()
+        topic.publish(order(1))
+        assert run(sandbox, topic) == OK
+    assert sandbox.stats()["events_stored"] == 1
+
+
+def test_a_permission_withdrawn_while_it_runs_fails_the_run(
+    pubsub: str, sandbox: SandboxServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with denying("Pull"):
+        topic = Topic()
+        assert run(sandbox, topic) == FAILED
+    assert f"{topic.subscription} cannot be pulled from any more (PermissionDenied)" in capsys.readouterr().err
+
+
+@contextmanager
+def denying(*calls: str) -> Iterator[None]:
+    try:
+        with pubsub_server(deny=calls):
+            yield
+    except NoServer as reason:
+        pytest.skip(str(reason))
 
 
 @pytest.mark.parametrize("text", ["pubsub:orders", "pubsub:projects/p/topics/t"])

@@ -6,15 +6,22 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"cloud.google.com/go/pubsub/v2/pstest"
+	"google.golang.org/grpc/codes"
 )
 
 func main() {
 	port := flag.Int("port", 0, "of the loopback interface; 0 takes a free one")
+	deny := flag.String("deny", "", "calls that nobody has permission for, as in GetSubscription,Pull")
 	flag.Parse()
-	server := pstest.NewServerWithPort(*port)
+	var options []pstest.ServerReactorOption
+	for _, call := range strings.FieldsFunc(*deny, func(r rune) bool { return r == ',' }) {
+		options = append(options, pstest.WithErrorInjection(call, codes.PermissionDenied, "permission denied"))
+	}
+	server := pstest.NewServerWithPort(*port, options...)
 	defer server.Close()
 	fmt.Println(server.Addr)
 	stop := make(chan os.Signal, 1)
