@@ -21,15 +21,15 @@ from typing import Any, Final
 
 import apache_beam as beam
 import orjson
-from apache_beam.metrics import MetricsFilter
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, StandardOptions
 from rich.console import Console
 
 from pipeline.config import Job
 from pipeline.graph import Flow, deliver, redeliver
 from pipeline.options import OPTIONS
+from pipeline.runners import CheckWorkers, RemoteJob, UnfitRunner, check_place, check_runner, count
 from pipeline.sinks import SINKS, prepare
-from pipeline.sinks.lines import SinkError, keep_safe
+from pipeline.sinks.lines import SinkError, keep_safe, plain
 from pipeline.sources import ALWAYS, Between, NoInput, Source, open_letters, open_source
 from pipeline.sources.pubsub import Attributes, Message, Pulling, SubscriptionLost
 from pipeline.summary import Books
@@ -37,7 +37,6 @@ from transforms.couriers import DestinationHeld
 from transforms.graph_api import Destination
 from transforms.repeats import RECENT
 from transforms.replays import Choice
-from transforms.steps import NAMESPACE
 from transforms.stopping import STOPPING
 from transforms.tallies import LIVE
 from transforms.tokens import TokenError
@@ -156,6 +155,10 @@ def _perform(
         subscription = _subscription(sources)
         standard = options.view_as(StandardOptions)
         standard.streaming = subscription is not None and (standard.streaming or not local)
+        check_runner(runner, options, standard.streaming)
+        if not local:
+            for source in sources:
+                check_place(source.name, source.paths, runner)
         if until_idle is not None and (subscription is None or standard.streaming):
             raise NoInput("--until-idle is for a subscription that is worked off on this machine")
         if subscription is not None and subscription.attributes and (local or not standard.streaming):
@@ -170,7 +173,7 @@ def _perform(
             kept = prepare(path, what, local, runner, subscription is not None)
             if kept:
                 log.print(f"{what} of an earlier run are kept in {kept}", highlight=False)
-    except (NoInput, TokenError, SinkError) as error:
+    except (NoInput, TokenError, SinkError, UnfitRunner) as error:
         log.print(f"capybeam: {error}", style="red", highlight=False, markup=False)
         return CONFIGURATION
     LIVE.reset()
@@ -182,23 +185,34 @@ def _perform(
     reads = [source.read for source in sources]
 
     def built(lines: beam.PCollection, flow: Flow) -> None:
-        build(lines, workers or 1, flow)
+        build(lines if local or flow == "stream" else lines | CheckWorkers(), workers or 1, flow)
 
     if not wait:
         return _start(functools.partial(_pipeline, reads, built, options, flow), options, console, log)
-    with _stopping_on_ctrl_c(log), _progress(log):
+    remote = None if local or flow == "stream" else RemoteJob(runner, options, places.receipts)
+    with _stopping_on_ctrl_c(log, remote), _progress(log, remote):
         if flow != "batch":
-            counts, failure = _run(reads, built, options, flow)
+            counts, failure = _run(reads, built, options, flow, remote)
         else:
             with subscription.pulling(job.delivery.max_batch_delay, until_idle) as pulling:
                 counts, failure = _work_off(pulling, subscription.element, built, places, options)
     if failure is None and standard.streaming and not local:
         log.print(f"The job goes on on {runner}: its books are the metrics there. Drain it to end it.", highlight=False)
         return OK
-    result = Books.from_counts(counts)
-    if failure is not None:
-        console.print("The books so far:")
-    console.print(result.render())
+    sent = remote.sent if remote else None
+    if isinstance(failure, UnfitRunner) and not sent:
+        log.print(f"capybeam: {failure}", style="red", highlight=False, markup=False)
+        return CONFIGURATION
+    at_least = remote is not None and remote.worth == "unknown"
+    result = Books.from_counts(counts, at_least, sent if failure is None else None)
+    uncounted = remote is not None and not counts and (failure is not None or STOPPING.is_set())
+    if uncounted:
+        receipts_say = "See the receipts" if sent is None else f"By the receipts, {sent:,} events have been delivered"
+        console.print(f"{runner} counts a job only when it has ended well. {receipts_say}.", highlight=False)
+    else:
+        if failure is not None:
+            console.print("The books so far:")
+        console.print(result.render())
     if places.books:
         try:
             Path(places.books).write_bytes(orjson.dumps(result.as_json(), option=orjson.OPT_INDENT_2))
@@ -288,7 +302,9 @@ def _subscription(sources: Sequence[Source]) -> Any:
 def _keep_apart(path: str, what: str, sources: Sequence[Source]) -> None:
     """A file that is read must not be moved out of the way for a new one."""
     if any(
-        Path(read).exists() and Path(path).exists() and Path(read).samefile(path) for s in sources for read in s.paths
+        Path(read).exists() and Path(plain(path)).exists() and Path(read).samefile(plain(path))
+        for s in sources
+        for read in s.paths
     ):
         raise SinkError(f"{what} cannot be written to {path}: it is being read; give another place")
 
@@ -375,7 +391,11 @@ def _started(result: Any, options: PipelineOptions) -> str:
 
 
 def _run(
-    reads: Sequence[beam.PTransform], build: Callable[[Any, Flow], None], options: PipelineOptions, flow: Flow
+    reads: Sequence[beam.PTransform],
+    build: Callable[[Any, Flow], None],
+    options: PipelineOptions,
+    flow: Flow,
+    remote: RemoteJob | None = None,
 ) -> tuple[Mapping[str, int], BaseException | None]:
     """Runs the graph; what was counted, and what went wrong."""
     try:
@@ -383,14 +403,13 @@ def _run(
         if flow == "stream":
             _wait_or_leave(result)
             return LIVE.snapshot()[0], None
+        if remote:
+            remote.follow(result)
+            return remote.counts(), None
         result.wait_until_finish()
     except Exception as error:
-        return LIVE.snapshot()[0], error
-    found = result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))["counters"]
-    counts: dict[str, int] = {}
-    for counter in found:
-        counts[counter.key.metric.name] = counts.get(counter.key.metric.name, 0) + counter.result
-    return counts, None
+        return remote.counts() if remote else LIVE.snapshot()[0], error
+    return count(result), None
 
 
 def _wait_or_leave(result: Any) -> None:
@@ -437,7 +456,7 @@ def _conclude(books: Books, failure: BaseException | None, endless: bool, dead_l
             say(f"{name}: {states.get(name, 'refuses everything; see the dead letters')}")
         say(f"Nothing is lost: its events are in {dead_letters}, marked retryable.")
         return REFUSED
-    if not books.balanced:
+    if not books.balanced and not books.at_least:
         say("capybeam: the books do not balance. This is a defect; please report it with the books above.")
         return FAILED
     if books.dead_lettered:
@@ -447,7 +466,13 @@ def _conclude(books: Books, failure: BaseException | None, endless: bool, dead_l
     return OK
 
 
-_TELLING: Final = (SinkError, TokenError, SubscriptionLost, DestinationHeld)  # errors whose texts are for people
+_TELLING: Final = (
+    SinkError,
+    TokenError,
+    SubscriptionLost,
+    DestinationHeld,
+    UnfitRunner,
+)  # errors whose texts are for people
 
 
 def _is_held(failure: BaseException) -> bool:
@@ -465,8 +490,12 @@ def _cause(failure: BaseException) -> str:
 
 
 @contextmanager
-def _stopping_on_ctrl_c(log: Console) -> Iterator[None]:
-    """The first Ctrl-C (or SIGTERM) lets what has been read go its way; the second ends the process."""
+def _stopping_on_ctrl_c(log: Console, remote: RemoteJob | None) -> Iterator[None]:
+    """The first Ctrl-C (or SIGTERM) lets what has been read go its way; the second ends the process.
+
+    Workers elsewhere do not hear of it: their job is cancelled.
+    """
+    word = "cancelling the job" if remote else "delivering what has been read (Ctrl-C again to end at once)"
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         if STOPPING.is_set():
@@ -475,7 +504,7 @@ def _stopping_on_ctrl_c(log: Console) -> Iterator[None]:
             os._exit(INTERRUPTED)
         STOPPING.set()
         threading.Thread(
-            target=log.print, args=("Stopping: delivering what has been read (Ctrl-C again to end at once).",)
+            target=log.print, args=(f"Stopping: {word}.",)
         ).start()  # printing in a signal handler could meet a print that it has interrupted
 
     try:
@@ -491,10 +520,10 @@ def _stopping_on_ctrl_c(log: Console) -> Iterator[None]:
 
 
 @contextmanager
-def _progress(log: Console) -> Iterator[None]:
+def _progress(log: Console, remote: RemoteJob | None) -> Iterator[None]:
     """A line each second on a terminal, each ten seconds elsewhere; a word at once when a destination has trouble."""
     done = threading.Event()
-    thread = threading.Thread(target=_show_progress, args=(log, done), daemon=True)
+    thread = threading.Thread(target=_show_progress, args=(log, done, remote), daemon=True)
     thread.start()
     try:
         yield
@@ -503,14 +532,15 @@ def _progress(log: Console) -> Iterator[None]:
         thread.join()
 
 
-def _show_progress(log: Console, done: threading.Event) -> None:
+def _show_progress(log: Console, done: threading.Event, remote: RemoteJob | None) -> None:
     started, last_line, said = time.monotonic(), time.monotonic(), dict[str, str]()
     status = log.status("Starting …") if log.is_terminal else None
     if status:
         status.start()
     while not done.wait(1.0):
         counts, states = LIVE.snapshot()
-        line = _progress_line(counts, time.monotonic() - started)
+        seconds = time.monotonic() - started
+        line = remote.line(seconds) if remote else _progress_line(counts, seconds)
         if status:
             status.update(line)
         elif time.monotonic() - last_line >= 10:

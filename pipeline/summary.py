@@ -37,7 +37,13 @@ class Account:
 
 @dataclasses.dataclass(frozen=True)
 class Books:
-    """What became of everything that was read."""
+    """What became of everything that was read.
+
+    Attributes:
+        at_least: whether the runner may have counted work again that it did again: each event is counted at least once,
+            and it is the receipts that decide.
+        sent: events on the receipts, if they were looked at; those that were sent again are among them.
+    """
 
     read: int
     taken: int
@@ -45,9 +51,11 @@ class Books:
     unparsable: int
     undirected: Mapping[tuple[str, str], int]  # rejections before any subscription, by stage and code
     accounts: tuple[Account, ...]
+    at_least: bool = False
+    sent: int | None = None
 
     @classmethod
-    def from_counts(cls, counts: Mapping[str, int]) -> Books:
+    def from_counts(cls, counts: Mapping[str, int], at_least: bool = False, sent: int | None = None) -> Books:
         """The books from counters named as in `transforms.tallies`."""
         matched: Counter[str] = Counter()
         delivered: Counter[str] = Counter()
@@ -81,6 +89,8 @@ class Books:
                 )
                 for key in keys
             ),
+            at_least=at_least,
+            sent=sent,
         )
 
     @property
@@ -107,6 +117,11 @@ class Books:
         return self.read == read and all(account.in_flight == 0 for account in self.accounts)
 
     @property
+    def resent(self) -> int:
+        """Events that were sent again, as the receipts have it."""
+        return max(0, (self.sent or 0) - self.delivered)
+
+    @property
     def refused_destinations(self) -> tuple[str, ...]:
         """Destinations that refused everything (token, permission, version)."""
         refused = {
@@ -119,8 +134,10 @@ class Books:
 
     def as_json(self) -> dict[str, Any]:
         """For programs: the books with totals, and each subscription's by "stage/code"."""
+        elsewhere = {"at_least": self.at_least, "sent": self.sent} if self.at_least or self.sent is not None else {}
         return {
             "balanced": self.balanced,
+            **elsewhere,
             "read": self.read,
             "taken": self.taken,
             "filtered": self.filtered,
@@ -173,7 +190,7 @@ class Books:
         if notes:
             listed = ", ".join(f"{note} {count:,}" for note, count in notes.most_common())
             parts.append(Text(f"Along the way: {listed}"))
-        parts.append(Text(self.sentence(), style="bold" if self.balanced else "bold red"))
+        parts.append(Text(self.sentence(), style="bold" if self.balanced or self.at_least else "bold red"))
         return Group(*parts)
 
     def sentence(self) -> str:
@@ -186,8 +203,19 @@ class Books:
         )
         flying = sum(account.in_flight for account in self.accounts)
         if self.balanced:
-            return f"{read}. The books balance."
+            return f"{read}. The books balance.{self._again()}"
+        if self.at_least:
+            decided = "the receipts decide" if self.sent is None else f"by the receipts {self.sent:,} were delivered"
+            return f"{read}. Work that was done again is counted again, each event at least once; {decided}."
         return f"{read} + {flying:,} in flight. THE BOOKS DO NOT BALANCE."
+
+    def _again(self) -> str:
+        if not self.resent:
+            return ""
+        return (
+            f" {self.resent:,} events were sent again, by work that was lost and done once more: Meta drops them by"
+            " their event_id, and of the receipts and dead letters some are there twice."
+        )
 
     def _rejections(self) -> Counter[tuple[str, str]]:
         return sum((Counter(account.dead_lettered) for account in self.accounts), Counter(self.undirected))

@@ -26,7 +26,8 @@ def prepare(path: str, what: str, local: bool, runner: str, endless: bool = Fals
     if not local and lines.is_local(path):
         raise lines.SinkError(
             f"{what} of {runner} cannot go to {path}: its workers are elsewhere; give a URL (gs://…), a"
-            f" table ({tables.BIGQUERY}PROJECT.DATASET.TABLE) or a topic ({topics.PUBSUB}projects/P/topics/T)"
+            f" table ({tables.BIGQUERY}PROJECT.DATASET.TABLE), a topic ({topics.PUBSUB}projects/P/topics/T), or"
+            " file:///… where this machine and all workers have the folder at the same path"
         )
     if endless and not lines.is_local(path):
         raise lines.SinkError(

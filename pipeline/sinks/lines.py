@@ -24,7 +24,8 @@ class WriteLines(beam.PTransform):
     """Bytes → lines of a file.
 
     A local path is one file, appended to line by line as it happens, so that it can be followed, and a run that is
-    killed leaves what it had. Elsewhere (``gs://…``) Beam writes shards named after the path.
+    killed leaves what it had; so is ``file:///…``, which says that workers elsewhere have the folder as well.
+    Elsewhere (``gs://…``) Beam writes shards named after the path.
 
     Args:
         path: where to.
@@ -35,8 +36,9 @@ class WriteLines(beam.PTransform):
     what: str
 
     def expand(self, lines: beam.PCollection) -> Any:
-        if is_local(self.path):
-            return lines | beam.ParDo(_Append(self.path, self.what))
+        path = plain(self.path)
+        if is_local(path):
+            return lines | beam.ParDo(_Append(path, self.what))
         return lines | beam.io.WriteToText(self.path, coder=BytesCoder())
 
 
@@ -64,10 +66,16 @@ class _Append(beam.DoFn):
 
 
 def is_local(path: str) -> bool:
+    """Whether only this machine is known to have the path."""
     return "://" not in path and not path.startswith(_ELSEWHERE)
 
 
 _ELSEWHERE: Final = ("pubsub:", "bigquery:")  # places that are no files, with modules of their own
+
+
+def plain(path: str) -> str:
+    """The path of a ``file://`` URL; any other place as it is."""
+    return path.removeprefix("file://localhost").removeprefix("file://")
 
 
 def open_for_append(path: str, what: str) -> int:
@@ -80,6 +88,7 @@ def open_for_append(path: str, what: str) -> int:
 
 def keep_safe(path: str, what: str) -> None:
     """Returns when what has been written to a local file would outlive the machine's power. Raises SinkError."""
+    path = plain(path)
     if not is_local(path):
         return
     file = open_for_append(path, what)
@@ -94,6 +103,7 @@ def keep_safe(path: str, what: str) -> None:
 
 def start_afresh(path: str, what: str) -> str | None:
     """Makes an empty file for a new run. What an earlier run left is kept under another name, which is returned."""
+    path = plain(path)
     if not is_local(path):
         return None
     target, kept = Path(path), None

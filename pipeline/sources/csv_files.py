@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import apache_beam as beam
 import orjson
-from apache_beam.io.fileio import MatchFiles
+from apache_beam.io.fileio import EmptyMatchTreatment, MatchFiles
 from apache_beam.io.filesystem import FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
@@ -51,7 +51,7 @@ class ReadCsv(beam.PTransform):
     def expand(self, root: Any) -> beam.PCollection:
         return (
             root
-            | "Match" >> MatchFiles(anchored(self.pattern))
+            | "Match" >> MatchFiles(anchored(self.pattern), EmptyMatchTreatment.DISALLOW)
             | "SpreadFiles" >> beam.Reshuffle()
             | "Read" >> beam.ParDo(_ReadRows()).with_output_types(Any)
         )

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import apache_beam as beam
-from apache_beam.io.fileio import MatchFiles
+from apache_beam.io.fileio import EmptyMatchTreatment, MatchFiles
 from apache_beam.io.filesystem import FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
+from pipeline.sinks.lines import plain
 from pipeline.sources import NoInput, Source
 from transforms.stopping import STOPPING
 
@@ -29,7 +30,7 @@ class ReadLines(beam.PTransform):
     def expand(self, root: Any) -> beam.PCollection:
         return (
             root
-            | "Match" >> MatchFiles(anchored(self.pattern))
+            | "Match" >> MatchFiles(anchored(self.pattern), EmptyMatchTreatment.DISALLOW)
             | "SpreadFiles" >> beam.Reshuffle()
             | "Read" >> beam.ParDo(_ReadLines()).with_output_types(bytes)
         )
@@ -44,7 +45,7 @@ class ReadNumberedLines(beam.PTransform):
     def expand(self, root: Any) -> beam.PCollection:
         return (
             root
-            | "Match" >> MatchFiles(anchored(self.pattern))
+            | "Match" >> MatchFiles(anchored(self.pattern), EmptyMatchTreatment.DISALLOW)
             | "SpreadFiles" >> beam.Reshuffle()
             | "Read" >> beam.ParDo(_ReadNumberedLines()).with_output_types(tuple[str, bytes])
         )
@@ -121,7 +122,8 @@ def _matches(pattern: str) -> list[FileMetadata]:
 
 
 def anchored(pattern: str) -> str:
-    """The pattern with a folder in front: Beam looks for a bare glob nowhere."""
+    """The pattern with a folder in front: Beam looks for a bare glob nowhere, and knows no ``file://``."""
+    pattern = plain(pattern)
     return pattern if "/" in pattern or "\\" in pattern else f"./{pattern}"
 
 

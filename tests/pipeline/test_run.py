@@ -224,7 +224,7 @@ def test_a_token_that_cannot_be_read_exits_2_before_anything_is_sent(
         (["--dead-leters", "x"], "no such option: --dead-leters; did you mean --dead-letters?"),
         (["--runer=FnApiRunner"], "no such option: --runer; did you mean --runner?"),
         (["events.jsonl"], "unexpected argument: events.jsonl; input is given by --input"),
-        (["--runner", "PortableRunner"], "Dead letters of PortableRunner cannot go to d: its workers are elsewhere"),
+        (["--runner", "SparkRunner"], "SparkRunner cannot read events.jsonl: its workers are elsewhere"),
     ],
 )
 def test_an_option_that_nobody_knows_exits_2(
@@ -349,3 +349,61 @@ def test_a_rate_that_cannot_be_shared_out_is_refused_with_what_to_say(
     code = run_job(job, [str(tmp_path)], Places("d", "r"), ["--runner", "DataflowRunner"])
     assert code == 2
     assert "say how many DataflowRunner may use at most, by --max_num_workers (Dataflow)" in capsys.readouterr().err
+
+
+# --- runners elsewhere ------------------------------------------------------------------------------------------
+
+PORTABLE = ["--runner", "PortableRunner", "--job_endpoint", "embed", "--environment_type", "LOOPBACK"]
+
+
+def run_elsewhere(endpoint: str, folder: Path, *more: str, token: str = "env:TOKEN") -> int:
+    """Runs a job on PortableRunner, through a job server in this process; what differs is how it is followed."""
+    (folder / "events.jsonl").write_bytes(b"".join(order(n) + b"\n" for n in range(90, 110)) + b"{broken\n")
+    places = [f"file://{folder / name}" for name in ("events.jsonl", "dead.jsonl", "receipts.jsonl")]
+    job = parse_job(job_file(endpoint, token=token))
+    return run_job(job, places[:1], Places(*places[1:], "books.json"), [*PORTABLE, *more])
+
+
+def test_a_job_elsewhere_is_followed_and_its_receipts_are_added_up(sandbox: SandboxServer, tmp_path: Path) -> None:
+    assert run_elsewhere(sandbox.url, tmp_path) == DEAD_LETTERS
+    books = json.loads((tmp_path / "books.json").read_text())
+    assert (books["balanced"], books["delivered"], books["sent"]) == (True, 30, 30)
+    assert books["at_least"]  # nobody knows what stands behind a job server
+    assert sum(receipt["events"] for receipt in rows("receipts.jsonl")) == 30
+
+
+def test_a_token_that_workers_elsewhere_do_not_have_is_named(
+    sandbox: SandboxServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_elsewhere(sandbox.url, tmp_path, token="env:NO_SUCH_TOKEN") == CONFIGURATION
+    error = capsys.readouterr().err
+    assert "capybeam: The environment variable NO_SUCH_TOKEN is not set." in error
+    assert "jane" not in error
+    assert sandbox.stats()["requests"] == 0
+
+
+@pytest.mark.parametrize(
+    ("beam_options", "places", "message"),
+    [
+        (["--runner", "PrismRunner"], ("d", "r"), "PrismRunner loses events."),
+        (["--runner", "DirectRunner"], ("d", "r"), "DirectRunner chooses a runner by the graph"),
+        (
+            ["--runner", "PortableRunner"],
+            ("file:///d", "file:///r"),
+            "PortableRunner needs the address of a job",
+        ),
+        (PORTABLE, ("file:///tmp/d", "receipts.jsonl"), "PortableRunner cannot read events.jsonl: its workers are"),
+    ],
+)
+def test_a_runner_that_cannot_do_it_is_refused_before_an_event_is_sent(
+    beam_options: list[str],
+    places: tuple[str, str],
+    message: str,
+    sandbox: SandboxServer,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("events.jsonl").write_bytes(order(100) + b"\n")
+    job = parse_job(job_file(sandbox.url))
+    assert run_job(job, ["events.jsonl"], Places(*places), beam_options) == CONFIGURATION
+    assert message in capsys.readouterr().err
+    assert sandbox.stats()["requests"] == 0

@@ -303,7 +303,7 @@ def test_until_idle_is_for_subscriptions(capsys: pytest.CaptureFixture[str]) -> 
     assert "--until-idle is for a subscription that is worked off on this machine" in error
 
 
-@pytest.mark.parametrize("options", [[], ["--runner", "DirectRunner", "--streaming"]])
+@pytest.mark.parametrize("options", [[], ["--runner", "DirectRunner", "--streaming", "--allow-unsafe-runner"]])
 def test_attributes_are_for_runners_elsewhere(
     topic: Topic, capsys: pytest.CaptureFixture[str], options: list[str]
 ) -> None:
@@ -358,7 +358,7 @@ def test_a_batch_that_failed_is_no_repeat_of_itself(sandbox: SandboxServer, topi
 
 
 def test_the_graph_that_streams_delivers_from_beams_own_source(sandbox: SandboxServer, topic: Topic) -> None:
-    process = start(sandbox, topic, "--runner", "DirectRunner", "--streaming")
+    process = start(sandbox, topic, "--runner", "DirectRunner", "--streaming", "--allow-unsafe-runner")
     topic.publish(*[order(n) for n in range(90, 110)], b"{broken")
     wait_for(sandbox, 30)
     process.send_signal(signal.SIGINT)

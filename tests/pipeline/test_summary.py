@@ -123,3 +123,24 @@ def test_they_balance_whenever_every_event_ends_somewhere(fates: list[str]) -> N
         else:
             counts.update(["taken", "matched:w/s", "delivered:w/s" if fate == "delivered" else "rejected:w/s:map:x"])
     assert Books.from_counts(counts).balanced
+
+
+def test_what_was_sent_again_is_told_beside_the_balance() -> None:
+    books = Books.from_counts({"read": 2, "taken": 2, "matched:a/b": 2, "delivered:a/b": 2}, sent=3)
+    assert books.balanced
+    assert books.resent == 1
+    assert "The books balance. 1 events were sent again" in books.sentence()
+    assert books.as_json()["sent"] == 3
+
+
+def test_where_work_may_be_counted_again_the_receipts_decide() -> None:
+    counts = {"read": 4, "taken": 4, "matched:a/b": 4, "delivered:a/b": 2}
+    assert (
+        Books.from_counts(counts, at_least=True, sent=2)
+        .sentence()
+        .endswith(
+            "Work that was done again is counted again, each event at least once; by the receipts 2 were delivered."
+        )
+    )
+    assert Books.from_counts(counts, at_least=True).sentence().endswith("at least once; the receipts decide.")
+    assert "sent" not in Books.from_counts(counts).as_json()

@@ -1,0 +1,447 @@
+"""What is known of runners: which are fit, what a cluster needs before a job starts, and how one is followed.
+
+A cluster tells of trouble in tracebacks, if at all: a job that waits for slots, or whose workers lack a token, starts
+again and again in silence. So what can be looked at is looked at before the job is built, and what the cluster says
+while it runs is read for the few things that go wrong (`explain`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import re
+import socket
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Iterator, Mapping
+from importlib import metadata
+from typing import Any, Final, Literal
+
+import apache_beam as beam
+from apache_beam.metrics import MetricsFilter
+from apache_beam.options.pipeline_options import FlinkRunnerOptions, PortableOptions
+
+from pipeline.sinks.lines import is_local, plain
+from pipeline.sources import NoInput
+from transforms.steps import NAMESPACE
+from transforms.stopping import STOPPING
+
+PATIENCE: Final = 5.0  # seconds for a server to answer
+WAIT_FOR_SLOTS: Final = 60.0  # seconds until a job that has not got its slots is given up
+
+Worth = Literal["once", "unknown"]
+"""What a runner's counters are worth.
+
+``once``: the work that ended well, once; what was sent by work that was lost and done again is on the receipts only.
+``unknown``: work done again may be counted again.
+"""
+
+
+class UnfitRunner(Exception):
+    """A runner, or its cluster, that must not or cannot do this job: says why, and what to do."""
+
+
+class _Safety(beam.options.pipeline_options.PipelineOptions):
+    @classmethod
+    def _add_argparse_args(cls, parser: Any) -> None:
+        parser.add_argument(
+            "--allow-unsafe-runner",
+            "--allow_unsafe_runner",
+            action="store_true",
+            help="Run on a runner that is known to lose events.",
+        )
+
+
+def check_runner(runner: str, options: Any, streaming: bool) -> None:
+    """Refuses runners that are known to lose events, and clusters that are not there. Raises UnfitRunner.
+
+    Args:
+        streaming: whether a subscription is streamed, rather than worked off in batches.
+    """
+    name = short(runner)
+    unfit = _unfit(name, streaming)
+    if unfit and not options.view_as(_Safety).allow_unsafe_runner:
+        raise UnfitRunner(f"{unfit} To use it all the same: --allow-unsafe-runner")
+    if name in ("PortableRunner", "FlinkRunner"):
+        _check_cluster(name, options)
+
+
+def _unfit(name: str, streaming: bool) -> str | None:
+    if name == "PrismRunner":
+        return "PrismRunner loses events. Leave --runner out: FnApiRunner does the same on this machine."
+    if streaming and name in ("DirectRunner", "SwitchingDirectRunner", "BundleBasedDirectRunner"):
+        return (
+            f"{name} acknowledges a message when it is pulled, not when it is delivered: a crash loses what is in"
+            " flight. Leave --runner and --streaming out: a subscription is then worked off in batches, each"
+            " acknowledged when it is delivered."
+        )
+    if name in ("DirectRunner", "SwitchingDirectRunner"):
+        return (
+            f"{name} chooses a runner by the graph, and may choose Prism, which loses events. Leave --runner out:"
+            " FnApiRunner does the same on this machine."
+        )
+    return None
+
+
+def check_place(name: str, paths: Iterable[str], runner: str) -> None:
+    """Refuses an input that only this machine has, for workers elsewhere. Raises NoInput.
+
+    Args:
+        name: of the input, as the user gave it.
+        paths: of its files.
+    """
+    if "file://" not in name and any(is_local(path) for path in paths):
+        raise NoInput(
+            f"{runner} cannot read {name}: its workers are elsewhere; give a URL (gs://…), or file:///… where this"
+            " machine and all workers have the folder at the same path"
+        )
+
+
+def short(runner: str) -> str:
+    return runner.rpartition(".")[2]
+
+
+def worth(runner: str, options: Any) -> Worth:
+    """What the counters of a runner elsewhere are worth.
+
+    Flink, measured: of an attempt that failed nothing is counted. Dataflow counts what is committed.
+    """
+    if short(runner) in ("DataflowRunner", "FlinkRunner") or _flink_master(options):
+        return "once"
+    return "unknown"
+
+
+# --- clusters ---------------------------------------------------------------------------------------------------------
+
+
+def _check_cluster(name: str, options: Any) -> None:
+    master, portable = _flink_master(options), options.view_as(PortableOptions)
+    endpoint = portable.job_endpoint
+    if name == "PortableRunner" and not endpoint:
+        raise UnfitRunner("PortableRunner needs the address of a job server: --job_endpoint HOST:PORT")
+    if endpoint and endpoint != "embed" and not _answers(endpoint):
+        raise UnfitRunner(
+            f"No job server answers at {endpoint}. Start Beam's job server there, or mend --job_endpoint"
+            " (docs/clusters.md)"
+        )
+    if master:
+        _check_slots(master, options.view_as(FlinkRunnerOptions).parallelism)
+
+
+def _check_slots(master: str, parallelism: int) -> None:
+    try:
+        overview = ask_flink(master, "/overview")
+        on_demand = any(
+            setting["key"].startswith(("kubernetes.cluster-id", "yarn.application.id"))
+            for setting in ask_flink(master, "/jobmanager/config")
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UnfitRunner(
+            f"No Flink JobManager answers at {master}. Start one, or mend --flink_master (its web address)"
+        ) from None
+    free, slots = overview["slots-available"], max(parallelism, 1)
+    if free < slots and not on_demand:  # such a cluster starts TaskManagers as they are needed
+        raise UnfitRunner(
+            f"Flink at {master} has {_count(free, 'free slot')} and the job needs {slots}: it would wait for ever."
+            f" Start more TaskManagers, wait for other jobs to end, or give --parallelism {max(free, 1)}"
+        )
+
+
+def _answers(endpoint: str) -> bool:
+    host, _, port = endpoint.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]") or "localhost", int(port)), timeout=PATIENCE).close()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _flink_master(options: Any) -> str | None:
+    """The address of Flink's web interface, where the options have it."""
+    master: str = options.view_as(FlinkRunnerOptions).flink_master or ""
+    return None if master.startswith("[") or not master else master
+
+
+def ask_flink(master: str, path: str, method: str = "GET") -> Any:
+    """What Flink's web interface answers. Raises OSError, ValueError."""
+    base = master if "://" in master else f"http://{master}"
+    request = urllib.request.Request(base.rstrip("/") + path, method=method)
+    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+        return json.load(answer)
+
+
+# --- workers ----------------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Versions:
+    """What the machine that builds a graph and those that work on it must share.
+
+    Attributes:
+        python: major and minor version.
+    """
+
+    python: str
+    beam: str
+    capybeam: str
+
+    @classmethod
+    def here(cls) -> Versions:
+        python = f"{sys.version_info.major}.{sys.version_info.minor}"
+        try:
+            capybeam = metadata.version("capybeam")
+        except metadata.PackageNotFoundError:  # from a checkout
+            capybeam = "a checkout"
+        return cls(python, beam.__version__, capybeam)
+
+    def difference(self, other: Versions) -> str | None:
+        """How the workers' versions (`other`) differ from these."""
+        for field in dataclasses.fields(self):
+            ours, theirs = getattr(self, field.name), getattr(other, field.name)
+            if ours != theirs:
+                return (
+                    f"Versions do not match: {field.name.capitalize()} is {ours} here and {theirs} on the workers."
+                    " Install the same on both (docs/clusters.md)"
+                )
+        return None
+
+
+@dataclasses.dataclass
+class CheckWorkers(beam.PTransform):
+    """Passes lines, or events, on, on workers of the same versions; on others it fails before the first one.
+
+    The steps behind it are set up with it, which reads the tokens: so that, too, fails before an event is sent.
+    """
+
+    def expand(self, lines: beam.PCollection) -> beam.PCollection:
+        return lines | beam.ParDo(_CheckWorkers(Versions.here())).with_output_types(lines.element_type)
+
+
+class _CheckWorkers(beam.DoFn):
+    def __init__(self, versions: Versions) -> None:
+        self._versions = versions
+
+    def setup(self) -> None:
+        difference = self._versions.difference(Versions.here())
+        if difference:
+            raise UnfitRunner(difference)
+
+    def process(self, element: Any) -> tuple[Any]:
+        return (element,)
+
+
+_OWN_ERROR: Final = re.compile(r"\b(UnfitRunner|TokenError|SinkError): ([^\n]+)")
+_KNOWN: Final = (
+    (
+        r"No module named '(?:pipeline|transforms)",
+        "The Python workers do not have capybeam. Install the same version there as here (docs/clusters.md)",
+    ),
+    (
+        r"No module named '(?P<name>[\w.]+)'",
+        "The Python workers lack the package {name}. Install capybeam there with all it needs (docs/clusters.md)",
+    ),
+    (
+        r"Can't get (?:local )?(?:object|attribute)|unknown opcode|bad marshal data|unexpected keyword argument"
+        r"|code\(\) (?:argument|takes)|unsupported pickle protocol",
+        "The Python workers cannot read the job. Versions of Python, Beam and capybeam must be the same there as here"
+        " (docs/clusters.md)",
+    ),
+    (
+        r"NoResourceAvailableException|Could not acquire the minimum required resources",
+        "Flink has too few free slots for the job. Start more TaskManagers, or lower --parallelism",
+    ),
+    (
+        r"(?s)UNAVAILABLE: io exception.*(?:Connection refused|No route to host|UnknownHost)",
+        "The TaskManagers cannot reach the pool of Python workers. Start it where --environment_config says, as seen"
+        " from each TaskManager (docs/clusters.md)",
+    ),
+    (
+        r"No files found based on the file pattern|FileNotFoundError",
+        "The workers do not find the files of the input. Give a URL (gs://…), or a folder that all of them have at"
+        " the same path",
+    ),
+)
+
+
+def explain(text: str) -> str | None:
+    """What a cluster's error means, where it is the setting up that is at fault, and no repetition will help."""
+    own = _OWN_ERROR.search(text)
+    if own:
+        return own[2].partition(" [while running")[0].strip()
+    for pattern, sentence in _KNOWN:
+        found = re.search(pattern, text)
+        if found:
+            return sentence.format(**found.groupdict())
+    return None
+
+
+# --- following a job --------------------------------------------------------------------------------------------------
+
+
+class RemoteJob:
+    """A job that workers elsewhere do, from its start to its end.
+
+    Args:
+        receipts: where they are written. A file that this machine has is read for progress, as many runners count only
+            once a job has ended, and shows what was sent more than once.
+    """
+
+    def __init__(self, runner: str, options: Any, receipts: str) -> None:
+        self._runner = short(runner)
+        self._master = _flink_master(options)
+        self._slots = max(options.view_as(FlinkRunnerOptions).parallelism, 1)
+        self._receipts = _Receipts(receipts)
+        self.worth: Worth = worth(runner, options)
+        self._result: Any = None
+        self._since, self._has_run = time.monotonic(), False
+        self._jid: str | None = None  # Flink's name of the job
+        self._state = "starting"
+        self._counts: dict[str, int] = {}
+        self.restarts = 0
+
+    @property
+    def sent(self) -> int | None:
+        """Events on the receipts so far, repeats included; None where they cannot be read from here."""
+        return self._receipts.count()
+
+    def line(self, seconds: float) -> str:
+        """How it goes, for people."""
+        parts = [f"{self._runner}: {self._state}"]
+        if self._counts.get("read"):
+            parts.append(f"{self._counts['read']:,} read")
+        if self.sent is not None:
+            parts.append(f"{self.sent:,} delivered ({self.sent / max(seconds, 0.1):,.0f}/s)")
+        if self.restarts:
+            parts.append(f"work lost and begun again {'once' if self.restarts == 1 else f'{self.restarts} times'}")
+        if self._master is None and not self._counts and not self.sent and seconds > WAIT_FOR_SLOTS:
+            parts.append(f"no sign of work (has the cluster {_count(self._slots, 'free slot')}?)")
+        return ", ".join([*parts, f"{seconds:,.0f} s"])
+
+    def follow(self, result: Any) -> None:
+        """Waits for the job's end; cancels it when the run is to stop. Raises UnfitRunner, and what Beam raises."""
+        self._result, self._since = result, time.monotonic()
+        failure: list[BaseException] = []
+
+        def wait() -> None:
+            try:
+                result.wait_until_finish()
+            except Exception as error:
+                failure.append(error)
+
+        waiting = threading.Thread(target=wait, daemon=True)
+        waiting.start()
+        while waiting.is_alive():
+            trouble = self._look()
+            if trouble or STOPPING.is_set():
+                self._cancel()
+                waiting.join(30.0)
+                if trouble:
+                    raise UnfitRunner(trouble)
+                return
+            waiting.join(2.0)
+        self._look()
+        if failure:
+            known = explain(str(failure[0]))
+            raise UnfitRunner(known) if known else failure[0]
+
+    def counts(self) -> dict[str, int]:
+        """What the runner has counted so far; many count only when a job has ended."""
+        if self._result is None:
+            return {}
+        with contextlib.suppress(Exception):  # while it runs, or has failed, a runner may have nothing to say
+            if hasattr(self._result, "_metrics"):
+                self._result._metrics = None  # what was asked before is kept there
+            return count(self._result)
+        return {}
+
+    def _cancel(self) -> None:
+        """Ends the job. Beam's job server may stop listening to it and let it run on, so Flink is told as well."""
+        with contextlib.suppress(Exception):
+            if self._master and self._jid:
+                ask_flink(self._master, f"/jobs/{self._jid}?mode=cancel", "PATCH")
+        with contextlib.suppress(Exception):
+            self._result.cancel()
+
+    def _look(self) -> str | None:
+        """Takes in how the job goes; a sentence where it cannot go well any more."""
+        with contextlib.suppress(Exception):
+            self._state = str(self._result.state).lower()
+        self._counts = self.counts()
+        if self._master is None:
+            return None
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            return self._look_at_flink(self._master)
+        return None
+
+    def _look_at_flink(self, master: str) -> str | None:
+        jobs = ask_flink(master, "/jobs/overview")["jobs"]
+        beam_id = str(getattr(self._result, "_job_id", ""))
+        job = next((job for job in jobs if beam_id.startswith(job["name"])), None)
+        if job is None:
+            self._state, self._since = "uploading", time.monotonic()
+            return None
+        self._jid = job["jid"]
+        errors = ask_flink(master, f"/jobs/{self._jid}/exceptions?maxExceptions=20")
+        texts = [entry.get("stacktrace") or "" for entry in errors["exceptionHistory"]["entries"]]
+        self.restarts = len(texts)
+        for text in texts:
+            known = explain(text)
+            if known:
+                return known
+        return self._waiting(job)
+
+    def _waiting(self, job: Mapping[str, Any]) -> str | None:
+        tasks = job["tasks"]
+        if tasks["running"] or tasks["finished"] or job["state"] != "RUNNING":
+            self._since, self._has_run = time.monotonic(), True
+        elif tasks["scheduled"]:
+            self._state = f"waiting for {_count(self._slots, 'slot')}"
+            if not self._has_run and time.monotonic() - self._since > WAIT_FOR_SLOTS:
+                return (
+                    f"Flink has not had {_count(self._slots, 'slot')} for the job within {WAIT_FOR_SLOTS:.0f} s."
+                    " Start more TaskManagers, or lower --parallelism"
+                )
+        return None
+
+
+def count(result: Any) -> dict[str, int]:
+    """capybeam's counters, those of the same name added up."""
+    counts: dict[str, int] = {}
+    for counter in result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))["counters"]:
+        counts[counter.key.metric.name] = counts.get(counter.key.metric.name, 0) + counter.result
+    return counts
+
+
+class _Receipts:
+    """Adds up a file of receipts that is still being written."""
+
+    def __init__(self, path: str) -> None:
+        self._path = plain(path) if is_local(plain(path)) else None
+        self._at, self._events = 0, 0
+
+    def count(self) -> int | None:
+        if self._path is None:
+            return None
+        try:
+            for line in self._new_lines(self._path):
+                self._events += int(json.loads(line)["events"])
+        except (OSError, ValueError, KeyError):
+            return None
+        return self._events
+
+    def _new_lines(self, path: str) -> Iterator[bytes]:
+        with open(path, "rb") as file:
+            file.seek(self._at)
+            for line in file:
+                if not line.endswith(b"\n"):  # half a line, so far
+                    return
+                self._at += len(line)
+                yield line
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
