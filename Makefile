@@ -5,11 +5,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help setup demo stream test chaos lint format conformance bench schema templates publish clean
+.PHONY: help setup demo stream test chaos lint format conformance bench cluster-test schema templates publish clean
 .DEFAULT_GOAL := help
 
 help:  ## Lists these targets.
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
 
 setup: $(INSTALLED)  ## Creates .venv with capybeam and all it needs.
 
@@ -42,6 +42,9 @@ format: setup  ## Formats the code.
 
 conformance: setup  ## Compares with recorded cases of Segment's and Meta's own, where they are at hand.
 	$(BIN)/python -m pytest tests/conformance -rs || [ $$? -eq 5 ]
+
+cluster-test: setup  ## Delivers history on a real Flink cluster that loses a TaskManager, then a Python worker.
+	@$(BIN)/python -m cluster
 
 bench: setup  ## Measures speed, as ratios side by side.
 	$(BIN)/python -m benchmarks

@@ -1,0 +1,44 @@
+"""The cluster test finds out what it is there to find."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.__main__ import Expected, _compared
+
+EXPECTED = Expected(read=10, ready=8, rejected=2, stored=7)
+BOOKS = {"balanced": True, "read": 10, "delivered": 8, "dead_lettered": 2, "sent": 11}
+STATS = {"events_stored": 7, "duplicates": 5, "events_received": 12}
+
+
+def compared(out: Path, books: dict[str, Any], stats: dict[str, Any], dead: int = 3, lost: bool = True) -> list[str]:
+    (out / "books.json").write_text(json.dumps(BOOKS | books))
+    (out / "receipts.jsonl").write_text('{"events": 8}\n{"events": 3}\n')
+    (out / "dead-letters.jsonl").write_text("{}\n" * dead)
+    return _compared("try", out, STATS | stats, EXPECTED, lost)
+
+
+def test_work_that_is_sent_again_is_fine(tmp_path: Path) -> None:
+    assert compared(tmp_path, {}, {}) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"stats": {"events_stored": 6, "duplicates": 6}}, "different events that the sandbox stored: 7 expected, 6"),
+        ({"stats": {"events_stored": 8, "duplicates": 4}}, "different events that the sandbox stored: 7 expected, 8"),
+        ({"stats": {"events_received": 13}}, "events stored, and repeats dropped: 13 expected, 12"),
+        ({"books": {"delivered": 7}}, "events delivered: 8 expected, 7"),
+        ({"books": {"balanced": False}}, "the books' own balance"),
+        ({"books": {"sent": 9}}, "events on receipts, in the books: 11 expected, 9"),
+        ({"dead": 1}, "2 dead letters expected, 1 found"),
+        ({"lost": False}, "a part of the cluster was lost while requests flew"),
+    ],
+)
+def test_what_is_lost_or_doubled_is_found(changes: dict[str, Any], problem: str, tmp_path: Path) -> None:
+    (found,) = compared(tmp_path, **{"books": {}, "stats": {}, **changes})
+    assert problem in found
