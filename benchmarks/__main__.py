@@ -64,11 +64,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--events", type=int, default=200_000, help="per loop (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
     parser.add_argument("--skip-run", action="store_true", help="leave out `capybeam run`, which takes longest")
+    parser.add_argument("--cluster", action="store_true", help="compare a Flink cluster with FnApiRunner, and no more")
     parser.add_argument("--check", action="store_true", help="exit with 1 when a target is missed")
     options = parser.parse_args(arguments)
     if options.events < 1 or options.rounds < 1:
         parser.error("--events and --rounds must be positive")
 
+    if options.cluster:
+        return _compare_cluster(options.events, options.rounds)
     measured = _measure(options.events, options.rounds, not options.skip_run)
     missed = _print_table(measured, options.events)
     return 1 if options.check and missed else 0
@@ -107,6 +110,27 @@ def _measure(count: int, rounds: int, with_run: bool) -> Measured:
     return measured
 
 
+def _compare_cluster(count: int, rounds: int) -> int:
+    from benchmarks.cluster import compare
+    from cluster.flink import ClusterFailed
+    from cluster.install import NotInstalled
+
+    OUT.mkdir(parents=True, exist_ok=True)
+    with SandboxServer(SandboxSettings(null=True)) as server:
+        job = OUT / "job.yaml"
+        job.write_text(JOB.read_text().replace("http://127.0.0.1:8791", server.url))
+
+        def timed(options: Sequence[str]) -> float:
+            return _timed("run", "--config", str(job), *_fresh_outputs("file://"), *options)[0]
+
+        try:
+            compare(_events_file(1), _events_file(count), count, rounds, OUT, timed)
+        except (NotInstalled, ClusterFailed) as error:
+            print(f"benchmarks: {error}", file=sys.stderr)
+            return 2
+    return 0
+
+
 def _events_file(count: int) -> Path:
     """A file of so many events, made where there is none that is young enough."""
     path = OUT / f"events-{count}.jsonl"
@@ -131,12 +155,19 @@ def _loop(name: str, path: Path, *more: str) -> float:
 
 def _run(job: Path, path: Path) -> tuple[float, float]:
     """Seconds and megabytes of a run, which has to deliver everything."""
-    written = ["--dead-letters", str(OUT / "dead-letters.jsonl"), "--receipts", str(OUT / "receipts.jsonl")]
+    return _timed("run", "--config", str(job), "--input", str(path), *_fresh_outputs())
+
+
+def _fresh_outputs(scheme: str = "") -> list[str]:
+    """The options that say where a run writes, with nothing there."""
     for kept in OUT.glob("*letters*.jsonl*"):
         kept.unlink()
     for kept in OUT.glob("receipts*.jsonl*"):
         kept.unlink()
-    return _timed("run", "--config", str(job), "--input", str(path), *written)
+    return [
+        *("--dead-letters", f"{scheme}{OUT / 'dead-letters.jsonl'}"),
+        *("--receipts", f"{scheme}{OUT / 'receipts.jsonl'}"),
+    ]
 
 
 def _timed(*command: str) -> tuple[float, float]:
