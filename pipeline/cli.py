@@ -208,7 +208,8 @@ def run(
     "letters",
     required=True,
     multiple=True,
-    help="Dead letters: path, glob or URL, .gz too; repeatable. Or pubsub:projects/P/subscriptions/S.",
+    help="Dead letters: path, glob or URL, .gz too; repeatable. bigquery:PROJECT.DATASET.TABLE, or"
+    " pubsub:projects/P/subscriptions/S.",
 )
 @click.option("--only", "codes", multiple=True, metavar="CODE", help="Only those rejected with this code. Repeatable.")
 @click.option("--retryable", is_flag=True, help="Only those where the event was fine and the destination was not.")

@@ -300,8 +300,8 @@ def _subscription(sources: Sequence[Source]) -> Any:
 
 
 def _keep_apart(path: str, what: str, sources: Sequence[Source]) -> None:
-    """A file that is read must not be moved out of the way for a new one."""
-    if any(
+    """A file that is read must not be moved out of the way for a new one, nor a table be read and written at once."""
+    if any(path == source.name for source in sources) or any(
         Path(read).exists() and Path(plain(path)).exists() and Path(read).samefile(plain(path))
         for s in sources
         for read in s.paths

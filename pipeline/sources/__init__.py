@@ -53,10 +53,15 @@ def open_letters(text: str) -> Source:
     """Looks at dead letters that are to be replayed. Raises NoInput where they cannot be read.
 
     Args:
-        text: of ``--from``: ``pubsub:projects/P/subscriptions/S``, or a path, glob or URL of files.
+        text: of ``--from``: ``bigquery:PROJECT.DATASET.TABLE``, ``pubsub:projects/P/subscriptions/S``, or a path, glob
+            or URL of files.
     """
     from pipeline.sources import files, pubsub
 
+    if text.startswith(BIGQUERY):
+        from pipeline.sources import bigquery
+
+        return bigquery.open_letters(text)
     if text.startswith(pubsub.PUBSUB):
         return pubsub.open_subscription(text, pubsub.numbered_line_of)
     return files.as_source(text, files.ReadNumberedLines(text))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import apache_beam as beam
@@ -64,6 +64,60 @@ class _ToEvents(beam.DoFn):
     def process(self, element: Any) -> Iterable[Any]:
         """Once the process is asked to stop, the rows that are left are passed over."""
         return () if STOPPING.is_set() else (self._convert(element),)
+
+
+@dataclasses.dataclass
+class ReadLetters(beam.PTransform):
+    """The rows of a table of dead letters → (place, line), as from `files.ReadNumberedLines`.
+
+    Args:
+        table: ``PROJECT.DATASET.TABLE``.
+    """
+
+    table: str
+
+    def expand(self, root: Any) -> beam.PCollection:
+        project, dataset, table = self.table.split(".")
+        return (
+            root
+            | "Read"
+            >> beam.io.ReadFromBigQuery(
+                method=beam.io.ReadFromBigQuery.Method.DIRECT_READ, table=f"{project}:{dataset}.{table}"
+            )
+            | "ToLines" >> beam.Map(_letter, f"A row of {self.table}").with_output_types(tuple[str, bytes])
+        )
+
+
+def _letter(row: Mapping[str, Any], place: str) -> tuple[str, bytes]:
+    """A row as the line that it would be in a file; see `pipeline.sinks.tables` for how rows are written."""
+    line: dict[str, Any] = {
+        name: int(value.timestamp()) if isinstance(value, dt.datetime) else value
+        for name, value in row.items()
+        if value is not None
+    }
+    if isinstance(line.get("payload"), str):  # JSON text
+        line["payload"] = orjson.Fragment(line["payload"])
+    return place, orjson.dumps(line, default=str)
+
+
+_OF_LETTERS: Final = frozenset({"dead_lettered_at", "stage", "code", "payload"})
+
+
+def open_letters(text: str, client: Any = None) -> Source:
+    """Looks at a table of dead letters, ``bigquery:PROJECT.DATASET.TABLE``. Raises NoInput."""
+    table = text.removeprefix(BIGQUERY).strip().replace("`", "")
+    if len(table.split(".")) != 3 or " " in table:
+        raise NoInput(f"{text}: not {BIGQUERY}PROJECT.DATASET.TABLE")
+    name = f"{BIGQUERY}{table}"
+    client = client or _client(name, table.split(".")[0])
+    with _Named(name):
+        lacking = _OF_LETTERS - {field.name for field in client.get_table(table, retry=_retry()).schema}
+        if lacking:
+            raise NoInput(f"{name}: is no table of dead letters: it has no column {', '.join(sorted(lacking))}")
+        ((rows,),) = client.query(f"SELECT COUNT(*) FROM `{table}`").result()
+    if not rows:
+        raise NoInput(f"{name}: has no rows")
+    return Source(name, f"{rows:,} row{'s' * (rows != 1)}", ReadLetters(table))
 
 
 def open_table(text: str, between: Between, project: str | None, client: Any = None) -> Source:

@@ -19,7 +19,7 @@ from click.testing import CliRunner
 
 from pipeline.cli import main
 from pipeline.config import parse_job
-from pipeline.run import CONFIGURATION, DEAD_LETTERS, FAILED, OK, Places, run_job
+from pipeline.run import CONFIGURATION, DEAD_LETTERS, FAILED, OK, REFUSED, Places, replay_job, run_job
 from pipeline.sandbox import SandboxServer, SandboxSettings
 from pipeline.sinks import dead_letters, receipts
 from pipeline.sinks.lines import SinkError
@@ -28,6 +28,7 @@ from pipeline.sources import ALWAYS, Between, NoInput
 from pipeline.sources.bigquery import open_table
 from tests.integration.conftest import PROJECT, BigQuery
 from transforms.events import UnreadableRow
+from transforms.replays import Choice
 
 NOW = time.time()
 DAY = 86_400
@@ -381,6 +382,35 @@ def test_a_run_from_table_to_sandbox_balances_with_dead_letters_and_receipts_in_
     for name, day in (("dead_letters", "dead_lettered_at"), ("receipts", "delivered_at")):
         partitioning = big_query.client.get_table(big_query.name(name)).time_partitioning
         assert (partitioning.type_, partitioning.field) == ("DAY", day)
+
+
+def test_dead_letters_in_a_table_are_replayed(big_query: BigQuery, sandbox: SandboxServer, tmp_path: Path) -> None:
+    lines = [json.dumps(order_event(number)).encode() for number in range(3)]
+    (tmp_path / "events.jsonl").write_bytes(b"\n".join([*lines, b"no json"]))
+    dead = f"bigquery:{big_query.name('dead_letters')}"
+    sandbox.set_faults(dead_token=True)
+    code, _ = run(sandbox.url, str(tmp_path / "events.jsonl"), dead, str(tmp_path / "receipts.jsonl"))
+    assert code == REFUSED
+    sandbox.set_faults(dead_token=False)
+
+    again = Places(str(tmp_path / "again.jsonl"), str(tmp_path / "receipts.jsonl"), str(tmp_path / "books.json"))
+    for _ in range(2):  # twice, and yet delivered once
+        assert replay_job(parse_job(JOB.format(endpoint=sandbox.url)), [dead], Choice(), again, []) == DEAD_LETTERS
+        books = json.loads((tmp_path / "books.json").read_bytes())
+        assert (books["delivered"], books["dead_lettered"], books["balanced"]) == (3, 1, True)
+    assert sorted(sandbox.event_ids("123")) == [("Purchase", f"order-{number}") for number in range(3)]
+    assert (sandbox.stats()["events_stored"], sandbox.stats()["duplicates"]) == (3, 3)
+    (letter,) = map(json.loads, (tmp_path / "again.jsonl").read_bytes().splitlines())
+    assert (letter["code"], letter["payload"], letter["replays"]) == ("invalid_json", "no json", 1)
+
+
+def test_a_table_without_dead_letters_is_not_replayed(
+    big_query: BigQuery, sandbox: SandboxServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = orders(big_query, [order(1)])
+    places = Places(str(tmp_path / "again.jsonl"), str(tmp_path / "receipts.jsonl"), None)
+    assert replay_job(parse_job(JOB.format(endpoint=sandbox.url)), [text], Choice(), places, []) == CONFIGURATION
+    assert "is no table of dead letters: it has no column code, dead_lettered_at" in capsys.readouterr().err
 
 
 def test_the_same_events_by_row_and_by_line_are_sent_alike(big_query: BigQuery, sandbox: SandboxServer) -> None:
