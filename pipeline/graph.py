@@ -84,7 +84,7 @@ def _send(ready: beam.PCollection, job: Job, receipts: str, workers: int, flow: 
         ready = ready | DropRepeats(job.deduplicate, streaming=flow == "stream")
     delay = delivery.max_batch_delay if flow == "stream" else None
     batches = ready | BatchByDestination(delivery.max_batch_events, delivery.max_batch_bytes, delay)
-    sent = batches | SendBatches(job.destinations, delivery, workers, hold=flow != "finite")
+    sent = batches | SendBatches(job.destinations, delivery, workers, flow != "finite", patient=flow == "batch")
     _ = sent.receipts | WriteReceipts(receipts)
     return sent
 

@@ -31,12 +31,14 @@ from pipeline.runners import CheckWorkers, RemoteJob, UnfitRunner, check_place, 
 from pipeline.sinks import SINKS, prepare
 from pipeline.sinks.lines import SinkError, keep_safe, plain
 from pipeline.sources import ALWAYS, Between, NoInput, Source, open_letters, open_source
+from pipeline.sources.files import UnreadableFile, matching
 from pipeline.sources.pubsub import Attributes, Message, Pulling, SubscriptionLost
 from pipeline.summary import Books
-from transforms.couriers import DestinationHeld
+from transforms.couriers import DestinationHeld, Stopped
 from transforms.graph_api import Destination
 from transforms.repeats import RECENT
 from transforms.replays import Choice
+from transforms.sending import KEPT
 from transforms.stopping import STOPPING
 from transforms.tallies import LIVE
 from transforms.tokens import TokenError
@@ -168,11 +170,16 @@ def _perform(
             )
         for destination in job.destinations:
             _check_token(destination, options, runner, local)
+        _tell_apart(places)
+        if places.books:
+            _keep_apart(places.books, "The books", sources)
         for path, what in zip((places.dead_letters, places.receipts), SINKS, strict=True):
             _keep_apart(path, what, sources)
             kept = prepare(path, what, local, runner, subscription is not None)
             if kept:
                 log.print(f"{what} of an earlier run are kept in {kept}", highlight=False)
+        for source in sources:
+            _keep_out(source)
     except (NoInput, TokenError, SinkError, UnfitRunner) as error:
         log.print(f"capybeam: {error}", style="red", highlight=False, markup=False)
         return CONFIGURATION
@@ -219,7 +226,10 @@ def _perform(
         except OSError as error:
             log.print(f"capybeam: the books cannot be written to {places.books}: {error.strerror}", style="red")
             return FAILED
-    return _conclude(result, failure, subscription is not None, places.dead_letters, log)
+    code = _conclude(result, failure, subscription is not None, places.dead_letters, log)
+    if failure is not None:
+        STOPPING.set()  # what is still being sent, or waits to be, is not waited for
+    return code
 
 
 def _beam_options(arguments: Sequence[str]) -> PipelineOptions:
@@ -299,6 +309,20 @@ def _subscription(sources: Sequence[Source]) -> Any:
     return found[0].subscription if found else None
 
 
+def _tell_apart(places: Places) -> None:
+    """Two kinds of lines in one place would be of no use."""
+    given = [place for place in (places.dead_letters, places.receipts, places.books) if place]
+    if len(set(given)) < len(given):
+        raise SinkError("Dead letters, receipts and the books each need a place of their own")
+
+
+def _keep_out(source: Source) -> None:
+    """What this run writes must not be among what it reads, as by a glob: it would read itself, without an end."""
+    appeared = set(matching(source.name)) - set(source.paths) if source.paths else None
+    if appeared:
+        raise SinkError(f"{source.name} also matches what this run writes ({min(appeared)}); give another place")
+
+
 def _keep_apart(path: str, what: str, sources: Sequence[Source]) -> None:
     """A file that is read must not be moved out of the way for a new one, nor a table be read and written at once."""
     if any(path == source.name for source in sources) or any(
@@ -328,22 +352,20 @@ def _work_off(
     """Runs the graph on one batch of messages after the other; what was counted, and what went wrong.
 
     A batch is acknowledged when its graph has ended well: every message is delivered, filtered or a dead letter then.
-    One that fails is given back, and what it counted is forgotten. One that is held is ours, and tried again, until the
-    destination takes it or the run is stopped.
+    One that fails is given back, and what it counted is forgotten. One whose destination refuses everything waits, for
+    as long as it takes or until the run is stopped, which gives it back.
     """
     totals: Counter[str] = Counter()
+    KEPT.clear()
     try:
         for messages in pulling.batches():
             elements = beam.Create([element(message) for message in messages], reshuffle=False)
-            while True:
-                counts, failure = _run([elements], build, options, "batch")
-                if failure is None:
-                    break
+            counts, failure = _run([elements], build, options, "batch")
+            if failure is not None:
                 RECENT.forget_unsettled()
                 LIVE.restore(totals)
-                if STOPPING.is_set() or not _is_held(failure):
-                    pulling.give_back(messages)
-                    return totals, failure
+                pulling.give_back(messages)
+                return totals, failure
             keep_safe(places.dead_letters, "Dead letters")
             keep_safe(places.receipts, "Receipts")
             pulling.acknowledge(messages)
@@ -431,10 +453,12 @@ def _conclude(books: Books, failure: BaseException | None, endless: bool, dead_l
     def say(text: str) -> None:
         log.print(text, style="red", highlight=False, markup=False)
 
-    if failure is not None and endless and _is_held(failure):
+    if failure is not None and endless and _is(failure, DestinationHeld):
         say(_cause(failure))
         return REFUSED
-    if failure is not None:
+    if failure is not None and endless and _is(failure, Stopped):
+        say(_cause(failure))
+    elif failure is not None:
         say(f"capybeam: the run failed: {_cause(failure)}")
         if endless:
             say("What is not acknowledged comes again. Mend it and run again: Meta drops the events that it has.")
@@ -471,12 +495,15 @@ _TELLING: Final = (
     TokenError,
     SubscriptionLost,
     DestinationHeld,
+    Stopped,
     UnfitRunner,
+    UnreadableFile,
 )  # errors whose texts are for people
 
 
-def _is_held(failure: BaseException) -> bool:
-    return DestinationHeld.__name__ in f"{type(failure).__name__}: {failure}"
+def _is(failure: BaseException, kind: type[BaseException]) -> bool:
+    """Whether a failure is of a kind, or a runner's wrapping of one."""
+    return f"{kind.__name__}: " in f"{type(failure).__name__}: {failure}"
 
 
 def _cause(failure: BaseException) -> str:

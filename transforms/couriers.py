@@ -117,10 +117,15 @@ _BACK_OFF_TO: Final = 30.0
 _LONGEST_ANSWER: Final = 1024 * 1024  # bytes
 _HOLD_PAUSE: Final = 15.0  # seconds, on average, between looks at a destination that is held
 _HOLD_FOR: Final = 300.0  # seconds until the runner is told, which then brings the events again
+_FORGOTTEN_AFTER: Final = 2 * _BACK_OFF_TO  # seconds without a further failure after which one is an old story
 
 
 class DestinationHeld(Exception):
     """A destination refuses everything, and its events are kept by whoever brings them again."""
+
+
+class Stopped(Exception):
+    """The process is to stop before all is delivered, and the events are kept by whoever brings them again."""
 
 
 class _Bearer(requests.auth.AuthBase):
@@ -149,6 +154,15 @@ class _Bearer(requests.auth.AuthBase):
         return dataclasses.replace(answer, message=answer.message.replace(self._token, "…"), messages=messages)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Failing:
+    """A destination that fails: since when, when last, and how. Seconds of the monotonic clock."""
+
+    since: float
+    last: float
+    answer: Answer
+
+
 class _Endless(Exception):
     """An answer that goes on for too long."""
 
@@ -162,6 +176,7 @@ class Courier:
         share: of the job's requests_per_second that this process may use, 0 to 1.
         hold: whether the events of a destination that refuses everything are held until it takes them again, as a
             stream wants, rather than rejected.
+        patient: whether they are held for as long as it takes; otherwise `DestinationHeld` is raised after minutes.
         allow: blocks until a request to the destination of that name may start; for limits over all workers.
         clock: Unix seconds.
     """
@@ -173,13 +188,14 @@ class Courier:
         *,
         share: float = 1.0,
         hold: bool = False,
+        patient: bool = False,
         allow: Callable[[str], object] | None = None,
         clock: Callable[[], float] = time.time,
         jitter: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self._destinations = {destination.name: destination for destination in destinations}
         self._tokens = {destination.name: _Bearer(destination.token.read()) for destination in destinations}
-        self._delivery, self._hold, self._allow = delivery, hold, allow
+        self._delivery, self._hold, self._patient, self._allow = delivery, hold, patient, allow
         rate = delivery.requests_per_second
         self._pacer = Pacer(None if rate is None else rate * share)
         self._brakes = {destination.name: Brake() for destination in destinations}
@@ -192,7 +208,7 @@ class Courier:
         self._lock = threading.Lock()
         self._refused: dict[Circuit, Answer] = {}
         self._held_since: dict[Circuit, float] = {}
-        self._failing: dict[str, tuple[float, Answer]] = {}  # since when, and how at last
+        self._failing: dict[str, _Failing] = {}
 
     def deliver(self, parcel: Parcel) -> Outcome:
         """Sends the events of one destination key until each is delivered or rejected.
@@ -203,7 +219,8 @@ class Courier:
 
         Raises:
             DestinationHeld: with `hold`, where the destination has been refusing everything for minutes, or the
-                process is to stop.
+                process is to stop meanwhile.
+            Stopped: with `hold`, where the process is to stop before all is settled.
         """
         outcome = Outcome()
         for young in self._in_time(parcel, outcome):
@@ -219,6 +236,9 @@ class Courier:
         if answer.kind == "destination":
             self._reject(parcel, "destination_refused", answer, outcome, retryable=True)
         elif answer.kind in ("throttled", "transient") or (answer.kind == "short" and len(parcel.lines) == 1):
+            if self._hold and STOPPING.is_set():
+                name = split_key(parcel.key).destination
+                raise Stopped(f"{name}: stopped before all was delivered; the rest comes again. {answer.summary}")
             code = "interrupted" if STOPPING.is_set() else "gave_up_retrying"
             self._reject(parcel, code, answer, outcome, retryable=True)
         elif len(parcel.lines) == 1:
@@ -240,13 +260,15 @@ class Courier:
         """The answer that settles a request, with how many tries and seconds it took."""
         name, dataset_id, *_ = split_key(parcel.key)
         started, tries = time.monotonic(), 0
+        failing_since: float | None = None  # this very request; others may fare better
         while True:
             answer = self._refused_already(name, dataset_id) or self._await_turn(name)
             if answer is None:
                 tries += 1
                 answer = self._post(self._destinations[name], dataset_id, parcel)
                 if self._is_passing(answer, parcel):
-                    wait = self._wait_before_retry(name, answer, tries)
+                    failing_since = failing_since or time.monotonic()
+                    wait = self._wait_before_retry(name, answer, tries, failing_since)
                     if wait is not None:
                         self._wait(wait, answer.kind == "throttled")
                         continue
@@ -298,8 +320,8 @@ class Courier:
         """Waits until a request to the destination may start; the answer that settles it where it is too long."""
         while (wait := self._brakes[name].wait()) > 0:
             failing = self._failing.get(name)
-            if failing is not None and wait >= self._left(failing[0]):
-                return failing[1]
+            if failing is not None and wait >= self._left(failing.since):
+                return failing.answer
             if STOPPING.is_set():
                 return Answer("throttled", "The destination is near its rate limit, and the run was stopped.")
             LIVE.say(name, f"near its rate limit at Meta; the next request may start in {wait:.0f} s.")
@@ -315,16 +337,19 @@ class Courier:
                 return failed("unreachable", f"The rate limit service cannot be reached ({type(error).__name__}).")
         return None
 
-    def _wait_before_retry(self, name: str, answer: Answer, tries: int) -> float | None:
+    def _wait_before_retry(self, name: str, answer: Answer, tries: int, failing_since: float) -> float | None:
         """Seconds until the next try; None when retry_for is over, or the run is stopping.
 
         It is over when the destination has been failing for that long, whichever batch met it: otherwise every batch
-        of a long outage would wait its own time.
+        of a long outage would wait its own time. It is over as well when this request has, though others get through.
         """
         with self._lock:
-            since, _ = self._failing.get(name, (time.monotonic(), answer))
-            self._failing[name] = since, answer
-        left = self._left(since)
+            now = time.monotonic()
+            failing = self._failing.get(name)
+            patience = _FORGOTTEN_AFTER + self._delivery.timeout + (failing.answer.wait or 0.0 if failing else 0.0)
+            since = now if failing is None or now - failing.last > patience else failing.since
+            self._failing[name] = _Failing(since, now, answer)
+        left = min(self._left(since), self._left(failing_since))
         wait = self._jitter(0, min(_BACK_OFF_TO, _BACK_OFF_FROM * 2.0 ** min(tries, 10)))
         if answer.wait is not None:
             wait = max(wait, answer.wait)
@@ -357,10 +382,12 @@ class Courier:
             if answer.kind != "destination":
                 self._held_since.pop((name, None), None)
                 self._held_since.pop((name, dataset_id), None)
-                LIVE.say(name, "")
+                if not any(refused == name for refused, _ in self._refused):
+                    LIVE.say(name, "")
             elif not self._hold:
                 self._refused.setdefault(circuit, answer)
-                LIVE.say(name, f"REFUSED. {answer.summary} {answer.row.todo}")
+                dataset = f"Dataset {circuit[1]}: " if circuit[1] else ""
+                LIVE.say(name, f"REFUSED. {dataset}{answer.summary} {answer.row.todo}")
 
     def _wait_while_held(self, name: str, dataset_id: str, answer: Answer) -> None:
         """Waits until a destination that refuses everything may be worth another try: at once with another token."""
@@ -372,7 +399,7 @@ class Courier:
         _log.error("%s: %s", name, state)
         until = now + self._jitter(0.5, 1.5) * _HOLD_PAUSE
         while not self._has_new_token(name):
-            if STOPPING.is_set() or time.monotonic() - since > _HOLD_FOR:
+            if STOPPING.is_set() or (not self._patient and time.monotonic() - since > _HOLD_FOR):
                 raise DestinationHeld(f"{name}: {state}")
             if time.monotonic() > until:
                 return

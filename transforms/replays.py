@@ -79,6 +79,10 @@ class Choice:
         return (not self.codes or letter.code in self.codes) and (letter.retryable or not self.retryable)
 
 
+# Of the parse stage, and not the text of an event: a row of a table, and a line that was taken for a dead letter.
+_NEVER_EVENTS: Final = frozenset({"unreadable_row", "not_a_dead_letter"})
+
+
 def parse_dead_letter(line: bytes, place: str) -> DeadLetter:
     """A line of dead letters.
 
@@ -109,7 +113,9 @@ def parse_dead_letter(line: bytes, place: str) -> DeadLetter:
     if not all(name is None or isinstance(name, str) for name in names):
         raise no("a name in it is no text")
     payload = row["payload"]
-    if stage == "parse":
+    if stage == "parse" and row["code"] in _NEVER_EVENTS:
+        pass
+    elif stage == "parse":
         try:
             payload = base64.b64decode(payload) if row.get("payload_encoding") == "base64" else payload.encode()
         except (AttributeError, TypeError, ValueError, binascii.Error):
@@ -190,6 +196,8 @@ class _Way:
         self, letter: DeadLetter, now: float, count: Count, notes: Callable[[str], Count]
     ) -> Iterator[Ready | Rejection]:
         try:
+            if letter.code in _NEVER_EVENTS:
+                raise Rejected(letter.code)
             event = parse_event(letter.payload) if letter.stage == "parse" else letter.payload
         except Rejected as cause:
             count("unparsable")

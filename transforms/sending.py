@@ -39,6 +39,8 @@ class SendBatches(beam.PTransform):
         workers: processes that share `delivery.requests_per_second`.
         hold: whether the events of a destination that refuses everything are held, as a stream wants, rather than
             rejected. When that goes on for minutes the step fails, and the runner brings the events again.
+        patient: for a stream that this process works off in one graph after the other: events are held for as long as
+            it takes, and what a process knows of its destinations, their pace above all, is kept for the next graph.
 
     >>> SendBatches((), Delivery(concurrency=16)).delivery.concurrency
     16
@@ -48,19 +50,34 @@ class SendBatches(beam.PTransform):
     delivery: Delivery = dataclasses.field(default_factory=Delivery)
     workers: int = 1
     hold: bool = False
+    patient: bool = False
 
     def expand(self, batches: beam.PCollection) -> Any:
-        step = _SendBatches(self.destinations, self.delivery, self.workers, self.hold)
+        step = _SendBatches(self.destinations, self.delivery, self.workers, self.hold, self.patient)
         return batches | beam.ParDo(step).with_outputs(REJECTIONS, main="receipts")
 
 
 class _SendBatches(beam.DoFn):
-    def __init__(self, destinations: Sequence[Destination], delivery: Delivery, workers: int, hold: bool) -> None:
-        self._destinations, self._delivery, self._workers, self._hold = destinations, delivery, workers, hold
+    def __init__(
+        self,
+        destinations: Sequence[Destination],
+        delivery: Delivery,
+        workers: int,
+        hold: bool,
+        patient: bool = False,
+    ) -> None:
+        self._destinations, self._delivery, self._workers = tuple(destinations), delivery, workers
+        self._hold, self._patient = hold, patient
         self._shared = Shared()
 
     def setup(self) -> None:
-        self._courier: Courier = self._shared.acquire(self._make_courier)
+        if self._patient:
+            key = (self._destinations, self._delivery, self._workers)
+            if key not in KEPT:
+                KEPT[key] = self._make_courier()
+            self._courier: Courier = KEPT[key]
+        else:
+            self._courier = self._shared.acquire(self._make_courier)
         self._executors: dict[str, ThreadPoolExecutor] = {}
         self._throttling = ThrottlingSignaler(NAMESPACE)
 
@@ -71,6 +88,7 @@ class _SendBatches(beam.DoFn):
             self._delivery,
             share=1 / self._workers,
             hold=self._hold,
+            patient=self._patient,
             allow=_limited_by(service, self._destinations) if service else None,
         )
 
@@ -132,6 +150,10 @@ class _SendBatches(beam.DoFn):
             key = f"{rejection.destination}/{rejection.subscription}"
             self._tally[f"rejected:{key}:{rejection.stage}:{rejection.code}"] += 1
             yield TaggedOutput(REJECTIONS, rejection)
+
+
+# The couriers of streams that are worked off in many graphs, to be cleared when such a stream begins.
+KEPT: Final[dict[tuple[tuple[Destination, ...], Delivery, int], Courier]] = {}
 
 
 def _limited_by(service: str, destinations: Sequence[Destination]) -> Callable[[str], object]:

@@ -19,10 +19,9 @@ import apache_beam as beam
 import orjson
 from apache_beam.io.fileio import EmptyMatchTreatment, MatchFiles
 from apache_beam.io.filesystem import FileMetadata
-from apache_beam.io.filesystems import FileSystems
 
 from pipeline.sources import NoInput
-from pipeline.sources.files import CHUNK, anchored, check_input, matching
+from pipeline.sources.files import CHUNK, UnreadableFile, anchored, check_input, matching, reading
 from transforms.events import Event, UnreadableRow
 from transforms.stopping import STOPPING
 
@@ -59,7 +58,7 @@ class ReadCsv(beam.PTransform):
 
 class _ReadRows(beam.DoFn):
     def process(self, element: FileMetadata) -> Iterator[Event | UnreadableRow]:
-        with FileSystems.open(element.path) as file:
+        with reading(element.path) as file:
             yield from events_of(iter(functools.partial(file.read, CHUNK), b""), element.path.removeprefix("./"))
 
 
@@ -67,11 +66,13 @@ def check_headers(pattern: str) -> None:
     """Reads the header of all files that `pattern` matches. Raises NoInput where one is bad, or there is none."""
     check_input(pattern)
     for path in matching(pattern):
-        with FileSystems.open(path) as file:
-            try:
+        try:
+            with reading(path) as file:
                 next(events_of(iter(functools.partial(file.read, CHUNK), b""), path), None)
-            except BadHeader as error:
-                raise NoInput(f"{path}: {error}") from None
+        except BadHeader as error:
+            raise NoInput(f"{path}: {error}") from None
+        except UnreadableFile as error:
+            raise NoInput(str(error)) from None
 
 
 def events_of(chunks: Iterable[bytes], name: str) -> Iterator[Event | UnreadableRow]:

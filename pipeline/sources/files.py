@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import bz2
 import dataclasses
 import functools
+import gzip
+import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import apache_beam as beam
 from apache_beam.io.fileio import EmptyMatchTreatment, MatchFiles
-from apache_beam.io.filesystem import FileMetadata
+from apache_beam.io.filesystem import CompressionTypes, FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
 from pipeline.sinks.lines import plain
@@ -55,7 +59,7 @@ class _ReadLines(beam.DoFn):
     """A class, because it is pickled by name: a lambda would take a copy of STOPPING along."""
 
     def process(self, element: FileMetadata) -> Iterator[bytes]:
-        with FileSystems.open(element.path) as file:
+        with reading(element.path) as file:
             yield from lines_of(iter(functools.partial(file.read, CHUNK), b""))
 
 
@@ -63,6 +67,34 @@ class _ReadNumberedLines(_ReadLines):
     def process(self, element: FileMetadata) -> Iterator[tuple[str, bytes]]:  # type: ignore[override]
         for number, line in enumerate(super().process(element), 1):
             yield f"Line {number} of {element.path.removeprefix('./')}", line
+
+
+class UnreadableFile(Exception):
+    """A file that cannot be read to its end: says which and why."""
+
+
+@contextmanager
+def reading(path: str) -> Iterator[Any]:
+    """A file's bytes, unpacked by its name's ending. Raises UnreadableFile where it breaks off.
+
+    gzip and bz2 by Python's own readers: Beam's takes a file that was cut off for a whole one.
+    """
+    compression = CompressionTypes.detect_compression_type(path)
+    unpack: Any = {CompressionTypes.GZIP: gzip.GzipFile, CompressionTypes.BZIP2: bz2.BZ2File}.get(compression)
+    try:
+        if unpack is None:
+            with FileSystems.open(path) as file:
+                yield file
+        else:
+            with (
+                FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as packed,
+                unpack(packed) if unpack is bz2.BZ2File else unpack(fileobj=packed) as file,
+            ):
+                yield file
+    except EOFError:
+        raise UnreadableFile(f"{path} ends before its end: it was cut off. What came before is read") from None
+    except (OSError, zlib.error) as error:
+        raise UnreadableFile(f"{path} cannot be read to its end ({reason_of(error)})") from None
 
 
 # Bytes read at once. Every read lets go of Python's lock, for which the threads that send are waiting; reading line by

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import json
 import logging
 import os
@@ -407,3 +408,25 @@ def test_a_runner_that_cannot_do_it_is_refused_before_an_event_is_sent(
     assert run_job(job, ["events.jsonl"], Places(*places), beam_options) == CONFIGURATION
     assert message in capsys.readouterr().err
     assert sandbox.stats()["requests"] == 0
+
+
+def test_a_run_never_reads_what_it_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    job = parse_job(job_file("http://127.0.0.1:9"))
+    (tmp_path / "events.jsonl").write_bytes(order(1))
+    assert run_job(job, ["*.jsonl"], Places("dead.jsonl", "receipts.txt", None), []) == CONFIGURATION
+    assert "*.jsonl also matches what this run writes (./dead.jsonl); give another place" in capsys.readouterr().err
+    assert run_job(job, ["events.jsonl"], Places("d", "r", "events.jsonl"), []) == CONFIGURATION
+    assert "The books cannot be written to events.jsonl: it is being read" in capsys.readouterr().err
+    assert run_job(job, ["events.jsonl"], Places("same", "same", None), []) == CONFIGURATION
+    assert "each need a place of their own" in capsys.readouterr().err
+    assert (tmp_path / "events.jsonl").read_bytes() == order(1)
+
+
+def test_a_packed_input_that_was_cut_off_fails_the_run_with_its_name(
+    sandbox: SandboxServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    packed = gzip.compress(b"\n".join(order(n) for n in range(500)))
+    (tmp_path / "events.jsonl.gz").write_bytes(packed[: len(packed) // 2])
+    job = parse_job(job_file(sandbox.url))
+    assert run_job(job, ["events.jsonl.gz"], Places("dead", "receipts", None), []) == FAILED
+    assert "events.jsonl.gz ends before its end: it was cut off." in capsys.readouterr().err

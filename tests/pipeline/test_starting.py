@@ -79,7 +79,8 @@ destinations:
     subscriptions: [{{action: purchase}}]
 """)
     where = {**ELSEWHERE, **places}
-    return run_job(job, ["events.jsonl"], Places(where["dead_letters"], where["receipts"], None), options, wait=wait)
+    files = Path("events.jsonl").absolute().as_uri()  # in a folder that the workers share
+    return run_job(job, [files], Places(where["dead_letters"], where["receipts"], None), options, wait=wait)
 
 
 def test_a_job_is_started_and_left_with_a_word_on_where_to_look(capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,7 +19,7 @@ import trustme
 from pipeline.sandbox import SandboxServer, SandboxSettings
 from transforms import couriers
 from transforms.conversions import destination_key
-from transforms.couriers import Courier, DestinationHeld, Outcome, Parcel
+from transforms.couriers import Courier, DestinationHeld, Outcome, Parcel, Stopped
 from transforms.graph_api import Delivery, Destination
 from transforms.stopping import STOPPING
 from transforms.tallies import LIVE
@@ -393,6 +393,58 @@ def test_a_rate_limit_service_that_is_away_costs_no_event() -> None:
 
 
 # --- servers that misbehave -------------------------------------------------------------------------------------
+
+
+def test_a_batch_that_keeps_failing_is_given_up_although_others_get_through() -> None:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(500 if b'"e666"' in body else 200)
+            self.end_headers()
+            self.wfile.write(b'{"events_received": 1}')
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with _serving(Handler) as url, ThreadPoolExecutor(1) as pool:
+        sender = courier(url, retry_for=0.5)
+        failing = pool.submit(sender.deliver, Parcel.pack(KEY, [line(666)]))
+        deadline = time.monotonic() + 5
+        while not failing.done() and time.monotonic() < deadline:
+            assert sender.deliver(Parcel.pack(KEY, [line(1)])).delivered == {"web/leads": 1}
+            time.sleep(0.01)
+        assert failing.done()
+    assert reasons(failing.result()) == [("e666", "gave_up_retrying", True)]
+
+
+def test_an_outage_of_long_ago_does_not_shorten_the_patience_with_the_next(
+    sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(couriers, "_FORGOTTEN_AFTER", -10.0)
+    sender = courier(sandbox.url, retry_for=0.3)
+    sandbox.set_faults(fail_next=1000)
+    assert reasons(sender.deliver(Parcel.pack(KEY, [line(1)]))) == [("e1", "gave_up_retrying", True)]
+    time.sleep(0.4)
+    sandbox.set_faults(fail_next=1)
+    assert sender.deliver(Parcel.pack(KEY, [line(2)])).delivered == {"web/leads": 1}
+
+
+def test_a_stream_that_is_stopped_keeps_its_events(sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    sandbox.set_faults(fail_next=1000)
+    STOPPING.set()
+    with pytest.raises(Stopped, match="stopped before all was delivered"):
+        holding(sandbox.url, "env:TOKEN", monkeypatch).deliver(Parcel.pack(KEY, [line(1)]))
+
+
+def test_what_to_do_about_one_dataset_is_not_forgotten_when_another_takes_its_events() -> None:
+    with SandboxServer(SandboxSettings(tokens=frozenset({TOKEN}), datasets=frozenset({"123"}))) as sandbox:
+        sender = courier(sandbox.url)
+        sender.deliver(Parcel.pack(destination_key("web", "999"), [line(1)]))
+        sender.deliver(Parcel.pack(KEY, [line(2)]))
+    assert LIVE.snapshot()[1] == {
+        "web": "REFUSED. Dataset 999: Meta, code 100/33: no such dataset, or no permission for it. There is no such"
+        " dataset, or the token may not use it. Check its ID; assign the dataset to the token."
+    }
 
 
 def test_a_stopping_run_waits_for_nothing(sandbox: SandboxServer) -> None:

@@ -22,7 +22,7 @@ from transforms import couriers
 from transforms.conversions import destination_key
 from transforms.couriers import Receipt
 from transforms.graph_api import Delivery, Destination
-from transforms.sending import SendBatches, _SendBatches
+from transforms.sending import KEPT, SendBatches, _SendBatches
 from transforms.stopping import STOPPING
 from transforms.tallies import LIVE
 from transforms.tokens import TokenReference
@@ -210,3 +210,15 @@ def test_what_travels_to_the_workers_holds_the_reference_and_not_the_token() -> 
     assert b"env:TOKEN" in pickled
     assert TOKEN.encode() not in pickled
     assert TOKEN not in repr(step)
+
+
+def test_a_stream_worked_off_in_many_graphs_keeps_its_pace_from_one_to_the_next(sandbox: SandboxServer) -> None:
+    KEPT.clear()
+    started = time.monotonic()
+    for number in range(4):
+        delivery = Delivery(requests_per_second=5.0)
+        step = _SendBatches((destination("web", sandbox.url),), delivery, 1, hold=True, patient=True)
+        (receipt,) = sent(step, [(destination_key("web", "1"), [line(number)])])
+        assert receipt.events == 1
+    assert time.monotonic() - started >= 3 / 5
+    KEPT.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import itertools
 from collections.abc import Iterator
@@ -82,3 +83,23 @@ def test_however_a_file_is_cut_into_chunks_its_lines_are_the_same(lines: list[by
     text = b"".join(line + end for line, end in zip(lines, itertools.cycle([b"\n", b"\r\n"])))
     chunks = [text[start : start + size] for start in range(0, len(text), size)]
     assert list(lines_of(chunks)) == lines
+
+
+@pytest.mark.parametrize("ending", [".gz", ".bz2"])
+def test_a_packed_file_that_was_cut_off_is_not_taken_for_a_whole_one(tmp_path: Path, ending: str) -> None:
+    lines = b"".join(b'{"messageId":"m-%d"}\n' % n for n in range(5000))
+    packed = gzip.compress(lines) if ending == ".gz" else bz2.compress(lines)
+    (tmp_path / f"events.jsonl{ending}").write_bytes(packed[: len(packed) // 2])
+    with pytest.raises(Exception, match="was cut off"), beam.Pipeline("FnApiRunner") as pipeline:
+        _ = pipeline | ReadLines(str(tmp_path / f"events.jsonl{ending}"))
+
+
+def test_a_file_that_is_not_packed_as_its_name_says_is_named(tmp_path: Path) -> None:
+    (tmp_path / "events.jsonl.gz").write_bytes(b'{"type":"page"}\n')
+    with pytest.raises(Exception, match=r"events\.jsonl\.gz cannot be read"), beam.Pipeline("FnApiRunner") as pipeline:
+        _ = pipeline | ReadLines(str(tmp_path / "events.jsonl.gz"))
+
+
+def test_a_packed_file_of_several_members_is_read_whole(tmp_path: Path) -> None:
+    (tmp_path / "events.gz").write_bytes(gzip.compress(b"1\n") + gzip.compress(b"2\n"))
+    read(str(tmp_path / "events.gz"), [b"1", b"2"])
