@@ -156,6 +156,21 @@ def test_a_line_that_still_is_no_event_is_the_same_dead_letter() -> None:
     assert counts == {"read": 1, "unparsable": 1}
 
 
+@pytest.mark.parametrize(
+    ("code", "payload"),
+    [("unreadable_row", {"id": "m1", "timestamp": "soon"}), ("not_a_dead_letter", '{"type":"page"}')],
+)
+def test_what_was_never_the_text_of_an_event_stays_the_same_dead_letter(code: str, payload: Any) -> None:
+    row = letter("parse", payload, code=code, **UNDIRECTED)
+    for _ in range(2):
+        ((outcome,), counts) = replay(row)
+        assert isinstance(outcome, Rejection)
+        assert (outcome.stage, outcome.code, outcome.payload) == ("parse", code, payload)
+        assert counts == {"read": 1, "unparsable": 1}
+        row = orjson.loads(outcome.encode(NOW))
+    assert row["replays"] == 2
+
+
 def test_an_event_of_the_older_wire_is_sent_as_it_is() -> None:
     job = parse_job(OLDER_WIRE)
     body = {"event_time": NOW - 60, "event_name": "Purchase", "match_keys": {"em": ["a" * 64]}, "value": 5.0,
