@@ -9,9 +9,18 @@ from collections.abc import Iterator
 import pytest
 
 from examples.local_pubsub import NoServer, pubsub_server
+from transforms.stopping import STOPPING
 
 PROJECT = "capybeam-tests"
 _numbers = itertools.count(time.time_ns())  # a server of one's own may know those of earlier tests
+
+
+@pytest.fixture(autouse=True)
+def _not_stopping() -> Iterator[None]:
+    """A run that failed or was stopped leaves its process stopping, which is the end of it but for tests."""
+    STOPPING.clear()
+    yield
+    STOPPING.clear()
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import bz2
 import gzip
 import itertools
-from collections.abc import Iterator
 from pathlib import Path
 
 import apache_beam as beam
@@ -17,13 +16,6 @@ from hypothesis import strategies as st
 from pipeline.sources import NoInput
 from pipeline.sources.files import ReadLines, check_input, lines_of
 from transforms.stopping import STOPPING
-
-
-@pytest.fixture(autouse=True)
-def _not_stopping() -> Iterator[None]:
-    STOPPING.clear()
-    yield
-    STOPPING.clear()
 
 
 def read(pattern: str, expected: list[bytes]) -> None:
