@@ -293,11 +293,13 @@ def test_a_detailed_receipt_names_its_events_and_a_brief_one_does_not(sandbox: S
 # --- a stream holds its events ----------------------------------------------------------------------------------
 
 
-def holding(endpoint: str, token: str, monkeypatch: pytest.MonkeyPatch, hold_for: float = 30.0) -> Courier:
+def holding(
+    endpoint: str, token: str, monkeypatch: pytest.MonkeyPatch, hold_for: float = 30.0, patient: bool = False
+) -> Courier:
     monkeypatch.setattr(couriers, "_HOLD_PAUSE", 0.5)
     monkeypatch.setattr(couriers, "_HOLD_FOR", hold_for)
     destination = Destination("web", TokenReference(token), endpoint=endpoint)
-    return Courier((destination,), Delivery(), hold=True)
+    return Courier((destination,), Delivery(), hold=True, patient=patient)
 
 
 def test_a_held_destination_is_taken_up_again_with_a_new_token(
@@ -321,6 +323,17 @@ def test_a_held_destination_is_taken_up_again_when_the_same_token_works_again(
     sandbox.set_faults(dead_token=True)
     sender = holding(sandbox.url, "env:TOKEN", monkeypatch)
     recovery = threading.Timer(0.5, lambda: sandbox.set_faults(dead_token=False))
+    recovery.start()
+    assert sender.deliver(Parcel.pack(KEY, [line(1)])).delivered == {"web/leads": 1}
+    recovery.join()
+
+
+def test_a_patient_stream_holds_for_as_long_as_it_takes(
+    sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox.set_faults(dead_token=True)
+    sender = holding(sandbox.url, "env:TOKEN", monkeypatch, hold_for=0.1, patient=True)
+    recovery = threading.Timer(1.0, lambda: sandbox.set_faults(dead_token=False))
     recovery.start()
     assert sender.deliver(Parcel.pack(KEY, [line(1)])).delivered == {"web/leads": 1}
     recovery.join()
