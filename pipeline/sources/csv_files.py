@@ -17,11 +17,10 @@ from typing import Any, Final
 
 import apache_beam as beam
 import orjson
-from apache_beam.io.fileio import EmptyMatchTreatment, MatchFiles
 from apache_beam.io.filesystem import FileMetadata
 
 from pipeline.sources import NoInput
-from pipeline.sources.files import CHUNK, UnreadableFile, anchored, check_input, matching, reading
+from pipeline.sources.files import CHUNK, UnreadableFile, check_input, matching, reading, spread_files
 from transforms.events import Event, UnreadableRow
 from transforms.stopping import STOPPING
 
@@ -48,12 +47,7 @@ class ReadCsv(beam.PTransform):
     pattern: str
 
     def expand(self, root: Any) -> beam.PCollection:
-        return (
-            root
-            | "Match" >> MatchFiles(anchored(self.pattern), EmptyMatchTreatment.DISALLOW)
-            | "SpreadFiles" >> beam.Reshuffle()
-            | "Read" >> beam.ParDo(_ReadRows()).with_output_types(Any)
-        )
+        return spread_files(root, self.pattern) | "Read" >> beam.ParDo(_ReadRows()).with_output_types(Any)
 
 
 class _ReadRows(beam.DoFn):

@@ -32,12 +32,7 @@ class ReadLines(beam.PTransform):
     pattern: str
 
     def expand(self, root: Any) -> beam.PCollection:
-        return (
-            root
-            | "Match" >> MatchFiles(anchored(self.pattern), EmptyMatchTreatment.DISALLOW)
-            | "SpreadFiles" >> beam.Reshuffle()
-            | "Read" >> beam.ParDo(_ReadLines()).with_output_types(bytes)
-        )
+        return spread_files(root, self.pattern) | "Read" >> beam.ParDo(_ReadLines()).with_output_types(bytes)
 
 
 @dataclasses.dataclass
@@ -47,12 +42,15 @@ class ReadNumberedLines(beam.PTransform):
     pattern: str
 
     def expand(self, root: Any) -> beam.PCollection:
-        return (
-            root
-            | "Match" >> MatchFiles(anchored(self.pattern), EmptyMatchTreatment.DISALLOW)
-            | "SpreadFiles" >> beam.Reshuffle()
-            | "Read" >> beam.ParDo(_ReadNumberedLines()).with_output_types(tuple[str, bytes])
+        return spread_files(root, self.pattern) | "Read" >> beam.ParDo(_ReadNumberedLines()).with_output_types(
+            tuple[str, bytes]
         )
+
+
+def spread_files(root: Any, pattern: str) -> beam.PCollection:
+    """What `pattern` matches when the job runs, file by file, over the workers. Nothing at all is an error."""
+    matched = root | "Match" >> MatchFiles(anchored(pattern), EmptyMatchTreatment.DISALLOW)
+    return matched | "SpreadFiles" >> beam.Reshuffle()
 
 
 class _ReadLines(beam.DoFn):

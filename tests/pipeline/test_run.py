@@ -412,14 +412,15 @@ def test_a_runner_that_cannot_do_it_is_refused_before_an_event_is_sent(
 
 def test_a_run_never_reads_what_it_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     job = parse_job(job_file("http://127.0.0.1:9"))
-    (tmp_path / "events.jsonl").write_bytes(order(1))
+    line = order(1)
+    (tmp_path / "events.jsonl").write_bytes(line)
     assert run_job(job, ["*.jsonl"], Places("dead.jsonl", "receipts.txt", None), []) == CONFIGURATION
     assert "*.jsonl also matches what this run writes (./dead.jsonl); give another place" in capsys.readouterr().err
     assert run_job(job, ["events.jsonl"], Places("d", "r", "events.jsonl"), []) == CONFIGURATION
     assert "The books cannot be written to events.jsonl: it is being read" in capsys.readouterr().err
     assert run_job(job, ["events.jsonl"], Places("same", "same", None), []) == CONFIGURATION
     assert "each need a place of their own" in capsys.readouterr().err
-    assert (tmp_path / "events.jsonl").read_bytes() == order(1)
+    assert (tmp_path / "events.jsonl").read_bytes() == line
 
 
 def test_a_packed_input_that_was_cut_off_fails_the_run_with_its_name(
