@@ -1,29 +1,63 @@
-"""The events of `benchmarks.events` as rows of Segment's warehouse tables, one table for each event's name."""
+"""The events of `benchmarks.events` as rows of Segment's warehouse tables, one table for each event's name.
+
+A row is what Beam's reader of the Storage API hands on: a dict that fastavro has just decoded.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
-from collections.abc import Iterable, Iterator
+import io
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
+import fastavro
 import orjson
 
-from pipeline.sources.warehouse import Column, Converter, layout_of, snake_case
+from pipeline.sources.warehouse import Column, Converter, EventColumns, layout_of, snake_case
 
-TYPES = {str: "STRING", int: "INTEGER", float: "FLOAT", bool: "BOOLEAN", dt.datetime: "TIMESTAMP"}
+TYPES: dict[type, tuple[str, Any]] = {  # as BigQuery names them, and as Avro does
+    str: ("STRING", "string"),
+    int: ("INTEGER", "long"),
+    float: ("FLOAT", "double"),
+    bool: ("BOOLEAN", "boolean"),
+    dt.datetime: ("TIMESTAMP", {"type": "long", "logicalType": "timestamp-micros"}),
+}
 TIMES = ("timestamp", "originalTimestamp", "sentAt", "receivedAt")
 
 
-def rows(lines: Iterable[bytes]) -> Iterator[tuple[bytes, Converter, dict[str, Any]]]:
-    """For each event its line, the compiled function of its table, and its row as the Storage API gives it."""
-    tables: dict[str, Converter] = {}
+@dataclasses.dataclass(frozen=True)
+class Stored:
+    """An event, and the same in a table: the row in Avro, and the table's compiled function."""
+
+    line: bytes
+    data: bytes
+    schema: Any
+    convert: Converter
+
+    def read(self) -> dict[str, Any]:
+        row = fastavro.schemaless_reader(io.BytesIO(self.data), self.schema)
+        assert isinstance(row, dict)
+        return row
+
+
+def stored(lines: Iterable[bytes], unread: Collection[str]) -> Iterator[Stored]:
+    """Each event's row, without the keys at the event's root that no job reads."""
+    tables: dict[str, tuple[Any, Converter]] = {}
     for line in lines:
-        event = orjson.loads(line)
-        row = _row(event)
-        if row["event"] not in tables:
-            columns = [Column(name, TYPES[type(value)]) for name, value in row.items()]
-            tables[row["event"]] = layout_of(columns, row["event"]).compile()
-        yield line, tables[row["event"]], row
+        row = _row(orjson.loads(line))
+        name = row["event"]
+        if name not in tables:
+            layout = layout_of([Column(key, TYPES[type(value)][0]) for key, value in row.items()], name)
+            assert isinstance(layout, EventColumns)
+            layout = layout.without(unread)
+            fields = [{"name": key, "type": ["null", TYPES[type(row[key])][1]]} for key in layout.columns]
+            schema = fastavro.parse_schema({"type": "record", "name": "__root__", "fields": fields})
+            tables[name] = schema, layout.compile()
+        schema, convert = tables[name]
+        written = io.BytesIO()
+        fastavro.schemaless_writer(written, schema, row)
+        yield Stored(line, written.getvalue(), schema, convert)
 
 
 def _row(event: dict[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from pipeline.documents import Document, Loc
 from transforms import meta_rules, tokens
 from transforms.conversions import Subscription, Wire, in_custom_data
 from transforms.directives import MappingError, compile_mapping, is_directive, parse_path, paths
+from transforms.events import CLOCK_KEYS
 from transforms.fields import TYPES, Field
 from transforms.graph_api import Delivery, Destination
 from transforms.triggers import TriggerError, compile_trigger, quoted
@@ -47,6 +48,10 @@ class Job:
     delivery: Delivery
     deduplicate: float | None = None
     warnings: tuple[str, ...] = ()
+
+    def unread(self) -> tuple[str, ...]:
+        """Those of the clocks at an event's root, its timestamp apart, that no subscription maps."""
+        return tuple(key for key in CLOCK_KEYS if not any(each.maps(key) for each in self.subscriptions))
 
 
 class ConfigError(Exception):

@@ -88,7 +88,7 @@ def run_job(
         deliver(lines, job, places.dead_letters, places.receipts, workers, flow)
 
     def open_input(text: str, project: str | None) -> Source:
-        return open_source(text, between, project, attributes)
+        return open_source(text, between, project, attributes, job.unread())
 
     return _perform(job, inputs, open_input, build, places, beam_options, until_idle, wait)
 

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, NamedTuple
 import orjson
 
 from transforms import events, meta_rules
-from transforms.directives import compile_mapping
+from transforms.directives import compile_mapping, parse_path, paths
 from transforms.events import Event
 from transforms.fields import Field
 from transforms.properties import compile_event_fields, mapped_names
@@ -57,6 +57,11 @@ class Subscription:
     @property
     def key(self) -> str:
         return f"{self.destination}/{self.name}"
+
+    def maps(self, key: str) -> bool:
+        """Whether the mapping may read a key at an event's root. Only False is certain: any mention of it counts."""
+        whole = any(not parse_path(path) for path in paths(self.mapping))
+        return whole or key in orjson.dumps(self.mapping).decode()
 
 
 class Conversion(NamedTuple):

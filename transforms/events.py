@@ -19,6 +19,7 @@ Event = dict[str, Any]
 
 _BOM: Final = b"\xef\xbb\xbf"
 _TRANSPORT_KEYS: Final = ("receivedAt", "sentAt")
+CLOCK_KEYS: Final = (*_TRANSPORT_KEYS, "originalTimestamp")  # what Segment makes an event's timestamp of
 
 
 @dataclasses.dataclass(frozen=True)

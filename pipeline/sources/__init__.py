@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -68,7 +69,11 @@ def open_letters(text: str) -> Source:
 
 
 def open_source(
-    text: str, between: Between = ALWAYS, project: str | None = None, attributes: Attributes | None = None
+    text: str,
+    between: Between = ALWAYS,
+    project: str | None = None,
+    attributes: Attributes | None = None,
+    unread: Collection[str] = (),
 ) -> Source:
     """Looks at an input. Raises NoInput where it cannot be read or holds nothing.
 
@@ -78,6 +83,7 @@ def open_source(
         between: the times of the events to be read.
         project: the Google Cloud project that pays for queries, if one is given.
         attributes: of messages, for runners that stream.
+        unread: keys at the root of an event that need not be there, where leaving them out saves reading.
     """
     from pipeline.sources import csv_files, files, pubsub
 
@@ -88,7 +94,7 @@ def open_source(
     if text.startswith(BIGQUERY):
         from pipeline.sources import bigquery
 
-        return bigquery.open_table(text, between, project)
+        return bigquery.open_table(text, between, project, unread)
     if text.startswith(pubsub.PUBSUB):
         return pubsub.open_subscription(text, attributes=attributes)
     if csv_files.is_csv(text):

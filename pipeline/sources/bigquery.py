@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import apache_beam as beam
@@ -120,11 +120,14 @@ def open_letters(text: str, client: Any = None) -> Source:
     return Source(name, f"{rows:,} row{'s' * (rows != 1)}", ReadLetters(table))
 
 
-def open_table(text: str, between: Between, project: str | None, client: Any = None) -> Source:
+def open_table(
+    text: str, between: Between, project: str | None, unread: Collection[str] = (), client: Any = None
+) -> Source:
     """Looks at ``bigquery:PROJECT.DATASET.TABLE`` or ``bigquery:SELECT …``. Raises NoInput.
 
     Args:
         project: that pays for queries; by default the table's, else the environment's.
+        unread: keys at the root of an event whose columns are left out, where every row has an ID.
         client: google.cloud.bigquery.Client; made here by default.
     """
     given = text.removeprefix(BIGQUERY).strip()
@@ -148,13 +151,18 @@ def open_table(text: str, between: Between, project: str | None, client: Any = N
             layout = _layout(name, found.schema, "")
         restriction = _restriction(name, layout, between)
         path = f"{found.project}.{found.dataset_id}.{found.table_id}"
-        rows, extent = _count(client, path, layout, restriction)
+        rows, nameless, extent = _count(client, path, layout, restriction)
         if not rows:
             raise NoInput(f"{name}: has no rows" + (" between --since and --until" if between else ""))
         if isinstance(layout, JsonColumn):
             _check_sample(name, client, found, layout)
-    if isinstance(layout, EventColumns) and not layout.has_properties:
-        extent += "; without properties, which Segment keeps in the event tables"
+    if isinstance(layout, EventColumns):
+        if not layout.has_properties:
+            extent += "; without properties, which Segment keeps in the event tables"
+        if nameless:  # their event_id is made of all that they hold
+            extent += f"; {nameless:,} without {layout.id}"
+        else:
+            layout = layout.without(unread)
     return Source(name, extent, ReadTable(path, layout, restriction))
 
 
@@ -259,20 +267,24 @@ def _where(*conditions: str) -> str:
     return f" WHERE {' AND '.join(given)}" if given else ""
 
 
-def _count(client: Any, table: str, layout: Layout, restriction: str) -> tuple[int, str]:
-    """How many rows there are, and that in words, with how many of them are past Meta's age limits."""
-    counts = ["COUNT(*)"]
+def _count(client: Any, table: str, layout: Layout, restriction: str) -> tuple[int, int, str]:
+    """How many rows there are, how many lack an ID, and in words, how many are past Meta's age limits."""
+    counts = ["COUNT(*)", f"COUNTIF(`{layout.id}` IS NULL)" if isinstance(layout, EventColumns) else "0"]
     when, column = _when(layout)
     if when:
         now = time.time()
         counts += [f"COUNTIF({when} < {_literal(column, now - age)})" for age in (MAX_AGE, MAX_STORE_AGE)]
-    ((rows, *old),) = client.query(f"SELECT {', '.join(counts)} FROM `{table}`{_where(restriction)}").result()
+    ((rows, nameless, *old),) = client.query(f"SELECT {', '.join(counts)} FROM `{table}`{_where(restriction)}").result()
     extent = f"{rows:,} row{'s' * (rows != 1)}"
     if not old:
-        return rows, f"{extent}, ages unknown"
-    return rows, (
-        f"{extent}, {old[0]:,} older than the {MAX_AGE // DAY} days that Meta takes,"
-        f" {old[1]:,} older than the {MAX_STORE_AGE // DAY} days of store events"
+        return rows, nameless, f"{extent}, ages unknown"
+    return (
+        rows,
+        nameless,
+        (
+            f"{extent}, {old[0]:,} older than the {MAX_AGE // DAY} days that Meta takes,"
+            f" {old[1]:,} older than the {MAX_STORE_AGE // DAY} days of store events"
+        ),
     )
 
 

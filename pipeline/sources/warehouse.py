@@ -21,7 +21,7 @@ import dataclasses
 import datetime as dt
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
@@ -104,6 +104,16 @@ class EventColumns:
         if self.kind not in ("track", "page", "screen"):
             return True
         return any(path[0] == "properties" for column in self.read for path in paths_of(column.name, self.kind))
+
+    @property
+    def id(self) -> str:
+        """The column of the events' messageId."""
+        return next(column.name for column in self.read if _ROOT_COLUMNS.get(column.name) == "messageId")
+
+    def without(self, keys: Collection[str]) -> EventColumns:
+        """A layout that leaves out what stands under some keys at the root of an event."""
+        kept = tuple(column for column in self.read if _ROOT_COLUMNS.get(column.name) not in keys)
+        return dataclasses.replace(self, read=kept)
 
     def compile(self) -> Converter:
         """The function from a row to its event. A row that does not fit the schema becomes an UnreadableRow."""
@@ -329,10 +339,8 @@ def _written(columns: Sequence[Column], kind: str) -> Converter:
     """One Python function that puts a row's values where they belong in an event. Nulls have no key."""
     writer = _Writer(columns)
     tree: dict[str, Any] = {}
-    slug = None
     for column in columns:
-        if kind == "track" and column.name == "event" and any(other.name == "event_text" for other in columns):
-            slug = column  # stands in where the name as it was sent is missing
+        if kind == "track" and column.name == "event" and writer.stand_in("event_text", "event"):
             continue
         for path in paths_of(column.name, kind):
             node = tree
@@ -342,10 +350,7 @@ def _written(columns: Sequence[Column], kind: str) -> Converter:
                 node.setdefault(column.name, {})[""] = column  # no column has an empty name
             else:
                 node[path[-1]] = column
-    event = writer.object(tree, {"type": kind})
-    if slug is not None:
-        writer.keep(slug, event, "event", f"if 'event' not in {event} and ")
-    return writer.function(event)
+    return writer.function(writer.object(tree, {"type": kind}))
 
 
 class _Writer:
@@ -357,71 +362,87 @@ class _Writer:
 
     def __init__(self, columns: Sequence[Column]) -> None:
         self._variables = {column.name: f"v{number}" for number, column in enumerate(columns)}
-        names = [*self._variables, next(iter(self._variables))]  # two at least, or itemgetter gives no tuple
+        names = list(self._variables)
         self._constants: dict[str, Any] = {
-            "get": operator.itemgetter(*names), "_array": _array, "_object": _object, "_whole": _whole,
-            "dumps": orjson.dumps, "loads": orjson.loads,
+            "get": operator.itemgetter(*names, *names[:1]), "_object": _object, "unreadable": _unreadable,
+            "dumps": orjson.dumps, "loads": orjson.loads, "JSONDecodeError": orjson.JSONDecodeError,
         }  # fmt: skip
-        self._lines = [f"{', '.join(self._variables.values())}, _ = get(row)"]
-        self._times = {c.name for c in columns if c.name in _ROOT_COLUMNS and c.type == "TIMESTAMP" and not c.repeated}
-        times = ", ".join(value for name, value in self._variables.items() if name in self._times)
+        self._lines = [f"{', '.join(self._variables.values())}, _ = get(row)"]  # _: of one alone there is no tuple
+        times = [c for c in columns if c.name in _ROOT_COLUMNS and c.type == "TIMESTAMP" and not c.repeated]
         if times:  # `_timestamp` of all of them at once
-            self._lines.append(f"{times}, = loads(dumps(({times},), None, {_UTC}).replace(b'000Z\"', b'Z\"'))")
+            joined = ", ".join(self._variables[column.name] for column in times)
+            array = joined if len(times) == 1 else f"({joined})"
+            self._lines.append(f"{joined} = loads(dumps({array}, None, {_UTC}).replace(b'000Z\"', b'Z\"'))")
+        for column in columns:
+            if column not in times:
+                self._lines += self._converted(column)
+
+    def stand_in(self, name: str, other: str) -> bool:
+        """Whether there is a column `name`; another's value then takes the place of a null there."""
+        if name in self._variables:
+            self._lines.append(
+                f"if {self._variables[name]} is None: {self._variables[name]} = {self._variables[other]}"
+            )
+        return name in self._variables
 
     def object(self, tree: Mapping[str, Any], start: Mapping[str, Any] | None = None) -> str:
-        """Writes what makes an object; gives back the variable that holds it."""
+        """Writes what makes an object, the objects in it first; gives back the variable that holds it."""
+        parts: dict[str, Column | str] = {key: node for key, node in tree.items() if isinstance(node, Column) and key}
+        parts.update({key: self.object(node) for key, node in tree.items() if isinstance(node, dict)})
         name = f"o{len(self._lines)}"
-        values = {key: node for key, node in tree.items() if isinstance(node, Column) and key}
+        variables = {key: self._variable(part) for key, part in parts.items()}
+        present = {key: self._present(part) for key, part in parts.items()}
+        kept = [f"if {present[key]}: {name}[{key!r}] = {variable}" for key, variable in variables.items()]
         if "" in tree:  # a column that holds the object whole; flattened ones come on top
-            whole = tree[""]
-            value = self._variables[whole.name]
-            self._lines.append(f"{name} = {{}} if {value} is None else _object({self._converted(whole)})")
-            for key, column in values.items():
-                self.keep(column, name, key)
-        else:
-            literal = [f"{key!r}: {value!r}" for key, value in (start or {}).items()]
-            full = literal + [f"{key!r}: {self._converted(column)}" for key, column in values.items()]
-            if values:
-                self._lines.append(f"if {' and '.join(self._present(column) for column in values.values())}:")
-                self._lines.append(f"    {name} = {{{', '.join(full)}}}")
-                self._lines.append("else:")
-                self._lines.append(f"    {name} = {{{', '.join(literal)}}}")
-                for key, column in values.items():
-                    self.keep(column, name, key, "    if ")
-            else:
-                self._lines.append(f"{name} = {{{', '.join(literal)}}}")
-        for key, node in tree.items():
-            if isinstance(node, dict):
-                inner = self.object(node)
-                self._lines.append(f"if {inner}: {name}[{key!r}] = {inner}")
+            whole = self._variable(tree[""])
+            self._lines += [f"{name} = {{}} if {whole} is None else _object({whole})", *kept]
+            return name
+        literal = [f"{key!r}: {value!r}" for key, value in (start or {}).items()]
+        full = literal + [f"{key!r}: {variable}" for key, variable in variables.items()]
+        self._lines += [
+            f"if {' and '.join(present.values()) or True}:",
+            f"    {name} = {{{', '.join(full)}}}",
+            "else:",
+            f"    {name} = {{{', '.join(literal)}}}",
+            *(f"    {line}" for line in kept),
+        ]
         return name
 
-    def keep(self, column: Column, target: str, key: str, condition: str = "if ") -> None:
-        self._lines.append(f"{condition}{self._present(column)}: {target}[{key!r}] = {self._converted(column)}")
+    def _variable(self, part: Column | str) -> str:
+        return part if isinstance(part, str) else self._variables[part.name]
 
-    def _present(self, column: Column) -> str:
-        value = self._variables[column.name]
-        return value if column.repeated else f"{value} is not None"
+    def _present(self, part: Column | str) -> str:
+        """What is true where there is a value; an object or an array with nothing in it is none."""
+        always = isinstance(part, str) or part.repeated
+        return self._variable(part) + ("" if always else " is not None")
 
-    def _converted(self, column: Column) -> str:
+    def _converted(self, column: Column) -> Sequence[str]:
+        """The lines that make of a value what JSON would hold."""
         value = self._variables[column.name]
         if not column.repeated:
-            if column.type in _PLAIN or column.name in self._times:
-                return value
-            if column.type == "STRING":
-                return value if _is_plain_text(column.name) else f'{value} if {value}[:1] != "[" else _array({value})'
-            if column.type in _FLOATS:
-                return f"{value} if {value} % 1 else _whole({value})"
+            if column.type in _PLAIN or (column.type == "STRING" and _is_plain_text(column.name)):
+                return ()
+            if column.type == "STRING":  # as `_text`
+                array = f"if {value} is not None and {value}[:1] == '[':"
+                return (
+                    array,
+                    "    try:",
+                    f"        {value} = loads({value})",
+                    "    except JSONDecodeError:",
+                    "        pass",
+                )
+            if column.type in _FLOATS:  # as `_float`
+                whole = f"not {value} % 1 and {-_EXACT} < {value} < {_EXACT}"
+                return (f"if {value} is not None and {whole}: {value} = int({value})",)
         name = f"c_{value}"
         self._constants[name] = converter_of(column)
-        return f"{name}({value})"
+        return (f"if {self._present(column)}: {value} = {name}({value})",)
 
     def function(self, result: str) -> Converter:
         body = "\n        ".join([*self._lines, f"return {result}"])
         source = f"def event(row):\n    try:\n        {body}\n    except {_UNFIT}:\n        return unreadable(row)"
-        namespace = {**self._constants, "unreadable": _unreadable}
-        exec(compile(source, "<schema>", "exec"), namespace)
-        function: Converter = namespace["event"]
+        exec(compile(source, "<schema>", "exec"), self._constants)
+        function: Converter = self._constants["event"]
         return function
 
 
@@ -489,12 +510,8 @@ def _text(value: str) -> Any:
 
 
 def _float(value: float) -> float | int:
-    return value if value % 1 else _whole(value)
-
-
-def _whole(value: float) -> float | int:
     """JavaScript, where most events are made, writes 24.0 as 24: a text that is made of it must be the same."""
-    return int(value) if -_EXACT < value < _EXACT else value
+    return value if value % 1 or not -_EXACT < value < _EXACT else int(value)
 
 
 _EXACT: Final = 2.0**53

@@ -171,6 +171,30 @@ def test_without_a_column_of_time_ages_are_told_by_the_events(big_query: BigQuer
     assert extent.startswith(f"{len(payloads)} rows, 2 older than the 7 days that Meta takes, 1 older")
 
 
+@pytest.mark.parametrize(
+    ("ids", "said", "times"),
+    [
+        pytest.param(["a", "b"], "", {}, id="every row has an id"),
+        pytest.param(["a", None], "; 1 without id", {"sentAt": "2026-11-22T10:00:00Z"}, id="an event_id is to be made"),
+    ],
+)
+def test_clocks_that_the_job_does_not_read_are_left_out(
+    big_query: BigQuery, ids: list[str | None], said: str, times: dict[str, str]
+) -> None:
+    columns = [field("id"), field("event_text"), field("timestamp", "TIMESTAMP"), field("sent_at", "TIMESTAMP")]
+    rows = [
+        {"id": id_, "event_text": "E", "timestamp": iso(60), "sent_at": "2026-11-22T10:00:00Z", "total": 5}
+        for id_ in ids
+    ]
+    text = big_query.make_table("e", [*columns, field("total", "INTEGER")], rows)
+    source = open_table(text, ALWAYS, PROJECT, unread=("sentAt",))
+    common = {"type": "track", "event": "E", "timestamp": iso(60), **times, "properties": {"total": 5}}
+    with beam.Pipeline("FnApiRunner") as pipeline:
+        expected = [common if id_ is None else {**common, "messageId": id_} for id_ in ids]
+        assert_that(pipeline | source.read, equal_to(expected))
+    assert source.extent.endswith(f"store events{said}")
+
+
 def test_tracks_alone_are_said_to_have_no_properties(big_query: BigQuery) -> None:
     columns = [field(*column) for column in ORDER_COLUMNS[:9]]
     row = {name: value for name, value in order(1).items() if name in dict(ORDER_COLUMNS[:9])}

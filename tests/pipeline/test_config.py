@@ -1081,6 +1081,20 @@ def test_a_job_is_frozen(part: str) -> None:
         setattr(target, name, None)
 
 
+@pytest.mark.parametrize(
+    ("subscription", "unread"),
+    [
+        ("{action: purchase}", ["receivedAt", "sentAt", "originalTimestamp"]),
+        ("{action: purchase, mapping: {event_time: {'@path': $.originalTimestamp}}}", ["receivedAt", "sentAt"]),
+        ("{action: purchase, mapping: {event_time: {'@path': '$[\"sentAt\"]'}}}", ["receivedAt", "originalTimestamp"]),
+        ("{action: purchase, mapping: {event_time: {'@template': '{{sentAt}}'}}}", ["receivedAt", "originalTimestamp"]),
+        ("{action: purchase, mapping: {custom_data: {'@path': $}}}", []),
+    ],
+)
+def test_a_job_knows_the_clocks_that_nothing_reads(subscription: str, unread: list[str]) -> None:
+    assert list(job(MINIMAL.replace("action: purchase", subscription)).unread()) == unread
+
+
 # --- the schema for editors -------------------------------------------------------------------------------------
 
 

@@ -28,7 +28,7 @@ class Client:
 
 def refusal(text: str, client: Any = None, between: Between = ALWAYS) -> str:
     with pytest.raises(NoInput) as raised:
-        open_table(text, between, "acme", client)
+        open_table(text, between, "acme", client=client)
     return str(raised.value)
 
 

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks import rows
 from benchmarks.events import events
-from benchmarks.rows import rows
 from pipeline.sources.warehouse import (
     KINDS,
     Column,
@@ -318,7 +318,14 @@ def test_a_value_becomes_what_json_would_hold(column: Column, value: Any, expect
 
 def test_the_rows_of_the_benchmark_are_its_events() -> None:
     lines = list(events(30, seed=3))
-    assert [convert(row) for _, convert, row in rows(lines)] == [orjson.loads(line) for line in lines]
+    assert [each.convert(each.read()) for each in rows.stored(lines, ())] == [orjson.loads(line) for line in lines]
+
+
+@pytest.mark.parametrize("unread", [("sentAt", "receivedAt"), ("sentAt", "receivedAt", "originalTimestamp")])
+def test_what_no_job_reads_is_left_out(unread: tuple[str, ...]) -> None:
+    lines = list(events(30, seed=3))
+    expected = [{key: value for key, value in orjson.loads(line).items() if key not in unread} for line in lines]
+    assert [each.convert(each.read()) for each in rows.stored(lines, unread)] == expected
 
 
 # --- laws -------------------------------------------------------------------------------------------------------
