@@ -13,6 +13,7 @@ import math
 import os
 import sys
 import time
+import zlib
 from collections import Counter
 from contextlib import nullcontext
 from datetime import timezone
@@ -72,7 +73,13 @@ def check(file: str) -> None:
     "map", epilog="Exit code 0, whatever becomes of the events; 2 where the job file or the input is at fault."
 )
 @click.option("--config", "config", required=True, type=click.Path(), help="The job file.")
-@click.option("--input", "input_", default="-", show_default=True, help="JSON lines, one event each; - is stdin.")
+@click.option(
+    "--input",
+    "input_",
+    default="-",
+    show_default=True,
+    help="JSON lines or CSV, .gz and .bz2 too, by its name; - is stdin, JSON lines.",
+)
 @click.option("--output", default="-", show_default=True, help="JSON lines, one per outcome; - is stdout.")
 @click.option("--now", default=None, help="The time that ages are judged by (ISO 8601 or Unix seconds); default: now.")
 def map_(config: str, input_: str, output: str, now: str | None) -> None:
@@ -83,7 +90,8 @@ def map_(config: str, input_: str, output: str, now: str | None) -> None:
     """
     import orjson
 
-    from pipeline.preview import preview
+    from pipeline.preview import numbered_rows, preview_rows
+    from pipeline.sources.csv_rows import BadHeader
 
     job = _job(config)
     moment = time.time() if now is None else _moment("--now", now)
@@ -99,18 +107,22 @@ def map_(config: str, input_: str, output: str, now: str | None) -> None:
     where = input_
     try:
         with (
-            nullcontext(sys.stdin.buffer) if input_ == "-" else open(input_, "rb") as lines,
+            numbered_rows(input_) as rows,
             nullcontext(sys.stdout.buffer) if output == "-" else open(output, "wb") as sink,
         ):
             where = output if output != "-" else "standard output"
-            for outcome in preview(job, lines, moment, notes):
+            for outcome in preview_rows(job, rows, moment, notes):
                 statuses[outcome["status"]] += 1
                 sink.write(orjson.dumps(outcome, option=orjson.OPT_APPEND_NEWLINE))
             sink.flush()
     except BrokenPipeError:  # whoever read the output has seen enough
         os._exit(0)  # without the flush at exit, which would break the pipe once more
-    except OSError as error:
-        _fail(f"{error.filename or where}: {error.strerror}")
+    except BadHeader as error:
+        _fail(f"{input_}: {error}")
+    except (EOFError, OSError, zlib.error) as error:
+        if isinstance(error, OSError) and error.strerror:
+            _fail(f"{error.filename or where}: {error.strerror}")
+        _fail(f"{input_}: cannot be read to its end; it was cut off, or is damaged. What came before is shown")
     summary = ", ".join(f"{statuses[status]} {status}" for status in ("ready", "rejected", "filtered"))
     click.echo(f"{summary}.", err=True)
     for note, count in sorted(notes.items()):

@@ -5,33 +5,72 @@ The functions are those of the Beam steps, so what it shows is what a run sends.
 
 from __future__ import annotations
 
+import bz2
+import functools
+import gzip
+import io
+import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO, Final, cast
 
 import orjson
 
 from pipeline.config import Job
+from pipeline.sources.csv_rows import is_csv, rows_of
 from transforms import conversions, events
+from transforms.events import Event, UnreadableRow
 from transforms.rejections import Rejected, Stage, as_rejected
+
+Row = bytes | Event | UnreadableRow
 
 
 def preview(
     job: Job, lines: Iterable[bytes], now: float, notes: Counter[str] | None = None
 ) -> Iterator[dict[str, Any]]:
+    """`preview_rows` of events as JSON; numbered from 1, blank lines included."""
+    return preview_rows(job, enumerate(lines, 1), now, notes)
+
+
+def preview_rows(
+    job: Job, rows: Iterable[tuple[int, Row]], now: float, notes: Counter[str] | None = None
+) -> Iterator[dict[str, Any]]:
     """One outcome for each conversion, rejection or filtered event, in input order. Blank lines have none.
 
     Args:
-        lines: events as JSON; numbered from 1, blank ones included.
+        rows: lines of JSON, or what a source made of its rows; each with its line's number.
         now: Unix seconds, for the age limits.
         notes: filled with what was dropped or left out on the way.
     """
     tally: Counter[str] = Counter() if notes is None else notes
     way = _Way(job, now, tally)
-    for number, line in enumerate(lines, 1):
-        if not events.is_blank(line):
-            for outcome in way.outcomes(line):
+    for number, row in rows:
+        if not (isinstance(row, bytes) and events.is_blank(row)):
+            for outcome in way.outcomes(row):
                 yield {"line": number, **outcome}
+
+
+@contextmanager
+def numbered_rows(path: str) -> Iterator[Iterator[tuple[int, Row]]]:
+    """The rows of a file as `preview_rows` takes them: JSON lines or CSV, packed ones too, by its name; - is stdin.
+
+    Raises, also while they are read: OSError; EOFError and zlib.error for a packed file that is cut off or damaged;
+    csv_rows.BadHeader.
+    """
+    if path == "-":
+        yield enumerate(sys.stdin.buffer, 1)
+        return
+    opened = next((open_ for ending, open_ in _PACKED.items() if path.lower().endswith(ending)), io.open)
+    with cast("BinaryIO", opened(path, "rb")) as file:
+        yield (
+            rows_of(iter(functools.partial(file.read, io.DEFAULT_BUFFER_SIZE), b""), path)
+            if is_csv(path)
+            else enumerate(file, 1)
+        )
+
+
+_PACKED: Final[dict[str, Callable[..., Any]]] = {".gz": gzip.open, ".bz2": bz2.open}
 
 
 class _Way:
@@ -44,9 +83,9 @@ class _Way:
         self._hashed = conversions.compile_hashing(subscriptions)
         self._validated = conversions.compile_validation(subscriptions, job.delivery.max_batch_bytes)
 
-    def outcomes(self, line: bytes) -> Iterator[dict[str, Any]]:
+    def outcomes(self, row: Row) -> Iterator[dict[str, Any]]:
         try:
-            event = events.parse_event(line)
+            event = events.parse_event(row) if isinstance(row, bytes) else events.event_of_row(row)
         except Rejected as cause:
             yield _rejected("parse", cause)
             return

@@ -85,7 +85,7 @@ def open_source(
         attributes: of messages, for runners that stream.
         unread: keys at the root of an event that need not be there, where leaving them out saves reading.
     """
-    from pipeline.sources import csv_files, files, pubsub
+    from pipeline.sources import csv_files, csv_rows, files, pubsub
 
     if between and not text.startswith(BIGQUERY):
         raise NoInput(f"{text}: --since and --until are for {BIGQUERY} inputs")
@@ -97,7 +97,7 @@ def open_source(
         return bigquery.open_table(text, between, project, unread)
     if text.startswith(pubsub.PUBSUB):
         return pubsub.open_subscription(text, attributes=attributes)
-    if csv_files.is_csv(text):
+    if csv_rows.is_csv(text):
         csv_files.check_headers(text)
         return files.as_source(text, csv_files.ReadCsv(text))
     return files.as_source(text, files.ReadLines(text))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import hashlib
 import json
 import os
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -284,6 +287,70 @@ def test_an_input_that_is_not_there_exits_with_2(config: Path, tmp_path: Path) -
         2,
         "",
         f"capybeam: {path}: No such file or directory\n",
+    )
+
+
+@pytest.mark.parametrize("packed", ["gz", "bz2"])
+def test_map_reads_packed_lines(config: Path, events: Path, tmp_path: Path, packed: str) -> None:
+    path = tmp_path / f"events.jsonl.{packed}"
+    path.write_bytes({"gz": gzip, "bz2": bz2}[packed].compress(events.read_bytes()))
+    assert seen(run("map", "--config", config, "--input", path, "--now", NOW)) == seen(
+        run("map", "--config", config, "--input", events, "--now", NOW)
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        pytest.param("a.jsonl.gz", lambda data: gzip.compress(data)[:-20], id="a gz that was cut off"),
+        pytest.param("a.jsonl.gz", lambda data: data, id="no gz at all"),
+        pytest.param("a.jsonl.gz", lambda data: gzip.compress(data)[:40] + b"x" * 30, id="a damaged gz"),
+        pytest.param("a.csv.bz2", lambda data: data, id="no bz2 at all"),
+    ],
+)
+def test_a_packed_input_that_breaks_off_exits_with_2(
+    config: Path, events: Path, tmp_path: Path, name: str, damage: Callable[[bytes], bytes]
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(damage(events.read_bytes()))
+    code, _, err = seen(run("map", "--config", config, "--input", path))
+    assert (code, err) == (
+        2,
+        f"capybeam: {path}: cannot be read to its end; it was cut off, or is damaged. What came before is shown\n",
+    )
+
+
+def test_map_reads_csv(config: Path, tmp_path: Path) -> None:
+    path = tmp_path / "events.csv"
+    path.write_text(
+        "type,event,messageId,timestamp,userId,context.userAgent,context.page.url,properties.currency,properties.revenue\n"
+        'track,Order Completed,m-1,2026-11-22T09:59:00Z,u1,"Mozilla/5.0 (a,\nb)",https://shop.example/,USD,25.50\n'
+        "track,Order Completed\n"
+    )
+    code, out, err = seen(run("map", "--config", config, "--input", path, "--now", NOW))
+    ready, rejected = rows(out)
+    assert (ready["line"], ready["status"], ready["payload"]["custom_data"]) == (
+        2,
+        "ready",
+        {"currency": "USD", "value": 25.5},
+    )
+    assert rejected == {
+        "line": 4,
+        "status": "rejected",
+        "stage": "parse",
+        "code": "unreadable_row",
+        "message": f"Line 4 of {path} has 2 cells, the header 9.",
+    }
+    assert (code, err) == (0, "1 ready, 1 rejected, 0 filtered.\n")
+
+
+def test_a_csv_whose_header_makes_no_event_exits_with_2(config: Path, tmp_path: Path) -> None:
+    path = tmp_path / "events.csv"
+    path.write_text("type,type\n")
+    assert seen(run("map", "--config", config, "--input", path)) == (
+        2,
+        "",
+        f"capybeam: {path}: column 'type' comes twice\n",
     )
 
 
