@@ -253,6 +253,22 @@ def test_a_full_disk_for_dead_letters_fails_the_run_loudly(
     assert "the run failed: Dead letters cannot be written to /dev/full: No space left" in capsys.readouterr().err
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here, the disk that is always full")
+def test_a_run_that_failed_does_not_wait_for_what_would_be_tried_for_an_hour(sandbox: SandboxServer) -> None:
+    sandbox.set_faults(error_rate=1)
+    Path("job.yaml").write_text(job_file(sandbox.url, "{retry_for: 1h}"))
+    Path("events.jsonl").write_bytes(b"".join(order(n) + b"\n" for n in range(1500)) + b"{broken\n")
+    command = [sys.executable, "-m", "pipeline.cli", "run", "--config", "job.yaml", "--input", "events.jsonl"]
+    done = subprocess.run(
+        [*command, "--dead-letters", "/dev/full"],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
+    assert done.returncode == FAILED
+    assert "the run failed: Dead letters cannot be written to /dev/full: No space left" in done.stdout
+    assert sandbox.stats()["requests"] > 0
+
+
 def test_a_table_without_the_extra_exits_2(
     sandbox: SandboxServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
