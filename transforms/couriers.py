@@ -14,11 +14,11 @@ from typing import Any, Final
 
 import orjson
 import requests
-import requests.adapters
 import requests.auth
 import urllib3.exceptions
 
 from transforms import meta_rules
+from transforms.connections import TimedAdapter
 from transforms.conversions import TIME_AT, action_source, event_time, split_key, split_line
 from transforms.graph_api import Answer, Delivery, Destination, classify, failed, request_body
 from transforms.pacing import Brake, Pacer, Stopwatch
@@ -203,7 +203,7 @@ class Courier:
         self._session = requests.Session()
         for scheme in ("http://", "https://"):
             connections = delivery.concurrency * max(1, len(destinations))
-            self._session.mount(scheme, requests.adapters.HTTPAdapter(pool_maxsize=connections))
+            self._session.mount(scheme, TimedAdapter(pool_maxsize=connections))
         self._clock, self._jitter = clock, jitter
         self._lock = threading.Lock()
         self._refused: dict[Circuit, Answer] = {}
@@ -288,7 +288,6 @@ class Courier:
     def _post(self, destination: Destination, dataset_id: str, parcel: Parcel) -> Answer:
         url = f"{destination.endpoint}/{destination.api_version}/{dataset_id}/events"
         token, timeout = self._tokens[destination.name], self._delivery.timeout
-        deadline = time.monotonic() + timeout
         try:
             with self._session.post(
                 url,
@@ -299,7 +298,7 @@ class Courier:
                 allow_redirects=False,  # a redirect would take the token along
                 stream=True,
             ) as response:
-                content = _read(response.raw, deadline)
+                content = _read(response.raw)
                 return token.withheld(classify(response.status_code, response.headers, content, len(parcel.lines)))
         except requests.exceptions.SSLError as error:
             if "certificate" in str(error):
@@ -484,13 +483,13 @@ def _rejection(key: str, line: bytes, cause: Rejected, **more: Any) -> Rejection
     )
 
 
-def _read(raw: Any, deadline: float) -> bytes:
-    """The body of an answer, decoded. Raises _Endless where it is too long, or comes too slowly for too long."""
+def _read(raw: Any) -> bytes:
+    """The body of an answer, decoded. Raises _Endless where it is too long."""
     parts, size = [], 0
     while part := raw.read1(1 << 16, decode_content=True):
         parts.append(part)
         size += len(part)
-        if size > _LONGEST_ANSWER or time.monotonic() > deadline:
+        if size > _LONGEST_ANSWER:
             raise _Endless
     return b"".join(parts)
 

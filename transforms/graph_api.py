@@ -124,10 +124,10 @@ TABLE: Final = (  # the first row that fits counts
     Row("acknowledged: as many events as were sent", "delivered", received="all"),
     Row("acknowledged: fewer events than were sent", "short", received="fewer"),
     Row("200 without a word on how many events were taken", "transient", received="unsaid"),
-    Row("no answer within the time-out", "transient", trouble="timeout"),
+    Row("no whole answer within the time-out", "transient", trouble="timeout"),
     Row("no connection", "transient", trouble="unreachable"),
     Row("the connection broke off", "transient", trouble="broken"),
-    Row("an answer of more than 1 MB, or one that does not end", "transient", trouble="endless"),
+    Row("an answer of more than 1 MB", "transient", trouble="endless"),
     Row(
         "the server's certificate is not valid",
         "destination",

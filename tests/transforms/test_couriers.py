@@ -539,16 +539,25 @@ def test_a_redirect_is_not_followed_with_the_token() -> None:
     assert stolen == []
 
 
-@pytest.mark.parametrize("pause", [0.0, 0.05], ids=["fast", "in a trickle"])
-def test_an_answer_without_an_end_is_cut_off(pause: float) -> None:
+@pytest.mark.parametrize(
+    ("start", "more", "pause", "message"),
+    [
+        pytest.param(b"HTTP/1.0 200 OK\r\n\r\n", b" " * 65536, 0.0, "gave an answer without an end.", id="fast"),
+        pytest.param(b"HTTP/1.0 200 OK\r\n\r\n", b" ", 0.05, "did not answer within 0.5 s.", id="a body in a trickle"),
+        pytest.param(
+            b"HTTP/1.0 200 OK\r\nX-Long: ", b"x", 0.05, "did not answer within 0.5 s.", id="a head in a trickle"
+        ),
+        pytest.param(b"", b"H", 0.05, "did not answer within 0.5 s.", id="a first line in a trickle"),
+    ],
+)
+def test_an_answer_without_an_end_is_cut_off(start: bytes, more: bytes, pause: float, message: str) -> None:
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(200)
-            self.end_headers()
             with contextlib.suppress(OSError):
+                self.wfile.write(start)
                 for _ in range(1000):
-                    self.wfile.write(b" " * (16 if pause else 65536))
+                    self.wfile.write(more)
                     time.sleep(pause)
 
         def log_message(self, *_: object) -> None:
@@ -557,7 +566,26 @@ def test_an_answer_without_an_end_is_cut_off(pause: float) -> None:
     with _serving(Handler) as url:
         outcome = courier(url, retry_for=0.1, timeout=0.5).deliver(Parcel.pack(KEY, [line(1)]))
     assert reasons(outcome) == [("e1", "gave_up_retrying", True)]
-    assert outcome.rejections[0].message == f"{url} gave an answer without an end."
+    assert outcome.rejections[0].message == f"{url} {message}"
+
+
+def test_an_answer_that_comes_in_parts_within_the_time_out_is_an_answer() -> None:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            for part in (b"HTTP/1.1 200 OK\r\nContent-", b'Length: 21\r\n\r\n{"events_', b'received": 1}'):
+                self.wfile.write(part)
+                time.sleep(0.5)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with _serving(Handler) as url:
+        sending = courier(url, retry_for=0.1, timeout=3.0)
+        for number in (1, 2, 3):  # on one connection: the time of one answer is not taken off the next's
+            assert sending.deliver(Parcel.pack(KEY, [line(number)])).delivered == {"web/leads": 1}
 
 
 def test_a_wrong_certificate_gets_no_token() -> None:

@@ -1,0 +1,83 @@
+"""HTTP connections whose answers are there within the time-out, from the first byte to the last.
+
+Python's own time-out is for each read of a socket: a server that sends a byte now and then holds a thread for ever.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import socket
+import time
+from typing import Any
+
+import requests.adapters
+import urllib3.connection
+import urllib3.connectionpool
+
+
+class TimedAdapter(requests.adapters.HTTPAdapter):
+    """Carries requests over such connections. An answer that is late raises what a time-out does."""
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        super().init_poolmanager(*arguments, **options)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, *arguments: Any, **options: Any) -> Any:
+        manager = super().proxy_manager_for(*arguments, **options)
+        manager.pool_classes_by_scheme = _POOLS
+        return manager
+
+
+class _Answer(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
+        super().__init__(sock, *arguments, **options)
+        timeout = sock.gettimeout()
+        if timeout is not None:
+            self.fp = io.BufferedReader(_Timed(self.fp, sock, timeout))
+
+
+class _Timed(io.RawIOBase):
+    """What a socket sends within `timeout` seconds; then a TimeoutError."""
+
+    def __init__(self, file: Any, sock: socket.socket, timeout: float) -> None:
+        self._file, self._raw = file, file.raw
+        self._socket, self._timeout = sock, timeout
+        self._deadline = time.monotonic() + timeout
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        self._socket.settimeout(left)
+        read: int | None = self._raw.readinto(buffer)
+        return read
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            self._file.close()
+            if self._socket.fileno() >= 0:  # it may carry another request
+                self._socket.settimeout(self._timeout)
+
+
+class _Connection(urllib3.connection.HTTPConnection):
+    response_class = _Answer
+
+
+class _SecureConnection(urllib3.connection.HTTPSConnection):
+    response_class = _Answer
+
+
+class _Pool(urllib3.connectionpool.HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _SecurePool(urllib3.connectionpool.HTTPSConnectionPool):
+    ConnectionCls = _SecureConnection
+
+
+_POOLS = {"http": _Pool, "https": _SecurePool}
