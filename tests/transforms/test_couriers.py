@@ -575,7 +575,7 @@ def test_an_answer_that_comes_in_parts_within_the_time_out_is_an_answer() -> Non
 
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
-            for part in (b"HTTP/1.1 200 OK\r\nContent-", b'Length: 21\r\n\r\n{"events_', b'received": 1}'):
+            for part in (b"HTTP/1.1 200 OK\r\nContent-", b'Length: 22\r\n\r\n{"events_', b'received": 1}'):
                 self.wfile.write(part)
                 time.sleep(0.5)
 
