@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help setup demo stream test chaos lint format conformance bench cluster-test schema templates publish clean
+.PHONY: help setup demo stream warehouse test chaos lint format conformance bench cluster-test schema templates publish clean
 .DEFAULT_GOAL := help
 
 help:  ## Lists these targets.
@@ -24,6 +24,9 @@ demo: setup  ## Runs examples/ against the sandbox and checks the books against 
 
 stream: setup  ## Publishes events to a Pub/Sub server on this machine (needs Go), delivers them, and replays dead letters.
 	@$(BIN)/python -m examples.stream
+
+warehouse: setup  ## Delivers orders from a table of a BigQuery emulator on this machine (needs Python 3.11).
+	@$(BIN)/python -m examples.warehouse
 
 test: setup  ## Runs the tests.
 	$(BIN)/python -m pytest

@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import math
+import re
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final
 
 import apache_beam as beam
@@ -22,7 +25,8 @@ from pipeline.sources.warehouse import Column, EventColumns, JsonColumn, Layout,
 from transforms.meta_rules import DAY, MAX_AGE, MAX_STORE_AGE
 from transforms.stopping import STOPPING
 
-SAMPLE: Final = 20  # rows that are looked at to see whether a column holds JSON
+SAMPLE: Final = 20  # values that are looked at to see whether a column holds JSON
+MOST_SAMPLED: Final = 1000  # rows that are read for them; others have none
 
 
 @dataclasses.dataclass
@@ -131,8 +135,9 @@ def open_table(
         client: google.cloud.bigquery.Client; made here by default.
     """
     given = text.removeprefix(BIGQUERY).strip()
-    query = given if " " in given or "\n" in given else None
-    if query is None and len(given.replace("`", "").split(".")) != 3:
+    query = given if len(given.split()) > 1 else None
+    parts = given.replace("`", "").split(".")
+    if query is None and not (len(parts) == 3 and all(parts)):
         raise NoInput(f"{text}: neither {BIGQUERY}PROJECT.DATASET.TABLE nor {BIGQUERY}SELECT …")
     name = f"{BIGQUERY}{_shortened(given)}"
     table = given.replace("`", "")
@@ -154,16 +159,17 @@ def open_table(
         rows, nameless, extent = _count(client, path, layout, restriction)
         if not rows:
             raise NoInput(f"{name}: has no rows" + (" between --since and --until" if between else ""))
-        if isinstance(layout, JsonColumn):
-            _check_sample(name, client, found, layout)
-    if isinstance(layout, EventColumns):
-        if not layout.has_properties:
-            extent += "; without properties, which Segment keeps in the event tables"
-        if nameless:  # their event_id is made of all that they hold
-            extent += f"; {nameless:,} without {layout.id}"
-        else:
-            layout = layout.without(unread)
-    return Source(name, extent, ReadTable(path, layout, restriction))
+        if isinstance(layout, EventColumns):
+            if not layout.has_properties:
+                extent += "; without properties, which Segment keeps in the event tables"
+            if nameless:  # their event_id is made of all that they hold
+                extent += f"; {nameless:,} without {layout.id}"
+            else:
+                layout = layout.without(unread)
+        layout.compile()  # here rather than on the workers
+        read = ReadTable(path, layout, restriction)
+        _check_rows(name, read)
+    return Source(name, extent, read)
 
 
 def _shortened(text: str) -> str:
@@ -201,7 +207,7 @@ class _Named:
         pass
 
     def __exit__(self, _type: Any, error: BaseException | None, _traceback: Any) -> None:
-        from google.api_core.exceptions import Forbidden, GoogleAPICallError, NotFound, RetryError
+        from google.api_core.exceptions import BadRequest, Forbidden, GoogleAPICallError, NotFound, RetryError
         from google.auth.exceptions import GoogleAuthError
 
         if isinstance(error, NotFound):
@@ -211,8 +217,18 @@ class _Named:
                 f"{self._name}: no permission ({_reason(error)}); reading takes the roles BigQuery Data Viewer,"
                 " BigQuery Job User and BigQuery Read Session User"
             ) from None
+        if isinstance(error, BadRequest) and not _POSITION.search(str(error)):
+            job = _JOB.search(str(error))
+            more = f"; bq show -j {job[1]} tells" if job else ""
+            raise NoInput(
+                f"{self._name}: cannot be read (the query failed, in words that may quote rows{more})"
+            ) from None
         if isinstance(error, (GoogleAPICallError, GoogleAuthError, RetryError, OSError)):
             raise NoInput(f"{self._name}: cannot be read ({_reason(error)})") from None
+
+
+_POSITION: Final = re.compile(r" at \[\d+:\d+\](?:;|\s+Location:|\s*$)")  # ends what is wrong with the query itself
+_JOB: Final = re.compile(r"Job ID: (\S+)")
 
 
 def _reason(error: BaseException) -> str:
@@ -255,9 +271,9 @@ def _restriction(name: str, layout: Layout, between: Between) -> str:
 
 def _literal(column: Column, moment: float) -> str:
     """Unix seconds as SQL of a column's type."""
+    if column.type == "DATE":  # an event of a date happened as it began
+        return f"DATE '{dt.datetime.fromtimestamp(math.ceil(moment / DAY) * DAY, dt.timezone.utc):%Y-%m-%d}'"
     at = dt.datetime.fromtimestamp(moment, dt.timezone.utc)
-    if column.type == "DATE":
-        return f"DATE '{at:%Y-%m-%d}'"
     text = at.strftime("%Y-%m-%d %H:%M:%S.%f")
     return f"DATETIME '{text}'" if column.type == "DATETIME" else f"TIMESTAMP '{text}+00:00'"
 
@@ -298,18 +314,30 @@ def _when(layout: Layout) -> tuple[str, Column]:
     return "", moment
 
 
-def _check_sample(name: str, client: Any, table: Any, layout: JsonColumn) -> None:
-    """Raises NoInput where none of the first rows holds a JSON object: then it is the wrong column, not a bad row."""
-    column = layout.column.name
-    fields = [field for field in table.schema if field.name == column]
-    values = [row[0] for row in client.list_rows(table, selected_fields=fields, max_results=SAMPLE)]
-    if values and not any(_is_object(value) for value in values):
-        raise NoInput(f"{name}: the column {column} holds no events as JSON ({len(values)} rows looked at)")
+def _check_rows(name: str, read: ReadTable) -> None:
+    """Begins to read as the job will, which takes a permission of its own.
+
+    Raises NoInput where none of the first rows holds a JSON object: then it is the wrong column, not a bad row.
+    """
+    from apache_beam.io.gcp.bigquery import bq_storage
+
+    project, dataset, table = read.table.split(".")
+    wanted = bq_storage.types.ReadSession(
+        table=f"projects/{project}/datasets/{dataset}/tables/{table}", data_format=bq_storage.types.DataFormat.AVRO
+    )
+    wanted.read_options.selected_fields = read.layout.columns
+    wanted.read_options.row_restriction = read.restriction
+    client = bq_storage.BigQueryReadClient()
+    session = client.create_read_session(parent=f"projects/{project}", read_session=wanted, max_stream_count=1)
+    if isinstance(read.layout, JsonColumn) and session.streams:
+        column = read.layout.column.name
+        rows = islice(client.read_rows(session.streams[0].name).rows(), MOST_SAMPLED)
+        values = list(islice((row[column] for row in rows if row[column] is not None), SAMPLE))
+        if values and not any(_is_object(value) for value in values):
+            raise NoInput(f"{name}: the column {column} holds no events as JSON ({len(values)} rows looked at)")
 
 
 def _is_object(value: Any) -> bool:
-    if isinstance(value, dict):  # the client has read a column of type JSON
-        return True
     try:
         return type(orjson.loads(value)) is dict
     except (orjson.JSONDecodeError, TypeError):

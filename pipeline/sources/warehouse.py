@@ -85,7 +85,7 @@ class EventColumns:
     Attributes:
         read: the columns that belong to the event.
         kind: the events' ``type``; None where only the column ``type`` tells it.
-        typed: whether the column ``type`` tells it, of each row that has one of `KINDS` there.
+        typed: whether the column ``type`` tells it, of each row that has one of `KINDS` there and no event's name.
         time: the column that tells when an event happened, if there is one.
     """
 
@@ -108,7 +108,7 @@ class EventColumns:
     @property
     def id(self) -> str:
         """The column of the events' messageId."""
-        return next(column.name for column in self.read if _ROOT_COLUMNS.get(column.name) == "messageId")
+        return _first(self.columns, _IDS)
 
     def without(self, keys: Collection[str]) -> EventColumns:
         """A layout that leaves out what stands under some keys at the root of an event."""
@@ -122,7 +122,15 @@ class EventColumns:
             return plainly
         others = [column for column in self.read if column.name != "type"]
         by_kind = {kind: _written(others, kind) for kind in KINDS}
-        return lambda row: by_kind.get(str(row.get("type")), plainly)(row)
+        names = [name for name in _EVENT_NAMES if name in self.columns]
+
+        def event(row: Row) -> bytes | Event | UnreadableRow:
+            kind = row.get("type")
+            if kind != "track" and any(row.get(name) is not None for name in names):
+                return plainly(row)  # a track with a property called type
+            return by_kind.get(str(kind), plainly)(row)
+
+        return event
 
 
 Layout = JsonColumn | EventColumns
@@ -189,11 +197,12 @@ def layout_of(columns: Sequence[Column], table: str = "") -> Layout:
         and _has(by_name, _TIMES)
         and ("event_text" in by_name or known in TABLES or any(_is_context(name) for name in by_name))
     )
+    flat = _has(by_name, _IDS) and _has(by_name, _TIMES)
     if not segments:
-        column = _json_column(columns)
+        column = _json_column(columns, named=flat and _has(by_name, _EVENT_NAMES))
         if column is not None:
             return JsonColumn(column, _time_column(by_name, _JSON_TIMES))
-    if segments or (_has(by_name, _IDS) and _has(by_name, _TIMES)):
+    if segments or flat:
         return _event_columns(columns, by_name, TABLES.get(known))
     raise NoEvents(
         "has neither a column that holds events as JSON nor the columns of Segment's warehouse schema"
@@ -211,10 +220,16 @@ def _event_columns(columns: Sequence[Column], by_name: Mapping[str, Column], kin
     return EventColumns(read, kind, typed, _time_column(by_name, _TIMES))
 
 
-def _json_column(columns: Sequence[Column]) -> Column | None:
-    """The column that holds events: of type JSON, of a name that says so, or the only text there is."""
+def _json_column(columns: Sequence[Column], named: bool) -> Column | None:
+    """The column that holds events: of type JSON, of a name that says so, or the only text there is.
+
+    Args:
+        named: whether only a name that says so will do, as there are other columns that make events.
+    """
     single = [column for column in columns if not column.repeated]
     typed = [c for c in single if c.type == "JSON" and c.name not in (*_OBJECTS, "attributes")]
+    if named:
+        typed = [column for column in typed if column.name in _JSON_NAMES]
     if len(typed) == 1:
         return typed[0]
     texts = [column for column in single if column.type in ("STRING", "BYTES")]
@@ -232,6 +247,10 @@ def _time_column(by_name: Mapping[str, Column], names: Sequence[str]) -> Column 
 
 def _has(by_name: Mapping[str, Column], names: Sequence[str]) -> bool:
     return any(name in by_name for name in names)
+
+
+def _first(columns: Collection[str], names: Sequence[str]) -> str:
+    return next(name for name in names if name in columns)
 
 
 def _is_context(name: str) -> bool:
@@ -253,6 +272,7 @@ _ROOT: Final[Mapping[str, str]] = {
     "received_at": "receivedAt",
 }
 _ROOT_COLUMNS: Final[Mapping[str, str]] = {**_ROOT, **{name: name for name in _ROOT.values()}}
+_OF_ONE_KIND: Final[Mapping[str, str]] = {"groupId": "group", "previousId": "alias"}
 
 _TRAITS: Final = (
     "age avatar birthday createdAt description email firstName gender id lastName name phone title username website"
@@ -306,27 +326,34 @@ _TRAIT_PATHS: Final = _flattened(_TRAITS)
 _CONTEXT_PATHS: Final = _flattened([*_CONTEXT, *(f"traits.{name}" for name in _TRAITS)])
 
 
-def paths_of(name: str, kind: str | None) -> tuple[tuple[str, ...], ...]:
+def paths_of(name: str, kind: str | None, taken: Collection[str] = ()) -> tuple[tuple[str, ...], ...]:
     """Where in an event the value of a column stands, for events of a kind.
+
+    Args:
+        taken: keys at the event's root that are other columns'.
 
     >>> paths_of("context_traits_address_postal_code", "track")
     (('context', 'traits', 'address', 'postalCode'),)
     >>> paths_of("product_id", "track"), paths_of("first_name", "identify")
     ((('properties', 'product_id'),), (('traits', 'firstName'),))
     """
-    if name in _ROOT_COLUMNS:
-        return ((_ROOT_COLUMNS[name],),)
+    root = _ROOT_COLUMNS.get(name)
+    if root is not None and root not in taken and _OF_ONE_KIND.get(root, kind) == kind:
+        return ((root,),)
     if name in _OBJECTS or (kind == "track" and name == "event"):
         return ((name,),)
     if kind == "track" and name == "event_text":
         return (("event",),)
     if _is_context(name) and name != "context_":
         return (("context", *_path_in(_CONTEXT_PATHS, name.removeprefix("context_"))),)
-    if kind in ("identify", "group"):
-        return (("traits", *_path_in(_TRAIT_PATHS, name)),)
     if kind in ("page", "screen") and name in ("name", "category"):
         return ((name,), ("properties", name))  # as analytics.js sends them
-    return (("properties", name),)
+    return (_own_path(name, kind),)
+
+
+def _own_path(name: str, kind: str | None) -> tuple[str, ...]:
+    """Where a customer's own value stands."""
+    return ("traits", *_path_in(_TRAIT_PATHS, name)) if kind in ("identify", "group") else ("properties", name)
 
 
 # --- the function of a row --------------------------------------------------------------------------------------
@@ -339,18 +366,30 @@ def _written(columns: Sequence[Column], kind: str) -> Converter:
     """One Python function that puts a row's values where they belong in an event. Nulls have no key."""
     writer = _Writer(columns)
     tree: dict[str, Any] = {}
-    for column in columns:
+    id_ = _first([column.name for column in columns], _IDS)
+    for column in sorted(columns, key=lambda column: column.name != id_):
         if kind == "track" and column.name == "event" and writer.stand_in("event_text", "event"):
             continue
-        for path in paths_of(column.name, kind):
-            node = tree
-            for key in path[:-1]:
-                node = node.setdefault(key, {})
-            if path == (column.name,) and column.name in _OBJECTS:
-                node.setdefault(column.name, {})[""] = column  # no column has an empty name
-            else:
-                node[path[-1]] = column
+        for path in paths_of(column.name, kind, tree):
+            _put(tree, path, column)
+        if column.name in _OBJECTS and column.type == "STRING" and not column.repeated:
+            _put(tree, _own_path(column.name, kind), writer.text_of(column))
     return writer.function(writer.object(tree, {"type": kind}))
+
+
+def _put(tree: dict[str, Any], path: Sequence[str], column: Column) -> None:
+    """Puts a column into a tree of objects. One that has others below it stands under "": no column has that name."""
+    for key in path[:-1]:
+        inner = tree.setdefault(key, {})
+        if isinstance(inner, Column):
+            inner = tree[key] = {"": inner}
+        tree = inner
+    if path == (column.name,) and column.name in _OBJECTS:
+        tree.setdefault(path[-1], {})
+    if isinstance(tree.get(path[-1]), dict):
+        tree[path[-1]][""] = column
+    else:
+        tree[path[-1]] = column
 
 
 class _Writer:
@@ -362,6 +401,7 @@ class _Writer:
 
     def __init__(self, columns: Sequence[Column]) -> None:
         self._variables = {column.name: f"v{number}" for number, column in enumerate(columns)}
+        self._wholes: set[str] = set()  # variables of what is an object or a value
         names = list(self._variables)
         self._constants: dict[str, Any] = {
             "get": operator.itemgetter(*names, *names[:1]), "_object": _object, "unreadable": _unreadable,
@@ -385,6 +425,14 @@ class _Writer:
             )
         return name in self._variables
 
+    def text_of(self, column: Column) -> Column:
+        """What stands in a column of text that may hold an object, where it is none: a value of the customer's own."""
+        value, text = self._variables[column.name], Column(f"{column.name} as text")
+        self._variables[text.name] = variable = f"t{value}"
+        self._lines.append(f"{variable} = None")
+        self._lines.append(f"if {value} is not None and {value}[:1] != '{{': {variable}, {value} = {value}, None")
+        return text
+
     def object(self, tree: Mapping[str, Any], start: Mapping[str, Any] | None = None) -> str:
         """Writes what makes an object, the objects in it first; gives back the variable that holds it."""
         parts: dict[str, Column | str] = {key: node for key, node in tree.items() if isinstance(node, Column) and key}
@@ -394,8 +442,16 @@ class _Writer:
         present = {key: self._present(part) for key, part in parts.items()}
         kept = [f"if {present[key]}: {name}[{key!r}] = {variable}" for key, variable in variables.items()]
         if "" in tree:  # a column that holds the object whole; flattened ones come on top
-            whole = self._variable(tree[""])
-            self._lines += [f"{name} = {{}} if {whole} is None else _object({whole})", *kept]
+            column, whole = tree[""], self._variable(tree[""])
+            if column.name in _OBJECTS:
+                self._lines += [f"{name} = {{}} if {whole} is None else _object({whole})", *kept]
+            else:  # which, in another row's event, was none
+                self._lines += [
+                    f"{name} = {whole} if type({whole}) is dict else {{}}",
+                    *kept,
+                    f"{name} = {name} or {whole}",
+                ]
+                self._wholes.add(name)
             return name
         literal = [f"{key!r}: {value!r}" for key, value in (start or {}).items()]
         full = literal + [f"{key!r}: {variable}" for key, variable in variables.items()]
@@ -413,7 +469,7 @@ class _Writer:
 
     def _present(self, part: Column | str) -> str:
         """What is true where there is a value; an object or an array with nothing in it is none."""
-        always = isinstance(part, str) or part.repeated
+        always = part not in self._wholes if isinstance(part, str) else part.repeated
         return self._variable(part) + ("" if always else " is not None")
 
     def _converted(self, column: Column) -> Sequence[str]:

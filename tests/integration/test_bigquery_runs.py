@@ -149,6 +149,27 @@ def test_since_is_about_columns_of_other_types_too(big_query: BigQuery, type_: s
         assert_that(pipeline | source.read | beam.Map(lambda event: event["messageId"]), equal_to(["0"]))
 
 
+@pytest.mark.parametrize(
+    ("between", "ids"),
+    [
+        (Between(since=NOW), ["tomorrow"]),
+        (Between(since=NOW - DAY), ["today", "tomorrow"]),
+        (Between(until=NOW), ["yesterday", "today"]),
+        (Between(until=NOW - DAY), ["yesterday"]),
+    ],
+)
+def test_an_event_of_a_date_happened_as_the_day_began(big_query: BigQuery, between: Between, ids: list[str]) -> None:
+    days = {"yesterday": NOW - DAY, "today": NOW, "tomorrow": NOW + DAY}
+    rows = [
+        {"id": name, "event_text": "E", "timestamp": f"{dt.datetime.fromtimestamp(at, dt.timezone.utc):%Y-%m-%d}"}
+        for name, at in days.items()
+    ]
+    text = big_query.make_table("t", [field("id"), field("event_text"), field("timestamp", "DATE")], rows)
+    with beam.Pipeline("FnApiRunner") as pipeline:
+        found = pipeline | open_table(text, between, PROJECT).read | beam.Map(lambda event: event["messageId"])
+        assert_that(found, equal_to(ids))
+
+
 @pytest.mark.parametrize("type_", ["STRING", "JSON", "BYTES"])
 def test_a_column_of_json_is_read_as_lines(big_query: BigQuery, type_: str) -> None:
     event = json.dumps(order_event(1))
@@ -278,7 +299,7 @@ def test_tracks_joined_with_an_event_table_are_whole_events(big_query: BigQuery)
     tracks = big_query.make_table("tracks", [field(*c) for c in common], [{name: row[name] for name, _ in common}])
     table = big_query.make_table("order_completed", [field(*c) for c in own], [{name: row[name] for name, _ in own}])
     sql = (
-        f"bigquery:SELECT t.*, o.* EXCEPT (id) FROM `{tracks.removeprefix('bigquery:')}` AS t"
+        f"bigquery:SELECT t.*, o.revenue, o.currency, o.products FROM `{tracks.removeprefix('bigquery:')}` AS t"
         f" JOIN `{table.removeprefix('bigquery:')}` AS o USING (id)"
     )
     read(sql, [order_event(1)])
@@ -322,6 +343,39 @@ def test_no_rows_in_the_time_asked_for_is_said(big_query: BigQuery) -> None:
 def test_a_column_that_is_no_json_is_named(big_query: BigQuery) -> None:
     text = big_query.make_table("t", [field("data")], [{"data": "plain"}, {"data": "[1]"}])
     assert refusal(text) == f"{text}: the column data holds no events as JSON (2 rows looked at)"
+
+
+def test_a_column_is_judged_by_its_values_in_the_time_asked_for(big_query: BigQuery) -> None:
+    columns = [field("payload"), field("received_at", "TIMESTAMP")]
+    old = [{"payload": "an old format", "received_at": iso(5 * DAY)}] * 21
+    empty = [{"payload": None, "received_at": iso(60)}] * 25
+    text = big_query.make_table("archive", columns, [*old, *empty, {"payload": "{}", "received_at": iso(60)}])
+    assert open_table(text, Between(since=NOW - DAY), PROJECT).extent.startswith("26 rows")
+    assert "the column payload holds no events as JSON (20 rows looked at)" in refusal(text)
+
+
+@pytest.mark.parametrize(("error", "said"), [("PermissionDenied", "no permission"), ("NotFound", "no such table")])
+def test_that_reading_itself_is_not_allowed_is_said_before_a_run(
+    big_query: BigQuery, monkeypatch: pytest.MonkeyPatch, error: str, said: str
+) -> None:
+    from apache_beam.io.gcp import bigquery as beam_bigquery
+    from google.api_core import exceptions
+
+    class Reader:
+        def create_read_session(self, **_: Any) -> Any:
+            raise getattr(exceptions, error)("bigquery.readsessions.create")
+
+    text = orders(big_query, [order(1)])
+    monkeypatch.setattr(beam_bigquery.bq_storage, "BigQueryReadClient", Reader)
+    assert refusal(text).startswith(f"{text}: {said} (bigquery.readsessions.create)")
+
+
+def test_what_a_query_says_of_rows_is_not_repeated(big_query: BigQuery) -> None:
+    text = orders(big_query, [order(1)])
+    sql = f"bigquery:SELECT *, CAST(context_traits_email AS INT64) AS n FROM `{text.removeprefix('bigquery:')}`"
+    said = refusal(sql)
+    assert "cannot be read (the query failed, in words that may quote rows" in said
+    assert "jane" not in said
 
 
 def test_a_table_of_something_else_is_named_with_its_columns(big_query: BigQuery) -> None:

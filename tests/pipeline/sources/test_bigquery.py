@@ -41,7 +41,7 @@ def refusal(text: str, client: Any = None, between: Between = ALWAYS) -> str:
             "no permission (Not found); reading takes the roles BigQuery Data Viewer, BigQuery Job User and BigQuery"
             " Read Session User",
         ),
-        ("BadRequest", "cannot be read (Not found)"),
+        ("BadRequest", "cannot be read (the query failed, in words that may quote rows)"),
         ("ServiceUnavailable", "cannot be read (Not found)"),
     ],
 )
@@ -55,12 +55,22 @@ def test_what_bigquery_refuses_is_named(text: str, error: str, message: str) -> 
 def test_a_long_query_is_named_by_its_beginning() -> None:
     exceptions = pytest.importorskip("google.api_core.exceptions", reason="needs the extra gcp")
     query = f"bigquery:SELECT\n  {', '.join(f'column_{number}' for number in range(50))} FROM t"
-    said = refusal(query, Client(exceptions.BadRequest("Syntax error")))
+    said = refusal(query, Client(exceptions.BadRequest("Syntax error at [2:5]")))
     assert said.startswith("bigquery:SELECT column_0, column_1, ")
-    assert said.endswith("…: cannot be read (Syntax error)")
+    assert said.endswith("…: cannot be read (Syntax error at [2:5])")
 
 
-@pytest.mark.parametrize("text", ["bigquery:", "bigquery:orders", "bigquery:shop.orders", "bigquery:a.b.c.d"])
+def test_what_is_said_of_rows_is_not_repeated() -> None:
+    exceptions = pytest.importorskip("google.api_core.exceptions", reason="needs the extra gcp")
+    error = exceptions.BadRequest("Bad int64 value: jane@example.com\n\nLocation: EU\nJob ID: 3f5e-1")
+    said = refusal("bigquery:SELECT CAST(email AS INT64) FROM `acme.shop.orders`", Client(error))
+    assert said.endswith(": cannot be read (the query failed, in words that may quote rows; bq show -j 3f5e-1 tells)")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["bigquery:", "bigquery:orders", "bigquery:shop.orders", "bigquery:a.b.c.d", "bigquery:a.b.", "bigquery:..c"],
+)
 def test_what_is_neither_table_nor_query_is_refused(text: str) -> None:
     assert refusal(text) == f"{text}: neither bigquery:PROJECT.DATASET.TABLE nor bigquery:SELECT …"
 

@@ -217,6 +217,47 @@ def test_a_column_called_type_tells_the_kind_of_a_row_or_is_a_property(
     assert event("", f"{COMMON} event_text type plan", row) == {"messageId": "m", **expected}
 
 
+def test_a_track_that_is_called_so_keeps_no_property_of_it() -> None:
+    row = {"id": "m", "event": "Sold", "type": "track", "properties": '{"a": 1}'}
+    found = event("", "id timestamp:TIMESTAMP event type properties:JSON", row)
+    assert found == {"type": "track", "messageId": "m", "event": "Sold", "properties": {"a": 1}}
+
+
+@pytest.mark.parametrize("kind", ["page", "group", "standard"])
+def test_the_type_of_a_track_is_a_property_of_its_own(kind: str) -> None:
+    row = {"id": "m", "event_text": "Sold", "type": kind}
+    assert event("sold", f"{COMMON} event_text type", row) == {
+        "type": "track",
+        "messageId": "m",
+        "event": "Sold",
+        "properties": {"type": kind},
+    }
+
+
+@pytest.mark.parametrize("schema", ["id message_id", "message_id id"])
+@pytest.mark.parametrize("value", ["campaign-9", None])
+def test_what_is_called_like_an_id_beside_the_id_is_a_property(schema: str, value: str | None) -> None:
+    found = event("sold", f"{schema} timestamp:TIMESTAMP event_text", {"id": "m", "message_id": value})
+    properties = {} if value is None else {"properties": {"message_id": value}}
+    assert found == {"type": "track", "messageId": "m", **properties}
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        ("sold", {"type": "track", "properties": {"group_id": "g", "previous_id": "p"}}),
+        ("pages", {"type": "page", "properties": {"group_id": "g", "previous_id": "p"}}),
+        ("identifies", {"type": "identify", "traits": {"group_id": "g", "previous_id": "p"}}),
+        ("groups", {"type": "group", "groupId": "g", "traits": {"previous_id": "p"}}),
+        ("aliases", {"type": "alias", "previousId": "p", "properties": {"group_id": "g"}}),
+    ],
+)
+def test_the_ids_of_groups_and_aliases_are_others_properties(table: str, expected: dict[str, Any]) -> None:
+    schema = f"{COMMON} {'event_text' if table == 'sold' else ''} context_ip group_id previous_id"
+    row = {"id": "m", "group_id": "g", "previous_id": "p"}
+    assert event(table, schema, row) == {"messageId": "m", **expected}
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_query_says_the_kind_by_a_column(kind: str) -> None:
     assert event("", f"{COMMON} type", {"type": kind, "id": "m"}) == {"type": kind, "messageId": "m"}
@@ -247,6 +288,49 @@ def test_objects_that_are_columns_are_objects_of_the_event() -> None:
         "properties": {"total": 5},
         "context": {"userAgent": "UA", "ip": "192.0.2.1"},
     }
+
+
+@pytest.mark.parametrize(
+    ("type_", "values", "expected"),
+    [
+        ("STRING", ("1 Main St", None), "1 Main St"),
+        ("STRING", (None, "Bonn"), {"city": "Bonn"}),
+        ("STRING", ("1 Main St", "Bonn"), {"city": "Bonn"}),
+        ("STRING", ("", None), ""),
+        ("INTEGER", (0, None), 0),
+        ("JSON", ('{"street": "Main St", "city": "Köln"}', "Bonn"), {"street": "Main St", "city": "Bonn"}),
+        ("JSON", ('{"street": "Main St"}', None), {"street": "Main St"}),
+        ("JSON", ("5", None), 5),
+        ("RECORD", ({"street": "Main St"}, "Bonn"), {"street": "Main St", "city": "Bonn"}),
+        ("STRING", (None, None), None),
+    ],
+)
+@pytest.mark.parametrize("order", [1, -1], ids=["the whole first", "a part first"])
+@pytest.mark.parametrize(("table", "prefix"), [("sold", "context_traits_"), ("identifies", "")])
+def test_a_column_may_be_the_parent_of_another(
+    table: str, prefix: str, order: int, type_: str, values: tuple[Any, Any], expected: Any
+) -> None:
+    whole = Column(f"{prefix}address", type_, False, (Column("street"),) if type_ == "RECORD" else ())
+    pair = [whole, Column(f"{prefix}address_city")][::order]
+    layout = layout_of([*columns(f"{COMMON} event_text"), *pair], table)
+    row = {**dict.fromkeys(layout.columns), "id": "m", whole.name: values[0], f"{prefix}address_city": values[1]}
+    traits = {} if expected is None else {"traits": {"address": expected}}
+    if table == "sold":
+        assert layout.compile()(row) == {"type": "track", "messageId": "m", **({"context": traits} if traits else {})}
+    else:
+        assert layout.compile()(row) == {"type": "identify", "messageId": "m", **traits}
+
+
+@pytest.mark.parametrize("name", ["context", "traits", "integrations", "properties"])
+def test_a_text_that_is_no_object_is_a_property_of_that_name(name: str) -> None:
+    schema = f"{COMMON} event_text context_ip total:INTEGER {name}"
+    row = {"id": "m", "context_ip": "192.0.2.1", "total": 5}
+    of_text = event("sold", schema, {**row, name: "checkout"})
+    of_object = event("sold", schema, {**row, name: '{"b": 1}'})
+    common = {"type": "track", "messageId": "m", "context": {"ip": "192.0.2.1"}, "properties": {"total": 5}}
+    assert of_text == {**common, "properties": {"total": 5, name: "checkout"}}
+    assert of_object == {**common, name: {**common.get(name, {}), "b": 1}}
+    assert isinstance(event("sold", schema, {**row, name: '{"b'}), UnreadableRow)
 
 
 @pytest.mark.parametrize(
@@ -438,6 +522,7 @@ def test_a_column_without_a_value_leaves_no_key(empty: list[str]) -> None:
         ("id name:STRING timestamp:TIMESTAMP event_json", "event_json", "timestamp"),
         ("day:DATE blob", "blob", None),
         ("a:JSON payload:JSON created_at:DATE", "payload", "created_at"),
+        ("id timestamp:TIMESTAMP event payload:JSON address:JSON", "payload", "timestamp"),
     ],
 )
 def test_a_column_of_json_is_found(schema: str, column: str, time: str | None) -> None:
@@ -461,6 +546,7 @@ def test_a_column_of_json_gives_its_bytes(value: Any, expected: Any) -> None:
         ("id received_at:TIMESTAMP event_text data", "track", "received_at"),
         ("id sent_at:DATETIME timestamp event", "track", "sent_at"),
         ("messageId timestamp:TIMESTAMP event properties:JSON", "track", "timestamp"),
+        ("id timestamp:TIMESTAMP event user_id revenue:FLOAT address:JSON", "track", "timestamp"),
         ("id timestamp context_ip type", None, None),
     ],
 )

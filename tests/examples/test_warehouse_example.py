@@ -1,0 +1,21 @@
+"""The example of a warehouse runs, and what it compares agrees."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from examples.local_bigquery import bigquery_server
+from examples.local_pubsub import NoServer
+from examples.warehouse import main
+
+
+def test_orders_are_delivered_from_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("META_ACCESS_TOKEN", "")
+    try:
+        with bigquery_server():
+            pass
+    except NoServer as reason:
+        pytest.skip(str(reason))
+    assert main(tmp_path / "out") == 0
