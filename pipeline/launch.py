@@ -12,6 +12,9 @@ import click
 from pipeline import cli
 from pipeline.options import OPTIONS, Form, Option
 
+# Terraform's provider looks for a job's places by the names that Java has for them, finds none on a Python job, and would
+# update the job at each apply: so the job says them by those names, too.
+SAID_TWICE: Final = {"temp_location": "tempLocation", "staging_location": "stagingLocation"}
 IMAGE: Final = "CAPYBEAM_IMAGE"  # holds the name of the image that a container is of; the Dockerfile sets it
 
 
@@ -31,6 +34,8 @@ def arguments(given: Sequence[str], image: str | None = None) -> list[str]:
         name, equals, value = argument.removeprefix("--").partition("=")
         if name not in parameters:
             command.append(argument)
+            if name in SAID_TWICE:
+                command.append(f"--{SAID_TWICE[name]}={value}")
         elif value or not equals:
             name = parameters[name].name
             command.append(f"--{name}{equals}{value}")

@@ -262,6 +262,15 @@ class _Verbosity(PipelineOptions):
         parser.add_argument("--verbose", action="store_true", help="Show Beam's own log.")
 
 
+class _SaidTwice(PipelineOptions):
+    """What `launch` says twice; nobody here reads it."""
+
+    @classmethod
+    def _add_argparse_args(cls, parser: Any) -> None:
+        for name in ("tempLocation", "stagingLocation"):  # launch.SAID_TWICE
+            parser.add_argument(f"--{name}", help="As Terraform looks for it.")
+
+
 def _workers(options: PipelineOptions, runner: str) -> int | None:
     """How many processes may send at once, at most; None where nothing says so.
 

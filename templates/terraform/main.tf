@@ -72,6 +72,10 @@ resource "google_pubsub_subscription_iam_member" "undeliverable" {
   subscription = google_pubsub_subscription.events.name
   role         = "roles/pubsub.subscriber"
   member       = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-pubsub.iam.gserviceaccount.com"
+
+  lifecycle { # another topic makes another subscription of the same name, which nobody may read yet
+    replace_triggered_by = [google_pubsub_subscription.events.id]
+  }
 }
 
 # --- dead letters and receipts out
@@ -98,6 +102,9 @@ resource "google_bigquery_table" "this" {
     field         = each.value.partition
     expiration_ms = each.value.days * 24 * 60 * 60 * 1000
   }
+
+  # `terraform destroy` takes all else away, and ends with an error for each table: what was not delivered stays.
+  deletion_protection = true
 }
 
 # --- the account of the job, and what it may do: docs/dataflow.md says why
@@ -121,6 +128,10 @@ resource "google_pubsub_subscription_iam_member" "job" {
   subscription = google_pubsub_subscription.events.name
   role         = each.value
   member       = google_service_account.job.member
+
+  lifecycle {
+    replace_triggered_by = [google_pubsub_subscription.events.id]
+  }
 }
 
 resource "google_bigquery_dataset_iam_member" "job" {
@@ -161,6 +172,10 @@ resource "google_storage_bucket_object" "config" {
   name         = "jobs/${var.name}/${filesha256(var.config)}.yaml"
   source       = var.config
   content_type = "application/yaml"
+
+  lifecycle { # the file that the running job was started from goes once the job has been updated
+    create_before_destroy = true
+  }
 }
 
 resource "google_dataflow_flex_template_job" "this" {

@@ -24,8 +24,8 @@ variable "name" {
   default     = "capybeam"
 
   validation {
-    condition     = can(regex("^[a-z][a-z0-9-]{4,24}[a-z0-9]$", var.name))
-    error_message = "The name has 6 to 26 lowercase letters, digits and dashes, and begins with a letter: a service account is named after it."
+    condition     = can(regex("^[a-z][a-z0-9-]{4,24}[a-z0-9]$", var.name)) && !can(regex("^goog", var.name))
+    error_message = "The name has 6 to 26 lowercase letters, digits and dashes, and begins with a letter, not with goog: a service account and a subscription are named after it."
   }
 }
 
@@ -129,8 +129,8 @@ variable "max_delivery_attempts" {
   default     = 100
 
   validation {
-    condition     = var.max_delivery_attempts >= 5 && var.max_delivery_attempts <= 100
-    error_message = "Pub/Sub takes 5 to 100."
+    condition     = var.max_delivery_attempts >= 5 && var.max_delivery_attempts <= 100 && var.max_delivery_attempts == floor(var.max_delivery_attempts)
+    error_message = "Pub/Sub takes 5 to 100, and whole numbers."
   }
 }
 
@@ -146,13 +146,13 @@ variable "machine_type" {
 }
 
 variable "max_workers" {
-  description = "Workers at most; the job file's requests_per_second is shared out over them."
+  description = "Workers at most; the job file's requests_per_second is shared out over them. Changing it drains the job and starts another."
   type        = number
   default     = 5
 
   validation {
-    condition     = var.max_workers >= 1 && var.max_workers <= 1000
-    error_message = "Dataflow takes 1 to 1000 workers."
+    condition     = var.max_workers >= 1 && var.max_workers <= 1000 && var.max_workers == floor(var.max_workers)
+    error_message = "Dataflow takes 1 to 1000 whole workers."
   }
 }
 
@@ -173,7 +173,7 @@ variable "subnetwork" {
   default     = null
 
   validation {
-    condition     = var.subnetwork == null || can(regex("regions/[^/]+/subnetworks/[^/]+$", var.subnetwork))
+    condition     = var.subnetwork == null || can(regex("(^|/)regions/[^/]+/subnetworks/[^/]+$", var.subnetwork))
     error_message = "Write the subnetwork like regions/europe-west1/subnetworks/workers."
   }
 }

@@ -11,6 +11,7 @@ import pytest
 
 from pipeline import cli, launch
 from pipeline.launch import arguments
+from pipeline.run import _beam_options
 
 GIVEN = [
     "--config=gs://acme/conversions.yaml",
@@ -35,6 +36,20 @@ def test_parameters_become_options() -> None:
 def test_options_of_beam_pass_through_as_they_are() -> None:
     more = ["--job_name=shop", "--experiments=a=b", "--experiments=c", '--labels={"k": "v"}', "--streaming"]
     assert arguments([*GIVEN, *more]) == [*RUN, *more]
+
+
+def test_the_places_of_a_job_are_said_as_terraform_looks_for_them_too() -> None:
+    places = ["--temp_location=gs://acme/tmp", "--staging_location=gs://acme/staging"]
+    command = arguments([*GIVEN, *places])
+    java = ["--tempLocation=gs://acme/tmp", "--stagingLocation=gs://acme/staging"]
+    assert command == [*RUN, places[0], java[0], places[1], java[1]]
+    # what the service shows of a job, and Terraform's provider reads, is all options that are not as by default
+    assert _beam_options([*places, *java]).get_all_options(drop_default=True) == {
+        "temp_location": "gs://acme/tmp",
+        "staging_location": "gs://acme/staging",
+        "tempLocation": "gs://acme/tmp",
+        "stagingLocation": "gs://acme/staging",
+    }
 
 
 def test_an_optional_parameter_left_empty_is_not_given() -> None:
