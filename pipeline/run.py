@@ -151,6 +151,9 @@ def _perform(
     except ValueError as error:
         log.print(f"capybeam: {error}", style="red", highlight=False, markup=False)
         return CONFIGURATION
+    if not options.view_as(_Verbosity).verbose:
+        for name in ("apache_beam", "google.auth"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         project = options.view_as(GoogleCloudOptions).project
         sources = [open_input(text, project) for text in inputs]
@@ -185,8 +188,6 @@ def _perform(
         return CONFIGURATION
     LIVE.reset()
     STOPPING.clear()
-    if not options.view_as(_Verbosity).verbose:
-        logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
     log.print(_greeting(job, sources, runner), highlight=False, markup=False)
     flow: Flow = "finite" if subscription is None else "stream" if standard.streaming else "batch"
     reads = [source.read for source in sources]

@@ -18,6 +18,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from pipeline.sinks.lines import plain
 from pipeline.sources import NoInput, Source
+from pipeline.sources.file_systems import hindrance, reason_of
 from transforms.stopping import STOPPING
 
 
@@ -142,6 +143,9 @@ def as_source(pattern: str, read: Any) -> Source:
 
 
 def _matches(pattern: str) -> list[FileMetadata]:
+    hindered = hindrance(plain(pattern))
+    if hindered:
+        raise NoInput(f"{pattern}: cannot be read: {hindered}")
     try:
         (match,) = FileSystems.match([anchored(pattern)])
     except Exception as error:  # file systems raise what their clients raise
@@ -155,10 +159,3 @@ def anchored(pattern: str) -> str:
     """The pattern with a folder in front: Beam looks for a bare glob nowhere, and knows no ``file://``."""
     pattern = plain(pattern)
     return pattern if "/" in pattern or "\\" in pattern else f"./{pattern}"
-
-
-def reason_of(error: BaseException) -> str:
-    """A word on why a file cannot be read."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return getattr(error, "strerror", None) or type(error).__name__
