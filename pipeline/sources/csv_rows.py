@@ -52,6 +52,7 @@ def rows_of(chunks: Iterable[bytes], name: str) -> Iterator[tuple[int, Event | U
             cells = next(reader, None)
         except csv.Error as error:
             if columns is None:
+                _check_header("".join(taken))
                 raise BadHeader(f"the header is no line of CSV ({error})") from None
             yield line, _unreadable(taken, f"Line {line} of {name} is no line of CSV ({error}).")
             continue
@@ -60,6 +61,7 @@ def rows_of(chunks: Iterable[bytes], name: str) -> Iterator[tuple[int, Event | U
         if not cells or (len(cells) == 1 and not cells[0].strip() and (columns is None or len(columns) > 1)):
             continue  # a blank line
         if columns is None:
+            _check_header("".join(taken))
             columns = _columns(cells)
             continue
         try:
@@ -91,28 +93,66 @@ class _BadRow(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class _Column:
+    number: int
     name: str
     parents: tuple[str, ...]
     key: str
     is_json: bool
 
+    @property
+    def path(self) -> tuple[str, ...]:
+        return (*self.parents, self.key)
+
+    def is_known(self) -> bool:
+        """Whether it is a key that an event of Segment's has at its root, or something below one."""
+        return self.parents[0] in _OBJECTS if self.parents else self.key in _KEYS
+
+    def __str__(self) -> str:
+        """For messages, which must not quote a cell of a file that has no header."""
+        return f"column {self.number} ({self.name})" if self.is_known() else f"column {self.number}"
+
+
+_OBJECTS: Final = frozenset({"properties", "traits", "context", "integrations"})
+_KEYS: Final = _OBJECTS | {
+    *("type", "event", "name", "category", "channel", "version"),
+    *("messageId", "userId", "anonymousId", "groupId", "previousId"),
+    *("timestamp", "originalTimestamp", "sentAt", "receivedAt"),
+}
+
+
+def _check_header(line: str) -> None:
+    """Raises BadHeader where a line can be none, whatever is in its cells."""
+    try:
+        line.encode()
+    except UnicodeEncodeError:
+        raise BadHeader("the header is not UTF-8") from None
+    for sign, signs in ((";", "semicolons"), ("\t", "tabs")):
+        if sign in line and "," not in line:
+            raise BadHeader(f"the header has {signs} and no comma; {_LIKE}")
+
+
+_LIKE: Final = "a header is like type,event,messageId,timestamp,userId,properties.total"
+
 
 def _columns(header: Sequence[str]) -> list[_Column]:
     columns = []
-    seen: dict[tuple[str, ...], str] = {}
-    for cell in header:
+    for number, cell in enumerate(header, 1):
         name = cell.strip()
-        path = tuple(name.removesuffix(_JSON).split("."))
-        if not all(path):
-            raise BadHeader(f"column {name!r} is no path like properties.total")
-        if path in seen:
-            raise BadHeader(f"column {name!r} comes twice")
-        seen[path] = name
-        columns.append(_Column(name, path[:-1], path[-1], name.endswith(_JSON)))
-    for path, name in seen.items():
-        for end in range(1, len(path)):
-            if path[:end] in seen:
-                raise BadHeader(f"columns {seen[path[:end]]!r} and {name!r} cannot both be")
+        *parents, key = name.removesuffix(_JSON).split(".")
+        columns.append(_Column(number, name, tuple(parents), key, name.endswith(_JSON)))
+    if not any(column.is_known() for column in columns):
+        raise BadHeader(f"there is no header, or no column in it is a key of an event; {_LIKE}")
+    seen: dict[tuple[str, ...], _Column] = {}
+    for column in columns:
+        if not all(column.path):
+            raise BadHeader(f"{column} is no path like properties.total")
+        if column.path in seen:
+            raise BadHeader(f"{column} comes twice")
+        seen[column.path] = column
+    for column in columns:
+        for end in range(1, len(column.path)):
+            if column.path[:end] in seen:
+                raise BadHeader(f"{seen[column.path[:end]]} and {column} cannot both be")
     return columns
 
 
@@ -127,9 +167,9 @@ def _event(cells: Sequence[str], columns: Sequence[_Column]) -> Event:
             cell.encode()
             value = orjson.loads(cell) if column.is_json else cell
         except UnicodeEncodeError:
-            raise _BadRow(f"is not valid UTF-8 in column {column.name}") from None
+            raise _BadRow(f"is not valid UTF-8 in {column}") from None
         except orjson.JSONDecodeError:
-            raise _BadRow(f"is not valid JSON in column {column.name}") from None
+            raise _BadRow(f"is not valid JSON in {column}") from None
         place = event
         for parent in column.parents:
             place = place.setdefault(parent, {})

@@ -350,7 +350,7 @@ def test_a_csv_whose_header_makes_no_event_exits_with_2(config: Path, tmp_path: 
     assert seen(run("map", "--config", config, "--input", path)) == (
         2,
         "",
-        f"capybeam: {path}: column 'type' comes twice\n",
+        f"capybeam: {path}: column 2 (type) comes twice\n",
     )
 
 
