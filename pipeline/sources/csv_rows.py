@@ -16,7 +16,8 @@ from typing import Final
 
 import orjson
 
-from transforms.events import Event, UnreadableRow
+from pipeline.sources import BrokenFile
+from transforms.events import Event, UnreadableRest, UnreadableRow
 from transforms.stopping import STOPPING
 
 _NAMES: Final = (".csv", ".csv.gz", ".csv.bz2")
@@ -36,6 +37,8 @@ def is_csv(path: str) -> bool:
 def rows_of(chunks: Iterable[bytes], name: str) -> Iterator[tuple[int, Event | UnreadableRow]]:
     """The rows of a file that is read in chunks, each with its first line's number; ends early when STOPPING is set.
 
+    Where reading raises BrokenFile, an `UnreadableRest` with the row that breaks off comes last.
+
     Args:
         name: the file's, for messages.
 
@@ -50,11 +53,14 @@ def rows_of(chunks: Iterable[bytes], name: str) -> Iterator[tuple[int, Event | U
         line = reader.line_num + 1
         try:
             cells = next(reader, None)
+        except BrokenFile as error:
+            yield line, UnreadableRest(_text(taken), str(error))
+            return
         except csv.Error as error:
             if columns is None:
                 _check_header("".join(taken))
                 raise BadHeader(f"the header is no line of CSV ({error})") from None
-            yield line, _unreadable(taken, f"Line {line} of {name} is no line of CSV ({error}).")
+            yield line, UnreadableRow(_text(taken), f"Line {line} of {name} is no line of CSV ({error}).")
             continue
         if cells is None:
             return
@@ -67,24 +73,28 @@ def rows_of(chunks: Iterable[bytes], name: str) -> Iterator[tuple[int, Event | U
         try:
             yield line, _event(cells, columns)
         except _BadRow as error:
-            yield line, _unreadable(taken, f"Line {line} of {name} {error}.")
+            yield line, UnreadableRow(_text(taken), f"Line {line} of {name} {error}.")
 
 
 def _lines(chunks: Iterable[bytes], taken: list[str]) -> Iterator[str]:
     """The lines of a file with their ends, each of them added to `taken`; what is not UTF-8 as surrogates."""
     pending = ""
-    for text in codecs.iterdecode(chunks, "utf-8-sig", "surrogateescape"):
-        *lines, pending = (pending + text).split("\n")
-        for line in lines:
-            taken.append(line + "\n")
-            yield taken[-1]
+    try:
+        for text in codecs.iterdecode(chunks, "utf-8-sig", "surrogateescape"):
+            *lines, pending = (pending + text).split("\n")
+            for line in lines:
+                taken.append(line + "\n")
+                yield taken[-1]
+    except BrokenFile:
+        taken.append(pending)
+        raise
     if pending:
         taken.append(pending)
         yield pending
 
 
-def _unreadable(taken: Sequence[str], message: str) -> UnreadableRow:
-    return UnreadableRow("".join(taken).rstrip("\r\n").encode("utf-8", "surrogateescape"), message)
+def _text(taken: Sequence[str]) -> bytes:
+    return "".join(taken).rstrip("\r\n").encode("utf-8", "surrogateescape")
 
 
 class _BadRow(Exception):
