@@ -130,7 +130,7 @@ def _perform(
     until_idle: float | None,
     wait: bool = True,
 ) -> int:
-    console, log = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
+    console, log = Console(soft_wrap=True, emoji=False), Console(stderr=True, soft_wrap=True, emoji=False)
     try:
         options = _beam_options(beam_options)
     except ValueError as error:
@@ -534,7 +534,7 @@ def _stopping_on_ctrl_c(log: Console, remote: RemoteJob | None) -> Iterator[None
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         if STOPPING.is_set():
-            Console().print(Books.from_counts(LIVE.snapshot()[0]).render())
+            Console(emoji=False).print(Books.from_counts(LIVE.snapshot()[0]).render())
             sys.stdout.flush()
             os._exit(INTERRUPTED)
         STOPPING.set()

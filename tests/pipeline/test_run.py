@@ -466,6 +466,12 @@ def test_a_packed_input_that_was_cut_off_is_delivered_as_far_as_it_goes_and_fail
     assert f"capybeam: {message}\nWhat came before is delivered, or a dead letter." in capsys.readouterr().err
 
 
+def test_no_part_of_a_message_becomes_a_picture(capsys: pytest.CaptureFixture[str]) -> None:
+    job = parse_job(job_file("http://127.0.0.1:9"))
+    assert run_job(job, ["./a:x:b.jsonl"], Places("dead", "receipts"), []) == CONFIGURATION
+    assert capsys.readouterr().err == "capybeam: ./a:x:b.jsonl: no such file\n"
+
+
 def test_a_url_that_nobody_here_may_read_says_what_is_missing_at_once(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
