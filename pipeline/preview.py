@@ -13,7 +13,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, BinaryIO, Final, cast
+from typing import Any, Final, cast
 
 import orjson
 
@@ -62,9 +62,9 @@ def numbered_rows(path: str) -> Iterator[Iterator[tuple[int, Row]]]:
         yield enumerate(sys.stdin.buffer, 1)
         return
     opened = next((open_ for ending, open_ in _PACKED.items() if path.lower().endswith(ending)), io.open)
-    with cast("BinaryIO", opened(path, "rb")) as file:
+    with cast("io.BufferedReader", opened(path, "rb")) as file:
         yield (
-            rows_of(iter(functools.partial(file.read, io.DEFAULT_BUFFER_SIZE), b""), path)
+            rows_of(iter(functools.partial(file.read1, io.DEFAULT_BUFFER_SIZE), b""), path)
             if is_csv(path)
             else enumerate(file, 1)
         )

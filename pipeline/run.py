@@ -30,8 +30,8 @@ from pipeline.options import OPTIONS
 from pipeline.runners import CheckWorkers, RemoteJob, UnfitRunner, check_place, check_runner, count
 from pipeline.sinks import SINKS, prepare
 from pipeline.sinks.lines import SinkError, keep_safe, plain
-from pipeline.sources import ALWAYS, Between, NoInput, Source, open_letters, open_source
-from pipeline.sources.files import UnreadableFile, matching
+from pipeline.sources import ALWAYS, Between, NoInput, Source, UnreadableFile, open_letters, open_source
+from pipeline.sources.files import matching
 from pipeline.sources.pubsub import Attributes, Message, Pulling, SubscriptionLost
 from pipeline.summary import Books
 from transforms.couriers import DestinationHeld, Stopped
@@ -130,7 +130,7 @@ def _perform(
     until_idle: float | None,
     wait: bool = True,
 ) -> int:
-    console, log = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
+    console, log = Console(soft_wrap=True, emoji=False), Console(stderr=True, soft_wrap=True, emoji=False)
     try:
         options = _beam_options(beam_options)
     except ValueError as error:
@@ -151,6 +151,9 @@ def _perform(
     except ValueError as error:
         log.print(f"capybeam: {error}", style="red", highlight=False, markup=False)
         return CONFIGURATION
+    if not options.view_as(_Verbosity).verbose:
+        for name in ("apache_beam", "google.auth"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         project = options.view_as(GoogleCloudOptions).project
         sources = [open_input(text, project) for text in inputs]
@@ -185,8 +188,6 @@ def _perform(
         return CONFIGURATION
     LIVE.reset()
     STOPPING.clear()
-    if not options.view_as(_Verbosity).verbose:
-        logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
     log.print(_greeting(job, sources, runner), highlight=False, markup=False)
     flow: Flow = "finite" if subscription is None else "stream" if standard.streaming else "batch"
     reads = [source.read for source in sources]
@@ -483,19 +484,26 @@ def _conclude(books: Books, failure: BaseException | None, endless: bool, dead_l
             " and for 48 hours Meta drops those that it has."
         )
         return INTERRUPTED
+    for sentence in books.unfinished:
+        say(f"capybeam: {sentence}")
+    if books.unfinished:
+        say(
+            "What came before is delivered, or a dead letter. Put the whole file in its place and run again: events"
+            " keep their event_id, and for 48 hours Meta drops those that it has."
+        )
     if books.refused_destinations:
         _, states = LIVE.snapshot()
         for name in books.refused_destinations:
             say(f"{name}: {states.get(name, 'refuses everything; see the dead letters')}")
         say(f"Nothing is lost: its events are in {dead_letters}, marked retryable.")
-        return REFUSED
+        return FAILED if books.unfinished else REFUSED
     if not books.balanced and not books.at_least:
         say("capybeam: the books do not balance. This is a defect; please report it with the books above.")
         return FAILED
     if books.dead_lettered:
         count = "1 dead letter is" if books.dead_lettered == 1 else f"{books.dead_lettered:,} dead letters are"
         log.print(f"{count} in {dead_letters}.", highlight=False, markup=False)
-        return DEAD_LETTERS
+        return FAILED if books.unfinished else DEAD_LETTERS
     return OK
 
 
@@ -535,7 +543,7 @@ def _stopping_on_ctrl_c(log: Console, remote: RemoteJob | None) -> Iterator[None
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         if STOPPING.is_set():
-            Console().print(Books.from_counts(LIVE.snapshot()[0]).render())
+            Console(emoji=False).print(Books.from_counts(LIVE.snapshot()[0]).render())
             sys.stdout.flush()
             os._exit(INTERRUPTED)
         STOPPING.set()

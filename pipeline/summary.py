@@ -43,6 +43,7 @@ class Books:
         at_least: whether the runner may have counted work again that it did again: each event is counted at least once,
             and it is the receipts that decide.
         sent: events on the receipts, if they were looked at; those that were sent again are among them.
+        unfinished: a sentence on each input that could not be read to its end, naming it.
     """
 
     read: int
@@ -53,6 +54,7 @@ class Books:
     accounts: tuple[Account, ...]
     at_least: bool = False
     sent: int | None = None
+    unfinished: tuple[str, ...] = ()
 
     @classmethod
     def from_counts(cls, counts: Mapping[str, int], at_least: bool = False, sent: int | None = None) -> Books:
@@ -62,6 +64,7 @@ class Books:
         dead: dict[str, Counter[tuple[str, str]]] = {}
         notes: dict[str, Counter[str]] = {}
         repeated: Counter[str] = Counter()
+        unfinished: list[str] = []
         for name, count in counts.items():
             kind, _, rest = name.partition(":")
             if kind == "matched":
@@ -76,6 +79,8 @@ class Books:
             elif kind == "note":
                 key, note = rest.rsplit(":", 1)
                 notes.setdefault(key, Counter())[note] += count
+            elif kind == "unfinished":
+                unfinished.append(rest)
         keys = sorted((matched.keys() | delivered.keys() | dead.keys()) - {""})
         return cls(
             read=counts.get("read", 0),
@@ -91,6 +96,7 @@ class Books:
             ),
             at_least=at_least,
             sent=sent,
+            unfinished=tuple(sorted(unfinished)),
         )
 
     @property
@@ -146,6 +152,7 @@ class Books:
             "delivered": self.delivered,
             "dead_lettered": self.dead_lettered,
             **({"repeated": self.repeated} if self.repeated else {}),
+            **({"unfinished": list(self.unfinished)} if self.unfinished else {}),
             "rejected_before_matching": _by_name(self.undirected),
             "subscriptions": {
                 account.subscription: {

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import orjson
 
@@ -33,6 +33,16 @@ class UnreadableRow:
 
     row: Any = dataclasses.field(repr=False)
     message: str | None = None
+    code: ClassVar[str] = "unreadable_row"
+
+    def rejected(self) -> Rejected:
+        return Rejected(self.code, self.message, self.row)
+
+
+class UnreadableRest(UnreadableRow):
+    """All that would come after the place at which a file breaks off; `row` is the part of a row right before it."""
+
+    code: ClassVar[str] = "unreadable_rest"
 
 
 def is_blank(line: bytes) -> bool:
@@ -56,9 +66,9 @@ def parse_event(line: bytes) -> Event:
 
 
 def event_of_row(row: Event | UnreadableRow) -> Event:
-    """What a source has made of a row: an event. Raises Rejected: unreadable_row."""
+    """What a source has made of a row: an event. Raises Rejected: unreadable_row, unreadable_rest."""
     if isinstance(row, UnreadableRow):
-        raise Rejected("unreadable_row", row.message, row.row)
+        raise row.rejected()
     return row
 
 

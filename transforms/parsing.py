@@ -8,7 +8,7 @@ from typing import Any
 import apache_beam as beam
 
 from transforms.events import Event, UnreadableRow, event_of_row, is_blank, parse_event
-from transforms.steps import StepDoFn, with_rejections
+from transforms.steps import StepDoFn, note_unfinished, with_rejections
 
 
 class ParseEvents(beam.PTransform):
@@ -45,6 +45,7 @@ class _ParseEvents(StepDoFn[None]):
         self.tally["read"] += 1
         return (parse_event(element),)
 
-    def origin(self, element: bytes) -> Mapping[str, Any]:
+    def origin(self, element: bytes | UnreadableRow) -> Mapping[str, Any]:
         self.tally["unparsable"] += 1
+        note_unfinished(element, self.tally)
         return {"payload": element}

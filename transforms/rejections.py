@@ -27,6 +27,7 @@ CODES: Final[Mapping[str, str]] = {
     "not_an_object": "The line is valid JSON, but an event is a JSON object.",
     "too_deeply_nested": "The event is nested more deeply than JSON readers accept.",
     "unreadable_row": "The row holds no event, or does not fit its table's schema.",
+    "unreadable_rest": "The file breaks off or is damaged, and what comes after has not been read.",
     # replay
     "not_a_dead_letter": "The line is no dead letter that capybeam has written.",
     "not_in_job": "The job file has no such destination, subscription or dataset (any more).",

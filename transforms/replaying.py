@@ -11,10 +11,10 @@ import apache_beam as beam
 from apache_beam import typehints
 
 from transforms.conversions import Ready, Subscription
-from transforms.events import is_blank
+from transforms.events import UnreadableRow, is_blank
 from transforms.rejections import Rejection
 from transforms.replays import Choice, DeadLetter, compile_replay, parse_dead_letter
-from transforms.steps import SubscriptionStepDoFn, with_rejections
+from transforms.steps import SubscriptionStepDoFn, note_unfinished, with_rejections
 from transforms.user_data import Count
 
 Replay = Callable[[DeadLetter, float, Count, Callable[[str], Count]], Iterator["Ready | Rejection"]]
@@ -56,8 +56,10 @@ class _ReplayDeadLetters(SubscriptionStepDoFn[Replay]):
     def compile(self) -> Replay:
         return compile_replay(self.subscriptions, self._max_bytes)
 
-    def convert(self, element: tuple[str, bytes]) -> Iterable[Any]:
+    def convert(self, element: tuple[str, bytes | UnreadableRow]) -> Iterable[Any]:
         place, line = element
+        if isinstance(line, UnreadableRow):
+            raise line.rejected()
         if is_blank(line):
             return ()
         letter = parse_dead_letter(line, place)
@@ -71,6 +73,7 @@ class _ReplayDeadLetters(SubscriptionStepDoFn[Replay]):
     def origin(self, element: Any) -> Mapping[str, Any]:
         self._count("read")
         self._count("unparsable")
+        note_unfinished(element[1], self.tally)
         return {"payload": element[1]}
 
     def _count(self, name: str) -> None:

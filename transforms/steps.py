@@ -16,6 +16,7 @@ from apache_beam.pvalue import TaggedOutput
 from apache_beam.utils.shared import Shared
 
 from transforms.conversions import Conversion, Subscription
+from transforms.events import UnreadableRest
 from transforms.rejections import Rejection, Stage, as_rejected, reject
 from transforms.tallies import LIVE, Tally
 
@@ -88,6 +89,12 @@ class StepDoFn(beam.DoFn, Generic[M]):
         key = f"{rejection.destination}/{rejection.subscription}" if rejection.destination else ""
         self.tally[f"rejected:{key}:{rejection.stage}:{rejection.code}"] += 1
         return TaggedOutput(REJECTIONS, rejection)
+
+
+def note_unfinished(row: Any, tally: Tally) -> None:
+    """Counts an input that has not been read to its end, under the sentence that says so: workers may be elsewhere."""
+    if isinstance(row, UnreadableRest):
+        tally[f"unfinished:{row.message}"] += 1
 
 
 class SubscriptionStepDoFn(StepDoFn[M]):

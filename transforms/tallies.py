@@ -6,7 +6,8 @@ lines and the books of a run that failed are read from. `LIVE` watches tallies t
 machine a bundle is as long as its file.
 
 Names: ``read``, ``unparsable``, ``filtered``, ``taken`` (events that at least one trigger took), and with a
-subscription's key: ``matched:KEY``, ``delivered:KEY``, ``rejected:KEY:STAGE:CODE``, ``note:KEY:NOTE``.
+subscription's key: ``matched:KEY``, ``delivered:KEY``, ``rejected:KEY:STAGE:CODE``, ``note:KEY:NOTE``. With a
+sentence that names the file: ``unfinished:SENTENCE``, for an input that breaks off.
 """
 
 from __future__ import annotations

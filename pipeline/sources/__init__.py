@@ -14,6 +14,14 @@ class NoInput(Exception):
     """There is nothing to read at an input: says which and why."""
 
 
+class UnreadableFile(Exception):
+    """A file that cannot be read to its end: says which and why."""
+
+
+class BrokenFile(UnreadableFile):
+    """One whose content breaks off or is damaged: what there is can be had, and reading it again brings no more."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Between:
     """A stretch of time, in Unix seconds: from `since` up to, and without, `until`. None is open."""

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Iterator
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.io.filesystem import FileMetadata
 
-from pipeline.sources import NoInput
+from pipeline.sources import NoInput, UnreadableFile
 from pipeline.sources.csv_rows import BadHeader, rows_of
-from pipeline.sources.files import CHUNK, UnreadableFile, check_input, matching, reading, spread_files
-from transforms.events import Event, UnreadableRow
+from pipeline.sources.files import check_input, chunks_of, matching, spread_files
+from transforms.events import Event, UnreadableRest, UnreadableRow
 
 
 @dataclasses.dataclass
 class ReadCsv(beam.PTransform):
     """The rows of all files that `pattern` matches: events, and an `UnreadableRow` for each row that makes none.
 
-    A file is read by one worker, in a row: where a line begins inside quotes cannot be told from the middle.
+    A file that breaks off ends with an `UnreadableRest`. A file is read by one worker, in a row: where a line begins
+    inside quotes cannot be told from the middle.
     """
 
     pattern: str
@@ -31,9 +31,8 @@ class ReadCsv(beam.PTransform):
 
 class _ReadRows(beam.DoFn):
     def process(self, element: FileMetadata) -> Iterator[Event | UnreadableRow]:
-        with reading(element.path) as file:
-            for _, row in rows_of(iter(functools.partial(file.read, CHUNK), b""), element.path.removeprefix("./")):
-                yield row
+        for _, row in rows_of(chunks_of(element.path), element.path.removeprefix("./")):
+            yield row
 
 
 def check_headers(pattern: str) -> None:
@@ -41,9 +40,10 @@ def check_headers(pattern: str) -> None:
     check_input(pattern)
     for path in matching(pattern):
         try:
-            with reading(path) as file:
-                next(rows_of(iter(functools.partial(file.read, CHUNK), b""), path), None)
+            _, first = next(rows_of(chunks_of(path), path), (0, None))
         except BadHeader as error:
             raise NoInput(f"{path}: {error}") from None
         except UnreadableFile as error:
             raise NoInput(str(error)) from None
+        if isinstance(first, UnreadableRest):
+            raise NoInput(str(first.message))

@@ -16,7 +16,8 @@ from typing import Final
 
 import orjson
 
-from transforms.events import Event, UnreadableRow
+from pipeline.sources import BrokenFile
+from transforms.events import Event, UnreadableRest, UnreadableRow
 from transforms.stopping import STOPPING
 
 _NAMES: Final = (".csv", ".csv.gz", ".csv.bz2")
@@ -36,6 +37,8 @@ def is_csv(path: str) -> bool:
 def rows_of(chunks: Iterable[bytes], name: str) -> Iterator[tuple[int, Event | UnreadableRow]]:
     """The rows of a file that is read in chunks, each with its first line's number; ends early when STOPPING is set.
 
+    Where reading raises BrokenFile, an `UnreadableRest` with the row that breaks off comes last.
+
     Args:
         name: the file's, for messages.
 
@@ -50,39 +53,48 @@ def rows_of(chunks: Iterable[bytes], name: str) -> Iterator[tuple[int, Event | U
         line = reader.line_num + 1
         try:
             cells = next(reader, None)
+        except BrokenFile as error:
+            yield line, UnreadableRest(_text(taken), str(error))
+            return
         except csv.Error as error:
             if columns is None:
+                _check_header("".join(taken))
                 raise BadHeader(f"the header is no line of CSV ({error})") from None
-            yield line, _unreadable(taken, f"Line {line} of {name} is no line of CSV ({error}).")
+            yield line, UnreadableRow(_text(taken), f"Line {line} of {name} is no line of CSV ({error}).")
             continue
         if cells is None:
             return
         if not cells or (len(cells) == 1 and not cells[0].strip() and (columns is None or len(columns) > 1)):
             continue  # a blank line
         if columns is None:
+            _check_header("".join(taken))
             columns = _columns(cells)
             continue
         try:
             yield line, _event(cells, columns)
         except _BadRow as error:
-            yield line, _unreadable(taken, f"Line {line} of {name} {error}.")
+            yield line, UnreadableRow(_text(taken), f"Line {line} of {name} {error}.")
 
 
 def _lines(chunks: Iterable[bytes], taken: list[str]) -> Iterator[str]:
     """The lines of a file with their ends, each of them added to `taken`; what is not UTF-8 as surrogates."""
     pending = ""
-    for text in codecs.iterdecode(chunks, "utf-8-sig", "surrogateescape"):
-        *lines, pending = (pending + text).split("\n")
-        for line in lines:
-            taken.append(line + "\n")
-            yield taken[-1]
+    try:
+        for text in codecs.iterdecode(chunks, "utf-8-sig", "surrogateescape"):
+            *lines, pending = (pending + text).split("\n")
+            for line in lines:
+                taken.append(line + "\n")
+                yield taken[-1]
+    except BrokenFile:
+        taken.append(pending)
+        raise
     if pending:
         taken.append(pending)
         yield pending
 
 
-def _unreadable(taken: Sequence[str], message: str) -> UnreadableRow:
-    return UnreadableRow("".join(taken).rstrip("\r\n").encode("utf-8", "surrogateescape"), message)
+def _text(taken: Sequence[str]) -> bytes:
+    return "".join(taken).rstrip("\r\n").encode("utf-8", "surrogateescape")
 
 
 class _BadRow(Exception):
@@ -91,28 +103,66 @@ class _BadRow(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class _Column:
+    number: int
     name: str
     parents: tuple[str, ...]
     key: str
     is_json: bool
 
+    @property
+    def path(self) -> tuple[str, ...]:
+        return (*self.parents, self.key)
+
+    def is_known(self) -> bool:
+        """Whether it is a key that an event of Segment's has at its root, or something below one."""
+        return self.parents[0] in _OBJECTS if self.parents else self.key in _KEYS
+
+    def __str__(self) -> str:
+        """For messages, which must not quote a cell of a file that has no header."""
+        return f"column {self.number} ({self.name})" if self.is_known() else f"column {self.number}"
+
+
+_OBJECTS: Final = frozenset({"properties", "traits", "context", "integrations"})
+_KEYS: Final = _OBJECTS | {
+    *("type", "event", "name", "category", "channel", "version"),
+    *("messageId", "userId", "anonymousId", "groupId", "previousId"),
+    *("timestamp", "originalTimestamp", "sentAt", "receivedAt"),
+}
+
+
+def _check_header(line: str) -> None:
+    """Raises BadHeader where a line can be none, whatever is in its cells."""
+    try:
+        line.encode()
+    except UnicodeEncodeError:
+        raise BadHeader("the header is not UTF-8") from None
+    for sign, signs in ((";", "semicolons"), ("\t", "tabs")):
+        if sign in line and "," not in line:
+            raise BadHeader(f"the header has {signs} and no comma; {_LIKE}")
+
+
+_LIKE: Final = "a header is like type,event,messageId,timestamp,userId,properties.total"
+
 
 def _columns(header: Sequence[str]) -> list[_Column]:
     columns = []
-    seen: dict[tuple[str, ...], str] = {}
-    for cell in header:
+    for number, cell in enumerate(header, 1):
         name = cell.strip()
-        path = tuple(name.removesuffix(_JSON).split("."))
-        if not all(path):
-            raise BadHeader(f"column {name!r} is no path like properties.total")
-        if path in seen:
-            raise BadHeader(f"column {name!r} comes twice")
-        seen[path] = name
-        columns.append(_Column(name, path[:-1], path[-1], name.endswith(_JSON)))
-    for path, name in seen.items():
-        for end in range(1, len(path)):
-            if path[:end] in seen:
-                raise BadHeader(f"columns {seen[path[:end]]!r} and {name!r} cannot both be")
+        *parents, key = name.removesuffix(_JSON).split(".")
+        columns.append(_Column(number, name, tuple(parents), key, name.endswith(_JSON)))
+    if not any(column.is_known() for column in columns):
+        raise BadHeader(f"there is no header, or no column in it is a key of an event; {_LIKE}")
+    seen: dict[tuple[str, ...], _Column] = {}
+    for column in columns:
+        if not all(column.path):
+            raise BadHeader(f"{column} is no path like properties.total")
+        if column.path in seen:
+            raise BadHeader(f"{column} comes twice")
+        seen[column.path] = column
+    for column in columns:
+        for end in range(1, len(column.path)):
+            if column.path[:end] in seen:
+                raise BadHeader(f"{seen[column.path[:end]]} and {column} cannot both be")
     return columns
 
 
@@ -127,9 +177,9 @@ def _event(cells: Sequence[str], columns: Sequence[_Column]) -> Event:
             cell.encode()
             value = orjson.loads(cell) if column.is_json else cell
         except UnicodeEncodeError:
-            raise _BadRow(f"is not valid UTF-8 in column {column.name}") from None
+            raise _BadRow(f"is not valid UTF-8 in {column}") from None
         except orjson.JSONDecodeError:
-            raise _BadRow(f"is not valid JSON in column {column.name}") from None
+            raise _BadRow(f"is not valid JSON in {column}") from None
         place = event
         for parent in column.parents:
             place = place.setdefault(parent, {})

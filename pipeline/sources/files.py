@@ -8,7 +8,6 @@ import functools
 import gzip
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from typing import Any, Final
 
 import apache_beam as beam
@@ -17,7 +16,9 @@ from apache_beam.io.filesystem import CompressionTypes, FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
 from pipeline.sinks.lines import plain
-from pipeline.sources import NoInput, Source
+from pipeline.sources import BrokenFile, NoInput, Source, UnreadableFile
+from pipeline.sources.file_systems import hindrance, reason_of
+from transforms.events import UnreadableRest
 from transforms.stopping import STOPPING
 
 
@@ -25,6 +26,7 @@ from transforms.stopping import STOPPING
 class ReadLines(beam.PTransform):
     """The lines of all files that `pattern` matches, as bytes without their line ends.
 
+    A file that breaks off ends with an `UnreadableRest`: an exception would take what came before down with its bundle.
     A file is read by one worker, in a row: by Beam's splittable ReadFromText a line costs several times as much, more
     than parsing it. Once the process is asked to stop, the lines that are left are passed over.
     """
@@ -32,7 +34,7 @@ class ReadLines(beam.PTransform):
     pattern: str
 
     def expand(self, root: Any) -> beam.PCollection:
-        return spread_files(root, self.pattern) | "Read" >> beam.ParDo(_ReadLines()).with_output_types(bytes)
+        return spread_files(root, self.pattern) | "Read" >> beam.ParDo(_ReadLines()).with_output_types(Any)
 
 
 @dataclasses.dataclass
@@ -43,7 +45,7 @@ class ReadNumberedLines(beam.PTransform):
 
     def expand(self, root: Any) -> beam.PCollection:
         return spread_files(root, self.pattern) | "Read" >> beam.ParDo(_ReadNumberedLines()).with_output_types(
-            tuple[str, bytes]
+            tuple[str, Any]
         )
 
 
@@ -56,43 +58,50 @@ def spread_files(root: Any, pattern: str) -> beam.PCollection:
 class _ReadLines(beam.DoFn):
     """A class, because it is pickled by name: a lambda would take a copy of STOPPING along."""
 
-    def process(self, element: FileMetadata) -> Iterator[bytes]:
-        with reading(element.path) as file:
-            yield from lines_of(iter(functools.partial(file.read, CHUNK), b""))
+    def process(self, element: FileMetadata) -> Iterator[bytes | UnreadableRest]:
+        return lines_of(chunks_of(element.path))
 
 
 class _ReadNumberedLines(_ReadLines):
-    def process(self, element: FileMetadata) -> Iterator[tuple[str, bytes]]:  # type: ignore[override]
+    def process(self, element: FileMetadata) -> Iterator[tuple[str, bytes | UnreadableRest]]:  # type: ignore[override]
         for number, line in enumerate(super().process(element), 1):
             yield f"Line {number} of {element.path.removeprefix('./')}", line
 
 
-class UnreadableFile(Exception):
-    """A file that cannot be read to its end: says which and why."""
-
-
-@contextmanager
-def reading(path: str) -> Iterator[Any]:
-    """A file's bytes, unpacked by its name's ending. Raises UnreadableFile where it breaks off.
+def chunks_of(path: str) -> Iterator[bytes]:
+    """A file's bytes, unpacked by its name's ending, down to the last that can be had.
 
     gzip and bz2 by Python's own readers: Beam's takes a file that was cut off for a whole one.
+
+    Raises:
+        BrokenFile: where a packed file breaks off.
+        UnreadableFile: for what the file system says, which may pass.
     """
+    name = path.removeprefix("./")
     compression = CompressionTypes.detect_compression_type(path)
-    unpack: Any = {CompressionTypes.GZIP: gzip.GzipFile, CompressionTypes.BZIP2: bz2.BZ2File}.get(compression)
+    unpack: Any = {CompressionTypes.GZIP: gzip.open, CompressionTypes.BZIP2: bz2.open}.get(compression)
     try:
         if unpack is None:
             with FileSystems.open(path) as file:
-                yield file
+                yield from iter(functools.partial(file.read, CHUNK), b"")
         else:
             with (
                 FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as packed,
-                unpack(packed) if unpack is bz2.BZ2File else unpack(fileobj=packed) as file,
-            ):
-                yield file
+                unpack(packed) as file,
+            ):  # read1, as read forgets what it has when an error comes
+                yield from iter(functools.partial(file.read1, CHUNK), b"")
     except EOFError:
-        raise UnreadableFile(f"{path} ends before its end: it was cut off. What came before is read") from None
+        raise BrokenFile(f"{name} ends before its end: it was cut off. What came before is read.") from None
     except (OSError, zlib.error) as error:
-        raise UnreadableFile(f"{path} cannot be read to its end ({reason_of(error)})") from None
+        if unpack is not None and type(error) in _DAMAGE and not getattr(error, "errno", None):
+            raise BrokenFile(
+                f"{name} cannot be read to its end: it is damaged, or not packed as its name says."
+                " What came before is read."
+            ) from None
+        raise UnreadableFile(f"{name} cannot be read to its end ({reason_of(error)})") from None
+
+
+_DAMAGE: Final = (zlib.error, gzip.BadGzipFile, OSError)  # bz2's own is an OSError without a number
 
 
 # Bytes read at once. Every read lets go of Python's lock, for which the threads that send are waiting; reading line by
@@ -100,21 +109,28 @@ def reading(path: str) -> Iterator[Any]:
 CHUNK: Final = 1 << 18
 
 
-def lines_of(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The lines of a file that is read in chunks, without their line ends. It ends early when STOPPING is set."""
+def lines_of(chunks: Iterable[bytes]) -> Iterator[bytes | UnreadableRest]:
+    """The lines of a file that is read in chunks, without their line ends. It ends early when STOPPING is set.
+
+    Where reading raises BrokenFile, an `UnreadableRest` with the line that breaks off comes last.
+    """
     pending: list[bytes] = []
-    for chunk in chunks:
-        if STOPPING.is_set():
-            return
-        if b"\n" in chunk:
-            text = b"".join([*pending, chunk])
-            if b"\r" in text:  # looking for one byte is ten times as fast as looking for two
-                text = text.replace(b"\r\n", b"\n")
-            *lines, rest = text.split(b"\n")
-            yield from lines
-            pending = [rest]
-        else:  # a very long line
-            pending.append(chunk)
+    try:
+        for chunk in chunks:
+            if STOPPING.is_set():
+                return
+            if b"\n" in chunk:
+                text = b"".join([*pending, chunk])
+                if b"\r" in text:  # looking for one byte is ten times as fast as looking for two
+                    text = text.replace(b"\r\n", b"\n")
+                *lines, rest = text.split(b"\n")
+                yield from lines
+                pending = [rest]
+            else:  # a very long line
+                pending.append(chunk)
+    except BrokenFile as error:
+        yield UnreadableRest(b"".join(pending), str(error))
+        return
     rest = b"".join(pending)
     if rest and not STOPPING.is_set():
         yield rest.rstrip(b"\r")
@@ -142,6 +158,9 @@ def as_source(pattern: str, read: Any) -> Source:
 
 
 def _matches(pattern: str) -> list[FileMetadata]:
+    hindered = hindrance(plain(pattern))
+    if hindered:
+        raise NoInput(f"{pattern}: cannot be read: {hindered}")
     try:
         (match,) = FileSystems.match([anchored(pattern)])
     except Exception as error:  # file systems raise what their clients raise
@@ -155,10 +174,3 @@ def anchored(pattern: str) -> str:
     """The pattern with a folder in front: Beam looks for a bare glob nowhere, and knows no ``file://``."""
     pattern = plain(pattern)
     return pattern if "/" in pattern or "\\" in pattern else f"./{pattern}"
-
-
-def reason_of(error: BaseException) -> str:
-    """A word on why a file cannot be read."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return getattr(error, "strerror", None) or type(error).__name__

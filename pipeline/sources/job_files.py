@@ -5,18 +5,19 @@ from __future__ import annotations
 from apache_beam.io.filesystems import FileSystems
 
 from pipeline.config import ConfigError, Job, parse_job
-from pipeline.sources.files import reason_of
+from pipeline.sources.file_systems import hindrance, reason_of
 
 
 def load_job_at(url: str) -> Job:
     """Reads a job file. Raises ConfigError with every problem there is."""
+    hindered = hindrance(url)
+    if hindered:
+        raise ConfigError([f"{url}: cannot be read: {hindered}"])
     try:
         with FileSystems.open(url) as file:
             text = file.read().decode("utf-8-sig")
     except UnicodeDecodeError:
         raise ConfigError([f"{url}: cannot be read: it is not UTF-8 text"]) from None
-    except ValueError:  # no file system takes the URL
-        raise ConfigError([f"{url}: cannot be read: gs:// needs pip install 'capybeam[gcp]'"]) from None
     except Exception as error:  # file systems raise what their clients raise
         raise ConfigError(
             [

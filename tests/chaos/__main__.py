@@ -86,7 +86,7 @@ def _conclude(results: Sequence[Result], seconds: float) -> None:
     for name in ("events", "delivered", "filtered", "dead_lettered", "lost", "doubled"):
         table.add_row(name.replace("_", "-"), f"{sum(getattr(result, name) for result in results):,}")
     table.add_row("seeds with problems", f"{sum(bool(result.problems) for result in results):,}")
-    Console().print(table)
+    Console(emoji=False).print(table)
 
 
 if __name__ == "__main__":

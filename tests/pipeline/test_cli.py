@@ -350,8 +350,26 @@ def test_a_csv_whose_header_makes_no_event_exits_with_2(config: Path, tmp_path: 
     assert seen(run("map", "--config", config, "--input", path)) == (
         2,
         "",
-        f"capybeam: {path}: column 'type' comes twice\n",
+        f"capybeam: {path}: column 2 (type) comes twice\n",
     )
+
+
+def test_map_refuses_a_csv_without_a_header_and_does_not_quote_it(config: Path, tmp_path: Path) -> None:
+    path = tmp_path / "events.csv"
+    path.write_text("track,Order Completed,jane@example.com\ntrack,Order Completed,joe@example.com\n")
+    assert seen(run("map", "--config", config, "--input", path)) == (
+        2,
+        "",
+        f"capybeam: {path}: there is no header, or no column in it is a key of an event; a header is like"
+        " type,event,messageId,timestamp,userId,properties.total\n",
+    )
+
+
+def test_map_shows_all_whole_rows_of_a_packed_csv_that_was_cut_off(config: Path, tmp_path: Path) -> None:
+    path = tmp_path / "events.csv.gz"
+    path.write_bytes(gzip.compress(b"type,userId\n" + b"screen,u\n" * 3)[:-8])
+    code, out, _ = seen(run("map", "--config", config, "--input", path))
+    assert (code, len(rows(out))) == (2, 3)
 
 
 def test_an_input_that_is_a_directory_exits_with_2(config: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from jobs import TOKEN, job_file, order, rows
 
 from pipeline.cli import main
 from pipeline.config import parse_job
-from pipeline.run import CONFIGURATION, DEAD_LETTERS, OK, Places, replay_job, run_job
+from pipeline.run import CONFIGURATION, DEAD_LETTERS, FAILED, OK, Places, replay_job, run_job
 from pipeline.sandbox import SandboxServer, SandboxSettings
 from transforms.replays import Choice
 
@@ -161,3 +162,19 @@ def test_the_command_replays(sandbox: SandboxServer) -> None:
     assert result.exit_code == OK, result.output
     assert sandbox.stats()["events_stored"] == 1
     assert Path("replayed-dead-letters.jsonl").read_bytes() == b""
+
+
+def test_dead_letters_that_were_cut_off_are_replayed_as_far_as_they_go_and_fail_the_run(
+    sandbox: SandboxServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = job_file("http://127.0.0.1:9", "{retry_for: 0s}")
+    run(job, [order(1), order(2)])
+    letters = Path("dead.jsonl").read_bytes()
+    Path("dead.jsonl.gz").write_bytes(gzip.compress(letters + b'{"half":')[:-8])
+    code, books = replay(job_file(sandbox.url), "dead.jsonl.gz")
+    assert (code, books["balanced"], books["read"], books["delivered"]) == (FAILED, True, 3, 2)
+    assert [(row["code"], row["payload"]) for row in rows("again.jsonl")] == [("unreadable_rest", '{"half":')]
+    assert "capybeam: dead.jsonl.gz ends before its end: it was cut off." in capsys.readouterr().err
+
+    code, books = replay(job_file(sandbox.url), "again.jsonl", "third.jsonl")
+    assert (code, books["dead_lettered"]) == (DEAD_LETTERS, 1), "it was another file that broke off"

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +35,7 @@ from pipeline.run import (
     run_job,
 )
 from pipeline.sandbox import SandboxServer, SandboxSettings
+from pipeline.sources import file_systems
 from transforms.graph_api import Delivery
 
 
@@ -439,11 +441,45 @@ def test_a_run_never_reads_what_it_writes(tmp_path: Path, capsys: pytest.Capture
     assert (tmp_path / "events.jsonl").read_bytes() == line
 
 
-def test_a_packed_input_that_was_cut_off_fails_the_run_with_its_name(
-    sandbox: SandboxServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("count", [300, 5000])
+def test_a_packed_input_that_was_cut_off_is_delivered_as_far_as_it_goes_and_fails_the_run_with_its_name(
+    sandbox: SandboxServer, capsys: pytest.CaptureFixture[str], count: int
 ) -> None:
-    packed = gzip.compress(b"\n".join(order(n) for n in range(500)))
-    (tmp_path / "events.jsonl.gz").write_bytes(packed[: len(packed) // 2])
+    packed = gzip.compress(b"\n".join(order(n % 90, messageId=f"o-{n}") for n in range(count)))
+    packed = packed[: len(packed) // 2]
+    Path("events.jsonl.gz").write_bytes(packed)
+    *whole, last = zlib.decompressobj(31).decompress(packed).split(b"\n")
+    assert len(whole) > count / 4
+
     job = parse_job(job_file(sandbox.url))
-    assert run_job(job, ["events.jsonl.gz"], Places("dead", "receipts", None), []) == FAILED
-    assert "events.jsonl.gz ends before its end: it was cut off." in capsys.readouterr().err
+    assert run_job(job, ["events.jsonl.gz"], Places("dead", "receipts", "books.json"), []) == FAILED
+
+    message = "events.jsonl.gz ends before its end: it was cut off. What came before is read."
+    books = json.loads(Path("books.json").read_text())
+    assert (books["balanced"], books["read"], books["delivered"]) == (True, len(whole) + 1, len(whole))
+    assert books["unfinished"] == [message]
+    assert sandbox.stats()["by_event"] == {"123": {"Purchase": len(whole)}}
+    assert sum(row["events"] for row in rows("receipts")) == len(whole)
+    assert [(row["code"], row["message"], row["payload"]) for row in rows("dead")] == [
+        ("unreadable_rest", message, last.decode())
+    ]
+    assert f"capybeam: {message}\nWhat came before is delivered, or a dead letter." in capsys.readouterr().err
+
+
+def test_no_part_of_a_message_becomes_a_picture(capsys: pytest.CaptureFixture[str]) -> None:
+    job = parse_job(job_file("http://127.0.0.1:9"))
+    assert run_job(job, ["./a:x:b.jsonl"], Places("dead", "receipts"), []) == CONFIGURATION
+    assert capsys.readouterr().err == "capybeam: ./a:x:b.jsonl: no such file\n"
+
+
+def test_a_url_that_nobody_here_may_read_says_what_is_missing_at_once(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_systems, "_has_google_credentials", lambda: False)
+    monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
+    job = parse_job(job_file("http://127.0.0.1:9"))
+    assert run_job(job, ["gs://bucket/events.jsonl"], Places("dead", "receipts"), []) == CONFIGURATION
+    assert capfd.readouterr().err == (
+        "capybeam: gs://bucket/events.jsonl: cannot be read: no Google Cloud credentials here;"
+        " gcloud auth application-default login makes some\n"
+    )

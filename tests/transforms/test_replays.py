@@ -158,7 +158,11 @@ def test_a_line_that_still_is_no_event_is_the_same_dead_letter() -> None:
 
 @pytest.mark.parametrize(
     ("code", "payload"),
-    [("unreadable_row", {"id": "m1", "timestamp": "soon"}), ("not_a_dead_letter", '{"type":"page"}')],
+    [
+        ("unreadable_row", {"id": "m1", "timestamp": "soon"}),
+        ("unreadable_rest", '{"type":"pa'),
+        ("not_a_dead_letter", '{"type":"page"}'),
+    ],
 )
 def test_what_was_never_the_text_of_an_event_stays_the_same_dead_letter(code: str, payload: Any) -> None:
     row = letter("parse", payload, code=code, **UNDIRECTED)

@@ -9,6 +9,9 @@ import pytest
 from pipeline.sources.csv_rows import BadHeader, rows_of
 from transforms.events import UnreadableRow
 
+LIKE = "a header is like type,event,messageId,timestamp,userId,properties.total"
+NO_HEADER = f"there is no header, or no column in it is a key of an event; {LIKE}"
+
 
 def events(text: str | bytes, size: int = 7) -> list[Any]:
     data = text if isinstance(text, bytes) else text.encode()
@@ -57,8 +60,8 @@ def test_a_byte_order_mark_and_blank_lines_are_passed_over() -> None:
         (b"page", "has 1 cells, the header 3"),
         (b"page,a,1,2", "has 4 cells, the header 3"),
         (b'page,"a"b,1', "is no line of CSV (',' expected after '\"')"),
-        (b"page,a,{1", "is not valid JSON in column properties:json"),
-        (b"page,\xff,1", "is not valid UTF-8 in column event"),
+        (b"page,a,{1", "is not valid JSON in column 3 (properties:json)"),
+        (b"page,\xff,1", "is not valid UTF-8 in column 2 (event)"),
     ],
 )
 def test_a_row_that_does_not_fit_is_unreadable_and_the_next_is_read(row: bytes, message: str) -> None:
@@ -82,16 +85,38 @@ def test_a_cell_of_a_megabyte_is_a_cell() -> None:
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        ("type,type", "column 'type' comes twice"),
-        ("type,a..b", "column 'a..b' is no path like properties.total"),
-        ("type,properties.a,properties", "columns 'properties' and 'properties.a' cannot both be"),
-        ("type,", "column '' is no path like properties.total"),
+        ("type,type", "column 2 (type) comes twice"),
+        ("type,a..b", "column 2 is no path like properties.total"),
+        ("type,traits..b", "column 2 (traits..b) is no path like properties.total"),
+        ("type,properties.a,properties", "column 3 (properties) and column 2 (properties.a) cannot both be"),
+        ("type,", "column 2 is no path like properties.total"),
+        ("type,plan,plan", "column 3 comes twice"),
+        ("jane@example.com,jane@example.com", NO_HEADER),
+        ("Jane D.,jane@example.com,2026-11-22T10:00:00Z", NO_HEADER),
+        ("track,Order Completed,o-1", NO_HEADER),
+        ("Type,Event", NO_HEADER),
+        ("type;event;properties.total", f"the header has semicolons and no comma; {LIKE}"),
+        ("properties.a;type", f"the header has semicolons and no comma; {LIKE}"),
+        ('"type";"event"', f"the header has semicolons and no comma; {LIKE}"),
+        ("type\tevent", f"the header has tabs and no comma; {LIKE}"),
+        (b"type,event,gr\xf6\xdfe", "the header is not UTF-8"),
+        ("type,event".encode("utf-16"), "the header is not UTF-8"),
+        ("type,event".encode("utf-16-le"), NO_HEADER),
+        (b'type,"gr\xf6\xdfe"x', "the header is not UTF-8"),
     ],
 )
-def test_a_header_that_makes_no_event_is_refused(header: str, message: str) -> None:
+def test_a_header_that_makes_no_event_is_refused_without_quoting_what_may_be_a_value(
+    header: str | bytes, message: str
+) -> None:
+    data = header if isinstance(header, bytes) else header.encode()
     with pytest.raises(BadHeader) as raised:
-        events(f"{header}\n")
+        events(data + b"\n")
     assert str(raised.value) == message
+
+
+@pytest.mark.parametrize("header", ["userId,email", "properties.total,plan", "context:json,plan"])
+def test_one_key_of_an_event_makes_a_header_and_other_names_are_free(header: str) -> None:
+    assert len(events(f"{header}\n1,2\n")) == 1
 
 
 def test_a_row_is_known_by_its_first_line() -> None:

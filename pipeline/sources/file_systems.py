@@ -1,0 +1,80 @@
+"""What it takes to read at a URL (``gs://…``, ``s3://…``), and why it cannot be done, for people."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from apache_beam.io.filesystems import FileSystems
+
+
+class _Needs(NamedTuple):
+    module: str  # without which Beam's file system is there, but fails
+    extra: str
+
+
+_NEEDS: Final = {
+    "gs": _Needs("google.cloud.storage", "capybeam[gcp]"),
+    "s3": _Needs("boto3", "apache-beam[aws]"),
+    "azfs": _Needs("azure.storage.blob", "apache-beam[azure]"),
+    "hdfs": _Needs("hdfs", "apache-beam[hadoop]"),
+}
+
+
+def hindrance(url: str) -> str | None:
+    """Why nothing can be read there, where that is certain without asking the file system, which would try for long."""
+    scheme = FileSystems.get_scheme(url)
+    if scheme is None:
+        return None
+    needs = _NEEDS.get(scheme)
+    if needs and not _is_installed(needs.module):
+        return f"{scheme}:// needs pip install '{needs.extra}'"
+    try:
+        FileSystems.get_filesystem(url)
+    except ValueError as error:  # of a scheme that is known: an option is missing
+        return str(error) if needs else f"no file system is known for {scheme}://"
+    except Exception:  # its file system may tell more when it is used
+        return None
+    if scheme == "gs" and not os.environ.get("STORAGE_EMULATOR_HOST") and not _has_google_credentials():
+        return "no Google Cloud credentials here; gcloud auth application-default login makes some"
+    return None
+
+
+def reason_of(error: BaseException) -> str:
+    """A word on why a file cannot be read."""
+    while True:
+        details = getattr(error, "exception_details", None)  # Beam's, by path
+        causes = [cause for cause in details.values() if cause] if isinstance(details, dict) else []
+        cause = causes[0] if causes else error.__cause__
+        if not isinstance(cause, BaseException):
+            return getattr(error, "strerror", None) or type(error).__name__
+        error = cause
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        importlib.import_module(module)
+    except ImportError:
+        return False
+    return True
+
+
+def _has_google_credentials() -> bool:
+    """Asks once, where Beam asks five times and then goes on without."""
+    import google.auth
+    from google.auth.exceptions import GoogleAuthError
+    from google.auth.transport.requests import Request
+
+    ask: Callable[..., Any] = Request()
+
+    def ask_briefly(*args: Any, **kwargs: Any) -> Any:
+        """A machine of Google's answers at once; elsewhere the address of its metadata may swallow what it is sent."""
+        return ask(*args, **{**kwargs, "timeout": 1})
+
+    try:
+        google.auth.default(request=ask_briefly)
+    except GoogleAuthError:
+        return False
+    return True
