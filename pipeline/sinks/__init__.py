@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipeline.file_systems import hindrance
 from pipeline.sinks import dead_letters, lines, receipts, tables, topics
 
 SINKS = {dead_letters.WHAT: dead_letters.SCHEMA, receipts.WHAT: receipts.SCHEMA}
@@ -34,4 +35,6 @@ def prepare(path: str, what: str, local: bool, runner: str, endless: bool = Fals
             f"{what} of a subscription cannot go to {path}: files there are written when the input ends; give"
             f" {'a local file, ' if local else ''}a table ({tables.BIGQUERY}…) or a topic ({topics.PUBSUB}…)"
         )
+    if reason := hindrance(lines.plain(path)):
+        raise lines.SinkError(f"{what} cannot be written to {path}: {reason}")
     return lines.start_afresh(path, what)

@@ -15,9 +15,9 @@ from apache_beam.io.fileio import EmptyMatchTreatment, MatchFiles
 from apache_beam.io.filesystem import CompressionTypes, FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
+from pipeline.file_systems import hindrance, reason_of
 from pipeline.sinks.lines import plain
 from pipeline.sources import BrokenFile, NoInput, Source, UnreadableFile
-from pipeline.sources.file_systems import hindrance, reason_of
 from transforms.events import UnreadableRest
 from transforms.stopping import STOPPING
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from apache_beam.io.filesystems import FileSystems
 
 from pipeline.config import ConfigError, Job, parse_job
-from pipeline.sources.file_systems import hindrance, reason_of
+from pipeline.file_systems import hindrance, reason_of
 
 
 def load_job_at(url: str) -> Job:

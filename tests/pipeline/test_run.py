@@ -21,6 +21,7 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from jobs import JANE, TOKEN, job_file, order, rows
 
+from pipeline import file_systems
 from pipeline.config import parse_job
 from pipeline.run import (
     CONFIGURATION,
@@ -35,7 +36,6 @@ from pipeline.run import (
     run_job,
 )
 from pipeline.sandbox import SandboxServer, SandboxSettings
-from pipeline.sources import file_systems
 from transforms.graph_api import Delivery
 
 

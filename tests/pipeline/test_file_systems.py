@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from apache_beam.io.filesystem import BeamIOError
 
-from pipeline.sources import NoInput, file_systems
-from pipeline.sources.file_systems import hindrance, reason_of
+from pipeline import file_systems
+from pipeline.file_systems import hindrance, reason_of
+from pipeline.sources import NoInput
 from pipeline.sources.files import check_input
 
 

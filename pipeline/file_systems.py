@@ -1,4 +1,4 @@
-"""What it takes to read at a URL (``gs://…``, ``s3://…``), and why it cannot be done, for people."""
+"""What it takes to read and write at a URL (``gs://…``, ``s3://…``), and why it cannot be done, for people."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NEEDS: Final = {
 
 
 def hindrance(url: str) -> str | None:
-    """Why nothing can be read there, where that is certain without asking the file system, which would try for long."""
+    """Why nothing can be read or written there, where that is certain without asking the file system, which would try for long."""
     scheme = FileSystems.get_scheme(url)
     if scheme is None:
         return None
