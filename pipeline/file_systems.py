@@ -24,7 +24,10 @@ _NEEDS: Final = {
 
 
 def hindrance(url: str) -> str | None:
-    """Why nothing can be read or written there, where that is certain without asking the file system, which would try for long."""
+    """Why nothing can be read or written there, where that is certain without asking the file system.
+
+    Which would try for long.
+    """
     scheme = FileSystems.get_scheme(url)
     if scheme is None:
         return None
