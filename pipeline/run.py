@@ -27,7 +27,19 @@ from rich.console import Console
 from pipeline.config import Job
 from pipeline.graph import Flow, deliver, redeliver
 from pipeline.options import OPTIONS
-from pipeline.runners import CheckWorkers, RemoteJob, UnfitRunner, check_place, check_runner, count
+from pipeline.runners import (
+    CheckWorkers,
+    RemoteJob,
+    UnfitRunner,
+    canonical,
+    check_place,
+    check_runner,
+    count,
+    flink_page,
+    short,
+    stage_nothing,
+    unreachable,
+)
 from pipeline.sinks import SINKS, prepare
 from pipeline.sinks.lines import SinkError, keep_safe, plain
 from pipeline.sources import ALWAYS, Between, NoInput, Source, UnreadableFile, open_letters, open_source
@@ -51,7 +63,9 @@ FAILED: Final = 4
 INTERRUPTED: Final = 130
 
 DEFAULT_RUNNER: Final = "FnApiRunner"  # DirectRunner would choose one by the graph, and not the one for this graph
-_LOCAL_RUNNERS: Final = frozenset({"FnApiRunner", "DirectRunner", "BundleBasedDirectRunner", "SwitchingDirectRunner"})
+_LOCAL_RUNNERS: Final = frozenset(
+    {"FnApiRunner", "DirectRunner", "BundleBasedDirectRunner", "SwitchingDirectRunner", "TestDirectRunner"}
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,9 +150,9 @@ def _perform(
     except ValueError as error:
         log.print(f"capybeam: {error}", style="red", highlight=False, markup=False)
         return CONFIGURATION
-    runner = options.view_as(StandardOptions).runner or DEFAULT_RUNNER
+    runner = canonical(options.view_as(StandardOptions).runner or DEFAULT_RUNNER)
     options.view_as(StandardOptions).runner = runner
-    local = runner.rpartition(".")[2] in _LOCAL_RUNNERS
+    local = short(runner) in _LOCAL_RUNNERS
     try:
         workers = _workers(options, runner)
         if workers is None and job.delivery.requests_per_second is not None:
@@ -161,6 +175,7 @@ def _perform(
         standard = options.view_as(StandardOptions)
         standard.streaming = subscription is not None and (standard.streaming or not local)
         check_runner(runner, options, standard.streaming)
+        stage_nothing(options)
         if not local:
             for source in sources:
                 check_place(source.name, source.paths, runner)
@@ -208,6 +223,9 @@ def _perform(
         log.print(f"The job goes on on {runner}: its books are the metrics there. Drain it to end it.", highlight=False)
         return OK
     sent = remote.sent if remote else None
+    goes_on = remote is not None and not remote.ended and (STOPPING.is_set() or isinstance(failure, UnfitRunner))
+    if goes_on:
+        log.print(_GOES_ON, style="red", highlight=False, markup=False)
     if isinstance(failure, UnfitRunner) and not sent:
         log.print(f"capybeam: {failure}", style="red", highlight=False, markup=False)
         return CONFIGURATION
@@ -227,6 +245,8 @@ def _perform(
         except OSError as error:
             log.print(f"capybeam: the books cannot be written to {places.books}: {error.strerror}", style="red")
             return FAILED
+    if goes_on and failure is None:
+        return INTERRUPTED
     code = _conclude(result, failure, subscription is not None, places.dead_letters, log)
     if failure is not None:
         STOPPING.set()  # what is still being sent, or waits to be, is not waited for
@@ -278,7 +298,7 @@ def _workers(options: PipelineOptions, runner: str) -> int | None:
     Dataflow starts a process for each virtual CPU of a machine, unless told otherwise.
     """
     given = _given(options)
-    if runner.rpartition(".")[2] in _LOCAL_RUNNERS:
+    if short(runner) in _LOCAL_RUNNERS:
         separate = given.get("direct_running_mode") == "multi_processing"
         return (given.get("direct_num_workers") or os.cpu_count() or 1) if separate else 1
     machines = given.get("max_num_workers") or given.get("num_workers")
@@ -299,7 +319,7 @@ def _check_token(destination: Destination, options: PipelineOptions, runner: str
     """Reads the token where this process is what the workers are: of this machine, or, launching a template, of their
     service account. Raises TokenError where workers will have none."""
     name, token = destination.name, destination.token
-    if runner.rpartition(".")[2] == "DataflowRunner" and token.kind != "secret":
+    if short(runner) == "DataflowRunner" and token.kind != "secret":
         raise TokenError(
             f"destination {name}: Dataflow's workers cannot read {token.text}. Keep the token in Secret Manager and"
             " write access_token: secret:projects/P/secrets/S/versions/latest"
@@ -401,6 +421,11 @@ def _start(build: Callable[[], beam.Pipeline], options: PipelineOptions, console
     try:
         result = build().run()
     except Exception as error:
+        unfit = unreachable(error)
+        if unfit:
+            log.print(f"capybeam: {unfit}", style="red", highlight=False, markup=False)
+            return CONFIGURATION
+        _show(error, options)
         log.print(f"capybeam: the job cannot be started: {_cause(error)}", style="red", highlight=False, markup=False)
         return FAILED
     console.print(_started(result, options), highlight=False, markup=False)
@@ -413,7 +438,10 @@ def _started(result: Any, options: PipelineOptions) -> str:
     if cloud.template_location:  # no job yet: Dataflow makes it of the graph
         return f"The graph is at {cloud.template_location}; Dataflow starts the job from it."
     if not hasattr(result, "job_id"):
-        return f"Started on {runner}, whose own page shows how it goes."
+        page = flink_page(result, options)
+        if page is None:
+            return f"Started on {runner}, whose own page shows how it goes."
+        return f"Started. Look at it again, or cancel it there:\n  {page}"
     job = result.job_id()
     return (
         f"Started job {job}. Look at it again:\n"
@@ -431,7 +459,10 @@ def _run(
 ) -> tuple[Mapping[str, int], BaseException | None]:
     """Runs the graph; what was counted, and what went wrong."""
     try:
-        result = _pipeline(reads, build, options, flow).run()
+        try:
+            result = _pipeline(reads, build, options, flow).run()
+        except Exception as error:
+            raise (remote and unreachable(error)) or error from None
         if flow == "stream":
             _wait_or_leave(result)
             return LIVE.snapshot()[0], None
@@ -440,6 +471,7 @@ def _run(
             return remote.counts(), None
         result.wait_until_finish()
     except Exception as error:
+        _show(error, options)
         return remote.counts() if remote else LIVE.snapshot()[0], error
     return count(result), None
 
@@ -518,6 +550,12 @@ _TELLING: Final = (
 )  # errors whose texts are for people
 
 
+def _show(error: BaseException, options: PipelineOptions) -> None:
+    """An error with all that led to it, where that is asked for."""
+    if options.view_as(_Verbosity).verbose and not isinstance(error, UnfitRunner):
+        logging.getLogger(__name__).error("The run failed.", exc_info=error)
+
+
 def _is(failure: BaseException, kind: type[BaseException]) -> bool:
     """Whether a failure is of a kind, or a runner's wrapping of one."""
     return f"{kind.__name__}: " in f"{type(failure).__name__}: {failure}"
@@ -533,6 +571,12 @@ def _cause(failure: BaseException) -> str:
     return f"{type(failure).__name__} (run again with --verbose for Beam's own log)"
 
 
+_GOES_ON: Final = (
+    "The job may go on on the cluster, and deliver: cancel it there. With --flink_master capybeam does, and waits for"
+    " its end."
+)
+
+
 @contextmanager
 def _stopping_on_ctrl_c(log: Console, remote: RemoteJob | None) -> Iterator[None]:
     """The first Ctrl-C (or SIGTERM) lets what has been read go its way; the second ends the process.
@@ -543,6 +587,9 @@ def _stopping_on_ctrl_c(log: Console, remote: RemoteJob | None) -> Iterator[None
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         if STOPPING.is_set():
+            if remote:
+                os.write(2, f"{_GOES_ON}\n".encode())
+                os._exit(INTERRUPTED)
             Console(emoji=False).print(Books.from_counts(LIVE.snapshot()[0]).render())
             sys.stdout.flush()
             os._exit(INTERRUPTED)

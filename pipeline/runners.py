@@ -23,7 +23,7 @@ from typing import Any, Final, Literal
 
 import apache_beam as beam
 from apache_beam.metrics import MetricsFilter
-from apache_beam.options.pipeline_options import FlinkRunnerOptions, PortableOptions
+from apache_beam.options.pipeline_options import DebugOptions, FlinkRunnerOptions, PortableOptions, StandardOptions
 
 from pipeline.sinks.lines import is_local, plain
 from pipeline.sources import NoInput
@@ -32,6 +32,8 @@ from transforms.stopping import STOPPING
 
 PATIENCE: Final = 5.0  # seconds for a server to answer
 WAIT_FOR_SLOTS: Final = 60.0  # seconds until a job that has not got its slots is given up
+WAIT_FOR_WORK: Final = 60.0  # seconds until a job that runs and delivers nothing is odd
+WAIT_FOR_END: Final = 30.0  # seconds that a job has for ending when it is cancelled
 
 Worth = Literal["once", "unknown"]
 """What a runner's counters are worth.
@@ -56,6 +58,12 @@ class _Safety(beam.options.pipeline_options.PipelineOptions):
         )
 
 
+def canonical(runner: str) -> str:
+    """The name of a runner's class, where Beam knows one by the name: in any case, and without "Runner"."""
+    known = {path.rpartition(".")[2].lower(): path.rpartition(".")[2] for path in StandardOptions.ALL_KNOWN_RUNNERS}
+    return known.get(runner.lower()) or known.get(f"{runner.lower()}runner") or runner
+
+
 def check_runner(runner: str, options: Any, streaming: bool) -> None:
     """Refuses runners that are known to lose events, and clusters that are not there. Raises UnfitRunner.
 
@@ -70,16 +78,19 @@ def check_runner(runner: str, options: Any, streaming: bool) -> None:
         _check_cluster(name, options)
 
 
+_CHOOSING: Final = ("DirectRunner", "SwitchingDirectRunner", "TestDirectRunner")
+
+
 def _unfit(name: str, streaming: bool) -> str | None:
     if name == "PrismRunner":
         return "PrismRunner loses events. Leave --runner out: FnApiRunner does the same on this machine."
-    if streaming and name in ("DirectRunner", "SwitchingDirectRunner", "BundleBasedDirectRunner"):
+    if streaming and name in (*_CHOOSING, "BundleBasedDirectRunner"):
         return (
             f"{name} acknowledges a message when it is pulled, not when it is delivered: a crash loses what is in"
             " flight. Leave --runner and --streaming out: a subscription is then worked off in batches, each"
             " acknowledged when it is delivered."
         )
-    if name in ("DirectRunner", "SwitchingDirectRunner"):
+    if name in _CHOOSING:
         return (
             f"{name} chooses a runner by the graph, and may choose Prism, which loses events. Leave --runner out:"
             " FnApiRunner does the same on this machine."
@@ -102,7 +113,8 @@ def check_place(name: str, paths: Iterable[str], runner: str) -> None:
 
 
 def short(runner: str) -> str:
-    return runner.rpartition(".")[2]
+    """The name of a runner's class, without its module."""
+    return canonical(runner).rpartition(".")[2]
 
 
 def worth(runner: str, options: Any) -> Worth:
@@ -123,11 +135,12 @@ def _check_cluster(name: str, options: Any) -> None:
     endpoint = portable.job_endpoint
     if name == "PortableRunner" and not endpoint:
         raise UnfitRunner("PortableRunner needs the address of a job server: --job_endpoint HOST:PORT")
-    if endpoint and endpoint != "embed" and not _answers(endpoint):
-        raise UnfitRunner(
-            f"No job server answers at {endpoint}. Start Beam's job server there, or mend --job_endpoint"
-            " (docs/clusters.md)"
-        )
+    if endpoint and endpoint != "embed":
+        trouble = _trouble_with(endpoint)
+        if trouble:
+            raise UnfitRunner(
+                f"{trouble} at {endpoint}. Start Beam's job server there, or mend --job_endpoint (docs/clusters.md)"
+            )
     if master:
         _check_slots(master, options.view_as(FlinkRunnerOptions).parallelism)
 
@@ -147,17 +160,50 @@ def _check_slots(master: str, parallelism: int) -> None:
     if free < slots and not on_demand:  # such a cluster starts TaskManagers as they are needed
         raise UnfitRunner(
             f"Flink at {master} has {_count(free, 'free slot')} and the job needs {slots}: it would wait for ever."
-            f" Start more TaskManagers, wait for other jobs to end, or give --parallelism {max(free, 1)}"
+            f" Start more TaskManagers, wait for other jobs to end{f', or give --parallelism {free}' if free else ''}"
         )
 
 
-def _answers(endpoint: str) -> bool:
+def _trouble_with(endpoint: str) -> str | None:
+    """Why nothing can be sent to a job server."""
+    import grpc
+    from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc
+
     host, _, port = endpoint.rpartition(":")
     try:
         socket.create_connection((host.strip("[]") or "localhost", int(port)), timeout=PATIENCE).close()
     except (OSError, ValueError):
-        return False
-    return True
+        return "No job server answers"
+    with grpc.insecure_channel(endpoint) as channel:
+        stub = beam_job_api_pb2_grpc.JobServiceStub(channel)
+        try:
+            stub.DescribePipelineOptions(beam_job_api_pb2.DescribePipelineOptionsRequest(), timeout=PATIENCE)
+        except grpc.RpcError as error:
+            return None if error.code() == grpc.StatusCode.UNIMPLEMENTED else "Something else than a job server answers"
+    return None
+
+
+def unreachable(error: BaseException) -> UnfitRunner | None:
+    """What is wrong where a graph cannot be handed over to a job server that has answered."""
+    import grpc
+
+    silent = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+    if isinstance(error, grpc.RpcError) and isinstance(error, grpc.Call) and error.code() in silent:
+        return UnfitRunner(
+            "The job server takes artifacts at an address that does not answer from here. Give the right one:"
+            " --artifact_endpoint HOST:PORT (docs/clusters.md)"
+        )
+    return None
+
+
+def stage_nothing(options: Any) -> None:
+    """Keeps Beam from staging a list of packages for workers that have all they need.
+
+    Beside a pool each worker would fetch it from the job server's disk, which a TaskManager elsewhere does not have.
+    """
+    portable = options.view_as(PortableOptions)
+    if portable.environment_type == "EXTERNAL":
+        options.view_as(DebugOptions).add_experiment("disable_logging_submission_environment")
 
 
 def _flink_master(options: Any) -> str | None:
@@ -166,10 +212,33 @@ def _flink_master(options: Any) -> str | None:
     return None if master.startswith("[") or not master else master
 
 
+def flink_page(result: Any, options: Any) -> str | None:
+    """Where Flink shows a job that has been started, as far as it can be told."""
+    master = _flink_master(options)
+    if master is None:
+        return None
+    base = _base(master)
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        job = _job_of(result, master)
+        if job is not None:
+            return f"{base}/#/job/running/{job['jid']}"
+    return f"{base}/#/overview"
+
+
+def _job_of(result: Any, master: str) -> Mapping[str, Any] | None:
+    """What Flink says of a job of Beam's; None where it has none such. Raises as `ask_flink` does."""
+    beam_id = str(getattr(result, "_job_id", ""))
+    jobs = ask_flink(master, "/jobs/overview")["jobs"]
+    return next((job for job in jobs if beam_id.startswith(job["name"])), None)
+
+
+def _base(master: str) -> str:
+    return (master if "://" in master else f"http://{master}").rstrip("/")
+
+
 def ask_flink(master: str, path: str, method: str = "GET") -> Any:
     """What Flink's web interface answers. Raises OSError, ValueError."""
-    base = master if "://" in master else f"http://{master}"
-    request = urllib.request.Request(base.rstrip("/") + path, method=method)
+    request = urllib.request.Request(_base(master) + path, method=method)
     with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
         return json.load(answer)
 
@@ -298,10 +367,10 @@ class RemoteJob:
         self.worth: Worth = worth(runner, options)
         self._result: Any = None
         self._since, self._has_run = time.monotonic(), False
-        self._jid: str | None = None  # Flink's name of the job
         self._state = "starting"
         self._counts: dict[str, int] = {}
         self.restarts = 0
+        self.ended = False  # certainly, rather than left running where it cannot be looked at
 
     @property
     def sent(self) -> int | None:
@@ -319,6 +388,8 @@ class RemoteJob:
             parts.append(f"work lost and begun again {'once' if self.restarts == 1 else f'{self.restarts} times'}")
         if self._master is None and not self._counts and not self.sent and seconds > WAIT_FOR_SLOTS:
             parts.append(f"no sign of work (has the cluster {_count(self._slots, 'free slot')}?)")
+        elif self._has_run and not self._counts and self.sent == 0 and seconds > WAIT_FOR_WORK:
+            parts.append("no receipt yet (do the Python workers start? The logs of their pools tell)")
         return ", ".join([*parts, f"{seconds:,.0f} s"])
 
     def follow(self, result: Any) -> None:
@@ -338,11 +409,12 @@ class RemoteJob:
             trouble = self._look()
             if trouble or STOPPING.is_set():
                 self._cancel()
-                waiting.join(30.0)
+                self.ended = self._has_ended(waiting)
                 if trouble:
                     raise UnfitRunner(trouble)
                 return
             waiting.join(2.0)
+        self.ended = True
         self._look()
         if failure:
             known = explain(str(failure[0]))
@@ -361,10 +433,25 @@ class RemoteJob:
     def _cancel(self) -> None:
         """Ends the job. Beam's job server may stop listening to it and let it run on, so Flink is told as well."""
         with contextlib.suppress(Exception):
-            if self._master and self._jid:
-                ask_flink(self._master, f"/jobs/{self._jid}?mode=cancel", "PATCH")
+            job = _job_of(self._result, self._master) if self._master else None
+            if self._master and job:
+                ask_flink(self._master, f"/jobs/{job['jid']}?mode=cancel", "PATCH")
         with contextlib.suppress(Exception):
             self._result.cancel()
+
+    def _has_ended(self, waiting: threading.Thread) -> bool:
+        """Waits for the end of a job that was cancelled; whether it is certain. Only Flink itself tells of its jobs."""
+        deadline = time.monotonic() + WAIT_FOR_END
+        while time.monotonic() < deadline:
+            if self._master is None:
+                waiting.join(WAIT_FOR_END)
+                return self._runner == "DataflowRunner" and not waiting.is_alive()
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                job = _job_of(self._result, self._master)
+                if job is None or job["state"] in ("CANCELED", "FAILED", "FINISHED"):
+                    return True
+            time.sleep(0.5)
+        return False
 
     def _look(self) -> str | None:
         """Takes in how the job goes; a sentence where it cannot go well any more."""
@@ -378,14 +465,11 @@ class RemoteJob:
         return None
 
     def _look_at_flink(self, master: str) -> str | None:
-        jobs = ask_flink(master, "/jobs/overview")["jobs"]
-        beam_id = str(getattr(self._result, "_job_id", ""))
-        job = next((job for job in jobs if beam_id.startswith(job["name"])), None)
+        job = _job_of(self._result, master)
         if job is None:
             self._state, self._since = "uploading", time.monotonic()
             return None
-        self._jid = job["jid"]
-        errors = ask_flink(master, f"/jobs/{self._jid}/exceptions?maxExceptions=20")
+        errors = ask_flink(master, f"/jobs/{job['jid']}/exceptions?maxExceptions=20")
         texts = [entry.get("stacktrace") or "" for entry in errors["exceptionHistory"]["entries"]]
         self.restarts = len(texts)
         for text in texts:

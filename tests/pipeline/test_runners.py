@@ -8,12 +8,15 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent import futures
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import DebugOptions, PipelineOptions
+from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc
 
 from pipeline import runners
 from pipeline.runners import RemoteJob, UnfitRunner, Versions, _CheckWorkers, check_place, check_runner, explain, worth
@@ -71,6 +74,17 @@ def flink() -> Iterator[Flink]:
 
 @pytest.fixture
 def job_server() -> Iterator[str]:
+    """The address of a job server that does nothing."""
+    server = grpc.server(futures.ThreadPoolExecutor(1))
+    port = server.add_insecure_port("127.0.0.1:0")
+    beam_job_api_pb2_grpc.add_JobServiceServicer_to_server(beam_job_api_pb2_grpc.JobServiceServicer(), server)
+    server.start()
+    yield f"127.0.0.1:{port}"
+    server.stop(None)
+
+
+@pytest.fixture
+def deaf_server() -> Iterator[str]:
     """The address of something that takes connections."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"127.0.0.1:{server.getsockname()[1]}"
@@ -98,6 +112,11 @@ def options(*arguments: str) -> PipelineOptions:
         ("apache_beam.runners.portability.prism_runner.PrismRunner", True, "loses events"),
         ("DirectRunner", False, "may choose Prism"),
         ("SwitchingDirectRunner", False, "may choose Prism"),
+        ("prism", False, "loses events"),
+        ("PRISMRUNNER", True, "loses events"),
+        ("direct", False, "may choose Prism"),
+        ("directrunner", True, "acknowledges a message when it is pulled"),
+        ("TestDirectRunner", True, "acknowledges a message when it is pulled"),
         ("DirectRunner", True, "acknowledges a message when it is pulled"),
         ("BundleBasedDirectRunner", True, "acknowledges a message when it is pulled"),
     ],
@@ -124,6 +143,7 @@ def test_an_input_that_only_this_machine_has_is_refused_for_workers_elsewhere() 
 
 def test_what_counters_are_worth() -> None:
     assert worth("DataflowRunner", options()) == "once"
+    assert worth("dataflow", options()) == "once"
     assert worth("PortableRunner", options("--flink_master", "flink:8081")) == "once"
     assert worth("PortableRunner", options()) == "unknown"
     assert worth("SparkRunner", options()) == "unknown"
@@ -140,6 +160,38 @@ def test_a_job_server_that_is_not_named_or_not_there_is_said_at_once(nobody: str
         with pytest.raises(UnfitRunner, match=f"No job server answers at {endpoint}"):
             check_runner("PortableRunner", options("--job_endpoint", endpoint), streaming=False)
     assert time.monotonic() - started < 2
+
+
+def test_what_is_no_job_server_is_said_at_once(deaf_server: str, flink: Flink, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runners, "PATIENCE", 0.5)
+    for endpoint in (deaf_server, flink.master):
+        with pytest.raises(UnfitRunner) as raised:
+            check_runner("PortableRunner", options("--job_endpoint", endpoint), streaming=False)
+        assert str(raised.value) == (
+            f"Something else than a job server answers at {endpoint}. Start Beam's job server there, or mend"
+            " --job_endpoint (docs/clusters.md)"
+        )
+
+
+def test_artifacts_that_cannot_be_handed_over_are_said_in_a_sentence(nobody: str) -> None:
+    with grpc.insecure_channel(nobody) as channel:
+        stub = beam_job_api_pb2_grpc.JobServiceStub(channel)
+        with pytest.raises(grpc.RpcError) as raised:
+            stub.DescribePipelineOptions(beam_job_api_pb2.DescribePipelineOptionsRequest())
+    assert str(runners.unreachable(raised.value)) == (
+        "The job server takes artifacts at an address that does not answer from here. Give the right one:"
+        " --artifact_endpoint HOST:PORT (docs/clusters.md)"
+    )
+    assert runners.unreachable(RuntimeError("other")) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "experiments"), [("EXTERNAL", ["disable_logging_submission_environment"]), ("DOCKER", None)]
+)
+def test_nothing_is_staged_for_a_pool_that_has_all_it_needs(kind: str, experiments: list[str] | None) -> None:
+    given = options("--environment_type", kind)
+    runners.stage_nothing(given)
+    assert given.view_as(DebugOptions).experiments == experiments
 
 
 def test_a_job_manager_that_is_not_there_is_said_at_once(job_server: str, nobody: str) -> None:
@@ -280,13 +332,38 @@ def test_a_job_whose_workers_lack_the_token_is_not_tried_for_ever(flink: Flink) 
 
 
 def test_a_run_that_is_stopped_cancels_the_job(flink: Flink) -> None:
-    result = Result()
+    result, job = Result(), remote_job(flink)
+    threading.Timer(1.0, flink.job, ["CANCELED"]).start()
     STOPPING.set()
-    try:
-        remote_job(flink).follow(result)
-    finally:
-        STOPPING.clear()
+    job.follow(result)
     assert result.cancelled
+    assert flink.cancelled == ["/jobs/j1?mode=cancel"]
+    assert job.ended
+
+
+def test_a_job_that_does_not_end_when_it_is_cancelled_is_known_to_go_on(
+    flink: Flink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runners, "WAIT_FOR_END", 1.0)
+    job = remote_job(flink)
+    STOPPING.set()
+    job.follow(Result())
+    assert not job.ended
+
+
+def test_without_the_address_of_flink_nobody_knows_whether_a_cancelled_job_has_ended() -> None:
+    job = RemoteJob("PortableRunner", options("--job_endpoint", "x:1"), "gs://bucket/receipts")
+    STOPPING.set()
+    job.follow(Result())
+    assert not job.ended
+
+
+def test_the_page_of_a_job_is_told(flink: Flink) -> None:
+    given = options("--job_endpoint", "x:1", "--flink_master", flink.master)
+    assert runners.flink_page(Result(), given) == f"http://{flink.master}/#/job/running/j1"
+    flink.answers["/jobs/overview"] = {"jobs": []}
+    assert runners.flink_page(Result(), given) == f"http://{flink.master}/#/overview"
+    assert runners.flink_page(Result(), options("--job_endpoint", "x:1")) is None
 
 
 def test_what_ends_a_job_is_raised(flink: Flink) -> None:
@@ -307,6 +384,17 @@ def test_receipts_that_this_machine_has_are_added_up_as_they_are_written(flink: 
     assert job.sent == 1500
     assert job.line(10) == "PortableRunner: starting, 1,500 delivered (150/s), 10 s"
     assert remote_job(flink).sent is None
+
+
+def test_a_job_that_runs_and_delivers_nothing_says_where_to_look(flink: Flink, tmp_path: Path) -> None:
+    (tmp_path / "receipts.jsonl").write_bytes(b"")
+    job = remote_job(flink, f"file://{tmp_path}/receipts.jsonl")
+    job.follow(Result(ends=True))
+    assert job.line(30) == "PortableRunner: running, 0 delivered (0/s), 30 s"
+    assert job.line(90) == (
+        "PortableRunner: running, 0 delivered (0/s), no receipt yet (do the Python workers start? The logs of their"
+        " pools tell), 90 s"
+    )
 
 
 def test_where_nothing_shows_how_a_job_goes_a_word_says_what_to_look_at() -> None:
