@@ -54,7 +54,7 @@ class Expected:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs both tries and returns the exit code: 0, or 1 where something is wrong, 2 where a cluster cannot be had."""
+    """Runs both tries and returns the exit code: 0, or 1 where something is wrong, 2 where its parts cannot be had."""
     parser = argparse.ArgumentParser(prog="python -m cluster", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--events", type=int, default=200_000, help="default: %(default)s")
     parser.add_argument("--limit", type=float, default=420.0, help="seconds for each run (default: %(default)s)")
@@ -63,9 +63,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         install()
         return _tried(options.events, options.limit)
-    except (NotInstalled, ClusterFailed) as error:
+    except NotInstalled as error:
         print(f"cluster: {error}", file=sys.stderr)
         return 2
+    except ClusterFailed as error:
+        print(f"cluster: {error}", file=sys.stderr)
+        return 1
 
 
 def _tried(count: int, limit: float) -> int:

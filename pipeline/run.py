@@ -223,7 +223,7 @@ def _perform(
         log.print(f"The job goes on on {runner}: its books are the metrics there. Drain it to end it.", highlight=False)
         return OK
     sent = remote.sent if remote else None
-    goes_on = remote is not None and not remote.ended and (STOPPING.is_set() or isinstance(failure, UnfitRunner))
+    goes_on = remote is not None and remote.goes_on and (STOPPING.is_set() or isinstance(failure, UnfitRunner))
     if goes_on:
         log.print(_GOES_ON, style="red", highlight=False, markup=False)
     if isinstance(failure, UnfitRunner) and not sent:
@@ -438,10 +438,10 @@ def _started(result: Any, options: PipelineOptions) -> str:
     if cloud.template_location:  # no job yet: Dataflow makes it of the graph
         return f"The graph is at {cloud.template_location}; Dataflow starts the job from it."
     if not hasattr(result, "job_id"):
-        page = flink_page(result, options)
+        page, job = flink_page(options), getattr(result, "_job_id", "the job")
         if page is None:
-            return f"Started on {runner}, whose own page shows how it goes."
-        return f"Started. Look at it again, or cancel it there:\n  {page}"
+            return f"Started {job} on {runner}, whose own page shows how it goes."
+        return f"Started {job}. Flink shows it once its job server has uploaded it, and can cancel it there:\n  {page}"
     job = result.job_id()
     return (
         f"Started job {job}. Look at it again:\n"

@@ -212,17 +212,10 @@ def _flink_master(options: Any) -> str | None:
     return None if master.startswith("[") or not master else master
 
 
-def flink_page(result: Any, options: Any) -> str | None:
-    """Where Flink shows a job that has been started, as far as it can be told."""
+def flink_page(options: Any) -> str | None:
+    """Where Flink shows its jobs, if that is known."""
     master = _flink_master(options)
-    if master is None:
-        return None
-    base = _base(master)
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        job = _job_of(result, master)
-        if job is not None:
-            return f"{base}/#/job/running/{job['jid']}"
-    return f"{base}/#/overview"
+    return None if master is None else f"{_base(master)}/#/overview"
 
 
 def _job_of(result: Any, master: str) -> Mapping[str, Any] | None:
@@ -371,6 +364,11 @@ class RemoteJob:
         self._counts: dict[str, int] = {}
         self.restarts = 0
         self.ended = False  # certainly, rather than left running where it cannot be looked at
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it has been started and has not ended, as far as can be told."""
+        return self._result is not None and not self.ended
 
     @property
     def sent(self) -> int | None:

@@ -338,7 +338,7 @@ def test_a_run_that_is_stopped_cancels_the_job(flink: Flink) -> None:
     job.follow(result)
     assert result.cancelled
     assert flink.cancelled == ["/jobs/j1?mode=cancel"]
-    assert job.ended
+    assert not job.goes_on
 
 
 def test_a_job_that_does_not_end_when_it_is_cancelled_is_known_to_go_on(
@@ -348,22 +348,20 @@ def test_a_job_that_does_not_end_when_it_is_cancelled_is_known_to_go_on(
     job = remote_job(flink)
     STOPPING.set()
     job.follow(Result())
-    assert not job.ended
+    assert job.goes_on
 
 
 def test_without_the_address_of_flink_nobody_knows_whether_a_cancelled_job_has_ended() -> None:
     job = RemoteJob("PortableRunner", options("--job_endpoint", "x:1"), "gs://bucket/receipts")
     STOPPING.set()
     job.follow(Result())
-    assert not job.ended
+    assert job.goes_on
 
 
-def test_the_page_of_a_job_is_told(flink: Flink) -> None:
-    given = options("--job_endpoint", "x:1", "--flink_master", flink.master)
-    assert runners.flink_page(Result(), given) == f"http://{flink.master}/#/job/running/j1"
-    flink.answers["/jobs/overview"] = {"jobs": []}
-    assert runners.flink_page(Result(), given) == f"http://{flink.master}/#/overview"
-    assert runners.flink_page(Result(), options("--job_endpoint", "x:1")) is None
+def test_the_page_of_flinks_jobs_is_told() -> None:
+    assert runners.flink_page(options("--flink_master", "flink:8081")) == "http://flink:8081/#/overview"
+    assert runners.flink_page(options("--flink_master", "https://flink/")) == "https://flink/#/overview"
+    assert runners.flink_page(options("--job_endpoint", "x:1")) is None
 
 
 def test_what_ends_a_job_is_raised(flink: Flink) -> None:
