@@ -80,16 +80,17 @@ def test_every_message_is_delivered_filtered_or_a_dead_letter_and_acknowledged(
     topic.publish(*[order(n) for n in range(90, 110)])
     topic.publish(b"{broken", b"\xff\xfe", b'{"type": "screen"}', order(1, properties={"currency": "EUR"}))
     assert run(sandbox, topic) == DEAD_LETTERS
+    topic.publish(b"", b"  ")
     assert books() == {
         "balanced": True,
-        "read": 24,
+        "read": 26,
         "taken": 21,
         "filtered": 1,
-        "unparsable": 2,
+        "unparsable": 4,
         "matched": 31,
         "delivered": 30,
-        "dead_lettered": 3,
-        "rejected_before_matching": {"parse/invalid_json": 1, "parse/invalid_utf8": 1},
+        "dead_lettered": 5,
+        "rejected_before_matching": {"parse/invalid_json": 3, "parse/invalid_utf8": 1},
         "subscriptions": {
             "crm/purchase": {"matched": 10, "delivered": 10, "dead_lettered": {}, "notes": {"website_without_url": 10}},
             "web/purchase": {
@@ -101,11 +102,13 @@ def test_every_message_is_delivered_filtered_or_a_dead_letter_and_acknowledged(
         },
     }
     assert Counter(row["code"] for row in rows("dead.jsonl")) == {
-        "invalid_json": 1,
+        "invalid_json": 3,
         "invalid_utf8": 1,
         "missing_required_field": 1,
     }
     assert sandbox.stats()["by_event"] == {"123": {"Purchase": 20}, "456": {"Purchase": 10}}
+    empty = [row["payload"] for row in rows("dead.jsonl") if row["message"].endswith("it is empty.")]
+    assert sorted(empty) == ["", "  "]
     assert topic.drain() == []
 
 
@@ -179,12 +182,15 @@ def test_dead_letters_that_were_published_are_replayed_from_their_subscription(
     sandbox.set_faults(dead_token=True)
     run_job(job, ["events.jsonl"], Places("dead.jsonl", "receipts.jsonl"), [])
     sandbox.set_faults(dead_token=False)
-    topic.publish(*Path("dead.jsonl").read_bytes().splitlines(), b"stray")
+    topic.publish(*Path("dead.jsonl").read_bytes().splitlines(), b"stray", b"")
     places = Places("again.jsonl", "replayed.jsonl", "books.json")
     assert replay_job(job, [f"pubsub:{topic.subscription}"], Choice(), places, [], 1.0) == DEAD_LETTERS
-    assert (books()["balanced"], books()["delivered"], books()["unparsable"]) == (True, 1, 1)
-    (row,) = rows("again.jsonl")
-    assert row["message"].startswith("Message ")
+    assert (books()["balanced"], books()["delivered"], books()["unparsable"]) == (True, 1, 2)
+    assert sorted(row["message"].partition(" is ")[2] for row in rows("again.jsonl")) == [
+        "no dead letter: it is empty.",
+        "no dead letter: it is not JSON.",
+    ]
+    assert all(row["message"].startswith("Message ") for row in rows("again.jsonl"))
 
 
 def test_a_choice_of_dead_letters_is_for_files(topic: Topic, capsys: pytest.CaptureFixture[str]) -> None:
@@ -364,13 +370,13 @@ def test_the_graph_that_streams_delivers_from_beams_own_source(sandbox: SandboxS
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert sandbox.stats()["by_event"] == {"123": {"Purchase": 20}, "456": {"Purchase": 10}}, output
-    assert [row["code"] for row in rows("dead-letters.jsonl")] == ["invalid_json"]
+    assert [row["code"] for row in rows("dead-letters.jsonl")] == ["invalid_json"] * 3
     assert process.returncode == DEAD_LETTERS, output
 
 
 def test_dead_letters_and_receipts_may_go_to_topics(sandbox: SandboxServer, topic: Topic, pubsub: str) -> None:
     dead, receipts = Topic(), Topic()
-    topic.publish(*[order(n) for n in range(90, 110)], b"{broken")
+    topic.publish(*[order(n) for n in range(90, 110)], b"{broken", b"", b"  ")
     assert run(sandbox, topic, Places(f"pubsub:{dead.path}", f"pubsub:{receipts.path}", "books.json")) == DEAD_LETTERS
     assert [json.loads(message)["payload"] for message in dead.drain()] == ["{broken"]
     assert sum(json.loads(message)["events"] for message in receipts.drain()) == 30
