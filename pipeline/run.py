@@ -631,9 +631,11 @@ def _show_progress(log: Console, done: threading.Event, remote: RemoteJob | None
     while not done.wait(1.0):
         counts, states = LIVE.snapshot()
         seconds = time.monotonic() - started
+    LIVE.shown = True
         line = remote.line(seconds) if remote else _progress_line(counts, seconds)
         if status:
             status.update(line)
+        LIVE.shown = False
         elif time.monotonic() - last_line >= 10:
             last_line = time.monotonic()
             log.print(line, highlight=False)
