@@ -125,8 +125,8 @@ def replay_job(
     def build(lines: beam.PCollection, workers: int, flow: Flow) -> None:
         redeliver(lines, job, choice, places.dead_letters, places.receipts, workers, flow)
 
-    def open_chosen(text: str, _project: str | None) -> Source:
-        source = open_letters(text)
+    def open_chosen(text: str, project: str | None) -> Source:
+        source = open_letters(text, project)
         if source.subscription and choice != Choice():
             raise NoInput(f"{text}: --only and --retryable are for files; what they leave out would be acknowledged")
         return source
