@@ -7,10 +7,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from examples.local_pubsub import NoServer, pubsub_server
 from pipeline.config import parse_job
 from pipeline.run import CONFIGURATION, DEAD_LETTERS, FAILED, OK, REFUSED, Places, replay_job, run_job
 from pipeline.sandbox import SandboxServer, SandboxSettings
-from pipeline.sources.pubsub import Attributes
+from pipeline.sources.pubsub import Attributes, Subscription
 from tests.conftest import Topic
 from transforms.replays import Choice
 
@@ -79,8 +80,8 @@ def test_every_message_is_delivered_filtered_or_a_dead_letter_and_acknowledged(
 ) -> None:
     topic.publish(*[order(n) for n in range(90, 110)])
     topic.publish(b"{broken", b"\xff\xfe", b'{"type": "screen"}', order(1, properties={"currency": "EUR"}))
-    assert run(sandbox, topic) == DEAD_LETTERS
     topic.publish(b"", b"  ")
+    assert run(sandbox, topic) == DEAD_LETTERS
     assert books() == {
         "balanced": True,
         "read": 26,
@@ -106,9 +107,9 @@ def test_every_message_is_delivered_filtered_or_a_dead_letter_and_acknowledged(
         "invalid_utf8": 1,
         "missing_required_field": 1,
     }
-    assert sandbox.stats()["by_event"] == {"123": {"Purchase": 20}, "456": {"Purchase": 10}}
     empty = [row["payload"] for row in rows("dead.jsonl") if row["message"].endswith("it is empty.")]
     assert sorted(empty) == ["", "  "]
+    assert sandbox.stats()["by_event"] == {"123": {"Purchase": 20}, "456": {"Purchase": 10}}
     assert topic.drain() == []
 
 
@@ -256,13 +257,15 @@ def test_a_subscription_that_does_not_exist_is_named_before_anything_is_written(
     assert not Path("dead.jsonl").exists()
 
 
+@pytest.mark.parametrize("calls", [("Pull",), ("GetSubscription", "Pull")], ids=" and ".join)
 def test_a_subscription_that_may_not_be_pulled_from_is_named_with_the_role(
-    pubsub: str, capsys: pytest.CaptureFixture[str]
+    pubsub: str, capsys: pytest.CaptureFixture[str], calls: tuple[str, ...]
 ) -> None:
-    with denying("GetSubscription", "Pull"):
+    with denying(*calls):
         topic = Topic()
         error = refusal("http://127.0.0.1:9", [f"pubsub:{topic.subscription}"], capsys)
-    assert f"{topic.subscription}: no permission to pull; roles/pubsub.subscriber gives it" in error
+    assert f"{topic.subscription}: no permission to pull; it takes the role Pub/Sub Subscriber on it" in error
+    assert not Path("dead.jsonl").exists()
 
 
 def test_who_may_pull_need_not_be_allowed_to_look(pubsub: str, sandbox: SandboxServer) -> None:
@@ -274,12 +277,67 @@ def test_who_may_pull_need_not_be_allowed_to_look(pubsub: str, sandbox: SandboxS
 
 
 def test_a_permission_withdrawn_while_it_runs_fails_the_run(
-    pubsub: str, sandbox: SandboxServer, capsys: pytest.CaptureFixture[str]
+    pubsub: str, sandbox: SandboxServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(Subscription, "try_to_pull", lambda _self: [])  # as if it had been there when the run began
     with denying("Pull"):
         topic = Topic()
         assert run(sandbox, topic) == FAILED
     assert f"{topic.subscription} cannot be pulled from any more (PermissionDenied)" in capsys.readouterr().err
+
+
+def test_what_the_look_at_a_subscription_brings_goes_back_when_the_run_does_not_start(
+    sandbox: SandboxServer, topic: Topic
+) -> None:
+    event = order(1)
+    topic.publish(event)
+    nowhere = Places("dead.jsonl", "pubsub:projects/capybeam-tests/topics/nowhere")
+    assert run(sandbox, topic, nowhere) == CONFIGURATION
+    assert topic.drain() == [event]
+
+
+@pytest.mark.parametrize(
+    ("places", "what"),
+    [
+        (lambda path: Places(path, "receipts.jsonl"), "Dead letters"),
+        (lambda path: Places("dead.jsonl", path), "Receipts"),
+    ],
+    ids=["dead letters", "receipts"],
+)
+@pytest.mark.parametrize("command", ["run", "replay"])
+def test_a_run_does_not_read_what_it_writes(
+    topic: Topic, capsys: pytest.CaptureFixture[str], command: str, places: Callable[[str], Places], what: str
+) -> None:
+    job, source, path = (
+        parse_job(job_file("http://127.0.0.1:9")),
+        f"pubsub:{topic.subscription}",
+        f"pubsub:{topic.path}",
+    )
+    if command == "run":
+        code = run_job(job, [source], places(path), [], 1.0)
+    else:
+        code = replay_job(job, [source], Choice(), places(path), [], 1.0)
+    assert code == CONFIGURATION
+    assert (
+        f"{what} cannot be published to {path}: {source} is a subscription of that topic, so the run would read what it"
+        " writes; give another topic\n"
+    ) in capsys.readouterr().err
+    assert not Path("dead.jsonl").exists()
+
+
+def test_a_server_that_dies_is_no_idle_subscription(
+    pubsub: str, sandbox: SandboxServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.sources.pubsub._PATIENCE", 3.0)
+    with ExitStack() as server:
+        server.enter_context(denying("Nothing"))
+        topic = Topic()
+        topic.publish(order(1))
+        threading.Timer(2.0, server.close).start()
+        assert run(sandbox, topic, idle=2.5) == FAILED
+    error = capsys.readouterr().err
+    assert f"capybeam: the run failed: {topic.subscription}: no answer from Pub/Sub for " in error
+    assert (books()["delivered"], books()["balanced"]) == (1, True)
 
 
 @contextmanager
@@ -365,7 +423,7 @@ def test_a_batch_that_failed_is_no_repeat_of_itself(sandbox: SandboxServer, topi
 
 def test_the_graph_that_streams_delivers_from_beams_own_source(sandbox: SandboxServer, topic: Topic) -> None:
     process = start(sandbox, topic, "--runner", "DirectRunner", "--streaming", "--allow-unsafe-runner")
-    topic.publish(*[order(n) for n in range(90, 110)], b"{broken")
+    topic.publish(*[order(n) for n in range(90, 110)], b"{broken", b"", b"  ")
     wait_for(sandbox, 30)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
@@ -376,7 +434,7 @@ def test_the_graph_that_streams_delivers_from_beams_own_source(sandbox: SandboxS
 
 def test_dead_letters_and_receipts_may_go_to_topics(sandbox: SandboxServer, topic: Topic, pubsub: str) -> None:
     dead, receipts = Topic(), Topic()
-    topic.publish(*[order(n) for n in range(90, 110)], b"{broken", b"", b"  ")
+    topic.publish(*[order(n) for n in range(90, 110)], b"{broken")
     assert run(sandbox, topic, Places(f"pubsub:{dead.path}", f"pubsub:{receipts.path}", "books.json")) == DEAD_LETTERS
     assert [json.loads(message)["payload"] for message in dead.drain()] == ["{broken"]
     assert sum(json.loads(message)["events"] for message in receipts.drain()) == 30
