@@ -135,7 +135,7 @@ def test_a_process_killed_in_the_middle_of_sending_loses_nothing(sandbox: Sandbo
     sandbox.set_faults(latency=0.5)
     topic.publish(*[order(n) for n in range(60)])
     process = start(sandbox, topic, lease=10)
-    wait_for(sandbox, 1)
+    wait_until(lambda: sandbox.stats()["requests"] > 0)  # which are answered half a second later
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=30)
     assert topic.drain() == []  # they are leased still
