@@ -41,7 +41,9 @@ def redeliver(
     flow: Flow = "finite",
 ) -> None:
     """Builds the way from dead letters, each a pair of its place and its line, to receipts and new dead letters."""
-    replayed = letters | ReplayDeadLetters(job.subscriptions, job.delivery.max_batch_bytes, choice)
+    replayed = letters | ReplayDeadLetters(
+        job.subscriptions, job.delivery.max_batch_bytes, choice, skip_blank=flow == "finite"
+    )
     sent = _send(replayed.ready, job, receipts, workers, flow)
     _write_rejections({"Unreplayed": replayed, "Undelivered": sent}, dead_letters)
 
@@ -54,11 +56,12 @@ def deliver(
     Args:
         dead_letters, receipts: where they are written; see `pipeline.sinks`.
         workers: processes that send, at most, and share the job's requests_per_second.
-        flow: how the lines come. The events of an endless input are held where a destination refuses everything.
+        flow: how the lines come. Those of an endless input are messages: a blank one counts, too, and events are held
+            where a destination refuses everything.
     """
     subscriptions = job.subscriptions
 
-    parsed = lines | ParseEvents()
+    parsed = lines | ParseEvents(skip_blank=flow == "finite")
     filtered = parsed.events | FilterEvents(subscriptions)
     named = filtered.matches | MapEventNames(subscriptions)
     mapped = named.conversions | MapProperties(subscriptions)

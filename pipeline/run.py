@@ -44,7 +44,7 @@ from pipeline.sinks import SINKS, prepare
 from pipeline.sinks.lines import SinkError, keep_safe, plain
 from pipeline.sources import ALWAYS, Between, NoInput, Source, UnreadableFile, open_letters, open_source
 from pipeline.sources.files import matching
-from pipeline.sources.pubsub import Attributes, Message, Pulling, SubscriptionLost
+from pipeline.sources.pubsub import PUBSUB, Attributes, Message, Pulling, SubscriptionLost
 from pipeline.summary import Books
 from transforms.couriers import DestinationHeld, Stopped
 from transforms.graph_api import Destination
@@ -125,8 +125,8 @@ def replay_job(
     def build(lines: beam.PCollection, workers: int, flow: Flow) -> None:
         redeliver(lines, job, choice, places.dead_letters, places.receipts, workers, flow)
 
-    def open_chosen(text: str, _project: str | None) -> Source:
-        source = open_letters(text)
+    def open_chosen(text: str, project: str | None) -> Source:
+        source = open_letters(text, project)
         if source.subscription and choice != Choice():
             raise NoInput(f"{text}: --only and --retryable are for files; what they leave out would be acknowledged")
         return source
@@ -168,6 +168,7 @@ def _perform(
     if not options.view_as(_Verbosity).verbose:
         for name in ("apache_beam", "google.auth"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
+    subscription, first = None, list[Message]()
     try:
         project = options.view_as(GoogleCloudOptions).project
         sources = [open_input(text, project) for text in inputs]
@@ -193,12 +194,19 @@ def _perform(
             _keep_apart(places.books, "The books", sources)
         for path, what in zip((places.dead_letters, places.receipts), SINKS, strict=True):
             _keep_apart(path, what, sources)
+        if subscription is not None and not (standard.streaming and subscription.topic):
+            first = subscription.try_to_pull()
+            if standard.streaming:
+                subscription.give_back(first)
+        for path, what in zip((places.dead_letters, places.receipts), SINKS, strict=True):
             kept = prepare(path, what, local, runner, subscription is not None)
             if kept:
                 log.print(f"{what} of an earlier run are kept in {kept}", highlight=False)
         for source in sources:
             _keep_out(source)
     except (NoInput, TokenError, SinkError, UnfitRunner) as error:
+        if subscription is not None:
+            subscription.give_back(first)
         log.print(f"capybeam: {error}", style="red", highlight=False, markup=False)
         return CONFIGURATION
     LIVE.reset()
@@ -217,7 +225,7 @@ def _perform(
         if flow != "batch":
             counts, failure = _run(reads, built, options, flow, remote)
         else:
-            with subscription.pulling(job.delivery.max_batch_delay, until_idle) as pulling:
+            with subscription.pulling(job.delivery.max_batch_delay, until_idle, first) as pulling:
                 counts, failure = _work_off(pulling, subscription.element, built, places, options)
     if failure is None and standard.streaming and not local:
         log.print(f"The job goes on on {runner}: its books are the metrics there. Drain it to end it.", highlight=False)
@@ -354,7 +362,14 @@ def _keep_out(source: Source) -> None:
 
 
 def _keep_apart(path: str, what: str, sources: Sequence[Source]) -> None:
-    """A file that is read must not be moved out of the way for a new one, nor a table be read and written at once."""
+    """A file that is read must not be moved out of the way for a new one, nor a table be read and written at once. A
+    subscription of the topic that is written to would bring what is written, without an end."""
+    for source in sources:
+        if source.subscription and path == f"{PUBSUB}{source.subscription.topic}":
+            raise SinkError(
+                f"{what} cannot be published to {path}: {source.name} is a subscription of that topic, so the run would"
+                " read what it writes; give another topic"
+            )
     if any(path == source.name for source in sources) or any(
         Path(read).exists() and Path(plain(path)).exists() and Path(read).samefile(plain(path))
         for s in sources
@@ -616,9 +631,11 @@ def _progress(log: Console, remote: RemoteJob | None) -> Iterator[None]:
     done = threading.Event()
     thread = threading.Thread(target=_show_progress, args=(log, done, remote), daemon=True)
     thread.start()
+    LIVE.shown = True
     try:
         yield
     finally:
+        LIVE.shown = False
         done.set()
         thread.join()
 

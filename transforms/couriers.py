@@ -395,7 +395,8 @@ class Courier:
             since = self._held_since.setdefault(_circuit(name, dataset_id, answer), now)
         state = f"HELD. {answer.summary} {answer.row.todo} Nothing is lost: its events wait."
         LIVE.say(name, state)
-        _log.error("%s: %s", name, state)
+        if not LIVE.shown:
+            _log.error("%s: %s", name, state)
         until = now + self._jitter(0.5, 1.5) * _HOLD_PAUSE
         while not self._has_new_token(name):
             if STOPPING.is_set() or (not self._patient and time.monotonic() - since > _HOLD_FOR):

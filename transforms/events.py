@@ -88,6 +88,8 @@ def event_id(event: Event) -> str:
 
 
 def _unreadable(line: bytes, error: orjson.JSONDecodeError) -> Rejected:
+    if is_blank(line):
+        return Rejected("invalid_json", "The line is not valid JSON: it is empty.")
     reason = str(error).split(": line 1 column ")[0]
     try:
         line.decode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -11,10 +12,15 @@ from transforms.events import Event, UnreadableRow, event_of_row, is_blank, pars
 from transforms.steps import StepDoFn, note_unfinished, with_rejections
 
 
+@dataclasses.dataclass
 class ParseEvents(beam.PTransform):
-    """Lines of JSON (bytes) → ``events`` (dicts), and ``rejections``. Blank lines are no events.
+    """Lines of JSON (bytes) → ``events`` (dicts), and ``rejections``.
 
     What a source has already made of a row (a dict, or an `UnreadableRow`) is counted, and passes or is rejected.
+
+    Args:
+        skip_blank: whether blank lines are passed over, as in a file. A blank message is one that came, and is
+            rejected.
 
     >>> import apache_beam as beam
     >>> with beam.Pipeline("FnApiRunner") as pipeline:
@@ -23,12 +29,18 @@ class ParseEvents(beam.PTransform):
     {'type': 'page'}
     """
 
+    skip_blank: bool = True
+
     def expand(self, lines: beam.PCollection) -> Any:
-        return with_rejections(lines, _ParseEvents(), main="events")
+        return with_rejections(lines, _ParseEvents(self.skip_blank), main="events")
 
 
 class _ParseEvents(StepDoFn[None]):
     stage = "parse"
+
+    def __init__(self, skip_blank: bool) -> None:
+        super().__init__()
+        self._skip_blank = skip_blank
 
     def compile(self) -> None:
         return None
@@ -40,7 +52,7 @@ class _ParseEvents(StepDoFn[None]):
         if not isinstance(element, bytes):
             self.tally["read"] += 1
             return (event_of_row(element),)
-        if element[:1] != b"{" and is_blank(element):
+        if element[:1] != b"{" and self._skip_blank and is_blank(element):
             return ()
         self.tally["read"] += 1
         return (parse_event(element),)

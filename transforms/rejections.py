@@ -79,6 +79,9 @@ class Rejected(Exception):
         super().__init__(f"{code}: {self.message}")
 
 
+_LONGEST_ID: Final = 10_000  # characters of an event_id that has room anywhere
+
+
 @dataclasses.dataclass(frozen=True)
 class Rejection:
     """A row of the dead letters. `payload` may hold personal data; nothing else here may."""
@@ -107,6 +110,15 @@ class Rejection:
         """The same as a row of a table, where the payload is JSON text."""
         row = self._fields(now)
         return {**row, "payload": None if row["payload"] is None else _json(row["payload"]).decode()}
+
+    def without_payload(self, size: int, limit: str) -> Rejection:
+        """The same for a place that takes no more than `limit`, where the whole has `size` bytes: it says so.
+
+        An event_id that is no shorter than payloads are goes as well.
+        """
+        message = f"{self.message} The payload is left out: {size:,} bytes are more than {limit}."
+        event_id = self.event_id if len(self.event_id or "") <= _LONGEST_ID else None
+        return dataclasses.replace(self, message=message, payload=None, event_id=event_id)
 
     def _fields(self, now: float | None) -> dict[str, Any]:
         row: dict[str, Any] = {"dead_lettered_at": int(time.time() if now is None else now)}

@@ -30,15 +30,17 @@ class ReplayDeadLetters(beam.PTransform):
         max_bytes: of one event; a larger one fits no batch.
         choice: which dead letters; the others are counted as filtered.
         clock: Unix seconds, for the age limits.
+        skip_blank: as of `ParseEvents`.
     """
 
     subscriptions: tuple[Subscription, ...]
     max_bytes: int = 4 * 1024 * 1024
     choice: Choice = dataclasses.field(default_factory=Choice)
     clock: Callable[[], float] = time.time
+    skip_blank: bool = True
 
     def expand(self, letters: beam.PCollection) -> Any:
-        step = _ReplayDeadLetters(self.subscriptions, self.max_bytes, self.choice, self.clock)
+        step = _ReplayDeadLetters(self.subscriptions, self.max_bytes, self.choice, self.clock, self.skip_blank)
         replayed = with_rejections(letters, step, main="ready")
         replayed.ready.element_type = typehints.Tuple[str, bytes]
         return replayed
@@ -48,10 +50,15 @@ class _ReplayDeadLetters(SubscriptionStepDoFn[Replay]):
     stage = "parse"
 
     def __init__(
-        self, subscriptions: tuple[Subscription, ...], max_bytes: int, choice: Choice, clock: Callable[[], float]
+        self,
+        subscriptions: tuple[Subscription, ...],
+        max_bytes: int,
+        choice: Choice,
+        clock: Callable[[], float],
+        skip_blank: bool,
     ) -> None:
         super().__init__(subscriptions)
-        self._max_bytes, self._choice, self._clock = max_bytes, choice, clock
+        self._max_bytes, self._choice, self._clock, self._skip_blank = max_bytes, choice, clock, skip_blank
 
     def compile(self) -> Replay:
         return compile_replay(self.subscriptions, self._max_bytes)
@@ -60,7 +67,7 @@ class _ReplayDeadLetters(SubscriptionStepDoFn[Replay]):
         place, line = element
         if isinstance(line, UnreadableRow):
             raise line.rejected()
-        if is_blank(line):
+        if self._skip_blank and is_blank(line):
             return ()
         letter = parse_dead_letter(line, place)
         if not self._choice.takes(letter):

@@ -18,7 +18,7 @@ import orjson
 
 from transforms import conversions
 from transforms.conversions import Conversion, Ready, Subscription
-from transforms.events import Event, parse_event
+from transforms.events import Event, is_blank, parse_event
 from transforms.rejections import Rejected, Rejection, Stage, as_rejected, reject
 from transforms.user_data import Count
 
@@ -100,7 +100,7 @@ def parse_dead_letter(line: bytes, place: str) -> DeadLetter:
     try:
         row = orjson.loads(line)
     except orjson.JSONDecodeError:
-        raise no("it is not JSON") from None
+        raise no("it is empty" if is_blank(line) else "it is not JSON") from None
     if not isinstance(row, dict):
         raise no("it is no JSON object")
     missing = [key for key in ("dead_lettered_at", "stage", "code", "payload") if row.get(key) is None]

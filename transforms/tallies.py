@@ -32,7 +32,13 @@ class Tally(dict[str, int]):
 
 
 class LiveTotals:
-    """Running totals of this process, and what each destination is doing if that is worth a word."""
+    """Running totals of this process, and what each destination is doing if that is worth a word.
+
+    Attributes:
+        shown: whether somebody is shown what is said here. Where nobody is, what matters has to be logged.
+    """
+
+    shown = False
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import json
+import sys
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,6 +16,7 @@ import apache_beam as beam
 from pipeline.sinks.lines import SinkError
 
 BIGQUERY: Final = "bigquery:"
+LARGEST_ROW: Final = 9_000_000  # bytes; a request takes 10 MB, and Beam hands on no row of 9 MiB
 PATIENCE: Final = 60.0  # seconds; the client's own is ten minutes, without a word
 
 
@@ -117,6 +120,14 @@ class _Fail(beam.DoFn):
         raise SinkError(
             f"{self._what} cannot be written to {self._path}: BigQuery refuses rows ({reason or 'unknown'})"
         )
+
+
+def size_of(row: Mapping[str, Any]) -> int:
+    """The bytes that a row takes in a request, or in memory, by which Beam judges it, whichever is more."""
+    in_memory = sum(sys.getsizeof(value) for value in row.values())
+    if in_memory <= LARGEST_ROW / 6:  # JSON makes six bytes of one, at most
+        return in_memory
+    return max(in_memory, len(json.dumps(row)))
 
 
 def is_table(path: str) -> bool:

@@ -14,6 +14,7 @@ from pipeline.sinks.lines import SinkError
 PUBSUB: Final = "pubsub:"
 _TOPIC: Final = re.compile(r"projects/[^/\s]+/topics/[^/\s]+")
 _CALL: Final = 10.0  # seconds that a look may take
+LARGEST_MESSAGE: Final = 9_999_000  # bytes; a request takes 10 MB, with the topic's name
 _PUBLISHED_WITHIN: Final = 120.0  # seconds, with what Google's client tries again
 
 

@@ -58,19 +58,20 @@ class Source:
 BIGQUERY = "bigquery:"
 
 
-def open_letters(text: str) -> Source:
+def open_letters(text: str, project: str | None = None) -> Source:
     """Looks at dead letters that are to be replayed. Raises NoInput where they cannot be read.
 
     Args:
         text: of ``--from``: ``bigquery:PROJECT.DATASET.TABLE``, ``pubsub:projects/P/subscriptions/S``, or a path, glob
             or URL of files.
+        project: as of `open_source`.
     """
     from pipeline.sources import files, pubsub
 
     if text.startswith(BIGQUERY):
         from pipeline.sources import bigquery
 
-        return bigquery.open_letters(text)
+        return bigquery.open_letters(text, project)
     if text.startswith(pubsub.PUBSUB):
         return pubsub.open_subscription(text, pubsub.numbered_line_of)
     return files.as_source(text, files.ReadNumberedLines(text))

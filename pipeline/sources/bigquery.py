@@ -107,13 +107,18 @@ def _letter(row: Mapping[str, Any], place: str) -> tuple[str, bytes]:
 _OF_LETTERS: Final = frozenset({"dead_lettered_at", "stage", "code", "payload"})
 
 
-def open_letters(text: str, client: Any = None) -> Source:
-    """Looks at a table of dead letters, ``bigquery:PROJECT.DATASET.TABLE``. Raises NoInput."""
+def open_letters(text: str, project: str | None = None, client: Any = None) -> Source:
+    """Looks at a table of dead letters, ``bigquery:PROJECT.DATASET.TABLE``. Raises NoInput.
+
+    Args:
+        project, client: as of `open_table`.
+    """
     table = text.removeprefix(BIGQUERY).strip().replace("`", "")
-    if len(table.split(".")) != 3 or " " in table:
+    parts = table.split(".")
+    if len(parts) != 3 or not all(parts) or " " in table:
         raise NoInput(f"{text}: not {BIGQUERY}PROJECT.DATASET.TABLE")
     name = f"{BIGQUERY}{table}"
-    client = client or _client(name, table.split(".")[0])
+    client = client or _client(name, project or parts[0])
     with _Named(name):
         lacking = _OF_LETTERS - {field.name for field in client.get_table(table, retry=_retry()).schema}
         if lacking:

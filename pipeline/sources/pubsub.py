@@ -8,10 +8,12 @@ it has not processed yet, so a crash would lose it. Where a runner streams (Data
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Final
 
@@ -59,7 +61,7 @@ def numbered_line_of(message: Message) -> tuple[str, bytes]:
 def open_subscription(
     text: str, element: Callable[[Message], Any] = line_of, attributes: Attributes | None = None
 ) -> Source:
-    """Looks at a subscription. Raises NoInput where there is none, or none that can be pulled from.
+    """Looks at a subscription. Raises NoInput where there is none, or none of the kind that is pulled from.
 
     Args:
         text: ``pubsub:projects/P/subscriptions/S``.
@@ -72,10 +74,10 @@ def open_subscription(
         import google.cloud.pubsub_v1  # noqa: F401
     except ImportError:
         raise NoInput(f"{text}: needs Google's client library: pip install 'capybeam[gcp]'") from None
-    _check(path)
+    topic = _topic_of(path)
     attributes = attributes or Attributes()
     read = ReadMessages(path, element, attributes)
-    return Source(text, "a subscription", read, subscription=Subscription(path, element, attributes))
+    return Source(text, "a subscription", read, subscription=Subscription(path, element, attributes, topic))
 
 
 @dataclasses.dataclass
@@ -103,63 +105,97 @@ class ReadMessages(beam.PTransform):
         return self.element(Message(message.message_id or "", "", message.data))
 
 
-def _check(path: str) -> None:
+def _topic_of(path: str) -> str | None:
+    """The topic of a subscription; None where it may not be looked at, which who may pull need not be allowed."""
+    from google.api_core import exceptions
+
+    with _client_for(path) as client:
+        try:
+            found = client.get_subscription(subscription=path, retry=None, timeout=_CALL)
+        except exceptions.PermissionDenied:
+            return None
+    if found.push_config.push_endpoint or found.bigquery_config.table or found.cloud_storage_config.bucket:
+        raise NoInput(f"{path}: is no pull subscription; its messages go elsewhere")
+    return str(found.topic)
+
+
+@contextmanager
+def _client_for(path: str) -> Iterator[Any]:
+    """Google's client, its errors as NoInput with the subscription's name."""
     from google.api_core import exceptions
     from google.auth.exceptions import DefaultCredentialsError
     from google.cloud.pubsub_v1 import SubscriberClient
 
     try:
         with SubscriberClient() as client:
-            try:
-                found = client.get_subscription(subscription=path, retry=None, timeout=_CALL)
-            except exceptions.PermissionDenied:  # which who may pull need not be allowed
-                _try_to_pull(client, path)
-                return
+            yield client
     except DefaultCredentialsError:
         raise NoInput(f"{path}: no Google credentials here; gcloud auth application-default login makes some") from None
     except exceptions.NotFound:
         raise NoInput(f"{path}: no such subscription") from None
     except exceptions.PermissionDenied:
-        raise NoInput(f"{path}: no permission to pull; roles/pubsub.subscriber gives it") from None
+        raise NoInput(f"{path}: no permission to pull; it takes the role Pub/Sub Subscriber on it") from None
     except exceptions.GoogleAPIError as error:
         raise NoInput(f"{path}: Pub/Sub does not answer ({type(error).__name__})") from None
-    if found.push_config.push_endpoint or found.bigquery_config.table or found.cloud_storage_config.bucket:
-        raise NoInput(f"{path}: is no pull subscription; its messages go elsewhere")
-
-
-def _try_to_pull(client: Any, path: str) -> None:
-    from google.api_core import exceptions
-
-    try:
-        pulled = client.pull(subscription=path, max_messages=1, retry=None, timeout=2.0)
-    except exceptions.DeadlineExceeded:  # nothing there
-        return
-    ack_ids = [received.ack_id for received in pulled.received_messages]
-    if ack_ids:
-        client.modify_ack_deadline(subscription=path, ack_ids=ack_ids, ack_deadline_seconds=0, timeout=_CALL)
 
 
 class SubscriptionLost(Exception):
     """A subscription cannot be pulled from any more: says which and why."""
 
 
+_LEASE: Final = 60  # seconds that a message is ours, renewed at a third of it; after a crash it takes as long to return
+
+
 @dataclasses.dataclass(frozen=True)
 class Subscription:
-    """A subscription that is there, and what the graph is given for its messages."""
+    """A subscription that is there, and what the graph is given for its messages.
+
+    Attributes:
+        topic: ``projects/P/topics/T``, of which it is one; None where that may not be looked at.
+    """
 
     path: str
     element: Callable[[Message], Any]
     attributes: Attributes = Attributes()
+    topic: str | None = None
 
-    def pulling(self, max_delay: float, until_idle: float | None = None) -> Pulling:
-        return Pulling(self.path, max_delay, until_idle)
+    def try_to_pull(self) -> list[Message]:
+        """Pulls once, to see that it is allowed. What that brings is leased: pass it to `pulling`, or give it back.
+
+        Given back at once it could stay away for as long as the subscription's retry policy says, and for good from a
+        run that leaves before that.
+
+        Raises:
+            NoInput
+        """
+        from google.api_core import exceptions
+
+        with _client_for(self.path) as client:
+            try:
+                pulled = client.pull(
+                    subscription=self.path, max_messages=1, return_immediately=True, retry=None, timeout=2.0
+                )
+            except exceptions.DeadlineExceeded:  # nothing there
+                return []
+            messages = [_message(received) for received in pulled.received_messages]
+            _set_deadline(client, self.path, [message.ack_id for message in messages], _LEASE)
+        return messages
+
+    def give_back(self, messages: Sequence[Message]) -> None:
+        """Returns messages to the subscription, which delivers them again."""
+        if messages:
+            with _client_for(self.path) as client:
+                _set_deadline(client, self.path, [message.ack_id for message in messages], 0)
+
+    def pulling(self, max_delay: float, until_idle: float | None = None, first: Sequence[Message] = ()) -> Pulling:
+        return Pulling(self.path, max_delay, until_idle, first)
 
 
-_LEASE: Final = 60  # seconds that a message is ours, renewed at a third of it; after a crash it takes as long to return
 _AT_ONCE: Final = 1000  # messages of one call
 _MAX_MESSAGES: Final = 10_000  # of a batch
 _MAX_BYTES: Final = 64 * 1024 * 1024
 _TICK: Final = 0.05  # seconds between two looks
+_PATIENCE: Final = 60.0  # seconds without an answer, at least, that a run which is to end some time waits out
 
 
 class Pulling:
@@ -167,25 +203,30 @@ class Pulling:
 
     Args:
         max_delay: seconds that a batch may wait for more messages.
-        until_idle: seconds without a message after which there is no further batch; None waits for ever.
+        until_idle: seconds without a message after which there is no further batch; None waits for ever. Time in which
+            Pub/Sub does not answer is not idle: when that lasts for as long, or a minute, the subscription is lost.
+        first: messages that have been pulled already.
     """
 
-    def __init__(self, path: str, max_delay: float, until_idle: float | None = None) -> None:
+    def __init__(
+        self, path: str, max_delay: float, until_idle: float | None = None, first: Sequence[Message] = ()
+    ) -> None:
         from google.cloud.pubsub_v1 import SubscriberClient
 
-        self._path, self._max_delay, self._until_idle = path, max_delay, until_idle
+        self._path, self._max_delay, self._until_idle, self._first = path, max_delay, until_idle, first
         self._client = SubscriberClient()
         self._pulling_client = SubscriberClient()  # of its own, to be closed in the middle of a call
         self._lock = threading.Lock()
         self._waiting: list[Message] = []
         self._bytes = 0
-        self._first_at = self._last_at = time.monotonic()
+        self._first_at = self._quiet_since = self._answered_at = time.monotonic()
         self._leased: set[str] = set()
         self._lost: Exception | None = None
         self._done, self._closed = threading.Event(), threading.Event()
         self._threads = [threading.Thread(target=target, daemon=True) for target in (self._pull, self._keep_leased)]
 
     def __enter__(self) -> Pulling:
+        self._received(self._first)
         for thread in self._threads:
             thread.start()
         return self
@@ -239,7 +280,8 @@ class Pulling:
                 due = bool(self._waiting) and now - self._first_at >= self._max_delay
                 if full or due:
                     return self._take()
-                idle = not self._waiting and now - max(idle_since, self._last_at) >= (self._until_idle or now + 1)
+                quiet = self._answered_at - max(idle_since, self._quiet_since)
+                idle = self._until_idle is not None and not self._waiting and quiet >= self._until_idle
             if STOPPING.is_set() or idle:
                 self._stop_pulling()
                 with self._lock:  # what the last call brought
@@ -258,7 +300,7 @@ class Pulling:
     def _pull(self) -> None:
         from google.api_core import exceptions
 
-        pause = 0.0
+        pause, failing_since = 0.0, None
         while not self._done.wait(pause):
             with self._lock:
                 room = 0 if self._bytes >= _MAX_BYTES else _MAX_MESSAGES - len(self._waiting)
@@ -266,35 +308,55 @@ class Pulling:
                 pause = _TICK
                 continue
             try:
-                pulled = self._pulling_client.pull(
-                    subscription=self._path, max_messages=min(room, _AT_ONCE), retry=None, timeout=_CALL
-                )
-            except exceptions.DeadlineExceeded:  # nothing there
-                pause = 0.0
-                continue
+                messages = self._ask(min(room, _AT_ONCE))
             except (exceptions.NotFound, exceptions.PermissionDenied, exceptions.Unauthenticated) as error:
                 self._lost = SubscriptionLost(f"{self._path} cannot be pulled from any more ({type(error).__name__})")
                 return
             except Exception as error:
                 if self._done.is_set():
                     return
+                now = time.monotonic()
+                failing_since = failing_since or now
+                with self._lock:
+                    self._quiet_since = now
+                silent = now - failing_since
+                if self._until_idle is not None and silent >= max(self._until_idle, _PATIENCE):
+                    reason = f"({type(error).__name__}), and --until-idle does not wait for ever"
+                    self._lost = SubscriptionLost(f"{self._path}: no answer from Pub/Sub for {silent:.0f} s {reason}")
+                    return
                 pause = min(30.0, 2 * pause or 0.5)
                 LIVE.say(self._path, f"Pub/Sub does not answer ({type(error).__name__}). Trying again.")
                 continue
-            if pause:
+            if failing_since is not None:
                 LIVE.say(self._path, "")
-            pause = 0.0
-            self._received([_message(received) for received in pulled.received_messages])
+            pause, failing_since = 0.0, None
+            self._received(messages)
+
+    def _ask(self, most: int) -> list[Message]:
+        """What a pull brings. A call that runs out of time tells nothing: Pub/Sub keeps it open where nothing is there.
+        Where silence counts, it is asked for an answer at once."""
+        from google.api_core.exceptions import DeadlineExceeded
+
+        call = functools.partial(self._pulling_client.pull, subscription=self._path, max_messages=most, retry=None)
+        try:
+            pulled = call(timeout=_CALL if self._until_idle is None else min(_CALL, max(1.0, self._until_idle / 4)))
+        except DeadlineExceeded:
+            if self._until_idle is None:
+                return []
+            pulled = call(return_immediately=True, timeout=_CALL)
+        return [_message(received) for received in pulled.received_messages]
 
     def _received(self, messages: Sequence[Message]) -> None:
-        if not messages:
-            return
+        """Takes in an answer."""
         ack_ids = [message.ack_id for message in messages]
         self._set_deadline(ack_ids, _LEASE)
         with self._lock:
-            self._last_at = time.monotonic()
+            self._answered_at = time.monotonic()
+            if not messages:
+                return
+            self._quiet_since = self._answered_at
             if not self._waiting:
-                self._first_at = self._last_at
+                self._first_at = self._answered_at
             self._waiting += messages
             self._bytes += sum(len(message.data) for message in messages)
             self._leased.update(ack_ids)
@@ -306,17 +368,19 @@ class Pulling:
             self._set_deadline(ack_ids, _LEASE)
 
     def _set_deadline(self, ack_ids: Sequence[str], seconds: int) -> None:
-        for part in _parts(ack_ids):
-            try:
-                self._client.modify_ack_deadline(
-                    subscription=self._path, ack_ids=part, ack_deadline_seconds=seconds, timeout=_CALL
-                )
-            except Exception:  # it comes again then, and Meta drops it
-                return
+        _set_deadline(self._client, self._path, ack_ids, seconds)
 
     def _release(self, ack_ids: Iterable[str]) -> None:
         with self._lock:
             self._leased.difference_update(ack_ids)
+
+
+def _set_deadline(client: Any, path: str, ack_ids: Sequence[str], seconds: int) -> None:
+    for part in _parts(ack_ids):
+        try:
+            client.modify_ack_deadline(subscription=path, ack_ids=part, ack_deadline_seconds=seconds, timeout=_CALL)
+        except Exception:  # it comes again then, and Meta drops it
+            return
 
 
 def _message(received: Any) -> Message:

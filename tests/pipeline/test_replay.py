@@ -17,6 +17,7 @@ from pipeline.cli import main
 from pipeline.config import parse_job
 from pipeline.run import CONFIGURATION, DEAD_LETTERS, FAILED, OK, Places, replay_job, run_job
 from pipeline.sandbox import SandboxServer, SandboxSettings
+from pipeline.sources import NoInput
 from transforms.replays import Choice
 
 
@@ -138,6 +139,19 @@ def test_the_dead_letters_that_are_read_are_never_written_to(
     assert replay(job_file(sandbox.url), "dead*.jsonl", name)[0] == CONFIGURATION
     assert f"Dead letters cannot be written to {name}: it is being read; give another place" in capsys.readouterr().err
     assert Path("dead.jsonl").read_bytes() == before
+
+
+def test_the_project_that_is_given_pays_for_looking_at_a_table(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def client(_name: str, project: str | None) -> Any:
+        raise NoInput(f"{project} pays")
+
+    monkeypatch.setattr("pipeline.sources.bigquery._client", client)
+    places, letters = Places("again.jsonl", "replayed.jsonl"), ["bigquery:acme.meta.dead_letters"]
+    job = parse_job(job_file("http://127.0.0.1:9"))
+    assert replay_job(job, letters, Choice(), places, ["--project", "payer"]) == CONFIGURATION
+    assert "capybeam: payer pays\n" in capsys.readouterr().err
 
 
 def test_the_command_names_a_code_that_does_not_exist() -> None:

@@ -317,6 +317,17 @@ def test_a_held_destination_is_taken_up_again_with_a_new_token(
     assert "an-old-token" not in caplog.text
 
 
+def test_what_is_shown_to_somebody_is_not_logged_as_well(
+    sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(LIVE, "shown", True)
+    sandbox.set_faults(dead_token=True)
+    with pytest.raises(DestinationHeld):
+        holding(sandbox.url, "env:TOKEN", monkeypatch, hold_for=0.0).deliver(Parcel.pack(KEY, [line(1)]))
+    assert LIVE.snapshot()[1]["web"].startswith("HELD. ")
+    assert caplog.text == ""
+
+
 def test_a_held_destination_is_taken_up_again_when_the_same_token_works_again(
     sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -127,6 +127,15 @@ def test_in_a_table_the_payload_is_json_text(payload: Any, columns: dict[str, An
     assert row["dead_lettered_at"] == 7
 
 
+@pytest.mark.parametrize(("event_id", "kept"), [("m1", "m1"), (None, None), ("m" * 20_000, None)])
+def test_what_is_too_large_goes_without_its_payload_and_says_so(event_id: str | None, kept: str | None) -> None:
+    whole = Rejection("map", "mapping_failed", "No.", "web", "orders", "123", event_id, {"email": "jane@example.com"})
+    message = "No. The payload is left out: 12,345,678 bytes are more than Pub/Sub's 10 MB."
+    assert whole.without_payload(12_345_678, "Pub/Sub's 10 MB") == Rejection(
+        "map", "mapping_failed", message, "web", "orders", "123", kept, None
+    )
+
+
 def test_the_time_is_now_unless_it_is_given() -> None:
     before = int(time.time())
     row = strict(Rejection("parse", "invalid_json", "No.").encode())

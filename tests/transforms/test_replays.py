@@ -211,6 +211,7 @@ def test_a_dataset_that_the_job_file_has_mended_gets_what_was_meant_for_the_old_
     ("line", "reason"),
     [
         (b"{", "it is not JSON"),
+        (b" ", "it is empty"),
         (b"[]", "it is no JSON object"),
         (orjson.dumps(EVENT), "it has no dead_lettered_at"),
         (orjson.dumps(letter("sent", BODY)), "stage, dead_lettered_at or replays is none that capybeam writes"),

@@ -81,6 +81,17 @@ def test_parse_events_gives_events_and_rejects_lines_that_are_none() -> None:
     )
 
 
+def test_parse_events_rejects_blank_messages_which_are_no_gaps_between_lines() -> None:
+    message = "The line is not valid JSON: it is empty."
+    outputs(
+        [b'{"type": "page"}', b"", b"  "],
+        ParseEvents(skip_blank=False),
+        "events",
+        [{"type": "page"}],
+        [Rejection("parse", "invalid_json", message, payload=payload) for payload in (b"", b"  ")],
+    )
+
+
 def test_parse_events_takes_what_a_source_has_made_of_rows() -> None:
     outputs(
         [{"type": "page"}, UnreadableRow({"id": 1})],

@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import re
+
+import orjson
+import pytest
+from apache_beam.io.gcp.bigquery import MAX_INSERT_PAYLOAD_SIZE
+from apache_beam.runners.worker.statecache import get_deep_size
+
 from pipeline.sinks import dead_letters, receipts
 from pipeline.sinks.receipts import _row
 from transforms.couriers import Receipt
@@ -48,6 +57,31 @@ def test_a_row_has_no_other_columns() -> None:
         name for name, *_ in dead_letters.SCHEMA.columns
     }
     assert _row(RECEIPT).keys() == {name for name, *_ in receipts.SCHEMA.columns}
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("j" * 9_100_000, 9.1e6), ("é" * 1_600_000, 9.6e6), ("j" * 2_300_000 + "😀", 9.2e6)],
+    ids=["as text", "as JSON of ASCII", "in memory"],
+)
+def test_a_dead_letter_too_large_for_a_row_is_written_without_its_payload(text: str, size: float) -> None:
+    large = Rejection("map", "mapping_failed", "No.", "web", "orders", "123", "m1", {"email": text})
+    row = dead_letters._row(large)
+    said = re.fullmatch(
+        r"No\. The payload is left out: ([\d,]+) bytes are more than the 9 MB of a row\.", row["message"]
+    )
+    assert said
+    assert int(said[1].replace(",", "")) == pytest.approx(size, rel=0.001)
+    assert row == dataclasses.replace(large, message=row["message"], payload=None).row(row["dead_lettered_at"])
+    assert get_deep_size(row) < MAX_INSERT_PAYLOAD_SIZE
+
+
+@pytest.mark.parametrize("text", ["j" * 8_900_000, "é" * 1_400_000, "j" * 2_200_000 + "😀"])
+def test_a_dead_letter_that_fits_is_written_whole_and_beam_takes_it(text: str) -> None:
+    row = dead_letters._row(Rejection("map", "mapping_failed", "No.", payload={"email": text}))
+    assert get_deep_size((row, "an-insert-id")) < MAX_INSERT_PAYLOAD_SIZE
+    assert orjson.loads(row["payload"]) == {"email": text}
+    assert len(json.dumps(row)) < 10_000_000
 
 
 def test_what_a_row_may_lack_is_no_required_column() -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import apache_beam as beam
 import orjson
 import pytest
 
 from pipeline.sinks import prepare
-from pipeline.sinks.dead_letters import WriteDeadLetters
+from pipeline.sinks.dead_letters import WriteDeadLetters, _message
 from pipeline.sinks.lines import SinkError
 from pipeline.sinks.receipts import WriteReceipts
+from pipeline.sinks.topics import LARGEST_MESSAGE
 from tests.conftest import Topic
 from transforms.couriers import Receipt
 from transforms.rejections import Rejection
@@ -24,6 +27,33 @@ def test_each_dead_letter_is_a_message(topic: Topic) -> None:
     (message,) = topic.drain()
     row = orjson.loads(message)
     assert row == orjson.loads(REJECTION.encode(row["dead_lettered_at"]))
+
+
+@pytest.mark.parametrize("size", [10_000_000, 30_000_000])
+def test_a_dead_letter_too_large_for_a_topic_is_published_without_its_payload(
+    topic: Topic, size: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    large = Rejection("map", "mapping_failed", "No.", "web", "orders", "123", "m1", {"email": "j" * size})
+    with beam.Pipeline("FnApiRunner") as pipeline:
+        _ = pipeline | beam.Create([large]) | WriteDeadLetters(f"pubsub:{topic.path}")
+    (message,) = topic.drain()
+    row, whole = orjson.loads(message), len(large.encode())
+    said = f"No. The payload is left out: {whole:,} bytes are more than Pub/Sub's 10 MB."
+    expected = dataclasses.replace(large, message=said, payload=None)
+    assert row == orjson.loads(expected.encode(row["dead_lettered_at"]))
+    assert [record.getMessage() for record in caplog.records if record.name == "pipeline.sinks.dead_letters"] == [
+        f"A dead letter, mapping_failed, has {whole:,} bytes, more than Pub/Sub's 10 MB: it is written without its"
+        " payload."
+    ]
+
+
+def test_the_largest_dead_letter_that_is_published_whole_fits_a_request() -> None:
+    types = pytest.importorskip("google.cloud.pubsub_v1", reason="needs the extra gcp").types
+    topic = f"projects/{'p' * 30}/topics/{'t' * 255}"  # the longest name
+    frame = len(Rejection("map", "mapping_failed", "No.", payload="").encode())
+    message = _message(Rejection("map", "mapping_failed", "No.", payload="j" * (LARGEST_MESSAGE - frame)))
+    assert len(message) == LARGEST_MESSAGE
+    assert types.PublishRequest(topic=topic, messages=[{"data": message}])._pb.ByteSize() <= 10_000_000
 
 
 def test_each_receipt_is_a_message(topic: Topic) -> None:

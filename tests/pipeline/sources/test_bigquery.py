@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.sources import ALWAYS, Between, NoInput, open_source
+from pipeline.sources import ALWAYS, Between, NoInput, bigquery, open_letters, open_source
 from pipeline.sources.bigquery import open_table
 
 TABLE = "bigquery:acme.shop.orders"
@@ -73,6 +73,25 @@ def test_what_is_said_of_rows_is_not_repeated() -> None:
 )
 def test_what_is_neither_table_nor_query_is_refused(text: str) -> None:
     assert refusal(text) == f"{text}: neither bigquery:PROJECT.DATASET.TABLE nor bigquery:SELECT …"
+
+
+@pytest.mark.parametrize("text", ["bigquery:p.d.", "bigquery:.d.t", "bigquery:p.d", "bigquery:SELECT 1"])
+def test_dead_letters_are_in_a_table_with_a_whole_name(text: str) -> None:
+    with pytest.raises(NoInput) as raised:
+        open_letters(text)
+    assert str(raised.value) == f"{text}: not bigquery:PROJECT.DATASET.TABLE"
+
+
+@pytest.mark.parametrize(("project", "payer"), [("payer", "payer"), (None, "acme")])
+def test_the_count_of_dead_letters_is_paid_by_the_project_that_is_given_else_by_the_tables(
+    monkeypatch: pytest.MonkeyPatch, project: str | None, payer: str
+) -> None:
+    def client(_name: str, project: str | None) -> Any:
+        raise NoInput(f"{project} pays")
+
+    monkeypatch.setattr(bigquery, "_client", client)
+    with pytest.raises(NoInput, match=f"^{payer} pays$"):
+        open_letters("bigquery:acme.meta.dead_letters", project)
 
 
 def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
