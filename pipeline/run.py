@@ -453,10 +453,10 @@ def _started(result: Any, options: PipelineOptions) -> str:
     if cloud.template_location:  # no job yet: Dataflow makes it of the graph
         return f"The graph is at {cloud.template_location}; Dataflow starts the job from it."
     if not hasattr(result, "job_id"):
-        page, job = flink_page(options), getattr(result, "_job_id", "the job")
+        page = flink_page(options)
         if page is None:
-            return f"Started {job} on {runner}, whose own page shows how it goes."
-        return f"Started {job}. Flink shows it once its job server has uploaded it, and can cancel it there:\n  {page}"
+            return f"Started on {runner}, whose own page shows how it goes."
+        return f"Started {getattr(result, '_job_id', 'the job')}. Flink shows it once its job server has uploaded it, and can cancel it there:\n  {page}"
     job = result.job_id()
     return (
         f"Started job {job}. Look at it again:\n"
