@@ -456,7 +456,8 @@ def _started(result: Any, options: PipelineOptions) -> str:
         page = flink_page(options)
         if page is None:
             return f"Started on {runner}, whose own page shows how it goes."
-        return f"Started {getattr(result, '_job_id', 'the job')}. Flink shows it once its job server has uploaded it, and can cancel it there:\n  {page}"
+        name = getattr(result, "_job_id", "the job")
+        return f"Started {name}. Flink shows it once its job server has uploaded it, and can cancel it there:\n  {page}"
     job = result.job_id()
     return (
         f"Started job {job}. Look at it again:\n"
