@@ -216,7 +216,7 @@ def _perform(
     reads = [source.read for source in sources]
 
     def built(lines: beam.PCollection, flow: Flow) -> None:
-        build(lines if local or flow == "stream" else lines | CheckWorkers(), workers or 1, flow)
+        build(lines if local else lines | CheckWorkers(), workers or 1, flow)
 
     if not wait:
         return _start(functools.partial(_pipeline, reads, built, options, flow), options, console, log)
