@@ -26,11 +26,28 @@ from pipeline.config import ConfigError, Job, duration, json_schema, load_job
 from pipeline.options import option
 from pipeline.sources import Between
 from transforms.rejections import CODES
+from transforms.tokens import holds_token
 
 EPILOG = "Documentation: docs/ in the repository; a first job in five minutes: README.md."
 
 
-@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+class _Careful(click.Group):
+    """Refuses an access token on the command line, before a message repeats it; the sandbox has a use for one."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args[:1] != ["sandbox"]:
+            for before, argument in zip(["", *args], args, strict=False):
+                if holds_token(argument):
+                    name = argument.partition("=")[0] if argument.startswith("--") else before
+                    named = name if name.startswith("--") and not holds_token(name) else "an argument"
+                    _fail(
+                        f"{named} holds what looks like an access token. A token belongs in a secret, and in the job"
+                        " file a reference to it: access_token: secret:projects/P/secrets/S/versions/latest"
+                    )
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_Careful, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="capybeam", prog_name="capybeam")
 def main() -> None:
     """Delivers Segment-style events to Meta's Conversions API, accounted for to the last event.
@@ -40,7 +57,12 @@ def main() -> None:
     """
 
 
-def _job(path: str) -> Job:
+def _job(path: str, prefix: str = "capybeam: ") -> Job:
+    """The job of a job file; ends the process where it has problems.
+
+    Args:
+        prefix: of the last line, by which it is found in a log.
+    """
     try:
         if "://" in path:
             from pipeline.sources.job_files import load_job_at  # by Beam, which takes two seconds to import
@@ -52,7 +74,7 @@ def _job(path: str) -> Job:
         for problem in error.problems:
             click.echo(problem, err=True)
         count = len(error.problems)
-        click.echo(f"{count} problem{'s' if count > 1 else ''} in {path}.", err=True)
+        click.echo(f"{prefix}{count} problem{'s' if count > 1 else ''} in {path}.", err=True)
         sys.exit(2)
     for warning in job.warnings:
         click.echo(f"{warning} (warning)", err=True)
@@ -63,7 +85,7 @@ def _job(path: str) -> Job:
 @click.argument("file", type=click.Path())
 def check(file: str) -> None:
     """Checks a job file: format, triggers, mappings, names. Reads no token and sends nothing."""
-    job = _job(file)
+    job = _job(file, prefix="")
     destinations, subscriptions = len(job.destinations), len(job.subscriptions)
     click.echo(f"{file} is fine: {destinations} destination{'s' * (destinations != 1)},"
                f" {subscriptions} subscription{'s' * (subscriptions != 1)}.")  # fmt: skip

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import click
 
 from pipeline import cli
-from pipeline.options import OPTIONS, Form, Option
+from pipeline.options import IN_CONTAINER, OPTIONS, Form, Option
 
 # Terraform's provider looks for a job's places by the names that Java has for them, finds none on a Python job, and
 # would update the job at each apply: so the job says them by those names, too.
@@ -61,10 +62,28 @@ def _form(option: Option) -> Form:
     return next(iter(option.forms.values()))
 
 
+def _check_container(command: Sequence[str]) -> None:
+    """Makes sure of what a container has to bring along, where the command counts on it. Raises click.UsageError."""
+    if not any(argument.startswith("--sdk_container_image=") for argument in command):
+        raise click.UsageError(
+            f"this image does not know its name, and workers of Beam's own image would lack capybeam. Build it with"
+            f" --build-arg IMAGE=NAME, as templates/publish.sh does, or set ENV {IMAGE}=NAME in its Dockerfile"
+        )
+    if f"--config={IN_CONTAINER}" in command and not Path(IN_CONTAINER).exists():
+        raise click.UsageError(
+            f"there is no job file: give the parameter config, such as {_CONFIG.examples[0]}, or use an image that has"
+            f" one at {IN_CONTAINER}"
+        )
+
+
+_CONFIG: Final = next(_form(option) for option in OPTIONS if option.name == "config")
+
+
 def main() -> None:
     """Starts the job, or says in one line of the launcher's log why it cannot be started."""
     try:
         command = arguments(sys.argv[1:], os.environ.get(IMAGE))
+        _check_container(command)
     except click.UsageError as error:
         click.echo(f"capybeam: {error.message}", err=True)
         sys.exit(2)

@@ -19,6 +19,7 @@ class Form:
 
     Attributes:
         pattern: that it matches as a whole; in RE2's language, as all of Google's are: no look-ahead, no large counts.
+            So it refuses an access token in a value's place, but not every one inside of a value: `cli` does that.
         examples: each matches, and stands in the help text.
         help: in place of the option's, where that promises more.
         default: of the template; None where there is none.

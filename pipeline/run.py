@@ -216,7 +216,7 @@ def _perform(
     reads = [source.read for source in sources]
 
     def built(lines: beam.PCollection, flow: Flow) -> None:
-        build(lines if local or flow == "stream" else lines | CheckWorkers(), workers or 1, flow)
+        build(lines if local else lines | CheckWorkers(), workers or 1, flow)
 
     if not wait:
         return _start(functools.partial(_pipeline, reads, built, options, flow), options, console, log)
@@ -303,7 +303,8 @@ class _SaidTwice(PipelineOptions):
 def _workers(options: PipelineOptions, runner: str) -> int | None:
     """How many processes may send at once, at most; None where nothing says so.
 
-    Dataflow starts a process for each virtual CPU of a machine, unless told otherwise.
+    Dataflow starts a process for each virtual CPU of a machine, unless told otherwise. A machine type that is not given
+    is Dataflow's choice, and counts as the largest of them.
     """
     given = _given(options)
     if short(runner) in _LOCAL_RUNNERS:
@@ -311,11 +312,21 @@ def _workers(options: PipelineOptions, runner: str) -> int | None:
         return (given.get("direct_num_workers") or os.cpu_count() or 1) if separate else 1
     machines = given.get("max_num_workers") or given.get("num_workers")
     if machines:
-        cpus = re.search(r"-(\d+)$", given.get("machine_type") or "")
         single = "no_use_multiple_sdk_containers" in (given.get("experiments") or ())
-        return int(machines) * (int(cpus[1]) if cpus and not single else 1)
+        return int(machines) * (1 if single else _cpus(given.get("machine_type") or ""))
     parallelism = int(given.get("parallelism") or 0)
     return parallelism if parallelism > 0 else None
+
+
+_MOST_CPUS: Final = 4  # of n1-standard-4, the largest that Google has named as a default
+
+
+def _cpus(machine_type: str) -> int:
+    """Virtual CPUs of a machine: n2-standard-8, c3-standard-4-lssd; n2-custom-4-8192 ends with its memory."""
+    if machine_type.startswith("e2-") and re.search(r"-(micro|small|medium)\b", machine_type):
+        return 2
+    number = re.search(r"(?:^|-)[a-z]+-(\d+)(?:-|$)", machine_type)
+    return int(number[1]) if number else _MOST_CPUS
 
 
 def _given(options: PipelineOptions) -> dict[str, Any]:

@@ -280,7 +280,8 @@ class CheckWorkers(beam.PTransform):
     """
 
     def expand(self, lines: beam.PCollection) -> beam.PCollection:
-        return lines | beam.ParDo(_CheckWorkers(Versions.here())).with_output_types(lines.element_type)
+        check = beam.ParDo(_CheckWorkers(Versions.here()))
+        return lines | "Compare" >> check.with_output_types(lines.element_type)
 
 
 class _CheckWorkers(beam.DoFn):

@@ -9,17 +9,32 @@ fail() {
   exit 2
 }
 
+# Goes on where gcloud finds something; says how to make it only where it is not there.
+look() { # WHAT HOW_TO_MAKE_IT GCLOUD_ARGUMENTS...
+  local what=$1 make=$2 said
+  shift 2
+  said=$(gcloud "$@" 2>&1 >/dev/null) && return
+  shopt -s nocasematch
+  case $said in
+    *permission* | *forbidden*) fail "this account may not look at the $what: it needs the right to, or the name is wrong. gcloud says: $said" ;;
+    *NOT_FOUND* | *"not found"*) fail "there is no $what: $make" ;;
+    *) fail "the $what cannot be looked at. gcloud says: $said" ;;
+  esac
+}
+
 [[ $# -ge 3 && $# -le 4 ]] || fail "needs a project, a region and a bucket: templates/publish.sh PROJECT REGION BUCKET [REPOSITORY]"
 command -v gcloud >/dev/null || fail "needs gcloud: install it (https://cloud.google.com/sdk/docs/install), then gcloud auth login"
 
 project=$1 region=$2 bucket=${3#gs://} repository=${4:-capybeam}
+bucket=${bucket%/}
 version=$(date -u +%Y%m%d-%H%M%S)
 image="$region-docker.pkg.dev/$project/$repository/capybeam:$version"
 
-gcloud artifacts repositories describe "$repository" --location="$region" --project="$project" >/dev/null ||
-  fail "there is no repository $repository: gcloud artifacts repositories create $repository --repository-format=docker --location=$region --project=$project"
-gcloud storage buckets describe "gs://$bucket" --project="$project" >/dev/null ||
-  fail "there is no bucket gs://$bucket: gcloud storage buckets create gs://$bucket --location=$region --project=$project"
+look "repository $repository" \
+  "gcloud artifacts repositories create $repository --repository-format=docker --location=$region --project=$project" \
+  artifacts repositories describe "$repository" --location="$region" --project="$project"
+look "bucket gs://$bucket" "gcloud storage buckets create gs://$bucket --location=$region --project=$project" \
+  storage buckets describe "gs://$bucket" --project="$project"
 
 gcloud builds submit --config=templates/cloudbuild.yaml --substitutions="_IMAGE=$image" --project="$project" .
 for template in streaming batch; do

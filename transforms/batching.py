@@ -50,7 +50,7 @@ class BatchByDestination(beam.PTransform):
 
     def expand(self, ready: beam.PCollection) -> beam.PCollection:
         if self.max_delay is None:
-            return ready | beam.ParDo(_GatherInBundle(self.max_events, self.max_bytes))
+            return ready | "Gather" >> beam.ParDo(_GatherInBundle(self.max_events, self.max_bytes))
         delay = max(self.max_delay, _SHORTEST)
         return (
             ready

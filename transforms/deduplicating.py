@@ -35,7 +35,8 @@ class DropRepeats(beam.PTransform):
 
     def expand(self, ready: beam.PCollection) -> beam.PCollection:
         if not self.streaming:
-            return ready | beam.ParDo(_DropRecent(self.window, self.clock)).with_output_types(tuple[str, bytes])
+            recent = _DropRecent(self.window, self.clock)
+            return ready | "Drop" >> beam.ParDo(recent).with_output_types(tuple[str, bytes])
         return (
             ready
             | "Key" >> beam.Map(_keyed).with_output_types(tuple[bytes, tuple[str, bytes]])

@@ -21,7 +21,7 @@ from transforms.conversions import split_key
 from transforms.couriers import Courier, Outcome, Parcel
 from transforms.graph_api import Delivery, Destination
 from transforms.replays import unmarked, with_origin
-from transforms.steps import NAMESPACE, REJECTIONS, settle
+from transforms.steps import NAMESPACE, REJECTIONS, settle, with_rejections
 from transforms.tallies import LIVE, Tally
 
 BACKLOG: Final = 32 * 1024 * 1024  # bytes of requests that wait for one destination before everything waits for it
@@ -54,7 +54,7 @@ class SendBatches(beam.PTransform):
 
     def expand(self, batches: beam.PCollection) -> Any:
         step = _SendBatches(self.destinations, self.delivery, self.workers, self.hold, self.patient)
-        return batches | beam.ParDo(step).with_outputs(REJECTIONS, main="receipts")
+        return with_rejections(batches, step, main="receipts", label="Send")
 
 
 class _SendBatches(beam.DoFn):

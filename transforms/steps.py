@@ -131,6 +131,8 @@ class SubscriptionStepDoFn(StepDoFn[M]):
         return note
 
 
-def with_rejections(pcoll: beam.PCollection, step: StepDoFn[Any], main: str) -> Any:
+def with_rejections(pcoll: beam.PCollection, step: beam.DoFn, main: str, label: str = "Convert") -> Any:
     """Applies a step: its results under the name `main`, its rejections under `REJECTIONS`."""
-    return pcoll | beam.ParDo(step).with_outputs(REJECTIONS, main=main)
+    convert = beam.ParDo(step)
+    convert.label = label  # it would be the class's name, and another one a step that a running job does not have
+    return pcoll | convert.with_outputs(REJECTIONS, main=main)

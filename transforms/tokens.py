@@ -13,6 +13,17 @@ from typing import Final
 
 REFERENCE: Final = re.compile(r"env:[A-Za-z_]\w*|file:.+|secret:projects/[^/]+/secrets/[^/]+/versions/[^/]+", re.ASCII)
 
+_TOKEN: Final = re.compile(r"EAA[A-Za-z0-9]{20}")  # as all of Meta's begin, wherever one was pasted
+
+
+def holds_token(text: str) -> bool:
+    """Whether what looks like an access token of Meta's is part of a text.
+
+    >>> holds_token("gs://acme/x?access_token=EAABsbCS1iHgBAExampleExample")
+    True
+    """
+    return _TOKEN.search(text) is not None
+
 
 class TokenError(Exception):
     """A token that cannot be read: says what and what to do, never the token."""

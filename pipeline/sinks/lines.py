@@ -38,7 +38,7 @@ class WriteLines(beam.PTransform):
     def expand(self, lines: beam.PCollection) -> Any:
         path = plain(self.path)
         if is_local(path):
-            return lines | beam.ParDo(_Append(path, self.what))
+            return lines | "Append" >> beam.ParDo(_Append(path, self.what))
         return lines | beam.io.WriteToText(self.path, coder=BytesCoder())
 
 

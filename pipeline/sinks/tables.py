@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import json
+import re
 import sys
 import types
 import typing
@@ -134,12 +135,26 @@ def is_table(path: str) -> bool:
     return path.startswith(BIGQUERY)
 
 
+# A project of a domain has the domain's dots in its ID: example.com:acme-prod.
+_PARTS: Final = re.compile(r"((?:[^:.\s]+\.[^:\s]+:)?[^:.\s]+)\.([^:.\s]+)\.([^:.\s]+)")
+
+
+def split_table(table: str) -> tuple[str, str, str] | None:
+    """Project, dataset and table of ``PROJECT.DATASET.TABLE``; None where it is not that.
+
+    >>> split_table("example.com:acme-prod.capybeam.dead_letters")
+    ('example.com:acme-prod', 'capybeam', 'dead_letters')
+    """
+    found = _PARTS.fullmatch(table)
+    return (found[1], found[2], found[3]) if found else None
+
+
 def parts_of(path: str, what: str) -> tuple[str, str, str]:
     """Project, dataset and table. Raises SinkError."""
-    parts = path.removeprefix(BIGQUERY).replace("`", "").split(".")
-    if len(parts) != 3 or not all(parts):
+    parts = split_table(path.removeprefix(BIGQUERY).replace("`", ""))
+    if parts is None:
         raise SinkError(f"{what} cannot be written to {path}: it is not {BIGQUERY}PROJECT.DATASET.TABLE")
-    return parts[0], parts[1], parts[2]
+    return parts
 
 
 def prepare_table(path: str, what: str, schema: Schema, client: Any = None) -> None:

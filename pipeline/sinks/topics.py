@@ -35,7 +35,7 @@ class WriteMessages(beam.PTransform):
     what: str
 
     def expand(self, lines: beam.PCollection) -> Any:
-        return lines | beam.ParDo(_Publish(self.path, self.what))
+        return lines | "Publish" >> beam.ParDo(_Publish(self.path, self.what))
 
 
 class _Publish(beam.DoFn):

@@ -20,6 +20,7 @@ from typing import Any, Final
 import apache_beam as beam
 import orjson
 
+from pipeline.sinks.tables import split_table
 from pipeline.sources import BIGQUERY, Between, NoInput, Source
 from pipeline.sources.warehouse import Column, EventColumns, JsonColumn, Layout, NoEvents, layout_of
 from transforms.meta_rules import DAY, MAX_AGE, MAX_STORE_AGE
@@ -27,6 +28,13 @@ from transforms.stopping import STOPPING
 
 SAMPLE: Final = 20  # values that are looked at to see whether a column holds JSON
 MOST_SAMPLED: Final = 1000  # rows that are read for them; others have none
+
+
+def _split(table: str) -> tuple[str, str, str]:
+    """The parts of a name that has been looked at."""
+    parts = split_table(table)
+    assert parts is not None
+    return parts
 
 
 @dataclasses.dataclass
@@ -44,7 +52,7 @@ class ReadTable(beam.PTransform):
     restriction: str = ""
 
     def expand(self, root: Any) -> beam.PCollection:
-        project, dataset, table = self.table.split(".")
+        project, dataset, table = _split(self.table)
         return (
             root
             | "Read"
@@ -81,7 +89,7 @@ class ReadLetters(beam.PTransform):
     table: str
 
     def expand(self, root: Any) -> beam.PCollection:
-        project, dataset, table = self.table.split(".")
+        project, dataset, table = _split(self.table)
         return (
             root
             | "Read"
@@ -114,8 +122,8 @@ def open_letters(text: str, project: str | None = None, client: Any = None) -> S
         project, client: as of `open_table`.
     """
     table = text.removeprefix(BIGQUERY).strip().replace("`", "")
-    parts = table.split(".")
-    if len(parts) != 3 or not all(parts) or " " in table:
+    parts = split_table(table)
+    if parts is None:
         raise NoInput(f"{text}: not {BIGQUERY}PROJECT.DATASET.TABLE")
     name = f"{BIGQUERY}{table}"
     client = client or _client(name, project or parts[0])
@@ -141,12 +149,12 @@ def open_table(
     """
     given = text.removeprefix(BIGQUERY).strip()
     query = given if len(given.split()) > 1 else None
-    parts = given.replace("`", "").split(".")
-    if query is None and not (len(parts) == 3 and all(parts)):
+    table = given.replace("`", "")
+    parts = split_table(table)
+    if query is None and parts is None:
         raise NoInput(f"{text}: neither {BIGQUERY}PROJECT.DATASET.TABLE nor {BIGQUERY}SELECT …")
     name = f"{BIGQUERY}{_shortened(given)}"
-    table = given.replace("`", "")
-    client = client or _client(name, project or (None if query else table.split(".")[0]))
+    client = client or _client(name, project or (parts[0] if parts else None))
     with _Named(name):
         if query is None:
             found = client.get_table(table, retry=_retry())
@@ -326,7 +334,7 @@ def _check_rows(name: str, read: ReadTable) -> None:
     """
     from apache_beam.io.gcp.bigquery import bq_storage
 
-    project, dataset, table = read.table.split(".")
+    project, dataset, table = _split(read.table)
     wanted = bq_storage.types.ReadSession(
         table=f"projects/{project}/datasets/{dataset}/tables/{table}", data_format=bq_storage.types.DataFormat.AVRO
     )

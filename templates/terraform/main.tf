@@ -121,6 +121,13 @@ resource "google_project_iam_member" "worker" {
   member  = google_service_account.job.member
 }
 
+# To update a job, its launcher looks the running one up by its name.
+resource "google_project_iam_member" "viewer" {
+  project = var.project
+  role    = "roles/dataflow.viewer"
+  member  = google_service_account.job.member
+}
+
 resource "google_pubsub_subscription_iam_member" "job" {
   for_each = toset(["roles/pubsub.subscriber", "roles/pubsub.viewer"])
 
@@ -208,6 +215,7 @@ resource "google_dataflow_flex_template_job" "this" {
   # A job that starts before its permissions are there fails.
   depends_on = [
     google_project_iam_member.worker,
+    google_project_iam_member.viewer,
     google_pubsub_subscription_iam_member.job,
     google_bigquery_dataset_iam_member.job,
     google_secret_manager_secret_iam_member.job,

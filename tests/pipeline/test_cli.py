@@ -175,6 +175,29 @@ def test_check_of_the_example_is_fine() -> None:
     assert out.endswith("conversions.yaml is fine: 4 destinations, 17 subscriptions.\n")
 
 
+@pytest.mark.parametrize(
+    ("named", "arguments"),
+    [
+        ("an argument", ["check", TOKEN]),
+        ("--input", ["map", "--config", "conversions.yaml", "--input", TOKEN]),
+        ("--input", ["run", "--config=conversions.yaml", f"--input=gs://acme/x?access_token={TOKEN}"]),
+        ("--from", ["replay", "--config", "conversions.yaml", "--from", TOKEN]),
+        ("an argument", ["run", "--config", "conversions.yaml", f"--{TOKEN}=1"]),
+    ],
+)
+def test_a_token_on_the_command_line_is_refused_and_not_repeated(named: str, arguments: list[str]) -> None:
+    assert seen(run(*arguments)) == (
+        2,
+        "",
+        f"capybeam: {named} holds what looks like an access token. A token belongs in a secret, and in the job file a"
+        " reference to it: access_token: secret:projects/P/secrets/S/versions/latest\n",
+    )
+
+
+def test_the_sandbox_is_given_its_tokens_on_the_command_line() -> None:
+    assert run("sandbox", "--token", TOKEN, "--list-faults").exit_code == 0
+
+
 # --- map --------------------------------------------------------------------------------------------------------
 
 
@@ -416,7 +439,7 @@ def test_map_with_a_broken_job_file_exits_with_2_before_it_reads_anything(tmp_pa
     assert seen(run("map", "--config", path, "--input", tmp_path / "none.jsonl")) == (
         2,
         "",
-        f"{path}:1:1: destinations: must list at least one\n1 problem in {path}.\n",
+        f"{path}:1:1: destinations: must list at least one\ncapybeam: 1 problem in {path}.\n",
     )
 
 

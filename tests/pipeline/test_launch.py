@@ -90,6 +90,67 @@ def test_the_launchers_program_starts_run(monkeypatch: pytest.MonkeyPatch) -> No
     assert started == [[*RUN, "--sdk_container_image=europe-docker.pkg.dev/a/b/c:1"]]
 
 
+IMAGE = "europe-docker.pkg.dev/a/b/c:1"
+
+
+def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *given: str, image: str) -> str:
+    """What the launcher's program says before it starts anything."""
+    monkeypatch.setattr(sys, "argv", ["main.py", *given])
+    monkeypatch.setenv(launch.IMAGE, image)
+    with pytest.raises(SystemExit) as end:
+        launch.main()
+    assert end.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_an_image_that_does_not_know_its_name_starts_no_workers_of_another(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert refused(monkeypatch, capsys, *GIVEN, image="") == (
+        "capybeam: this image does not know its name, and workers of Beam's own image would lack capybeam. Build it"
+        " with --build-arg IMAGE=NAME, as templates/publish.sh does, or set ENV CAPYBEAM_IMAGE=NAME in its Dockerfile\n"
+    )
+
+
+def test_a_job_file_that_is_neither_given_nor_in_the_image_is_said_to_be_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert refused(monkeypatch, capsys, *GIVEN[1:], image=IMAGE) == (
+        "capybeam: there is no job file: give the parameter config, such as gs://acme-capybeam/conversions.yaml, or use"
+        " an image that has one at /template/conversions.yaml\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("named", "given"),
+    [
+        ("--config", "--config=gs://acme/x?access_token={}"),
+        ("--config", "--config=/template/{}"),
+        ("--input", "--input={}"),
+        ("--dead-letters", "--dead_letters=pubsub:projects/acme-prod/topics/{}"),
+        ("--id-attribute", "--id_attribute=a_{}"),
+        ("--labels", '--labels={{"token": "{}"}}'),
+    ],
+)
+def test_a_token_inside_a_parameter_is_refused_and_not_repeated(
+    named: str, given: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    others = [argument for argument in GIVEN if argument.partition("=")[0] != given.partition("=")[0]]
+    assert refused(monkeypatch, capsys, *others, given.format(f"EAAB{'Zb4' * 60}ZD"), image=IMAGE) == (
+        f"capybeam: {named} holds what looks like an access token. A token belongs in a secret, and in the job file a"
+        " reference to it: access_token: secret:projects/P/secrets/S/versions/latest\n"
+    )
+
+
+def test_the_last_line_of_the_launchers_program_is_found_by_its_prefix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "conversions.yaml"
+    assert refused(monkeypatch, capsys, f"--config={config}", *GIVEN[1:], image=IMAGE) == (
+        f"{config}: cannot be read: No such file or directory\ncapybeam: 1 problem in {config}.\n"
+    )
+
+
 def test_the_launchers_program_says_what_is_missing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

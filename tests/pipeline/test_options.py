@@ -12,6 +12,7 @@ import pytest
 
 from pipeline.cli import run
 from pipeline.options import BATCH, OPTIONS, TEMPLATES, Form, Option, Template, metadata
+from pipeline.sinks.tables import split_table
 from templates import generate
 
 TOKENS = ("EAABsbCS1iHgBAExampleExampleExampleExample", f"EAAB{'Zb4' * 60}ZD")
@@ -80,7 +81,9 @@ def test_a_pattern_is_one_that_dataflow_can_read(template: Template, option: Opt
         ("config", "gs://acme/job files.yaml", False, False),
         ("input", "bigquery:acme-prod.segment.tracks", False, True),
         ("input", "bigquery:with t as (select 1) select * from t", None, True),
+        ("input", "bigquery:SELECT\t* FROM `a.b.c`", None, True),
         ("input", "bigquery:acme-prod.tracks", False, False),
+        ("input", "bigquery:acme-prod.segment.tracks.old", False, False),
         ("input", "bigquery:example.com:acme-prod.segment.tracks$20261101", False, True),
         ("input", "pubsub:projects/acme-prod/subscriptions/capybeam", True, False),
         ("input", "pubsub:projects/acme-prod/topics/events", False, False),
@@ -90,6 +93,7 @@ def test_a_pattern_is_one_that_dataflow_can_read(template: Template, option: Opt
         ("since", "yesterday", None, False),
         ("dead-letters", "dead-letters.jsonl", False, False),
         ("dead-letters", "gs://acme/dead", False, True),  # a stream never ends a file
+        ("dead-letters", "bigquery:example.com:acme-prod.capybeam.dead_letters", True, True),
         ("receipts", "pubsub:projects/acme-prod/subscriptions/receipts", False, False),
     ],
 )
@@ -98,6 +102,17 @@ def test_what_a_parameter_takes(name: str, value: str, streaming: bool | None, b
     for template, expected in zip(TEMPLATES, (streaming, batch), strict=True):
         if template.name in option.forms and expected is not None:
             assert accepts(template, option, value) is expected
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["bigquery:acme-prod.capybeam.dead_letters", "bigquery:example.com:acme-prod.capybeam.dead_letters"],
+)
+def test_a_table_that_a_parameter_takes_is_one_that_a_run_takes(value: str) -> None:
+    for name in ("input", "dead-letters", "receipts"):
+        (option,) = (option for option in OPTIONS if option.name == name)
+        assert accepts(BATCH, option, value)
+    assert split_table(value.removeprefix("bigquery:"))
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda template: template.name)

@@ -342,9 +342,15 @@ def test_ctrl_c_delivers_what_was_read_and_exits_130_with_the_books(sandbox: San
         ("", 1),
         ("--runner FnApiRunner --direct_num_workers 3", 1),
         ("--runner DirectRunner --direct_running_mode multi_processing --direct_num_workers 3", 3),
-        ("--runner DataflowRunner --max_num_workers 5", 5),
+        ("--runner DataflowRunner --max_num_workers 5", 20),
+        ("--runner DataflowRunner --max_num_workers 5 --experiments no_use_multiple_sdk_containers", 5),
         ("--runner DataflowRunner --max_num_workers 5 --machine_type n2-standard-4", 20),
-        ("--runner DataflowRunner --num_workers 2 --machine_type e2-medium", 2),
+        ("--runner DataflowRunner --max_num_workers 5 --machine_type n2-custom-4-8192", 20),
+        ("--runner DataflowRunner --max_num_workers 5 --machine_type n2-custom-6-8192-ext", 30),
+        ("--runner DataflowRunner --max_num_workers 5 --machine_type custom-2-8192", 10),
+        ("--runner DataflowRunner --max_num_workers 5 --machine_type c3-standard-8-lssd", 40),
+        ("--runner DataflowRunner --num_workers 2 --machine_type e2-medium", 4),
+        ("--runner DataflowRunner --num_workers 2 --machine_type e2-custom-small-4096", 4),
         (
             "--runner DataflowRunner --max_num_workers 5 --machine_type n2-standard-4"
             " --experiments no_use_multiple_sdk_containers",

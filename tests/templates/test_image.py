@@ -59,14 +59,38 @@ def test_publishing_without_gcloud_says_where_to_get_it(tmp_path: Path) -> None:
     ],
 )
 def test_publishing_to_what_is_not_there_says_how_to_make_it(tmp_path: Path, absent: str, command: str) -> None:
-    gcloud = f"[[ $1 != {absent} ]]"
+    said = {
+        "artifacts": "ERROR: (gcloud.artifacts.repositories.describe) NOT_FOUND: Requested entity was not found.",
+        "storage": "ERROR: (gcloud.storage.buckets.describe) gs://acme-capybeam not found: 404.",
+    }
+    gcloud = f"[[ $1 != {absent} ]] || {{ echo '{said[absent]}' >&2; exit 1; }}"
     done = publish(tmp_path, "acme-prod", "europe-west1", "acme-capybeam", gcloud=gcloud)
     assert done.returncode == 2
     assert f"{command} --project=acme-prod\n" in done.stderr
 
 
-def test_publishing_builds_one_image_and_both_templates(tmp_path: Path) -> None:
-    done = publish(tmp_path, "acme-prod", "europe-west1", "gs://acme-capybeam", gcloud="exit 0")
+@pytest.mark.parametrize(
+    ("said", "means"),
+    [
+        (
+            "ERROR: PERMISSION_DENIED: Permission artifactregistry.repositories.get denied (or it may not exist).",
+            "this account may not look at the repository capybeam: it needs the right to, or the name is wrong.",
+        ),
+        (
+            "ERROR: You do not currently have an active account selected.",
+            "the repository capybeam cannot be looked at.",
+        ),
+    ],
+)
+def test_what_cannot_be_looked_at_is_not_said_to_be_absent(tmp_path: Path, said: str, means: str) -> None:
+    gcloud = f"echo '{said}' >&2; exit 1"
+    done = publish(tmp_path, "acme-prod", "europe-west1", "acme-capybeam", gcloud=gcloud)
+    assert (done.returncode, done.stderr) == (2, f"publish: {means} gcloud says: {said}\n")
+
+
+@pytest.mark.parametrize("bucket", ["acme-capybeam", "gs://acme-capybeam", "gs://acme-capybeam/"])
+def test_publishing_builds_one_image_and_both_templates(tmp_path: Path, bucket: str) -> None:
+    done = publish(tmp_path, "acme-prod", "europe-west1", bucket, gcloud="exit 0")
     assert done.returncode == 0, done.stderr
     version = re.search(r"version (\S+):", done.stdout)
     assert version

@@ -110,8 +110,9 @@ def test_the_roles_granted_are_those_that_the_document_lists() -> None:
     assert not granted & {"roles/owner", "roles/editor", "roles/viewer"}
 
 
-def test_only_the_workers_role_is_granted_on_the_whole_project() -> None:
-    assert [name for name in RESOURCES if name.startswith("google_project_iam")] == ["google_project_iam_member.worker"]
+def test_only_roles_of_dataflow_are_granted_on_the_whole_project() -> None:
+    of_project = [resource for name, resource in RESOURCES.items() if name.startswith("google_project_iam")]
+    assert [resource["role"] for resource in of_project] == ["roles/dataflow.worker", "roles/dataflow.viewer"]
 
 
 def test_the_job_gives_the_templates_parameters() -> None:

@@ -71,7 +71,7 @@ run "apply" {
   }
   assert {
     condition = alltrue([for account in concat(
-      [google_project_iam_member.worker.member, google_bigquery_dataset_iam_member.job.member, google_storage_bucket_iam_member.job.member, google_artifact_registry_repository_iam_member.job.member],
+      [google_project_iam_member.worker.member, google_project_iam_member.viewer.member, google_bigquery_dataset_iam_member.job.member, google_storage_bucket_iam_member.job.member, google_artifact_registry_repository_iam_member.job.member],
       values(google_pubsub_subscription_iam_member.job)[*].member, values(google_secret_manager_secret_iam_member.job)[*].member,
     ) : account == "serviceAccount:${google_dataflow_flex_template_job.this.service_account_email}"])
     error_message = "Another account than the job's is given something."

@@ -12,7 +12,9 @@ from apache_beam.io.gcp.bigquery import MAX_INSERT_PAYLOAD_SIZE
 from apache_beam.runners.worker.statecache import get_deep_size
 
 from pipeline.sinks import dead_letters, receipts
+from pipeline.sinks.lines import SinkError
 from pipeline.sinks.receipts import _row
+from pipeline.sinks.tables import parts_of
 from transforms.couriers import Receipt
 from transforms.rejections import Rejection
 
@@ -91,3 +93,22 @@ def test_what_a_row_may_lack_is_no_required_column() -> None:
 
 def test_a_repeated_column_is_never_null() -> None:
     assert (_row(RECEIPT)["messages"], _row(RECEIPT)["event_ids"]) == (["Soon v26.0"], [])
+
+
+@pytest.mark.parametrize("project", ["acme-prod", "example.com:acme-prod"])
+def test_a_tables_name_has_the_parts_that_beam_and_google_see_in_it(project: str) -> None:
+    bigquery = pytest.importorskip("google.cloud.bigquery", reason="needs the extra gcp")
+    from apache_beam.io.gcp.bigquery_tools import parse_table_reference
+
+    parts = parts_of(f"bigquery:{project}.capybeam.dead_letters", "Dead letters")
+    assert parts == (project, "capybeam", "dead_letters")
+    theirs = bigquery.Table(".".join(parts))
+    assert (theirs.project, theirs.dataset_id, theirs.table_id) == parts
+    beams = parse_table_reference(f"{parts[0]}:{parts[1]}.{parts[2]}")
+    assert (beams.projectId, beams.datasetId, beams.tableId) == parts
+
+
+@pytest.mark.parametrize("table", ["dead", "capybeam.dead", "acme-prod:capybeam.dead", "a.b.c.d", "a..c", "a.b.c "])
+def test_what_is_no_tables_name_is_refused(table: str) -> None:
+    with pytest.raises(SinkError, match=r"it is not bigquery:PROJECT\.DATASET\.TABLE$"):
+        parts_of(f"bigquery:{table}", "Dead letters")

@@ -45,7 +45,9 @@ def refusal(text: str, client: Any = None, between: Between = ALWAYS) -> str:
         ("ServiceUnavailable", "cannot be read (Not found)"),
     ],
 )
-@pytest.mark.parametrize("text", [TABLE, "bigquery:SELECT * FROM `acme.shop.orders`"])
+@pytest.mark.parametrize(
+    "text", [TABLE, "bigquery:example.com:acme.shop.orders", "bigquery:SELECT * FROM `acme.shop.orders`"]
+)
 def test_what_bigquery_refuses_is_named(text: str, error: str, message: str) -> None:
     exceptions = pytest.importorskip("google.api_core.exceptions", reason="needs the extra gcp")
     pytest.importorskip("google.cloud.bigquery", reason="needs the extra gcp")
