@@ -30,6 +30,7 @@ class Flink:
     def __init__(self, master: str) -> None:
         self.master = master
         self.cancelled: list[str] = []
+        self.obeys = True
         self.answers: dict[str, Any] = {"/jobmanager/config": [{"key": "rest.port", "value": "8081"}], "/jobs/j1": {}}
         self.slots(4)
         self.job("RUNNING", running=4)
@@ -60,6 +61,8 @@ def flink() -> Iterator[Flink]:
 
         def do_PATCH(self) -> None:
             found.cancelled.append(self.path)
+            if found.obeys:
+                found.job("CANCELED")
             self.do_GET()
 
         def log_message(self, *_: Any) -> None:
@@ -333,7 +336,6 @@ def test_a_job_whose_workers_lack_the_token_is_not_tried_for_ever(flink: Flink) 
 
 def test_a_run_that_is_stopped_cancels_the_job(flink: Flink) -> None:
     result, job = Result(), remote_job(flink)
-    threading.Timer(1.0, flink.job, ["CANCELED"]).start()
     STOPPING.set()
     job.follow(result)
     assert result.cancelled
@@ -345,6 +347,7 @@ def test_a_job_that_does_not_end_when_it_is_cancelled_is_known_to_go_on(
     flink: Flink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runners, "WAIT_FOR_END", 1.0)
+    flink.obeys = False
     job = remote_job(flink)
     STOPPING.set()
     job.follow(Result())
