@@ -146,90 +146,159 @@ def _perform(
 ) -> int:
     console, log = Console(soft_wrap=True, emoji=False), Console(stderr=True, soft_wrap=True, emoji=False)
     try:
-        options = _beam_options(beam_options)
-    except ValueError as error:
+        setting = _setting(job, beam_options, wait)
+        ready = _ready(job, setting, inputs, open_input, places, until_idle, log)
+    except (BadOption, NoInput, TokenError, SinkError, UnfitRunner) as error:
         log.print(f"capybeam: {error}", style="red", highlight=False, markup=False)
         return CONFIGURATION
-    runner = canonical(options.view_as(StandardOptions).runner or DEFAULT_RUNNER)
-    options.view_as(StandardOptions).runner = runner
-    local = short(runner) in _LOCAL_RUNNERS
-    try:
-        workers = _workers(options, runner)
-        if workers is None and job.delivery.requests_per_second is not None:
-            raise ValueError(
-                f"requests_per_second is shared out over the workers: say how many {runner} may use at most,"
-                " by --max_num_workers (Dataflow) or --parallelism (Flink)"
-            )
-        if not wait and (local or _given(options).get("environment_type") == "LOOPBACK"):
-            raise ValueError(f"--no-wait: the workers of {runner} are in this process here, and would end with it")
-    except ValueError as error:
-        log.print(f"capybeam: {error}", style="red", highlight=False, markup=False)
-        return CONFIGURATION
+    LIVE.reset()
+    STOPPING.clear()
+    log.print(_greeting(job, ready.sources, setting.runner), highlight=False, markup=False)
+    reads, options, flow = [source.read for source in ready.sources], setting.options, ready.flow
+
+    def built(lines: beam.PCollection, flow: Flow) -> None:
+        build(lines if setting.local else lines | CheckWorkers(), setting.workers or 1, flow)
+
+    if not wait:
+        return _start(functools.partial(_pipeline, reads, built, options, flow), options, console, log)
+    remote = None if setting.local or flow == "stream" else RemoteJob(setting.runner, options, places.receipts)
+    with _stopping_on_ctrl_c(log, remote), _progress(log, remote):
+        if flow != "batch":
+            counts, failure = _run(reads, built, options, flow, remote)
+        else:
+            with ready.subscription.pulling(job.delivery.max_batch_delay, until_idle, ready.first) as pulling:
+                counts, failure = _work_off(pulling, ready.subscription.element, built, places, options)
+    if failure is None and flow == "stream" and not setting.local:
+        text = f"The job goes on on {setting.runner}: its books are the metrics there. Drain it to end it."
+        log.print(text, highlight=False)
+        return OK
+    code = _account(counts, failure, setting.runner, remote, ready.subscription is not None, places, console, log)
+    if failure is not None:
+        STOPPING.set()  # what is still being sent, or waits to be, is not waited for
+    return code
+
+
+class BadOption(ValueError):
+    """An option that makes no sense, in a sentence."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Setting:
+    """What a job runs on.
+
+    Attributes:
+        local: whether its workers are on this machine.
+        workers: processes that send at once, at most; None where nothing says so.
+    """
+
+    options: PipelineOptions
+    runner: str
+    local: bool
+    workers: int | None
+
+
+def _setting(job: Job, beam_options: Sequence[str], wait: bool) -> _Setting:
+    """What Beam's options make of a run. Raises BadOption."""
+    options = _beam_options(beam_options)
     if not options.view_as(_Verbosity).verbose:
         for name in ("apache_beam", "google.auth"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
-    subscription, first = None, list[Message]()
+    standard = options.view_as(StandardOptions)
+    standard.runner = runner = canonical(standard.runner or DEFAULT_RUNNER)
+    setting = _Setting(options, runner, short(runner) in _LOCAL_RUNNERS, _workers(options, runner))
+    if setting.workers is None and job.delivery.requests_per_second is not None:
+        raise BadOption(
+            f"requests_per_second is shared out over the workers: say how many {runner} may use at most,"
+            " by --max_num_workers (Dataflow) or --parallelism (Flink)"
+        )
+    if not wait and (setting.local or _given(options).get("environment_type") == "LOOPBACK"):
+        raise BadOption(f"--no-wait: the workers of {runner} are in this process here, and would end with it")
+    return setting
+
+
+@dataclasses.dataclass(frozen=True)
+class _Ready:
+    """What has been looked at, so that a run may begin.
+
+    Attributes:
+        subscription: the one that is read, if any.
+        first: messages that have been pulled from it.
+    """
+
+    sources: Sequence[Source]
+    subscription: Any
+    first: list[Message]
+    flow: Flow
+
+
+def _ready(
+    job: Job,
+    setting: _Setting,
+    inputs: Sequence[str],
+    open_input: Callable[[str, str | None], Source],
+    places: Places,
+    until_idle: float | None,
+    log: Console,
+) -> _Ready:
+    """Looks at all that a run needs, and then makes its places ready.
+
+    Raises NoInput, TokenError, SinkError and UnfitRunner; then nothing has been touched but earlier files of places.
+    """
+    options, runner, local = setting.options, setting.runner, setting.local
+    sources = [open_input(text, options.view_as(GoogleCloudOptions).project) for text in inputs]
+    subscription = _subscription(sources)
+    standard = options.view_as(StandardOptions)
+    standard.streaming = subscription is not None and (standard.streaming or not local)
+    check_runner(runner, options, standard.streaming)
+    stage_nothing(options)
+    if not local:
+        for source in sources:
+            check_place(source.name, source.paths, runner)
+    if until_idle is not None and (subscription is None or standard.streaming):
+        raise NoInput("--until-idle is for a subscription that is worked off on this machine")
+    if subscription is not None and subscription.attributes and (local or not standard.streaming):
+        raise NoInput(
+            "--id-attribute and --timestamp-attribute are for runners that stream elsewhere, such as Dataflow; here"
+            " delivery.deduplicate in the job file drops repeats"
+        )
+    for destination in job.destinations:
+        _check_token(destination, options, runner, local)
+    _tell_apart(places)
+    if places.books:
+        _keep_apart(places.books, "The books", sources)
+    for path, what in zip((places.dead_letters, places.receipts), SINKS, strict=True):
+        _keep_apart(path, what, sources)
+    first = list[Message]()
+    if subscription is not None and not (standard.streaming and subscription.topic):
+        first = subscription.try_to_pull()
     try:
-        project = options.view_as(GoogleCloudOptions).project
-        sources = [open_input(text, project) for text in inputs]
-        subscription = _subscription(sources)
-        standard = options.view_as(StandardOptions)
-        standard.streaming = subscription is not None and (standard.streaming or not local)
-        check_runner(runner, options, standard.streaming)
-        stage_nothing(options)
-        if not local:
-            for source in sources:
-                check_place(source.name, source.paths, runner)
-        if until_idle is not None and (subscription is None or standard.streaming):
-            raise NoInput("--until-idle is for a subscription that is worked off on this machine")
-        if subscription is not None and subscription.attributes and (local or not standard.streaming):
-            raise NoInput(
-                "--id-attribute and --timestamp-attribute are for runners that stream elsewhere, such as Dataflow; here"
-                " delivery.deduplicate in the job file drops repeats"
-            )
-        for destination in job.destinations:
-            _check_token(destination, options, runner, local)
-        _tell_apart(places)
-        if places.books:
-            _keep_apart(places.books, "The books", sources)
-        for path, what in zip((places.dead_letters, places.receipts), SINKS, strict=True):
-            _keep_apart(path, what, sources)
-        if subscription is not None and not (standard.streaming and subscription.topic):
-            first = subscription.try_to_pull()
-            if standard.streaming:
-                subscription.give_back(first)
         for path, what in zip((places.dead_letters, places.receipts), SINKS, strict=True):
             kept = prepare(path, what, local, runner, subscription is not None)
             if kept:
                 log.print(f"{what} of an earlier run are kept in {kept}", highlight=False)
         for source in sources:
             _keep_out(source)
-    except (NoInput, TokenError, SinkError, UnfitRunner) as error:
+    except (NoInput, SinkError):
         if subscription is not None:
             subscription.give_back(first)
-        log.print(f"capybeam: {error}", style="red", highlight=False, markup=False)
-        return CONFIGURATION
-    LIVE.reset()
-    STOPPING.clear()
-    log.print(_greeting(job, sources, runner), highlight=False, markup=False)
+        raise
+    if standard.streaming and first:  # the runner pulls for itself
+        subscription.give_back(first)
     flow: Flow = "finite" if subscription is None else "stream" if standard.streaming else "batch"
-    reads = [source.read for source in sources]
+    return _Ready(sources, subscription, first, flow)
 
-    def built(lines: beam.PCollection, flow: Flow) -> None:
-        build(lines if local else lines | CheckWorkers(), workers or 1, flow)
 
-    if not wait:
-        return _start(functools.partial(_pipeline, reads, built, options, flow), options, console, log)
-    remote = None if local or flow == "stream" else RemoteJob(runner, options, places.receipts)
-    with _stopping_on_ctrl_c(log, remote), _progress(log, remote):
-        if flow != "batch":
-            counts, failure = _run(reads, built, options, flow, remote)
-        else:
-            with subscription.pulling(job.delivery.max_batch_delay, until_idle, first) as pulling:
-                counts, failure = _work_off(pulling, subscription.element, built, places, options)
-    if failure is None and standard.streaming and not local:
-        log.print(f"The job goes on on {runner}: its books are the metrics there. Drain it to end it.", highlight=False)
-        return OK
+def _account(
+    counts: Mapping[str, int],
+    failure: BaseException | None,
+    runner: str,
+    remote: RemoteJob | None,
+    endless: bool,
+    places: Places,
+    console: Console,
+    log: Console,
+) -> int:
+    """Shows the books of a run that has ended, and writes them where they are wanted; the exit code."""
     sent = remote.sent if remote else None
     goes_on = remote is not None and remote.goes_on and (STOPPING.is_set() or isinstance(failure, UnfitRunner))
     if goes_on:
@@ -238,37 +307,33 @@ def _perform(
         log.print(f"capybeam: {failure}", style="red", highlight=False, markup=False)
         return CONFIGURATION
     at_least = remote is not None and remote.worth == "unknown"
-    result = Books.from_counts(counts, at_least, sent if failure is None else None)
-    uncounted = remote is not None and not counts and (failure is not None or STOPPING.is_set())
-    if uncounted:
+    books = Books.from_counts(counts, at_least, sent if failure is None else None)
+    if remote is not None and not counts and (failure is not None or STOPPING.is_set()):
         receipts_say = "See the receipts" if sent is None else f"By the receipts, {sent:,} events have been delivered"
         console.print(f"{runner} counts a job only when it has ended well. {receipts_say}.", highlight=False)
     else:
         if failure is not None:
             console.print("The books so far:")
-        console.print(result.render())
+        console.print(books.render())
     if places.books:
         try:
-            Path(places.books).write_bytes(orjson.dumps(result.as_json(), option=orjson.OPT_INDENT_2))
+            Path(places.books).write_bytes(orjson.dumps(books.as_json(), option=orjson.OPT_INDENT_2))
         except OSError as error:
             log.print(f"capybeam: the books cannot be written to {places.books}: {error.strerror}", style="red")
             return FAILED
     if goes_on and failure is None:
         return INTERRUPTED
-    code = _conclude(result, failure, subscription is not None, places.dead_letters, log)
-    if failure is not None:
-        STOPPING.set()  # what is still being sent, or waits to be, is not waited for
-    return code
+    return _conclude(books, failure, endless, places.dead_letters, log)
 
 
 def _beam_options(arguments: Sequence[str]) -> PipelineOptions:
-    """Beam's options. Raises ValueError for one that nobody knows, which Beam itself would pass over."""
+    """Beam's options. Raises BadOption for one that nobody knows, which Beam itself would pass over."""
     try:
         options = PipelineOptions(list(arguments))
         known = options.get_all_options()
         given = options.get_all_options(retain_unknown_options=True)
     except SystemExit:
-        raise ValueError("Beam cannot read its options; see above") from None
+        raise BadOption("Beam cannot read its options; see above") from None
     stray = [argument for argument in arguments if not argument.startswith("-") and "=" not in argument]
     unknown = [name for name in given if name not in known]
     if unknown:
@@ -276,9 +341,9 @@ def _beam_options(arguments: Sequence[str]) -> PipelineOptions:
         close = difflib.get_close_matches(spelt, _OWN_OPTIONS, n=1) or [
             f"--{name}" for name in difflib.get_close_matches(unknown[0], list(known), n=1)
         ]
-        raise ValueError(f"no such option: {spelt}" + (f"; did you mean {close[0]}?" if close else ""))
+        raise BadOption(f"no such option: {spelt}" + (f"; did you mean {close[0]}?" if close else ""))
     if arguments and stray and arguments[0] == stray[0]:
-        raise ValueError(f"unexpected argument: {stray[0]}; input is given by --input")
+        raise BadOption(f"unexpected argument: {stray[0]}; input is given by --input")
     return options
 
 
@@ -599,7 +664,7 @@ def _cause(failure: BaseException) -> str:
 
 
 _GOES_ON: Final = (
-    "The job may go on on the cluster, and deliver: cancel it there. With --flink_master capybeam does, and waits for"
+    "The job may go on there, and deliver: cancel it there. On Flink, with --flink_master, capybeam does, and waits for"
     " its end."
 )
 
