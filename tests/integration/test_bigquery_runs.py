@@ -43,7 +43,7 @@ def field(name: str, type_: str = "STRING", mode: str = "NULLABLE", fields: tupl
 def iso(age: float) -> str:
     """The time so many seconds ago, as Segment writes it."""
     at = dt.datetime.fromtimestamp(int(NOW - age), dt.timezone.utc)
-    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return at.strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
 ORDER_COLUMNS = [
@@ -196,7 +196,9 @@ def test_without_a_column_of_time_ages_are_told_by_the_events(big_query: BigQuer
     ("ids", "said", "times"),
     [
         pytest.param(["a", "b"], "", {}, id="every row has an id"),
-        pytest.param(["a", None], "; 1 without id", {"sentAt": "2026-11-22T10:00:00Z"}, id="an event_id is to be made"),
+        pytest.param(
+            ["a", None], "; 1 without id", {"sentAt": "2026-11-22T10:00:00.000Z"}, id="an event_id is to be made"
+        ),
     ],
 )
 def test_clocks_that_the_job_does_not_read_are_left_out(
