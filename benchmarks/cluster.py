@@ -38,6 +38,8 @@ def compare(single: Path, whole: Path, count: int, rounds: int, folder: Path, ti
     local: list[tuple[float, float]] = []
     remote: list[tuple[float, float]] = []
     with FlinkCluster(folder / "flink", TASK_MANAGERS, environment) as cluster:
+        timed(["--input", one, *cluster.options])  # a cluster's first job is its slowest, and no measure of any other
+        cluster.wait_for_slots()
         for _ in range(rounds):
             for figures, options in ((local, []), (remote, cluster.options)):
                 start_up = timed(["--input", one, *options])
@@ -54,16 +56,17 @@ def _tell(local: Sequence[tuple[float, float]], remote: Sequence[tuple[float, fl
         ("start-up and upload: a run of one event", lambda runs, _: f"{median(first for first, _ in runs):.1f} s"),
         ("all events, the whole run", lambda runs, _: f"{median(whole for _, whole in runs):.1f} s"),
         ("Python processes", lambda _, processes: f"{processes}"),
-        ("without start-up", lambda runs, _: f"{_speed(runs, count):,.0f}/s"),
-        ("  per Python process", lambda runs, processes: f"{_speed(runs, count) / processes:,.0f}/s"),
+        ("without start-up", lambda runs, _: _speed(runs, count)),
+        ("  per Python process", lambda runs, processes: _speed(runs, count / processes)),
     ]
     for name, figure in rows:
         print(f"{name:<44}{figure(local, 1):>14}{figure(remote, TASK_MANAGERS):>14}")
     print(_WHERE)
 
 
-def _speed(runs: Sequence[tuple[float, float]], count: int) -> float:
-    return count / median(whole - first for first, whole in runs)
+def _speed(runs: Sequence[tuple[float, float]], count: float) -> str:
+    seconds = median(whole - first for first, whole in runs)
+    return f"{count / seconds:,.0f}/s" if seconds > 0 else "too few events"
 
 
 _WHERE: Final = """
