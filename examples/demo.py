@@ -27,7 +27,8 @@ def main() -> int:
     """Runs the demo and returns its exit code."""
     lines = list(events(COUNT, SEED, datetime.now(timezone.utc)))
     (EXAMPLES / "events.jsonl").write_bytes(b"\n".join(lines) + b"\n")
-    print(f"{COUNT:,} seeded events are in {_shown(EXAMPLES / 'events.jsonl')}.")
+    blank = sum(map(_is_blank, lines))
+    print(f"{COUNT:,} seeded lines are in {_shown(EXAMPLES / 'events.jsonl')}, {blank} of them blank.")
     out = EXAMPLES.parent / "out" / "demo"
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)

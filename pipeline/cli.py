@@ -97,14 +97,15 @@ def check(file: str) -> None:
 @click.option("--config", "config", required=True, type=click.Path(), help="The job file.")
 @click.option(
     "--input",
-    "input_",
-    default="-",
-    show_default=True,
-    help="JSON lines or CSV, .gz and .bz2 too, by its name; - is stdin, JSON lines.",
+    "inputs",
+    multiple=True,
+    default=["-"],
+    show_default="-",
+    help="One file: JSON lines or CSV, .gz and .bz2 too, by its name; - is stdin, JSON lines.",
 )
 @click.option("--output", default="-", show_default=True, help="JSON lines, one per outcome; - is stdout.")
 @click.option("--now", default=None, help="The time that ages are judged by (ISO 8601 or Unix seconds); default: now.")
-def map_(config: str, input_: str, output: str, now: str | None) -> None:
+def map_(config: str, inputs: tuple[str, ...], output: str, now: str | None) -> None:
     """Shows what Meta would be sent, event by event, and sends nothing.
 
     Every input event has at least one line of output, in input order: "ready" with dataset and payload, "rejected" with
@@ -115,6 +116,11 @@ def map_(config: str, input_: str, output: str, now: str | None) -> None:
     from pipeline.preview import numbered_rows, preview_rows
     from pipeline.sources.csv_rows import BadHeader
 
+    if len(inputs) > 1:
+        _fail(f"map reads one input; --input was given {len(inputs)} times")
+    (input_,) = inputs
+    if input_.startswith(("bigquery:", "pubsub:")) or "://" in input_:
+        _fail(f"{input_}: map reads a file of this machine, or standard input; put some events into one as JSON lines")
     job = _job(config)
     moment = time.time() if now is None else _moment("--now", now)
     notes: Counter[str] = Counter()
@@ -180,8 +186,10 @@ def _fail(message: str) -> NoReturn:
 
 
 @main.command(
+    short_help="Delivers events, and accounts for every one.",
     context_settings={"ignore_unknown_options": True},
-    epilog="Exit code 0: all delivered or filtered; 1: some became dead letters; 2: job file, token or input at fault;"
+    epilog="--verbose shows Beam's own log; --allow-unsafe-runner runs on runners that are known to lose events.\n\n"
+    "Exit code 0: all delivered or filtered; 1: some became dead letters; 2: job file, token or input at fault;"
     " 3: a destination refused us (token, permission); 4: the run failed; 130: stopped by Ctrl-C.",
 )
 @option("config", type=click.Path())
@@ -293,7 +301,7 @@ def replay(
 
 
 @main.command()
-@click.option("--port", default=8765, show_default=True, help="0 takes a free one.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0 takes a free one.")
 @click.option("--token", "tokens", multiple=True, help="Accept only this token (repeatable); by default any.")
 @click.option("--dataset", "datasets", multiple=True, help="Know only this dataset (repeatable); by default any.")
 @click.option("--null", is_flag=True, help="Answer without checking or storing: for measuring the sender.")
@@ -336,7 +344,7 @@ def sandbox(
         _fail(f"port {port}: {error.strerror}")
 
 
-@main.command()
+@main.command(short_help="Prints the JSON Schema of the job file.")
 @click.option("--output", type=click.Path(), default="-", help="Where to write it; - is stdout.")
 def schema(output: str) -> None:
     """Prints the JSON Schema of the job file, for editors that check YAML as you type."""
@@ -346,7 +354,10 @@ def schema(output: str) -> None:
     if output == "-":
         sys.stdout.buffer.write(text)
     else:
-        Path(output).write_bytes(text)
+        try:
+            Path(output).write_bytes(text)
+        except OSError as error:
+            _fail(f"{output}: {error.strerror}")
 
 
 if __name__ == "__main__":

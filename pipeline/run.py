@@ -28,6 +28,7 @@ from pipeline.config import Job
 from pipeline.graph import Flow, deliver, redeliver
 from pipeline.options import OPTIONS
 from pipeline.runners import (
+    RUNNERS,
     CheckWorkers,
     RemoteJob,
     UnfitRunner,
@@ -205,6 +206,9 @@ def _setting(job: Job, beam_options: Sequence[str], wait: bool) -> _Setting:
             logging.getLogger(name).setLevel(logging.CRITICAL)
     standard = options.view_as(StandardOptions)
     standard.runner = runner = canonical(standard.runner or DEFAULT_RUNNER)
+    if "." not in runner and runner not in RUNNERS:
+        close = difflib.get_close_matches(runner, RUNNERS, n=1)
+        raise BadOption(f"there is no runner {runner}" + (f"; did you mean {close[0]}?" if close else ""))
     setting = _Setting(options, runner, short(runner) in _LOCAL_RUNNERS, _workers(options, runner))
     if setting.workers is None and job.delivery.requests_per_second is not None:
         raise BadOption(
@@ -328,12 +332,16 @@ def _account(
 
 def _beam_options(arguments: Sequence[str]) -> PipelineOptions:
     """Beam's options. Raises BadOption for one that nobody knows, which Beam itself would pass over."""
+    beam_says = logging.getLogger("apache_beam.options.pipeline_options")
+    beam_says.addFilter(_is_no_guess)
     try:
         options = PipelineOptions(list(arguments))
         known = options.get_all_options()
         given = options.get_all_options(retain_unknown_options=True)
     except SystemExit:
         raise BadOption("Beam cannot read its options; see above") from None
+    finally:
+        beam_says.removeFilter(_is_no_guess)
     stray = [argument for argument in arguments if not argument.startswith("-") and "=" not in argument]
     unknown = [name for name in given if name not in known]
     if unknown:
@@ -347,7 +355,14 @@ def _beam_options(arguments: Sequence[str]) -> PipelineOptions:
     return options
 
 
-_OWN_OPTIONS: Final = (*(f"--{option.name}" for option in OPTIONS), "--from", "--only", "--retryable")
+_OWN_OPTIONS: Final = (
+    *(f"--{option.name}" for option in OPTIONS), "--from", "--only", "--retryable", "--verbose", "--allow-unsafe-runner"
+)  # fmt: skip
+
+
+def _is_no_guess(record: logging.LogRecord) -> bool:
+    """Beam says that it passes over what it does not know; here that is an error, and said as one."""
+    return not record.getMessage().startswith("Discarding")
 
 
 class _Verbosity(PipelineOptions):
@@ -587,6 +602,11 @@ def _conclude(books: Books, failure: BaseException | None, endless: bool, dead_l
     def say(text: str) -> None:
         log.print(text, style="red", highlight=False, markup=False)
 
+    def tell_dead_letters() -> None:
+        if books.dead_lettered:
+            count = "1 dead letter is" if books.dead_lettered == 1 else f"{books.dead_lettered:,} dead letters are"
+            log.print(f"{count} in {dead_letters}.", highlight=False, markup=False)
+
     if failure is not None and endless and _is(failure, DestinationHeld):
         say(_cause(failure))
         return REFUSED
@@ -604,9 +624,10 @@ def _conclude(books: Books, failure: BaseException | None, endless: bool, dead_l
         return FAILED
     if STOPPING.is_set() and not endless:
         say(
-            "Stopped. The rest of the input has not been read; run again to deliver it: events keep their event_id,"
-            " and for 48 hours Meta drops those that it has."
+            "Stopped. What had been read is delivered or a dead letter; if anything of the input is left, run again:"
+            " events keep their event_id, and for 48 hours Meta drops those that it has."
         )
+        tell_dead_letters()
         return INTERRUPTED
     for sentence in books.unfinished:
         say(f"capybeam: {sentence}")
@@ -619,15 +640,19 @@ def _conclude(books: Books, failure: BaseException | None, endless: bool, dead_l
         _, states = LIVE.snapshot()
         for name in books.refused_destinations:
             say(f"{name}: {states.get(name, 'refuses everything; see the dead letters')}")
-        say(f"Nothing is lost: its events are in {dead_letters}, marked retryable.")
+        say(
+            f"Nothing is lost: what they refused is in {dead_letters}, marked retryable. Once that is mended: capybeam"
+            f" replay --config … --from {dead_letters} --retryable"
+        )
         return FAILED if books.unfinished else REFUSED
     if not books.balanced and not books.at_least:
         say("capybeam: the books do not balance. This is a defect; please report it with the books above.")
         return FAILED
     if books.dead_lettered:
-        count = "1 dead letter is" if books.dead_lettered == 1 else f"{books.dead_lettered:,} dead letters are"
-        log.print(f"{count} in {dead_letters}.", highlight=False, markup=False)
+        tell_dead_letters()
         return FAILED if books.unfinished else DEAD_LETTERS
+    if books.read and books.filtered == books.read and not endless:
+        log.print("No trigger took any of the events. capybeam map shows what becomes of each.", style="yellow")
     return OK
 
 
@@ -735,6 +760,9 @@ def _show_progress(log: Console, done: threading.Event, remote: RemoteJob | None
             if state.partition(" Trying again")[0] != said.get(name):
                 said[name] = state.partition(" Trying again")[0]
                 log.print(f"{name}: {state}", style="yellow", highlight=False, markup=False)
+        for name in [name for name in said if name not in states]:
+            del said[name]
+            log.print(f"{name}: goes on.", style="yellow", highlight=False, markup=False)
     if status:
         status.stop()
 

@@ -58,9 +58,12 @@ class _Safety(beam.options.pipeline_options.PipelineOptions):
         )
 
 
+RUNNERS: Final = tuple(path.rpartition(".")[2] for path in StandardOptions.ALL_KNOWN_RUNNERS)
+
+
 def canonical(runner: str) -> str:
     """The name of a runner's class, where Beam knows one by the name: in any case, and without "Runner"."""
-    known = {path.rpartition(".")[2].lower(): path.rpartition(".")[2] for path in StandardOptions.ALL_KNOWN_RUNNERS}
+    known = {name.lower(): name for name in RUNNERS}
     return known.get(runner.lower()) or known.get(f"{runner.lower()}runner") or runner
 
 

@@ -87,19 +87,19 @@ class _GatherInBundle(beam.DoFn):
     def start_bundle(self) -> None:
         self._open: dict[str, tuple[list[bytes], list[int]]] = {}  # lines, and their size in bytes
 
-    def process(self, element: tuple[str, bytes]) -> Iterable[Batch] | None:
+    def process(self, element: tuple[str, bytes]) -> Iterable[Batch]:
         key, line = element
         batch = self._open.get(key)
         if batch is None:
             self._open[key] = [line], [len(line)]
-            return None
+            return ()
         lines, size = batch
         size[0] += len(line)
         if len(lines) >= self._max_events or size[0] > self._max_bytes:
             self._open[key] = [line], [len(line)]
             return [(key, lines)]
         lines.append(line)
-        return None
+        return ()
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         window = GlobalWindow()

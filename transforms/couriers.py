@@ -393,7 +393,10 @@ class Courier:
         with self._lock:
             now = time.monotonic()
             since = self._held_since.setdefault(_circuit(name, dataset_id, answer), now)
-        state = f"HELD. {answer.summary} {answer.row.todo} Nothing is lost: its events wait."
+        todo = answer.row.todo
+        if self._destinations[name].token.kind in ("file", "secret"):  # which are read again
+            todo = todo.replace(" and run again.", ": the run picks it up by itself.")
+        state = f"HELD. {answer.summary} {todo} Nothing is lost: its events wait."
         LIVE.say(name, state)
         if not LIVE.shown:
             _log.error("%s: %s", name, state)

@@ -6,6 +6,7 @@ import bz2
 import dataclasses
 import functools
 import gzip
+import math
 import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
@@ -91,7 +92,7 @@ def chunks_of(path: str) -> Iterator[bytes]:
             ):  # read1, as read forgets what it has when an error comes
                 yield from iter(functools.partial(file.read1, CHUNK), b"")
     except EOFError:
-        raise BrokenFile(f"{name} ends before its end: it was cut off. What came before is read.") from None
+        raise BrokenFile(f"{name} is incomplete: it was cut off. What came before is read.") from None
     except (OSError, zlib.error) as error:
         if unpack is not None and type(error) in _DAMAGE and not getattr(error, "errno", None):
             raise BrokenFile(
@@ -154,7 +155,9 @@ def matching(pattern: str) -> list[str]:
 
 def as_source(pattern: str, read: Any) -> Source:
     """The files that `pattern` matches, to be read by `read`. Raises NoInput."""
-    return Source(pattern, f"{check_input(pattern) / 1e6:,.1f} MB", read, tuple(matching(pattern)))
+    size = check_input(pattern)
+    extent = f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{math.ceil(size / 1e3)} kB"
+    return Source(pattern, extent, read, tuple(matching(pattern)))
 
 
 def _matches(pattern: str) -> list[FileMetadata]:

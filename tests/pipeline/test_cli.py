@@ -313,6 +313,27 @@ def test_an_input_that_is_not_there_exits_with_2(config: Path, tmp_path: Path) -
     )
 
 
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        (["a.jsonl", "b.jsonl"], "map reads one input; --input was given 2 times"),
+        (
+            ["bigquery:a.b.c"],
+            "bigquery:a.b.c: map reads a file of this machine, or standard input; put some events into one as JSON lines",
+        ),
+    ],
+)
+def test_what_map_does_not_read_is_said(config: Path, inputs: list[str], said: str) -> None:
+    given = [word for text in inputs for word in ("--input", text)]
+    assert seen(run("map", "--config", config, *given)) == (2, "", f"capybeam: {said}\n")
+
+
+def test_a_port_that_is_none_and_a_schema_without_a_folder_exit_with_2(tmp_path: Path) -> None:
+    assert run("sandbox", "--port", "99999").exit_code == 2
+    path = tmp_path / "none" / "schema.json"
+    assert seen(run("schema", "--output", path)) == (2, "", f"capybeam: {path}: No such file or directory\n")
+
+
 @pytest.mark.parametrize("packed", ["gz", "bz2"])
 def test_map_reads_packed_lines(config: Path, events: Path, tmp_path: Path, packed: str) -> None:
     path = tmp_path / f"events.jsonl.{packed}"

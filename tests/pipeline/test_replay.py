@@ -188,7 +188,7 @@ def test_dead_letters_that_were_cut_off_are_replayed_as_far_as_they_go_and_fail_
     code, books = replay(job_file(sandbox.url), "dead.jsonl.gz")
     assert (code, books["balanced"], books["read"], books["delivered"]) == (FAILED, True, 3, 2)
     assert [(row["code"], row["payload"]) for row in rows("again.jsonl")] == [("unreadable_rest", '{"half":')]
-    assert "capybeam: dead.jsonl.gz ends before its end: it was cut off." in capsys.readouterr().err
+    assert "capybeam: dead.jsonl.gz is incomplete: it was cut off." in capsys.readouterr().err
 
     code, books = replay(job_file(sandbox.url), "again.jsonl", "third.jsonl")
     assert (code, books["dead_lettered"]) == (DEAD_LETTERS, 1), "it was another file that broke off"

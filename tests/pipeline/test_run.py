@@ -239,6 +239,18 @@ def test_an_option_that_nobody_knows_exits_2(
     assert message in capsys.readouterr().err
 
 
+def test_a_runner_that_nobody_knows_exits_2(sandbox: SandboxServer, capsys: pytest.CaptureFixture[str]) -> None:
+    job = parse_job(job_file(sandbox.url))
+    assert run_job(job, ["events.jsonl"], Places("d.jsonl", "r.jsonl"), ["--runner", "FlinkRuner"]) == CONFIGURATION
+    assert capsys.readouterr().err == "capybeam: there is no runner FlinkRuner; did you mean FlinkRunner?\n"
+
+
+def test_events_that_no_trigger_takes_are_spoken_of(sandbox: SandboxServer, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _ = run(sandbox.url, [b'{"Type": "page"}'])
+    assert code == OK
+    assert "No trigger took any of the events." in capsys.readouterr().err
+
+
 def test_input_that_is_not_there_exits_2(sandbox: SandboxServer, capsys: pytest.CaptureFixture[str]) -> None:
     code = run_job(parse_job(job_file(sandbox.url)), ["nowhere.jsonl"], Places("d", "r"), [])
     assert code == CONFIGURATION
@@ -332,7 +344,7 @@ def test_ctrl_c_delivers_what_was_read_and_exits_130_with_the_books(sandbox: San
     assert books["balanced"]
     assert 0 < books["read"] < 40_000
     assert books["delivered"] == sandbox.stats()["events_stored"]
-    assert "Stopped. The rest of the input has not been read" in output
+    assert "Stopped. What had been read is delivered or a dead letter" in output
     assert "The books balance." in output
 
 
@@ -460,7 +472,7 @@ def test_a_packed_input_that_was_cut_off_is_delivered_as_far_as_it_goes_and_fail
     job = parse_job(job_file(sandbox.url))
     assert run_job(job, ["events.jsonl.gz"], Places("dead", "receipts", "books.json"), []) == FAILED
 
-    message = "events.jsonl.gz ends before its end: it was cut off. What came before is read."
+    message = "events.jsonl.gz is incomplete: it was cut off. What came before is read."
     books = json.loads(Path("books.json").read_text())
     assert (books["balanced"], books["read"], books["delivered"]) == (True, len(whole) + 1, len(whole))
     assert books["unfinished"] == [message]

@@ -34,7 +34,7 @@ def test_a_packed_file_that_was_cut_off_is_read_to_its_last_whole_row(tmp_path: 
     """The row that breaks off might look whole: a@example.co for a@example.com."""
     path = tmp_path / "a.csv.gz"
     path.write_bytes(gzip.compress(b'type,event\npage,a\npage,"b\n1"\npage,c')[:-8])
-    message = f"{path} ends before its end: it was cut off. What came before is read."
+    message = f"{path} is incomplete: it was cut off. What came before is read."
     events = [{"type": "page", "event": "a"}, {"type": "page", "event": "b\n1"}, UnreadableRest(b"page,c", message)]
     open_source(str(path))
     with beam.Pipeline("FnApiRunner") as pipeline:
@@ -43,7 +43,7 @@ def test_a_packed_file_that_was_cut_off_is_read_to_its_last_whole_row(tmp_path: 
 
 def test_a_packed_file_that_was_cut_off_before_its_first_row_is_found_before_anything_is_read(tmp_path: Path) -> None:
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(b"type,event\npage,a")[:-8])
-    with pytest.raises(NoInput, match=r"a\.csv\.gz ends before its end: it was cut off"):
+    with pytest.raises(NoInput, match=r"a\.csv\.gz is incomplete: it was cut off"):
         open_source(str(tmp_path / "*.csv.gz"))
 
 

@@ -81,7 +81,7 @@ def test_however_a_file_is_cut_into_chunks_its_lines_are_the_same(lines: list[by
     assert list(lines_of(chunks)) == lines
 
 
-CUT = "ends before its end: it was cut off. What came before is read."
+CUT = "is incomplete: it was cut off. What came before is read."
 DAMAGED = "cannot be read to its end: it is damaged, or not packed as its name says. What came before is read."
 
 
