@@ -319,7 +319,8 @@ def test_an_input_that_is_not_there_exits_with_2(config: Path, tmp_path: Path) -
         (["a.jsonl", "b.jsonl"], "map reads one input; --input was given 2 times"),
         (
             ["bigquery:a.b.c"],
-            "bigquery:a.b.c: map reads a file of this machine, or standard input; put some events into one as JSON lines",
+            "bigquery:a.b.c: map reads a file of this machine, or standard input; put some events into one as JSON"
+            " lines",
         ),
     ],
 )
