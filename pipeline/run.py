@@ -21,6 +21,7 @@ from typing import Any, Final
 
 import apache_beam as beam
 import orjson
+from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, StandardOptions
 from rich.console import Console
 
@@ -201,6 +202,7 @@ class _Setting:
 def _setting(job: Job, beam_options: Sequence[str], wait: bool) -> _Setting:
     """What Beam's options make of a run. Raises BadOption."""
     options = _beam_options(beam_options)
+    FileSystems.set_options(options)  # what is looked at before the run needs them, too
     if not options.view_as(_Verbosity).verbose:
         for name in ("apache_beam", "google.auth"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -279,7 +281,7 @@ def _ready(
         for path, what in zip((places.dead_letters, places.receipts), SINKS, strict=True):
             kept = prepare(path, what, local, runner, subscription is not None)
             if kept:
-                log.print(f"{what} of an earlier run are kept in {kept}", highlight=False)
+                log.print(f"{what} of an earlier run are kept in {kept}", highlight=False, markup=False)
         for source in sources:
             _keep_out(source)
     except (NoInput, SinkError):
@@ -304,7 +306,7 @@ def _account(
 ) -> int:
     """Shows the books of a run that has ended, and writes them where they are wanted; the exit code."""
     sent = remote.sent if remote else None
-    goes_on = remote is not None and remote.goes_on and (STOPPING.is_set() or isinstance(failure, UnfitRunner))
+    goes_on = remote is not None and remote.goes_on and (STOPPING.is_set() or failure is not None)
     if goes_on:
         log.print(_GOES_ON, style="red", highlight=False, markup=False)
     if isinstance(failure, UnfitRunner) and not sent:
@@ -323,7 +325,8 @@ def _account(
         try:
             Path(places.books).write_bytes(orjson.dumps(books.as_json(), option=orjson.OPT_INDENT_2))
         except OSError as error:
-            log.print(f"capybeam: the books cannot be written to {places.books}: {error.strerror}", style="red")
+            text = f"capybeam: the books cannot be written to {places.books}: {error.strerror}"
+            log.print(text, style="red", markup=False)
             return FAILED
     if goes_on and failure is None:
         return INTERRUPTED

@@ -17,7 +17,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from importlib import metadata
 from typing import Any, Final, Literal
 
@@ -221,11 +221,15 @@ def flink_page(options: Any) -> str | None:
     return None if master is None else f"{_base(master)}/#/overview"
 
 
-def _job_of(result: Any, master: str) -> Mapping[str, Any] | None:
-    """What Flink says of a job of Beam's; None where it has none such. Raises as `ask_flink` does."""
-    beam_id = str(getattr(result, "_job_id", ""))
+def _job_of(result: Any, master: str, others: Collection[str]) -> Mapping[str, Any] | None:
+    """What Flink says of a job of Beam's; None where it has none such. Raises as `ask_flink` does.
+
+    Args:
+        others: IDs of jobs that were there before, which may have the same name.
+    """
+    name = str(getattr(result, "_job_id", "")).rpartition("_")[0]  # Beam's is NAME_UUID
     jobs = ask_flink(master, "/jobs/overview")["jobs"]
-    return next((job for job in jobs if beam_id.startswith(job["name"])), None)
+    return next((job for job in jobs if job["name"] == name and job["jid"] not in others), None)
 
 
 def _base(master: str) -> str:
@@ -348,6 +352,9 @@ def explain(text: str) -> str | None:
 # --- following a job --------------------------------------------------------------------------------------------------
 
 
+_OVER: Final = ("CANCELED", "FAILED", "FINISHED")  # states of Flink's
+
+
 class RemoteJob:
     """A job that workers elsewhere do, from its start to its end.
 
@@ -368,6 +375,11 @@ class RemoteJob:
         self._counts: dict[str, int] = {}
         self.restarts = 0
         self.ended = False  # certainly, rather than left running where it cannot be looked at
+        self._others: set[str] = set()
+        self._seen = False  # by Flink, which has to get it from the job server first
+        if self._master:
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                self._others = {job["jid"] for job in ask_flink(self._master, "/jobs/overview")["jobs"]}
 
     @property
     def goes_on(self) -> bool:
@@ -416,8 +428,8 @@ class RemoteJob:
                     raise UnfitRunner(trouble)
                 return
             waiting.join(2.0)
-        self.ended = True
         self._look()
+        self.ended = not failure or self._is_over()
         if failure:
             known = explain(str(failure[0]))
             raise UnfitRunner(known) if known else failure[0]
@@ -435,8 +447,8 @@ class RemoteJob:
     def _cancel(self) -> None:
         """Ends the job. Beam's job server may stop listening to it and let it run on, so Flink is told as well."""
         with contextlib.suppress(Exception):
-            job = _job_of(self._result, self._master) if self._master else None
-            if self._master and job:
+            if self._master and (job := _job_of(self._result, self._master, self._others)):
+                self._seen = True
                 ask_flink(self._master, f"/jobs/{job['jid']}?mode=cancel", "PATCH")
         with contextlib.suppress(Exception):
             self._result.cancel()
@@ -449,10 +461,21 @@ class RemoteJob:
                 waiting.join(WAIT_FOR_END)
                 return self._runner == "DataflowRunner" and not waiting.is_alive()
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-                job = _job_of(self._result, self._master)
-                if job is None or job["state"] in ("CANCELED", "FAILED", "FINISHED"):
+                job = _job_of(self._result, self._master, self._others)
+                if job is not None and not self._seen:  # it was on its way when it was cancelled
+                    self._cancel()
+                elif job["state"] in _OVER if job else self._seen:
                     return True
             time.sleep(0.5)
+        return False
+
+    def _is_over(self) -> bool:
+        """Whether a job that has ended for Beam, with an error, has ended on the cluster as well."""
+        if self._master is None:
+            return str(getattr(self._result, "state", "")) in ("FAILED", "CANCELLED", "DONE")
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            job = _job_of(self._result, self._master, self._others)
+            return job["state"] in _OVER if job else self._seen
         return False
 
     def _look(self) -> str | None:
@@ -467,7 +490,8 @@ class RemoteJob:
         return None
 
     def _look_at_flink(self, master: str) -> str | None:
-        job = _job_of(self._result, master)
+        job = _job_of(self._result, master, self._others)
+        self._seen = self._seen or job is not None
         if job is None:
             self._state, self._since = "uploading", time.monotonic()
             return None

@@ -12,8 +12,6 @@ import time
 from typing import Any
 
 import requests.adapters
-import urllib3.connection
-import urllib3.connectionpool
 
 
 class TimedAdapter(requests.adapters.HTTPAdapter):
@@ -21,12 +19,24 @@ class TimedAdapter(requests.adapters.HTTPAdapter):
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
         super().init_poolmanager(*arguments, **options)
-        self.poolmanager.pool_classes_by_scheme = _POOLS
+        _make_timed(self.poolmanager)
 
-    def proxy_manager_for(self, *arguments: Any, **options: Any) -> Any:
-        manager = super().proxy_manager_for(*arguments, **options)
-        manager.pool_classes_by_scheme = _POOLS
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        known = proxy in self.proxy_manager
+        manager = super().proxy_manager_for(proxy, **options)
+        if not known:
+            _make_timed(manager)
         return manager
+
+
+def _make_timed(manager: Any) -> None:
+    """Gives a manager, of HTTP or of a kind of proxy, pools of its own kind whose connections have such answers."""
+    manager.pool_classes_by_scheme = {scheme: _timed(pool) for scheme, pool in manager.pool_classes_by_scheme.items()}
+
+
+def _timed(pool: Any) -> Any:
+    connection = type("_Connection", (pool.ConnectionCls,), {"response_class": _Answer})
+    return type("_Pool", (pool,), {"ConnectionCls": connection})
 
 
 class _Answer(http.client.HTTPResponse):
@@ -62,22 +72,3 @@ class _Timed(io.RawIOBase):
             self._file.close()
             if self._socket.fileno() >= 0:  # it may carry another request
                 self._socket.settimeout(self._timeout)
-
-
-class _Connection(urllib3.connection.HTTPConnection):
-    response_class = _Answer
-
-
-class _SecureConnection(urllib3.connection.HTTPSConnection):
-    response_class = _Answer
-
-
-class _Pool(urllib3.connectionpool.HTTPConnectionPool):
-    ConnectionCls = _Connection
-
-
-class _SecurePool(urllib3.connectionpool.HTTPSConnectionPool):
-    ConnectionCls = _SecureConnection
-
-
-_POOLS = {"http": _Pool, "https": _SecurePool}

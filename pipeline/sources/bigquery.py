@@ -298,7 +298,10 @@ def _where(*conditions: str) -> str:
 
 def _count(client: Any, table: str, layout: Layout, restriction: str) -> tuple[int, int, str]:
     """How many rows there are, how many lack an ID, and in words, how many are past Meta's age limits."""
-    counts = ["COUNT(*)", f"COUNTIF(`{layout.id}` IS NULL)" if isinstance(layout, EventColumns) else "0"]
+    counts = [
+        "COUNT(*)",
+        f"COUNTIF(IFNULL(CAST(`{layout.id}` AS STRING), '') = '')" if isinstance(layout, EventColumns) else "0",
+    ]
     when, column = _when(layout)
     if when:
         now = time.time()
@@ -333,6 +336,8 @@ def _check_rows(name: str, read: ReadTable) -> None:
     Raises NoInput where none of the first rows holds a JSON object: then it is the wrong column, not a bad row.
     """
     from apache_beam.io.gcp.bigquery import bq_storage
+    from google.api_core.exceptions import ServiceUnavailable
+    from google.api_core.retry import Retry, if_exception_type
 
     project, dataset, table = _split(read.table)
     wanted = bq_storage.types.ReadSession(
@@ -341,10 +346,13 @@ def _check_rows(name: str, read: ReadTable) -> None:
     wanted.read_options.selected_fields = read.layout.columns
     wanted.read_options.row_restriction = read.restriction
     client = bq_storage.BigQueryReadClient()
-    session = client.create_read_session(parent=f"projects/{project}", read_session=wanted, max_stream_count=1)
+    patience = {"retry": Retry(if_exception_type(ServiceUnavailable), timeout=60), "timeout": 60}
+    session = client.create_read_session(
+        parent=f"projects/{project}", read_session=wanted, max_stream_count=1, **patience
+    )
     if isinstance(read.layout, JsonColumn) and session.streams:
         column = read.layout.column.name
-        rows = islice(client.read_rows(session.streams[0].name).rows(), MOST_SAMPLED)
+        rows = islice(client.read_rows(session.streams[0].name, **patience).rows(), MOST_SAMPLED)
         values = list(islice((row[column] for row in rows if row[column] is not None), SAMPLE))
         if values and not any(_is_object(value) for value in values):
             raise NoInput(f"{name}: the column {column} holds no events as JSON ({len(values)} rows looked at)")

@@ -83,7 +83,7 @@ def chunks_of(path: str) -> Iterator[bytes]:
     unpack: Any = {CompressionTypes.GZIP: gzip.open, CompressionTypes.BZIP2: bz2.open}.get(compression)
     try:
         if unpack is None:
-            with FileSystems.open(path) as file:
+            with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
                 yield from iter(functools.partial(file.read, CHUNK), b"")
         else:
             with (
@@ -170,7 +170,15 @@ def _matches(pattern: str) -> list[FileMetadata]:
         raise NoInput(f"{pattern}: cannot be read ({reason_of(error)})") from None
     if not match.metadata_list:
         raise NoInput(f"{pattern}: no such file")
+    for found in match.metadata_list:
+        if CompressionTypes.detect_compression_type(found.path) not in _READ:
+            raise NoInput(
+                f"{found.path}: is packed in a way that does not show a file that was cut off; use .gz or .bz2"
+            )
     return list(match.metadata_list)
+
+
+_READ: Final = (CompressionTypes.UNCOMPRESSED, CompressionTypes.GZIP, CompressionTypes.BZIP2)
 
 
 def anchored(pattern: str) -> str:

@@ -333,16 +333,14 @@ class Pulling:
             self._received(messages)
 
     def _ask(self, most: int) -> list[Message]:
-        """What a pull brings. A call that runs out of time tells nothing: Pub/Sub keeps it open where nothing is there.
-        Where silence counts, it is asked for an answer at once."""
+        """What a pull brings. A call that runs out of time tells nothing: Pub/Sub keeps it open where nothing is there,
+        so it is asked for an answer at once."""
         from google.api_core.exceptions import DeadlineExceeded
 
         call = functools.partial(self._pulling_client.pull, subscription=self._path, max_messages=most, retry=None)
         try:
             pulled = call(timeout=_CALL if self._until_idle is None else min(_CALL, max(1.0, self._until_idle / 4)))
         except DeadlineExceeded:
-            if self._until_idle is None:
-                return []
             pulled = call(return_immediately=True, timeout=_CALL)
         return [_message(received) for received in pulled.received_messages]
 

@@ -303,7 +303,49 @@ class Result:
 
 def remote_job(flink: Flink, receipts: str = "gs://bucket/receipts") -> RemoteJob:
     given = options("--job_endpoint", "x:1", "--flink_master", flink.master, "--parallelism", "4")
-    return RemoteJob("PortableRunner", given, receipts)
+    there = flink.answers["/jobs/overview"]
+    flink.answers["/jobs/overview"] = {"jobs": []}  # before it is started
+    job = RemoteJob("PortableRunner", given, receipts)
+    flink.answers["/jobs/overview"] = there
+    return job
+
+
+def test_a_job_is_not_taken_for_another_of_a_name_like_its_own(flink: Flink) -> None:
+    jobs = flink.answers["/jobs/overview"]["jobs"]
+    jobs[:0] = [{**jobs[0], "jid": "other", "name": "BeamApp"}]
+    job = remote_job(flink)
+    STOPPING.set()
+    job.follow(Result())
+    assert flink.cancelled == ["/jobs/j1?mode=cancel"]
+
+
+def test_a_job_is_not_taken_for_an_earlier_one_of_its_name(flink: Flink, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runners, "WAIT_FOR_END", 1.0)
+    flink.job("FAILED")
+    flink.failures("TokenError: an old story")
+    job = RemoteJob("PortableRunner", options("--job_endpoint", "x:1", "--flink_master", flink.master), "gs://b/r")
+    STOPPING.set()
+    job.follow(Result())
+    assert flink.cancelled == []
+    assert job.goes_on
+
+
+def test_a_job_that_was_on_its_way_when_it_was_cancelled_is_cancelled_once_it_is_there(flink: Flink) -> None:
+    there = flink.answers["/jobs/overview"]
+    flink.answers["/jobs/overview"] = {"jobs": []}
+    job = RemoteJob("PortableRunner", options("--job_endpoint", "x:1", "--flink_master", flink.master), "gs://b/r")
+    threading.Timer(1.0, flink.answers.__setitem__, ["/jobs/overview", there]).start()
+    STOPPING.set()
+    job.follow(Result())
+    assert flink.cancelled == ["/jobs/j1?mode=cancel"]
+    assert not job.goes_on
+
+
+def test_a_job_whose_job_server_is_lost_may_go_on(flink: Flink) -> None:
+    job = remote_job(flink)
+    with pytest.raises(RuntimeError, match="Socket closed"):
+        job.follow(Result(RuntimeError("Socket closed")))
+    assert job.goes_on
 
 
 def test_a_job_that_waits_for_slots_is_given_up(flink: Flink, monkeypatch: pytest.MonkeyPatch) -> None:

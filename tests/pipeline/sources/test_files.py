@@ -81,6 +81,13 @@ def test_however_a_file_is_cut_into_chunks_its_lines_are_the_same(lines: list[by
     assert list(lines_of(chunks)) == lines
 
 
+@pytest.mark.parametrize("name", ["a.jsonl.zst", "a.jsonl.xz", "a.jsonl.deflate"])
+def test_a_packing_that_hides_a_cut_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"packed")
+    with pytest.raises(NoInput, match=rf"{name}: is packed in a way that does not show a file that was cut off"):
+        check_input(str(tmp_path / name))
+
+
 CUT = "is incomplete: it was cut off. What came before is read."
 DAMAGED = "cannot be read to its end: it is damaged, or not packed as its name says. What came before is read."
 
