@@ -11,11 +11,8 @@ from typing import Final
 import click
 
 from pipeline import cli
-from pipeline.options import IN_CONTAINER, OPTIONS, Form, Option
+from pipeline.options import IN_CONTAINER, OPTIONS, SAID_TWICE, Form, Option
 
-# Terraform's provider looks for a job's places by the names that Java has for them, finds none on a Python job, and
-# would update the job at each apply: so the job says them by those names, too.
-SAID_TWICE: Final = {"temp_location": "tempLocation", "staging_location": "stagingLocation"}
 IMAGE: Final = "CAPYBEAM_IMAGE"  # holds the name of the image that a container is of; the Dockerfile sets it
 
 

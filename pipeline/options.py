@@ -224,3 +224,8 @@ def _parameter(option: Option, form: Form) -> dict[str, Any]:
     if form.default is not None:
         found["defaultValue"] = form.default
     return found
+
+
+# Terraform's provider looks for a job's places by the names that Java has for them, finds none on a Python job, and
+# would update the job at each apply: so the launcher says them by those names, too.
+SAID_TWICE: Final = {"temp_location": "tempLocation", "staging_location": "stagingLocation"}

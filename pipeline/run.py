@@ -27,7 +27,7 @@ from rich.console import Console
 
 from pipeline.config import Job
 from pipeline.graph import Flow, deliver, redeliver
-from pipeline.options import OPTIONS
+from pipeline.options import OPTIONS, SAID_TWICE
 from pipeline.runners import (
     RUNNERS,
     CheckWorkers,
@@ -379,7 +379,7 @@ class _SaidTwice(PipelineOptions):
 
     @classmethod
     def _add_argparse_args(cls, parser: Any) -> None:
-        for name in ("tempLocation", "stagingLocation"):  # launch.SAID_TWICE
+        for name in SAID_TWICE.values():
             parser.add_argument(f"--{name}", help="As Terraform looks for it.")
 
 
@@ -530,8 +530,7 @@ def _start(build: Callable[[], beam.Pipeline], options: PipelineOptions, console
     try:
         result = build().run()
     except Exception as error:
-        unfit = unreachable(error)
-        if unfit:
+        if unfit := unreachable(error, _runner_of(options)):
             log.print(f"capybeam: {unfit}", style="red", highlight=False, markup=False)
             return CONFIGURATION
         _show(error, options)
@@ -541,9 +540,14 @@ def _start(build: Callable[[], beam.Pipeline], options: PipelineOptions, console
     return OK
 
 
+def _runner_of(options: PipelineOptions) -> str:
+    runner: str = options.view_as(StandardOptions).runner
+    return runner
+
+
 def _started(result: Any, options: PipelineOptions) -> str:
     """Where a job can be looked at that this process leaves."""
-    cloud, runner = options.view_as(GoogleCloudOptions), options.view_as(StandardOptions).runner
+    cloud, runner = options.view_as(GoogleCloudOptions), _runner_of(options)
     if cloud.template_location:  # no job yet: Dataflow makes it of the graph
         return f"The graph is at {cloud.template_location}; Dataflow starts the job from it."
     if not hasattr(result, "job_id"):
@@ -572,7 +576,9 @@ def _run(
         try:
             result = _pipeline(reads, build, options, flow).run()
         except Exception as error:
-            raise (remote and unreachable(error)) or error from None
+            if unfit := unreachable(error, _runner_of(options)):
+                raise unfit from None
+            raise
         if flow == "stream":
             _wait_or_leave(result)
             return LIVE.snapshot()[0], None

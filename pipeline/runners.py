@@ -77,7 +77,7 @@ def check_runner(runner: str, options: Any, streaming: bool) -> None:
     unfit = _unfit(name, streaming)
     if unfit and not options.view_as(_Safety).allow_unsafe_runner:
         raise UnfitRunner(f"{unfit} To use it all the same: --allow-unsafe-runner")
-    if name in ("PortableRunner", "FlinkRunner"):
+    if name in _ON_JOB_SERVERS:
         _check_cluster(name, options)
 
 
@@ -186,10 +186,15 @@ def _trouble_with(endpoint: str) -> str | None:
     return None
 
 
-def unreachable(error: BaseException) -> UnfitRunner | None:
+_ON_JOB_SERVERS: Final = ("PortableRunner", "FlinkRunner")
+
+
+def unreachable(error: BaseException, runner: str) -> UnfitRunner | None:
     """What is wrong where a graph cannot be handed over to a job server that has answered."""
     import grpc
 
+    if short(runner) not in _ON_JOB_SERVERS:
+        return None
     silent = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
     if isinstance(error, grpc.RpcError) and isinstance(error, grpc.Call) and error.code() in silent:
         return UnfitRunner(
@@ -447,33 +452,36 @@ class RemoteJob:
     def _cancel(self) -> None:
         """Ends the job. Beam's job server may stop listening to it and let it run on, so Flink is told as well."""
         with contextlib.suppress(Exception):
-            if self._master and (job := _job_of(self._result, self._master, self._others)):
-                self._seen = True
-                ask_flink(self._master, f"/jobs/{job['jid']}?mode=cancel", "PATCH")
+            self._cancel_on_flink()
         with contextlib.suppress(Exception):
             self._result.cancel()
 
     def _has_ended(self, waiting: threading.Thread) -> bool:
         """Waits for the end of a job that was cancelled; whether it is certain. Only Flink itself tells of its jobs."""
+        if self._master is None:
+            waiting.join(WAIT_FOR_END)
+            return self._runner == "DataflowRunner" and not waiting.is_alive()
         deadline = time.monotonic() + WAIT_FOR_END
-        while time.monotonic() < deadline:
-            if self._master is None:
-                waiting.join(WAIT_FOR_END)
-                return self._runner == "DataflowRunner" and not waiting.is_alive()
+        while not self._is_over():
+            if time.monotonic() > deadline:
+                return False
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-                job = _job_of(self._result, self._master, self._others)
-                if job is not None and not self._seen:  # it was on its way when it was cancelled
-                    self._cancel()
-                elif job["state"] in _OVER if job else self._seen:
-                    return True
+                if not self._seen:  # it was on its way when it was cancelled
+                    self._cancel_on_flink()
             time.sleep(0.5)
-        return False
+        return True
+
+    def _cancel_on_flink(self) -> None:
+        """Cancels the job where Flink has it. Raises as `ask_flink` does."""
+        if self._master and (job := _job_of(self._result, self._master, self._others)):
+            self._seen = True
+            ask_flink(self._master, f"/jobs/{job['jid']}?mode=cancel", "PATCH")
 
     def _is_over(self) -> bool:
-        """Whether a job that has ended for Beam, with an error, has ended on the cluster as well."""
-        if self._master is None:
-            return str(getattr(self._result, "state", "")) in ("FAILED", "CANCELLED", "DONE")
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        """Whether the job has certainly ended on the cluster, too. A job server that is lost tells nothing."""
+        with contextlib.suppress(Exception):
+            if self._master is None:
+                return str(self._result.state) in ("FAILED", "CANCELLED", "DONE")
             job = _job_of(self._result, self._master, self._others)
             return job["state"] in _OVER if job else self._seen
         return False

@@ -52,18 +52,15 @@ class ReadTable(beam.PTransform):
     restriction: str = ""
 
     def expand(self, root: Any) -> beam.PCollection:
-        project, dataset, table = _split(self.table)
-        return (
-            root
-            | "Read"
-            >> beam.io.ReadFromBigQuery(
-                method=beam.io.ReadFromBigQuery.Method.DIRECT_READ,
-                table=f"{project}:{dataset}.{table}",
-                selected_fields=list(self.layout.columns),
-                row_restriction=self.restriction or None,
-            )
-            | "ToEvents" >> beam.ParDo(_ToEvents(self.layout))
-        )
+        chosen = {"selected_fields": list(self.layout.columns), "row_restriction": self.restriction or None}
+        return root | "Read" >> _read(self.table, **chosen) | "ToEvents" >> beam.ParDo(_ToEvents(self.layout))
+
+
+def _read(table: str, **chosen: Any) -> Any:
+    """A table's rows, or those and their columns that are chosen, by the Storage API."""
+    project, dataset, name = _split(table)
+    reading = beam.io.ReadFromBigQuery
+    return reading(method=reading.Method.DIRECT_READ, table=f"{project}:{dataset}.{name}", **chosen)
 
 
 class _ToEvents(beam.DoFn):
@@ -89,15 +86,8 @@ class ReadLetters(beam.PTransform):
     table: str
 
     def expand(self, root: Any) -> beam.PCollection:
-        project, dataset, table = _split(self.table)
-        return (
-            root
-            | "Read"
-            >> beam.io.ReadFromBigQuery(
-                method=beam.io.ReadFromBigQuery.Method.DIRECT_READ, table=f"{project}:{dataset}.{table}"
-            )
-            | "ToLines" >> beam.Map(_letter, f"A row of {self.table}").with_output_types(tuple[str, bytes])
-        )
+        to_line = beam.Map(_letter, f"A row of {self.table}").with_output_types(tuple[str, bytes])
+        return root | "Read" >> _read(self.table) | "ToLines" >> to_line
 
 
 def _letter(row: Mapping[str, Any], place: str) -> tuple[str, bytes]:

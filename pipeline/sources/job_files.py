@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from apache_beam.io.filesystems import FileSystems
+from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline.config import ConfigError, Job, parse_job
 from pipeline.file_systems import hindrance, reason_of
@@ -10,6 +11,7 @@ from pipeline.file_systems import hindrance, reason_of
 
 def load_job_at(url: str) -> Job:
     """Reads a job file. Raises ConfigError with every problem there is."""
+    FileSystems.set_options(PipelineOptions([]))  # without any, s3:// and hdfs:// cannot be asked
     hindered = hindrance(url)
     if hindered:
         raise ConfigError([f"{url}: cannot be read: {hindered}"])

@@ -181,11 +181,12 @@ def test_artifacts_that_cannot_be_handed_over_are_said_in_a_sentence(nobody: str
         stub = beam_job_api_pb2_grpc.JobServiceStub(channel)
         with pytest.raises(grpc.RpcError) as raised:
             stub.DescribePipelineOptions(beam_job_api_pb2.DescribePipelineOptionsRequest())
-    assert str(runners.unreachable(raised.value)) == (
+    assert str(runners.unreachable(raised.value, "PortableRunner")) == (
         "The job server takes artifacts at an address that does not answer from here. Give the right one:"
         " --artifact_endpoint HOST:PORT (docs/clusters.md)"
     )
-    assert runners.unreachable(RuntimeError("other")) is None
+    assert runners.unreachable(RuntimeError("other"), "PortableRunner") is None
+    assert runners.unreachable(raised.value, "DataflowRunner") is None
 
 
 @pytest.mark.parametrize(
@@ -345,6 +346,18 @@ def test_a_job_whose_job_server_is_lost_may_go_on(flink: Flink) -> None:
     job = remote_job(flink)
     with pytest.raises(RuntimeError, match="Socket closed"):
         job.follow(Result(RuntimeError("Socket closed")))
+    assert job.goes_on
+
+
+def test_a_lost_job_server_that_cannot_be_asked_either_hides_no_error() -> None:
+    class Lost(Result):
+        @property
+        def state(self) -> str:  # type: ignore[override]
+            raise RuntimeError("unavailable")
+
+    job = RemoteJob("PortableRunner", options("--job_endpoint", "x:1"), "gs://bucket/receipts")
+    with pytest.raises(RuntimeError, match="Socket closed"):
+        job.follow(Lost(RuntimeError("Socket closed")))
     assert job.goes_on
 
 
