@@ -27,9 +27,9 @@ import orjson
 from benchmarks.rows import stored
 from pipeline.config import load_job
 from transforms import conversions, events
-from transforms.couriers import Parcel, Receipt
 from transforms.graph_api import Delivery, classify
 from transforms.pacing import Brake, Pacer
+from transforms.parcels import Parcel, Receipt
 
 JOB: Final = Path(__file__).parent / "job.yaml"
 BLOCK: Final = 1000  # rows that come at once from the Storage API
@@ -102,7 +102,7 @@ def upkeep(path: Path) -> float:
         while brake.wait() > 0 or pacer.wait() > 0:
             pass
         answer = classify(200, headers, body, len(lines))
-        brake.told(answer.usage or 0.0, answer.regain)
+        brake.observe(answer)
         Receipt(
             "web", "1", len(lines), parcel.first_event_time, parcel.last_event_time, answer.fbtrace_id, (), 1, 0.1, 0
         ).encode()

@@ -48,8 +48,8 @@ from pipeline.sources import ALWAYS, Between, NoInput, Source, UnreadableFile, o
 from pipeline.sources.files import matching
 from pipeline.sources.pubsub import PUBSUB, Attributes, Message, Pulling, SubscriptionLost
 from pipeline.summary import Books
-from transforms.couriers import DestinationHeld, Stopped
 from transforms.graph_api import Destination
+from transforms.parcels import DestinationHeld, Stopped
 from transforms.repeats import RECENT
 from transforms.replays import Choice
 from transforms.sending import KEPT
@@ -753,6 +753,7 @@ def _progress(log: Console, remote: RemoteJob | None) -> Iterator[None]:
 
 def _show_progress(log: Console, done: threading.Event, remote: RemoteJob | None) -> None:
     started, last_line, said = time.monotonic(), time.monotonic(), dict[str, str]()
+    remarked = 0
     status = log.status("Starting …") if log.is_terminal else None
     if status:
         status.start()
@@ -765,6 +766,10 @@ def _show_progress(log: Console, done: threading.Event, remote: RemoteJob | None
         elif time.monotonic() - last_line >= 10:
             last_line = time.monotonic()
             log.print(line, highlight=False)
+        remarks = LIVE.remarks()
+        for remark in remarks[remarked:]:
+            log.print(remark, style="yellow", highlight=False, markup=False)
+        remarked = len(remarks)
         for name, state in states.items():
             if state.partition(" Trying again")[0] != said.get(name):
                 said[name] = state.partition(" Trying again")[0]
@@ -778,7 +783,9 @@ def _show_progress(log: Console, done: threading.Event, remote: RemoteJob | None
 
 def _progress_line(counts: Mapping[str, int], seconds: float) -> str:
     books = Books.from_counts(counts)
+    refusals = LIVE.refusals()
+    refused = f"{sum(refusals.values()):,} refused by Meta, " if refusals else ""
     return (
         f"{books.read:,} read ({books.read / max(seconds, 0.1):,.0f}/s), {books.delivered:,} delivered,"
-        f" {books.dead_lettered:,} dead-lettered, {seconds:,.0f} s"
+        f" {books.dead_lettered:,} dead-lettered, {refused}{seconds:,.0f} s"
     )

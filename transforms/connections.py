@@ -1,6 +1,7 @@
-"""HTTP connections whose answers are there within the time-out, from the first byte to the last.
+"""HTTP connections whose answers are there within the time-out, and are answers to what was asked.
 
-Python's own time-out is for each read of a socket: a server that sends a byte now and then holds a thread for ever.
+Python's own time-out is for each read of a socket: a server that sends a byte now and then holds a thread for ever. And
+a connection that carries one request after the other gives the next one whatever a server has sent too much.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import time
 from typing import Any
 
 import requests.adapters
+from urllib3.util.wait import wait_for_read
 
 
 class TimedAdapter(requests.adapters.HTTPAdapter):
@@ -35,8 +37,36 @@ def _make_timed(manager: Any) -> None:
 
 
 def _timed(pool: Any) -> Any:
-    connection = type("_Connection", (pool.ConnectionCls,), {"response_class": _Answer})
+    connection = type("_Connection", (_AskedFirst, pool.ConnectionCls), {"response_class": _Answer})
     return type("_Pool", (pool,), {"ConnectionCls": connection})
+
+
+class _AskedFirst:
+    """A connection that ends when an answer comes before the request is sent: it belongs to an earlier request."""
+
+    _answered = False
+
+    def send(self, data: Any) -> None:
+        send = super().send  # type: ignore[misc]
+        if not self._answered or not isinstance(data, bytes):
+            send(data)
+            return
+        for start in range(0, len(data), _PIECE):
+            if wait_for_read(self.sock, timeout=0.0):  # type: ignore[attr-defined]
+                raise ConnectionError("an answer came before the request was sent")
+            send(memoryview(data)[start : start + _PIECE])
+
+    def getresponse(self) -> Any:
+        response = super().getresponse()  # type: ignore[misc]
+        self._answered = True
+        return response
+
+    def close(self) -> None:
+        self._answered = False
+        super().close()  # type: ignore[misc]
+
+
+_PIECE = 1 << 18  # bytes that are sent between two looks
 
 
 class _Answer(http.client.HTTPResponse):

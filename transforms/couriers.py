@@ -1,4 +1,8 @@
-"""Taking batches to Meta, until each of their events is delivered or rejected with a reason of its own."""
+"""Taking batches to Meta, until each of their events is delivered or rejected with a reason of its own.
+
+`Courier` is what all batches of a process share: connections, pace, the state of each destination, how long it waits.
+How one batch comes apart when it is refused stands in `isolation`.
+"""
 
 from __future__ import annotations
 
@@ -8,150 +12,30 @@ import logging
 import random
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
-
-import orjson
-import requests
-import requests.auth
-import urllib3.exceptions
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final
 
 from transforms import meta_rules
-from transforms.connections import TimedAdapter
-from transforms.conversions import TIME_AT, action_source, event_time, split_key, split_line
-from transforms.graph_api import Answer, Delivery, Destination, classify, failed, request_body
+from transforms.circuits import Circuits, Dataset
+from transforms.conversions import action_source, event_time, split_key, split_line
+from transforms.graph_api import Answer, Delivery, Destination, failed
+from transforms.isolation import BatchDelivery, rejection_of
 from transforms.pacing import Brake, Pacer, Stopwatch
-from transforms.rejections import Rejected, Rejection, reject
+from transforms.parcels import Attempt, DestinationHeld, Outcome, Parcel
+from transforms.rejections import Rejected
 from transforms.stopping import STOPPING
 from transforms.tallies import LIVE
-from transforms.tokens import TokenError
+from transforms.transport import Transport
 
 _log = logging.getLogger(__name__)
 
-Circuit = tuple[str, str | None]  # destination, and dataset where only that is out of order
-
-
-@dataclasses.dataclass(frozen=True)
-class Receipt:
-    """One delivered request. Times in Unix seconds, `seconds` from the first try to the answer.
-
-    Attributes:
-        event_ids: only on detailed receipts.
-    """
-
-    destination: str
-    dataset_id: str
-    events: int
-    first_event_time: int
-    last_event_time: int
-    fbtrace_id: str | None
-    messages: tuple[str, ...]
-    tries: int
-    seconds: float
-    delivered_at: int
-    event_ids: tuple[str | None, ...] | None = None
-
-    def encode(self) -> bytes:
-        row = dataclasses.asdict(self)
-        if self.event_ids is None:
-            del row["event_ids"]
-        return orjson.dumps(row)
-
-
-@dataclasses.dataclass
-class Outcome:
-    """What became of a batch: every event of it is in `delivered` (by subscription key) or in `rejections`."""
-
-    delivered: dict[str, int] = dataclasses.field(default_factory=dict)
-    receipts: list[Receipt] = dataclasses.field(default_factory=list)
-    rejections: list[Rejection] = dataclasses.field(default_factory=list)
-
-
-@dataclasses.dataclass(frozen=True)
-class Parcel:
-    """A batch as one request: its events' lines, and what is read off them once.
-
-    Attributes:
-        lines: `Ready` lines.
-        body: of the request.
-        counts: events by subscription key.
-        first_event_time, last_event_time: Unix seconds.
-    """
-
-    key: str
-    lines: Sequence[bytes] = dataclasses.field(repr=False)
-    body: bytes = dataclasses.field(repr=False)
-    counts: Mapping[str, int]
-    first_event_time: int
-    last_event_time: int
-
-    @classmethod
-    def pack(cls, key: str, lines: Sequence[bytes]) -> Parcel:
-        """Packs at least one line.
-
-        A step does that in its own thread, not in one that sends: what one core has just written another would have to
-        fetch.
-        """
-        address = split_key(key)
-        cuts = [line.index(b"\t") for line in lines]
-        names = Counter([line[:cut] for line, cut in zip(lines, cuts, strict=True)])
-        bodies = [line[cut + 1 :] for line, cut in zip(lines, cuts, strict=True)]
-        times = [body[TIME_AT] for body in bodies]
-        return cls(
-            key=key,
-            lines=lines,
-            body=request_body(bodies, address.test_event_code, address.upload_tag),
-            counts={f"{address.destination}/{name.decode()}": count for name, count in names.items()},
-            first_event_time=int(min(times)),
-            last_event_time=int(max(times)),
-        )
-
-    def halves(self) -> tuple[Parcel, Parcel]:
-        middle = len(self.lines) // 2
-        return Parcel.pack(self.key, self.lines[:middle]), Parcel.pack(self.key, self.lines[middle:])
-
-
 _BACK_OFF_FROM: Final = 0.5  # seconds; doubles at each try
 _BACK_OFF_TO: Final = 30.0
-_LONGEST_ANSWER: Final = 1024 * 1024  # bytes
 _HOLD_PAUSE: Final = 15.0  # seconds, on average, between looks at a destination that is held
 _HOLD_FOR: Final = 300.0  # seconds until the runner is told, which then brings the events again
 _FORGOTTEN_AFTER: Final = 2 * _BACK_OFF_TO  # seconds without a further failure after which one is an old story
-
-
-class DestinationHeld(Exception):
-    """A destination refuses everything, and its events are kept by whoever brings them again."""
-
-
-class Stopped(Exception):
-    """The process is to stop before all is delivered, and the events are kept by whoever brings them again."""
-
-
-class _Bearer(requests.auth.AuthBase):
-    """The token by header: it stays out of URLs and logs, and .netrc cannot replace it."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._token}"
-        return request
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Bearer) and self._token == other._token
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __repr__(self) -> str:
-        return "_Bearer(…)"
-
-    def withheld(self, answer: Answer) -> Answer:
-        """The answer without the token, should the server have quoted it."""
-        if self._token not in f"{answer.message}{answer.messages}":
-            return answer
-        messages = tuple(message.replace(self._token, "…") for message in answer.messages)
-        return dataclasses.replace(answer, message=answer.message.replace(self._token, "…"), messages=messages)
+_LOOK: Final = 1.0  # seconds between two looks while waiting
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,21 +47,19 @@ class _Failing:
     answer: Answer
 
 
-class _Endless(Exception):
-    """An answer that goes on for too long."""
-
-
 class Courier:
-    """A process's way to Meta: one pool of connections, one pacer, one memory of which destinations are out of order.
+    """A process's way to Meta: its connections, its pace, and what it knows of its destinations.
 
-    Safe to use from many threads. No lock is held while anything is waited for.
+    Safe to use from many threads. No lock is held while anything is waited for, but for the one of a dataset of which
+    one thread finds out for all whether it takes anything.
 
     Args:
         share: of the job's requests_per_second that this process may use, 0 to 1.
         hold: whether the events of a destination that refuses everything are held until it takes them again, as a
             stream wants, rather than rejected.
         patient: whether they are held for as long as it takes; otherwise `DestinationHeld` is raised after minutes.
-        allow: blocks until a request to the destination of that name may start; for limits over all workers.
+        ask: asks a limit over all workers for a request to the destination of that name: the seconds until it is worth
+            asking again, 0 where the request may start.
         clock: Unix seconds.
     """
 
@@ -189,33 +71,54 @@ class Courier:
         share: float = 1.0,
         hold: bool = False,
         patient: bool = False,
-        allow: Callable[[str], object] | None = None,
+        ask: Callable[[str], float] | None = None,
         clock: Callable[[], float] = time.time,
         jitter: Callable[[float, float], float] = random.uniform,
     ) -> None:
-        self._destinations = {destination.name: destination for destination in destinations}
-        self._tokens = {destination.name: _Bearer(destination.token.read()) for destination in destinations}
-        self._delivery, self._hold, self._patient, self._allow = delivery, hold, patient, allow
+        self._transport = Transport(destinations, delivery)
+        self._token_kinds = {destination.name: destination.token.kind for destination in destinations}
+        self.delivery, self.hold, self._patient, self._ask = delivery, hold, patient, ask
         rate = delivery.requests_per_second
         self._pacer = Pacer(None if rate is None else rate * share)
         self._brakes = {destination.name: Brake() for destination in destinations}
         self.throttled = Stopwatch()
-        self._session = requests.Session()
-        for scheme in ("http://", "https://"):
-            connections = delivery.concurrency * max(1, len(destinations))
-            self._session.mount(scheme, TimedAdapter(pool_maxsize=connections))
-        self._clock, self._jitter = clock, jitter
+        self.clock, self._jitter = clock, jitter
+        self.circuits = Circuits(lambda: jitter(0.5, 1.5) * _HOLD_PAUSE)
         self._lock = threading.Lock()
-        self._refused: dict[Circuit, Answer] = {}
-        self._held_since: dict[Circuit, float] = {}
         self._failing: dict[str, _Failing] = {}
+        self._queues = {
+            destination.name: _Queue(destination.name, delivery.concurrency) for destination in destinations
+        }
+        self._users = 0
+
+    # --- batches of all bundles, side by side ------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Says that somebody is about to `submit`, who will `close`."""
+        with self._lock:
+            self._users += 1
+
+    def close(self) -> None:
+        """Drops what waits to be sent when nobody is left who has asked for it."""
+        with self._lock:
+            self._users -= 1
+            unused = self._users == 0
+        if unused:
+            for queue in self._queues.values():
+                queue.stop()
+
+    def submit(self, parcel: Parcel) -> Future[Outcome]:
+        """As `deliver`, in one of the destination's threads: `delivery.concurrency` for the whole process."""
+        return self._queues[split_key(parcel.key).destination].submit(parcel, self.deliver)
+
+    def backlog(self, name: str) -> int:
+        """Bytes of requests to a destination that are on their way or wait for it, of the whole process."""
+        return self._queues[name].bytes
 
     def deliver(self, parcel: Parcel) -> Outcome:
         """Sends the events of one destination key until each is delivered or rejected.
 
-        A batch that is refused, or acknowledged only in part, is halved until the event at fault stands alone; the
-        event_id makes it harmless that some are sent twice. Of n events k bad ones cost at most about
-        2 · k · log2(n) + 1 requests. Never raises for what a server does.
+        Never raises for what a server does.
 
         Raises:
             DestinationHeld: with `hold`, where the destination has been refusing everything for minutes, or the
@@ -224,206 +127,12 @@ class Courier:
         """
         outcome = Outcome()
         for young in self._in_time(parcel, outcome):
-            self._settle(young, outcome)
+            BatchDelivery(self, young, outcome).run()
         return outcome
-
-    def _settle(self, parcel: Parcel, outcome: Outcome) -> bool:
-        """Delivers or rejects every event; gives back whether all were delivered."""
-        answer, tries, seconds = self._answer(parcel)
-        if answer.kind == "delivered":
-            self._delivered(parcel, answer, tries, seconds, outcome)
-            return True
-        if answer.kind == "destination":
-            self._reject(parcel, "destination_refused", answer, outcome, retryable=True)
-        elif answer.kind in ("throttled", "transient") or (answer.kind == "short" and len(parcel.lines) == 1):
-            if self._hold and STOPPING.is_set():
-                name = split_key(parcel.key).destination
-                raise Stopped(f"{name}: stopped before all was delivered; the rest comes again. {answer.summary}")
-            code = "interrupted" if STOPPING.is_set() else "gave_up_retrying"
-            self._reject(parcel, code, answer, outcome, retryable=True)
-        elif len(parcel.lines) == 1:
-            self._reject(parcel, "meta_refused_event", answer, outcome)
-        else:
-            return self._settle_halves(parcel, answer.kind == "event", outcome)
-        return False
-
-    def _settle_halves(self, parcel: Parcel, holds_bad: bool, outcome: Outcome) -> bool:
-        """As `_settle`, half by half. Where one event at least is known to be bad and the first half has none, the
-        second has it, and need not be sent whole to find out."""
-        first, second = parcel.halves()
-        clean = self._settle(first, outcome)
-        if clean and holds_bad and len(second.lines) > 1:
-            return self._settle_halves(second, holds_bad, outcome)
-        return self._settle(second, outcome) and clean
-
-    def _answer(self, parcel: Parcel) -> tuple[Answer, int, float]:
-        """The answer that settles a request, with how many tries and seconds it took."""
-        name, dataset_id, *_ = split_key(parcel.key)
-        started, tries = time.monotonic(), 0
-        failing_since: float | None = None  # this very request; others may fare better
-        while True:
-            answer = self._refused_already(name, dataset_id) or self._await_turn(name)
-            if answer is None:
-                tries += 1
-                answer = self._post(self._destinations[name], dataset_id, parcel)
-                if self._is_passing(answer, parcel):
-                    failing_since = failing_since or time.monotonic()
-                    wait = self._wait_before_retry(name, answer, tries, failing_since)
-                    if wait is not None:
-                        self._wait(wait, answer.kind == "throttled")
-                        continue
-                else:
-                    self._settled(name, dataset_id, answer)
-                    if answer.kind == "destination" and self._hold:
-                        self._wait_while_held(name, dataset_id, answer)
-                        continue
-            return answer, tries, time.monotonic() - started
-
-    def _is_passing(self, answer: Answer, parcel: Parcel) -> bool:
-        """Whether the same request may fare better later. One event that is not acknowledged cannot be halved."""
-        return answer.kind in ("throttled", "transient") or (answer.kind == "short" and len(parcel.lines) == 1)
-
-    # --- one request ---------------------------------------------------------------------------------------------
-
-    def _post(self, destination: Destination, dataset_id: str, parcel: Parcel) -> Answer:
-        url = f"{destination.endpoint}/{destination.api_version}/{dataset_id}/events"
-        token, timeout = self._tokens[destination.name], self._delivery.timeout
-        try:
-            with self._session.post(
-                url,
-                data=parcel.body,
-                headers={"Content-Type": "application/json"},
-                auth=token,
-                timeout=timeout,
-                allow_redirects=False,  # a redirect would take the token along
-                stream=True,
-            ) as response:
-                content = _read(response.raw)
-                return token.withheld(classify(response.status_code, response.headers, content, len(parcel.lines)))
-        except requests.exceptions.SSLError as error:
-            if "certificate" in str(error):
-                return failed("certificate", f"The certificate of {destination.endpoint} is not valid.")
-            return failed("broken", f"No secure connection to {destination.endpoint} ({type(error).__name__}).")
-        except (requests.Timeout, urllib3.exceptions.TimeoutError):
-            return failed("timeout", f"{destination.endpoint} did not answer within {timeout:g} s.")
-        except _Endless:
-            return failed("endless", f"{destination.endpoint} gave an answer without an end.")
-        except (requests.RequestException, OSError) as error:
-            return failed("unreachable", f"{destination.endpoint} cannot be reached ({_reason(error)}).")
-        except Exception as error:  # urllib3 and http.client have errors of their own for broken answers
-            return failed("broken", f"{destination.endpoint} broke off its answer ({type(error).__name__}).")
-
-    # --- waiting -------------------------------------------------------------------------------------------------
-
-    def _await_turn(self, name: str) -> Answer | None:
-        """Waits until a request to the destination may start; the answer that settles it where it is too long."""
-        while (wait := self._brakes[name].wait()) > 0:
-            failing = self._failing.get(name)
-            if failing is not None and wait >= self._left(failing.since):
-                return failing.answer
-            if STOPPING.is_set():
-                return Answer("throttled", "The destination is near its rate limit, and the run was stopped.")
-            LIVE.say(name, f"near its rate limit at Meta; the next request may start in {wait:.0f} s.")
-            self._wait(min(wait, 60.0), throttled=True)
-        while (wait := self._pacer.wait()) > 0:
-            with self.throttled.waiting():
-                time.sleep(wait)  # a run that is to stop keeps its pace
-        if self._allow is not None:
-            try:
-                with self.throttled.waiting():
-                    self._allow(name)
-            except Exception as error:  # of gRPC
-                return failed("unreachable", f"The rate limit service cannot be reached ({type(error).__name__}).")
-        return None
-
-    def _wait_before_retry(self, name: str, answer: Answer, tries: int, failing_since: float) -> float | None:
-        """Seconds until the next try; None when retry_for is over, or the run is stopping.
-
-        It is over when the destination has been failing for that long, whichever batch met it: otherwise every batch
-        of a long outage would wait its own time. It is over as well when this request has, though others get through.
-        """
-        with self._lock:
-            now = time.monotonic()
-            failing = self._failing.get(name)
-            patience = _FORGOTTEN_AFTER + self._delivery.timeout + (failing.answer.wait or 0.0 if failing else 0.0)
-            since = now if failing is None or now - failing.last > patience else failing.since
-            self._failing[name] = _Failing(since, now, answer)
-        left = min(self._left(since), self._left(failing_since))
-        wait = self._jitter(0, min(_BACK_OFF_TO, _BACK_OFF_FROM * 2.0 ** min(tries, 10)))
-        if answer.wait is not None:
-            wait = max(wait, answer.wait)
-        if answer.kind == "throttled":
-            self._brakes[name].stop(wait)  # of all that goes there, not of this request alone
-        if wait >= left or STOPPING.is_set():
-            LIVE.say(name, f"gave up: {answer.summary}")
-            return None
-        LIVE.say(name, f"{answer.summary} Trying again in {wait:.0f} s, for another {left:.0f} s.")
-        return wait
-
-    def _left(self, failing_since: float) -> float:
-        return self._delivery.retry_for - (time.monotonic() - failing_since)
-
-    def _wait(self, seconds: float, throttled: bool = False) -> None:
-        with self.throttled.waiting() if throttled else contextlib.nullcontext():
-            STOPPING.wait(seconds)
-
-    # --- destinations out of order --------------------------------------------------------------------------------
-
-    def _refused_already(self, name: str, dataset_id: str) -> Answer | None:
-        return self._refused.get((name, None)) or self._refused.get((name, dataset_id))
-
-    def _settled(self, name: str, dataset_id: str, answer: Answer) -> None:
-        """Takes in an answer that will not change by itself: the destination is there, in order or not."""
-        self._brakes[name].told(answer.usage or 0.0, answer.regain)
-        with self._lock:
-            self._failing.pop(name, None)
-            circuit = _circuit(name, dataset_id, answer)
-            if answer.kind != "destination":
-                self._held_since.pop((name, None), None)
-                self._held_since.pop((name, dataset_id), None)
-                if not any(refused == name for refused, _ in self._refused):
-                    LIVE.say(name, "")
-            elif not self._hold:
-                self._refused.setdefault(circuit, answer)
-                dataset = f"Dataset {circuit[1]}: " if circuit[1] else ""
-                LIVE.say(name, f"REFUSED. {dataset}{answer.summary} {answer.row.todo}")
-
-    def _wait_while_held(self, name: str, dataset_id: str, answer: Answer) -> None:
-        """Waits until a destination that refuses everything may be worth another try: at once with another token."""
-        with self._lock:
-            now = time.monotonic()
-            since = self._held_since.setdefault(_circuit(name, dataset_id, answer), now)
-        todo = answer.row.todo
-        if self._destinations[name].token.kind in ("file", "secret"):  # which are read again
-            todo = todo.replace(" and run again.", ": the run picks it up by itself.")
-        state = f"HELD. {answer.summary} {todo} Nothing is lost: its events wait."
-        LIVE.say(name, state)
-        if not LIVE.shown:
-            _log.error("%s: %s", name, state)
-        until = now + self._jitter(0.5, 1.5) * _HOLD_PAUSE
-        while not self._has_new_token(name):
-            if STOPPING.is_set() or (not self._patient and time.monotonic() - since > _HOLD_FOR):
-                raise DestinationHeld(f"{name}: {state}")
-            if time.monotonic() > until:
-                return
-            STOPPING.wait(1.0)
-
-    def _has_new_token(self, name: str) -> bool:
-        """Reads the token again; whether it is another than the one that was refused."""
-        try:
-            token = _Bearer(self._destinations[name].token.read())
-        except TokenError:
-            return False
-        if token == self._tokens[name]:
-            return False
-        self._tokens[name] = token
-        return True
-
-    # --- outcomes -------------------------------------------------------------------------------------------------
 
     def _in_time(self, parcel: Parcel, outcome: Outcome) -> list[Parcel]:
         """The events that are still young enough: a batch may have waited, and one too old fails them all."""
-        now = self._clock()
+        now = self.clock()
         if parcel.first_event_time >= now - meta_rules.MAX_AGE:
             return [parcel]
         kept = []
@@ -433,83 +142,216 @@ class Courier:
                 meta_rules.check_age(event_time(body), action_source(body), now)
                 kept.append(line)
             except Rejected as cause:
-                outcome.rejections.append(_rejection(parcel.key, line, cause))
+                outcome.rejections.append(rejection_of(parcel.key, line, cause))
         return [Parcel.pack(parcel.key, kept)] if kept else []
 
-    def _delivered(self, parcel: Parcel, answer: Answer, tries: int, seconds: float, outcome: Outcome) -> None:
-        destination, dataset_id, *_ = split_key(parcel.key)
-        for name, count in parcel.counts.items():
-            outcome.delivered[name] = outcome.delivered.get(name, 0) + count
-        event_ids = None
-        if self._delivery.receipts == "detailed":
-            event_ids = tuple(orjson.loads(split_line(line)[1]).get("event_id") for line in parcel.lines)
-        outcome.receipts.append(
-            Receipt(
-                destination=destination,
-                dataset_id=dataset_id,
-                events=len(parcel.lines),
-                first_event_time=parcel.first_event_time,
-                last_event_time=parcel.last_event_time,
-                fbtrace_id=answer.fbtrace_id,
-                messages=answer.messages,
-                tries=tries,
-                seconds=round(seconds, 3),
-                delivered_at=int(self._clock()),
-                event_ids=event_ids,
-            )
-        )
+    # --- one request -------------------------------------------------------------------------------------------------
 
-    def _reject(self, parcel: Parcel, code: str, answer: Answer, outcome: Outcome, retryable: bool = False) -> None:
-        cause = Rejected(code, answer.message)
-        outcome.rejections += [
-            _rejection(parcel.key, line, cause, meta_code=answer.meta_code, retryable=retryable)
-            for line in parcel.lines
-        ]
+    def try_once(self, parcel: Parcel, attempt: Attempt) -> Answer:
+        """Sends a request when its turn comes, and takes in what the answer says of its destination.
+
+        Where it cannot wait for its turn any longer, the attempt is over, and the answer is why.
+        """
+        name, dataset_id, *_ = split_key(parcel.key)
+        answer = self._await_turn(name, dataset_id, attempt)
+        if answer is not None:
+            return answer
+        attempt.tries += 1
+        answer = self._transport.post(name, dataset_id, parcel.body, len(parcel.lines))
+        if not is_passing(answer, parcel):
+            self._settled((name, dataset_id), answer)
+        return answer
+
+    def _await_turn(self, name: str, dataset_id: str, attempt: Attempt) -> Answer | None:
+        """Waits until a request to the destination may start; why it may not, where that takes too long."""
+        brake, waits_since = self._brakes[name], time.monotonic()
+        while (wait := brake.wait()) > 0:
+            if STOPPING.is_set():
+                attempt.over = True
+                return Answer("throttled", "The destination is near its rate limit, and the run was stopped.")
+            since = max(waits_since, self.circuits.delivered_at((name, dataset_id)))
+            if brake.stopped() > 0 and not self.hold and brake.stopped() >= self._left(since):
+                attempt.over = True
+                cause = brake.cause or Answer("throttled", "The destination has reached its rate limit.")
+                LIVE.say(name, f"gave up: {cause.summary or _NEAR_LIMIT} It asks to wait for {_duration(wait)}.")
+                return dataclasses.replace(cause, kind="throttled", message=cause.message or _NEAR_LIMIT)
+            if self.hold and not self._patient and time.monotonic() - waits_since > _HOLD_FOR:
+                raise DestinationHeld(f"{name}: {_NEAR_LIMIT}")
+            LIVE.say(name, f"near its rate limit at Meta; the next request may start in {_duration(wait)}.")
+            self._wait(min(wait, 60.0), throttled=True)
+        while (wait := self._pacer.wait()) > 0:
+            with self.throttled.waiting():
+                time.sleep(wait)  # a run that is to stop keeps its pace
+        return self._await_service(name, attempt) if self._ask is not None else None
+
+    def _await_service(self, name: str, attempt: Attempt) -> Answer | None:
+        """The same for the limit over all workers."""
+        assert self._ask is not None
+        waits_since = time.monotonic()
+        while True:
+            try:
+                wait = self._ask(name)
+            except Exception as error:  # of gRPC
+                return failed("unreachable", f"The rate limit service cannot be reached ({type(error).__name__}).")
+            if wait <= 0:
+                return None
+            if STOPPING.is_set() or (not self.hold and wait >= self._left(waits_since)):
+                attempt.over = True
+                return Answer("throttled", f"The rate limit service allows no request for {_duration(wait)}.")
+            if self.hold and not self._patient and time.monotonic() - waits_since > _HOLD_FOR:
+                raise DestinationHeld(f"{name}: the rate limit service allows no request")
+            LIVE.say(name, f"the rate limit service allows no request for {_duration(wait)}.")
+            self._wait(min(wait, 60.0), throttled=True)
+
+    def _settled(self, dataset: Dataset, answer: Answer) -> None:
+        """Takes in an answer that will not change by itself: the destination is there, in order or not."""
+        name, _ = dataset
+        self._brakes[name].observe(answer)
+        with self._lock:
+            self._failing.pop(name, None)
+        if answer.kind == "delivered":
+            self.circuits.delivered(dataset)
+        elif answer.kind == "destination":
+            return
+        else:
+            self.circuits.understood(dataset)
+        if not self.circuits.is_anything_open(name):
+            LIVE.say(name, "")
+
+    # --- trying again ------------------------------------------------------------------------------------------------
+
+    def back_off(self, name: str, answer: Answer, attempt: Attempt) -> bool:
+        """Waits until the next try; whether there is one. There is none when retry_for is over, or the run is stopping.
+
+        It is over when the destination has been failing for that long, whichever batch met it: otherwise every batch
+        of a long outage would wait its own time. It is over as well when this request has, though others get through.
+        """
+        with self._lock:
+            now = time.monotonic()
+            attempt.failing_since = now if attempt.failing_since is None else attempt.failing_since
+            failing = self._failing.get(name)
+            patience = _FORGOTTEN_AFTER + self.delivery.timeout + (failing.answer.wait or 0.0 if failing else 0.0)
+            since = now if failing is None or now - failing.last > patience else failing.since
+            self._failing[name] = _Failing(since, now, answer)
+        left = min(self._left(since), self._left(attempt.failing_since))
+        wait = self._jitter(0, min(_BACK_OFF_TO, _BACK_OFF_FROM * 2.0 ** min(attempt.tries, 10)))
+        if answer.wait is not None:
+            wait = max(wait, answer.wait)
+        if answer.kind == "throttled":
+            self._brakes[name].stop(wait, answer)  # of all that goes there, not of this request alone
+        if attempt.over or wait >= left or STOPPING.is_set():
+            attempt.over = True
+            LIVE.say(name, f"gave up: {answer.summary}")
+            return False
+        LIVE.say(name, f"{answer.summary} Trying again in {_duration(wait)}, for another {_duration(left)}.")
+        self._wait(wait, answer.kind == "throttled")
+        return True
+
+    def has_given_up(self, name: str) -> bool:
+        """Whether a destination has been failing for retry_for, and nothing has got through since."""
+        with self._lock:
+            failing = self._failing.get(name)
+        return failing is not None and self._left(failing.since) <= 0
+
+    def _left(self, since: float) -> float:
+        return self.delivery.retry_for - (time.monotonic() - since)
+
+    def _wait(self, seconds: float, throttled: bool = False) -> None:
+        with self.throttled.waiting() if throttled else contextlib.nullcontext():
+            STOPPING.wait(seconds)
+
+    # --- destinations out of order -----------------------------------------------------------------------------------
+
+    def gate(self, dataset: Dataset) -> Answer | bool:
+        """Waits until a batch may be sent: why it may not, or whether one event of it is to be tried first, for all.
+
+        Raises:
+            DestinationHeld: see `deliver`.
+        """
+        name, _ = dataset
+        while True:
+            gate = self.circuits.gate(dataset, self._transport.access_number(name), self.hold)
+            if gate == "go" or gate == "try":
+                return gate == "try"
+            if isinstance(gate, Answer):
+                return gate
+            held_for = self.circuits.open_for(dataset)
+            if STOPPING.is_set() or (not self._patient and held_for > _HOLD_FOR):
+                raise DestinationHeld(f"{name}: {LIVE.state(name) or 'refuses everything'}")
+            self._wait(_LOOK)
+            self._transport.look_for_new_token(name)
+
+    def refuses_everything(self, dataset: Dataset, answer: Answer, inferred: bool = False) -> None:
+        """Opens a circuit, and says so."""
+        name, dataset_id = dataset
+        self.circuits.open(dataset, answer, self._transport.access_number(name), inferred)
+        whose = f"Dataset {dataset_id}: " if inferred or answer.row.scope == "dataset" else ""
+        todo = answer.row.todo
+        if inferred:
+            todo = (
+                "Events sent one by one are all refused like this, and nothing gets through. See Meta's message in the"
+                " dead letters." if not self.hold else
+                "Events sent one by one are all refused like this, and nothing gets through."
+            )  # fmt: skip
+        if not self.hold:
+            LIVE.say(name, f"REFUSED. {whose}{answer.summary} {todo}")
+            return
+        if self._token_kinds[name] in ("file", "secret"):  # which are read again
+            todo = todo.replace(" and run again.", ": the run picks it up by itself.")
+        state = f"HELD. {whose}{answer.summary} {todo} Nothing is lost: its events wait."
+        LIVE.say(name, state)
+        if not LIVE.shown:
+            _log.error("%s: %s", name, state)
 
 
-def _circuit(name: str, dataset_id: str, answer: Answer) -> Circuit:
-    return name, dataset_id if answer.row.scope == "dataset" else None
+_NEAR_LIMIT: Final = "The destination has reached its rate limit at Meta."
 
 
-def _rejection(key: str, line: bytes, cause: Rejected, **more: Any) -> Rejection:
-    destination, dataset_id, *_ = split_key(key)
-    subscription, body = split_line(line)
-    payload = orjson.loads(body)
-    return reject(
-        "send",
-        cause,
-        destination=destination,
-        subscription=subscription,
-        dataset_id=dataset_id,
-        event_id=payload.get("event_id"),
-        payload=payload,
-        **more,
+def is_passing(answer: Answer, parcel: Parcel) -> bool:
+    """Whether the same request may fare better later. One event that is not acknowledged cannot be halved."""
+    return answer.kind in ("throttled", "transient") or (answer.kind == "short" and len(parcel.lines) == 1)
+
+
+def _duration(seconds: float) -> str:
+    """For people.
+
+    >>> _duration(4.2), _duration(880), _duration(7200)
+    ('4 s', '880 s', '2 h')
+    """
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 1000
+        else f"{seconds / 60:.0f} min"
+        if seconds < 7200
+        else f"{seconds / 3600:.0f} h"
     )
 
 
-def _read(raw: Any) -> bytes:
-    """The body of an answer, decoded. Raises _Endless where it is too long."""
-    parts, size = [], 0
-    while part := raw.read1(1 << 16, decode_content=True):
-        parts.append(part)
-        size += len(part)
-        if size > _LONGEST_ANSWER:
-            raise _Endless
-    return b"".join(parts)
+class _Queue:
+    """The threads of one destination, and what they have still to send. Threads start when they are first needed."""
 
+    def __init__(self, name: str, concurrency: int) -> None:
+        self._name, self._concurrency = name, concurrency
+        self._lock = threading.Lock()
+        self._executor: ThreadPoolExecutor | None = None
+        self.bytes = 0
 
-_REASONS: Final = (
-    "Connection refused",
-    "Connection reset",
-    "Connection aborted",
-    "Name or service not known",
-    "Temporary failure in name resolution",
-    "Network is unreachable",
-    "certificate verify failed",
-)
+    def submit(self, parcel: Parcel, deliver: Callable[[Parcel], Outcome]) -> Future[Outcome]:
+        size = len(parcel.body)
+        with self._lock:
+            if self._executor is None:
+                self._executor = ThreadPoolExecutor(self._concurrency, thread_name_prefix=f"send-{self._name}")
+            self.bytes += size
+            sending = self._executor.submit(deliver, parcel)
+        sending.add_done_callback(lambda _: self._release(size))
+        return sending
 
+    def stop(self) -> None:
+        with self._lock:
+            executor, self._executor = self._executor, None
+        if executor is not None:
+            executor.shutdown(wait=False, cancel_futures=True)
 
-def _reason(error: BaseException) -> str:
-    """Why nothing was reached, in words that hold nothing of the request."""
-    text = str(error)
-    return next((reason.lower() for reason in _REASONS if reason in text), type(error).__name__)
+    def _release(self, size: int) -> None:
+        with self._lock:
+            self.bytes -= size

@@ -1,31 +1,42 @@
 """Meta's Graph API as a sender sees it: one request a batch, and what the answer means.
 
-`TABLE` is all there is to know about what an answer means: codes, subcodes and statuses decide, texts are localised and
-decide nothing. `classify` and `failed` read it, `couriers` acts on it, and docs/operations.md shows it.
+`TABLE` is all there is to know about what an answer means: codes, subcodes, types and statuses decide, texts are
+localised and decide nothing. `classify` and `failed` read it, `couriers` acts on it, and docs/operations.md shows it.
+
+Codes cannot be listed for good. What the table does not know is of the kind ``unknown``: it is isolated like an invalid
+event, and it is the destination's where nothing gets through (`circuits`).
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
+import time
 from collections.abc import Container, Mapping, Sequence
+from email.utils import parsedate_to_datetime
 from typing import Any, Final, Literal, NamedTuple
 
 import orjson
 
 from transforms.tokens import TokenReference
 
-Kind = Literal["delivered", "short", "throttled", "transient", "destination", "event", "request"]
+Kind = Literal["delivered", "short", "throttled", "transient", "destination", "event", "unknown", "request"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Destination:
-    """Where conversions are sent."""
+    """Where conversions are sent.
+
+    Attributes:
+        app_secret: of the app that the token belongs to, where Meta asks for an appsecret_proof.
+    """
 
     name: str
     token: TokenReference
     api_version: str = "v25.0"
     endpoint: str = "https://graph.facebook.com"
+    app_secret: TokenReference | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +65,7 @@ class Delivery:
 
 # --- what an answer means ---------------------------------------------------------------------------------------
 
-Received = Literal["all", "fewer", "unsaid"]
+Received = Literal["all", "fewer", "more", "unsaid"]
 Trouble = Literal["timeout", "unreachable", "broken", "endless", "certificate"]
 
 
@@ -76,6 +87,7 @@ class Row:
     Attributes:
         means: in words, for people.
         kind: what a sender does about it.
+        refusal: whether the body is JSON with an error in it.
         received: for an acknowledgement, how it compares with what was sent.
         trouble: why there was no answer.
         scope: for the kind destination, what is out of order: all of the destination, or this dataset of it.
@@ -87,6 +99,8 @@ class Row:
     codes: Container[int | None] | None = None
     subcodes: Container[int | None] | None = None
     statuses: Container[int] | None = None
+    types: Container[str | None] | None = None
+    refusal: bool | None = None
     transient: bool | None = None
     received: Received | None = None
     trouble: Trouble | None = None
@@ -100,16 +114,23 @@ class Row:
             and (self.codes is None or facts.code in self.codes)
             and (self.subcodes is None or facts.subcode in self.subcodes)
             and (self.statuses is None or facts.status in self.statuses)
+            and (self.refusal is None or facts.refusal is self.refusal)
+            and (self.types is None or facts.type in self.types)
             and (self.transient is None or facts.transient is self.transient)
         )
 
 
 class Facts(NamedTuple):
-    """What decides about an answer. Codes are Meta's error.code and error.error_subcode."""
+    """What decides about an answer. Codes and type are Meta's error.code, error.error_subcode and error.type.
+
+    `refusal` is whether there is an error in JSON at all, which may have no code.
+    """
 
     status: int = 0
     code: int | None = None
     subcode: int | None = None
+    type: str | None = None
+    refusal: bool = False
     transient: bool = False
     received: Received | None = None
     trouble: Trouble | None = None
@@ -123,6 +144,7 @@ _NEW_TOKEN: Final = "Put a new one where the job file points to and run again."
 TABLE: Final = (  # the first row that fits counts
     Row("acknowledged: as many events as were sent", "delivered", received="all"),
     Row("acknowledged: fewer events than were sent", "short", received="fewer"),
+    Row("acknowledged: more events than were sent, so another request's answer", "transient", received="more"),
     Row("200 without a word on how many events were taken", "transient", received="unsaid"),
     Row("no whole answer within the time-out", "transient", trouble="timeout"),
     Row("no connection", "transient", trouble="unreachable"),
@@ -164,6 +186,51 @@ TABLE: Final = (  # the first row that fits counts
         todo=_PERMISSION,
     ),
     Row(
+        "the app lacks a capability or a permission",
+        "destination",
+        codes=frozenset({3}),
+        todo="Give the app the permission or feature in Meta's App Dashboard, and create the token again.",
+    ),
+    Row(
+        "the app is not allowed to call from this address",
+        "destination",
+        codes=frozenset({5}),
+        todo="Add this machine's address to the app's server IP allowlist at Meta, or remove that list.",
+    ),
+    Row(
+        "this call is deprecated",
+        "destination",
+        codes=frozenset({12}),
+        todo="Meta no longer answers this call. Set api_version to a newer one in the job file.",
+    ),
+    Row(
+        "the app or its signature is not valid",
+        "destination",
+        codes=frozenset({101, 103, 104}),
+        todo="The app behind the token is not valid, or its signature is not. Check the app, and `app_secret` if set.",
+    ),
+    Row(
+        "no such object",
+        "destination",
+        codes=frozenset({803}),
+        scope="dataset",
+        todo="There is no such dataset. Check its ID.",
+    ),
+    Row(
+        "unknown path",
+        "destination",
+        codes=frozenset({2500}),
+        todo="`endpoint` must be the server alone, without a path or version, for example https://graph.facebook.com.",
+    ),
+    Row(
+        "the call itself is refused, for example for a missing appsecret_proof",
+        "destination",
+        codes=frozenset({100}),
+        subcodes=NONE,
+        types=frozenset({"GraphMethodException"}),
+        todo="If the app requires its secret, set `app_secret` in the job file. Otherwise see Meta's message.",
+    ),
+    Row(
         "the API version is dead",
         "destination",
         codes=frozenset({2635}),
@@ -176,7 +243,7 @@ TABLE: Final = (  # the first row that fits counts
         todo="Meta has blocked the account for policy reasons. See the Account Quality page in Meta Business Suite.",
     ),
     Row("Meta says that it will pass", "transient", transient=True),
-    Row("a failure of Meta's that passes", "transient", codes=frozenset({1, 2, 341, 5000})),
+    Row("a failure of Meta's that passes", "transient", codes=frozenset({1, 2, 341, 5000, 21009})),
     Row("any other server error", "transient", statuses=range(500, 1000)),
     Row("too many parameters", "request", codes=frozenset({105})),
     Row("too large", "request", statuses=frozenset({413})),
@@ -194,8 +261,15 @@ TABLE: Final = (  # the first row that fits counts
         statuses=frozenset({401, 403}),
         todo="Something in between refuses us: a proxy, a firewall? If it is Meta, the token lacks a permission.",
     ),
-    Row("HTML, a truncated body, or anything else that is no answer of Meta's", "transient", codes=NONE),
-    Row("an invalid event, and any other error of Meta's", "event", codes=ANY),
+    Row(
+        "an invalid event",
+        "event",
+        codes=frozenset({100}),
+        subcodes=range(2804000, 2805000),
+    ),
+    Row("a refusal that is not in this table", "unknown", codes=ANY),
+    Row("a refusal in JSON without a code", "unknown", statuses=range(400, 500), refusal=True),
+    Row("HTML, a truncated body, or anything else that is not an answer of Meta's", "transient", codes=NONE),
 )
 
 
@@ -208,6 +282,7 @@ class Answer:
         wait: seconds until the next try that the server asked for, if it did.
         usage: how much of the rate limit is used up, in percent, if the headers say.
         regain: seconds until access is regained, if the headers say.
+        received: for an acknowledgement, how it compares with what was sent.
         row: of `TABLE`.
     """
 
@@ -220,12 +295,18 @@ class Answer:
     wait: float | None = None
     usage: float | None = None
     regain: float | None = None
+    received: Received | None = dataclasses.field(default=None, compare=False)
     row: Row = dataclasses.field(default=TABLE[0], compare=False, repr=False)
 
     @property
     def meta_code(self) -> str | None:
         """``code`` or ``code/subcode``."""
         return None if self.code is None else f"{self.code}/{self.subcode}" if self.subcode else str(self.code)
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether something in the request was refused, so that a part of it may be taken."""
+        return self.kind in ("event", "unknown", "request")
 
     @property
     def summary(self) -> str:
@@ -240,11 +321,22 @@ def classify(status: int, headers: Mapping[str, str], body: bytes, sent: int) ->
     except orjson.JSONDecodeError:
         answer = None
     answer = answer if isinstance(answer, dict) else {}
-    error = answer.get("error")
-    error = error if isinstance(error, dict) else {}
-    code, subcode = _integer(error.get("code")), _integer(error.get("error_subcode"))
-    received = _received(answer, sent) if 200 <= status < 300 and code is None else None
-    row = _row(Facts(status, code, subcode, error.get("is_transient") is True, received))
+    refusal = answer.get("error")
+    error = refusal if isinstance(refusal, dict) else {}
+    code, subcode = _code(error.get("code")), _code(error.get("error_subcode"))
+    received = _received(answer, sent) if 200 <= status < 300 and not refusal else None
+    type_ = error.get("type")
+    row = _row(
+        Facts(
+            status,
+            code,
+            subcode,
+            type_ if isinstance(type_, str) else None,
+            bool(refusal),
+            error.get("is_transient") is True,
+            received,
+        )
+    )
     usage, regain = read_usage(headers)
     trace = answer.get("fbtrace_id") if received else error.get("fbtrace_id")
     messages = answer.get("messages") if row.kind == "delivered" else None
@@ -258,6 +350,7 @@ def classify(status: int, headers: Mapping[str, str], body: bytes, sent: int) ->
         wait=_wait(headers, regain) if row.kind in ("throttled", "transient") else None,
         usage=usage or None,
         regain=regain,
+        received=received,
         row=row,
     )
 
@@ -273,8 +366,10 @@ def _row(facts: Facts) -> Row:
 
 
 def _received(answer: Mapping[str, Any], sent: int) -> Received:
-    received = _integer(answer.get("events_received"))
-    return "unsaid" if received is None else "fewer" if received < sent else "all"
+    received = answer.get("events_received")
+    if type(received) is not int:
+        return "unsaid"
+    return "all" if received == sent else "fewer" if received < sent else "more"
 
 
 def _described(
@@ -288,7 +383,7 @@ def _described(
 ) -> str:
     if received == "all":
         return ""
-    if received == "fewer":
+    if received in ("fewer", "more"):
         return f"Meta acknowledged {answer['events_received']} of {sent} events."
     if received == "unsaid":
         return f"The server answered {status} without saying how many events it received."
@@ -302,7 +397,9 @@ def _described(
 _LIKE_A_TOKEN: Final = re.compile(r"\bEAA[A-Za-z0-9_-]{8,}")  # "Malformed access token EAAB…", says Meta
 
 
-def _integer(value: Any) -> int | None:
+def _code(value: Any) -> int | None:
+    if isinstance(value, str) and len(value) < 10 and value.isascii() and value.isdecimal():
+        return int(value)  # Meta sends numbers; what stands in between may not
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
@@ -343,10 +440,27 @@ def _positive(value: Any) -> float:
 
 
 def _wait(headers: Mapping[str, str], regain: float | None) -> float | None:
-    """Seconds that the headers ask for: Retry-After, or Meta's estimated_time_to_regain_access."""
-    after = headers.get("Retry-After", "")
-    waits = [float(after)] if after.isdecimal() and after.isascii() else []
-    return max([*waits, *([regain] if regain else [])], default=None)
+    """Seconds that the headers ask for: Retry-After, or Meta's estimated_time_to_regain_access, whichever is longer."""
+    after = _retry_after(headers.get("Retry-After", "").strip(), headers.get("Date", ""))
+    return max([wait for wait in (after, regain) if wait is not None], default=None)
+
+
+def _retry_after(text: str, date: str) -> float | None:
+    """Seconds of a Retry-After, which counts seconds or is an HTTP date (RFC 9110, 10.2.3); None for anything else.
+
+    A date is compared with the answer's own, so that a clock that is wrong here does not count.
+    """
+    try:
+        seconds = (
+            float(text) if text[:1].isdecimal() else (_http_date(text) - (_http_date(date) if date else time.time()))
+        )
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def _http_date(text: str) -> float:
+    return parsedate_to_datetime(text).timestamp()
 
 
 # --- the request --------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from transforms.graph_api import FULL
+from transforms.graph_api import FULL, Answer
 
 
 class Pacer:
@@ -54,27 +54,43 @@ class Brake:
     From 75 % of the limit on, requests start one by one with pauses that grow with the square of what is used beyond;
     at 100 % none starts until access is regained. When that is, Meta mostly says; where it does not, a minute is
     guessed, and forgotten as soon as an answer tells of less.
+
+    Attributes:
+        cause: the answer that last asked for a stop; what a request that cannot wait for so long is settled by.
     """
+
+    cause: Answer | None = None
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
         self._pause = 0.0
-        self._next = self._guess = float("-inf")
+        self._next = self._guess = self._stopped_until = float("-inf")
 
-    def told(self, usage: float, regain: float | None = None) -> None:
-        """Takes in what the headers of an answer say: percent used, and seconds until access is regained."""
+    def observe(self, answer: Answer) -> None:
+        """Takes in what the headers of an answer say of the rate limit."""
+        usage, regain = answer.usage or 0.0, answer.regain
         with self._lock:
             now = self._clock()
             if usage >= FULL and regain:
-                self._next = max(self._next, now + regain)
+                self._stop_until(now + regain, answer)
             self._guess = now + STOP if usage >= FULL and not regain else float("-inf")
             self._pause = LONGEST_PAUSE * min(1.0, max(0.0, (usage - EASY) / (FULL - EASY))) ** 2
 
-    def stop(self, seconds: float) -> None:
+    def stop(self, seconds: float, cause: Answer) -> None:
         """Lets no request start for so long."""
         with self._lock:
-            self._next = max(self._next, self._clock() + seconds)
+            self._stop_until(self._clock() + seconds, cause)
+
+    def stopped(self) -> float:
+        """Seconds for which Meta has asked for no request at all; pauses and guesses do not count."""
+        with self._lock:
+            return max(0.0, self._stopped_until - self._clock())
+
+    def _stop_until(self, moment: float, cause: Answer) -> None:
+        if moment >= self._stopped_until:
+            self._stopped_until, self.cause = moment, cause
+            self._next = max(self._next, moment)
 
     def wait(self) -> float:
         """Seconds until a request may start; 0 takes the place for one that starts now. Never blocks."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from typing import Any, Final
 
@@ -18,22 +17,24 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from transforms.batching import Batch
 from transforms.conversions import split_key
-from transforms.couriers import Courier, Outcome, Parcel
+from transforms.couriers import Courier
 from transforms.graph_api import Delivery, Destination
+from transforms.parcels import Outcome, Parcel
 from transforms.replays import unmarked, with_origin
 from transforms.steps import NAMESPACE, REJECTIONS, settle, with_rejections
 from transforms.tallies import LIVE, Tally
 
 BACKLOG: Final = 32 * 1024 * 1024  # bytes of requests that wait for one destination before everything waits for it
+_LOOK: Final = 0.05  # seconds between two looks at a backlog that other bundles have filled
 
 
 @dataclasses.dataclass
 class SendBatches(beam.PTransform):
     """(destination key, [line]) → ``receipts``, one for each request that Meta took, and ``rejections``.
 
-    Requests of one bundle are in flight together, `delivery.concurrency` at most for each destination, so that a slow
-    destination does not stop another; a process has one connection pool, one pacer and one memory of destinations that
-    refuse everything. Tokens are read by the workers.
+    Requests are in flight together, so that a slow destination does not stop another: `delivery.concurrency` at most
+    for each destination and process, however many bundles it works on. A process has one connection pool, one pacer and
+    one memory of destinations that refuse everything. Tokens are read by the workers.
 
     Args:
         workers: processes that share `delivery.requests_per_second`.
@@ -78,7 +79,7 @@ class _SendBatches(beam.DoFn):
             self._courier: Courier = KEPT[key]
         else:
             self._courier = self._shared.acquire(self._make_courier)
-        self._executors: dict[str, ThreadPoolExecutor] = {}
+        self._courier.open()
         self._throttling = ThrottlingSignaler(NAMESPACE)
 
     def _make_courier(self) -> Courier:
@@ -89,54 +90,50 @@ class _SendBatches(beam.DoFn):
             share=1 / self._workers,
             hold=self._hold,
             patient=self._patient,
-            allow=_limited_by(service, self._destinations) if service else None,
+            ask=_limited_by(service) if service else None,
         )
 
     def start_bundle(self) -> None:
-        self._done: SimpleQueue[tuple[str, int, Future[Outcome]]] = SimpleQueue()
+        self._done: SimpleQueue[Future[Outcome]] = SimpleQueue()
         self._pending = 0
-        self._backlog: Counter[str] = Counter()
         failed = getattr(self, "_tally", None)
         self._tally = Tally()
         LIVE.watch(self._tally, instead_of=failed)
 
     def process(self, element: Batch) -> Iterable[Any]:
         parcel = Parcel.pack(*element)
-        name, size = split_key(parcel.key)[0], len(parcel.body)
+        name = split_key(parcel.key).destination
         yield from self._outputs()
-        while self._backlog[name] > BACKLOG:
-            yield from self._outputs(wait=True)
-        if name not in self._executors:
-            self._executors[name] = ThreadPoolExecutor(self._delivery.concurrency, thread_name_prefix=f"send-{name}")
+        while self._courier.backlog(name) > BACKLOG:
+            yield from self._outputs(wait=_LOOK)
         done = self._done  # of this bundle: what a failed one leaves behind is not for the next
         self._pending += 1
-        self._backlog[name] += size
-        sending = self._executors[name].submit(self._courier.deliver, parcel)
-        sending.add_done_callback(lambda future: done.put((name, size, future)))
+        self._courier.submit(parcel).add_done_callback(done.put)
 
     def finish_bundle(self) -> Iterator[Any]:
         window = GlobalWindow()
         while self._pending:
-            for output in self._outputs(wait=True):
+            for output in self._outputs(wait=None):
                 tagged = isinstance(output, TaggedOutput)
                 value = WindowedValue(output.value if tagged else output, window.max_timestamp(), [window])
                 yield TaggedOutput(output.tag, value) if tagged else value
         settle(self._tally)
 
     def teardown(self) -> None:
-        for executor in self._executors.values():
-            executor.shutdown(wait=False, cancel_futures=True)
+        self._courier.close()
 
-    def _outputs(self, wait: bool = False) -> Iterator[Any]:
-        """What has been settled, at least one batch of it if need be. Raises DestinationHeld."""
-        while self._pending:
+    def _outputs(self, wait: float | None = 0.0) -> Iterator[Any]:
+        """What has been settled; where nothing has, after so many seconds, or for None when something is.
+
+        Raises DestinationHeld.
+        """
+        while True:
             try:
-                name, size, sending = self._done.get(block=wait)
+                sending = self._done.get(timeout=wait) if wait != 0.0 else self._done.get(block=False)
             except Empty:
                 break
-            wait = False
+            wait = 0.0
             self._pending -= 1
-            self._backlog[name] -= size
             yield from self._accounted(sending.result())
         throttled = self._courier.throttled.take()
         if throttled:
@@ -156,14 +153,37 @@ class _SendBatches(beam.DoFn):
 KEPT: Final[dict[tuple[tuple[Destination, ...], Delivery, int], Courier]] = {}
 
 
-def _limited_by(service: str, destinations: Sequence[Destination]) -> Callable[[str], object]:
-    """Asks an Envoy rate limit service, domain capybeam, with the descriptor destination = name, until it allows."""
-    from apache_beam.io.components.rate_limiter import EnvoyRateLimiter
+def _limited_by(service: str) -> Callable[[str], float]:
+    """Asks an Envoy rate limit service (host:port), domain capybeam, with the descriptor destination = name.
 
-    limiters = {
-        destination.name: EnvoyRateLimiter(
-            service, domain=NAMESPACE, descriptors=[{"destination": destination.name}], namespace=NAMESPACE
+    Beam has a client of its own, which waits for as long as the service says, and cannot be stopped meanwhile.
+
+    Returns:
+        A function from a destination's name to the seconds until it is worth asking again; 0: a request may start.
+    """
+    import grpc
+    from apache_beam.io.components import rate_limit_pb2 as protocol
+
+    should_rate_limit = grpc.insecure_channel(service).unary_unary(
+        "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit",
+        request_serializer=protocol.RateLimitRequest.SerializeToString,
+        response_deserializer=protocol.RateLimitResponse.FromString,
+    )
+
+    def seconds_to_wait(name: str) -> float:
+        descriptor = protocol.RateLimitDescriptor(
+            entries=[protocol.RateLimitDescriptor.Entry(key="destination", value=name)]
         )
-        for destination in destinations
-    }
-    return lambda name: limiters[name].allow()
+        request = protocol.RateLimitRequest(domain=NAMESPACE, descriptors=[descriptor], hits_addend=1)
+        response = should_rate_limit(request, timeout=_ASKED_WITHIN)
+        over = protocol.RateLimitResponse.OVER_LIMIT
+        if response.overall_code != over:
+            return 0.0
+        resets = [status.duration_until_reset for status in response.statuses if status.code == over]
+        return max([_ASKED_AGAIN_AFTER, *(reset.ToTimedelta().total_seconds() for reset in resets)])
+
+    return seconds_to_wait
+
+
+_ASKED_WITHIN: Final = 5.0  # seconds that the service has for its answer
+_ASKED_AGAIN_AFTER: Final = 0.1  # seconds, at least

@@ -44,6 +44,8 @@ class LiveTotals:
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
         self._states: dict[str, str] = {}
+        self._remarks: dict[str, None] = {}  # in their order, each once
+        self._refusals: dict[tuple[str, str], int] = {}
         self._watched: list[Tally] = []
 
     def watch(self, tally: Tally, instead_of: Tally | None = None) -> None:
@@ -77,6 +79,31 @@ class LiveTotals:
         with self._lock:
             self._states[destination] = state
 
+    def state(self, destination: str) -> str:
+        """What a destination is doing, as it was last said."""
+        with self._lock:
+            return self._states.get(destination, "")
+
+    def remark(self, destination: str, text: str) -> None:
+        """Notes what is worth a line of its own, once however often it happens."""
+        with self._lock:
+            self._remarks[f"{destination}: {text}"] = None
+
+    def refused(self, destination: str, why: str) -> None:
+        """Counts an event that is being refused; the counts of a batch come only when all of it is settled."""
+        with self._lock:
+            self._refusals[destination, why] = self._refusals.get((destination, why), 0) + 1
+
+    def remarks(self) -> list[str]:
+        """All that was noted, in its order."""
+        with self._lock:
+            return list(self._remarks)
+
+    def refusals(self) -> dict[tuple[str, str], int]:
+        """Events refused so far, by destination and reason."""
+        with self._lock:
+            return dict(self._refusals)
+
     def snapshot(self) -> tuple[dict[str, int], dict[str, str]]:
         with self._lock:
             counts = sum((Counter(tally) for tally in self._watched), self._counts)
@@ -86,6 +113,8 @@ class LiveTotals:
         with self._lock:
             self._counts.clear()
             self._states.clear()
+            self._remarks.clear()
+            self._refusals.clear()
             self._watched.clear()
 
 

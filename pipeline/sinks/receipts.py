@@ -10,7 +10,7 @@ import apache_beam as beam
 from pipeline.sinks.lines import WriteLines
 from pipeline.sinks.tables import Schema, WriteRows, is_table
 from pipeline.sinks.topics import WriteMessages, is_topic
-from transforms.couriers import Receipt
+from transforms.parcels import Receipt
 
 WHAT: Final = "Receipts"
 SCHEMA: Final = Schema.of(Receipt, "delivered_at")

@@ -137,6 +137,9 @@ def numbers(allowed: Any) -> str:
     return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs)
 
 
+_HUNDREDS = {range(500, 1000): "HTTP 5xx", range(400, 500): "HTTP 4xx"}
+
+
 def which(row: graph_api.Row) -> str:
     """The answers that a row of the table fits."""
     if row.trouble:
@@ -146,14 +149,18 @@ def which(row: graph_api.Row) -> str:
     parts = []
     if row.codes is graph_api.ANY:
         parts.append("any other code")
-    elif row.codes == graph_api.NONE:
+    elif row.codes == graph_api.NONE or row.refusal:
         parts.append("no code")
     elif row.codes is not None:
         parts.append(f"code {numbers(row.codes)}")
     if row.subcodes is not None:
-        parts.append(f"subcode {numbers(row.subcodes)}")
+        parts.append("no subcode" if row.subcodes == graph_api.NONE else f"subcode {numbers(row.subcodes)}")
     if row.statuses is not None:
-        parts.append("HTTP 5xx" if row.statuses == range(500, 1000) else f"HTTP {numbers(row.statuses)}")
+        parts.append(_HUNDREDS.get(row.statuses) or f"HTTP {numbers(row.statuses)}")
+    if row.types is not None:
+        parts.append(f"type {', '.join(sorted(row.types))}")
+    if row.refusal:
+        parts.append("JSON with an `error`")
     if row.transient:
         parts.append("`is_transient`")
     return ", ".join(parts)

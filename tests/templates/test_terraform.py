@@ -16,7 +16,7 @@ import pytest
 from pipeline.config import load_job
 from pipeline.options import OPTIONS
 from pipeline.sinks import dead_letters, receipts
-from transforms.couriers import Receipt
+from transforms.parcels import Receipt
 from transforms.rejections import Rejection
 
 ROOT = Path(__file__).parents[2]

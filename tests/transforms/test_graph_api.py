@@ -48,6 +48,12 @@ def test_a_short_acknowledgement_is_no_success(received: int) -> None:
     assert classify(200, {}, body, 3) == Answer("short", f"Meta acknowledged {received} of 3 events.", fbtrace_id="AbC")
 
 
+def test_an_acknowledgement_of_more_events_than_were_sent_is_not_a_success() -> None:
+    body = b'{"events_received": 4, "messages": [], "fbtrace_id": "AbC"}'
+
+    assert classify(200, {}, body, 3) == Answer("transient", "Meta acknowledged 4 of 3 events.", fbtrace_id="AbC")
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -77,8 +83,8 @@ def test_a_200_that_does_not_say_how_many_events_it_took_is_tried_again(body: by
 # --- errors, by Meta's code: one row for each -------------------------------------------------------------------
 
 THROTTLED = [4, 17, 32, 613, *range(80000, 80015)]
-TRANSIENT = [1, 2, 341, 5000]
-DESTINATION = [190, 102, 10, 200, 210, 254, 275, 294, 299, 2635, 368]
+TRANSIENT = [1, 2, 341, 5000, 21009]
+DESTINATION = [190, 102, 10, 200, 210, 254, 275, 294, 299, 2635, 368, 3, 5, 12, 101, 103, 104, 803, 2500]
 EVENT_SUBCODES = [
     2804001,
     2804003,
@@ -103,18 +109,19 @@ TABLE_OF_CODES: list[tuple[int, int | None, Kind]] = [
     (190, 467, "destination"),
     (100, 33, "destination"),
     *[(100, subcode, "event") for subcode in EVENT_SUBCODES],
-    (100, None, "event"),
-    (100, 1, "event"),
+    (100, None, "unknown"),
+    (100, 1, "unknown"),
     (100, 2804999, "event"),
+    (100, 2805000, "unknown"),
     (105, None, "request"),
     # next to the ranges, and unknown
-    (80015, None, "event"),
-    (79999, None, "event"),
-    (199, None, "event"),
-    (300, None, "event"),
-    (33, None, "event"),
-    (12345, None, "event"),
-    (0, None, "event"),
+    (80015, None, "unknown"),
+    (79999, None, "unknown"),
+    (199, None, "unknown"),
+    (300, None, "unknown"),
+    (33, None, "unknown"),
+    (12345, None, "unknown"),
+    (0, None, "unknown"),
 ]
 
 
@@ -140,9 +147,18 @@ def test_a_code_decides_what_an_error_means(code: int, subcode: int | None, expe
         (400, error_body(100, is_transient=True), "transient"),
         (400, error_body(12345, is_transient=True), "transient"),
         (400, error_body(100, 2804003, is_transient=False), "event"),
-        (400, error_body(12345, is_transient="yes"), "event"),
-        (404, error_body(12345), "event"),
-        (422, error_body(12345), "event"),
+        (400, error_body(12345, is_transient="yes"), "unknown"),
+        (404, error_body(12345), "unknown"),
+        (422, error_body(12345), "unknown"),
+        (400, b'{"error": {"code": "190", "error_subcode": "463"}}', "destination"),
+        (400, b'{"error": {"code": "100", "error_subcode": "2804050"}}', "event"),
+        (400, b'{"error": {"code": "none"}}', "unknown"),
+        (400, b'{"error": {"message": "no code"}}', "unknown"),
+        (404, b'{"error": "not found"}', "unknown"),
+        (400, b'{"error": {}}', "transient"),
+        (400, error_body(100, type="GraphMethodException"), "destination"),
+        (400, error_body(100, 33, type="GraphMethodException"), "destination"),
+        (400, error_body(100, 2804050, type="GraphMethodException"), "event"),
         (500, error_body(12345), "transient"),
         (503, error_body(12345), "transient"),
         (599, error_body(12345), "transient"),
@@ -184,7 +200,7 @@ def test_a_redirect_stops_the_destination_with_a_word_on_the_endpoint(status: in
 def test_any_answer_at_all_means_something(status: int, body: bytes, headers: dict[str, str]) -> None:
     answer = classify(status, headers, body, 1)
 
-    assert answer.kind in ("delivered", "short", "throttled", "transient", "destination", "event", "request")
+    assert answer.kind in ("delivered", "short", "throttled", "transient", "destination", "event", "unknown", "request")
     assert answer.kind != "delivered" or 200 <= status < 300
 
 
@@ -348,8 +364,12 @@ def waits() -> Iterator[Any]:
     yield pytest.param({header: json.dumps(two)}, 420.0, id="two_businesses")
     yield pytest.param({"Retry-After": "30"}, 30.0, id="retry_after")
     yield pytest.param({"Retry-After": "30", header: usage(1)}, 60.0, id="both")
-    yield pytest.param({"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}, None, id="retry_after_a_date")
-    yield pytest.param({"Retry-After": "-5"}, None, id="retry_after_negative")
+    dated = {"Date": "Wed, 21 Oct 2026 07:28:00 GMT"}
+    yield pytest.param({"Retry-After": "Wed, 21 Oct 2026 07:30:00 GMT", **dated}, 120.0, id="retry_after_a_date")
+    yield pytest.param({"Retry-After": "Wed, 21 Oct 2026 07:20:00 GMT", **dated}, 0.0, id="retry_after_a_past_date")
+    yield pytest.param({"Retry-After": "1.5"}, 1.5, id="retry_after_a_fraction")
+    for nonsense in ("-5", "soon", "1e999", "9" * 5000, "Wed, 99 Oct 2026", "nan", "inf"):
+        yield pytest.param({"Retry-After": nonsense}, None, id=f"retry_after_{nonsense[:9]}")
     yield pytest.param(
         {"X-App-Usage": '{"call_count": 100, "total_time": 25, "total_cputime": 25}'}, None, id="app_usage"
     )
@@ -418,7 +438,10 @@ def test_every_row_of_the_table_is_reached_and_destinations_say_what_to_do() -> 
     reached = {
         id(answer.row)
         for answer in (
-            *(classify(200, {}, body, 2) for body in (b'{"events_received":2}', b'{"events_received":1}', b"{}")),
+            *(classify(200, {}, b'{"events_received":%d}' % received, 2) for received in (1, 2, 3)),
+            classify(200, {}, b"{}", 2),
+            classify(400, {}, b'{"error": "x"}', 2),
+            classify(400, {}, error_body(100, type="GraphMethodException"), 2),
             *(failed(trouble, "") for trouble in ("timeout", "unreachable", "broken", "endless", "certificate")),
             *(classify(400, {}, error_body(code, subcode), 1) for code, subcode, _ in TABLE_OF_CODES),
             *(classify(status, {}, b"", 1) for status in (302, 401, 404, 413, 429, 500)),

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from transforms.graph_api import Answer
 from transforms.pacing import Brake, Pacer, Stopwatch
 
 _ROUNDING = 1e-6  # seconds and requests
@@ -139,7 +140,7 @@ def test_threads_share_one_pace() -> None:
 def test_from_three_quarters_of_the_limit_on_requests_are_spaced_out(usage: float, pause: float) -> None:
     clock = Clock()
     brake = Brake(clock)
-    brake.told(usage)
+    brake.observe(Answer("delivered", usage=usage))
     assert brake.wait() == 0.0
     assert brake.wait() == pytest.approx(pause, abs=0.01)
 
@@ -148,14 +149,14 @@ def test_from_three_quarters_of_the_limit_on_requests_are_spaced_out(usage: floa
 def test_at_the_limit_nothing_starts_until_access_is_regained(regain: float | None, stop: float) -> None:
     clock = Clock()
     brake = Brake(clock)
-    brake.told(100.0, regain)
+    brake.observe(Answer("delivered", usage=100.0, regain=regain))
     assert brake.wait() == stop
     clock.now = stop - 1
     assert brake.wait() == 1.0
     clock.now = stop
     assert brake.wait() == 0.0
     assert brake.wait() == 30.0, "one request finds out how things stand"
-    brake.told(20.0)
+    brake.observe(Answer("delivered", usage=20.0))
     clock.now += 30.0
     assert [brake.wait() for _ in range(5)] == [0.0] * 5
 
@@ -163,19 +164,19 @@ def test_at_the_limit_nothing_starts_until_access_is_regained(regain: float | No
 def test_a_guess_at_when_access_is_regained_yields_to_an_answer_that_knows_better() -> None:
     clock = Clock()
     brake = Brake(clock)
-    brake.told(100.0)
-    brake.told(20.0)
+    brake.observe(Answer("delivered", usage=100.0))
+    brake.observe(Answer("delivered", usage=20.0))
     assert brake.wait() == 0.0
-    brake.told(100.0, 300.0)
-    brake.told(20.0)
+    brake.observe(Answer("delivered", usage=100.0, regain=300.0))
+    brake.observe(Answer("delivered", usage=20.0))
     assert brake.wait() == 300.0, "what Meta has said holds"
 
 
 def test_a_stop_is_never_cut_short_by_a_shorter_one() -> None:
     clock = Clock()
     brake = Brake(clock)
-    brake.stop(10.0)
-    brake.stop(2.0)
+    brake.stop(10.0, Answer("throttled"))
+    brake.stop(2.0, Answer("throttled"))
     assert brake.wait() == 10.0
 
 
@@ -187,7 +188,7 @@ def test_a_brake_only_ever_slows_down(rate: float, burst: int, pauses: list[floa
     started = []
     for number, pause in enumerate(pauses):
         clock.now += pause
-        brake.told(usages[number % len(usages)])
+        brake.observe(Answer("delivered", usage=usages[number % len(usages)]))
         for gate in (brake, pacer):
             while (wait := gate.wait()) > 1e-9:
                 clock.now += wait

@@ -20,8 +20,8 @@ from apache_beam.testing.util import assert_that, equal_to
 from pipeline.sandbox import SandboxServer, SandboxSettings
 from transforms import couriers
 from transforms.conversions import destination_key
-from transforms.couriers import Receipt
 from transforms.graph_api import Delivery, Destination
+from transforms.parcels import DestinationHeld, Receipt
 from transforms.sending import KEPT, SendBatches, _SendBatches
 from transforms.stopping import STOPPING
 from transforms.tallies import LIVE
@@ -115,7 +115,7 @@ def test_a_destination_that_lags_too_far_behind_is_waited_for(
     waiting = []
     for number in range(30):
         list(step.process((destination_key("web", "1"), [line(number)])))
-        waiting.append(step._backlog["web"])
+        waiting.append(step._courier.backlog("web"))
     list(step.finish_bundle())
     step.teardown()
     assert max(waiting) <= 1000 + 300
@@ -164,7 +164,7 @@ def test_a_bundle_that_is_done_again_is_counted_once(sandbox: SandboxServer, mon
         if fails:
             sandbox.set_faults(dead_token=True)
             list(step.process((destination_key("crm", "1"), [line(2)])))
-            with pytest.raises(couriers.DestinationHeld):
+            with pytest.raises(DestinationHeld):
                 list(step.finish_bundle())
             sandbox.set_faults(dead_token=False)
         else:

@@ -13,7 +13,7 @@ import pytest
 from pipeline.sinks.dead_letters import WriteDeadLetters
 from pipeline.sinks.lines import SinkError, WriteLines, start_afresh
 from pipeline.sinks.receipts import WriteReceipts
-from transforms.couriers import Receipt
+from transforms.parcels import Receipt
 from transforms.rejections import Rejection
 
 

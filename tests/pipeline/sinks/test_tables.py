@@ -15,7 +15,7 @@ from pipeline.sinks import dead_letters, receipts
 from pipeline.sinks.lines import SinkError
 from pipeline.sinks.receipts import _row
 from pipeline.sinks.tables import parts_of
-from transforms.couriers import Receipt
+from transforms.parcels import Receipt
 from transforms.rejections import Rejection
 
 RECEIPT = Receipt("web", "1", 2, 3, 4, None, ("Soon v26.0",), 1, 0.1, 5)

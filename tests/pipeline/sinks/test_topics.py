@@ -14,7 +14,7 @@ from pipeline.sinks.lines import SinkError
 from pipeline.sinks.receipts import WriteReceipts
 from pipeline.sinks.topics import LARGEST_MESSAGE
 from tests.conftest import Topic
-from transforms.couriers import Receipt
+from transforms.parcels import Receipt
 from transforms.rejections import Rejection
 
 REJECTION = Rejection("map", "mapping_failed", "…", "web", "orders", "123", "m1", {"email": "jane@example.com"})
