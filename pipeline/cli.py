@@ -304,6 +304,7 @@ def replay(
 @click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0 takes a free one.")
 @click.option("--token", "tokens", multiple=True, help="Accept only this token (repeatable); by default any.")
 @click.option("--dataset", "datasets", multiple=True, help="Know only this dataset (repeatable); by default any.")
+@click.option("--app-secret", default=None, help="Require an appsecret_proof made with this secret.")
 @click.option("--null", is_flag=True, help="Answer without checking or storing: for measuring the sender.")
 @click.option(
     "--fault",
@@ -317,6 +318,7 @@ def sandbox(
     port: int,
     tokens: tuple[str, ...],
     datasets: tuple[str, ...],
+    app_secret: str | None,
     null: bool,
     faults: tuple[str, ...],
     list_faults: bool,
@@ -335,7 +337,11 @@ def sandbox(
     try:
         changes = dict(parse_fault(fault) for fault in faults)
         settings = SandboxSettings(
-            tokens=frozenset(tokens), datasets=frozenset(datasets), null=null, faults=Faults().changed(changes)
+            tokens=frozenset(tokens),
+            datasets=frozenset(datasets),
+            app_secret=app_secret,
+            null=null,
+            faults=Faults().changed(changes),
         )
         serve(settings, port=port)
     except ValueError as error:

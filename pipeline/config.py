@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
-import ipaddress
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
@@ -30,7 +29,7 @@ from transforms.conversions import Subscription, Wire, in_custom_data
 from transforms.directives import MappingError, compile_mapping, is_directive, parse_path, paths
 from transforms.events import CLOCK_KEYS
 from transforms.fields import TYPES, Field
-from transforms.graph_api import Delivery, Destination
+from transforms.graph_api import Delivery, Destination, is_loopback
 from transforms.triggers import TriggerError, compile_trigger, quoted
 
 
@@ -106,12 +105,14 @@ def _upload_tag(value: Any) -> str:
     return value
 
 
-def _reference(value: Any) -> str:
+def _reference(value: Any, info: pydantic.ValidationInfo) -> str:
     if not isinstance(value, str) or not tokens.REFERENCE.fullmatch(value):
+        what = "secret" if info.field_name == "app_secret" else "token"
         raise PydanticCustomError(
-            "access_token",
-            "must say where the token is, and never be the token itself: env:NAME, file:PATH or"
+            "reference",
+            "must say where the {what} is, and never be the {what} itself: env:NAME, file:PATH or"
             " secret:projects/P/secrets/S/versions/V",
+            {"what": what},
         )
     return value
 
@@ -134,16 +135,9 @@ def _endpoint(value: Any) -> str:
         proper = False
     if not proper or url.query or url.fragment or url.username:
         raise PydanticCustomError("endpoint", "must be a URL like https://graph.facebook.com")
-    if url.scheme == "http" and not _is_loopback(str(url.hostname)):
+    if url.scheme == "http" and not is_loopback(str(url.hostname)):
         raise PydanticCustomError("endpoint", "must be https: the token goes there (http is for the loopback only)")
     return str(value).rstrip("/")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _country(value: Any) -> str:
@@ -241,6 +235,9 @@ class _DestinationModel(_Model):
     name: Name = pydantic.Field(description="Unique; in metrics, receipts and dead letters.")
     access_token: Reference = pydantic.Field(
         description="Where the token is: env:NAME, file:PATH or secret:projects/P/secrets/S/versions/V."
+    )
+    app_secret: Reference | None = pydantic.Field(
+        None, description="Where the app's secret is, as access_token; for apps that require an appsecret_proof."
     )
     endpoint: Annotated[str, BeforeValidator(_endpoint), _TEXT] = "https://graph.facebook.com"
     test_event_code: Annotated[str, BeforeValidator(_test_event_code), _TEXT] | None = pydantic.Field(
@@ -382,6 +379,7 @@ def parse_job(text: str, source: str = "conversions.yaml", today: date | None = 
         raise ConfigError(report.lines()) from None
     report.beyond_the_models(document.data)
     for index, destination in enumerate(model.destinations):
+        report.path_in_endpoint(destination, ("destinations", index, "endpoint"))
         if isinstance(destination, OfflineModel):
             report.end_of_offline_events(destination, ("destinations", index))
             continue
@@ -402,7 +400,13 @@ def parse_job(text: str, source: str = "conversions.yaml", today: date | None = 
 
 def _destination(model: DestinationModel) -> Destination:
     version = model.api_version or (OFFLINE_VERSION if _is_offline_wire(model) else Destination.api_version)
-    return Destination(model.name, tokens.TokenReference(model.access_token), version, model.endpoint)
+    return Destination(
+        name=model.name,
+        token=tokens.TokenReference(model.access_token),
+        api_version=version,
+        endpoint=model.endpoint,
+        app_secret=None if model.app_secret is None else tokens.TokenReference(model.app_secret),
+    )
 
 
 OFFLINE_VERSION: Final = "v16.0"  # the last that had the Offline Conversions API
@@ -750,6 +754,15 @@ class _Report:
                 loc, f"{version} is past the end of its Marketing API table ({marketing}); a newer one is safer"
             )
 
+    def path_in_endpoint(self, destination: DestinationModel, loc: Loc) -> None:
+        """capybeam appends version, dataset and /events; a gateway may have a path of its own, Meta has none."""
+        path = urlsplit(destination.endpoint).path
+        if not path:
+            return
+        version = _VERSION_IN_PATH.search(path)
+        hint = f"; the version is set by api_version: {version[1]}" if version else ""
+        self.warning(loc, f"has the path {path}, and Meta answers code 2500 to an unknown path{hint}")
+
     def odd_fields(self, subscription: SubscriptionModel, loc: Loc) -> None:
         preset = presets()[subscription.action]
         fields = {field.name: field for field in preset.fields}
@@ -777,6 +790,8 @@ class _Report:
         if missing and not any(name.startswith("__") for name in merged):
             self.warning(loc, f"leaves out {', '.join(missing)}, without which every event is rejected")
 
+
+_VERSION_IN_PATH: Final = re.compile(r"/(v\d+\.\d+)(?=/|$)", re.ASCII)
 
 GRAPH_API_ENDS: Final[Mapping[int, date]] = {
     16: date(2025, 5, 14),

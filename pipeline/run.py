@@ -420,17 +420,20 @@ def _given(options: PipelineOptions) -> dict[str, Any]:
 def _check_token(destination: Destination, options: PipelineOptions, runner: str, local: bool) -> None:
     """Reads the token where this process is what the workers are: of this machine, or, launching a template, of their
     service account. Raises TokenError where workers will have none."""
-    name, token = destination.name, destination.token
-    if short(runner) == "DataflowRunner" and token.kind != "secret":
-        raise TokenError(
-            f"destination {name}: Dataflow's workers cannot read {token.text}. Keep the token in Secret Manager and"
-            " write access_token: secret:projects/P/secrets/S/versions/latest"
-        )
-    if local or options.view_as(GoogleCloudOptions).template_location:
-        try:
-            token.read()
-        except TokenError as error:
-            raise TokenError(f"destination {name}: {error}") from None
+    name = destination.name
+    for key, reference in (("access_token", destination.token), ("app_secret", destination.app_secret)):
+        if reference is None:
+            continue
+        if short(runner) == "DataflowRunner" and reference.kind != "secret":
+            raise TokenError(
+                f"destination {name}: Dataflow's workers cannot read {reference.text}. Keep it in Secret Manager and"
+                f" write {key}: secret:projects/P/secrets/S/versions/latest"
+            )
+        if local or options.view_as(GoogleCloudOptions).template_location:
+            try:
+                reference.read()
+            except TokenError as error:
+                raise TokenError(f"destination {name}: {key}: {error}") from None
 
 
 def _subscription(sources: Sequence[Source]) -> Any:

@@ -37,6 +37,7 @@ import asyncio
 import base64
 import contextlib
 import hashlib
+import hmac
 import itertools
 import random
 import re
@@ -112,6 +113,7 @@ class Refusal(Exception):
         code: int = 100,
         status: int = 400,
         transient: bool = False,
+        kind: str = "OAuthException",
     ) -> None:
         super().__init__(reason)
         self.reason = reason
@@ -119,13 +121,16 @@ class Refusal(Exception):
         self.code = code
         self.status = status
         self.transient = transient
+        self.kind = kind
         self.where = ""
 
     def body(self, fbtrace_id: str) -> Json:
         """The error as Meta words it. The optional keys are left out, as Meta does."""
         error: Json = {
-            "message": "Invalid parameter" if self.code == 100 and self.subcode != 33 else self.reason,
-            "type": "OAuthException",
+            "message": self.reason
+            if self.code != 100 or self.subcode == 33 or self.kind != "OAuthException"
+            else "Invalid parameter",
+            "type": self.kind,
             "code": self.code,
             "is_transient": self.transient,
             "error_user_title": TITLES.get(self.subcode, "Request Refused"),
@@ -135,6 +140,10 @@ class Refusal(Exception):
         if self.subcode is not None:
             error["error_subcode"] = self.subcode
         return {"error": error}
+
+
+class Poisoned(Exception):
+    """The batch holds an event that the server fails on."""
 
 
 TITLES: Final[Mapping[int | None, str]] = {
@@ -272,6 +281,7 @@ ACTION_SOURCE: Final = _one_of(
 PARAMETERS: Final[Mapping[str, Rule]] = {
     "data": Rule(lambda v: type(v) is list and v != [], "a list of events"),
     "access_token": TEXT,
+    "appsecret_proof": TEXT,
     "test_event_code": TEXT,
     "partner_agent": Rule(_is_partner_agent, "under 23 characters with at least 2 letters"),
     "upload_tag": TEXT,
@@ -282,7 +292,7 @@ PARAMETERS: Final[Mapping[str, Rule]] = {
 
 OFFLINE_PARAMETERS: Final[Mapping[str, Rule]] = {
     name: PARAMETERS[name]
-    for name in ("data", "access_token", "upload_tag", "upload_id", "upload_source", "namespace_id")
+    for name in ("data", "access_token", "appsecret_proof", "upload_tag", "upload_id", "upload_source", "namespace_id")
 }
 
 EVENT: Final[Mapping[str, Rule]] = {
@@ -579,7 +589,20 @@ def leaks(event: Any) -> list[str]:
 # --- Settings ---------------------------------------------------------------------------------------------------------
 
 # In the order they happen; a request meets at most one, drawn once, so that each rate is a share of all requests.
-FAULT_KINDS: Final = ("drop_before", "error", "html", "throttle", "drop_after", "short")
+FAULT_KINDS: Final = ("drop_before", "error", "html", "throttle", "drop_after", "short", "excess", "double")
+
+# How a request is answered that holds an event which the server fails on (poisoned_ids); status and body.
+POISON_ANSWERS: Final[Mapping[str, tuple[int, str]]] = {
+    "error": (500, '{"error":{"message":"An unknown error occurred","type":"OAuthException","code":1}}'),
+    "transient": (400, '{"error":{"message":"Try again later","code":4711,"is_transient":true}}'),
+    "html": (502, "<!DOCTYPE html><html><body>Sorry, something went wrong.</body></html>"),
+    "no_code": (400, '{"error":{"message":"Something is wrong"}}'),
+    "text_code": (400, '{"error":{"message":"Something is wrong","code":"1","is_transient":"true"}}'),
+    "text_error": (400, '{"error":"Something is wrong"}'),
+    "unknown": (400, '{"error":{"message":"Something is wrong","type":"OAuthException","code":4711}}'),
+    "silence": (200, "{}"),
+    "drop": (0, ""),
+}
 
 
 @dataclass(frozen=True)
@@ -596,16 +619,25 @@ class Faults:
     drop_before_rate: float = field(default=0.0, metadata={"help": "connection aborted, batch not processed"})
     drop_after_rate: float = field(default=0.0, metadata={"help": "batch stored, then connection aborted"})
     short_rate: float = field(default=0.0, metadata={"help": "last event neither stored nor counted as received"})
+    excess_rate: float = field(default=0.0, metadata={"help": "one event more said to be received than was sent"})
+    double_rate: float = field(default=0.0, metadata={"help": "the answer sent twice on the connection"})
     slow_rate: float = field(default=0.0, metadata={"help": "answers delayed by slow_seconds; with any other fault"})
     slow_seconds: float = field(default=0.0, metadata={"help": "delay of slow answers, seconds"})
     latency: float = field(default=0.0, metadata={"help": "delay of every answer, seconds"})
     throttle_status: int = field(default=400, metadata={"help": "HTTP status of throttled answers, 400 or 429"})
     retry_minutes: float = field(default=0.0, metadata={"help": "minutes to regain access, said when throttling"})
+    retry_after: str = field(default="", metadata={"help": "Retry-After of throttled answers, seconds or a date"})
     usage_percent: int = field(default=0, metadata={"help": "rate limit used, said in the usage headers"})
     fail_next: int = field(default=0, metadata={"help": "the next n requests answer HTTP 500"})
     throttle_next: int = field(default=0, metadata={"help": "the next n requests are throttled"})
     dead_token: bool = field(default=False, metadata={"help": "every token has expired (code 190, subcode 463)"})
+    refused_code: int = field(default=0, metadata={"help": "every request is refused, HTTP 400 with this code"})
+    refused_subcode: int = field(default=0, metadata={"help": "the subcode of refused_code; 0 for none"})
     refused_ids: str = field(default="", metadata={"help": "events whose event_id holds this text are refused"})
+    poisoned_ids: str = field(
+        default="", metadata={"help": "events whose event_id holds this text make the server fail"}
+    )
+    poison_answer: str = field(default="error", metadata={"help": f"how it fails: {', '.join(POISON_ANSWERS)}"})
     seed: int = field(default=0, metadata={"help": "of the random draws"})
 
     def __post_init__(self) -> None:
@@ -619,6 +651,8 @@ class Faults:
                 raise ValueError(f"{f.name} is out of range")
         if self.throttle_status not in (400, 429):
             raise ValueError("throttle_status must be 400 or 429")
+        if self.poison_answer not in POISON_ANSWERS:
+            raise ValueError(f"poison_answer must be one of {', '.join(POISON_ANSWERS)}")
         if sum(getattr(self, f"{kind}_rate") for kind in FAULT_KINDS) > 1 + 1e-9:
             raise ValueError(f"{', '.join(f'{kind}_rate' for kind in FAULT_KINDS)} must add up to at most 1")
 
@@ -640,12 +674,14 @@ class SandboxSettings:
 
     ``tokens``: those accepted; empty accepts any. ``expired_tokens`` answer 190/463. ``datasets``: those that exist;
     empty accepts any number. ``null``: answer without checking or storing, for benchmarks of the sender.
-    ``max_ids``: event ids remembered; past it the older half is forgotten. ``clock``: Unix time, in seconds.
+    ``app_secret``: of the app, where it requires one; requests then need an appsecret_proof. ``max_ids``: event ids
+    remembered; past it the older half is forgotten. ``clock``: Unix time, in seconds.
     """
 
     tokens: frozenset[str] = field(default=frozenset(), repr=False)
     expired_tokens: frozenset[str] = field(default=frozenset(), repr=False)
     datasets: frozenset[str] = frozenset()
+    app_secret: str | None = field(default=None, repr=False)
     null: bool = False
     faults: Faults = Faults()
     max_ids: int = 4_000_000
@@ -781,16 +817,21 @@ class Sandbox:
         offline = major == OFFLINE_VERSION and is_object and not _has_server_events(parameters.get("data"))
         if major < OLDEST_LIVE_VERSION and not offline:
             raise Refusal(f"(#2635) {version} of the Graph API is gone; use v25.0", None, code=2635)
-        self._check_token(token or (parameters.get("access_token") if is_object else None))
+        token = token or (parameters.get("access_token") if is_object else None)
+        self._check_token(token)
+        self._check_proof(token, parameters.get("appsecret_proof") if is_object else None)
         if not (dataset.isascii() and dataset.isdigit()) or (settings.datasets and dataset not in settings.datasets):
             raise Refusal("Unsupported post request: no such dataset, or no permission for it", 33)
         if not is_object:
             raise Refusal("the body must be a JSON object, with Content-Type application/json", None)
         self._check_parameters(parameters, offline)
 
+        if self.faults.refused_code:
+            raise Refusal("everything is refused", self.faults.refused_subcode or None, code=self.faults.refused_code)
         check = check_offline_event if offline else check_event
         events: list[Json] = parameters["data"]
         now = settings.clock()
+        self._check_poisoned(events)
         for index, event in enumerate(events):
             try:
                 check(event, now)
@@ -808,6 +849,11 @@ class Sandbox:
         self.counts["events_received"] += len(events)
         return len(events)
 
+    def _check_poisoned(self, events: list[Json]) -> None:
+        text = self.faults.poisoned_ids
+        if text and any(text in event.get("event_id", "") for event in events if type(event) is dict):
+            raise Poisoned
+
     def _check_refused(self, event: Json) -> None:
         text = self.faults.refused_ids
         if text and text in event.get("event_id", ""):
@@ -821,6 +867,19 @@ class Sandbox:
             _refuse_expired()
         if settings.tokens and token not in settings.tokens:
             raise Refusal("Invalid OAuth access token", None, code=190)
+
+    def _check_proof(self, token: Any, proof: Any) -> None:
+        """Meta, "Securing Graph API Requests": HMAC-SHA256 of the token, keyed by the app's secret, in hexadecimal."""
+        secret = self.settings.app_secret
+        if secret is None:
+            return
+        if proof is None:
+            raise Refusal(
+                "API calls from the server require an appsecret_proof argument", None, kind="GraphMethodException"
+            )
+        right = hmac.new(secret.encode(), token.encode(), hashlib.sha256).hexdigest()
+        if not _is_text(proof) or not hmac.compare_digest(proof.encode(), right.encode()):
+            raise Refusal("Invalid appsecret_proof provided in the API argument", None, kind="GraphMethodException")
 
     def _check_parameters(self, parameters: Json, offline: bool) -> None:
         rules, most = (OFFLINE_PARAMETERS, MAX_OFFLINE_EVENTS) if offline else (PARAMETERS, MAX_EVENTS)
@@ -994,16 +1053,36 @@ async def _events(request: web.Request) -> web.StreamResponse:
     if fault == "throttle":
         throttled = Refusal("There have been too many calls to this account.", 2446079, code=80004)
         headers = _usage(dataset, 100, sandbox.faults.retry_minutes)
+        if sandbox.faults.retry_after:
+            headers["Retry-After"] = sandbox.faults.retry_after
         return _json(throttled.body(_trace_id()), sandbox.faults.throttle_status, headers)
     try:
         received = sandbox.receive(
             request.match_info["version"], dataset, _token(request), body, short=fault == "short"
         )
+    except Poisoned:
+        sandbox.injected["poisoned"] += 1
+        status, text = POISON_ANSWERS[sandbox.faults.poison_answer]
+        return web.Response(status=status, text=text) if status else _abort(request)
     except Refusal as refusal:
         response = _refuse(sandbox, refusal, dataset, headers)
     else:
-        response = _json({"events_received": received, "messages": [], "fbtrace_id": _trace_id()}, 200, headers)
+        said = received + (fault == "excess")
+        response = _json({"events_received": said, "messages": [], "fbtrace_id": _trace_id()}, 200, headers)
+    if fault == "double":
+        await _send_once_more(request, response)
     return _abort(request) if fault == "drop_after" else response
+
+
+async def _send_once_more(request: web.Request, response: web.Response) -> None:
+    """Sends an answer and keeps the connection, on which the same answer will be sent again."""
+    if request.transport is None:
+        return
+    lines = [f"HTTP/1.1 {response.status} OK", *(f"{name}: {value}" for name, value in response.headers.items())]
+    body = response.body if isinstance(response.body, bytes) else b""
+    head = "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""])
+    request.transport.write(head.encode() + body)
+    await asyncio.sleep(0.001)
 
 
 def _token(request: web.Request) -> str | None:
@@ -1021,9 +1100,7 @@ def _usage(dataset: str, percent: int, minutes: float = 0.0) -> dict[str, str]:
     }
 
 
-def _refuse(
-    sandbox: Sandbox, refusal: Refusal, dataset: str, headers: Mapping[str, str] | None = None
-) -> web.StreamResponse:
+def _refuse(sandbox: Sandbox, refusal: Refusal, dataset: str, headers: Mapping[str, str] | None = None) -> web.Response:
     fbtrace_id = _trace_id()
     sandbox.note_refusal(refusal, dataset, fbtrace_id)
     return _json(refusal.body(fbtrace_id), refusal.status, headers)

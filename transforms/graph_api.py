@@ -10,6 +10,7 @@ event, and it is the destination's where nothing gets through (`circuits`).
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import math
 import re
 import time
@@ -37,6 +38,14 @@ class Destination:
     api_version: str = "v25.0"
     endpoint: str = "https://graph.facebook.com"
     app_secret: TokenReference | None = None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -93,6 +93,7 @@ class BatchDelivery:
         self._parts = [_Part(parcel)]
         self._suspects: list[_Suspect] = []
         self._recent: deque[bool] = deque(maxlen=_RECENT)  # of requests: whether an event was refused or failed alone
+        self._verdict: Answer | None = None  # why all that is left is rejected
         self._was_refused = False
         self._is_mixed = False  # some of it got through after it was refused as a whole, so it is not the destination
         self._one_by_one = False
@@ -108,13 +109,15 @@ class BatchDelivery:
             if not self._parts:  # only those are left that have failed alone: with all the time that there is
                 self._stop_isolating()
             self._settle(self._parts.pop())
+        if self._verdict is not None:
+            self._refuse_all([], self._verdict)
         for suspect in self._suspects:
             self._judge(suspect)
 
     # --- one part ----------------------------------------------------------------------------------------------------
 
     def _settle(self, part: _Part) -> None:
-        gate = self._courier.gate(self._dataset)
+        gate = self._verdict or self._courier.gate(self._dataset)
         if isinstance(gate, Answer):
             self._refuse_all([part], gate)
             return
@@ -231,6 +234,8 @@ class BatchDelivery:
             if self._courier.hold:  # which it waits for, and then they are tried again
                 self._parts[:0] = [_Part(suspect.part.parcel) for suspect in self._suspects]
                 self._suspects.clear()
+            else:
+                self._verdict = answer
         elif not self._one_by_one and self._is_mostly_bad():
             self._go_one_by_one()
 

@@ -1,4 +1,4 @@
-"""Access tokens by reference: the reference travels, the worker that needs the token reads it.
+"""Access tokens, and the secrets of apps, by reference: the reference travels, the worker that needs it reads it.
 
 ``env:NAME``, ``file:PATH`` or ``secret:projects/P/secrets/S/versions/V`` (Google Secret Manager).
 """
@@ -52,15 +52,15 @@ class TokenReference:
         _, _, where = self.text.partition(":")
         token = {"env": _from_environment, "file": _from_file, "secret": _from_secret_manager}[self.kind](where).strip()
         if not token:
-            raise TokenError(f"The access token at {self.text} is empty.")
+            raise TokenError(f"{self.text} is empty.")
         if not token.isascii() or not token.isprintable() or " " in token:
-            raise TokenError(f"What is at {self.text} is no access token: it has spaces or unprintable characters.")
+            raise TokenError(f"What is at {self.text} has spaces or unprintable characters.")
         return token
 
 
 def _from_environment(name: str) -> str:
     if name not in os.environ:
-        raise TokenError(f"The environment variable {name} is not set. Set it to the access token: export {name}=…")
+        raise TokenError(f"The environment variable {name} is not set. Set it: export {name}=…")
     return os.environ[name]
 
 
@@ -69,14 +69,14 @@ def _from_file(path: str) -> str:
         return Path(path).expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise TokenError(f"The token file {path} cannot be read: {reason}.") from None
+        raise TokenError(f"The file {path} cannot be read: {reason}.") from None
 
 
 def _from_secret_manager(name: str) -> str:
     try:
         from google.cloud import secretmanager
     except ImportError:
-        raise TokenError("Reading secret: tokens needs the gcp extra: pip install 'capybeam[gcp]'.") from None
+        raise TokenError("Reading from secret: needs the gcp extra: pip install 'capybeam[gcp]'.") from None
     try:
         answer = secretmanager.SecretManagerServiceClient().access_secret_version(name=name)
         return str(answer.payload.data.decode())

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import hmac
-import ipaddress
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -21,7 +20,7 @@ import requests.auth
 import urllib3.exceptions
 
 from transforms.connections import TimedAdapter
-from transforms.graph_api import Answer, Delivery, Destination, classify, failed
+from transforms.graph_api import Answer, Delivery, Destination, classify, failed, is_loopback
 from transforms.tokens import TokenError
 
 _LONGEST_ANSWER: Final = 1024 * 1024  # bytes
@@ -130,14 +129,6 @@ def _proxies(endpoint: str) -> dict[str, str] | None:
     proxy can reach and whose token would be sent to the proxy in the clear."""
     host = urlsplit(endpoint).hostname or ""
     return {"no_proxy": host} if is_loopback(host) else None
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class _Bearer(requests.auth.AuthBase):

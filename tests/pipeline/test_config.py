@@ -327,6 +327,11 @@ def test_an_endpoint_is_https_or_on_this_machine(endpoint: str, read: str) -> No
     assert destination.endpoint == read
 
 
+def test_an_app_secret_is_a_reference_as_the_token_is() -> None:
+    (destination,) = job(with_line("app_secret: file:/run/secrets/app")).destinations
+    assert destination.app_secret == TokenReference("file:/run/secrets/app")
+
+
 def test_norway_is_a_country_and_no_boolean() -> None:
     (subscription,) = job(with_line("default_country: NO")).subscriptions
 
@@ -442,6 +447,11 @@ ONE_PROBLEM = {
     "api_version_v16_dead": (
         with_line("api_version: v16.0"),
         "5:5: destinations[0].api_version: v16.0 is dead: Meta ended it by 2025-05-14; use v25.0",
+    ),
+    "app_secret_itself": (
+        with_line("app_secret: 0123456789abcdef0123456789abcdef"),
+        "5:5: destinations[0].app_secret: must say where the secret is, and never be the secret itself: env:NAME,"
+        " file:PATH or secret:projects/P/secrets/S/versions/V",
     ),
     "endpoint_no_url": (
         with_line("endpoint: graph.facebook.com"),
@@ -939,6 +949,15 @@ ONE_WARNING = {
         with_subscription("mapping:\n  event_name: Order"),
         "9:11: destinations[0].subscriptions[0].mapping.event_name: is no field of purchase and is left out;"
         " the action sets it",
+    ),
+    "endpoint_with_a_path": (
+        with_line("endpoint: https://gateway.example.com/meta"),
+        "5:5: destinations[0].endpoint: has the path /meta, and Meta answers code 2500 to an unknown path",
+    ),
+    "endpoint_with_a_version": (
+        with_line("endpoint: https://graph.facebook.com/v25.0"),
+        "5:5: destinations[0].endpoint: has the path /v25.0, and Meta answers code 2500 to an unknown path; the"
+        " version is set by api_version: v25.0",
     ),
     "required_fields_left_out": (
         with_subscription("use_default_mapping: false\nmapping: {value: 1, action_source: email}"),

@@ -208,8 +208,8 @@ def test_an_unreachable_endpoint_exits_1_and_keeps_everything() -> None:
 @pytest.mark.parametrize(
     ("token", "message"),
     [
-        ("env:NOT_SET", "destination web: The environment variable NOT_SET is not set."),
-        ("file:/nowhere/token", "destination web: The token file /nowhere/token cannot be read: No such file"),
+        ("env:NOT_SET", "destination web: access_token: The environment variable NOT_SET is not set."),
+        ("file:/nowhere/token", "destination web: access_token: The file /nowhere/token cannot be read: No such file"),
     ],
 )
 def test_a_token_that_cannot_be_read_exits_2_before_anything_is_sent(

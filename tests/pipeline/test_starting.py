@@ -134,7 +134,7 @@ def test_a_job_of_this_process_cannot_be_left(options: tuple[str, ...], capsys: 
 def test_dataflow_takes_tokens_from_secret_manager_alone(token: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert start(RUNNER, token=token) == CONFIGURATION
     assert capsys.readouterr().err == (
-        f"capybeam: destination web: Dataflow's workers cannot read {token}. Keep the token in Secret Manager and"
+        f"capybeam: destination web: Dataflow's workers cannot read {token}. Keep it in Secret Manager and"
         " write access_token: secret:projects/P/secrets/S/versions/latest\n"
     )
     assert not DataflowRunner.graphs
@@ -149,7 +149,8 @@ def test_a_launcher_finds_out_whether_workers_may_read_the_secret(
     monkeypatch.setattr(tokens, "_from_secret_manager", refused)
     assert start(RUNNER, "--template_location=gs://acme/job_object") == CONFIGURATION
     assert capsys.readouterr().err == (
-        f"capybeam: destination web: The secret {SECRET.removeprefix('secret:')} cannot be read (PermissionDenied).\n"
+        f"capybeam: destination web: access_token: The secret {SECRET.removeprefix('secret:')} cannot be read"
+        " (PermissionDenied).\n"
     )
     assert not DataflowRunner.graphs
 

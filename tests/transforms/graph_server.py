@@ -44,7 +44,7 @@ class GraphServer:
 
     Attributes:
         url: of the server, once it runs.
-        requests: the events of each request, in the order of arrival.
+        requests, bodies, paths: the events, the body and the path of each request, in the order of arrival.
         stored: how often each event_id was answered with a 200.
     """
 
@@ -54,6 +54,8 @@ class GraphServer:
         self.answer = answer
         self.requests: list[list[Json]] = []
         self.bodies: list[Json] = []
+        self.paths: list[str] = []
+        self.connections = 0
         self.stored: Counter[str] = Counter()
         self.in_flight = self.most_in_flight = 0
         self.lock = threading.Lock()
@@ -71,12 +73,17 @@ def graph_server(answer: Callable[[list[Json]], Reply]) -> Iterator[GraphServer]
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
 
+        def setup(self) -> None:
+            super().setup()
+            graph.connections += 1
+
         def do_POST(self) -> None:
             body = orjson.loads(self.rfile.read(int(self.headers["Content-Length"])))
             events = body["data"]
             with graph.lock:
                 graph.requests.append(events)
                 graph.bodies.append(body)
+                graph.paths.append(self.path)
                 graph.in_flight += 1
                 graph.most_in_flight = max(graph.most_in_flight, graph.in_flight)
                 reply = graph.answer(events)

@@ -341,6 +341,26 @@ def test_a_held_destination_is_taken_up_again_when_the_same_token_works_again(
     recovery.join()
 
 
+def test_a_held_destination_is_asked_by_one_for_all_and_its_token_read_once_in_a_while(
+    sandbox: SandboxServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "token").write_text("an-old-token")
+    read: list[str] = []
+    monkeypatch.setattr(TokenReference, "read", lambda self: read.append(self.text) or "an-old-token")
+    sender = holding(sandbox.url, f"file:{tmp_path / 'token'}", monkeypatch, patient=True)
+    monkeypatch.setattr(transport, "TOKEN_PAUSE", 1.0)
+    monkeypatch.setattr(couriers, "_LOOK", 0.05)
+    with ThreadPoolExecutor(8) as pool:
+        batches = [Parcel.pack(KEY, [line(10 * number), line(10 * number + 1)]) for number in range(8)]
+        sending = [pool.submit(sender.deliver, batch) for batch in batches]
+        time.sleep(3.0)
+        requests, reads = sandbox.stats()["requests"], len(read)
+        STOPPING.set()
+        assert all(isinstance(future.exception(timeout=10), DestinationHeld) for future in sending)
+    assert 2 <= reads <= 1 + 5
+    assert requests <= 8 + 3.5 / 0.25, "eight at first, then one in a pause of 0.25 to 0.75 s"
+
+
 def test_a_patient_stream_holds_for_as_long_as_it_takes(
     sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import dataclasses
 import pickle
 import time
 from collections.abc import Iterable, Iterator
@@ -18,6 +19,7 @@ from apache_beam.pvalue import TaggedOutput
 from apache_beam.testing.util import assert_that, equal_to
 
 from pipeline.sandbox import SandboxServer, SandboxSettings
+from tests.transforms.graph_server import graph_server, taken
 from transforms import couriers
 from transforms.conversions import destination_key
 from transforms.graph_api import Delivery, Destination
@@ -120,6 +122,35 @@ def test_a_destination_that_lags_too_far_behind_is_waited_for(
     step.teardown()
     assert max(waiting) <= 1000 + 300
     assert sandbox.stats()["events_stored"] == 30
+
+
+def test_concurrency_and_backlog_hold_for_a_process_and_not_for_each_of_its_bundles(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As under multi_threading, where one process works on several bundles at once."""
+    monkeypatch.setattr("transforms.sending.BACKLOG", 4000)
+    with graph_server(lambda events: dataclasses.replace(taken(events), after=0.02)) as graph:
+        first = _SendBatches((destination("web", graph.url),), Delivery(concurrency=2), 1, False)
+        steps = [first, *(pickle.loads(pickle.dumps(first)) for _ in range(3))]
+        backlogs: list[int] = []
+
+        def work(number: int, step: _SendBatches) -> int:
+            step.setup()
+            step.start_bundle()
+            receipts = []
+            for batch in range(10):
+                receipts += list(step.process((destination_key("web", "1"), [line(100 * number + batch)])))
+                backlogs.append(step._courier.backlog("web"))
+            receipts += list(step.finish_bundle())
+            return len(receipts)
+
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            assert list(pool.map(work, range(4), steps)) == [10] * 4
+        assert len({id(step._courier) for step in steps}) == 1
+        for step in steps:
+            step.teardown()
+    assert graph.most_in_flight == 2
+    assert max(backlogs) <= 4000 + 4 * 300
 
 
 def test_throttled_time_is_told_to_the_runner(sandbox: SandboxServer) -> None:
