@@ -757,6 +757,14 @@ def _progress(log: Console, remote: RemoteJob | None) -> Iterator[None]:
 def _show_progress(log: Console, done: threading.Event, remote: RemoteJob | None) -> None:
     started, last_line, said = time.monotonic(), time.monotonic(), dict[str, str]()
     remarked = 0
+
+    def print_remarks() -> None:
+        nonlocal remarked
+        remarks = LIVE.remarks()
+        for remark in remarks[remarked:]:
+            log.print(remark, style="yellow", highlight=False, markup=False)
+        remarked = len(remarks)
+
     status = log.status("Starting …") if log.is_terminal else None
     if status:
         status.start()
@@ -769,10 +777,7 @@ def _show_progress(log: Console, done: threading.Event, remote: RemoteJob | None
         elif time.monotonic() - last_line >= 10:
             last_line = time.monotonic()
             log.print(line, highlight=False)
-        remarks = LIVE.remarks()
-        for remark in remarks[remarked:]:
-            log.print(remark, style="yellow", highlight=False, markup=False)
-        remarked = len(remarks)
+        print_remarks()
         for name, state in states.items():
             if state.partition(" Trying again")[0] != said.get(name):
                 said[name] = state.partition(" Trying again")[0]
@@ -782,6 +787,7 @@ def _show_progress(log: Console, done: threading.Event, remote: RemoteJob | None
             log.print(f"{name}: goes on.", style="yellow", highlight=False, markup=False)
     if status:
         status.stop()
+    print_remarks()  # of a run that has ended sooner than it was looked at
 
 
 def _progress_line(counts: Mapping[str, int], seconds: float) -> str:

@@ -80,7 +80,7 @@ class Courier:
         self.delivery, self.hold, self._patient, self._ask = delivery, hold, patient, ask
         rate = delivery.requests_per_second
         self._pacer = Pacer(None if rate is None else rate * share)
-        self._brakes = {destination.name: Brake() for destination in destinations}
+        self._brakes = {destination.name: Brake(delivery.retry_for) for destination in destinations}
         self.throttled = Stopwatch()
         self.clock, self._jitter = clock, jitter
         self.circuits = Circuits(lambda: jitter(0.5, 1.5) * _HOLD_PAUSE)
@@ -173,7 +173,7 @@ class Courier:
             if brake.stopped() > 0 and not self.hold and brake.stopped() >= self._left(since):
                 attempt.over = True
                 cause = brake.cause or Answer("throttled", "The destination has reached its rate limit.")
-                LIVE.say(name, f"gave up: {cause.summary or _NEAR_LIMIT} It asks to wait for {_duration(wait)}.")
+                LIVE.remark(name, f"gave up: {cause.summary or _NEAR_LIMIT} It asks for longer than retry_for.")
                 return dataclasses.replace(cause, kind="throttled", message=cause.message or _NEAR_LIMIT)
             if self.hold and not self._patient and time.monotonic() - waits_since > _HOLD_FOR:
                 raise DestinationHeld(f"{name}: {_NEAR_LIMIT}")
@@ -241,7 +241,8 @@ class Courier:
             self._brakes[name].stop(wait, answer)  # of all that goes there, not of this request alone
         if attempt.over or wait >= left or STOPPING.is_set():
             attempt.over = True
-            LIVE.say(name, f"gave up: {answer.summary}")
+            if not STOPPING.is_set():
+                LIVE.remark(name, f"gave up: {answer.summary}")
             return False
         LIVE.say(name, f"{answer.summary} Trying again in {_duration(wait)}, for another {_duration(left)}.")
         self._wait(wait, answer.kind == "throttled")

@@ -224,7 +224,7 @@ class BatchDelivery:
 
     def _refused_alone(self, part: _Part, answer: Answer) -> None:
         LIVE.refused(self._name, answer.summary)
-        LIVE.remark(self._name, f"refuses events. {answer.summary} Each is isolated; the others are delivered.")
+        LIVE.remark(self._name, f"refuses events. {answer.summary} Looking for the events at fault.")
         if part.group is not None:
             part.group.mark()
         self._recent.append(True)

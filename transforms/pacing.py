@@ -55,14 +55,17 @@ class Brake:
     at 100 % none starts until access is regained. When that is, Meta mostly says; where it does not, a minute is
     guessed, and forgotten as soon as an answer tells of less.
 
+    Args:
+        longest: seconds of a pause or a guess, at most.
+
     Attributes:
         cause: the answer that last asked for a stop; what a request that cannot wait for so long is settled by.
     """
 
     cause: Answer | None = None
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self, longest: float = STOP, clock: Callable[[], float] = time.monotonic) -> None:
+        self._longest, self._clock = longest, clock
         self._lock = threading.Lock()
         self._pause = 0.0
         self._next = self._guess = self._stopped_until = float("-inf")
@@ -74,8 +77,9 @@ class Brake:
             now = self._clock()
             if usage >= FULL and regain:
                 self._stop_until(now + regain, answer)
-            self._guess = now + STOP if usage >= FULL and not regain else float("-inf")
-            self._pause = LONGEST_PAUSE * min(1.0, max(0.0, (usage - EASY) / (FULL - EASY))) ** 2
+            self._guess = now + min(STOP, self._longest) if usage >= FULL and not regain else float("-inf")
+            pause = LONGEST_PAUSE * min(1.0, max(0.0, (usage - EASY) / (FULL - EASY))) ** 2
+            self._pause = min(pause, self._longest)
 
     def stop(self, seconds: float, cause: Answer) -> None:
         """Lets no request start for so long."""

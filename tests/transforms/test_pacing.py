@@ -139,7 +139,7 @@ def test_threads_share_one_pace() -> None:
 )
 def test_from_three_quarters_of_the_limit_on_requests_are_spaced_out(usage: float, pause: float) -> None:
     clock = Clock()
-    brake = Brake(clock)
+    brake = Brake(clock=clock)
     brake.observe(Answer("delivered", usage=usage))
     assert brake.wait() == 0.0
     assert brake.wait() == pytest.approx(pause, abs=0.01)
@@ -148,7 +148,7 @@ def test_from_three_quarters_of_the_limit_on_requests_are_spaced_out(usage: floa
 @pytest.mark.parametrize(("regain", "stop"), [(None, 60.0), (300.0, 300.0)])
 def test_at_the_limit_nothing_starts_until_access_is_regained(regain: float | None, stop: float) -> None:
     clock = Clock()
-    brake = Brake(clock)
+    brake = Brake(clock=clock)
     brake.observe(Answer("delivered", usage=100.0, regain=regain))
     assert brake.wait() == stop
     clock.now = stop - 1
@@ -163,7 +163,7 @@ def test_at_the_limit_nothing_starts_until_access_is_regained(regain: float | No
 
 def test_a_guess_at_when_access_is_regained_yields_to_an_answer_that_knows_better() -> None:
     clock = Clock()
-    brake = Brake(clock)
+    brake = Brake(clock=clock)
     brake.observe(Answer("delivered", usage=100.0))
     brake.observe(Answer("delivered", usage=20.0))
     assert brake.wait() == 0.0
@@ -174,7 +174,7 @@ def test_a_guess_at_when_access_is_regained_yields_to_an_answer_that_knows_bette
 
 def test_a_stop_is_never_cut_short_by_a_shorter_one() -> None:
     clock = Clock()
-    brake = Brake(clock)
+    brake = Brake(clock=clock)
     brake.stop(10.0, Answer("throttled"))
     brake.stop(2.0, Answer("throttled"))
     assert brake.wait() == 10.0
@@ -184,7 +184,7 @@ def test_a_stop_is_never_cut_short_by_a_shorter_one() -> None:
 @given(RATES, BURSTS, PAUSES, st.lists(st.floats(0, 120), min_size=1))
 def test_a_brake_only_ever_slows_down(rate: float, burst: int, pauses: list[float], usages: list[float]) -> None:
     clock = Clock()
-    pacer, brake = Pacer(rate, burst, clock), Brake(clock)
+    pacer, brake = Pacer(rate, burst, clock), Brake(clock=clock)
     started = []
     for number, pause in enumerate(pauses):
         clock.now += pause
@@ -215,3 +215,25 @@ def test_time_that_several_wait_together_counts_once() -> None:
     with watch.waiting():
         clock.now = 100.5
         assert watch.take() == 1, "the half second from before, and what has been waited so far"
+
+
+@pytest.mark.parametrize(("longest", "guess", "pause"), [(60.0, 60.0, 30.0), (5.0, 5.0, 5.0), (0.0, 0.0, 0.0)])
+def test_neither_pause_nor_guess_is_longer_than_allowed(longest: float, guess: float, pause: float) -> None:
+    clock = Clock()
+    brake = Brake(longest, clock)
+    brake.observe(Answer("delivered", usage=100.0))
+    assert brake.wait() == guess
+    clock.now += guess
+    assert brake.wait() == 0.0
+    assert brake.wait() == pause
+
+
+def test_only_what_meta_asks_for_is_a_stop() -> None:
+    clock = Clock()
+    brake = Brake(clock=clock)
+    brake.observe(Answer("delivered", usage=100.0))
+    assert brake.stopped() == 0.0
+    asked = Answer("delivered", usage=100.0, regain=300.0)
+    brake.observe(asked)
+    brake.stop(10.0, Answer("throttled"))
+    assert (brake.stopped(), brake.cause) == (300.0, asked)
