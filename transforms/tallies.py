@@ -6,8 +6,9 @@ lines and the books of a run that failed are read from. `LIVE` watches tallies t
 machine a bundle is as long as its file.
 
 Names: ``read``, ``unparsable``, ``filtered``, ``taken`` (events that at least one trigger took), and with a
-subscription's key: ``matched:KEY``, ``delivered:KEY``, ``rejected:KEY:STAGE:CODE``, ``note:KEY:NOTE``. With a
-sentence that names the file: ``unfinished:SENTENCE``, for an input that breaks off.
+subscription's key: ``matched:KEY``, ``delivered:KEY``, ``rejected:KEY:STAGE:CODE``, ``note:KEY:NOTE``; the key is
+empty for what happens before any subscription. With a sentence: ``unfinished:SENTENCE``, for an input that breaks off,
+and ``no_event:SENTENCE``, for the first object in a process that is no event.
 """
 
 from __future__ import annotations
@@ -76,6 +77,11 @@ class LiveTotals:
         """Sets what a destination is doing; "" when nothing is worth saying."""
         with self._lock:
             self._states[destination] = state
+
+    def say_first(self, name: str, state: str) -> bool:
+        """As `say`, but only if nothing has been said under the name; whether that was so."""
+        with self._lock:
+            return self._states.setdefault(name, state) is state
 
     def snapshot(self) -> tuple[dict[str, int], dict[str, str]]:
         with self._lock:
