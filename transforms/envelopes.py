@@ -57,24 +57,34 @@ def compile_parsing(
         takes: whether any trigger takes an event.
         unwrap: a path into each object, to the event, several of them, or JSON text of either, in base64 perhaps.
     """
-    path = parse_path(unwrap) if unwrap else ()
+    path, loads = parse_path(unwrap) if unwrap else (), orjson.loads
 
     def parsed(row: Row, count: Count) -> tuple[Event] | Iterator[Found]:
-        if isinstance(row, UnreadableRow):
-            return iter((row.rejected(),))
-        if isinstance(row, dict):  # of a table, whose columns say what it is
-            return (row,) if _type(row) or takes(row) else iter((_no_event(row, "", json_bytes(row)),))
+        if type(row) is not bytes:
+            return of_table(row)
         try:
-            event = parse_json(row, count)
-        except Rejected as cause:
-            if row[:2] == _GZIP or b"\n" in row:
-                return _Opening(takes, count).data(row, path, 0, alone=True)
-            return iter((cause,))
+            event = loads(row)
+        except orjson.JSONDecodeError:
+            try:
+                event = parse_json(row, count)
+            except Rejected as cause:
+                if row[:2] == _GZIP or b"\n" in row:
+                    return _Opening(takes, count).data(row, path, 0, alone=True)
+                return iter((cause,))
         if type(event) is not dict:
             return iter((Rejected("not_an_object"),))
-        if not path and (_type(event) in CALLS or (_SIGNS.isdisjoint(event) and (_type(event) or takes(event)))):
+        kind = event.get("type")
+        if type(kind) is str and kind in CALLS and not path:
+            return (event,)
+        if not path and _SIGNS.isdisjoint(event) and (_type(event) or takes(event)):
             return (event,)
         return _Opening(takes, count).object(event, path, 0, alone=True)
+
+    def of_table(row: Any) -> tuple[Event] | Iterator[Found]:
+        """What a source has made of a row, whose columns say what it is."""
+        if isinstance(row, UnreadableRow):
+            return iter((row.rejected(),))
+        return (row,) if _type(row) or takes(row) else iter((_no_event(row, "", json_bytes(row)),))
 
     return parsed
 
@@ -190,7 +200,7 @@ class _Opening:
 
     def _unpacked(self, data: bytes) -> bytes:
         """What gzip holds. Raises Rejected: unreadable_envelope."""
-        most = min(self._left, _MOST_DEFLATED * len(data)) + 1  # memory for which is asked for at once
+        most = max(0, min(self._left, _MOST_DEFLATED * len(data))) + 1  # memory for it is asked for at once
         try:
             with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
                 unpacked = file.read(most)

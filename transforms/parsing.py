@@ -58,7 +58,7 @@ class _ParseEvents(StepDoFn[Parse]):
         return conversions.compile_parsing(self._subscriptions, self._unwrap)
 
     def convert(self, element: Row) -> Iterable[Any]:
-        if isinstance(element, bytes) and element[:1] != b"{" and self._skip_blank and is_blank(element):
+        if type(element) is bytes and element[:1] != b"{" and self._skip_blank and is_blank(element):
             return ()
         found = self.machinery(element, self._note)
         if type(found) is not tuple:
