@@ -332,7 +332,7 @@ def _no_event(event: Event, missed: str, payload: bytes | None) -> Rejected:
     others = len(event) - len(names)
     listed = ", ".join(names) + (f" and {others:,} more" if names and others else "")
     parts = ["The object is not an event: it has no type, and no trigger takes it."]
-    parts.append(f"Its keys: {listed}." if names else "It is empty." if not event else f"It has {others:,} keys.")
+    parts.append(f"Its keys: {listed}." if names else "Its keys are not names." if event else "It is empty.")
     inside = next((name for name in names if _may_hold_an_event(event[name])), None)
     if missed:
         parts.append(f"unwrap finds nothing at {missed}.")

@@ -81,7 +81,10 @@ class LiveTotals:
     def say_first(self, name: str, state: str) -> bool:
         """As `say`, but only if nothing has been said under the name; whether that was so."""
         with self._lock:
-            return self._states.setdefault(name, state) is state
+            if self._states.get(name):
+                return False
+            self._states[name] = state
+            return True
 
     def snapshot(self) -> tuple[dict[str, int], dict[str, str]]:
         with self._lock:

@@ -101,6 +101,17 @@ def test_a_snapshot_stays_as_it_was_taken() -> None:
     assert snapshot == ({"read": 1}, {"web": "retrying"})
 
 
+def test_what_is_to_be_said_first_is_said_once() -> None:
+    live = LiveTotals()
+
+    assert [live.say_first("parse", "one"), live.say_first("parse", "one"), live.say_first("parse", "two")] == [
+        True,
+        False,
+        False,
+    ]
+    assert live.snapshot() == ({}, {"parse": "one"})
+
+
 def test_a_reset_forgets_counts_and_states() -> None:
     live = LiveTotals()
     live.add({"read": 1})
