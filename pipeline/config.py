@@ -164,7 +164,7 @@ def _test_event_code(value: Any) -> str:
 
 
 def _unwrap(value: Any) -> str:
-    if not isinstance(value, str) or not re.fullmatch(r"\$(?:\.|(?=\[))[^{}@\s][^{}]*", value) or not parse_path(value):
+    if not isinstance(value, str) or not re.fullmatch(r"\$(?:\.|(?=\[))[^{}\s][^{}]*", value) or not parse_path(value):
         raise PydanticCustomError("unwrap", "must be the path to the event in a message, for example $.detail")
     return value
 

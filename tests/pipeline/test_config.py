@@ -782,7 +782,7 @@ ONE_PROBLEM = {
 }
 
 
-@pytest.mark.parametrize("path", ["$.detail", "$.Records[0].Sns.Message", '$["a b"].c', "$.detail-type"])
+@pytest.mark.parametrize("path", ["$.detail", "$.Records[0].Sns.Message", '$["a b"].c', "$.detail-type", "$.@message"])
 def test_unwrap_is_a_path(path: str) -> None:
     assert job(f"{MINIMAL}unwrap: {path!r}\n").unwrap == path
 
