@@ -143,14 +143,16 @@ def _compile() -> Callable[[bytes], list[conversions.Ready]]:
     mapped = conversions.compile_properties(job.subscriptions)
     hashed = conversions.compile_hashing(job.subscriptions)
     validated = conversions.compile_validation(job.subscriptions, job.delivery.max_batch_bytes)
-    parse, now = events.parse_event, time.time()
+    parse, now = conversions.compile_parsing(job.subscriptions), time.time()
 
     def ignore(_: str) -> None:
         """Takes a note of what was dropped; there is nothing to drop in these events."""
 
     def process(line: bytes) -> list[conversions.Ready]:
         ready = []
-        event = parse(line)
+        found = parse(line, ignore)
+        assert isinstance(found, tuple), "an envelope, or no event"
+        (event,) = found
         for key in matching(event):
             for conversion in named(event, key):
                 ready.append(validated(hashed(mapped(conversion), ignore), now, ignore))

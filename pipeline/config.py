@@ -39,6 +39,7 @@ class Job:
 
     Attributes:
         deduplicate: seconds for which a stream's repeats are dropped, by event_id; None for not at all.
+        unwrap: the path to the event in messages that have it in an envelope; None for messages that are events.
         warnings: what is worth a word and keeps nothing from running, formatted.
     """
 
@@ -46,6 +47,7 @@ class Job:
     subscriptions: tuple[Subscription, ...]
     delivery: Delivery
     deduplicate: float | None = None
+    unwrap: str | None = None
     warnings: tuple[str, ...] = ()
 
     def unread(self) -> tuple[str, ...]:
@@ -152,6 +154,12 @@ def _country(value: Any) -> str:
 def _test_event_code(value: Any) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"\S*", value):
         raise PydanticCustomError("test_event_code", "must be a code like TEST12345, without blanks")
+    return value
+
+
+def _unwrap(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"\$(?:\.|(?=\[))[^{}\s][^{}]*", value) or not parse_path(value):
+        raise PydanticCustomError("unwrap", "must be the path to the event in a message, for example $.detail")
     return value
 
 
@@ -339,6 +347,13 @@ class JobModel(_Model):
         ...,
     ] = pydantic.Field(json_schema_extra={"minItems": 1})
     delivery: DeliveryModel = pydantic.Field(default_factory=lambda: DeliveryModel.model_validate({}))
+    unwrap: Annotated[str, BeforeValidator(_unwrap), WithJsonSchema({"type": "string", "pattern": r"^\$"})] | None = (
+        pydantic.Field(
+            None,
+            description="The path to the event in messages that have it in an envelope, for example $.detail. Push"
+            " bodies of Pub/Sub, entries of Cloud Logging, batches of Segment and gzip are opened without it.",
+        )
+    )
 
 
 def json_schema() -> dict[str, Any]:
@@ -394,6 +409,7 @@ def parse_job(text: str, source: str = "conversions.yaml", today: date | None = 
         ),
         delivery=Delivery(**model.delivery.model_dump(exclude={"deduplicate"})),
         deduplicate=model.delivery.deduplicate,
+        unwrap=model.unwrap,
         warnings=tuple(report.lines(report.warnings)),
     )
 

@@ -42,7 +42,7 @@ def redeliver(
 ) -> None:
     """Builds the way from dead letters, each a pair of its place and its line, to receipts and new dead letters."""
     replayed = letters | ReplayDeadLetters(
-        job.subscriptions, job.delivery.max_batch_bytes, choice, skip_blank=flow == "finite"
+        job.subscriptions, job.delivery.max_batch_bytes, choice, skip_blank=flow == "finite", unwrap=job.unwrap
     )
     sent = _send(replayed.ready, job, receipts, workers, flow)
     _write_rejections({"Unreplayed": replayed, "Undelivered": sent}, dead_letters)
@@ -61,7 +61,7 @@ def deliver(
     """
     subscriptions = job.subscriptions
 
-    parsed = lines | ParseEvents(skip_blank=flow == "finite")
+    parsed = lines | ParseEvents(subscriptions, job.unwrap, skip_blank=flow == "finite")
     filtered = parsed.events | FilterEvents(subscriptions)
     named = filtered.matches | MapEventNames(subscriptions)
     mapped = named.conversions | MapProperties(subscriptions)

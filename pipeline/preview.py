@@ -20,10 +20,9 @@ import orjson
 from pipeline.config import Job
 from pipeline.sources.csv_rows import is_csv, rows_of
 from transforms import conversions, events
-from transforms.events import Event, UnreadableRow
+from transforms.envelopes import Row
+from transforms.events import Event
 from transforms.rejections import Rejected, Stage, as_rejected
-
-Row = bytes | Event | UnreadableRow
 
 
 def preview(
@@ -77,6 +76,7 @@ class _Way:
     def __init__(self, job: Job, now: float, notes: Counter[str]) -> None:
         subscriptions = job.subscriptions
         self._now, self._notes = now, notes
+        self._parsed = conversions.compile_parsing(subscriptions, job.unwrap)
         self._matching = conversions.compile_filter(subscriptions)
         self._named = conversions.compile_naming(subscriptions)
         self._mapped = conversions.compile_properties(subscriptions)
@@ -84,11 +84,13 @@ class _Way:
         self._validated = conversions.compile_validation(subscriptions, job.delivery.max_batch_bytes)
 
     def outcomes(self, row: Row) -> Iterator[dict[str, Any]]:
-        try:
-            event = events.parse_event(row) if isinstance(row, bytes) else events.event_of_row(row)
-        except Rejected as cause:
-            yield _rejected("parse", cause)
-            return
+        for found in self._parsed(row, self._note):
+            if isinstance(found, Rejected):
+                yield _rejected("parse", found)
+            else:
+                yield from self._event(found)
+
+    def _event(self, event: Event) -> Iterator[dict[str, Any]]:
         keys = self._matching(event)
         if not keys:
             yield {"status": "filtered"}

@@ -253,6 +253,8 @@ def _ready(
     options, runner, local = setting.options, setting.runner, setting.local
     sources = [open_input(text, options.view_as(GoogleCloudOptions).project) for text in inputs]
     subscription = _subscription(sources)
+    if subscription is not None and subscription.warning:
+        log.print(f"capybeam: {subscription.warning}", style="yellow", highlight=False, markup=False)
     standard = options.view_as(StandardOptions)
     standard.streaming = subscription is not None and (standard.streaming or not local)
     check_runner(runner, options, standard.streaming)

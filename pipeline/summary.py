@@ -44,6 +44,8 @@ class Books:
             and it is the receipts that decide.
         sent: events on the receipts, if they were looked at; those that were sent again are among them.
         unfinished: a sentence on each input that could not be read to its end, naming it.
+        no_event: a sentence on the first object that is no event, "" where there is none.
+        notes: what is worth knowing of lines, before they belong to any subscription.
     """
 
     read: int
@@ -55,6 +57,8 @@ class Books:
     at_least: bool = False
     sent: int | None = None
     unfinished: tuple[str, ...] = ()
+    no_event: str = ""
+    notes: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def from_counts(cls, counts: Mapping[str, int], at_least: bool = False, sent: int | None = None) -> Books:
@@ -65,6 +69,7 @@ class Books:
         notes: dict[str, Counter[str]] = {}
         repeated: Counter[str] = Counter()
         unfinished: list[str] = []
+        no_event: list[str] = []
         for name, count in counts.items():
             kind, _, rest = name.partition(":")
             if kind == "matched":
@@ -81,6 +86,8 @@ class Books:
                 notes.setdefault(key, Counter())[note] += count
             elif kind == "unfinished":
                 unfinished.append(rest)
+            elif kind == "no_event":
+                no_event.append(rest)
         keys = sorted((matched.keys() | delivered.keys() | dead.keys()) - {""})
         return cls(
             read=counts.get("read", 0),
@@ -97,6 +104,8 @@ class Books:
             at_least=at_least,
             sent=sent,
             unfinished=tuple(sorted(unfinished)),
+            no_event=min(no_event, default=""),
+            notes=dict(notes.get("", {})),
         )
 
     @property
@@ -153,6 +162,8 @@ class Books:
             "dead_lettered": self.dead_lettered,
             **({"repeated": self.repeated} if self.repeated else {}),
             **({"unfinished": list(self.unfinished)} if self.unfinished else {}),
+            **({"no_event": self.no_event} if self.no_event else {}),
+            **({"notes": dict(self.notes)} if self.notes else {}),
             "rejected_before_matching": _by_name(self.undirected),
             "subscriptions": {
                 account.subscription: {
@@ -193,7 +204,9 @@ class Books:
             for (stage, code), count in sorted(rejections.items(), key=lambda item: (-item[1], item[0])):
                 reasons.add_row(f"{stage} / {code}", f"{count:,}", CODES.get(code, ""))
             parts.append(reasons)
-        notes = sum((Counter(account.notes) for account in self.accounts), Counter())
+        if self.no_event:
+            parts.append(Text(f"parse / not_an_event, the first: {self.no_event}"))
+        notes = sum((Counter(account.notes) for account in self.accounts), Counter(self.notes))
         if notes:
             listed = ", ".join(f"{note} {count:,}" for note, count in notes.most_common())
             parts.append(Text(f"Along the way: {listed}"))

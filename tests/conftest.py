@@ -35,9 +35,13 @@ def pubsub() -> Iterator[str]:
 
 
 class Topic:
-    """A new topic with a subscription."""
+    """A new topic with a subscription.
 
-    def __init__(self) -> None:
+    Args:
+        dead_letters: the topic to which messages are moved after five attempts, if they are.
+    """
+
+    def __init__(self, dead_letters: Topic | None = None) -> None:
         from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
 
         number = next(_numbers)
@@ -45,7 +49,10 @@ class Topic:
         self.subscription = f"projects/{PROJECT}/subscriptions/subscription-{number}"
         self.publisher, self._subscriber = PublisherClient(), SubscriberClient()
         self.publisher.create_topic(name=self.path)
-        self._subscriber.create_subscription(name=self.subscription, topic=self.path, ack_deadline_seconds=10)
+        request = {"name": self.subscription, "topic": self.path, "ack_deadline_seconds": 10}
+        if dead_letters:
+            request["dead_letter_policy"] = {"dead_letter_topic": dead_letters.path, "max_delivery_attempts": 5}
+        self._subscriber.create_subscription(request=request)
 
     def publish(self, *messages: bytes) -> None:
         for published in [self.publisher.publish(self.path, message) for message in messages]:

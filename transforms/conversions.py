@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 import orjson
 
-from transforms import events, meta_rules
+from transforms import envelopes, events, meta_rules
 from transforms.directives import compile_mapping, parse_path, paths
+from transforms.envelopes import Found, Row
 from transforms.events import Event
 from transforms.fields import Field
 from transforms.properties import compile_event_fields, mapped_names
@@ -129,6 +130,13 @@ def action_source(body: bytes) -> str | None:
 
 
 _OF_A_STORE: Final = (b'"action_source":"physical_store"', b'"match_keys":{')
+
+
+def compile_parsing(
+    subscriptions: Iterable[Subscription], unwrap: str | None = None
+) -> Callable[[Row, Count], tuple[Event] | Iterator[Found]]:
+    """The function from what a source yields to its events, by `envelopes.compile_parsing`."""
+    return envelopes.compile_parsing(compile_filter(subscriptions), unwrap)
 
 
 def compile_filter(subscriptions: Iterable[Subscription]) -> Callable[[Event], list[str]]:

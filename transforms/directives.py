@@ -22,6 +22,7 @@ from typing import Any, Final
 
 import orjson
 
+from transforms.json_text import load_json
 from transforms.rejections import Rejected
 
 Mapped = Callable[[Any], Any]
@@ -660,7 +661,7 @@ def _decode(value: Any) -> Any:
     if type(value) is not str:
         return value
     try:
-        return orjson.loads(value)
+        return load_json(value)
     except orjson.JSONDecodeError:
         return value
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
 import orjson
 
+from transforms.json_text import load_json
 from transforms.rejections import Rejected
 
 Event = dict[str, Any]
@@ -50,16 +52,24 @@ def is_blank(line: bytes) -> bool:
     return not line.removeprefix(_BOM).strip()
 
 
-def parse_event(line: bytes) -> Event:
-    """One line of JSON as an event. A byte order mark, CRLF and surrounding white space are accepted.
+def parse_json(line: bytes, count: Callable[[str], None] | None = None) -> Any:
+    """What a line of JSON says. A byte order mark, CRLF and surrounding white space are accepted.
+
+    Args:
+        count: as of `load_json`.
 
     Raises:
-        Rejected: invalid_json, invalid_utf8, not_an_object, too_deeply_nested.
+        Rejected: invalid_json, invalid_utf8, too_deeply_nested.
     """
     try:
-        event = orjson.loads(line.removeprefix(_BOM))
+        return load_json(line.removeprefix(_BOM), count)
     except orjson.JSONDecodeError as error:
         raise _unreadable(line, error) from None
+
+
+def parse_event(line: bytes) -> Event:
+    """One line of JSON as an event. Raises Rejected, as `parse_json` and with not_an_object."""
+    event = parse_json(line)
     if type(event) is not dict:
         raise Rejected("not_an_object")
     return event

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import apache_beam as beam
 
-from transforms.events import Event, UnreadableRow, event_of_row, is_blank, parse_event
-from transforms.steps import StepDoFn, note_unfinished, with_rejections
+from transforms import conversions
+from transforms.conversions import Subscription
+from transforms.envelopes import Count, Found, Row
+from transforms.events import Event, is_blank
+from transforms.rejections import Rejected
+from transforms.steps import StepDoFn, note_unfinished, show_no_event, with_rejections
+
+Parse = Callable[[Row, Count], "tuple[Event] | Iterator[Found]"]
 
 
 @dataclasses.dataclass
 class ParseEvents(beam.PTransform):
     """Lines of JSON (bytes) → ``events`` (dicts), and ``rejections``.
 
-    What a source has already made of a row (a dict, or an `UnreadableRow`) is counted, and passes or is rejected.
+    Events come out of the envelopes that `transforms.envelopes` knows. What a source has already made of a row (a dict,
+    or an `UnreadableRow`) is counted, and passes or is rejected.
 
     Args:
+        subscriptions: the job's: an object without a type is an event if one of their triggers takes it.
+        unwrap: the path in a message to the event, of messages in an envelope of their own.
         skip_blank: whether blank lines are passed over, as in a file. A blank message is one that came, and is
             rejected.
 
@@ -29,35 +38,52 @@ class ParseEvents(beam.PTransform):
     {'type': 'page'}
     """
 
+    subscriptions: tuple[Subscription, ...] = ()
+    unwrap: str | None = None
     skip_blank: bool = True
 
     def expand(self, lines: beam.PCollection) -> Any:
-        return with_rejections(lines, _ParseEvents(self.skip_blank), main="events")
+        step = _ParseEvents(self.subscriptions, self.unwrap, self.skip_blank)
+        return with_rejections(lines, step, main="events")
 
 
-class _ParseEvents(StepDoFn[None]):
+class _ParseEvents(StepDoFn[Parse]):
     stage = "parse"
 
-    def __init__(self, skip_blank: bool) -> None:
+    def __init__(self, subscriptions: tuple[Subscription, ...], unwrap: str | None, skip_blank: bool) -> None:
         super().__init__()
-        self._skip_blank = skip_blank
+        self._subscriptions, self._unwrap, self._skip_blank = subscriptions, unwrap, skip_blank
 
-    def compile(self) -> None:
-        return None
+    def compile(self) -> Parse:
+        return conversions.compile_parsing(self._subscriptions, self._unwrap)
 
-    def setup(self) -> None:
-        pass
-
-    def convert(self, element: bytes | Event | UnreadableRow) -> Iterable[Any]:
-        if not isinstance(element, bytes):
-            self.tally["read"] += 1
-            return (event_of_row(element),)
-        if element[:1] != b"{" and self._skip_blank and is_blank(element):
+    def convert(self, element: Row) -> Iterable[Any]:
+        if type(element) is bytes and element[:1] != b"{" and self._skip_blank and is_blank(element):
             return ()
+        found = self.machinery(element, self._note)
+        if type(found) is not tuple:
+            return self._opened(element, found)
         self.tally["read"] += 1
-        return (parse_event(element),)
+        return found
 
-    def origin(self, element: bytes | UnreadableRow) -> Mapping[str, Any]:
+    def _opened(self, element: Row, found: Iterable[Found]) -> Iterator[Any]:
+        """One after the other, as an envelope may hold a great many, and rejections are large."""
+        try:
+            for each in found:
+                if isinstance(each, Rejected):
+                    show_no_event(each, self.tally)
+                    yield self.refused(element, each)
+                else:
+                    self.tally["read"] += 1
+                    yield each
+        except Exception as error:
+            yield self.refused(element, error)
+
+    def origin(self, element: Row) -> Mapping[str, Any]:
+        self.tally["read"] += 1
         self.tally["unparsable"] += 1
         note_unfinished(element, self.tally)
         return {"payload": element}
+
+    def _note(self, name: str) -> None:
+        self.tally[f"note::{name}"] += 1

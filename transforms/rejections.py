@@ -26,6 +26,8 @@ CODES: Final[Mapping[str, str]] = {
     "invalid_utf8": "The line is not valid UTF-8.",
     "not_an_object": "The line is valid JSON, but an event is a JSON object.",
     "too_deeply_nested": "The event is nested more deeply than JSON readers accept.",
+    "not_an_event": "The object has no type, no trigger takes it, and it is no known envelope around an event.",
+    "unreadable_envelope": "The envelope around the event is damaged, or would unpack to more than 64 MB.",
     "unreadable_row": "The row holds no event, or does not fit its table's schema.",
     "unreadable_rest": "The file breaks off or is damaged, and what comes after has not been read.",
     # replay
@@ -104,12 +106,12 @@ class Rejection:
 
         A payload of bytes that is not UTF-8 travels as base64, told apart by `payload_encoding`.
         """
-        return _json(self._fields(now))
+        return json_bytes(self._fields(now))
 
     def row(self, now: float | None = None) -> dict[str, Any]:
         """The same as a row of a table, where the payload is JSON text."""
         row = self._fields(now)
-        return {**row, "payload": None if row["payload"] is None else _json(row["payload"]).decode()}
+        return {**row, "payload": None if row["payload"] is None else json_bytes(row["payload"]).decode()}
 
     def without_payload(self, size: int, limit: str) -> Rejection:
         """The same for a place that takes no more than `limit`, where the whole has `size` bytes: it says so.
@@ -143,7 +145,8 @@ def as_rejected(error: Exception) -> Rejected:
     return Rejected("internal_error", f"{CODES['internal_error']} ({type(error).__name__})")
 
 
-def _json(value: Any) -> bytes:
+def json_bytes(value: Any) -> bytes:
+    """JSON of a value of any depth, where numbers that JSON does not know are null."""
     try:
         return orjson.dumps(value)
     except TypeError:  # orjson reads 1024 levels of nesting and writes 254

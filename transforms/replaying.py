@@ -14,7 +14,7 @@ from transforms.conversions import Ready, Subscription
 from transforms.events import UnreadableRow, is_blank
 from transforms.rejections import Rejection
 from transforms.replays import Choice, DeadLetter, compile_replay, parse_dead_letter
-from transforms.steps import SubscriptionStepDoFn, note_unfinished, with_rejections
+from transforms.steps import SubscriptionStepDoFn, note_unfinished, show_no_event, with_rejections
 from transforms.user_data import Count
 
 Replay = Callable[[DeadLetter, float, Count, Callable[[str], Count]], Iterator["Ready | Rejection"]]
@@ -30,7 +30,7 @@ class ReplayDeadLetters(beam.PTransform):
         max_bytes: of one event; a larger one fits no batch.
         choice: which dead letters; the others are counted as filtered.
         clock: Unix seconds, for the age limits.
-        skip_blank: as of `ParseEvents`.
+        skip_blank, unwrap: as of `ParseEvents`.
     """
 
     subscriptions: tuple[Subscription, ...]
@@ -38,9 +38,12 @@ class ReplayDeadLetters(beam.PTransform):
     choice: Choice = dataclasses.field(default_factory=Choice)
     clock: Callable[[], float] = time.time
     skip_blank: bool = True
+    unwrap: str | None = None
 
     def expand(self, letters: beam.PCollection) -> Any:
-        step = _ReplayDeadLetters(self.subscriptions, self.max_bytes, self.choice, self.clock, self.skip_blank)
+        step = _ReplayDeadLetters(
+            self.subscriptions, self.max_bytes, self.choice, self.clock, self.skip_blank, self.unwrap
+        )
         replayed = with_rejections(letters, step, main="ready")
         replayed.ready.element_type = typehints.Tuple[str, bytes]
         return replayed
@@ -56,12 +59,14 @@ class _ReplayDeadLetters(SubscriptionStepDoFn[Replay]):
         choice: Choice,
         clock: Callable[[], float],
         skip_blank: bool,
+        unwrap: str | None,
     ) -> None:
         super().__init__(subscriptions)
         self._max_bytes, self._choice, self._clock, self._skip_blank = max_bytes, choice, clock, skip_blank
+        self._unwrap = unwrap
 
     def compile(self) -> Replay:
-        return compile_replay(self.subscriptions, self._max_bytes)
+        return compile_replay(self.subscriptions, self._max_bytes, self._unwrap)
 
     def convert(self, element: tuple[str, bytes | UnreadableRow]) -> Iterable[Any]:
         place, line = element
@@ -75,7 +80,11 @@ class _ReplayDeadLetters(SubscriptionStepDoFn[Replay]):
             self._count("filtered")
             return ()
         outcomes = self.machinery(letter, self._clock(), self._count, self.notes.__getitem__)
-        return [self.rejected(outcome) if isinstance(outcome, Rejection) else outcome for outcome in outcomes]
+        return [self._again(outcome) if isinstance(outcome, Rejection) else outcome for outcome in outcomes]
+
+    def _again(self, outcome: Rejection) -> Any:
+        show_no_event(outcome, self.tally)
+        return self.rejected(outcome)
 
     def origin(self, element: Any) -> Mapping[str, Any]:
         self._count("read")

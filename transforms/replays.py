@@ -18,7 +18,9 @@ import orjson
 
 from transforms import conversions
 from transforms.conversions import Conversion, Ready, Subscription
-from transforms.events import Event, is_blank, parse_event
+from transforms.envelopes import Found
+from transforms.events import Event, is_blank
+from transforms.json_text import load_json
 from transforms.rejections import Rejected, Rejection, Stage, as_rejected, reject
 from transforms.user_data import Count
 
@@ -98,7 +100,7 @@ def parse_dead_letter(line: bytes, place: str) -> DeadLetter:
         return Rejected("not_a_dead_letter", f"{place} is no dead letter: {reason}.", line)
 
     try:
-        row = orjson.loads(line)
+        row = load_json(line)
     except orjson.JSONDecodeError:
         raise no("it is empty" if is_blank(line) else "it is not JSON") from None
     if not isinstance(row, dict):
@@ -143,19 +145,20 @@ def parse_dead_letter(line: bytes, place: str) -> DeadLetter:
 
 
 def compile_replay(
-    subscriptions: Sequence[Subscription], max_bytes: int
+    subscriptions: Sequence[Subscription], max_bytes: int, unwrap: str | None = None
 ) -> Callable[[DeadLetter, float, Count, Callable[[str], Count]], Iterator[Ready | Rejection]]:
     """The function from a dead letter to what becomes of it: nothing where no trigger takes it any more.
 
     Besides the dead letter it takes the time (Unix seconds) and two ways to count, named as in `transforms.tallies`:
     what happened, and by subscription key what was dropped on the way.
     """
-    return _Way(subscriptions, max_bytes).outcomes
+    return _Way(subscriptions, max_bytes, unwrap).outcomes
 
 
 class _Way:
-    def __init__(self, subscriptions: Sequence[Subscription], max_bytes: int) -> None:
+    def __init__(self, subscriptions: Sequence[Subscription], max_bytes: int, unwrap: str | None) -> None:
         self._datasets = {subscription.key: subscription.dataset_ids for subscription in subscriptions}
+        self._parsed = conversions.compile_parsing(subscriptions, unwrap)
         self._matching = conversions.compile_filter(subscriptions)
         self._named = conversions.compile_naming(subscriptions)
         self._mapped = conversions.compile_properties(subscriptions)
@@ -166,13 +169,16 @@ class _Way:
     def outcomes(
         self, letter: DeadLetter, now: float, count: Count, notes: Callable[[str], Count]
     ) -> Iterator[Ready | Rejection]:
+        if letter.stage == "parse":
+            yield from self._line_again(letter, now, count, notes)
+            return
         count("read")
         if letter.key is not None and letter.key not in self._datasets:
             yield self._not_in_job(letter, letter.key, count)
         elif letter.stage in _READY:
             yield self._ready_again(letter, now, count, notes)
         else:
-            yield from self._event_again(letter, now, count, notes)
+            yield from self._event_again(letter, letter.payload, now, count, notes)
 
     def _ready_again(
         self, letter: DeadLetter, now: float, count: Count, notes: Callable[[str], Count]
@@ -193,17 +199,26 @@ class _Way:
             return letter.rejected("validate", as_rejected(error), dataset_id=dataset_id)
         return marked(ready, letter.origin)
 
-    def _event_again(
+    def _line_again(
         self, letter: DeadLetter, now: float, count: Count, notes: Callable[[str], Count]
     ) -> Iterator[Ready | Rejection]:
-        try:
-            if letter.code in _NEVER_EVENTS:
-                raise Rejected(letter.code)
-            event = parse_event(letter.payload) if letter.stage == "parse" else letter.payload
-        except Rejected as cause:
-            count("unparsable")
-            yield letter.rejected("parse", cause)
-            return
+        """A line, which holds one event or several, or none."""
+        found: Iterable[Found] = (
+            [Rejected(letter.code)]
+            if letter.code in _NEVER_EVENTS
+            else self._parsed(letter.payload, lambda name: count(f"note::{name}"))
+        )
+        for each in found:
+            count("read")
+            if isinstance(each, Rejected):
+                count("unparsable")
+                yield letter.rejected("parse", each)
+            else:
+                yield from self._event_again(letter, each, now, count, notes)
+
+    def _event_again(
+        self, letter: DeadLetter, event: Event, now: float, count: Count, notes: Callable[[str], Count]
+    ) -> Iterator[Ready | Rejection]:
         try:
             keys = [key for key in self._matching(event) if letter.key in (None, key)]
         except Exception as error:

@@ -17,7 +17,7 @@ from apache_beam.utils.shared import Shared
 
 from transforms.conversions import Conversion, Subscription
 from transforms.events import UnreadableRest
-from transforms.rejections import Rejection, Stage, as_rejected, reject
+from transforms.rejections import Rejected, Rejection, Stage, as_rejected, reject
 from transforms.tallies import LIVE, Tally
 
 REJECTIONS = "rejections"
@@ -73,13 +73,17 @@ class StepDoFn(beam.DoFn, Generic[M]):
         try:
             return self.convert(element)
         except Exception as error:  # one event must never stop a run, nor its values reach a log
-            cause = as_rejected(error)
-            if cause.code == "internal_error":
-                _log.error("%s failed on an event: %s", type(self).__name__, type(error).__name__)
-            origin = self.origin(element)
-            if cause.payload is not None:
-                origin = {**origin, "payload": cause.payload}
-            return [self.rejected(reject(self.stage, cause, **origin))]
+            return [self.refused(element, error)]
+
+    def refused(self, element: Any, error: Exception) -> TaggedOutput:
+        """The rejection of an element, or of the part of it that the error has as its payload."""
+        cause = as_rejected(error)
+        if cause.code == "internal_error":
+            _log.error("%s failed on an event: %s", type(self).__name__, type(error).__name__)
+        origin = self.origin(element)
+        if cause.payload is not None:
+            origin = {**origin, "payload": cause.payload}
+        return self.rejected(reject(self.stage, cause, **origin))
 
     def finish_bundle(self) -> None:
         settle(self.tally)
@@ -95,6 +99,15 @@ def note_unfinished(row: Any, tally: Tally) -> None:
     """Counts an input that has not been read to its end, under the sentence that says so: workers may be elsewhere."""
     if isinstance(row, UnreadableRest):
         tally[f"unfinished:{row.message}"] += 1
+
+
+def show_no_event(cause: Rejected | Rejection, tally: Tally) -> None:
+    """Says what the first object that is no event looks like: at once where somebody looks on, else in the log, and in
+    the books of the run, which workers elsewhere reach by their counters only. Later ones look alike, as a rule."""
+    if cause.code == "not_an_event" and LIVE.remark("parse/not_an_event", cause.message, once_for="parse/not_an_event"):
+        tally[f"no_event:{cause.message}"] += 1
+        if not LIVE.shown:
+            _log.warning("parse/not_an_event: %s", cause.message)
 
 
 class SubscriptionStepDoFn(StepDoFn[M]):

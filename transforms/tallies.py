@@ -6,8 +6,9 @@ lines and the books of a run that failed are read from. `LIVE` watches tallies t
 machine a bundle is as long as its file.
 
 Names: ``read``, ``unparsable``, ``filtered``, ``taken`` (events that at least one trigger took), and with a
-subscription's key: ``matched:KEY``, ``delivered:KEY``, ``rejected:KEY:STAGE:CODE``, ``note:KEY:NOTE``. With a
-sentence that names the file: ``unfinished:SENTENCE``, for an input that breaks off.
+subscription's key: ``matched:KEY``, ``delivered:KEY``, ``rejected:KEY:STAGE:CODE``, ``note:KEY:NOTE``; the key is
+empty for what happens before any subscription. With a sentence: ``unfinished:SENTENCE``, for an input that breaks off,
+and ``no_event:SENTENCE``, for the first object in a process that is no event.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class LiveTotals:
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
         self._states: dict[str, str] = {}
-        self._remarks: dict[str, None] = {}  # in their order, each once
+        self._remarks: dict[str, str] = {}  # in their order
         self._refusals: dict[tuple[str, str], int] = {}
         self._watched: list[Tally] = []
 
@@ -84,10 +85,15 @@ class LiveTotals:
         with self._lock:
             return self._states.get(destination, "")
 
-    def remark(self, destination: str, text: str) -> None:
-        """Notes what is worth a line of its own, once however often it happens."""
+    def remark(self, about: str, text: str, once_for: str = "") -> bool:
+        """Notes what is worth a line of its own, once however often it happens; whether this was the first time.
+
+        Args:
+            once_for: what it is noted once for; the line itself by default.
+        """
+        line = f"{about}: {text}"
         with self._lock:
-            self._remarks[f"{destination}: {text}"] = None
+            return self._remarks.setdefault(once_for or line, line) is line
 
     def refused(self, destination: str, why: str) -> None:
         """Counts an event that is being refused; the counts of a batch come only when all of it is settled."""
@@ -97,7 +103,7 @@ class LiveTotals:
     def remarks(self) -> list[str]:
         """All that was noted, in its order."""
         with self._lock:
-            return list(self._remarks)
+            return list(self._remarks.values())
 
     def refusals(self) -> dict[tuple[str, str], int]:
         """Events refused so far, by destination and reason."""

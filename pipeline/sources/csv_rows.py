@@ -11,6 +11,7 @@ from __future__ import annotations
 import codecs
 import csv
 import dataclasses
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
@@ -18,6 +19,7 @@ import orjson
 
 from pipeline.sources import BrokenFile
 from transforms.events import Event, UnreadableRest, UnreadableRow
+from transforms.json_text import load_json, whole_characters
 from transforms.stopping import STOPPING
 
 _NAMES: Final = (".csv", ".csv.gz", ".csv.bz2")
@@ -174,9 +176,9 @@ def _event(cells: Sequence[str], columns: Sequence[_Column]) -> Event:
         if cell == "":
             continue
         try:
-            cell.encode()
-            value = orjson.loads(cell) if column.is_json else cell
-        except UnicodeEncodeError:
+            text = _whole(cell)
+            value = load_json(text) if column.is_json else text
+        except UnicodeDecodeError:
             raise _BadRow(f"is not valid UTF-8 in {column}") from None
         except orjson.JSONDecodeError:
             raise _BadRow(f"is not valid JSON in {column}") from None
@@ -185,3 +187,14 @@ def _event(cells: Sequence[str], columns: Sequence[_Column]) -> Event:
             place = place.setdefault(parent, {})
         place[column.key] = value
     return event
+
+
+def _whole(cell: str) -> str:
+    """A cell without halves of characters. Raises UnicodeDecodeError where it is not UTF-8 for another reason."""
+    if cell.isascii() or _BYTES.search(cell) is None:
+        return cell
+    data = cell.encode("utf-8", "surrogateescape")
+    return (whole_characters(data) or data).decode()
+
+
+_BYTES: Final = re.compile("[\ud800-\udfff]")  # what stands for bytes that are not UTF-8

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 import re
 import threading
 import time
@@ -74,10 +75,10 @@ def open_subscription(
         import google.cloud.pubsub_v1  # noqa: F401
     except ImportError:
         raise NoInput(f"{text}: needs Google's client library: pip install 'capybeam[gcp]'") from None
-    topic = _topic_of(path)
+    look = _look_at(path)
     attributes = attributes or Attributes()
     read = ReadMessages(path, element, attributes)
-    return Source(text, "a subscription", read, subscription=Subscription(path, element, attributes, topic))
+    return Source(text, "a subscription", read, subscription=Subscription(path, element, attributes, look))
 
 
 @dataclasses.dataclass
@@ -105,8 +106,24 @@ class ReadMessages(beam.PTransform):
         return self.element(Message(message.message_id or "", "", message.data))
 
 
-def _topic_of(path: str) -> str | None:
-    """The topic of a subscription; None where it may not be looked at, which who may pull need not be allowed."""
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """What a subscription says of itself.
+
+    Attributes:
+        topic: ``projects/P/topics/T``, of which it is one.
+        ack_deadline: seconds after which a message comes again that was sent and never arrived.
+        dead_letter_topic: where Pub/Sub moves a message after `max_delivery_attempts`; "" without a dead-letter policy.
+    """
+
+    topic: str
+    ack_deadline: float
+    dead_letter_topic: str = ""
+    max_delivery_attempts: int = 0
+
+
+def _look_at(path: str) -> Look | None:
+    """None where a subscription may not be looked at, which who may pull need not be allowed. Raises NoInput."""
     from google.api_core import exceptions
 
     with _client_for(path) as client:
@@ -116,7 +133,30 @@ def _topic_of(path: str) -> str | None:
             return None
     if found.push_config.push_endpoint or found.bigquery_config.table or found.cloud_storage_config.bucket:
         raise NoInput(f"{path}: is no pull subscription; its messages go elsewhere")
-    return str(found.topic)
+    policy = found.dead_letter_policy
+    return Look(
+        topic=str(found.topic),
+        ack_deadline=float(found.ack_deadline_seconds),
+        dead_letter_topic=str(policy.dead_letter_topic),
+        max_delivery_attempts=int(policy.max_delivery_attempts) or _DEFAULT_ATTEMPTS,
+    )
+
+
+_DEFAULT_ATTEMPTS: Final = 5  # of a policy that gives no number
+
+
+def _subscriber() -> Any:
+    """Google's client, which takes answers of any size; where it finds an emulator, gRPC's 4 MB unless it is told."""
+    from google.cloud.pubsub_v1 import SubscriberClient
+
+    emulator = os.environ.get("PUBSUB_EMULATOR_HOST")
+    if not emulator:
+        return SubscriberClient()
+    import grpc
+    from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
+
+    channel = grpc.insecure_channel(emulator, options=[("grpc.max_receive_message_length", -1)])
+    return SubscriberClient(transport=SubscriberGrpcTransport(host=emulator, channel=channel))
 
 
 @contextmanager
@@ -124,10 +164,9 @@ def _client_for(path: str) -> Iterator[Any]:
     """Google's client, its errors as NoInput with the subscription's name."""
     from google.api_core import exceptions
     from google.auth.exceptions import DefaultCredentialsError
-    from google.cloud.pubsub_v1 import SubscriberClient
 
     try:
-        with SubscriberClient() as client:
+        with _subscriber() as client:
             yield client
     except DefaultCredentialsError:
         raise NoInput(f"{path}: no Google credentials here; gcloud auth application-default login makes some") from None
@@ -151,13 +190,30 @@ class Subscription:
     """A subscription that is there, and what the graph is given for its messages.
 
     Attributes:
-        topic: ``projects/P/topics/T``, of which it is one; None where that may not be looked at.
+        look: what it says of itself; None where it may not be looked at.
     """
 
     path: str
     element: Callable[[Message], Any]
     attributes: Attributes = Attributes()
-    topic: str | None = None
+    look: Look | None = None
+
+    @property
+    def topic(self) -> str | None:
+        return self.look.topic if self.look else None
+
+    @property
+    def warning(self) -> str:
+        """What should be known before events are held; "" for nothing."""
+        if self.look is None or not self.look.dead_letter_topic:
+            return ""
+        name = self.path.rpartition("/")[2]
+        return (
+            f"{self.path} has a dead-letter policy: Pub/Sub moves a message to {self.look.dead_letter_topic} after"
+            f" {self.look.max_delivery_attempts} delivery attempts, and each stop or restart is one. Events that are"
+            " held, because a destination refuses everything, can end there: undelivered, in no dead letters of this"
+            f" run. To keep them: gcloud pubsub subscriptions update {name} --clear-dead-letter-policy"
+        )
 
     def try_to_pull(self) -> list[Message]:
         """Pulls once, to see that it is allowed. What that brings is leased: pass it to `pulling`, or give it back.
@@ -177,6 +233,10 @@ class Subscription:
                 )
             except exceptions.DeadlineExceeded:  # nothing there
                 return []
+            except exceptions.ResourceExhausted as error:
+                if _is_too_large(error):  # it comes again, and `Pulling` says so
+                    return []
+                raise
             messages = [_message(received) for received in pulled.received_messages]
             _set_deadline(client, self.path, [message.ack_id for message in messages], _LEASE)
         return messages
@@ -188,7 +248,7 @@ class Subscription:
                 _set_deadline(client, self.path, [message.ack_id for message in messages], 0)
 
     def pulling(self, max_delay: float, until_idle: float | None = None, first: Sequence[Message] = ()) -> Pulling:
-        return Pulling(self.path, max_delay, until_idle, first)
+        return Pulling(self.path, max_delay, until_idle, first, self.look)
 
 
 _AT_ONCE: Final = 1000  # messages of one call
@@ -196,6 +256,53 @@ _MAX_MESSAGES: Final = 10_000  # of a batch
 _MAX_BYTES: Final = 64 * 1024 * 1024
 _TICK: Final = 0.05  # seconds between two looks
 _PATIENCE: Final = 60.0  # seconds without an answer, at least, that a run which is to end some time waits out
+_LONGEST_DEADLINE: Final = 600.0  # seconds of acknowledgement that Pub/Sub allows
+_SEEN: Final = 2.0  # seconds within which the screen has shown what was said
+
+
+def _is_too_large(error: Exception) -> bool:
+    """Whether an answer was larger than the client, the server or what is between them takes, as gRPC has it in its
+    several languages; running out of a quota has the same code."""
+    from google.api_core.exceptions import ResourceExhausted
+
+    return isinstance(error, ResourceExhausted) and re.search(r"larger than max|exceeds max", str(error)) is not None
+
+
+def _sizes(error: Exception) -> str:
+    found = re.search(r"\((\d+) vs\. (\d+)\)", str(error))
+    return f" ({int(found[1]):,} bytes, at most {int(found[2]):,})" if found else ""
+
+
+class _Portion:
+    """How many messages a pull asks for.
+
+    What an answer that was too large would have brought is leased to nobody who knows of it, and comes again after the
+    acknowledgement deadline: so the next pull asks for one message, later ones for twice as many up to half of what was
+    too many. It goes beyond that again, after more pulls each time that this was too early.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.size = self._bound = self._most = most
+        self._taken, self._needed = 0, 1
+
+    def too_large(self, asked: int) -> None:
+        self._bound, self.size = max(1, asked // 2), 1
+        self._taken, self._needed = 0, min(64, 2 * self._needed)
+
+    def taken(self) -> None:
+        """A pull has brought messages."""
+        if self.size == self._bound < self._most:
+            self._taken += 1
+            if self._taken >= self._needed:
+                self._bound, self._taken = min(2 * self._bound, self._most), 0
+        self.size = min(2 * self.size, self._bound)
+
+
+# Pub/Sub counts attempts for nobody else.
+_POLICY_UNSEEN: Final = (
+    "the subscription has a dead-letter policy, by which Pub/Sub moves events away that are held through several"
+    " restarts. Which one shows gcloud pubsub subscriptions describe."
+)
 
 
 class Pulling:
@@ -206,20 +313,26 @@ class Pulling:
         until_idle: seconds without a message after which there is no further batch; None waits for ever. Time in which
             Pub/Sub does not answer is not idle: when that lasts for as long, or a minute, the subscription is lost.
         first: messages that have been pulled already.
+        look: what the subscription says of itself, if it may be looked at.
     """
 
     def __init__(
-        self, path: str, max_delay: float, until_idle: float | None = None, first: Sequence[Message] = ()
+        self,
+        path: str,
+        max_delay: float,
+        until_idle: float | None = None,
+        first: Sequence[Message] = (),
+        look: Look | None = None,
     ) -> None:
-        from google.cloud.pubsub_v1 import SubscriberClient
-
         self._path, self._max_delay, self._until_idle, self._first = path, max_delay, until_idle, first
-        self._client = SubscriberClient()
-        self._pulling_client = SubscriberClient()  # of its own, to be closed in the middle of a call
+        self._look, self._portion = look, _Portion(_AT_ONCE)
+        self._client = _subscriber()
+        self._pulling_client = _subscriber()  # of its own, to be closed in the middle of a call
         self._lock = threading.Lock()
         self._waiting: list[Message] = []
         self._bytes = 0
         self._first_at = self._quiet_since = self._answered_at = time.monotonic()
+        self._back_at = 0.0  # when messages of answers that were too large have come again
         self._leased: set[str] = set()
         self._lost: Exception | None = None
         self._done, self._closed = threading.Event(), threading.Event()
@@ -280,7 +393,7 @@ class Pulling:
                 due = bool(self._waiting) and now - self._first_at >= self._max_delay
                 if full or due:
                     return self._take()
-                quiet = self._answered_at - max(idle_since, self._quiet_since)
+                quiet = self._answered_at - max(idle_since, self._quiet_since, self._back_at)
                 idle = self._until_idle is not None and not self._waiting and quiet >= self._until_idle
             if STOPPING.is_set() or idle:
                 self._stop_pulling()
@@ -308,13 +421,18 @@ class Pulling:
                 pause = _TICK
                 continue
             try:
-                messages = self._ask(min(room, _AT_ONCE))
+                asked = min(room, self._portion.size)
+                messages = self._ask(asked)
             except (exceptions.NotFound, exceptions.PermissionDenied, exceptions.Unauthenticated) as error:
                 self._lost = SubscriptionLost(f"{self._path} cannot be pulled from any more ({type(error).__name__})")
                 return
             except Exception as error:
                 if self._done.is_set():
                     return
+                if _is_too_large(error):
+                    self._ask_for_less(asked, error)
+                    pause, failing_since = _TICK, None
+                    continue
                 now = time.monotonic()
                 failing_since = failing_since or now
                 with self._lock:
@@ -327,10 +445,30 @@ class Pulling:
                 pause = min(30.0, 2 * pause or 0.5)
                 LIVE.say(self._path, f"Pub/Sub does not answer ({type(error).__name__}). Trying again.")
                 continue
-            if failing_since is not None:
-                LIVE.say(self._path, "")
+            LIVE.say(self._path, "")
             pause, failing_since = 0.0, None
+            if messages:
+                self._portion.taken()
             self._received(messages)
+
+    def _ask_for_less(self, asked: int, error: Exception) -> None:
+        """After an answer that was too large. What was in it comes again, which an idle subscription waits for; but not
+        for a message that is too large alone, as it would for ever."""
+        self._portion.too_large(asked)
+        wait = _SEEN
+        if asked > 1:
+            wait += self._look.ack_deadline if self._look else _LONGEST_DEADLINE
+            text = f"{asked:,} messages are more than one answer can hold{_sizes(error)}. Asking for less: they come"
+            LIVE.say(self._path, f"{text} again within {wait:.0f} s.")
+        elif not LIVE.remark(
+            self._path,
+            f"a message is larger than an answer can be{_sizes(error)}. It stays in the subscription.",
+            once_for=f"{self._path} too large",
+        ):
+            return
+        with self._lock:
+            self._answered_at = time.monotonic()
+            self._back_at = max(self._back_at, self._answered_at + wait)
 
     def _ask(self, most: int) -> list[Message]:
         """What a pull brings. A call that runs out of time tells nothing: Pub/Sub keeps it open where nothing is there,
@@ -342,6 +480,8 @@ class Pulling:
             pulled = call(timeout=_CALL if self._until_idle is None else min(_CALL, max(1.0, self._until_idle / 4)))
         except DeadlineExceeded:
             pulled = call(return_immediately=True, timeout=_CALL)
+        if self._look is None and any(received.delivery_attempt for received in pulled.received_messages[:1]):
+            LIVE.remark(self._path, _POLICY_UNSEEN)
         return [_message(received) for received in pulled.received_messages]
 
     def _received(self, messages: Sequence[Message]) -> None:

@@ -28,6 +28,7 @@ from typing import Any, Final
 import orjson
 
 from transforms.events import Event, UnreadableRow
+from transforms.json_text import load_json
 
 Row = Mapping[str, Any]
 Converter = Callable[[Row], "bytes | Event | UnreadableRow"]
@@ -406,6 +407,7 @@ class _Writer:
         self._constants: dict[str, Any] = {
             "get": operator.itemgetter(*names, *names[:1]), "_object": _object, "unreadable": _unreadable,
             "dumps": orjson.dumps, "loads": orjson.loads, "JSONDecodeError": orjson.JSONDecodeError,
+            "load_json": load_json,
         }  # fmt: skip
         self._lines = [f"{', '.join(self._variables.values())}, _ = get(row)"]  # _: of one alone there is no tuple
         times = [c for c in columns if c.name in _ROOT_COLUMNS and c.type == "TIMESTAMP" and not c.repeated]
@@ -485,7 +487,7 @@ class _Writer:
                 return (
                     array,
                     "    try:",
-                    f"        {value} = loads({value})",
+                    f"        {value} = load_json({value})",
                     "    except JSONDecodeError:",
                     "        pass",
                 )
@@ -551,13 +553,13 @@ def _record(fields: Sequence[Column]) -> Callable[[Any], Any]:
 def _array(text: str) -> Any:
     """Segment stores an array as JSON text. What only looks like one is text."""
     try:
-        return orjson.loads(text)
+        return load_json(text)
     except orjson.JSONDecodeError:
         return text
 
 
 def _object(value: Any) -> dict[str, Any]:
-    found = orjson.loads(value) if isinstance(value, (str, bytes)) else value
+    found = load_json(value) if isinstance(value, (str, bytes)) else value
     if type(found) is not dict:
         raise TypeError("no object")
     return found
@@ -620,7 +622,7 @@ _CONVERTERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "DATE": _isoformat,
     "TIME": _isoformat,
     "BYTES": _bytes,
-    "JSON": orjson.loads,
+    "JSON": load_json,
 }
 
 

@@ -10,10 +10,6 @@ locals {
   }
 }
 
-data "google_project" "this" {
-  project_id = var.project
-}
-
 # --- events in
 
 resource "google_pubsub_subscription" "events" {
@@ -30,52 +26,8 @@ resource "google_pubsub_subscription" "events" {
     ttl = "" # never, however long nothing comes
   }
 
-  # Dataflow gives messages back for reasons of its own too, and does not fully keep to back-off policies: so there is
-  # none, and many attempts. An event that cannot be delivered does not come here; it is in the table of dead letters.
-  dead_letter_policy {
-    dead_letter_topic     = google_pubsub_topic.undeliverable.id
-    max_delivery_attempts = var.max_delivery_attempts
-  }
-}
-
-resource "google_pubsub_topic" "undeliverable" {
-  project = var.project
-  name    = "${var.name}-undeliverable"
-  labels  = local.labels
-}
-
-# A topic without a subscription keeps nothing.
-resource "google_pubsub_subscription" "undeliverable" {
-  project = var.project
-  name    = "${var.name}-undeliverable"
-  topic   = google_pubsub_topic.undeliverable.id
-  labels  = local.labels
-
-  message_retention_duration = "604800s"
-
-  expiration_policy {
-    ttl = ""
-  }
-}
-
-# Pub/Sub itself moves undeliverable messages, by an account of its own.
-
-resource "google_pubsub_topic_iam_member" "undeliverable" {
-  project = var.project
-  topic   = google_pubsub_topic.undeliverable.name
-  role    = "roles/pubsub.publisher"
-  member  = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-pubsub.iam.gserviceaccount.com"
-}
-
-resource "google_pubsub_subscription_iam_member" "undeliverable" {
-  project      = var.project
-  subscription = google_pubsub_subscription.events.name
-  role         = "roles/pubsub.subscriber"
-  member       = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-pubsub.iam.gserviceaccount.com"
-
-  lifecycle { # another topic makes another subscription of the same name, which nobody may read yet
-    replace_triggered_by = [google_pubsub_subscription.events.id]
-  }
+  # No dead-letter policy: a destination may refuse everything for days, and each time that its events are given back
+  # would count as an attempt to deliver them. What cannot be delivered is in the table of dead letters.
 }
 
 # --- dead letters and receipts out

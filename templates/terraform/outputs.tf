@@ -13,11 +13,6 @@ output "subscription" {
   value       = google_pubsub_subscription.events.id
 }
 
-output "undeliverable" {
-  description = "The subscription of messages that the job could not take in."
-  value       = google_pubsub_subscription.undeliverable.id
-}
-
 output "tables" {
   description = "The tables of dead letters and receipts."
   value       = { for name, table in google_bigquery_table.this : name => "${var.project}.${table.dataset_id}.${table.table_id}" }

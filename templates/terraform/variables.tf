@@ -123,17 +123,6 @@ variable "receipt_days" {
   }
 }
 
-variable "max_delivery_attempts" {
-  description = "How often Pub/Sub brings a message that the job cannot take in, before it goes to the topic of undeliverable messages."
-  type        = number
-  default     = 100
-
-  validation {
-    condition     = var.max_delivery_attempts >= 5 && var.max_delivery_attempts <= 100 && var.max_delivery_attempts == floor(var.max_delivery_attempts)
-    error_message = "Pub/Sub takes 5 to 100, and whole numbers."
-  }
-}
-
 variable "machine_type" {
   description = "Machine type of the workers."
   type        = string

@@ -76,6 +76,7 @@ delivery:
   timeout: 1500ms
   retry_for: 2h
   receipts: detailed
+unwrap: $.detail
 """
 
 
@@ -164,6 +165,7 @@ def test_a_job_says_everything_that_the_format_has() -> None:
         Destination("crm", TokenReference("secret:projects/acme/secrets/meta/versions/latest")),
     )
     assert made.delivery == Delivery(500, 1048576, 60.0, 4, 2.5, "envoy:8081", 1.5, 7200.0, "detailed")
+    assert made.unwrap == "$.detail"
     assert made.warnings == ()
     orders, pages, leads = made.subscriptions
     assert [s.key for s in made.subscriptions] == ["web/orders", "web/pageView", "crm/custom"]
@@ -788,6 +790,19 @@ ONE_PROBLEM = {
         "9:9: destinations[0].subscriptions[1].name: 'purchase' is already the name of the subscription at line 7",
     ),
 }
+
+
+@pytest.mark.parametrize("path", ["$.detail", "$.Records[0].Sns.Message", '$["a b"].c', "$.detail-type", "$.@message"])
+def test_unwrap_is_a_path(path: str) -> None:
+    assert job(f"{MINIMAL}unwrap: {path!r}\n").unwrap == path
+
+
+@pytest.mark.parametrize(
+    "path", ["$", "$.", "''", "detail", "5", "'{{detail}}'", "{'@path': $.detail}", "[$.a]", "'$. a'"]
+)
+def test_unwrap_is_nothing_else(path: str) -> None:
+    (problem,) = problems(f"unwrap: {path}\n{MINIMAL}")
+    assert problem == "job.yaml:1:1: unwrap: must be the path to the event in a message, for example $.detail"
 
 
 @pytest.mark.parametrize(("text", "problem"), ONE_PROBLEM.values(), ids=ONE_PROBLEM.keys())

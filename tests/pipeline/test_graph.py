@@ -26,7 +26,7 @@ from pipeline.graph import deliver
 from pipeline.run import Places
 from pipeline.sandbox import SandboxServer, SandboxSettings
 from pipeline.sources import Source
-from pipeline.sources.pubsub import Attributes, ReadMessages, Subscription, line_of
+from pipeline.sources.pubsub import Attributes, Look, ReadMessages, Subscription, line_of
 from transforms import tokens
 
 SECRET = "secret:projects/acme-shop/secrets/meta/versions/latest"
@@ -62,8 +62,11 @@ BEAMS = ("Input/Pull", "BatchByDestination/Gather", "WriteToBigQuery")
 PLACES = Places("bigquery:acme-shop.capybeam.dead_letters", "bigquery:acme-shop.capybeam.receipts")
 
 
+LOOK = Look("projects/acme-shop/topics/events", ack_deadline=600.0)
+
+
 @functools.cache
-def streamed() -> Any:
+def streamed(look: Look = LOOK) -> Any:
     """The graph that Dataflow is handed by `run` for a stream, as Beam's DataflowRunner has changed it."""
     job = parse_job(job_file("https://graph.facebook.com", "{deduplicate: 10m}", SECRET))
     handed: list[Any] = []
@@ -76,7 +79,7 @@ def streamed() -> Any:
     def opened(text: str, *_: Any) -> Source:
         path, attributes = text.removeprefix("pubsub:"), Attributes(id="id")
         read = ReadMessages(path, line_of, attributes)
-        subscription = Subscription(path, line_of, attributes, "projects/acme-shop/topics/events")
+        subscription = Subscription(path, line_of, attributes, look)
         return Source(text, "a subscription", read, subscription=subscription)
 
     with pytest.MonkeyPatch.context() as patch:  # where the cloud would be asked
@@ -133,3 +136,11 @@ def test_the_graph_is_small_and_carries_no_token(monkeypatch: pytest.MonkeyPatch
 
 if __name__ == "__main__":
     STEPS.write_text("".join(f"{name}\n" for name in steps()), encoding="utf-8")
+
+
+def test_a_dead_letter_policy_is_warned_of_where_the_job_is_dataflows(capsys: pytest.CaptureFixture[str]) -> None:
+    streamed()
+    assert "dead-letter policy" not in capsys.readouterr().err
+    streamed(Look(LOOK.topic, 600.0, "projects/acme-shop/topics/dead", 100))
+    moved = "Pub/Sub moves a message to projects/acme-shop/topics/dead after 100 delivery attempts"
+    assert moved in capsys.readouterr().err

@@ -113,6 +113,28 @@ def test_an_event_that_no_trigger_takes_is_filtered() -> None:
     assert outcomes([event("Product Added")]) == [{"line": 1, "status": "filtered"}]
 
 
+def test_a_line_with_several_events_in_an_envelope_has_the_outcomes_of_each() -> None:
+    page = event(type="page", event=None, properties={})
+    found = outcomes(
+        [{"batch": [page, event("Product Added"), {"x": 1}]}, {"detail": page}], "unwrap: $.detail\n" + JOB
+    )
+    assert [(outcome["line"], outcome["status"], outcome.get("code")) for outcome in found] == [
+        (1, "ready", None),
+        (1, "filtered", None),
+        (1, "rejected", "not_an_event"),
+        (2, "ready", None),
+    ]
+    assert found[0]["payload"] == found[3]["payload"] == {**LEAD, "event_name": "PageView"}
+
+
+def test_a_character_that_was_cut_costs_itself_and_is_counted() -> None:
+    notes: Counter[str] = Counter()
+    cut = json.dumps(event("Lead Submitted", context={"userAgent": "UA \ud83d"})).encode()
+    (outcome,) = outcomes([cut], notes=notes)
+    assert (outcome["status"], outcome["payload"]["user_data"]["client_user_agent"]) == ("ready", "UA \ufffd")
+    assert notes["replaced_characters"] == 1
+
+
 def test_an_event_that_two_subscriptions_take_has_two_outcomes_in_the_jobs_order() -> None:
     assert outcomes([event()]) == [
         {

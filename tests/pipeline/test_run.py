@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import gzip
 import json
@@ -33,10 +34,12 @@ from pipeline.run import (
     REFUSED,
     Places,
     _workers,
+    replay_job,
     run_job,
 )
 from pipeline.sandbox import SandboxServer, SandboxSettings
 from transforms.graph_api import Delivery
+from transforms.replays import Choice
 
 
 @pytest.fixture
@@ -246,9 +249,37 @@ def test_a_runner_that_nobody_knows_exits_2(sandbox: SandboxServer, capsys: pyte
 
 
 def test_events_that_no_trigger_takes_are_spoken_of(sandbox: SandboxServer, capsys: pytest.CaptureFixture[str]) -> None:
-    code, _ = run(sandbox.url, [b'{"Type": "page"}'])
+    code, _ = run(sandbox.url, [b'{"type": "screen"}'])
     assert code == OK
     assert "No trigger took any of the events." in capsys.readouterr().err
+
+
+def test_events_in_envelopes_are_delivered_and_what_is_no_event_is_a_dead_letter_and_not_filtered(
+    sandbox: SandboxServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second, third = (json.loads(order(number)) for number in (1, 2, 3))
+    lines = [
+        {"message": {"data": base64.b64encode(order(0)).decode(), "messageId": "9"}, "subscription": "s"},
+        {"insertId": "a", "jsonPayload": first, "logName": "projects/p/logs/l"},
+        {"batch": [second, {"jane.doe@example.com": 1}], "sentAt": "2026-11-22T10:00:00Z"},
+        {"Type": "Notification", "Message": json.dumps(third)},
+    ]
+    cut = order(4, context={"userAgent": "Mozilla \ud83d"})
+    code, books = run(sandbox.url, [*(json.dumps(line).encode() for line in lines), cut])
+    assert (code, books["balanced"], books["delivered"], sandbox.stats()["events_stored"]) == (DEAD_LETTERS, True, 4, 4)
+    assert (books["read"], books["taken"], books["filtered"], books["unparsable"]) == (6, 4, 0, 2)
+    assert books["rejected_before_matching"] == {"parse/not_an_event": 2}
+    assert books["notes"] == {"replaced_characters": 1}
+    out, err = capsys.readouterr()
+    assert out.count("parse / not_an_event, the first: The object is not an event: it has no type") == 1
+    assert "jane" not in out + err
+
+    job = parse_job(f"unwrap: $.Message\n{job_file(sandbox.url)}")
+    replay_job(job, ["dead.jsonl"], Choice(), Places("again.jsonl", "replayed.jsonl", "books.json"), [])
+    assert sandbox.stats()["events_stored"] == 5
+    assert [row["payload"] for row in rows("again.jsonl")] == [
+        '{"sentAt":"2026-11-22T10:00:00Z","jane.doe@example.com":1}'
+    ]
 
 
 def test_input_that_is_not_there_exits_2(sandbox: SandboxServer, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import os
 import signal
@@ -25,6 +27,7 @@ from pipeline.sandbox import SandboxServer, SandboxSettings
 from pipeline.sources.pubsub import Attributes, Subscription
 from tests.conftest import Topic
 from transforms.replays import Choice
+from transforms.tallies import LIVE
 
 DELIVERY = "{max_batch_delay: 200ms, retry_for: 5s}"
 PLACES = Places("dead.jsonl", "receipts.jsonl", "books.json")
@@ -238,6 +241,68 @@ def test_a_stream_that_is_stopped_while_it_is_held_gives_its_messages_back(
     assert "Nothing is lost: its events wait." in output
     assert rows("dead-letters.jsonl") == []
     assert sorted(topic.drain()) == sorted(messages)
+
+
+def test_held_events_of_a_subscription_with_a_dead_letter_policy_are_warned_of_before_they_are_moved_away(
+    sandbox: SandboxServer, pubsub: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moved = Topic()
+    topic = Topic(dead_letters=moved)
+    topic.publish(order(1))
+    assert run(sandbox, topic) == OK
+    assert (
+        f"capybeam: {topic.subscription} has a dead-letter policy: Pub/Sub moves a message to {moved.path} after 5"
+        " delivery attempts, and each stop or restart is one."
+    ) in capsys.readouterr().err
+
+
+def test_a_subscription_without_a_dead_letter_policy_is_not_warned_of(
+    sandbox: SandboxServer, topic: Topic, capsys: pytest.CaptureFixture[str]
+) -> None:
+    topic.publish(order(1))
+    assert run(sandbox, topic) == OK
+    assert "dead-letter policy" not in capsys.readouterr().err
+
+
+def test_who_may_not_look_at_a_subscription_learns_of_its_dead_letter_policy_by_its_messages(
+    pubsub: str, sandbox: SandboxServer
+) -> None:
+    with denying("GetSubscription"):
+        topic = Topic(dead_letters=Topic())
+        topic.publish(order(1), order(2))
+        assert run(sandbox, topic) == OK
+    assert "has a dead-letter policy" in "".join(LIVE.remarks())
+
+
+def test_more_than_four_megabytes_come_in_one_answer(
+    sandbox: SandboxServer, topic: Topic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = list[Any]()
+    monkeypatch.setattr("pipeline.sources.pubsub._Portion.too_large", lambda *asked: refused.append(asked))
+    topic.publish(*[order(n, context={"userAgent": "UA", "traits": JANE, "page": "x" * 1_000_000}) for n in range(6)])
+    assert run(sandbox, topic) == OK
+    assert (books()["delivered"], books()["balanced"], refused) == (6, True, [])
+    assert topic.drain() == []
+
+
+def test_what_is_in_an_envelope_is_delivered_and_what_is_no_event_is_a_dead_letter_and_shown(
+    sandbox: SandboxServer, topic: Topic, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pushed = {"message": {"data": base64.b64encode(order(1)).decode(), "messageId": "7"}, "subscription": "s"}
+    several = {"batch": [json.loads(order(number)) for number in (2, 3)], "sentAt": "2026-11-22T10:00:00Z"}
+    unknown = {"detail-type": "order", "detail": json.loads(order(5)), "jane.doe@example.com": 1}
+    topic.publish(*[json.dumps(each).encode() for each in (pushed, several, unknown)], gzip.compress(order(4)))
+    assert run(sandbox, topic) == DEAD_LETTERS
+    assert (books()["read"], books()["taken"], books()["filtered"], books()["unparsable"]) == (5, 4, 0, 1)
+    assert books()["balanced"]
+    assert sandbox.stats()["by_event"] == {"123": {"Purchase": 4}}
+    assert [(row["code"], json.loads(row["payload"])) for row in rows("dead.jsonl")] == [("not_an_event", unknown)]
+    out, err = capsys.readouterr()
+    seen = (
+        "Its keys: detail-type, detail and 1 more. If detail holds the event, put unwrap: $.detail into the job file."
+    )
+    assert (seen in " ".join(out.split()), "jane" in out + err) == (True, False)
+    assert topic.drain() == []
 
 
 # --- bad input ------------------------------------------------------------------------------------------------------

@@ -53,6 +53,15 @@ def test_books_are_made_from_counters() -> None:
     )
 
 
+def test_what_is_known_before_any_subscription_is_shown() -> None:
+    counts = {**COUNTS, "note::replaced_characters": 3, "no_event:Its keys: b.": 1, "no_event:Its keys: a.": 1}
+    books = Books.from_counts(counts)
+    assert (books.no_event, books.notes, books.balanced) == ("Its keys: a.", {"replaced_characters": 3}, True)
+    assert "parse / not_an_event, the first: Its keys: a." in shown(books)
+    assert "Along the way: replaced_characters 3, dropped_ph 2" in shown(books)
+    assert (books.as_json()["no_event"], books.as_json()["notes"]) == ("Its keys: a.", {"replaced_characters": 3})
+
+
 def test_a_name_is_shown_as_it_is() -> None:
     counts = {"matched:web/events: [b]x[/i] :smile:": 1, "delivered:web/events: [b]x[/i] :smile:": 1}
     assert "web/events: [b]x[/i] :smile:" in shown(Books.from_counts(counts))

@@ -115,6 +115,13 @@ def test_only_roles_of_dataflow_are_granted_on_the_whole_project() -> None:
     assert [resource["role"] for resource in of_project] == ["roles/dataflow.worker", "roles/dataflow.viewer"]
 
 
+def test_the_jobs_own_subscription_moves_no_message_away_while_it_waits() -> None:
+    subscription = RESOURCES["google_pubsub_subscription.events"]
+    assert "dead_letter_policy" not in subscription
+    assert "retry_policy" not in subscription
+    assert subscription["message_retention_duration"] == "604800s"
+
+
 def test_the_job_gives_the_templates_parameters() -> None:
     parameters = {option.parameter: option.forms["streaming"] for option in OPTIONS if "streaming" in option.forms}
     given = set(re.findall(r"(\w+) *[=:] *(?:\$\{)?\"", JOB["parameters"])) | set(

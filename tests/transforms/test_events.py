@@ -34,6 +34,7 @@ def nested(levels: int) -> bytes:
         pytest.param(BOM + b' {"type":"track"}\n', {"type": "track"}, id="byte order mark and white space"),
         pytest.param('{"name":"Zoë 정"}'.encode(), {"name": "Zoë 정"}, id="UTF-8"),
         pytest.param(b'{"userid":"a","userId":"b"}', {"userid": "a", "userId": "b"}, id="nothing renamed"),
+        pytest.param(rb'{"name":"Zoe \ud83d"}', {"name": "Zoe \ufffd"}, id="an emoji that was cut"),
     ],
 )
 def test_a_json_object_is_an_event_as_it_was_sent(line: bytes, event: dict[str, Any]) -> None:

@@ -75,13 +75,13 @@ def letter(stage: str, payload: Any, **changes: Any) -> dict[str, Any]:
 UNDIRECTED = {"destination": None, "subscription": None, "dataset_id": None, "event_id": None}
 
 
-def replay(row: dict[str, Any]) -> tuple[list[Ready | Rejection], dict[str, int]]:
+def replay(row: dict[str, Any], unwrap: str | None = None) -> tuple[list[Ready | Rejection], dict[str, int]]:
     counts: Counter[str] = Counter()
 
     def count(name: str) -> None:
         counts[name] += 1
 
-    way = compile_replay(JOB.subscriptions, 4096)
+    way = compile_replay(JOB.subscriptions, 4096, unwrap)
     outcomes = way(parse_dead_letter(orjson.dumps(row), "Line 1 of dead.jsonl"), NOW, count, lambda _: lambda _: None)
     return list(outcomes), dict(counts)
 
@@ -154,6 +154,33 @@ def test_a_line_that_still_is_no_event_is_the_same_dead_letter() -> None:
     assert isinstance(outcome, Rejection)
     assert (outcome.stage, outcome.code, outcome.payload, outcome.replays) == ("parse", "invalid_json", b"{oops", 1)
     assert counts == {"read": 1, "unparsable": 1}
+
+
+def test_a_line_that_was_no_event_is_unwrapped_by_the_job_file_as_it_is_now() -> None:
+    row = letter("parse", orjson.dumps({"detail": EVENT}).decode(), code="not_an_event", **UNDIRECTED)
+    outcomes, counts = replay(row, "$.detail")
+    assert outcomes == [ready("pages", BODY), ready("all", {**BODY, "event_name": "Seen"})]
+    assert counts == {"read": 1, "taken": 1, "matched:web/pages": 1, "matched:web/all": 1}
+
+
+def test_a_line_of_several_events_is_opened_again_and_what_is_still_none_stays_a_dead_letter_of_its_own() -> None:
+    line = orjson.dumps({"batch": [EVENT, 5], "context": {"locale": "en"}}).decode()
+    outcomes, counts = replay(letter("parse", line, code="unreadable_envelope", **UNDIRECTED))
+    *delivered, rejected = outcomes
+    assert delivered == [ready("pages", BODY), ready("all", {**BODY, "event_name": "Seen"})]
+    assert isinstance(rejected, Rejection)
+    assert (rejected.code, rejected.payload, rejected.replays) == ("not_an_object", b"5", 1)
+    assert counts == {"read": 2, "taken": 1, "unparsable": 1, "matched:web/pages": 1, "matched:web/all": 1}
+
+
+def test_a_character_that_was_cut_costs_no_dead_letter_its_replay() -> None:
+    cut = orjson.dumps(letter("parse", "LINE", code="invalid_json", **UNDIRECTED)).replace(b"LINE", b"\\ud83d")
+    assert parse_dead_letter(cut, "Line 1").payload == "\ufffd".encode()
+    line = orjson.dumps({**EVENT, "context": {**EVENT["context"], "userAgent": "CUT"}}).decode()
+    ((first, _), counts) = replay(letter("parse", line.replace("CUT", "\\ud83d"), code="invalid_json", **UNDIRECTED))
+    assert isinstance(first, Ready)
+    assert '"client_user_agent":"\ufffd"'.encode() in first.line
+    assert counts["note::replaced_characters"] == 1
 
 
 @pytest.mark.parametrize(

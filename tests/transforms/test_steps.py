@@ -7,20 +7,23 @@ import pickle
 from typing import Any
 
 import apache_beam as beam
+import orjson
 import pytest
 from apache_beam.testing.util import assert_that, equal_to
 
 from pipeline.config import parse_job
 from transforms.batching import BatchByDestination
 from transforms.conversions import Conversion, split_key, split_line
+from transforms.envelopes import compile_parsing
 from transforms.events import UnreadableRow
 from transforms.filtering import FilterEvents
 from transforms.hashing import HashUserData
 from transforms.mapping import MapProperties
 from transforms.naming import MapEventNames
-from transforms.parsing import ParseEvents
+from transforms.parsing import ParseEvents, _ParseEvents
 from transforms.rejections import CODES, Rejection
 from transforms.steps import StepDoFn, with_rejections
+from transforms.tallies import LIVE
 from transforms.validating import ValidateConversions
 
 NOW = 1_795_000_000
@@ -79,6 +82,57 @@ def test_parse_events_gives_events_and_rejects_lines_that_are_none() -> None:
             ),
         ],
     )
+
+
+def test_parse_events_opens_envelopes_and_counts_each_event_that_is_in_them() -> None:
+    LIVE.reset()
+    batch = orjson.dumps({"batch": [{"type": "page", "name": "a"}, {"type": "page", "name": "b"}, 5, {"x": 1}]})
+    no_event = "The object is not an event: it has no type, and no trigger takes it. Its keys: x."
+    outputs(
+        [batch, orjson.dumps({"detail": {"type": "page", "name": "c"}}), b'{"event":"Signed Up","name":"\\ud83d"}'],
+        ParseEvents(JOB.subscriptions, "$.detail"),
+        "events",
+        [*({"type": "page", "name": name} for name in "abc"), {"event": "Signed Up", "name": "\ufffd"}],
+        [
+            Rejection("parse", "not_an_object", CODES["not_an_object"], payload=b"5"),
+            Rejection("parse", "not_an_event", f"{no_event} unwrap finds nothing at $.detail.", payload=b'{"x":1}'),
+        ],
+    )
+    counts, _ = LIVE.snapshot()
+    assert counts == {
+        "read": 6,
+        "unparsable": 2,
+        "note::replaced_characters": 1,
+        "rejected::parse:not_an_object": 1,
+        "rejected::parse:not_an_event": 1,
+        f"no_event:{no_event} unwrap finds nothing at $.detail.": 1,
+    }
+    assert LIVE.remarks() == [f"parse/not_an_event: {no_event} unwrap finds nothing at $.detail."]
+
+
+def test_only_the_first_object_that_is_no_event_is_shown(caplog: pytest.LogCaptureFixture) -> None:
+    LIVE.reset()
+    with caplog.at_level(logging.WARNING), beam.Pipeline("FnApiRunner") as pipeline:
+        _ = pipeline | beam.Create([b'{"a":"jane@example.com"}', b'{"a":1}', b'{"a":2}']) | ParseEvents()
+    counts, _ = LIVE.snapshot()
+    shown = "The object is not an event: it has no type, and no trigger takes it. Its keys: a."
+    assert (counts[f"no_event:{shown}"], counts["unparsable"]) == (1, 3)
+    assert [record.getMessage() for record in caplog.records] == [f"parse/not_an_event: {shown}"]
+
+
+def test_a_defect_that_shows_while_an_envelope_is_opened_is_a_rejection_of_the_line() -> None:
+    def broken(_event: Any) -> bool:
+        raise KeyError("jane@example.com")
+
+    line = b'{"batch":[{"type":"page"},{"x":1},{"type":"page"}]}'
+    step = _ParseEvents((), None, True)
+    step.machinery = compile_parsing(broken)
+    step.start_bundle()
+    event, refused = step.process(line)
+    message = "capybeam failed on this event; this is a defect of capybeam. (KeyError)"
+    assert event == {"type": "page"}
+    assert refused.value == Rejection("parse", "internal_error", message, payload=line)
+    assert step.tally == {"read": 2, "unparsable": 1, "rejected::parse:internal_error": 1}
 
 
 def test_parse_events_rejects_blank_messages_which_are_no_gaps_between_lines() -> None:

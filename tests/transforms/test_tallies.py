@@ -101,6 +101,25 @@ def test_a_snapshot_stays_as_it_was_taken() -> None:
     assert snapshot == ({"read": 1}, {"web": "retrying"})
 
 
+def test_a_remark_is_noted_once_for_itself_or_for_what_it_is_about() -> None:
+    live = LiveTotals()
+
+    assert [live.remark("web", text) for text in ("one", "one", "two")] == [True, False, True]
+    assert [live.remark("parse", text, once_for="parse") for text in ("one", "one", "two")] == [True, False, False]
+    assert live.remarks() == ["web: one", "web: two", "parse: one"]
+    live.reset()
+    assert live.remarks() == []
+
+
+def test_what_is_refused_is_counted_by_destination_and_reason() -> None:
+    live = LiveTotals()
+    for reason in ("a", "b", "a"):
+        live.refused("web", reason)
+    assert live.refusals() == {("web", "a"): 2, ("web", "b"): 1}
+    live.reset()
+    assert live.refusals() == {}
+
+
 def test_a_reset_forgets_counts_and_states() -> None:
     live = LiveTotals()
     live.add({"read": 1})

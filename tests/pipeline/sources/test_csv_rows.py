@@ -71,6 +71,18 @@ def test_a_row_that_does_not_fit_is_unreadable_and_the_next_is_read(row: bytes, 
     assert found[2] == {"type": "page", "event": "b", "properties": 2}
 
 
+def test_a_character_that_was_cut_costs_itself_and_not_the_row() -> None:
+    text = b'type,event,properties:json\npage,a\xf0\x9f\x98,"""\\ud83d"""\npage,\xed\xa0\xbd,"""\\ud83d\\ude00"""\n'
+    assert events(text) == [
+        {"type": "page", "event": "a\ufffd", "properties": "\ufffd"},
+        {"type": "page", "event": "\ufffd", "properties": "\U0001f600"},
+    ]
+
+
+def test_an_escape_in_a_cell_of_text_is_its_characters() -> None:
+    assert events(rb"type,event" + b"\n" + rb"page,\ud83d") == [{"type": "page", "event": r"\ud83d"}]
+
+
 def test_a_quote_that_is_never_closed_makes_one_unreadable_row() -> None:
     assert events('type,event\npage,a\npage,"b\npage,c\n') == [
         {"type": "page", "event": "a"},
