@@ -54,6 +54,11 @@ def _token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+def small_order(number: int) -> bytes:
+    """One that the destination web alone takes."""
+    return order(number, properties={"revenue": 5, "currency": "EUR"})
+
+
 def run(endpoint: str, lines: list[bytes], **settings: Any) -> tuple[int, dict[str, Any]]:
     """Runs a job over lines in the current folder; its exit code and its books."""
     Path("events.jsonl").write_bytes(b"".join(line + b"\n" for line in lines))
@@ -199,6 +204,42 @@ def test_a_dead_token_exits_3_and_keeps_everything(sandbox: SandboxServer, capsy
     error = capsys.readouterr().err
     assert "web: REFUSED. Meta, code 190/463: the token is invalid or has expired." in error
     assert "Put a new one where the job file points to and run again." in error
+
+
+@pytest.mark.parametrize("code", [3, 2500, 4711, 100])
+def test_a_refusal_of_everything_with_any_code_exits_3_after_few_requests(
+    sandbox: SandboxServer, capsys: pytest.CaptureFixture[str], code: int
+) -> None:
+    sandbox.set_faults(refused_code=code)
+    job = job_file(sandbox.url, "{max_batch_events: 100}")
+    ended, books = run(sandbox.url, [small_order(n) for n in range(1000)], job=job)
+    assert (ended, books["dead_lettered"], books["balanced"]) == (REFUSED, 1000, True)
+    assert {(row["code"], row["retryable"]) for row in rows("dead.jsonl")} == {("destination_refused", True)}
+    assert sandbox.stats()["requests"] <= 40
+    assert "web: REFUSED." in capsys.readouterr().err
+
+
+def test_what_fails_on_one_event_costs_that_event_alone_and_the_screen_says_so(
+    sandbox: SandboxServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sandbox.set_faults(poisoned_ids="order-77", poison_answer="error")
+    ended, books = run(sandbox.url, [small_order(n) for n in range(100)])
+    dead = {row["event_id"] for row in rows("dead.jsonl")}
+    assert (ended, books["delivered"], dead) == (DEAD_LETTERS, 99, {"order-77"})
+    error = capsys.readouterr().err
+    assert "web: a batch keeps failing while others get through. Meta, code 1:" in error
+    assert "web: gave up: Meta, code 1:" in error
+
+
+def test_the_screen_says_what_was_waited_for_in_vain(
+    sandbox: SandboxServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sandbox.set_faults(throttle_next=1, throttle_status=429, retry_after="3600")
+    started = time.monotonic()
+    ended, books = run(sandbox.url, [small_order(n) for n in range(100)])
+    assert (ended, books["dead_lettered"], books["balanced"]) == (DEAD_LETTERS, 100, True)
+    assert time.monotonic() - started < 30
+    assert "web: gave up: Meta, code 80004/2446079: rate limit." in capsys.readouterr().err
 
 
 def test_an_unreachable_endpoint_exits_1_and_keeps_everything() -> None:
@@ -377,6 +418,27 @@ def test_ctrl_c_delivers_what_was_read_and_exits_130_with_the_books(sandbox: San
     assert books["delivered"] == sandbox.stats()["events_stored"]
     assert "Stopped. What had been read is delivered or a dead letter" in output
     assert "The books balance." in output
+
+
+def test_ctrl_c_ends_a_long_wait_at_once(sandbox: SandboxServer) -> None:
+    sandbox.set_faults(throttle_next=1000, throttle_status=429, retry_after="3000")
+    Path("job.yaml").write_text(job_file(sandbox.url, "{retry_for: 2h}"))
+    Path("events.jsonl").write_bytes(b"".join(small_order(n) + b"\n" for n in range(100)))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline.cli", "run", "--config", "job.yaml", "--input", "events.jsonl",
+         "--books", "books.json"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
+    assert process.stderr is not None
+    said = ""
+    while "Trying again in 50 min" not in said and (line := process.stderr.readline()):
+        said += line
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    books = json.loads(Path("books.json").read_text())
+    assert (process.returncode, books["dead_lettered"], books["balanced"]) == (INTERRUPTED, 100, True)
+    assert {(row["code"], row["retryable"]) for row in rows("dead-letters.jsonl")} == {("interrupted", True)}
 
 
 @pytest.mark.parametrize(
