@@ -102,12 +102,10 @@ def note_unfinished(row: Any, tally: Tally) -> None:
 
 
 def show_no_event(cause: Rejected | Rejection, tally: Tally) -> None:
-    """Says what the first object that is no event looks like: at once where somebody looks on, else in the log, and in
-    the books of the run, which workers elsewhere reach by their counters only. Later ones look alike, as a rule."""
+    """Says what the first object that is no event looks like, at once and in the books of the run, which workers
+    elsewhere reach by their counters only. Later ones look alike, as a rule."""
     if cause.code == "not_an_event" and LIVE.remark("parse/not_an_event", cause.message, once_for="parse/not_an_event"):
         tally[f"no_event:{cause.message}"] += 1
-        if not LIVE.shown:
-            _log.warning("parse/not_an_event: %s", cause.message)
 
 
 class SubscriptionStepDoFn(StepDoFn[M]):

@@ -13,9 +13,12 @@ and ``no_event:SENTENCE``, for the first object in a process that is no event.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
+
+_log = logging.getLogger(__name__)
 
 
 class Tally(dict[str, int]):
@@ -88,12 +91,17 @@ class LiveTotals:
     def remark(self, about: str, text: str, once_for: str = "") -> bool:
         """Notes what is worth a line of its own, once however often it happens; whether this was the first time.
 
+        Where nobody is shown it, it is logged.
+
         Args:
             once_for: what it is noted once for; the line itself by default.
         """
         line = f"{about}: {text}"
         with self._lock:
-            return self._remarks.setdefault(once_for or line, line) is line
+            is_first = self._remarks.setdefault(once_for or line, line) is line
+        if is_first and not self.shown:
+            _log.warning("%s", line)
+        return is_first
 
     def refused(self, destination: str, why: str) -> None:
         """Counts an event that is being refused; the counts of a batch come only when all of it is settled."""
