@@ -89,7 +89,11 @@ class _Way:
         except Rejected as cause:
             yield _rejected("parse", cause)
             return
-        keys = self._matching(event)
+        try:
+            keys = self._matching(event)
+        except Exception as error:
+            yield _rejected("filter", as_rejected(error))
+            return
         if not keys:
             yield {"status": "filtered"}
         for key in keys:

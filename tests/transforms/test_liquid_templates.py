@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from typing import Any
 
+import orjson
 import pytest
+from liquid import Environment
+from liquid.exceptions import LiquidError
 
-from transforms.liquid_templates import compile_template, problems
+from tests.transforms.edits import JUNK
+from transforms.liquid_templates import DISABLED_FILTERS, compile_template, problems
 from transforms.rejections import Rejected
 
 EVENT: dict[str, Any] = {
@@ -119,3 +125,19 @@ def test_rendering_keeps_nothing_for_the_next_event() -> None:
 @pytest.mark.parametrize("item", ["text", 5, None, ["a"]])
 def test_an_item_that_is_no_object_has_no_fields(item: Any) -> None:
     assert compile_template("[{{ id }}]")(item) == "[]"
+
+
+# Arguments that most filters have a use for, and some have none for.
+ARGUMENTS = ("", ": 1", ": -1", ": 0", ": 'x'", ": ''", ": nil", ": b", ": b, a", ": 1.5, 2", ": 99999999999999999999")
+
+
+@pytest.mark.parametrize("name", sorted(set(Environment().filters) - DISABLED_FILTERS))
+def test_whatever_a_filter_meets_the_template_renders_or_the_event_is_rejected(name: str) -> None:
+    for arguments in ARGUMENTS:
+        try:
+            template = compile_template(f"{{{{ a | {name}{arguments} }}}}")
+        except LiquidError:  # which `problems` tells
+            continue
+        for text, other in itertools.product(JUNK, (None, [1])):
+            with contextlib.suppress(Rejected):
+                template({"a": orjson.loads(text), "b": other})
