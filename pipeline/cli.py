@@ -115,6 +115,7 @@ def map_(config: str, inputs: tuple[str, ...], output: str, now: str | None) -> 
 
     from pipeline.preview import numbered_rows, preview_rows
     from pipeline.sources.csv_rows import BadHeader
+    from pipeline.sources.json_documents import NoLines
 
     if len(inputs) > 1:
         _fail(f"map reads one input; --input was given {len(inputs)} times")
@@ -147,6 +148,8 @@ def map_(config: str, inputs: tuple[str, ...], output: str, now: str | None) -> 
         os._exit(0)  # without the flush at exit, which would break the pipe once more
     except BadHeader as error:
         _fail(f"{input_}: {error}")
+    except NoLines as error:
+        _fail(f"{'standard input' if input_ == '-' else input_}: {error}")
     except (EOFError, OSError, zlib.error) as error:
         if isinstance(error, OSError) and error.strerror:
             _fail(f"{error.filename or where}: {error.strerror}")

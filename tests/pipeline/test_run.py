@@ -637,6 +637,26 @@ def test_a_runner_that_cannot_do_it_is_refused_before_an_event_is_sent(
     assert sandbox.stats()["requests"] == 0
 
 
+def test_a_document_in_the_place_of_lines_is_named_before_anything_is_sent(
+    sandbox: SandboxServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    events = [json.loads(order(n)) for n in range(3)]
+    Path("events.json").write_text(json.dumps(events, indent=2))
+    assert run_job(parse_job(job_file(sandbox.url)), ["events.json"], Places("dead", "receipts"), []) == CONFIGURATION
+    assert capsys.readouterr().err == (
+        "capybeam: events.json: it is one pretty-printed JSON document, an array, and not JSON lines, an event each."
+        " Make lines of it: jq -c '.[]' < events.json > events.lines.jsonl\n"
+    )
+    assert (sandbox.stats()["requests"], os.listdir()) == (0, ["events.json"])
+
+
+def test_a_file_whose_name_looks_like_a_pattern_is_read(sandbox: SandboxServer) -> None:
+    Path("orders [1].jsonl").write_bytes(order(1) + b"\n")
+    Path("orders 1.jsonl").write_bytes(order(2) + b"\n")
+    assert run_job(parse_job(job_file(sandbox.url)), ["orders [1].jsonl"], Places("dead", "receipts"), []) == OK
+    assert sandbox.event_ids("123") == [("Purchase", "order-1")]
+
+
 def test_a_run_never_reads_what_it_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     job = parse_job(job_file("http://127.0.0.1:9"))
     line = order(1)
