@@ -529,20 +529,29 @@ def _work_off(
         for messages in pulling.batches():
             elements = beam.Create([element(message) for message in messages], reshuffle=False)
             counts, failure = _run([elements], build, options, "batch")
+            failure = failure or _keep_safe(places)
             if failure is not None:
                 RECENT.forget_unsettled()
                 LIVE.restore(totals)
                 pulling.give_back(messages)
                 return totals, failure
-            keep_safe(places.dead_letters, "Dead letters")
-            keep_safe(places.receipts, "Receipts")
             pulling.acknowledge(messages)
             RECENT.settle()
             totals.update(counts)
             LIVE.restore(totals)
-    except (SinkError, SubscriptionLost) as error:
+    except SubscriptionLost as error:
         return totals, error
     return totals, None
+
+
+def _keep_safe(places: Places) -> SinkError | None:
+    """Returns when what has been written would outlive the machine's power, or with the reason why it would not."""
+    try:
+        for path, what in zip((places.dead_letters, places.receipts), SINKS, strict=True):
+            keep_safe(path, what)
+    except SinkError as error:
+        return error
+    return None
 
 
 def _pipeline(

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from jobs import JANE, TOKEN, job_file, order, rows
@@ -43,7 +44,14 @@ from pipeline.run import (
 from pipeline.sandbox import SandboxServer, SandboxSettings
 from pipeline.sinks.lines import SinkError
 from transforms.couriers import Receipt
+from transforms.filtering import _FilterEvents
 from transforms.graph_api import Delivery
+from transforms.hashing import _HashUserData
+from transforms.mapping import _MapProperties
+from transforms.naming import _MapEventNames
+from transforms.parsing import _ParseEvents
+from transforms.sending import _SendBatches
+from transforms.validating import _ValidateConversions
 
 
 @pytest.fixture
@@ -693,6 +701,61 @@ def test_a_packed_input_that_was_cut_off_is_delivered_as_far_as_it_goes_and_fail
         ("unreadable_rest", message, last.decode())
     ]
     assert f"capybeam: {message}\nWhat came before is delivered, or a dead letter." in capsys.readouterr().err
+
+
+def test_a_cut_off_input_counts_for_more_than_a_destination_that_refuses_everything(
+    sandbox: SandboxServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the destination mended, replaying would deliver what was read, and the rest of the input would be missed."""
+    sandbox.set_faults(dead_token=True)
+    Path("events.jsonl.gz").write_bytes(gzip.compress(b"\n".join(order(n) for n in range(50)))[:-8])
+    job = parse_job(job_file(sandbox.url))
+
+    assert run_job(job, ["events.jsonl.gz"], Places("dead", "receipts", "books.json"), []) == FAILED
+
+    books = json.loads(Path("books.json").read_text())
+    assert (books["balanced"], books["delivered"], books["unparsable"]) == (True, 0, 1)
+    assert Counter(row["code"] for row in rows("dead")) == {"destination_refused": 49, "unreadable_rest": 1}
+    said = capsys.readouterr().err
+    cut = said.index("capybeam: events.jsonl.gz is incomplete: it was cut off.")
+    assert (
+        cut
+        < said.index("web: REFUSED. Meta, code 190/463")
+        < said.index("Nothing is lost: what they refused is in dead")
+    )
+
+
+@pytest.mark.parametrize(
+    "step",
+    [_ParseEvents, _FilterEvents, _MapEventNames, _MapProperties, _HashUserData, _ValidateConversions, _SendBatches],
+)
+def test_a_bundle_that_fails_at_its_end_and_is_done_again_is_counted_once(
+    sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch, step: type[beam.DoFn]
+) -> None:
+    failed: list[type[beam.DoFn]] = []
+    finish_bundle = step.finish_bundle
+
+    def failing_once(self: beam.DoFn) -> Any:
+        if not failed:
+            failed.append(step)
+            raise OSError("the worker is gone")
+        return finish_bundle(self)
+
+    monkeypatch.setattr(step, "finish_bundle", failing_once)
+    Path("events.jsonl").write_bytes(b"".join(order(n) + b"\n" for n in range(90, 110)) + b"{broken\n")
+    places = Places("dead.jsonl", "receipts.jsonl", "books.json")
+    retrying = ["--runner", "BundleBasedDirectRunner"]
+
+    assert run_job(parse_job(job_file(sandbox.url)), ["events.jsonl"], places, retrying) == DEAD_LETTERS
+
+    books = json.loads(Path("books.json").read_text())
+    assert failed == [step]
+    assert (books["balanced"], books["read"], books["unparsable"]) == (True, 21, 1)
+    assert {name: (row["matched"], row["delivered"]) for name, row in books["subscriptions"].items()} == {
+        "crm/purchase": (10, 10),
+        "web/purchase": (20, 20),
+    }
+    assert sandbox.stats()["events_stored"] == 30
 
 
 def test_no_part_of_a_message_becomes_a_picture(capsys: pytest.CaptureFixture[str]) -> None:
