@@ -1,7 +1,7 @@
 """The command line: check, map, run, replay, sandbox, schema.
 
 Exit codes: 0 fine; 1 some events became dead letters; 2 the job file, the command line or the environment is at fault;
-3 a destination refused us; 4 the run itself failed; 130 stopped by Ctrl-C.
+3 a destination refused us; 4 the run itself failed; 130 stopped by Ctrl-C, SIGTERM or SIGHUP.
 """
 
 from __future__ import annotations
@@ -193,7 +193,8 @@ def _fail(message: str) -> NoReturn:
     context_settings={"ignore_unknown_options": True},
     epilog="--verbose shows Beam's own log; --allow-unsafe-runner runs on runners that are known to lose events.\n\n"
     "Exit code 0: all delivered or filtered; 1: some became dead letters; 2: job file, token or input at fault;"
-    " 3: a destination refused us (token, permission); 4: the run failed; 130: stopped by Ctrl-C.",
+    " 3: a destination refused us (token, permission); 4: the run failed; 130: stopped by Ctrl-C, SIGTERM or"
+    " SIGHUP.",
 )
 @option("config", type=click.Path())
 @option("input", "inputs", multiple=True)

@@ -147,12 +147,15 @@ def test_a_process_killed_in_the_middle_of_sending_loses_nothing(sandbox: Sandbo
     assert topic.drain() == []
 
 
-def test_ctrl_c_finishes_what_was_pulled_and_leaves_the_rest(sandbox: SandboxServer, topic: Topic) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_signal_finishes_what_was_pulled_and_leaves_the_rest(
+    sandbox: SandboxServer, topic: Topic, number: signal.Signals
+) -> None:
     sandbox.set_faults(latency=0.3)
     topic.publish(*[order(n) for n in range(30)])
     process = start(sandbox, topic)
     wait_for(sandbox, 1)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == OK, output
     assert (books()["balanced"], books()["delivered"]) == (True, 30)
