@@ -82,6 +82,7 @@ class Choice:
 # for a dead letter.
 _NEVER_EVENTS: Final = frozenset({"unreadable_row", "unreadable_rest", "not_a_dead_letter"})
 _UNDIRECTED: Final = ("parse", "filter")  # stages before an event is a subscription's
+_STAGES: Final[Mapping[str, Stage]] = {stage: stage for stage in get_args(Stage)}
 _LATEST: Final = 253_402_300_799  # Unix seconds of the end of the year 9999, the last that tables of dead letters hold
 _MOST_REPLAYS: Final = 1_000_000
 
@@ -127,7 +128,7 @@ def parse_dead_letter(line: bytes, place: str) -> DeadLetter:
     missing = [key for key in ("dead_lettered_at", "stage", "code", "payload") if row.get(key) is None]
     if missing:
         raise no(f"it has no {missing[0]}")
-    stage, code = next((known for known in get_args(Stage) if known == row["stage"]), None), row["code"]
+    stage, code = _STAGES.get(row["stage"]) if type(row["stage"]) is str else None, row["code"]
     if stage is None:
         raise no("its stage is none of capybeam's")
     if type(code) is not str or not code:
