@@ -1,7 +1,7 @@
 """The command line: check, map, run, replay, sandbox, schema.
 
 Exit codes: 0 fine; 1 some events became dead letters; 2 the job file, the command line or the environment is at fault;
-3 a destination refused us; 4 the run itself failed; 130 stopped by Ctrl-C.
+3 a destination refused us; 4 the run itself failed; 130 stopped by Ctrl-C, SIGTERM or SIGHUP.
 """
 
 from __future__ import annotations
@@ -115,6 +115,7 @@ def map_(config: str, inputs: tuple[str, ...], output: str, now: str | None) -> 
 
     from pipeline.preview import numbered_rows, preview_rows
     from pipeline.sources.csv_rows import BadHeader
+    from pipeline.sources.json_documents import NoLines
 
     if len(inputs) > 1:
         _fail(f"map reads one input; --input was given {len(inputs)} times")
@@ -147,6 +148,8 @@ def map_(config: str, inputs: tuple[str, ...], output: str, now: str | None) -> 
         os._exit(0)  # without the flush at exit, which would break the pipe once more
     except BadHeader as error:
         _fail(f"{input_}: {error}")
+    except NoLines as error:
+        _fail(f"{'standard input' if input_ == '-' else input_}: {error}")
     except (EOFError, OSError, zlib.error) as error:
         if isinstance(error, OSError) and error.strerror:
             _fail(f"{error.filename or where}: {error.strerror}")
@@ -190,7 +193,8 @@ def _fail(message: str) -> NoReturn:
     context_settings={"ignore_unknown_options": True},
     epilog="--verbose shows Beam's own log; --allow-unsafe-runner runs on runners that are known to lose events.\n\n"
     "Exit code 0: all delivered or filtered; 1: some became dead letters; 2: job file, token or input at fault;"
-    " 3: a destination refused us (token, permission); 4: the run failed; 130: stopped by Ctrl-C.",
+    " 3: a destination refused us (token, permission); 4: the run failed; 130: stopped by Ctrl-C, SIGTERM or"
+    " SIGHUP.",
 )
 @option("config", type=click.Path())
 @option("input", "inputs", multiple=True)

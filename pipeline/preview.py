@@ -19,6 +19,7 @@ import orjson
 
 from pipeline.config import Job
 from pipeline.sources.csv_rows import is_csv, rows_of
+from pipeline.sources.json_documents import checked
 from transforms import conversions, events
 from transforms.envelopes import Row
 from transforms.events import Event
@@ -55,17 +56,17 @@ def numbered_rows(path: str) -> Iterator[Iterator[tuple[int, Row]]]:
     """The rows of a file as `preview_rows` takes them: JSON lines or CSV, packed ones too, by its name; - is stdin.
 
     Raises, also while they are read: OSError; EOFError and zlib.error for a packed file that is cut off or damaged;
-    csv_rows.BadHeader.
+    csv_rows.BadHeader. At once: json_documents.NoLines.
     """
     if path == "-":
-        yield enumerate(sys.stdin.buffer, 1)
+        yield enumerate(checked(sys.stdin.buffer, path), 1)
         return
     opened = next((open_ for ending, open_ in _PACKED.items() if path.lower().endswith(ending)), io.open)
     with cast("io.BufferedReader", opened(path, "rb")) as file:
         yield (
             rows_of(iter(functools.partial(file.read1, io.DEFAULT_BUFFER_SIZE), b""), path)
             if is_csv(path)
-            else enumerate(file, 1)
+            else enumerate(checked(file, path), 1)
         )
 
 
@@ -91,7 +92,11 @@ class _Way:
                 yield from self._event(found)
 
     def _event(self, event: Event) -> Iterator[dict[str, Any]]:
-        keys = self._matching(event)
+        try:
+            keys = self._matching(event)
+        except Exception as error:
+            yield _rejected("filter", as_rejected(error))
+            return
         if not keys:
             yield {"status": "filtered"}
         for key in keys:

@@ -9,7 +9,6 @@ import logging
 import os
 import re
 import signal
-import sys
 import threading
 import time
 from collections import Counter
@@ -25,7 +24,9 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, StandardOptions
 from rich.console import Console
 
+from pipeline import screen
 from pipeline.config import Job
+from pipeline.failures import told_by
 from pipeline.graph import Flow, deliver, redeliver
 from pipeline.options import OPTIONS, SAID_TWICE
 from pipeline.runners import (
@@ -43,7 +44,10 @@ from pipeline.runners import (
     unreachable,
 )
 from pipeline.sinks import SINKS, prepare
-from pipeline.sinks.lines import SinkError, keep_safe, plain
+from pipeline.sinks.books import WHAT as BOOKS
+from pipeline.sinks.books import check_place as check_books
+from pipeline.sinks.books import write_books
+from pipeline.sinks.lines import SinkError, is_local, keep_safe, plain
 from pipeline.sources import ALWAYS, Between, NoInput, Source, UnreadableFile, open_letters, open_source
 from pipeline.sources.files import matching
 from pipeline.sources.pubsub import PUBSUB, Attributes, Message, Pulling, SubscriptionLost
@@ -146,7 +150,7 @@ def _perform(
     until_idle: float | None,
     wait: bool = True,
 ) -> int:
-    console, log = Console(soft_wrap=True, emoji=False), Console(stderr=True, soft_wrap=True, emoji=False)
+    console, log = screen.console(), screen.console(stderr=True)
     try:
         setting = _setting(job, beam_options, wait)
         ready = _ready(job, setting, inputs, open_input, places, until_idle, log)
@@ -164,17 +168,19 @@ def _perform(
     if not wait:
         return _start(functools.partial(_pipeline, reads, built, options, flow), options, console, log)
     remote = None if setting.local or flow == "stream" else RemoteJob(setting.runner, options, places.receipts)
-    with _stopping_on_ctrl_c(log, remote), _progress(log, remote):
-        if flow != "batch":
-            counts, failure = _run(reads, built, options, flow, remote)
-        else:
-            with ready.subscription.pulling(job.delivery.max_batch_delay, until_idle, ready.first) as pulling:
-                counts, failure = _work_off(pulling, ready.subscription.element, built, places, options)
-    if failure is None and flow == "stream" and not setting.local:
-        text = f"The job goes on on {setting.runner}: its books are the metrics there. Drain it to end it."
-        log.print(text, highlight=False)
-        return OK
-    code = _account(counts, failure, setting.runner, remote, ready.subscription is not None, places, console, log)
+    with _stopping_on_signals(log, remote):
+        with _progress(log, remote):
+            if flow != "batch":
+                counts, failure = _run(reads, built, options, flow, remote)
+            else:
+                with ready.subscription.pulling(job.delivery.max_batch_delay, until_idle, ready.first) as pulling:
+                    counts, failure = _work_off(pulling, ready.subscription.element, built, places, options)
+        if failure is None and flow == "stream" and not setting.local:
+            text = f"The job goes on on {setting.runner}: its books are the metrics there. Drain it to end it."
+            log.print(text, highlight=False)
+            return OK
+        end = _End(counts, failure, stopped=STOPPING.is_set(), endless=ready.subscription is not None)
+        code = _account(end, setting.runner, remote, places, console, log)
     if failure is not None:
         STOPPING.set()  # what is still being sent, or waits to be, is not waited for
     return code
@@ -273,9 +279,11 @@ def _ready(
         _check_token(destination, options, runner, local)
     _tell_apart(places)
     if places.books:
-        _keep_apart(places.books, "The books", sources)
+        _keep_apart(places.books, BOOKS, sources)
     for path, what in zip((places.dead_letters, places.receipts), SINKS, strict=True):
         _keep_apart(path, what, sources)
+    if places.books:
+        check_books(places.books)
     first = list[Message]()
     if subscription is not None and not (standard.streaming and subscription.topic):
         first = subscription.try_to_pull()
@@ -296,19 +304,28 @@ def _ready(
     return _Ready(sources, subscription, first, flow)
 
 
-def _account(
-    counts: Mapping[str, int],
-    failure: BaseException | None,
-    runner: str,
-    remote: RemoteJob | None,
-    endless: bool,
-    places: Places,
-    console: Console,
-    log: Console,
-) -> int:
+@dataclasses.dataclass(frozen=True)
+class _End:
+    """How a run has ended.
+
+    Attributes:
+        counts: of all that was done.
+        failure: what went wrong.
+        stopped: whether it was asked to stop before it had ended.
+        endless: whether its input has no other end than being stopped.
+    """
+
+    counts: Mapping[str, int]
+    failure: BaseException | None
+    stopped: bool
+    endless: bool
+
+
+def _account(end: _End, runner: str, remote: RemoteJob | None, places: Places, console: Console, log: Console) -> int:
     """Shows the books of a run that has ended, and writes them where they are wanted; the exit code."""
+    counts, failure = end.counts, end.failure
     sent = remote.sent if remote else None
-    goes_on = remote is not None and remote.goes_on and (STOPPING.is_set() or failure is not None)
+    goes_on = remote is not None and remote.goes_on and (end.stopped or failure is not None)
     if goes_on:
         log.print(_GOES_ON, style="red", highlight=False, markup=False)
     if isinstance(failure, UnfitRunner) and not sent:
@@ -316,23 +333,31 @@ def _account(
         return CONFIGURATION
     at_least = remote is not None and remote.worth == "unknown"
     books = Books.from_counts(counts, at_least, sent if failure is None else None)
-    if remote is not None and not counts and (failure is not None or STOPPING.is_set()):
+    if remote is not None and not counts and (failure is not None or end.stopped):
         receipts_say = "See the receipts" if sent is None else f"By the receipts, {sent:,} events have been delivered"
         console.print(f"{runner} counts a job only when it has ended well. {receipts_say}.", highlight=False)
     else:
         if failure is not None:
             console.print("The books so far:")
         console.print(books.render())
-    if places.books:
-        try:
-            Path(places.books).write_bytes(orjson.dumps(books.as_json(), option=orjson.OPT_INDENT_2))
-        except OSError as error:
-            text = f"capybeam: the books cannot be written to {places.books}: {error.strerror}"
-            log.print(text, style="red", markup=False)
-            return FAILED
-    if goes_on and failure is None:
-        return INTERRUPTED
-    return _conclude(books, failure, endless, places.dead_letters, log)
+        if reason := screen.lost(console):
+            log.print(f"The books cannot be shown on standard output: {reason}", style="red", markup=False)
+    unwritten = _write_books(books, places.books)
+    code = INTERRUPTED if goes_on and failure is None else _conclude(books, end, places.dead_letters, log)
+    if unwritten:
+        log.print(f"capybeam: {unwritten}", style="red", highlight=False, markup=False)
+    return FAILED if unwritten and code == OK else code
+
+
+def _write_books(books: Books, path: str | None) -> str | None:
+    """Writes the books where they are wanted; why they cannot be written."""
+    if path is None:
+        return None
+    try:
+        write_books(path, orjson.dumps(books.as_json(), option=orjson.OPT_INDENT_2))
+    except SinkError as error:
+        return str(error)
+    return None
 
 
 def _beam_options(arguments: Sequence[str]) -> PipelineOptions:
@@ -448,7 +473,11 @@ def _subscription(sources: Sequence[Source]) -> Any:
 
 def _tell_apart(places: Places) -> None:
     """Two kinds of lines in one place would be of no use."""
-    given = [place for place in (places.dead_letters, places.receipts, places.books) if place]
+    given = [
+        os.path.realpath(plain(place)) if is_local(plain(place)) else place
+        for place in (places.dead_letters, places.receipts, places.books)
+        if place
+    ]
     if len(set(given)) < len(given):
         raise SinkError("Dead letters, receipts and the books each need a place of their own")
 
@@ -505,20 +534,29 @@ def _work_off(
         for messages in pulling.batches():
             elements = beam.Create([element(message) for message in messages], reshuffle=False)
             counts, failure = _run([elements], build, options, "batch")
+            failure = failure or _keep_safe(places)
             if failure is not None:
                 RECENT.forget_unsettled()
                 LIVE.restore(totals)
                 pulling.give_back(messages)
                 return totals, failure
-            keep_safe(places.dead_letters, "Dead letters")
-            keep_safe(places.receipts, "Receipts")
             pulling.acknowledge(messages)
             RECENT.settle()
             totals.update(counts)
             LIVE.restore(totals)
-    except (SinkError, SubscriptionLost) as error:
+    except SubscriptionLost as error:
         return totals, error
     return totals, None
+
+
+def _keep_safe(places: Places) -> SinkError | None:
+    """Returns when what has been written would outlive the machine's power, or with the reason why it would not."""
+    try:
+        for path, what in zip((places.dead_letters, places.receipts), SINKS, strict=True):
+            keep_safe(path, what)
+    except SinkError as error:
+        return error
+    return None
 
 
 def _pipeline(
@@ -607,11 +645,12 @@ def _wait_or_leave(result: Any) -> None:
         result.cancel()
 
 
-def _conclude(books: Books, failure: BaseException | None, endless: bool, dead_letters: str, log: Console) -> int:
+def _conclude(books: Books, end: _End, dead_letters: str, log: Console) -> int:
     """The exit code, with a word on what to do.
 
-    An endless input has no other end than being stopped, with all done that was pulled: that is an end like any other.
+    An endless input that was stopped, with all done that was pulled, has come to an end like any other.
     """
+    failure, endless = end.failure, end.endless
 
     def say(text: str) -> None:
         log.print(text, style="red", highlight=False, markup=False)
@@ -621,11 +660,12 @@ def _conclude(books: Books, failure: BaseException | None, endless: bool, dead_l
             count = "1 dead letter is" if books.dead_lettered == 1 else f"{books.dead_lettered:,} dead letters are"
             log.print(f"{count} in {dead_letters}.", highlight=False, markup=False)
 
-    if failure is not None and endless and _is(failure, DestinationHeld):
-        say(_cause(failure))
+    told = told_by(failure, _TELLING) if failure is not None else None
+    if failure is not None and endless and told and issubclass(told.kind, DestinationHeld):
+        say(told.text)
         return REFUSED
-    if failure is not None and endless and _is(failure, Stopped):
-        say(_cause(failure))
+    if failure is not None and endless and told and issubclass(told.kind, Stopped):
+        say(told.text)
     elif failure is not None:
         say(f"capybeam: the run failed: {_cause(failure)}")
         if endless:
@@ -636,7 +676,7 @@ def _conclude(books: Books, failure: BaseException | None, endless: bool, dead_l
             " Meta drops those that it has."
         )
         return FAILED
-    if STOPPING.is_set() and not endless:
+    if end.stopped and not endless:
         say(
             "Stopped. What had been read is delivered or a dead letter; if anything of the input is left, run again:"
             " events keep their event_id, and for 48 hours Meta drops those that it has."
@@ -687,19 +727,10 @@ def _show(error: BaseException, options: PipelineOptions) -> None:
         logging.getLogger(__name__).error("The run failed.", exc_info=error)
 
 
-def _is(failure: BaseException, kind: type[BaseException]) -> bool:
-    """Whether a failure is of a kind, or a runner's wrapping of one."""
-    return f"{kind.__name__}: " in f"{type(failure).__name__}: {failure}"
-
-
 def _cause(failure: BaseException) -> str:
-    """One line for people: runners add the step's name to an error's text, or wrap it in tracebacks."""
-    for line in reversed(f"{type(failure).__name__}: {failure}".splitlines()):
-        for kind in _TELLING:
-            _, named, text = line.rpartition(f"{kind.__name__}: ")
-            if named:
-                return text.partition(" [while running")[0]
-    return f"{type(failure).__name__} (run again with --verbose for Beam's own log)"
+    """One line for people."""
+    told = told_by(failure, _TELLING)
+    return told.text if told else f"{type(failure).__name__} (run again with --verbose for Beam's own log)"
 
 
 _GOES_ON: Final = (
@@ -709,28 +740,36 @@ _GOES_ON: Final = (
 
 
 @contextmanager
-def _stopping_on_ctrl_c(log: Console, remote: RemoteJob | None) -> Iterator[None]:
-    """The first Ctrl-C (or SIGTERM) lets what has been read go its way; the second ends the process.
+def _stopping_on_signals(log: Console, remote: RemoteJob | None) -> Iterator[None]:
+    """The first Ctrl-C, SIGTERM or SIGHUP lets what has been read go its way; a second Ctrl-C or SIGTERM ends the
+    process.
 
-    Workers elsewhere do not hear of it: their job is cancelled.
+    A terminal that is closed brings SIGHUP more than once, from the system and from the shell, so a second one asks for
+    nothing more. Where SIGHUP is ignored, as under nohup, it stays ignored. Workers elsewhere do not hear of signals:
+    their job is cancelled.
     """
     word = "cancelling the job" if remote else "delivering what has been read (Ctrl-C again to end at once)"
 
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        if STOPPING.is_set():
-            if remote:
-                os.write(2, f"{_GOES_ON}\n".encode())
+    def stop(number: int, _frame: FrameType | None) -> None:
+        if not STOPPING.is_set():
+            STOPPING.set()
+            threading.Thread(
+                target=log.print, args=(f"Stopping: {word}.",)
+            ).start()  # printing in a signal handler could meet a print that it has interrupted
+        elif number != signal.SIGHUP:
+            try:
+                if remote:
+                    os.write(2, f"{_GOES_ON}\n".encode())
+                else:
+                    screen.console().print(Books.from_counts(LIVE.snapshot()[0]).render())
+            finally:
                 os._exit(INTERRUPTED)
-            Console(emoji=False).print(Books.from_counts(LIVE.snapshot()[0]).render())
-            sys.stdout.flush()
-            os._exit(INTERRUPTED)
-        STOPPING.set()
-        threading.Thread(
-            target=log.print, args=(f"Stopping: {word}.",)
-        ).start()  # printing in a signal handler could meet a print that it has interrupted
 
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
     try:
-        previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        previous = {number: signal.signal(number, stop) for number in numbers}
     except ValueError:  # not the main thread
         yield
         return

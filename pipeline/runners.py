@@ -25,10 +25,12 @@ import apache_beam as beam
 from apache_beam.metrics import MetricsFilter
 from apache_beam.options.pipeline_options import DebugOptions, FlinkRunnerOptions, PortableOptions, StandardOptions
 
-from pipeline.sinks.lines import is_local, plain
+from pipeline.failures import told_in
+from pipeline.sinks.lines import SinkError, is_local, plain
 from pipeline.sources import NoInput
 from transforms.steps import NAMESPACE
 from transforms.stopping import STOPPING
+from transforms.tokens import TokenError
 
 PATIENCE: Final = 5.0  # seconds for a server to answer
 WAIT_FOR_SLOTS: Final = 60.0  # seconds until a job that has not got its slots is given up
@@ -309,7 +311,7 @@ class _CheckWorkers(beam.DoFn):
         return (element,)
 
 
-_OWN_ERROR: Final = re.compile(r"\b(UnfitRunner|TokenError|SinkError): ([^\n]+)")
+_OWN_ERRORS: Final = (UnfitRunner, TokenError, SinkError)
 _KNOWN: Final = (
     (
         r"No module named '(?:pipeline|transforms)",
@@ -344,9 +346,9 @@ _KNOWN: Final = (
 
 def explain(text: str) -> str | None:
     """What a cluster's error means, where it is the setting up that is at fault, and no repetition will help."""
-    own = _OWN_ERROR.search(text)
+    own = told_in(text, _OWN_ERRORS)
     if own:
-        return own[2].partition(" [while running")[0].strip()
+        return own.text
     for pattern, sentence in _KNOWN:
         found = re.search(pattern, text)
         if found:

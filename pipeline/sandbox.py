@@ -42,6 +42,7 @@ import itertools
 import random
 import re
 import secrets
+import signal
 import socket
 import threading
 import time
@@ -1178,7 +1179,7 @@ async def _run(app: web.Application, host: str, port: int, started: Callable[[st
 
 
 def serve(settings: SandboxSettings | None = None, host: str = "127.0.0.1", port: int = DEFAULT_PORT) -> None:
-    """Run the sandbox until Ctrl-C.
+    """Run the sandbox until Ctrl-C, SIGTERM or SIGHUP.
 
     Raises ``OSError`` when the port is in use, and ``ValueError`` for a host that others could reach: the sandbox
     checks nobody's identity, so it serves this machine only.
@@ -1187,7 +1188,11 @@ def serve(settings: SandboxSettings | None = None, host: str = "127.0.0.1", port
         raise ValueError(f"the sandbox serves this machine only: {host} is not a loopback address")
 
     async def run() -> None:
-        await _run(create_app(settings), host, port, _announce, asyncio.Event())
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as it is under nohup
+                asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await _run(create_app(settings), host, port, _announce, stop)
 
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(run())

@@ -585,13 +585,18 @@ def _getter(parent: Any) -> Callable[[str, Any], Any]:
 _NOTHING_THERE: Final = (lambda key, missing: missing, lambda key, missing: None)
 
 
+def is_index(key: str) -> bool:
+    """Whether a key is a number that the position of an item may have; Python refuses to read thousands of digits."""
+    return key.isdecimal() and len(key) < 19
+
+
 def _step(parent: Any, key: str) -> Any:
     if type(parent) is dict:
         return parent.get(key, MISSING)
     if type(parent) in (list, str) and parent:
         if key == "length":
             return len(parent)
-        return parent[int(key)] if key.isdecimal() and int(key) < len(parent) else MISSING
+        return parent[int(key)] if is_index(key) and int(key) < len(parent) else MISSING
     return parent if not parent and not isinstance(parent, list) else MISSING
 
 
@@ -615,7 +620,7 @@ def _text(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() and abs(value) < 1e21 else repr(value)
-    return str(value) if isinstance(value, int) else orjson.dumps(value).decode()
+    return str(value) if isinstance(value, int) else _dumped(value, "a text")
 
 
 def _render(payload: Any, template: str) -> str:
@@ -649,12 +654,14 @@ def _flattened(value: Any, separator: str, keep_arrays: bool) -> Any:
 
 
 def _encode(value: Any) -> Any:
-    if value is MISSING:
-        return MISSING
+    return MISSING if value is MISSING else _dumped(value, "JSON")
+
+
+def _dumped(value: Any, what: str) -> str:
     try:
         return orjson.dumps(value).decode()
     except TypeError:  # more than 254 levels
-        raise Rejected("too_deeply_nested", "@json cannot encode a value that is nested so deeply.") from None
+        raise Rejected("too_deeply_nested", f"A value that is nested so deeply cannot be mapped to {what}.") from None
 
 
 def _decode(value: Any) -> Any:

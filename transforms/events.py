@@ -47,9 +47,14 @@ class UnreadableRest(UnreadableRow):
     code: ClassVar[str] = "unreadable_rest"
 
 
+def without_mark(line: bytes) -> bytes:
+    """A line without a byte order mark."""
+    return line.removeprefix(_BOM)
+
+
 def is_blank(line: bytes) -> bool:
     """Whether a line holds nothing but white space or a byte order mark, and so no event at all."""
-    return not line.removeprefix(_BOM).strip()
+    return not without_mark(line).strip()
 
 
 def parse_json(line: bytes, count: Callable[[str], None] | None = None) -> Any:

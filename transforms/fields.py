@@ -234,7 +234,12 @@ def _integer(value: Any) -> int:
     number = _number(value)
     if int(number) != number:
         raise Unfit("should be an integer")
-    return int(value) if isinstance(value, str) and value.strip().lstrip("+-").isdecimal() else int(number)
+    if isinstance(value, str) and len(value) < _MOST_DIGITS and value.strip().lstrip("+-").isdecimal():
+        return int(value)  # exactly, where a float is not
+    return int(number)
+
+
+_MOST_DIGITS: Final = 400  # of a text that is a finite number, leading zeros aside; Python refuses to read thousands
 
 
 def _boolean(value: Any) -> bool:

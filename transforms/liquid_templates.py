@@ -77,7 +77,9 @@ def compile_template(template: str) -> Callable[[Any], str]:
     def rendered(event: Any) -> str:
         try:
             return parsed.render(event) if isinstance(event, dict) else parsed.render()
-        except LiquidError as error:  # its message may quote the event
+        except RecursionError:
+            raise Rejected("too_deeply_nested") from None
+        except Exception as error:  # filters meet any value, and let through what Python says; it may quote the event
             raise Rejected("mapping_failed", f"The Liquid template failed: {type(error).__name__}.") from None
 
     return rendered

@@ -116,13 +116,13 @@ def check_match_keys(user_data: Mapping[str, Any]) -> None:
 def check_app_data(app_data: Mapping[str, Any] | None) -> None:
     if not app_data:
         raise Rejected("missing_app_data")
-    extinfo = app_data["extinfo"]
-    if extinfo[0] not in ("a2", "i2") or not extinfo[4]:
+    extinfo = app_data.get("extinfo")
+    if type(extinfo) is not list or len(extinfo) < len(EXTINFO) or extinfo[0] not in ("a2", "i2") or not extinfo[4]:
         raise Rejected("invalid_extinfo")
 
 
 def check_messaging(channel: str | None, user_data: Mapping[str, Any]) -> None:
-    if not channel:
+    if channel is None or channel not in MESSAGING_IDS:
         raise Rejected("missing_messaging_channel")
     if not all(user_data.get(key) for key in MESSAGING_IDS[channel]):
         raise Rejected("missing_messaging_ids", f"A {channel} event needs {' and '.join(MESSAGING_IDS[channel])}.")

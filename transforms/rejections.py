@@ -136,6 +136,9 @@ class Rejection:
         return row
 
 
+UNFORESEEN: Final = ("internal_error", "too_deeply_nested")  # codes that `as_rejected` makes of other errors
+
+
 def as_rejected(error: Exception) -> Rejected:
     """What an unforeseen error means for the event that caused it. Its text stays out: it may quote the event."""
     if isinstance(error, Rejected):

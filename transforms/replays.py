@@ -9,7 +9,6 @@ and sent as it is. What is rejected again is the same dead letter with the new r
 from __future__ import annotations
 
 import base64
-import binascii
 import dataclasses
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, get_args
@@ -19,9 +18,9 @@ import orjson
 from transforms import conversions
 from transforms.conversions import Conversion, Ready, Subscription
 from transforms.envelopes import Found
-from transforms.events import Event, is_blank
+from transforms.events import Event, is_blank, without_mark
 from transforms.json_text import load_json
-from transforms.rejections import Rejected, Rejection, Stage, as_rejected, reject
+from transforms.rejections import UNFORESEEN, Rejected, Rejection, Stage, as_rejected, reject
 from transforms.user_data import Count
 
 _READY: Final = ("validate", "send")  # stages whose payload is the ready body
@@ -84,6 +83,29 @@ class Choice:
 # Of the parse stage, and not the text of an event: a row of a table, what was left of a file, and a line that was taken
 # for a dead letter.
 _NEVER_EVENTS: Final = frozenset({"unreadable_row", "unreadable_rest", "not_a_dead_letter"})
+_UNDIRECTED: Final = ("parse", "filter")  # stages before an event is a subscription's
+_STAGES: Final[Mapping[str, Stage]] = {stage: stage for stage in get_args(Stage)}
+_LATEST: Final = 253_402_300_799  # Unix seconds of the end of the year 9999, the last that tables of dead letters hold
+_MOST_REPLAYS: Final = 1_000_000
+
+# What a server event has at least (and the fields of a conversion, where a defect has kept it from becoming one), and
+# what an event of the older wire has. Other keys are Meta's to judge.
+_SERVER_EVENT: Final[Mapping[str, type]] = {
+    "event_time": int,
+    "event_name": str,
+    "event_id": str,
+    "action_source": str,
+    "user_data": dict,
+}
+_OFFLINE_EVENT: Final[Mapping[str, type]] = {"event_time": int, "event_name": str, "match_keys": dict}
+_OPTIONAL: Final[Mapping[str, type]] = {
+    "custom_data": dict,
+    "app_data": dict,
+    "messaging_channel": str,
+    "app_data_field": dict,
+    "event_source_url": str,
+    "test_event_code": str,
+}
 
 
 def parse_dead_letter(line: bytes, place: str) -> DeadLetter:
@@ -100,7 +122,7 @@ def parse_dead_letter(line: bytes, place: str) -> DeadLetter:
         return Rejected("not_a_dead_letter", f"{place} is no dead letter: {reason}.", line)
 
     try:
-        row = load_json(line)
+        row = load_json(without_mark(line))
     except orjson.JSONDecodeError:
         raise no("it is empty" if is_blank(line) else "it is not JSON") from None
     if not isinstance(row, dict):
@@ -108,36 +130,77 @@ def parse_dead_letter(line: bytes, place: str) -> DeadLetter:
     missing = [key for key in ("dead_lettered_at", "stage", "code", "payload") if row.get(key) is None]
     if missing:
         raise no(f"it has no {missing[0]}")
-    stage, first, replays = row["stage"], row.get("first_dead_lettered_at", row["dead_lettered_at"]), row.get("replays")
-    replays = replays or 0
-    if stage not in get_args(Stage) or type(first) is not int or type(replays) is not int:
-        raise no("stage, dead_lettered_at or replays is none that capybeam writes")
+    stage, code = _STAGES.get(row["stage"]) if type(row["stage"]) is str else None, row["code"]
+    if stage is None:
+        raise no("its stage is none of capybeam's")
+    if type(code) is not str or not code:
+        raise no("its code is no text")
+    first: Any = row.get("first_dead_lettered_at", row["dead_lettered_at"])
+    replays = row.get("replays", 0)
+    if not (_is_whole(first, _LATEST) and _is_whole(row["dead_lettered_at"], _LATEST)):
+        raise no("its time is not in Unix seconds")
+    if not _is_whole(replays, _MOST_REPLAYS):
+        raise no("its replays are no number of them")
     names = [row.get(key) for key in ("destination", "subscription", "dataset_id", "event_id")]
-    if not all(name is None or isinstance(name, str) for name in names):
+    if not all(name is None or type(name) is str for name in names):
         raise no("a name in it is no text")
-    payload = row["payload"]
-    if stage == "parse" and row["code"] in _NEVER_EVENTS:
-        pass
-    elif stage == "parse":
-        try:
-            payload = base64.b64decode(payload) if row.get("payload_encoding") == "base64" else payload.encode()
-        except (AttributeError, TypeError, ValueError, binascii.Error):
-            raise no("its payload is no text") from None
-    elif not isinstance(payload, dict):
-        raise no("its payload is no object")
-    elif stage != "filter" and None in names[:2]:
-        raise no("it names no subscription")
-    elif stage in _READY and not (
-        type(payload.get("event_time")) is int
-        and isinstance(payload.get("event_name"), str)
-        and (isinstance(payload.get("event_id"), str) or "match_keys" in payload)  # the older wire has no event_id
-    ):
-        raise no("its payload is no server event")
-    retryable = row.get("retryable") is True
     destination, subscription, dataset_id, event_id = names
+    if stage in _UNDIRECTED:
+        if any(name is not None for name in (destination, subscription, dataset_id)):
+            raise no(f"it names a subscription, and at the stage {stage} an event has none yet")
+    elif not destination or not subscription:
+        raise no("it names no subscription")
+    elif "/" in destination:
+        raise no("its destination has a name that a job file cannot give")
+    payload = _payload(stage, code, row, no)
+    retryable = row.get("retryable") is True
     origin = Origin(first, replays + 1)
-    return DeadLetter(
-        stage, str(row["code"]), destination, subscription, dataset_id, event_id, payload, retryable, origin
+    return DeadLetter(stage, code, destination, subscription, dataset_id, event_id, payload, retryable, origin)
+
+
+def _payload(stage: Stage, code: str, row: Mapping[str, Any], no: Callable[[str], Rejected]) -> Any:
+    """The payload as the stage's step takes it. Raises what `no` makes of a reason."""
+    payload, encoding = row["payload"], row.get("payload_encoding")
+    if stage == "parse" and code in _NEVER_EVENTS:
+        return payload
+    if stage == "parse":
+        if type(payload) is not str:
+            raise no("its payload is no text")
+        if encoding is None:
+            return payload.encode()
+        try:
+            if encoding == "base64":
+                return base64.b64decode(payload, validate=True)
+        except ValueError:
+            pass
+        raise no("its payload cannot be decoded")
+    if not isinstance(payload, dict):
+        raise no("its payload is no object")
+    if stage in _READY and not _is_event(payload, made=not _is_unmade(stage, code)):
+        raise no("its payload is no server event")
+    return payload
+
+
+def _is_unmade(stage: Stage, code: str) -> bool:
+    """Whether a payload is the fields of which a server event was to be made, and what that met came as a surprise."""
+    return stage == "validate" and code in UNFORESEEN
+
+
+def _is_whole(value: Any, most: int) -> bool:
+    return type(value) is int and 0 <= value <= most
+
+
+def _is_event(body: Mapping[str, Any], made: bool) -> bool:
+    """Whether a body has the parts that the rules look at, each of its type.
+
+    Args:
+        made: whether it is an event as it goes out, rather than the fields of one.
+    """
+    required = _OFFLINE_EVENT if made and "match_keys" in body else _SERVER_EVENT
+    return (
+        all(type(body.get(key)) is kind for key, kind in required.items())
+        and all(key not in body or type(body[key]) is kind for key, kind in _OPTIONAL.items())
+        and (made or all(body["user_data"].values()))
     )
 
 
@@ -159,6 +222,7 @@ class _Way:
     def __init__(self, subscriptions: Sequence[Subscription], max_bytes: int, unwrap: str | None) -> None:
         self._datasets = {subscription.key: subscription.dataset_ids for subscription in subscriptions}
         self._parsed = conversions.compile_parsing(subscriptions, unwrap)
+        self._wires = {subscription.key: subscription.wire for subscription in subscriptions}
         self._matching = conversions.compile_filter(subscriptions)
         self._named = conversions.compile_naming(subscriptions)
         self._mapped = conversions.compile_properties(subscriptions)
@@ -187,10 +251,13 @@ class _Way:
         dataset_id = self._dataset(key, letter.dataset_id)
         if dataset_id is None:
             return self._not_in_job(letter, key, count)
+        unmade = _is_unmade(letter.stage, letter.code)
+        if not unmade and ("match_keys" in body) is not (self._wires[key] == "offline_events"):
+            return self._not_in_job(letter, key, count, _OTHER_WIRE)
         count("taken")
         count(f"matched:{key}")
         try:
-            if letter.stage == "validate" and letter.code == "internal_error":  # then no body has been made
+            if unmade:
                 conversion = Conversion(key, body["event_name"], dataset_id, None, body)
                 ready = self._validated(conversion, now, notes(key))
             else:
@@ -205,7 +272,7 @@ class _Way:
         """A line, which holds one event or several, or none."""
         found: Iterable[Found] = (
             [Rejected(letter.code)]
-            if letter.code in _NEVER_EVENTS
+            if letter.stage == "parse" and letter.code in _NEVER_EVENTS
             else self._parsed(letter.payload, lambda name: count(f"note::{name}"))
         )
         for each in found:
@@ -274,10 +341,15 @@ class _Way:
         datasets: Collection[str] = self._datasets[key]
         return dataset_id if dataset_id in datasets else next(iter(datasets)) if len(datasets) == 1 else None
 
-    def _not_in_job(self, letter: DeadLetter, key: str, count: Count) -> Rejection:
+    def _not_in_job(self, letter: DeadLetter, key: str, count: Count, detail: str | None = None) -> Rejection:
         count("taken")
         count(f"matched:{key}")
-        return letter.rejected(letter.stage, Rejected("not_in_job"))
+        return letter.rejected(letter.stage, Rejected("not_in_job", detail))
+
+
+_OTHER_WIRE: Final = (
+    "The subscription has another wire in the job file, and its events another form. Run the input again."
+)
 
 
 def _names(key: str) -> dict[str, str]:

@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple
 
 import parsy
 
+from transforms.directives import is_index
 from transforms.events import Event
 
 Trigger = Callable[[Event], bool]
@@ -258,7 +259,7 @@ def _at(value: Any, keys: tuple[str, ...]) -> Any:
     for key in keys:
         if type(value) is dict:
             value = value.get(key)
-        elif type(value) is list and key.isdecimal() and int(key) < len(value):
+        elif type(value) is list and is_index(key) and int(key) < len(value):
             value = value[int(key)]
         else:
             return None

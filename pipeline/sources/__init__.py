@@ -74,6 +74,7 @@ def open_letters(text: str, project: str | None = None) -> Source:
         return bigquery.open_letters(text, project)
     if text.startswith(pubsub.PUBSUB):
         return pubsub.open_subscription(text, pubsub.numbered_line_of)
+    files.check_lines(text)
     return files.as_source(text, files.ReadNumberedLines(text))
 
 
@@ -88,7 +89,8 @@ def open_source(
 
     Args:
         text: ``bigquery:PROJECT.DATASET.TABLE``, ``bigquery:SELECT …``, ``pubsub:projects/P/subscriptions/S``, or a
-            path, glob or URL of files, JSON lines or CSV by their names.
+            path, glob or URL of files, JSON lines or CSV by their names. A file that is called exactly so is meant
+            even where the text could be read as a glob.
         between: the times of the events to be read.
         project: the Google Cloud project that pays for queries, if one is given.
         attributes: of messages, for runners that stream.
@@ -109,4 +111,5 @@ def open_source(
     if csv_rows.is_csv(text):
         csv_files.check_headers(text)
         return files.as_source(text, csv_files.ReadCsv(text))
+    files.check_lines(text)
     return files.as_source(text, files.ReadLines(text))

@@ -17,8 +17,9 @@ from apache_beam.io.filesystem import CompressionTypes, FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
 from pipeline.file_systems import hindrance, reason_of
-from pipeline.sinks.lines import plain
+from pipeline.sinks.lines import is_local, plain
 from pipeline.sources import BrokenFile, NoInput, Source, UnreadableFile
+from pipeline.sources.json_documents import NoLines, checked
 from transforms.events import UnreadableRest
 from transforms.stopping import STOPPING
 
@@ -52,8 +53,9 @@ class ReadNumberedLines(beam.PTransform):
 
 def spread_files(root: Any, pattern: str) -> beam.PCollection:
     """What `pattern` matches when the job runs, file by file, over the workers. Nothing at all is an error."""
-    matched = root | "Match" >> MatchFiles(anchored(pattern), EmptyMatchTreatment.DISALLOW)
-    return matched | "SpreadFiles" >> beam.Reshuffle()
+    found = _called(pattern)
+    match = beam.Create([found]) if found else MatchFiles(anchored(pattern), EmptyMatchTreatment.DISALLOW)
+    return root | "Match" >> match | "SpreadFiles" >> beam.Reshuffle()
 
 
 class _ReadLines(beam.DoFn):
@@ -153,6 +155,21 @@ def matching(pattern: str) -> list[str]:
     return [found.path for found in _matches(pattern)]
 
 
+def check_lines(pattern: str) -> None:
+    """Looks at how files begin. Raises NoInput where one is a JSON document in the place of JSON lines.
+
+    Elsewhere a look may cost as much as reading many megabytes, and files of one pattern are alike: there it is the
+    first file alone.
+    """
+    paths = sorted(matching(pattern))
+    for path in paths if is_local(plain(pattern)) else paths[:1]:
+        name = path.removeprefix("./")
+        try:
+            checked(chunks_of(path), name)
+        except NoLines as error:
+            raise NoInput(f"{name}: {error}") from None
+
+
 def as_source(pattern: str, read: Any) -> Source:
     """The files that `pattern` matches, to be read by `read`. Raises NoInput."""
     size = check_input(pattern)
@@ -165,19 +182,30 @@ def _matches(pattern: str) -> list[FileMetadata]:
     if hindered:
         raise NoInput(f"{pattern}: cannot be read: {hindered}")
     try:
-        (match,) = FileSystems.match([anchored(pattern)])
+        called = _called(pattern)
+        matches = [called] if called else list(FileSystems.match([anchored(pattern)])[0].metadata_list)
     except Exception as error:  # file systems raise what their clients raise
         raise NoInput(f"{pattern}: cannot be read ({reason_of(error)})") from None
-    if not match.metadata_list:
+    if not matches:
         raise NoInput(f"{pattern}: no such file")
-    for found in match.metadata_list:
+    for found in matches:
         if CompressionTypes.detect_compression_type(found.path) not in _READ:
             raise NoInput(
                 f"{found.path}: is packed in a way that does not show a file that was cut off; use .gz or .bz2"
             )
-    return list(match.metadata_list)
+    return matches
 
 
+def _called(pattern: str) -> FileMetadata | None:
+    """The file that has a pattern for its name, such as ``export [1].jsonl``. Raises what the file system raises."""
+    path = anchored(pattern)
+    if _MAGIC.isdisjoint(path):
+        return None
+    files = FileSystems.get_filesystem(path)
+    return files.metadata(path) if files.exists(path) else None
+
+
+_MAGIC: Final = frozenset("*?[")
 _READ: Final = (CompressionTypes.UNCOMPRESSED, CompressionTypes.GZIP, CompressionTypes.BZIP2)
 
 

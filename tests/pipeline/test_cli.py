@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -471,6 +472,40 @@ def test_no_word_on_the_terminal_repeats_personal_data(config: Path) -> None:
     result = run("map", "--config", config, "--now", NOW, input=lines)
 
     assert (result.exit_code, "jane" in result.stdout + result.stderr) == (0, False)
+
+
+PRETTY = json.dumps([PAGE, PAGE], indent=2)
+IT_IS = "it is one pretty-printed JSON document, an array, and not JSON lines, an event each."
+
+
+def test_map_names_a_document_in_the_place_of_lines_and_leaves_the_output_as_it_was(
+    config: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "events.json").write_text(PRETTY)
+    output = tmp_path / "outcomes.jsonl"
+    output.write_text("what was here before")
+    path = f"{tmp_path}/events.json"
+    assert seen(run("map", "--config", config, "--input", path, "--output", output)) == (
+        2,
+        "",
+        f"capybeam: {path}: {IT_IS} Make lines of it: jq -c '.[]' < {path} > events.lines.jsonl\n",
+    )
+    assert output.read_text() == "what was here before"
+    assert seen(run("map", "--config", config, input=PRETTY)) == (
+        2,
+        "",
+        f"capybeam: standard input: {IT_IS} Put jq -c '.[]' in front: … | jq -c '.[]' | capybeam map …\n",
+    )
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="there is no jq here")
+@pytest.mark.parametrize("events", [[PAGE, PAGE], PAGE], ids=["an array", "an object"])
+def test_what_map_says_of_a_document_makes_lines_of_it(config: Path, tmp_path: Path, events: Any) -> None:
+    (tmp_path / "x [1].json").write_text(json.dumps(events, indent=2))
+    command = run("map", "--config", config, "--input", tmp_path / "x [1].json").stderr.partition("lines of it: ")[2]
+    subprocess.run(["sh", "-ec", command], cwd=tmp_path, check=True, timeout=60)
+    lines = (tmp_path / "x [1].lines.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == (events if isinstance(events, list) else [events])
 
 
 # --- schema and help --------------------------------------------------------------------------------------------

@@ -10,10 +10,14 @@ from typing import Any
 
 import orjson
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from pipeline.config import Job, parse_job
-from pipeline.preview import preview
+from pipeline.preview import _Way, preview
+from tests.transforms.edits import edited
 from transforms import conversions
+from transforms.rejections import json_bytes
 
 NOW = 1_795_341_600  # 2026-11-22T10:00:00Z
 TODAY = date(2026, 11, 22)
@@ -357,3 +361,115 @@ def test_the_largest_batch_is_the_largest_event() -> None:
     (outcome,) = outcomes([event("Lead Submitted")], text.replace("mapping: {event_name: Lead}", mapping))
 
     assert (outcome["status"], outcome["stage"], outcome["code"]) == ("rejected", "validate", "event_too_large")
+
+
+# --- whatever an event holds ----------------------------------------------------------------------------------------
+
+EVERYTHING = """
+destinations:
+  - name: web
+    type: facebook_conversions_api
+    dataset_id: "123"
+    access_token: env:TOKEN
+    default_country: DE
+    subscriptions:
+      - {action: purchase, trigger: all}
+      - {action: initiateCheckout, trigger: all}
+      - {action: addToCart, trigger: all}
+      - {action: viewContent, trigger: all}
+      - {action: search, trigger: all}
+      - {action: pageView, trigger: all}
+      - action: custom
+        name: triggers
+        trigger: >-
+          properties.revenue > 5 or contains(event, "x") or match(userId, "a*b") or length(properties.products) > 3
+          or lowercase(event) = "a" or typeof(traits) = "null" or properties.products[0].id in ["1", 5]
+          or not type = "x"
+        mapping:
+          event_name: {"@template": "{{type}} {{properties}}"}
+          event_id: {"@json": {mode: encode, value: {"@path": $.properties}}}
+          event_source_url: {"@path": {"@template": "$.properties.products.{{event}}"}}
+          opt_out: {"@path": $.properties.revenue}
+          data_processing_options: {"@path": $.properties.flag}
+          data_processing_options_country: {"@path": $.properties.revenue}
+          action_source: {"@case": {operator: lower, value: {"@path": $.properties.source}}}
+          messaging_channel: {"@if": {blank: {"@path": $.event}, then: {"@path": $.event}, else: {"@path": $.userId}}}
+          app_data_field: {"@path": $.properties.app}
+          test_event_code: {"@path": $.properties.flag}
+          original_event_data: {"@omit": {object: {"@path": $.properties}, keys: [app]}}
+          custom_data:
+            "@merge":
+              direction: left
+              objects:
+                - {"@flatten": {value: {"@path": $}, separator: {"@path": $.event}, omitArrays: true}}
+                - {"@json": {mode: decode, value: {"@path": $.event}}}
+                - {"@transform": {apply: {a: {"@path": $.properties}}, mapping: {b: {"@path": $.a.revenue.length}}}}
+                - c: {"@liquid": "{{ properties.revenue | times: 2 | modulo: event }}{{ timestamp | date: '%Y' }}"}
+                - {d: {"@replace": {pattern: a, replacement: b, value: {"@path": $.event}}}}
+                - {e: {"@excludeWhenNull": {"@path": $.properties}}}
+                - {f: {"@words": {value: {"@path": $.event}, take: rest}}}
+                - {g: {"@arrayPath": [$.properties.products, {x: {"@path": $.id}, y: {"@template": "{{price}}"}}]}}
+          user_data: {"@path": $.context.traits}
+  - name: stores
+    type: facebook_offline_conversions
+    access_token: env:TOKEN
+    events: {Order Completed: ["555", "556"]}
+  - name: archive
+    type: facebook_offline_conversions
+    access_token: env:TOKEN
+    wire: offline_events
+    events: {Order Completed: "999"}
+"""
+EVERYTHING_WAY = _Way(job(EVERYTHING), NOW, Counter())  # compiled once
+TRAITS = {
+    "email": "jane@example.com",
+    "phone": "+49 30 1234567",
+    "firstName": "Jane",
+    "lastName": "Doe",
+    "gender": "f",
+    "city": "Berlin",
+    "state": "BE",
+    "zip": "10115",
+    "country": "DE",
+    "dateOfBirth": "1990-01-31",
+    "leadID": 5,
+    "externalId": "u1",
+    "fbc": "fb.1.1.abc",
+    "birthday": "1990-01-31",
+    "address": {"street": "x", "city": "Berlin"},
+}
+RICH = event(
+    anonymousId="a-1",
+    traits=TRAITS,
+    context={"ip": "203.0.113.7", "userAgent": BROWSER, "page": {"url": "https://shop.example/?fbclid=abc"},
+             "traits": TRAITS},
+    properties={
+        "revenue": 25.5, "total": 3, "currency": "USD", "order_id": "o1", "query": "q", "flag": True, "source": "app",
+        "products": [{"product_id": "mug", "id": "1", "quantity": 2, "price": 12.45, "name": "Mug"}],
+        "app": {"use_app_data": True, "version": "a2", "osVersion": "1"},
+    },
+)  # fmt: skip
+
+
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(event=edited(st.just(RICH), "email", "products", "length"))
+def test_whatever_an_event_holds_no_code_of_its_outcomes_is_a_defects(event: Any) -> None:
+    """`internal_error` is for defects: all that an event can bring about has a code that says what it is."""
+    outcomes = list(EVERYTHING_WAY.outcomes(json_bytes(event)))
+    assert outcomes
+    assert [outcome for outcome in outcomes if outcome.get("code") == "internal_error"] == []
+
+
+def test_a_trigger_that_fails_costs_one_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_event: Any) -> list[str]:
+        raise KeyError("jane@example.com")
+
+    monkeypatch.setattr(conversions, "compile_filter", lambda _subscriptions: fail)
+    (outcome,) = preview(job(), [json.dumps(event()).encode()], NOW)
+    assert outcome == {
+        "line": 1,
+        "status": "rejected",
+        "stage": "filter",
+        "code": "internal_error",
+        "message": "capybeam failed on this event; this is a defect of capybeam. (KeyError)",
+    }

@@ -192,3 +192,34 @@ def test_dead_letters_that_were_cut_off_are_replayed_as_far_as_they_go_and_fail_
 
     code, books = replay(job_file(sandbox.url), "again.jsonl", "third.jsonl")
     assert (code, books["dead_lettered"]) == (DEAD_LETTERS, 1), "it was another file that broke off"
+
+
+def test_edited_dead_letters_that_are_none_any_more_are_said_one_by_one_and_the_books_balance(
+    sandbox: SandboxServer,
+) -> None:
+    sandbox.set_faults(dead_token=True)
+    run(job_file(sandbox.url), [order(n) for n in range(8)])
+    sandbox.set_faults(dead_token=False)
+    letters = rows("dead.jsonl")
+    letters[0]["subscription"] = ""
+    letters[1]["code"] = ["destination_refused"]
+    del letters[2]["payload"]["user_data"]
+    letters[3].update(stage="parse", payload="{")
+    letters[4].update(stage="filter", code="not_a_dead_letter", subscription=None)
+    letters[5].update(dead_lettered_at=10**18)
+    letters[6]["payload"]["custom_data"] = None
+    Path("edited.jsonl").write_text("".join(json.dumps(letter) + "\n" for letter in letters))
+
+    code, books = replay(job_file(sandbox.url), "edited.jsonl")
+
+    assert (code, books["balanced"], books["read"], books["unparsable"]) == (DEAD_LETTERS, True, 8, 7)
+    assert (books["delivered"], books["rejected_before_matching"]) == (1, {"parse/not_a_dead_letter": 7})
+    assert [row["message"].partition(" is no dead letter: ")[::2] for row in rows("again.jsonl")] == [
+        ("Line 1 of edited.jsonl", "it names no subscription."),
+        ("Line 2 of edited.jsonl", "its code is no text."),
+        ("Line 3 of edited.jsonl", "its payload is no server event."),
+        ("Line 4 of edited.jsonl", "it names a subscription, and at the stage parse an event has none yet."),
+        ("Line 5 of edited.jsonl", "it names a subscription, and at the stage filter an event has none yet."),
+        ("Line 6 of edited.jsonl", "its time is not in Unix seconds."),
+        ("Line 7 of edited.jsonl", "its payload is no server event."),
+    ]

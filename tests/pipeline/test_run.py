@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import fcntl
 import gzip
 import json
 import logging
 import os
+import pty
+import select
+import shutil
 import signal
 import subprocess
 import sys
+import termios
 import time
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from jobs import JANE, TOKEN, job_file, order, rows
@@ -38,8 +44,17 @@ from pipeline.run import (
     run_job,
 )
 from pipeline.sandbox import SandboxServer, SandboxSettings
+from pipeline.sinks.lines import SinkError
+from transforms.filtering import _FilterEvents
 from transforms.graph_api import Delivery
+from transforms.hashing import _HashUserData
+from transforms.mapping import _MapProperties
+from transforms.naming import _MapEventNames
+from transforms.parcels import Receipt
+from transforms.parsing import _ParseEvents
 from transforms.replays import Choice
+from transforms.sending import _SendBatches
+from transforms.validating import _ValidateConversions
 
 
 @pytest.fixture
@@ -396,26 +411,54 @@ def test_no_token_and_no_raw_personal_data_reach_terminal_logs_books_or_receipts
     assert "jane.doe" not in json.dumps(delivered)
 
 
-def test_ctrl_c_delivers_what_was_read_and_exits_130_with_the_books(sandbox: SandboxServer) -> None:
+# --- being stopped ----------------------------------------------------------------------------------------------
+
+
+def start(sandbox: SandboxServer, events: int, **settings: Any) -> subprocess.Popen[str]:
+    """`capybeam run` in a process of its own, in the current folder, which has sent something."""
     sandbox.set_faults(latency=0.3)
-    Path("job.yaml").write_text(job_file(sandbox.url, "{concurrency: 2}"))
-    Path("events.jsonl").write_bytes(b"".join(order(n) + b"\n" for n in range(40_000)))
+    Path("job.yaml").write_text(job_file(sandbox.url, f"{{concurrency: 2, max_batch_events: {min(events, 1000)}}}"))
+    Path("events.jsonl").write_bytes(b"".join(order(n % 90, messageId=f"o-{n}") + b"\n" for n in range(events)))
+    settings = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, **settings}
     process = subprocess.Popen(
         [sys.executable, "-m", "pipeline.cli", "run", "--config", "job.yaml", "--input", "events.jsonl",
          "--books", "books.json"],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        text=True, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}, **settings,
     )  # fmt: skip
+    if settings["stdout"] == subprocess.PIPE:
+        wait_for_events(sandbox)
+    return process
+
+
+def wait_for_events(sandbox: SandboxServer, meanwhile: Callable[[], object] = lambda: time.sleep(0.05)) -> None:
     deadline = time.monotonic() + 60
     while sandbox.stats()["events_received"] == 0 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+        meanwhile()
+
+
+def check_stopped(sandbox: SandboxServer, exit_code: int, events: int, output: str = "") -> None:
     books = json.loads(Path("books.json").read_text())
-    assert process.returncode == INTERRUPTED
+    assert exit_code == INTERRUPTED, output
     assert books["balanced"]
-    assert 0 < books["read"] < 40_000
-    assert books["delivered"] == sandbox.stats()["events_stored"]
+    assert 0 < books["read"] < events
+    assert books["matched"] == books["delivered"] + books["dead_lettered"]
+    assert books["delivered"] == sandbox.stats()["events_stored"] == sum(row["events"] for row in rows(RECEIPTS))
+    assert Counter(row["code"] for row in rows("dead-letters.jsonl")) == Counter(
+        {"interrupted": books["dead_lettered"]} if books["dead_lettered"] else {}
+    )
+
+
+RECEIPTS = "receipts.jsonl"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_signal_delivers_what_was_read_and_exits_130_with_the_books(
+    sandbox: SandboxServer, number: signal.Signals
+) -> None:
+    process = start(sandbox, 40_000)
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=100)
+    check_stopped(sandbox, process.returncode, 40_000, output)
     assert "Stopped. What had been read is delivered or a dead letter" in output
     assert "The books balance." in output
 
@@ -439,6 +482,162 @@ def test_ctrl_c_ends_a_long_wait_at_once(sandbox: SandboxServer) -> None:
     books = json.loads(Path("books.json").read_text())
     assert (process.returncode, books["dead_lettered"], books["balanced"]) == (INTERRUPTED, 100, True)
     assert {(row["code"], row["retryable"]) for row in rows("dead-letters.jsonl")} == {("interrupted", True)}
+
+
+def test_a_terminal_that_is_closed_stops_the_run_with_its_books(sandbox: SandboxServer) -> None:
+    ours, theirs = pty.openpty()
+    process = start(
+        sandbox,
+        40_000,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    os.close(theirs)
+    wait_for_events(sandbox, lambda: select.select([ours], [], [], 0.1)[0] and os.read(ours, 65536))
+    os.close(ours)
+    check_stopped(sandbox, process.wait(timeout=100), 40_000)
+
+
+def test_a_second_hangup_asks_for_nothing_more_and_a_second_sigterm_ends_at_once(sandbox: SandboxServer) -> None:
+    process = start(sandbox, 40_000)
+    for number in (signal.SIGHUP, signal.SIGHUP):
+        process.send_signal(number)
+        time.sleep(0.2)
+    output, _ = process.communicate(timeout=100)
+    check_stopped(sandbox, process.returncode, 40_000, output)
+
+    sandbox.reset()
+    Path("books.json").unlink()
+    process = start(sandbox, 40_000)
+    sandbox.set_faults(latency=60)
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        process.send_signal(number)
+        time.sleep(0.5)
+    output, _ = process.communicate(timeout=20)
+    assert (process.returncode, Path("books.json").exists()) == (INTERRUPTED, False), output
+    assert "The books" in output
+
+
+def test_under_nohup_a_hangup_is_ignored(sandbox: SandboxServer) -> None:
+    process = start(sandbox, 200, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    process.send_signal(signal.SIGHUP)
+    output, _ = process.communicate(timeout=60)
+    assert (process.returncode, sandbox.stats()["events_stored"]) == (OK, 200), output
+
+
+@pytest.mark.parametrize("lost", ["stdout", "stderr"])
+def test_a_reader_that_has_left_fails_no_run(sandbox: SandboxServer, lost: str) -> None:
+    theirs, ours = os.pipe()
+    os.close(theirs)
+    process = start(sandbox, 200, **{"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, lost: ours})
+    os.close(ours)
+    assert process.wait(timeout=60) == OK
+    assert sandbox.stats()["events_stored"] == 200
+    assert json.loads(Path("books.json").read_text())["balanced"]
+
+
+# --- the books as JSON -------------------------------------------------------------------------------------------
+
+
+def test_books_that_cannot_be_written_are_found_out_before_anything_is_sent_or_moved(
+    sandbox: SandboxServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("folder").mkdir()
+    Path("link").symlink_to("folder/books.json")
+    Path("dead.jsonl").write_text("of an earlier run\n")
+    Path("events.jsonl").write_bytes(order(1) + b"\n")
+    job = parse_job(job_file(sandbox.url))
+    for place, reason in {
+        "folder": "Is a directory",
+        "link": "it is a symbolic link, which is not followed; give the path of the file itself",
+        "/proc/books.json": "No such file or directory",
+        "events.jsonl/books.json": "File exists",
+        "gs://acme/books.json": "they go to a file of this machine",
+    }.items():
+        assert run_job(job, ["events.jsonl"], Places("dead.jsonl", "receipts.jsonl", place), []) == CONFIGURATION
+        assert capsys.readouterr().err == f"capybeam: The books cannot be written to {place}: {reason}\n"
+    assert sandbox.stats()["requests"] == 0
+    assert Path("dead.jsonl").read_text() == "of an earlier run\n"
+    assert sorted(os.listdir()) == ["dead.jsonl", "events.jsonl", "folder", "link"]
+
+
+FULL_BOOKS = "capybeam: The books cannot be written to /dev/full: No space left on device\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here, the disk that is always full")
+@pytest.mark.parametrize(
+    ("faults", "lines", "dead_letters", "code", "said"),
+    [
+        ({}, [order(1)], "dead.jsonl", FAILED, ""),
+        ({}, [b"{broken"], "dead.jsonl", DEAD_LETTERS, "1 dead letter is in dead.jsonl."),
+        ({"dead_token": True}, [order(1)], "dead.jsonl", REFUSED, "web: REFUSED. Meta, code 190/463"),
+        ({}, [b"{broken"], "/dev/zero/no", CONFIGURATION, "Dead letters cannot be written to /dev/zero/no"),
+    ],
+    ids=["nothing else", "dead letters", "a dead token", "no place for dead letters"],
+)
+def test_books_that_cannot_be_written_hide_no_other_cause(
+    sandbox: SandboxServer, capsys: pytest.CaptureFixture[str],
+    faults: dict[str, bool], lines: list[bytes], dead_letters: str, code: int, said: str,
+) -> None:  # fmt: skip
+    sandbox.set_faults(**faults)
+    Path("events.jsonl").write_bytes(b"\n".join(lines))
+    places = Places(dead_letters, "receipts.jsonl", "/dev/full")
+    assert run_job(parse_job(job_file(sandbox.url)), ["events.jsonl"], places, []) == code
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count(FULL_BOOKS) == (code != CONFIGURATION)
+
+
+def test_a_run_that_failed_says_why_although_its_books_cannot_be_written(
+    sandbox: SandboxServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_receipt: Receipt) -> bytes:
+        shutil.rmtree("out")
+        raise SinkError("Receipts cannot be written to receipts: Input/output error")
+
+    monkeypatch.setattr(Receipt, "encode", fail)
+    Path("events.jsonl").write_bytes(order(1) + b"\n")
+    places = Places("dead", "receipts", "out/books.json")
+    assert run_job(parse_job(job_file(sandbox.url)), ["events.jsonl"], places, []) == FAILED
+    error = capsys.readouterr().err
+    first = "capybeam: the run failed: Receipts cannot be written to receipts: Input/output error\n"
+    second = "capybeam: The books cannot be written to out/books.json: No such file or directory\n"
+    assert first in error.partition(second)[0]
+
+
+def test_books_on_a_full_standard_output_are_missed_aloud(sandbox: SandboxServer) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full here, the disk that is always full")
+    with open("/dev/full", "w") as full:
+        process = start(sandbox, 100, stdout=full, stderr=subprocess.PIPE)
+        _, error = process.communicate(timeout=60)
+    assert process.returncode == OK
+    assert "The books cannot be shown on standard output: No space left on device" in error
+    assert json.loads(Path("books.json").read_text())["delivered"] == 100
+
+
+# --- an error's text -----------------------------------------------------------------------------------------------
+
+
+class RefreshTokenError(Exception):
+    """Of another library, with a name that ends like one of ours."""
+
+
+def test_what_an_error_of_others_says_is_not_shown(
+    sandbox: SandboxServer, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_receipt: Receipt) -> bytes:
+        raise RefreshTokenError("the token of jane@example.com has expired\ntransforms.tokens.TokenError: jane")
+
+    monkeypatch.setattr(Receipt, "encode", fail)
+    Path("events.jsonl").write_bytes(order(1) + b"\n")
+    assert run_job(parse_job(job_file(sandbox.url)), ["events.jsonl"], Places("dead", "receipts"), []) == FAILED
+    out, error = capfd.readouterr()
+    assert "jane" not in out + error
+    assert "capybeam: the run failed: RefreshTokenError (run again with --verbose for Beam's own log)\n" in error
 
 
 @pytest.mark.parametrize(
@@ -539,6 +738,26 @@ def test_a_runner_that_cannot_do_it_is_refused_before_an_event_is_sent(
     assert sandbox.stats()["requests"] == 0
 
 
+def test_a_document_in_the_place_of_lines_is_named_before_anything_is_sent(
+    sandbox: SandboxServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    events = [json.loads(order(n)) for n in range(3)]
+    Path("events.json").write_text(json.dumps(events, indent=2))
+    assert run_job(parse_job(job_file(sandbox.url)), ["events.json"], Places("dead", "receipts"), []) == CONFIGURATION
+    assert capsys.readouterr().err == (
+        "capybeam: events.json: it is one pretty-printed JSON document, an array, and not JSON lines, an event each."
+        " Make lines of it: jq -c '.[]' < events.json > events.lines.jsonl\n"
+    )
+    assert (sandbox.stats()["requests"], os.listdir()) == (0, ["events.json"])
+
+
+def test_a_file_whose_name_looks_like_a_pattern_is_read(sandbox: SandboxServer) -> None:
+    Path("orders [1].jsonl").write_bytes(order(1) + b"\n")
+    Path("orders 1.jsonl").write_bytes(order(2) + b"\n")
+    assert run_job(parse_job(job_file(sandbox.url)), ["orders [1].jsonl"], Places("dead", "receipts"), []) == OK
+    assert sandbox.event_ids("123") == [("Purchase", "order-1")]
+
+
 def test_a_run_never_reads_what_it_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     job = parse_job(job_file("http://127.0.0.1:9"))
     line = order(1)
@@ -575,6 +794,61 @@ def test_a_packed_input_that_was_cut_off_is_delivered_as_far_as_it_goes_and_fail
         ("unreadable_rest", message, last.decode())
     ]
     assert f"capybeam: {message}\nWhat came before is delivered, or a dead letter." in capsys.readouterr().err
+
+
+def test_a_cut_off_input_counts_for_more_than_a_destination_that_refuses_everything(
+    sandbox: SandboxServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the destination mended, replaying would deliver what was read, and the rest of the input would be missed."""
+    sandbox.set_faults(dead_token=True)
+    Path("events.jsonl.gz").write_bytes(gzip.compress(b"\n".join(order(n) for n in range(50)))[:-8])
+    job = parse_job(job_file(sandbox.url))
+
+    assert run_job(job, ["events.jsonl.gz"], Places("dead", "receipts", "books.json"), []) == FAILED
+
+    books = json.loads(Path("books.json").read_text())
+    assert (books["balanced"], books["delivered"], books["unparsable"]) == (True, 0, 1)
+    assert Counter(row["code"] for row in rows("dead")) == {"destination_refused": 49, "unreadable_rest": 1}
+    said = capsys.readouterr().err
+    cut = said.index("capybeam: events.jsonl.gz is incomplete: it was cut off.")
+    assert (
+        cut
+        < said.index("web: REFUSED. Meta, code 190/463")
+        < said.index("Nothing is lost: what they refused is in dead")
+    )
+
+
+@pytest.mark.parametrize(
+    "step",
+    [_ParseEvents, _FilterEvents, _MapEventNames, _MapProperties, _HashUserData, _ValidateConversions, _SendBatches],
+)
+def test_a_bundle_that_fails_at_its_end_and_is_done_again_is_counted_once(
+    sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch, step: type[beam.DoFn]
+) -> None:
+    failed: list[type[beam.DoFn]] = []
+    finish_bundle = step.finish_bundle
+
+    def failing_once(self: beam.DoFn) -> Any:
+        if not failed:
+            failed.append(step)
+            raise OSError("the worker is gone")
+        return finish_bundle(self)
+
+    monkeypatch.setattr(step, "finish_bundle", failing_once)
+    Path("events.jsonl").write_bytes(b"".join(order(n) + b"\n" for n in range(90, 110)) + b"{broken\n")
+    places = Places("dead.jsonl", "receipts.jsonl", "books.json")
+    retrying = ["--runner", "BundleBasedDirectRunner"]
+
+    assert run_job(parse_job(job_file(sandbox.url)), ["events.jsonl"], places, retrying) == DEAD_LETTERS
+
+    books = json.loads(Path("books.json").read_text())
+    assert failed == [step]
+    assert (books["balanced"], books["read"], books["unparsable"]) == (True, 21, 1)
+    assert {name: (row["matched"], row["delivered"]) for name, row in books["subscriptions"].items()} == {
+        "crm/purchase": (10, 10),
+        "web/purchase": (20, 20),
+    }
+    assert sandbox.stats()["events_stored"] == 30
 
 
 def test_no_part_of_a_message_becomes_a_picture(capsys: pytest.CaptureFixture[str]) -> None:

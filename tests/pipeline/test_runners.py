@@ -271,8 +271,17 @@ def test_an_error_of_setting_up_is_told_in_a_sentence(text: str, meaning: str) -
     assert "while running" not in explained
 
 
-def test_other_errors_are_left_to_the_runner() -> None:
-    assert explain("org.apache.flink.runtime.taskexecutor.TaskManagerLost: The TaskManager is gone") is None
+@pytest.mark.parametrize(
+    "text",
+    [
+        "org.apache.flink.runtime.taskexecutor.TaskManagerLost: The TaskManager is gone",
+        TRACEBACK.format("google.auth.RefreshTokenError: of jane@example.com"),
+        TRACEBACK.format("oauth.errors.TokenError: of jane@example.com"),
+        TRACEBACK.format("ValueError: transforms.tokens.TokenError: of jane@example.com"),
+    ],
+)
+def test_other_errors_are_left_to_the_runner(text: str) -> None:
+    assert explain(text) is None
 
 
 # --- following a job --------------------------------------------------------------------------------------------

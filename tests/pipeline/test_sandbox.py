@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -1019,7 +1020,8 @@ def test_only_this_machine_is_served(host: str) -> None:
         serve(SandboxSettings(), host=host)
 
 
-def test_serve_says_where_it_is_and_leaves_cleanly_on_ctrl_c() -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_serve_says_where_it_is_and_leaves_cleanly_when_it_is_stopped(number: signal.Signals) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", "from pipeline.sandbox import serve; serve(port=0)"],
         stdout=subprocess.PIPE,
@@ -1030,7 +1032,7 @@ def test_serve_says_where_it_is_and_leaves_cleanly_on_ctrl_c() -> None:
     line = process.stdout.readline()
     url = line.split()[2]
     healthy = requests.get(f"{url}/sandbox/healthz", timeout=10).text
-    process.send_signal(2)
+    process.send_signal(number)
     rest, errors = process.communicate(timeout=10)
 
     assert (

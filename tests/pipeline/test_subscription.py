@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import gzip
 import json
 import os
@@ -12,7 +13,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from examples.local_pubsub import NoServer, pubsub_server
 from pipeline.config import parse_job
 from pipeline.run import CONFIGURATION, DEAD_LETTERS, FAILED, OK, REFUSED, Places, replay_job, run_job
 from pipeline.sandbox import SandboxServer, SandboxSettings
-from pipeline.sources.pubsub import Attributes, Subscription
+from pipeline.sources.pubsub import Attributes, Message, Pulling, Subscription
 from tests.conftest import Topic
 from transforms.replays import Choice
 from transforms.tallies import LIVE
@@ -149,12 +150,15 @@ def test_a_process_killed_in_the_middle_of_sending_loses_nothing(sandbox: Sandbo
     assert topic.drain() == []
 
 
-def test_ctrl_c_finishes_what_was_pulled_and_leaves_the_rest(sandbox: SandboxServer, topic: Topic) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_signal_finishes_what_was_pulled_and_leaves_the_rest(
+    sandbox: SandboxServer, topic: Topic, number: signal.Signals
+) -> None:
     sandbox.set_faults(latency=0.3)
     topic.publish(*[order(n) for n in range(30)])
     process = start(sandbox, topic)
     wait_for(sandbox, 1)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == OK, output
     assert (books()["balanced"], books()["delivered"]) == (True, 30)
@@ -175,6 +179,62 @@ def test_what_cannot_be_written_is_not_acknowledged(
     error = capsys.readouterr().err
     assert "Dead letters cannot be written to /dev/full: No space left" in error
     assert "What is not acknowledged comes again." in error
+    assert sorted(topic.drain()) == sorted(messages)
+
+
+def test_dead_letters_and_receipts_would_outlive_the_machines_power_before_anything_is_acknowledged(
+    sandbox: SandboxServer, topic: Topic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    safe: dict[str, bytes] = {}
+    acknowledged: list[tuple[bytes, bytes, int]] = []
+    fsync, acknowledge = os.fsync, Pulling.acknowledge
+
+    def watched_fsync(file: int) -> None:
+        fsync(file)
+        path = Path(os.readlink(f"/proc/self/fd/{file}"))
+        if path.is_file():
+            safe[path.name] = path.read_bytes()
+
+    def watched_acknowledge(pulling: Pulling, messages: Sequence[Message]) -> None:
+        acknowledged.append((safe["dead.jsonl"], safe["receipts.jsonl"], len(messages)))
+        acknowledge(pulling, messages)
+
+    monkeypatch.setattr(os, "fsync", watched_fsync)
+    monkeypatch.setattr(Pulling, "acknowledge", watched_acknowledge)
+    topic.publish(*[order(n) for n in range(20)], b"{broken", b"")
+    assert run(sandbox, topic) == DEAD_LETTERS
+    assert sum(messages for *_, messages in acknowledged) == 22
+    *_, last = acknowledged
+    assert last[:2] == (Path("dead.jsonl").read_bytes(), Path("receipts.jsonl").read_bytes())
+    so_far = 0
+    for dead, receipts, messages in acknowledged:
+        so_far += messages
+        assert len(dead.splitlines()) + sum(json.loads(line)["events"] for line in receipts.splitlines()) == so_far
+
+
+@pytest.mark.parametrize("name", ["dead.jsonl", "receipts.jsonl"])
+def test_what_a_disk_does_not_keep_is_not_acknowledged(
+    sandbox: SandboxServer,
+    topic: Topic,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+) -> None:
+    fsync = os.fsync
+
+    def failing_fsync(file: int) -> None:
+        if os.readlink(f"/proc/self/fd/{file}").endswith(name):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", failing_fsync)
+    messages = [order(1), b"{broken"]
+    topic.publish(*messages)
+    assert run(sandbox, topic) == FAILED
+    what = "Dead letters" if name == "dead.jsonl" else "Receipts"
+    error = capsys.readouterr().err
+    assert f"the run failed: {what} cannot be written to {name}: Input/output error\n" in error
+    assert books()["read"] == 0
     assert sorted(topic.drain()) == sorted(messages)
 
 

@@ -681,3 +681,17 @@ def test_a_mapping_never_changes_its_event_and_maps_it_the_same_again(mapping: A
 )
 def test_the_paths_of_a_mapping_are_those_into_the_event(mapping: Any, found: tuple[str, ...]) -> None:
     assert paths(mapping) == found
+
+
+@pytest.mark.parametrize("digits", ["1" * 19, "1" * 5000, "0" * 5000])
+def test_an_index_of_thousands_of_digits_is_no_item(digits: str) -> None:
+    mapped = compile_mapping({"x": {"@path": {"@path": "$.path"}}, "y": {"@path": f"$.list.{digits}"}})
+    assert mapped({"path": f"$.list.{digits}", "list": ["a"]}) == {}
+
+
+def test_a_value_that_is_nested_too_deeply_for_a_text_says_so() -> None:
+    deep = json.loads("[" * 300 + "]" * 300)
+    for mapping in ({"@template": "{{a}}"}, {"@json": {"mode": "encode", "value": {"@path": "$.a"}}}):
+        with pytest.raises(Rejected) as raised:
+            compile_mapping({"x": mapping})({"a": deep})
+        assert raised.value.code == "too_deeply_nested"

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.fields import Field, compile_fields
+from tests.transforms.edits import JUNK
+from transforms import fields
+from transforms.fields import Field, Unfit, compile_check, compile_fields
 from transforms.rejections import Rejected
 
 NAN, INFINITY = float("nan"), float("inf")
@@ -476,3 +480,16 @@ def test_what_is_missing_says_where_it_was_looked_for() -> None:
         check({})
 
     assert raised.value.message == "The required field 'value' has no value (looked for $.a, $.b)."
+
+
+@pytest.mark.parametrize("multiple", [False, True], ids=["one", "many"])
+@pytest.mark.parametrize("kind", sorted(fields.TYPES))
+def test_whatever_a_value_is_a_field_takes_it_or_says_what_it_should_be(kind: str, multiple: bool) -> None:
+    check = compile_check(Field("x", kind, multiple=multiple))
+    for text in JUNK:
+        with contextlib.suppress(Unfit):
+            check(orjson.loads(text))
+
+
+def test_an_integer_may_have_any_number_of_leading_zeros() -> None:
+    assert compile_check(Field("x", "integer"))("0" * 5000 + "12") == 12

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from typing import Any
 
+import orjson
 import pytest
+from liquid import Environment
 
+from tests.transforms.edits import JUNK
 from transforms.liquid_templates import compile_template, problems
 from transforms.rejections import Rejected
 
@@ -119,3 +124,19 @@ def test_rendering_keeps_nothing_for_the_next_event() -> None:
 @pytest.mark.parametrize("item", ["text", 5, None, ["a"]])
 def test_an_item_that_is_no_object_has_no_fields(item: Any) -> None:
     assert compile_template("[{{ id }}]")(item) == "[]"
+
+
+# Arguments that most filters have a use for, and some have none for.
+ARGUMENTS = ("", ": 1", ": -1", ": 0", ": 'x'", ": ''", ": nil", ": b", ": b, a", ": 1.5, 2", ": 99999999999999999999")
+
+
+@pytest.mark.parametrize("name", sorted(Environment().filters))
+def test_whatever_a_filter_meets_the_template_renders_or_the_event_is_rejected(name: str) -> None:
+    for arguments in ARGUMENTS:
+        text = f"{{{{ a | {name}{arguments} }}}}"
+        if list(problems(text)):
+            continue
+        template = compile_template(text)
+        for value, other in itertools.product(JUNK, (None, [1])):
+            with contextlib.suppress(Rejected):
+                template({"a": orjson.loads(value), "b": other})

@@ -9,15 +9,20 @@ from typing import Any
 
 import orjson
 import pytest
+from apache_beam.pvalue import TaggedOutput
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from pipeline.config import parse_job
-from transforms.conversions import Ready, destination_key
-from transforms.rejections import Rejected, Rejection
+from pipeline.summary import Books
+from tests.transforms.edits import edited
+from transforms.conversions import Ready, destination_key, split_key
+from transforms.rejections import Rejected, Rejection, json_bytes
+from transforms.replaying import _ReplayDeadLetters
 from transforms.replays import Choice, Origin, compile_replay, marked, parse_dead_letter, unmarked, with_origin
 
 NOW = 1_795_000_000
-JOB = parse_job(
-    """
+JOB_FILE = """
 destinations:
   - name: web
     type: facebook_conversions_api
@@ -27,7 +32,7 @@ destinations:
       - {action: pageView, name: pages}
       - {action: custom, name: all, trigger: all, mapping: {event_name: Seen}}
 """
-)
+JOB = parse_job(JOB_FILE)
 OLDER_WIRE = """
 destinations:
   - name: stores
@@ -55,7 +60,7 @@ BODY = {
 KEY = destination_key("web", "123")
 
 
-def letter(stage: str, payload: Any, **changes: Any) -> dict[str, Any]:
+def letter(stage: Any, payload: Any, **changes: Any) -> dict[str, Any]:
     row = {
         "dead_lettered_at": NOW - 600,
         "stage": stage,
@@ -234,6 +239,41 @@ def test_a_dataset_that_the_job_file_has_mended_gets_what_was_meant_for_the_old_
     assert replay(letter("send", BODY, dataset_id="999"))[0] == [ready("pages", BODY)]
 
 
+@pytest.mark.parametrize("body", [BODY, {"event_time": NOW, "event_name": "PageView", "match_keys": {"em": ["a"]}}])
+def test_a_body_of_another_wire_than_the_subscriptions_is_said_and_nothing_is_lost(body: dict[str, Any]) -> None:
+    offline = "match_keys" not in body
+    job = parse_job(OLDER_WIRE) if offline else JOB
+    subscription = job.subscriptions[0]
+    names = {"destination": subscription.destination, "subscription": subscription.name, "dataset_id": None}
+    parsed = parse_dead_letter(orjson.dumps(letter("send", body, **names)), "")
+    counts: Counter[str] = Counter()
+    way = compile_replay(job.subscriptions, 4096)
+    (outcome,) = way(parsed, NOW, lambda name: counts.update([name]), lambda _: lambda _: None)
+    assert isinstance(outcome, Rejection)
+    assert (outcome.stage, outcome.code, outcome.payload) == ("send", "not_in_job", body)
+    assert outcome.message == (
+        "The subscription has another wire in the job file, and its events another form. Run the input again."
+    )
+    assert counts == {"read": 1, "taken": 1, f"matched:{subscription.key}": 1}
+
+
+@pytest.mark.parametrize("code", ["internal_error", "too_deeply_nested"])
+def test_fields_of_which_no_event_was_made_are_made_one_now(code: str) -> None:
+    """What validating met as a surprise has the mapped fields as its payload, and not a body to be sent as it is."""
+    mapping = "{custom_data: {'@path': $.properties}}"
+    job = parse_job(JOB_FILE.replace("{action: pageView, name: pages}", f"{{action: pageView, mapping: {mapping}}}"))
+    fields = {**BODY, "custom_data": {"email": "jane@example.com", "size": "L"}}
+    row = letter("validate", fields, code=code, subscription="pageView")
+    way = compile_replay(job.subscriptions, 4096)
+    (outcome,) = way(parse_dead_letter(orjson.dumps(row), ""), NOW, lambda _: None, lambda _: lambda _: None)
+    assert outcome == ready("pageView", {**BODY, "custom_data": {"size": "L"}})
+
+
+def test_a_byte_order_mark_in_front_is_passed_over() -> None:
+    line = b"\xef\xbb\xbf" + orjson.dumps(letter("send", BODY))
+    assert parse_dead_letter(line, "").payload == BODY
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
@@ -241,15 +281,68 @@ def test_a_dataset_that_the_job_file_has_mended_gets_what_was_meant_for_the_old_
         (b" ", "it is empty"),
         (b"[]", "it is no JSON object"),
         (orjson.dumps(EVENT), "it has no dead_lettered_at"),
-        (orjson.dumps(letter("sent", BODY)), "stage, dead_lettered_at or replays is none that capybeam writes"),
+        (orjson.dumps(letter("sent", BODY)), "its stage is none of capybeam's"),
+        (orjson.dumps(letter(["send"], BODY)), "its stage is none of capybeam's"),
+        (orjson.dumps(letter("parse", "{", code=["invalid_json"], **UNDIRECTED)), "its code is no text"),
+        (orjson.dumps(letter("send", BODY, code="")), "its code is no text"),
+        (orjson.dumps(letter("send", BODY, dead_lettered_at=NOW + 0.5)), "its time is not in Unix seconds"),
+        (orjson.dumps(letter("send", BODY, dead_lettered_at=-1)), "its time is not in Unix seconds"),
+        (orjson.dumps(letter("send", BODY, first_dead_lettered_at=None)), "its time is not in Unix seconds"),
+        (orjson.dumps(letter("send", BODY, first_dead_lettered_at=2**63)), "its time is not in Unix seconds"),
+        (orjson.dumps(letter("send", BODY, replays=True)), "its replays are no number of them"),
+        (orjson.dumps(letter("send", BODY, replays=2**63)), "its replays are no number of them"),
         (orjson.dumps(letter("map", "text")), "its payload is no object"),
-        (orjson.dumps(letter("parse", {"a": 1})), "its payload is no text"),
+        (orjson.dumps(letter("parse", {"a": 1}, **UNDIRECTED)), "its payload is no text"),
+        (orjson.dumps(letter("parse", "{}", **UNDIRECTED, payload_encoding="gzip")), "its payload cannot be decoded"),
+        (
+            orjson.dumps(letter("parse", "e30!", **UNDIRECTED, payload_encoding="base64")),
+            "its payload cannot be decoded",
+        ),
+        (orjson.dumps(letter("parse", "{}")), "it names a subscription, and at the stage parse an event has none yet"),
+        (
+            orjson.dumps(letter("filter", EVENT, destination=None)),
+            "it names a subscription, and at the stage filter an event has none yet",
+        ),
+        (orjson.dumps(letter("map", EVENT, subscription="")), "it names no subscription"),
+        (orjson.dumps(letter("map", EVENT, destination="")), "it names no subscription"),
+        (
+            orjson.dumps(letter("map", EVENT, destination="web/pages", subscription="x")),
+            "its destination has a name that a job file cannot give",
+        ),
         (orjson.dumps(letter("map", EVENT, subscription=None)), "it names no subscription"),
         (orjson.dumps(letter("send", EVENT)), "its payload is no server event"),
         (orjson.dumps(letter("map", EVENT, destination=5)), "a name in it is no text"),
+        (orjson.dumps(letter("map", EVENT, event_id=["m1"])), "a name in it is no text"),
+        *(
+            (orjson.dumps(letter(stage, body)), "its payload is no server event")
+            for stage in ("validate", "send")
+            for body in (
+                {key: value for key, value in BODY.items() if key != "user_data"},
+                {**BODY, "user_data": [BODY["user_data"]]},
+                {**BODY, "action_source": None},
+                {**BODY, "event_time": True},
+                {**BODY, "event_time": str(BODY["event_time"])},
+                {**BODY, "custom_data": None},
+                {**BODY, "custom_data": [1]},
+                {**BODY, "app_data": ["i2"]},
+                {**BODY, "messaging_channel": ["messenger"]},
+                {**BODY, "event_id": 5},
+                {**BODY, "match_keys": [1]},
+            )
+        ),
+        (
+            orjson.dumps(
+                letter("validate", {"match_keys": {"em": ["a" * 64]}, **BODY, "user_data": 1}, code="internal_error")
+            ),
+            "its payload is no server event",
+        ),
+        (
+            orjson.dumps(letter("validate", {**BODY, "user_data": {"fn": []}}, code="internal_error")),
+            "its payload is no server event",
+        ),
     ],
 )
-def test_a_line_that_is_no_dead_letter_is_named(line: bytes, reason: str) -> None:
+def test_a_line_that_capybeam_has_not_written_so_is_named(line: bytes, reason: str) -> None:
     with pytest.raises(Rejected) as raised:
         parse_dead_letter(line, "Line 7 of dead.jsonl")
     assert raised.value.code == "not_a_dead_letter"
@@ -280,3 +373,106 @@ def test_an_origin_travels_in_the_line_and_leaves_no_trace_in_names() -> None:
         "send", "interrupted", "…", "web", "pages", first_dead_lettered_at=NOW, replays=2
     )
     assert with_origin(Rejection("send", "interrupted", "…", "web", "pages")).replays == 0
+
+
+# --- whatever is edited ---------------------------------------------------------------------------------------------
+
+EDITED_JOB = parse_job(
+    """
+destinations:
+  - name: web
+    type: facebook_conversions_api
+    dataset_id: "123"
+    access_token: env:TOKEN
+    default_country: US
+    subscriptions:
+      - {action: pageView, name: pages}
+      - {action: purchase, trigger: 'type != "page"'}
+      - action: custom
+        name: all
+        trigger: all
+        mapping:
+          event_name: {"@template": "{{type}} {{event}}"}
+          action_source: {"@path": $.properties.source}
+          app_data_field: {"@path": $.properties.app}
+          messaging_channel: {"@path": $.properties.channel}
+          custom_data: {"@merge": {direction: right, objects: [{"@path": $.properties}, {"@path": $.context}]}}
+          user_data: {"@path": $.context.traits}
+  - name: stores
+    type: facebook_offline_conversions
+    access_token: env:TOKEN
+    events: {Order Completed: ["555", "556"]}
+  - name: archive
+    type: facebook_offline_conversions
+    access_token: env:TOKEN
+    wire: offline_events
+    events: {Order Completed: "999"}
+"""
+)
+PERSON = {"email": "jane@example.com", "externalId": "u1", "dateOfBirth": "1990-01-31", "zip": "94025", "gender": "f"}
+PURCHASE = {
+    "type": "track",
+    "event": "Order Completed",
+    "messageId": "m1",
+    "userId": "u1",
+    "timestamp": NOW - 60,
+    "properties": {
+        "revenue": 5,
+        "currency": "USD",
+        "source": "app",
+        "channel": "messenger",
+        "products": [{"product_id": "mug"}],
+        "app": {"use_app_data": True, "version": "a2", "osVersion": "1"},
+    },
+    "context": {"userAgent": "UA", "ip": "203.0.113.7", "traits": PERSON},
+}
+APP_BODY = {**BODY, "action_source": "app", "app_data": {"extinfo": ["a2"] + ["x"] * 15}, "custom_data": {"value": 1}}
+OLD_BODY = {
+    "event_time": NOW - 60,
+    "event_name": "Purchase",
+    "match_keys": {"em": ["a" * 64]},
+    "value": 5,
+    "currency": "EUR",
+}
+LETTERS = [
+    letter("parse", orjson.dumps(PURCHASE).decode(), code="invalid_json", **UNDIRECTED),
+    letter("parse", base64.b64encode(b"{}").decode(), payload_encoding="base64", **UNDIRECTED),
+    letter("parse", {"id": 1}, code="unreadable_row", **UNDIRECTED),
+    letter("filter", PURCHASE, **UNDIRECTED),
+    *(letter(stage, PURCHASE, subscription=name) for stage in ("name", "map", "hash") for name in ("purchase", "all")),
+    letter("map", PURCHASE, destination="stores", subscription="events: Order Completed", dataset_id="556"),
+    letter("map", PURCHASE, destination="archive", subscription="events: Order Completed", dataset_id="999"),
+    letter("send", BODY),
+    letter("validate", APP_BODY, code="invalid_extinfo", subscription="all"),
+    letter("validate", {**APP_BODY, "value": 5, "test_event_code": "T"}, code="internal_error", subscription="all"),
+    letter("send", OLD_BODY, destination="archive", subscription="events: Order Completed", dataset_id="999"),
+    letter("send", BODY, first_dead_lettered_at=NOW - 900, replays=1),
+]
+
+
+@pytest.fixture(scope="module")
+def step() -> _ReplayDeadLetters:
+    step = _ReplayDeadLetters(EDITED_JOB.subscriptions, 4 * 1024 * 1024, Choice(), lambda: NOW, False, None)
+    step.setup()
+    return step
+
+
+KEYS = ("match_keys", "payload_encoding", "replays", "first_dead_lettered_at", "event_time", "email", "app_data_field")
+
+
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(row=edited(st.sampled_from(LETTERS), *KEYS) | st.sampled_from(LETTERS))
+def test_whatever_is_edited_becomes_what_it_can_and_the_books_balance(step: _ReplayDeadLetters, row: Any) -> None:
+    step.start_bundle()
+    outcomes = list(step.process(("Line 1", json_bytes(row))))
+    counts = Counter(step.tally)
+    for outcome in outcomes:
+        if isinstance(outcome, TaggedOutput):
+            assert outcome.value.code != "internal_error"
+            parse_dead_letter(outcome.value.encode(NOW), "What is rejected again")
+        else:
+            name, _, body = outcome.line.decode().partition("\t")
+            assert orjson.loads(body)["event_time"] > 0
+            counts[f"delivered:{split_key(outcome.key).destination}/{unmarked(name)}"] += 1
+    assert counts["read"] == 1
+    assert Books.from_counts(counts).balanced

@@ -253,3 +253,23 @@ def test_a_stream_worked_off_in_many_graphs_keeps_its_pace_from_one_to_the_next(
         assert receipt.events == 1
     assert time.monotonic() - started >= 3 / 5
     KEPT.clear()
+
+
+def test_a_bundle_that_fails_and_is_done_again_is_counted_once(sandbox: SandboxServer) -> None:
+    step = _SendBatches([destination("web", sandbox.url)], Delivery(), 1, hold=False)
+    batch = (destination_key("web", "123"), [line(n) for n in range(10)])
+    step.setup()
+    step.start_bundle()
+    list(step.process(batch))
+    deadline = time.monotonic() + 30
+    while sandbox.stats()["events_stored"] < 10 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    list(step._outputs(wait=True))  # counted, and then the bundle fails elsewhere
+    assert LIVE.snapshot()[0] == {"delivered:web/leads": 10}
+    step.start_bundle()
+    assert LIVE.snapshot()[0] == {}
+    list(step.process(batch))
+    list(step.finish_bundle())
+    step.teardown()
+    assert LIVE.snapshot()[0] == {"delivered:web/leads": 10}
+    assert (sandbox.stats()["events_stored"], sandbox.stats()["duplicates"]) == (10, 10)

@@ -317,6 +317,33 @@ def test_a_defect_costs_one_event_and_its_values_reach_no_log(caplog: pytest.Log
     assert "secret" not in caplog.text
 
 
+def test_a_bundle_that_fails_and_is_done_again_is_counted_once() -> None:
+    """A bundle that fails elsewhere is not finished here, and what it has counted comes again."""
+    LIVE.reset()
+    step, lines = _ParseEvents((), None, skip_blank=True), [b'{"type": "page"}', b"{", b'{"type": "track"}']
+    step.setup()
+    for part in (lines[:2], lines[:1], lines):
+        step.start_bundle()
+        for line in part:
+            list(step.process(line))
+    expected = {"read": 3, "unparsable": 1, "rejected::parse:invalid_json": 1}
+    before, _ = LIVE.snapshot()
+    step.finish_bundle()
+    assert before == LIVE.snapshot()[0] == expected
+    assert step.tally == {}
+
+
+def test_bundles_at_the_same_time_are_all_counted() -> None:
+    LIVE.reset()
+    steps = [_ParseEvents((), None, skip_blank=True) for _ in range(3)]
+    for step in steps:
+        step.setup()
+        step.start_bundle()
+        list(step.process(b'{"type": "page"}'))
+    steps[0].finish_bundle()
+    assert LIVE.snapshot()[0] == {"read": 3}
+
+
 def test_steps_carry_definitions_and_pickle() -> None:
     for step in (
         FilterEvents(JOB.subscriptions),

@@ -443,3 +443,9 @@ def test_a_quoted_text_is_that_text_and_no_other(text: str, other: str) -> None:
 
     assert takes({"type": "track", "event": text})
     assert takes({"type": "track", "event": other}) is (other == text)
+
+
+@pytest.mark.parametrize("digits", ["1" * 19, "1" * 5000])
+def test_an_index_of_thousands_of_digits_is_no_item(digits: str) -> None:
+    takes = compile_trigger(f"properties.products[{digits}] = 1 or properties.products.{digits} = 1")
+    assert takes({"properties": {"products": [1]}}) is False

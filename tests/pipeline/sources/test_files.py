@@ -16,8 +16,8 @@ from apache_beam.testing.util import assert_that, equal_to
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.sources import NoInput, UnreadableFile
-from pipeline.sources.files import ReadLines, ReadNumberedLines, check_input, chunks_of, lines_of
+from pipeline.sources import NoInput, UnreadableFile, open_letters, open_source
+from pipeline.sources.files import ReadLines, ReadNumberedLines, check_input, chunks_of, lines_of, matching
 from transforms.events import UnreadableRest
 from transforms.stopping import STOPPING
 
@@ -148,3 +148,60 @@ def test_a_file_system_that_fails_is_no_broken_file(tmp_path: Path) -> None:
 def test_a_packed_file_of_several_members_is_read_whole(tmp_path: Path) -> None:
     (tmp_path / "events.gz").write_bytes(gzip.compress(b"1\n") + gzip.compress(b"2\n"))
     read(str(tmp_path / "events.gz"), [b"1", b"2"])
+
+
+@pytest.mark.parametrize(
+    "name", ["x [1].jsonl", "x [1-3].jsonl", "x [!a].jsonl", "[x].jsonl", "a*.jsonl", "who?.jsonl"]
+)
+@pytest.mark.parametrize("prefix", ["", "./", "folder [2]/"])
+def test_a_file_is_meant_by_its_name_before_that_is_a_pattern(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefix: str, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder [2]").mkdir()
+    for other in ("x 1.jsonl", "x.jsonl", "ab.jsonl", "whom.jsonl", "x b.jsonl"):
+        (tmp_path / prefix / other).write_bytes(b"another\n")
+    (tmp_path / prefix / name).write_bytes(b"this\n")
+    assert check_input(f"{prefix}{name}") == 5
+    assert [Path(path) for path in matching(f"{prefix}{name}")] == [Path(f"{prefix}{name}")]
+    read(f"{prefix}{name}", [b"this"])
+    read(f"file://{tmp_path}/{prefix}{name}", [b"this"])
+
+
+def test_a_pattern_that_is_no_files_name_is_a_pattern(tmp_path: Path) -> None:
+    for number in (1, 2, 3):
+        (tmp_path / f"x {number}.jsonl").write_bytes(b"%d\n" % number)
+    read(str(tmp_path / "x [12].jsonl"), [b"1", b"2"])
+    (tmp_path / "x [12].jsonl").write_bytes(b"this\n")
+    read(str(tmp_path / "x [12].jsonl"), [b"this"])
+    read(str(tmp_path / "x ?.jsonl"), [b"1", b"2", b"3"])
+
+
+def test_a_csv_file_is_meant_by_its_name_too(tmp_path: Path) -> None:
+    (tmp_path / "x [1].csv").write_text("type,messageId\npage,m-1\n")
+    source = open_source(str(tmp_path / "x [1].csv"))
+    with beam.Pipeline("FnApiRunner") as pipeline:
+        assert_that(pipeline | source.read, equal_to([{"type": "page", "messageId": "m-1"}]))
+
+
+@pytest.mark.parametrize("open_", [open_source, open_letters])
+def test_a_document_in_the_place_of_lines_is_no_input(tmp_path: Path, open_: Callable[[str], Any]) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b'{"type": "page"}\n')
+    (tmp_path / "b [1].json").write_bytes(b'[\n  {"type": "page"},\n  {"type": "page"}\n]\n')
+    with gzip.open(tmp_path / "c.json.gz", "wb") as file:
+        file.write(b'{\n  "type": "page"\n}\n')
+    assert open_(str(tmp_path / "a.jsonl")).extent == "1 kB"
+    for pattern, path, said in (
+        ("*.json*", "b [1].json", "it is one pretty-printed JSON document, an array, and not JSON lines"),
+        ("b [1].json", "b [1].json", "it is one pretty-printed JSON document, an array, and not JSON lines"),
+        ("c*", "c.json.gz", "it is one pretty-printed JSON document and not JSON lines"),
+    ):
+        with pytest.raises(NoInput) as raised:
+            open_(str(tmp_path / pattern))
+        assert str(raised.value).startswith(f"{tmp_path / path}: {said}")
+
+
+def test_a_packed_file_that_was_cut_off_is_looked_at_and_read_later(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl.gz"
+    path.write_bytes(gzip.compress(b'{"type": "page"')[:-8])
+    assert open_source(str(path)).paths == (str(path),)

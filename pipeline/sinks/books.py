@@ -1,0 +1,99 @@
+"""The books of a run as JSON, in a file of this machine: written whole, or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
+from pathlib import Path
+from typing import Final
+
+from pipeline.sinks.lines import SinkError, is_local, own_descriptor, plain, refuse_link, sync_folder
+
+WHAT: Final = "The books"
+_ROOM: Final = 64 * 1024  # bytes that must fit where books are to be written; few are longer
+
+
+def check_place(path: str) -> None:
+    """Makes sure that books can be written to `path`, and leaves what is there as it is. Raises SinkError.
+
+    A disk that is full, a folder that may not be written to: that is found out here, before anything is sent.
+    """
+    if not is_local(plain(path)):
+        raise SinkError(f"{WHAT} cannot be written to {path}: they go to a file of this machine")
+    try:
+        target = _target(path)
+        if target is None:
+            os.close(_open_device(plain(path)))
+            return
+        if target.is_dir():
+            raise IsADirectoryError(0, "Is a directory")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.unlink(_written_beside(target, b" " * _ROOM))
+    except OSError as error:
+        raise _failure(path, error) from None
+
+
+def write_books(path: str, books: bytes) -> None:
+    """Puts books in the place of what is there, if anything is. Raises SinkError; then that is as it was."""
+    try:
+        target = _target(path)
+        if target is None:
+            file = _open_device(plain(path))
+            try:
+                _write(file, books)
+            finally:
+                os.close(file)
+            return
+        temporary = _written_beside(target, books)
+        try:
+            os.replace(temporary, target)
+        except OSError:
+            os.unlink(temporary)
+            raise
+        sync_folder(target.parent)
+    except OSError as error:
+        raise _failure(path, error) from None
+
+
+def _failure(path: str, error: OSError) -> SinkError:
+    return SinkError(f"{WHAT} cannot be written to {path}: {error.strerror}")
+
+
+def _target(path: str) -> Path | None:
+    """The file that a place names; None for a device, a pipe or a descriptor. Raises OSError for a symbolic link."""
+    path = plain(path)
+    if own_descriptor(path) is not None:
+        return None
+    refuse_link(path)
+    target = Path(path)
+    return None if target.exists() and not target.is_file() and not target.is_dir() else target
+
+
+def _open_device(path: str) -> int:
+    own = own_descriptor(path)
+    return os.open(path, os.O_WRONLY | os.O_NOFOLLOW) if own is None else os.dup(own)
+
+
+def _written_beside(target: Path, data: bytes) -> Path:
+    """A temporary file in the target's folder, with the target's mode, that holds `data` safely. Raises OSError."""
+    temporary = target.with_name(f".capybeam-{secrets.token_hex(8)}.tmp")
+    file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        try:
+            with contextlib.suppress(FileNotFoundError, PermissionError):  # there is none; no modes here
+                os.fchmod(file, stat.S_IMODE(target.stat().st_mode))
+            _write(file, data)
+            os.fsync(file)
+        finally:
+            os.close(file)
+    except OSError:
+        os.unlink(temporary)
+        raise
+    return temporary
+
+
+def _write(file: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(file, data) :]
