@@ -22,6 +22,7 @@ from typing import Any, Final
 
 import orjson
 
+from transforms.javascript import MISSING
 from transforms.rejections import Rejected
 
 Mapped = Callable[[Any], Any]
@@ -30,16 +31,6 @@ Path = tuple[str | int, ...]
 ROOT_DIRECTIVE: Final = "__segment_internal_directive"
 MAX_REPLACE: Final = 10  # characters of @replace's pattern and replacement, as at Segment
 MAX_LIQUID: Final = 1000  # characters of a template, as at Segment
-
-
-class _Missing(tuple[()]):
-    """What a mapping yields where Segment's engine yields JavaScript's undefined. Falsy, as an empty tuple is."""
-
-    def __repr__(self) -> str:
-        return "MISSING"
-
-
-MISSING: Final = _Missing()
 
 
 @dataclasses.dataclass(frozen=True)
