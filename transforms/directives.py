@@ -22,6 +22,7 @@ from typing import Any, Final
 
 import orjson
 
+from transforms import javascript
 from transforms.javascript import MISSING
 from transforms.rejections import Rejected
 
@@ -104,13 +105,19 @@ def _paths(node: Any) -> Iterator[str]:
 
 def get_path(payload: Any, path: str) -> Any:
     """What stands at ``$.a.b[0]["k k"]`` of `payload`, or `MISSING`. A falsy parent is its own child, as at Segment."""
-    for key in parse_path(path):
+    return _get_keys(payload, parse_path(path))
+
+
+def _get_keys(payload: Any, keys: tuple[str, ...]) -> Any:
+    for key in keys:
         payload = _step(payload, key)
     return payload
 
 
 def parse_path(path: str) -> tuple[str, ...]:
-    """The keys of a path; none for the root."""
+    """The keys of a path; none for the root, which is "" or "$.": "$" alone is a key like any other, as at Segment."""
+    if path == "$":
+        return ("$",)
     return tuple(quoted or quoted2 or plain for quoted, quoted2, plain in _PATH.findall(path.replace("$.", "", 1))
                  if quoted or quoted2 or plain != "$")  # fmt: skip
 
@@ -391,13 +398,25 @@ def _path(code: Code, path: Any) -> Value:
 def _template(code: Code, template: Any) -> Value:
     if not isinstance(template, str):
         return code.assign(f"_render(e, _string({code.value(template).code}, '@template'))", optional=False)
-    parts = _PLACEHOLDER.split(template)
-    pieces = [repr(part) if index % 2 == 0 else f"_text({code.lookup(parse_path(part.strip()))})"
-              for index, part in enumerate(parts)]  # fmt: skip
-    return code.assign(" + ".join(pieces), optional=False)
+    pieces = [repr(part) if type(part) is str else f"_text({code.lookup(part)})" for part in _template_parts(template)]
+    return code.assign(" + ".join(pieces) or "''", optional=False)
 
 
-_PLACEHOLDER: Final = re.compile(r"\{\{\{?([^{}]*)\}?\}\}")
+_PLACEHOLDERS: Final = (re.compile(r"\{\{\{([^}]+)\}\}\}"), re.compile(r"\{\{([^}]+)\}\}"))
+
+
+def _template_parts(template: str) -> Iterator[str | tuple[str, ...]]:
+    """The text of a template, and the keys of its paths. As at Segment, {{{ }}} are looked for first, then {{ }}."""
+    three, two = _PLACEHOLDERS
+    for index, part in enumerate(three.split(template)):
+        if index % 2:
+            yield parse_path(part.strip(javascript.SPACE))
+            continue
+        for inner, piece in enumerate(two.split(part)):
+            if inner % 2:
+                yield parse_path(piece.strip(javascript.SPACE))
+            elif piece:
+                yield piece
 
 
 @_directive("@literal", _Option("any"))
@@ -406,7 +425,7 @@ def _literal(code: Code, value: Any) -> Value:
 
 
 def _check_if(options: Any, path: Path) -> Iterator[Problem]:
-    if isinstance(options, dict) and not options.get("exists") and not options.get("blank"):
+    if isinstance(options, dict) and not any(javascript.truthy(options.get(key)) for key in ("exists", "blank")):
         yield Problem(path, 'should have field "exists" or "blank" but it doesn\'t')
 
 
@@ -415,8 +434,12 @@ def _if(code: Code, options: dict[str, Any]) -> Value:
     exists = "exists" in options
     tested = options["exists" if exists else "blank"]
     value = code.value(tested).code
-    there = f"{value} is not MISSING and {value} is not None" + ("" if exists else f" and {value} != ''")
-    there = f"({value} or ({there}))"  # most values are true; what is false may be there all the same: 0, false, []
+    # Cheap tests first: most values are texts or missing. What is false may be there all the same: 0, false, [] exist.
+    there = f"{value} is not MISSING and {value} is not None"
+    if exists:
+        there = f"({value} or {there})"
+    else:
+        there = f"({value} and type({value}) is not list or {there} and {value} != '' and not _blank({value}))"
     itself = options.get("then") == tested
     result = code.assign(value if itself else "MISSING")
 
@@ -456,8 +479,10 @@ def _case(code: Code, options: dict[str, Any]) -> Value:
 def _replace(code: Code, options: dict[str, Any]) -> Value:
     flags = re.IGNORECASE if options.get("ignorecase") else re.RegexFlag(0)
     count = 0 if options.get("global", True) else 1
+    if not options["value"]:
+        return Value("MISSING")
     rules = [
-        (re.compile(re.escape(options[pattern]), flags), options.get(replacement) or "")
+        (re.compile(re.escape(options[pattern]), flags), _replacement(options.get(replacement) or ""))
         for pattern, replacement in (("pattern", "replacement"), ("pattern2", "replacement2"))
         if options.get(pattern)
     ]
@@ -467,10 +492,41 @@ def _replace(code: Code, options: dict[str, Any]) -> Value:
             return ""
         text = _text(value)
         for pattern, replacement in rules:
-            text = pattern.sub(lambda _: replacement, text, count=count)  # noqa: B023 – called at once
+            text = replacement(pattern, text, count)
         return text
 
     return code.assign(f"{code.constant(replaced)}({code.value(options['value']).code})", optional=False)
+
+
+_REPLACED: Final = re.compile(r"\$([$&`'])")
+_MOST_BESIDE_MATCHES: Final = 20_000  # characters that $` and $' may repeat, over four times the text's own
+
+
+def _replacement(replacement: str) -> Callable[[re.Pattern[str], str, int], str]:
+    """What replaces matches of a pattern. As in JavaScript, $& is the match, $` and $' what stands before and behind it
+    and $$ a dollar. The last two repeat the text, and so are bounded: an event is rejected (mapping_failed) there.
+    """
+    parts = _REPLACED.split(replacement)
+    if len(parts) == 1:
+        return lambda pattern, text, count: pattern.sub(lambda _: replacement, text, count=count)
+
+    def replace(pattern: re.Pattern[str], text: str, count: int) -> str:
+        room = _MOST_BESIDE_MATCHES + 4 * len(text)
+
+        def replaced(found: re.Match[str]) -> str:
+            nonlocal room
+            sides = {"$": "$", "&": found[0]}
+            if "`" in parts or "'" in parts:
+                sides.update({"`": text[: found.start()], "'": text[found.end() :]})
+            written = "".join(sides[part] if index % 2 else part for index, part in enumerate(parts))
+            room -= len(written)
+            if room < 0:
+                raise Rejected("mapping_failed", "@replace makes too much text of this event.")
+            return written
+
+        return pattern.sub(replaced, text, count=count)
+
+    return replace
 
 
 def _check_array_path(options: Any, path: Path) -> Iterator[Problem]:
@@ -578,11 +634,11 @@ _NOTHING_THERE: Final = (lambda key, missing: missing, lambda key, missing: None
 def _step(parent: Any, key: str) -> Any:
     if type(parent) is dict:
         return parent.get(key, MISSING)
-    if type(parent) in (list, str) and parent:
+    if type(parent) is list or (type(parent) is str and parent):
         if key == "length":
             return len(parent)
         return parent[int(key)] if key.isdecimal() and int(key) < len(parent) else MISSING
-    return parent if not parent and not isinstance(parent, list) else MISSING
+    return parent if not parent else MISSING
 
 
 def _null(value: Any) -> Any:
@@ -599,17 +655,13 @@ def _text(value: Any) -> str:
     """A value as JavaScript's String() writes it, missing and null as nothing."""
     if type(value) is str:
         return value
-    if value is None or value is MISSING:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return str(int(value)) if value.is_integer() and abs(value) < 1e21 else repr(value)
-    return str(value) if isinstance(value, int) else orjson.dumps(value).decode()
+    return "" if value is None or value is MISSING else javascript.text(value)
 
 
 def _render(payload: Any, template: str) -> str:
-    return _PLACEHOLDER.sub(lambda found: _text(get_path(payload, found[1].strip())), template)
+    return "".join(
+        part if isinstance(part, str) else _text(_get_keys(payload, part)) for part in _template_parts(template)
+    )
 
 
 def _first_words(value: Any) -> Any:
@@ -639,12 +691,18 @@ def _flattened(value: Any, separator: str, keep_arrays: bool) -> Any:
 
 
 def _encode(value: Any) -> Any:
+    """``JSON.stringify``. Numbers are where it differs from orjson, which writes 3.0 and 1e-07."""
     if value is MISSING:
         return MISSING
     try:
-        return orjson.dumps(value).decode()
+        written = orjson.dumps(value).decode()
     except TypeError:  # more than 254 levels
         raise Rejected("too_deeply_nested", "@json cannot encode a value that is nested so deeply.") from None
+    suspicious = ".0" in written or "e-" in written or "e+" in written
+    return javascript.json_text(value) if suspicious and _FLOAT.search(written) else written
+
+
+_FLOAT: Final = re.compile(r"[0-9](?:\.0\b|e[-+])")
 
 
 def _decode(value: Any) -> Any:
@@ -661,7 +719,7 @@ def _without_nulls(value: Any) -> Any:
         return MISSING
     if isinstance(value, dict):
         return {key: _without_nulls(item) for key, item in value.items() if item is not None}
-    return [item if item is None else _without_nulls(item) for item in value] if isinstance(value, list) else value
+    return value
 
 
 _HELPERS: Final[Mapping[str, Any]] = {
@@ -670,6 +728,7 @@ _HELPERS: Final[Mapping[str, Any]] = {
     "_null": _null,
     "_string": _string,
     "_text": _text,
+    "_blank": javascript.equals_empty,
     "_get_path": get_path,
     "_render": _render,
     "_first_words": _first_words,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -29,7 +30,6 @@ SPACE: Final = "\t\n\v\f\r \u00a0\u1680" + "".join(map(chr, range(0x2000, 0x200B
 
 LARGEST_LENGTH: Final = 2**53 - 1  # of a text or a list, were there room for it
 
-_LARGEST_PLAIN: Final = 1e15  # below it a whole float is written as its integer, which is quicker
 _FIRST_EXPONENTS: Final = (-6, 21)  # a decimal point outside of these positions is written with an exponent
 _DECIMAL: Final = re.compile(r"[0-9.eE+-]+", re.ASCII)
 _INFINITY: Final = re.compile(r"[+-]?Infinity")
@@ -68,13 +68,14 @@ def number_text(number: float) -> str:
         return str(number)
     if not math.isfinite(number):
         return "NaN" if number != number else "Infinity" if number > 0 else "-Infinity"
-    if -_LARGEST_PLAIN < number < _LARGEST_PLAIN and number.is_integer():
-        return str(int(number))
+    written = repr(number)
+    if "e" not in written:
+        return written.removesuffix(".0") if number else "0"
     sign = "-" if number < 0 else ""
-    mantissa, _, exponent = repr(abs(number)).partition("e")
+    mantissa, _, exponent = written.removeprefix("-").partition("e")
     whole, _, fraction = mantissa.partition(".")
     digits = (whole + fraction).lstrip("0")
-    point = len(whole) + int(exponent or 0) - (len(whole + fraction) - len(digits))
+    point = len(whole) + int(exponent) - (len(whole + fraction) - len(digits))
     digits = digits.rstrip("0")
     lowest, highest = _FIRST_EXPONENTS
     if not lowest < point <= highest:
@@ -214,12 +215,14 @@ def json_string(value: str) -> str:
     return _LONE_SURROGATE.sub(lambda found: f"\\u{ord(found[0]):x}", written)
 
 
+_UTF_16: Final = f"utf-16-{sys.byteorder[0]}e"
+
+
 def units(value: str) -> str:
     """A text in JavaScript's units (UTF-16): a character beyond U+FFFF becomes two, as `len` then counts them."""
     if value.isascii() or max(value) <= "\uffff":
         return value
-    coded = value.encode("utf-16-le", "surrogatepass")
-    return "".join(chr(int.from_bytes(coded[i : i + 2], "little")) for i in range(0, len(coded), 2))
+    return "".join(map(chr, memoryview(value.encode(_UTF_16, "surrogatepass")).cast("H")))
 
 
 def length(value: str) -> int:

@@ -7,7 +7,6 @@ years, where Python's own dates end in 9999.
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import math
 import re
@@ -104,17 +103,39 @@ def parse(text: str) -> float | None:
     >>> parse("2026-03-04T05:06:07+02:00"), parse("4 March 2026"), parse("nonsense")
     (1772593567000.0, 1772582400000.0, None)
     """
-    return _Date(text).read() if len(text) <= _LONGEST else None
+    if len(text) > _LONGEST:
+        return None
+    found = _ISO.fullmatch(text)
+    if found is None:
+        return _Legacy(text).read()
+    year, month, day, hour, minute, second, part, zone = found.groups()
+    if year == "-000000":
+        return None
+    offset = 0
+    if zone and zone not in "Zz":
+        hours, minutes = int(zone[1:3]), int(zone[-2:])
+        if hours > 23 or minutes > 59:
+            return None
+        offset = hours * 60 + minutes if zone[0] == "+" else -hours * 60 - minutes
+    return _milliseconds_at(
+        int(year), int(month or 1), int(day or 1), int(hour or 0), int(minute or 0), int(second or 0),
+        int(part[:3].ljust(3, "0")) if part else 0, offset,
+    )  # fmt: skip
 
 
-class _Date:
-    """One text being read. What each rule is for is said in V8's own description of its date parser."""
+_ISO: Final = re.compile(
+    r"([0-9]{4}|[+-][0-9]{6})(?:-([0-9]{2})(?:-([0-9]{2}))?)?"
+    r"(?:[Tt]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]+))?)?([Zz]|[+-][0-9]{2}:?[0-9]{2})?)?"
+)
+
+
+class _Legacy:
+    """A text being read that is not ISO 8601, piece by piece, by the rules that V8's date parser describes."""
 
     def __init__(self, text: str) -> None:
         self._tokens = _scanned(text)
         self._next = next(self._tokens, _END)
         self._day: list[int] = []
-        self._iso = False
         self._month: int | None = None  # by its name
         self._time: list[int] = []
         self._half: int | None = None
@@ -122,9 +143,24 @@ class _Date:
         self._offset: list[int | None] = [None, None]  # hours and minutes
 
     def read(self) -> float | None:
-        token = self._read_iso()
-        if token is None or not self._read_legacy(token):
-            return None
+        if self._next.kind == "number" and self._next.length == 4:  # a year, whatever comes behind it
+            self._day.append(self._take().number)
+            self._skip("-")
+        begun = bool(self._day)  # a number has been read
+        while (token := self._take()) is not _END:
+            if token.kind == "number":
+                begun = True
+                if not self._add_number(token):
+                    return None
+            elif token.kind == "word":
+                if not self._add_word(token, begun):
+                    return None
+            elif token.kind in ("+", "-") and (self._offset == [0, 0] or self._time):
+                begun = True
+                if not self._add_offset(token.kind):
+                    return None
+            elif token.kind in ("+", "-", ")") and begun:
+                return None
         return self._written()
 
     def _take(self) -> _Token:
@@ -137,109 +173,17 @@ class _Date:
         self._take()
         return True
 
-    def _fixed(self, length: int, highest: int, lowest: int = 0) -> int | None:
-        """The number that is next, where it has so many digits and lies within its bounds."""
-        token = self._next
-        if token.kind != "number" or token.length != length or not lowest <= token.number <= highest:
-            return None
-        return self._take().number
-
-    def _read_iso(self) -> _Token | None:
-        """Reads as much of ISO 8601 as there is: the first token that is none of it, or None where it is broken."""
-        if self._next.kind in ("+", "-"):
-            sign = self._take()
-            if self._next.kind != "number" or self._next.length != 6:
-                return sign
-            year = self._take().number
-            if sign.kind == "-" and year == 0:
-                return sign
-            self._day.append(-year if sign.kind == "-" else year)
-        elif self._next.kind == "number" and self._next.length == 4:
-            self._day.append(self._take().number)
+    def _add_offset(self, sign: str) -> bool:
+        self._sign = 1 if sign == "+" else -1
+        following = self._take() if self._next.kind == "number" else _END
+        if self._next.kind == ":":
+            self._offset = [following.number, None]
+        elif following.length in (1, 2):
+            self._offset = [following.number, 0]
+        elif following.length in (3, 4):
+            self._offset = list(divmod(following.number, 100))
         else:
-            return self._take()
-        for highest in (12, 31):
-            if not self._skip("-"):
-                break
-            part = self._fixed(2, highest, 1)
-            if part is None:
-                return self._take()
-            self._day.append(part)
-        if self._next.word != "t" or self._next.length != 1:
-            if self._next is not _END:
-                return self._take()
-        elif not self._read_iso_time():
-            return None
-        if not self._time and not self._sign:
-            self._sign, self._offset = 1, [0, 0]
-        self._iso = True
-        return _END
-
-    def _read_iso_time(self) -> bool:
-        self._take()
-        hour = self._fixed(2, 24)
-        if hour is None or not self._skip(":"):
             return False
-        highest = 0 if hour == 24 else 59
-        minute = self._fixed(2, highest)
-        if minute is None:
-            return False
-        self._time += [hour, minute]
-        if self._skip(":"):
-            second = self._fixed(2, highest)
-            if second is None:
-                return False
-            self._time.append(second)
-            if self._skip("."):
-                if self._next.kind != "number" or (hour == 24 and self._next.number):
-                    return False
-                self._time.append(_milliseconds(self._take()))
-        if self._next.word == "z" and self._next.length == 1:
-            self._take()
-            self._sign, self._offset = 1, [0, 0]
-        elif self._next.kind in ("+", "-"):
-            self._sign = 1 if self._take().kind == "+" else -1
-            if self._next.kind == "number" and self._next.length == 4:
-                hours, minutes = divmod(self._take().number, 100)
-                if hours > 23 or minutes > 59:
-                    return False
-                self._offset = [hours, minutes]
-            else:
-                self._offset[0] = self._fixed(2, 23)
-                if self._offset[0] is None or not self._skip(":"):
-                    return False
-                self._offset[1] = self._fixed(2, 59)
-                if self._offset[1] is None:
-                    return False
-        return self._next is _END
-
-    def _read_legacy(self, token: _Token) -> bool:
-        begun = bool(self._day)  # a number has been read
-        while token is not _END:
-            if token.kind == "number":
-                begun = True
-                if not self._add_number(token):
-                    return False
-            elif token.kind == "word":
-                if not self._add_word(token, begun):
-                    return False
-            elif token.kind in ("+", "-") and (self._offset == [0, 0] or self._time):
-                self._sign = 1 if token.kind == "+" else -1
-                length = number = 0
-                if self._next.kind == "number":
-                    _, number, length, _ = self._take()
-                begun = True
-                if self._next.kind == ":":
-                    self._offset = [number, None]
-                elif length in (1, 2):
-                    self._offset = [number, 0]
-                elif length in (3, 4):
-                    self._offset = list(divmod(number, 100))
-                else:
-                    return False
-            elif token.kind in ("+", "-", ")") and begun:
-                return False
-            token = self._take()
         return True
 
     def _add_number(self, token: _Token) -> bool:
@@ -303,11 +247,11 @@ class _Date:
         if self._month is not None:
             month = self._month
             day, year = (first, second) if 1 <= first <= 31 else (second, first)
-        elif self._iso or not 1 <= first <= 31:
+        elif not 1 <= first <= 31:
             year, month, day = first, second, third
         else:
             month, day, year = first, second, third
-        if not self._iso and 0 <= year < 100:
+        if 0 <= year < 100:
             year += 2000 if year < 50 else 1900
         if not (1 <= month <= 12 and 1 <= day <= 31):
             return None
@@ -316,12 +260,20 @@ class _Date:
             if hour > 12:
                 return None
             hour = hour % 12 + self._half
-        if not (hour < 24 and minute < 60 and second < 60) and (hour, minute, second, part) != (24, 0, 0, 0):
-            return None
         hours, minutes = (value or 0 for value in self._offset)
-        utc_offset = self._sign * (hours * _HOUR + minutes * _MINUTE)
-        days = _days_before(year, month) + day - 1
-        return float(days * _DAY + hour * _HOUR + minute * _MINUTE + second * _SECOND + part - utc_offset)
+        return _milliseconds_at(year, month, day, hour, minute, second, part, self._sign * (hours * 60 + minutes))
+
+
+def _milliseconds_at(
+    year: int, month: int, day: int, hour: int, minute: int, second: int, part: int, offset: int
+) -> float | None:
+    """The moment of a date and time, `offset` minutes ahead of UTC. A day that its month has not is one of the next."""
+    if not (1 <= month <= 12 and 1 <= day <= 31 and minute < 60 and second < 60):
+        return None
+    if hour > 23 and (hour, minute, second, part) != (24, 0, 0, 0):
+        return None
+    days = _days_before(year, month) + day - 1
+    return float(days * _DAY + hour * _HOUR + (minute - offset) * _MINUTE + second * _SECOND + part)
 
 
 def _scanned(text: str) -> Iterator[_Token]:
@@ -367,8 +319,7 @@ def _days_before(year: int, month: int) -> int:
     return era * 146_097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719_468
 
 
-@dataclasses.dataclass(frozen=True)
-class _Clock:
+class _Clock(NamedTuple):
     """What a calendar and a clock in some zone show at a moment."""
 
     utc: float  # milliseconds since 1970
@@ -497,25 +448,27 @@ def formatted(at: float, pattern: str, zone: Any, charge: Callable[[int], None])
         return None
 
     def written(found: re.Match[str]) -> str:
-        flags, digits, code = found[1] or "", found[2], found[3]
-        width = javascript.number(digits or "0")
-        if code == "N":
-            count = min(width or 9, float(javascript.LARGEST_LENGTH))
-            charge(int(count))
-            value = f"{clock.millisecond:03}"[: int(count)].ljust(int(count), "0")
-        elif code in "zZ":
-            value = (clock.zone if code == "Z" else "") or _offset(clock, ":" in flags)
-        elif code in _CODES:
-            value = str(_CODES[code](clock))
-        else:
+        flags, digits, code = found.groups()
+        convert = _CODES.get(code)
+        if convert is None and code not in "zZN":
             return found[0]
-        if "^" in flags:
-            value = value.upper()
-        elif "#" in flags:
-            value = value.upper() if re.search("[a-z]", value) else value.lower()
-        filler = " " if "_" in flags else "0" if "0" in flags else " " if code in _PADDED_BY_SPACE else "0"
-        length = 0 if "-" in flags else int(min(width or _WIDTHS.get(code, 0), javascript.LARGEST_LENGTH))
-        charge(length)
-        return value.zfill(length) if filler == "0" and value.startswith("-") else value.rjust(length, filler)
+        width = int(min(javascript.number(digits), javascript.LARGEST_LENGTH)) if digits else 0
+        charge(width)
+        if convert is not None:
+            value = str(convert(clock))
+        elif code == "N":
+            value = f"{clock.millisecond:03}"[: width or 9].ljust(width or 9, "0")
+        else:
+            value = (clock.zone if code == "Z" else "") or _offset(clock, ":" in (flags or ""))
+        filler = " " if code in _PADDED_BY_SPACE else "0"
+        width = width or _WIDTHS.get(code, 0)
+        if flags:
+            if "^" in flags:
+                value = value.upper()
+            elif "#" in flags:
+                value = value.upper() if re.search("[a-z]", value) else value.lower()
+            filler = " " if "_" in flags else "0" if "0" in flags else filler
+            width = 0 if "-" in flags else width
+        return value.zfill(width) if filler == "0" and value.startswith("-") else value.rjust(width, filler)
 
     return _DIRECTIVE.sub(written, pattern)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from transforms import javascript, liquid_values
+from transforms.javascript import MISSING
 from transforms.liquid_values import BLANK, EMPTY, NIL, WORTH_COUNTING, Evaluate, Rendering, is_true
 
 DISABLED_FILTERS: Final = frozenset(
@@ -21,7 +23,7 @@ DISABLED_FILTERS: Final = frozenset(
 
 _DEEPEST: Final = 24  # brackets within brackets
 BLANKS: Final = frozenset(javascript.SPACE.replace("\ufeff", "")) | {"\u180e"}
-_SYMBOLS: Final = frozenset("-?_")
+_NAME: Final = re.compile(rf"(?:[-?_0-9A-Za-z]|[^\x00-\x7f{''.join(BLANKS)}“”])+")
 _QUOTES: Final = "\"'"
 _ESCAPES: Final = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 _HEX_DIGITS: Final = "0123456789abcdefABCDEF"
@@ -94,10 +96,11 @@ class Reader:
     def name(self) -> str:
         """A name of letters, digits and ``-``, ``_``, ``?``; nothing where there is none."""
         self.skip_blanks()
-        begin = self.position
-        while _is_word(self.peek()):
-            self.position += 1
-        return self._text[begin : self.position]
+        found = _NAME.match(self._text, self.position)
+        if found is None:
+            return ""
+        self.position = found.end()
+        return found[0]
 
     def filtered(self) -> Evaluate:
         """An expression and its filters.
@@ -115,7 +118,7 @@ class Reader:
             for function, arguments in steps:
                 value = function(room, value, *[argument(rendering) for argument in arguments])
                 if (type(value) is str or type(value) is list) and len(value) > WORTH_COUNTING:
-                    room.take(len(value))
+                    room.pass_on(len(value))
             return value
 
         return evaluate
@@ -156,16 +159,8 @@ class Reader:
         output.extend(reversed(waiting))
         if not output:
             raise ExpressionError(f"a value is missing{self._place()}")
-        stack: list[Evaluate] = []
-        for item in output:
-            if not isinstance(item, str):
-                stack.append(item)
-            elif item == _NOT:
-                stack.append(_negation(_popped(stack)))
-            else:
-                right, left = _popped(stack), _popped(stack)
-                stack.append(_operation(_OPERATORS[item][1], left, right))
-        return stack[0]
+        first = output[0]
+        return first if len(output) == 1 and not isinstance(first, str) else _postfix(output)
 
     def _operator(self) -> str:
         self.skip_blanks()
@@ -220,7 +215,7 @@ class Reader:
         if argument is None or self.skip_blanks() != ":":
             return argument
         self.position += 1
-        named = self.value() or _constant(javascript.MISSING)
+        named = self.value() or _constant(MISSING)
         return lambda rendering: [name, named(rendering)]
 
     def _constant(self) -> Evaluate | None:
@@ -318,9 +313,7 @@ def path(text: str) -> Evaluate | None:
 
 
 def _is_word(character: str) -> bool:
-    if character.isascii():
-        return character.isalnum() or character in _SYMBOLS if character else False
-    return character not in BLANKS and character not in "“”"
+    return _NAME.match(character) is not None
 
 
 def _unescaped(text: str) -> str:
@@ -356,16 +349,25 @@ def _constant(value: Any) -> Evaluate:
     return lambda rendering: value
 
 
-def _popped(stack: list[Evaluate]) -> Evaluate:
-    return stack.pop() if stack else _constant(javascript.MISSING)
+def _postfix(parts: list[Evaluate | str]) -> Evaluate:
+    """Operands, and operators behind them. Not nested functions, which a thousand operators would nest too deeply."""
+    steps = [(None if isinstance(part, str) else part, part if isinstance(part, str) else "") for part in parts]
 
+    def evaluate(rendering: Rendering) -> Any:
+        stack: list[Any] = []
+        for operand, operator in steps:
+            if operand is not None:
+                stack.append(operand(rendering))
+                continue
+            right = stack.pop() if stack else MISSING
+            if operator == _NOT:
+                stack.append(not is_true(right))
+            else:
+                left = stack.pop() if stack else MISSING
+                stack.append(_OPERATORS[operator][1](left, right))
+        return stack[0]
 
-def _negation(operand: Evaluate) -> Evaluate:
-    return lambda rendering: not is_true(operand(rendering))
-
-
-def _operation(operator: Operator, left: Evaluate, right: Evaluate) -> Evaluate:
-    return lambda rendering: operator(left(rendering), right(rendering))
+    return evaluate
 
 
 def _path(initial: Evaluate | None, steps: list[Evaluate | str]) -> Evaluate:

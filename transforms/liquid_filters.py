@@ -96,9 +96,12 @@ _arithmetic("modulo", _modulo)
 
 
 def _shifted(number: float, places: float) -> float:
-    """number x 10^places, as written down: without the errors of a multiplication."""
-    mantissa, _, exponent = javascript.number_text(number).partition("e")
-    return javascript.number(f"{mantissa}e{javascript.number_text(float(exponent or 0) + places)}")
+    """number x 10^places, as written down: without the errors of a multiplication. NaN where it cannot be written."""
+    mantissa, _, exponent = repr(number).partition("e")
+    try:
+        return float(f"{mantissa}e{int(exponent or 0) + int(places)}") if places.is_integer() else math.nan
+    except (OverflowError, ValueError):
+        return math.nan
 
 
 @_filter("round", most=1)
@@ -258,37 +261,47 @@ _CJK_RANGES: Final = "\u4e00-\u9fff\uf900-\ufaff\u3400-\u4dbf\u3040-\u309f\u30a0
 _CJK: Final = re.compile(f"[{_CJK_RANGES}]")
 _NOT_CJK: Final = re.compile(f"[^{_CJK_RANGES}{SPACE}]+")
 
-_ESCAPED: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&#34;", "'": "&#39;"}
-_ESCAPES: Final = str.maketrans(_ESCAPED)
-_UNESCAPED: Final = {escaped: plain_text for plain_text, escaped in _ESCAPED.items()}
-_ENTITY: Final = re.compile("|".join(_UNESCAPED))
+_ESCAPES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&#34;", "'": "&#39;"}  # & is to be the first
+_UNESCAPES: Final = {escaped: character for character, escaped in _ESCAPES.items()}
+_ENTITY: Final = re.compile("|".join(_UNESCAPES))
+
+
+def _escaped(text: str) -> str:
+    for character, escaped in _ESCAPES.items():
+        text = text.replace(character, escaped)
+    return text
 
 
 @_filter("escape", "xml_escape")
 def _escape(room: Room, value: Any) -> str:
-    return shown(value).translate(_ESCAPES)
+    return _escaped(shown(value))
 
 
 @_filter("escape_once")
 def _escape_once(room: Room, value: Any) -> str:
-    return _ENTITY.sub(lambda found: _UNESCAPED[found[0]], shown(value)).translate(_ESCAPES)
+    return _escaped(_ENTITY.sub(lambda found: _UNESCAPES[found[0]], shown(value)))
+
+
+_TAG_ENDS: Final = {"<script": "</script>", "<style": "</style>", "<!--": "-->", "<": ">"}
+_TAG_BEGIN: Final = re.compile("|".join(_TAG_ENDS))
 
 
 @_filter("strip_html")
 def _strip_html(room: Room, value: Any) -> str:
     text = shown(value)
-    blocks = {"<script": "</script>", "<style": "</style>", "<!--": "-->", "<": ">"}
+    unclosed: set[str] = set()  # what nothing further on closes is not looked for again
     kept: list[str] = []
     position = 0
-    while (begin := text.find("<", position)) >= 0:
+    while found := _TAG_BEGIN.search(text, position):
+        begin = found.start()
         kept.append(text[position:begin])
         position = begin
-        for opening in [opening for opening in blocks if text.startswith(opening, begin)]:
-            end = text.find(blocks[opening], begin + len(opening))
+        for opening in (found[0], "<"):
+            end = -1 if opening in unclosed else text.find(_TAG_ENDS[opening], begin + len(opening))
             if end >= 0:
-                position = end + len(blocks[opening])
+                position = end + len(_TAG_ENDS[opening])
                 break
-            del blocks[opening]  # nothing further on closes it either
+            unclosed.add(opening)
         if position == begin:
             break
     return "".join(kept) + text[position:]
@@ -360,7 +373,7 @@ def _dashed(text: str, kept: str) -> str:
         and unicodedata.category(character)[0] not in "LM"
         and unicodedata.category(character) != "Nd"
     }
-    return re.sub("-+", "-", text.translate(dashes))
+    return re.sub("-+", "-", text.translate(dashes)) if dashes else text
 
 
 @_filter("slugify", most=2)
@@ -427,7 +440,7 @@ def _last(room: Room, value: Any) -> Any:
 
 def _at(value: Any, index: int) -> Any:
     if type(value) is str:
-        return javascript.units(value)[index] if value else ""
+        return javascript.units(value[index])[index] if value else ""
     if type(value) is list:
         return value[index] if value else MISSING
     return ""
@@ -526,10 +539,11 @@ def _sample(room: Room, value: Any, count: Any = MISSING) -> Any:
     if value is None or value is MISSING:
         return []
     items = list(value if type(value) is list else shown(value))
-    random.Random(shown(value)).shuffle(items)
+    chosen = range(len(items))[: 1 if count is MISSING else _integer(count)]
+    sampled = random.Random(shown(value)).sample(items, len(chosen))
     if count is MISSING or plain(count) == 1:
-        return items[0] if items else MISSING
-    return items[: _integer(count)]
+        return sampled[0] if sampled else MISSING
+    return sampled
 
 
 # --- dates ------------------------------------------------------------------------------------------------------

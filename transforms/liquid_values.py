@@ -15,10 +15,10 @@ from transforms.rejections import Rejected
 
 Evaluate = Callable[["Rendering"], Any]
 
-ROOM: Final = 50_000
+ROOM: Final = 10_000
 """Characters and list items that the filters and the output of one rendering may make in all, over those of ..."""
 
-ROOM_PER_CHARACTER: Final = 64
+ROOM_PER_CHARACTER: Final = 16
 """... and so many more for each character of the event. A template has no loops: it needs more only to multiply."""
 
 
@@ -77,7 +77,8 @@ def shown(value: Any) -> str:
 
 def numeric(value: Any) -> float:
     """A value as a filter of numbers takes it: what is no number is 0."""
-    number = javascript.number(plain(value))
+    kind = type(value)
+    number = float(value) if kind is int or kind is float else javascript.number(plain(value))
     return number if number == number else 0.0
 
 
@@ -171,12 +172,12 @@ def _position(key: Any) -> int:
 class Room:
     """How much may still be made of an event."""
 
-    __slots__ = ("_event", "_left", "_measured")
+    __slots__ = ("_event", "_left", "_size")
 
     def __init__(self, event: Any) -> None:
         self._event = event
         self._left: float = ROOM
-        self._measured = False
+        self._size = 0  # of the event, once it is known: measuring takes time, and hardly any template needs it
 
     def take(self, count: float) -> None:
         """Says that so many characters or items are about to be made, or have been.
@@ -185,11 +186,16 @@ class Room:
             Rejected: template_failed, where that is more than a template may make of such an event.
         """
         self._left -= count
-        if self._left < 0 and not self._measured:  # measuring takes time, and hardly any template needs it
-            self._left += ROOM_PER_CHARACTER * size(self._event)
-            self._measured = True
+        if self._left < 0 and not self._size:
+            self._size = size(self._event)
+            self._left += ROOM_PER_CHARACTER * self._size
         if not self._left >= 0:
             raise Rejected("template_failed", "The Liquid template makes too much text of this event.")
+
+    def pass_on(self, count: int) -> None:
+        """The same for what a filter hands to the next one. What is no longer than the event adds nothing to it."""
+        if count > self._size:
+            self.take(count)
 
 
 class Rendering:
@@ -226,16 +232,16 @@ class Rendering:
 def size(value: Any) -> int:
     """How much there is of a value: the characters of its texts and keys, and 8 for whatever else is in it."""
     total = 0
-    waiting = [value]
+    waiting = [[value]]
     while waiting:
-        value = waiting.pop()
-        kind = type(value)
-        if kind is dict:
-            waiting.extend(value.values())
-            total += sum(map(len, value))
-        elif kind is list:
-            waiting.extend(value)
-        elif kind is str:
-            total += len(value)
-        total += 8
+        parts = waiting.pop()
+        total += 8 * len(parts)
+        for part in parts:
+            if type(part) is str:
+                total += len(part)
+            elif type(part) is list:
+                waiting.append(part)
+            elif type(part) is dict:
+                waiting.append(list(part.values()))
+                total += sum(map(len, part))
     return total
