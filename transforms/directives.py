@@ -398,7 +398,9 @@ def _path(code: Code, path: Any) -> Value:
 def _template(code: Code, template: Any) -> Value:
     if not isinstance(template, str):
         return code.assign(f"_render(e, _string({code.value(template).code}, '@template'))", optional=False)
-    pieces = [repr(part) if type(part) is str else f"_text({code.lookup(part)})" for part in _template_parts(template)]
+    pieces = [
+        repr(part) if isinstance(part, str) else f"_text({code.lookup(part)})" for part in _template_parts(template)
+    ]
     return code.assign(" + ".join(pieces) or "''", optional=False)
 
 

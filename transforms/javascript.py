@@ -25,7 +25,9 @@ class _Missing(tuple[()]):
 
 MISSING: Final = _Missing()
 
-SPACE: Final = "\t\n\v\f\r \u00a0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000\ufeff"
+SPACE: Final = (
+    "\t\n\v\f\r \u00a0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000\ufeff"
+)
 """What ``trim()`` and ``\\s`` take for white space."""
 
 LARGEST_LENGTH: Final = 2**53 - 1  # of a text or a list, were there room for it
@@ -123,7 +125,7 @@ def number(value: Any) -> float:
 
 def truthy(value: Any) -> bool:
     """``Boolean(value)``: an empty list and an empty object are true."""
-    return bool(value) and value == value or type(value) in (list, dict)
+    return (bool(value) and value == value) or type(value) in (list, dict)
 
 
 def less(left: Any, right: Any) -> bool | None:

@@ -19,10 +19,10 @@ import urllib.parse
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from transforms import javascript, liquid_dates, liquid_expressions
+from transforms import javascript, liquid_dates, liquid_expressions, liquid_values
 from transforms.javascript import MISSING, SPACE
 from transforms.liquid_expressions import Filter
-from transforms.liquid_values import Literal, Rendering, Room, as_list, below, equal, is_true, numeric, plain, shown, size
+from transforms.liquid_values import Literal, Rendering, Room, as_list, below, equal, numeric, plain, shown, size
 from transforms.rejections import Rejected
 
 _FILTERS: Final[dict[str, Filter]] = {}
@@ -527,7 +527,7 @@ def _where(room: Room, value: Any, key: Any = MISSING, wanted: Any = MISSING) ->
     chosen: list[Any] = []
     for item in as_list(value):
         found = path(Rendering(item, room)) if path else MISSING
-        if is_true(found) if wanted is MISSING else equal(found, wanted):
+        if liquid_values.is_true(found) if wanted is MISSING else equal(found, wanted):
             chosen.append(item)
     return chosen
 
@@ -602,7 +602,7 @@ def _default(room: Room, value: Any, other: Any = MISSING, *options: Any) -> Any
     named = {item[0]: item[1] for item in options if type(item) is list}
     if value is False and javascript.truthy(plain(named.get("allow_false"))):
         return False
-    return value if is_true(value) else other
+    return value if liquid_values.is_true(value) else other
 
 
 @_filter("json", "jsonify", "inspect", most=1)

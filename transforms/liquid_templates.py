@@ -156,7 +156,7 @@ def _delimited(template: str, opening: re.Match[str]) -> tuple[str, int]:
     else:
         end = template.find("%}", begin) + 2
     if end <= begin:
-        raise ExpressionError(f"{template[opening.start():][:24]!r} is not closed")
+        raise ExpressionError(f"{template[opening.start() :][:24]!r} is not closed")
     return template[begin : end - 2], end
 
 
@@ -425,14 +425,18 @@ def _choice(branches: list[tuple[Evaluate, Write]], otherwise: Write) -> Write:
     return write
 
 
+_TAGS: Final = (
+    _Text, _Output, _Echo, _Assign, _Capture, _If, _Unless, _Block, _Cycle, _Increment, _Decrement, _Break, _Continue,
+    _Illegal, CommentTag, InlineCommentTag, LiquidTag,
+)  # fmt: skip
+TAGS: Final = tuple(tag.name for tag in _TAGS if tag not in (_Text, _Output, _Illegal))
+
+
 class _Environment(liquid.Environment):
     block_nesting_limit = 60  # more than a template of 1000 characters has room for
 
     def setup_tags_and_filters(self, *, extra: bool = False) -> None:
-        for tag in (
-            _Text, _Output, _Echo, _Assign, _Capture, _If, _Unless, _Block, _Cycle, _Increment, _Decrement,
-            _Break, _Continue, _Illegal, CommentTag, InlineCommentTag, LiquidTag,
-        ):  # fmt: skip
+        for tag in _TAGS:
             self.add_tag(tag)
         for name in DISABLED_TAGS:
             self.tags[name] = _Disabled(self, name)

@@ -91,7 +91,9 @@ def test_a_value_as_a_number(value: Any, number: float) -> None:
     assert found == number or (found != found and number != number)
 
 
-@pytest.mark.parametrize("text", ["1" * 300_000, "1" * 300_000 + "x", "0x" + "f" * 300_000, " " * 300_000, "1." * 150_000])
+@pytest.mark.parametrize(
+    "text", ["1" * 300_000, "1" * 300_000 + "x", "0x" + "f" * 300_000, " " * 300_000, "1." * 150_000]
+)
 def test_a_text_of_any_length_is_read_at_once(text: str) -> None:
     assert javascript.number(text) in (math.inf, 0.0) or math.isnan(javascript.number(text))
 
