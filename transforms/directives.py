@@ -479,12 +479,12 @@ def _case(code: Code, options: dict[str, Any]) -> Value:
     },
 )
 def _replace(code: Code, options: dict[str, Any]) -> Value:
-    flags = re.IGNORECASE if options.get("ignorecase") else re.RegexFlag(0)
-    count = 0 if options.get("global", True) else 1
     if not options["value"]:
         return Value("MISSING")
+    flags = re.IGNORECASE if options.get("ignorecase") else re.RegexFlag(0)
+    count = 0 if options.get("global", True) else 1
     rules = [
-        (re.compile(re.escape(options[pattern]), flags), _replacement(options.get(replacement) or ""))
+        _replacer(re.compile(re.escape(options[pattern]), flags), options.get(replacement) or "", count)
         for pattern, replacement in (("pattern", "replacement"), ("pattern2", "replacement2"))
         if options.get(pattern)
     ]
@@ -493,40 +493,55 @@ def _replace(code: Code, options: dict[str, Any]) -> Value:
         if not isinstance(value, (str, bool, int, float)):
             return ""
         text = _text(value)
-        for pattern, replacement in rules:
-            text = replacement(pattern, text, count)
+        for replace in rules:
+            text = replace(text)
         return text
 
     return code.assign(f"{code.constant(replaced)}({code.value(options['value']).code})", optional=False)
 
 
 _REPLACED: Final = re.compile(r"\$([$&`'])")
-_MOST_BESIDE_MATCHES: Final = 20_000  # characters that $` and $' may repeat, over four times the text's own
+_REPLACE_ROOM: Final = (20_000, 16)  # characters that may be put in, and so many more for each of the text's own
 
 
-def _replacement(replacement: str) -> Callable[[re.Pattern[str], str, int], str]:
-    """What replaces matches of a pattern. As in JavaScript, $& is the match, $` and $' what stands before and behind it
-    and $$ a dollar. The last two repeat the text, and so are bounded: an event is rejected (mapping_failed) there.
+def _replacer(pattern: re.Pattern[str], replacement: str, count: int) -> Callable[[str], str]:
+    """Replaces the matches of a pattern. As in JavaScript, $& is the match, $` and $' what stands before and behind it,
+    and $$ a dollar. The middle two repeat the text, and so there is a bound: Rejected (mapping_failed).
     """
-    parts = _REPLACED.split(replacement)
-    if len(parts) == 1:
-        return lambda pattern, text, count: pattern.sub(lambda _: replacement, text, count=count)
+    pieces = _REPLACED.split(replacement)  # literal text, and the signs between
+    if not {"`", "'"} & set(pieces[1::2]):
+        around = [""]  # the text around each match
+        for index, piece in enumerate(pieces):
+            if index % 2 and piece == "&":
+                around.append("")
+            else:
+                around[-1] += piece
+        split = re.compile(f"({pattern.pattern})", pattern.flags)
 
-    def replace(pattern: re.Pattern[str], text: str, count: int) -> str:
-        room = _MOST_BESIDE_MATCHES + 4 * len(text)
+        def surround(text: str) -> str:
+            parts = split.split(text, maxsplit=count)
+            parts[1::2] = [found.join(around) for found in parts[1::2]]
+            return "".join(parts)
 
-        def replaced(found: re.Match[str]) -> str:
+        return surround
+
+    def replace(text: str) -> str:
+        base, factor = _REPLACE_ROOM
+        room = base + factor * len(text)
+
+        def written(found: re.Match[str]) -> str:
             nonlocal room
-            sides = {"$": "$", "&": found[0]}
-            if "`" in parts or "'" in parts:
-                sides.update({"`": text[: found.start()], "'": text[found.end() :]})
-            written = "".join(sides[part] if index % 2 else part for index, part in enumerate(parts))
-            room -= len(written)
-            if room < 0:
-                raise Rejected("mapping_failed", "@replace makes too much text of this event.")
-            return written
+            parts = []
+            for index, part in enumerate(pieces):
+                if index % 2 and part != "$":
+                    part = found[0] if part == "&" else text[: found.start()] if part == "`" else text[found.end() :]
+                parts.append(part)
+                room -= len(part)
+                if room < 0:
+                    raise Rejected("mapping_failed", "@replace makes too much text of this event.")
+            return "".join(parts)
 
-        return pattern.sub(replaced, text, count=count)
+        return pattern.sub(written, text, count=count)
 
     return replace
 

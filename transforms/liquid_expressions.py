@@ -48,11 +48,11 @@ _RANK_OF_NOT: Final = 1
 
 
 class ExpressionError(ValueError):
-    """What is wrong with an expression, to be read behind "is no valid Liquid template:" where it is no `Unusable`."""
+    """The syntax of a template is wrong. The text says what is."""
 
 
 class Unusable(ExpressionError):
-    """An expression that is well formed and asks for what is not there; the whole message."""
+    """A template asks for a tag or a filter that does not exist or is switched off."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,8 +72,6 @@ class Reader:
         self.position = 0
         self._depth = 0
 
-    # Where it stands
-
     def peek(self, ahead: int = 0) -> str:
         """The character that comes next, or so many further on; nothing behind the end."""
         return self._text[self.position + ahead : self.position + ahead + 1]
@@ -90,8 +88,6 @@ class Reader:
         """Goes on behind the next `mark`, or to the end."""
         found = self._text.find(mark, self.position)
         self.position = len(self._text) if found < 0 else found + len(mark)
-
-    # What it reads
 
     def name(self) -> str:
         """A name of letters, digits and ``-``, ``_``, ``?``; nothing where there is none."""
@@ -138,8 +134,6 @@ class Reader:
                 self.position = begin
             return initial
         return _path(initial, steps)
-
-    # Parts of expressions
 
     def _expression(self) -> Evaluate:
         """Operands and operators in any order, as LiquidJS takes them: what is left over is passed over."""

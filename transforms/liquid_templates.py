@@ -172,7 +172,7 @@ def _argument(stream: liquid.TokenStream) -> str:
 
 
 class _Tag(liquid.Tag):
-    """A tag that is what it says alone."""
+    """A tag without an end."""
 
     block = False
 
@@ -373,7 +373,7 @@ class _Decrement(_Increment):
 
 
 class _Break(_Tag):
-    """Outside of loops, which there are none of, break and continue end the template."""
+    """break and continue end the template: there are no loops that they could end."""
 
     name = "break"
 

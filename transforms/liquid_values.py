@@ -16,18 +16,17 @@ from transforms.rejections import Rejected
 Evaluate = Callable[["Rendering"], Any]
 
 ROOM: Final = 10_000
-"""Characters and list items that the filters and the output of one rendering may make in all, over those of ..."""
+"""Characters and list items that one rendering may make, over the following."""
 
 ROOM_PER_CHARACTER: Final = 16
-"""... and so many more for each character of the event. A template has no loops: it needs more only to multiply."""
-
+"""The same for each character of the event. A template has no loops: only one that multiplies text needs more."""
 
 WORTH_COUNTING: Final = 200
-"""Characters. What is shorter does not add up: a template has 1000 characters itself."""
+"""Characters. Shorter results are not counted: a template of 1000 characters has room for a hundred of them at most."""
 
 
 class Literal:
-    """nil, empty or blank. Its `value` is what it is where it is not compared."""
+    """nil, empty or blank: `equals` is its ``==``, and `value` what it stands for everywhere else."""
 
     __slots__ = ("equals", "value")
 
