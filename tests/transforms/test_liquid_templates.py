@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from transforms.liquid_templates import compile_template, problems
-from transforms.liquid_values import ROOM, ROOM_PER_CHARACTER
+from transforms.liquid_values import ROOM, ROOM_PER_CHARACTER, size
 from transforms.rejections import Rejected
 
 CASES = [json.loads(line) for line in (Path(__file__).parent / "liquid_cases.jsonl").read_text("utf-8").splitlines()]
@@ -198,6 +198,7 @@ ENDLESS = {
     "a padded year": "{{ '2020-01-01' | date: '%1000000000Y' }}",
     "padded milliseconds": "{{ '2020-01-01' | date: '%999999999N' }}",
     "a pad of 900 digits": "{{ '2020-01-01' | date: '%" + "9" * 900 + "d' }}",
+    "json, indented": "{{ deep | json: 10 }}",
     "escapes of escapes": "{{ quotes " + "| xml_escape " * 60 + "| size }}",
     "base64 of base64": "{{ text " + "| base64_encode " * 55 + "| size }}",
 }
@@ -207,15 +208,18 @@ ENDLESS = {
 @pytest.mark.parametrize("template", [pytest.param(template, id=name) for name, template in ENDLESS.items()])
 def test_a_template_makes_no_more_than_so_much_of_an_event(template: str, characters: int) -> None:
     assert len(template) <= 1000
-    event = {"text": "a" * characters, "quotes": "'" * characters, "many": 10**15}
+    deep: list[Any] = [1] * characters
+    for _ in range(200):
+        deep = [deep]
+    event = {"text": "a" * characters, "quotes": "'" * characters, "many": 10**15, "deep": deep}
     rendered = compile_template(template)
-    allowed = ROOM + ROOM_PER_CHARACTER * (2 * characters + 100)
+    allowed = ROOM + ROOM_PER_CHARACTER * size(event)
     tracemalloc.start()
     begin = time.perf_counter()
     try:
         with pytest.raises(Rejected) as raised:
             rendered(event)
-        assert tracemalloc.get_traced_memory()[1] < 30 * allowed
+        assert tracemalloc.get_traced_memory()[1] < 10 * allowed + 1_000_000
     finally:
         tracemalloc.stop()
     assert time.perf_counter() - begin < 10
