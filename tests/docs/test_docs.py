@@ -34,7 +34,16 @@ from pipeline.sandbox import Faults
 from pipeline.sinks import dead_letters, receipts
 from pipeline.sinks.tables import Schema
 from pipeline.sources import warehouse
-from transforms import directives, fields, graph_api, liquid_expressions, liquid_templates, triggers, user_data
+from transforms import (
+    directives,
+    fields,
+    graph_api,
+    liquid_expressions,
+    liquid_templates,
+    liquid_values,
+    triggers,
+    user_data,
+)
 from transforms.directives import compile_mapping
 from transforms.fields import Field
 from transforms.graph_api import Delivery, request_body
@@ -188,6 +197,15 @@ def test_every_filter_and_tag_of_templates_is_listed() -> None:
     assert set(off) == {*liquid_templates.DISABLED_TAGS, *liquid_expressions.DISABLED_FILTERS}
     filters = [name for what in named.keys() - {"tags"} for name in named[what]]
     assert sorted(filters) == sorted(FILTERS)
+
+
+def test_the_limits_of_templates_are_stated() -> None:
+    stated = section(MAPPING, "### `@liquid`")
+    assert f"at most {directives.MAX_LIQUID} characters" in stated
+    assert (
+        f"{liquid_values.ROOM:,} characters and list items in all, and {liquid_values.ROOM_PER_CHARACTER} more"
+        in stated
+    )
 
 
 @pytest.mark.parametrize("example", examples("json trigger"))
