@@ -22,6 +22,8 @@ from typing import Any, Final
 
 import orjson
 
+from transforms import javascript
+from transforms.javascript import MISSING
 from transforms.json_text import load_json
 from transforms.rejections import Rejected
 
@@ -31,16 +33,6 @@ Path = tuple[str | int, ...]
 ROOT_DIRECTIVE: Final = "__segment_internal_directive"
 MAX_REPLACE: Final = 10  # characters of @replace's pattern and replacement, as at Segment
 MAX_LIQUID: Final = 1000  # characters of a template, as at Segment
-
-
-class _Missing(tuple[()]):
-    """What a mapping yields where Segment's engine yields JavaScript's undefined. Falsy, as an empty tuple is."""
-
-    def __repr__(self) -> str:
-        return "MISSING"
-
-
-MISSING: Final = _Missing()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,13 +106,19 @@ def _paths(node: Any) -> Iterator[str]:
 
 def get_path(payload: Any, path: str) -> Any:
     """What stands at ``$.a.b[0]["k k"]`` of `payload`, or `MISSING`. A falsy parent is its own child, as at Segment."""
-    for key in parse_path(path):
+    return _get_keys(payload, parse_path(path))
+
+
+def _get_keys(payload: Any, keys: tuple[str, ...]) -> Any:
+    for key in keys:
         payload = _step(payload, key)
     return payload
 
 
 def parse_path(path: str) -> tuple[str, ...]:
-    """The keys of a path; none for the root."""
+    """The keys of a path; none for the root, which is "" or "$.": "$" alone is a key like any other, as at Segment."""
+    if path == "$":
+        return ("$",)
     return tuple(quoted or quoted2 or plain for quoted, quoted2, plain in _PATH.findall(path.replace("$.", "", 1))
                  if quoted or quoted2 or plain != "$")  # fmt: skip
 
@@ -401,13 +399,27 @@ def _path(code: Code, path: Any) -> Value:
 def _template(code: Code, template: Any) -> Value:
     if not isinstance(template, str):
         return code.assign(f"_render(e, _string({code.value(template).code}, '@template'))", optional=False)
-    parts = _PLACEHOLDER.split(template)
-    pieces = [repr(part) if index % 2 == 0 else f"_text({code.lookup(parse_path(part.strip()))})"
-              for index, part in enumerate(parts)]  # fmt: skip
-    return code.assign(" + ".join(pieces), optional=False)
+    pieces = [
+        repr(part) if isinstance(part, str) else f"_text({code.lookup(part)})" for part in _template_parts(template)
+    ]
+    return code.assign(" + ".join(pieces) or "''", optional=False)
 
 
-_PLACEHOLDER: Final = re.compile(r"\{\{\{?([^{}]*)\}?\}\}")
+_PLACEHOLDERS: Final = (re.compile(r"\{\{\{([^}]+)\}\}\}"), re.compile(r"\{\{([^}]+)\}\}"))
+
+
+def _template_parts(template: str) -> Iterator[str | tuple[str, ...]]:
+    """The text of a template, and the keys of its paths. As at Segment, {{{ }}} are looked for first, then {{ }}."""
+    three, two = _PLACEHOLDERS
+    for index, part in enumerate(three.split(template)):
+        if index % 2:
+            yield parse_path(part.strip(javascript.SPACE))
+            continue
+        for inner, piece in enumerate(two.split(part)):
+            if inner % 2:
+                yield parse_path(piece.strip(javascript.SPACE))
+            elif piece:
+                yield piece
 
 
 @_directive("@literal", _Option("any"))
@@ -416,7 +428,7 @@ def _literal(code: Code, value: Any) -> Value:
 
 
 def _check_if(options: Any, path: Path) -> Iterator[Problem]:
-    if isinstance(options, dict) and not options.get("exists") and not options.get("blank"):
+    if isinstance(options, dict) and not any(javascript.truthy(options.get(key)) for key in ("exists", "blank")):
         yield Problem(path, 'should have field "exists" or "blank" but it doesn\'t')
 
 
@@ -425,8 +437,12 @@ def _if(code: Code, options: dict[str, Any]) -> Value:
     exists = "exists" in options
     tested = options["exists" if exists else "blank"]
     value = code.value(tested).code
-    there = f"{value} is not MISSING and {value} is not None" + ("" if exists else f" and {value} != ''")
-    there = f"({value} or ({there}))"  # most values are true; what is false may be there all the same: 0, false, []
+    # Cheap tests first: most values are texts or missing. What is false may be there all the same: 0, false, [] exist.
+    there = f"{value} is not MISSING and {value} is not None"
+    if exists:
+        there = f"({value} or {there})"
+    else:
+        there = f"({value} and type({value}) is not list or {there} and {value} != '' and not _blank({value}))"
     itself = options.get("then") == tested
     result = code.assign(value if itself else "MISSING")
 
@@ -464,10 +480,12 @@ def _case(code: Code, options: dict[str, Any]) -> Value:
     },
 )
 def _replace(code: Code, options: dict[str, Any]) -> Value:
+    if not options["value"]:
+        return Value("MISSING")
     flags = re.IGNORECASE if options.get("ignorecase") else re.RegexFlag(0)
     count = 0 if options.get("global", True) else 1
     rules = [
-        (re.compile(re.escape(options[pattern]), flags), options.get(replacement) or "")
+        _replacer(re.compile(re.escape(options[pattern]), flags), options.get(replacement) or "", count)
         for pattern, replacement in (("pattern", "replacement"), ("pattern2", "replacement2"))
         if options.get(pattern)
     ]
@@ -476,11 +494,57 @@ def _replace(code: Code, options: dict[str, Any]) -> Value:
         if not isinstance(value, (str, bool, int, float)):
             return ""
         text = _text(value)
-        for pattern, replacement in rules:
-            text = pattern.sub(lambda _: replacement, text, count=count)  # noqa: B023 – called at once
+        for replace in rules:
+            text = replace(text)
         return text
 
     return code.assign(f"{code.constant(replaced)}({code.value(options['value']).code})", optional=False)
+
+
+_REPLACED: Final = re.compile(r"\$([$&`'])")
+_REPLACE_ROOM: Final = (20_000, 16)  # characters that may be put in, and so many more for each of the text's own
+
+
+def _replacer(pattern: re.Pattern[str], replacement: str, count: int) -> Callable[[str], str]:
+    """Replaces the matches of a pattern. As in JavaScript, $& is the match, $` and $' what stands before and behind it,
+    and $$ a dollar. The middle two repeat the text, and so there is a bound: Rejected (mapping_failed).
+    """
+    pieces = _REPLACED.split(replacement)  # literal text, and the signs between
+    if not {"`", "'"} & set(pieces[1::2]):
+        around = [""]  # the text around each match
+        for index, piece in enumerate(pieces):
+            if index % 2 and piece == "&":
+                around.append("")
+            else:
+                around[-1] += piece
+        split = re.compile(f"({pattern.pattern})", pattern.flags)
+
+        def surround(text: str) -> str:
+            parts = split.split(text, maxsplit=count)
+            parts[1::2] = [found.join(around) for found in parts[1::2]]
+            return "".join(parts)
+
+        return surround
+
+    def replace(text: str) -> str:
+        base, factor = _REPLACE_ROOM
+        room = base + factor * len(text)
+
+        def written(found: re.Match[str]) -> str:
+            nonlocal room
+            parts = []
+            for index, part in enumerate(pieces):
+                if index % 2 and part != "$":
+                    part = found[0] if part == "&" else text[: found.start()] if part == "`" else text[found.end() :]
+                parts.append(part)
+                room -= len(part)
+                if room < 0:
+                    raise Rejected("mapping_failed", "@replace makes too much text of this event.")
+            return "".join(parts)
+
+        return pattern.sub(written, text, count=count)
+
+    return replace
 
 
 def _check_array_path(options: Any, path: Path) -> Iterator[Problem]:
@@ -593,11 +657,11 @@ def is_index(key: str) -> bool:
 def _step(parent: Any, key: str) -> Any:
     if type(parent) is dict:
         return parent.get(key, MISSING)
-    if type(parent) in (list, str) and parent:
+    if type(parent) is list or (type(parent) is str and parent):
         if key == "length":
             return len(parent)
         return parent[int(key)] if is_index(key) and int(key) < len(parent) else MISSING
-    return parent if not parent and not isinstance(parent, list) else MISSING
+    return parent if not parent else MISSING
 
 
 def _null(value: Any) -> Any:
@@ -616,15 +680,16 @@ def _text(value: Any) -> str:
         return value
     if value is None or value is MISSING:
         return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return str(int(value)) if value.is_integer() and abs(value) < 1e21 else repr(value)
-    return str(value) if isinstance(value, int) else _dumped(value, "a text")
+    try:
+        return javascript.text(value)
+    except RecursionError:
+        raise Rejected("too_deeply_nested") from None
 
 
 def _render(payload: Any, template: str) -> str:
-    return _PLACEHOLDER.sub(lambda found: _text(get_path(payload, found[1].strip())), template)
+    return "".join(
+        part if isinstance(part, str) else _text(_get_keys(payload, part)) for part in _template_parts(template)
+    )
 
 
 def _first_words(value: Any) -> Any:
@@ -654,14 +719,18 @@ def _flattened(value: Any, separator: str, keep_arrays: bool) -> Any:
 
 
 def _encode(value: Any) -> Any:
-    return MISSING if value is MISSING else _dumped(value, "JSON")
-
-
-def _dumped(value: Any, what: str) -> str:
+    """``JSON.stringify``. Numbers are where it differs from orjson, which writes 3.0 and 1e-07."""
+    if value is MISSING:
+        return MISSING
     try:
-        return orjson.dumps(value).decode()
+        written = orjson.dumps(value).decode()
     except TypeError:  # more than 254 levels
-        raise Rejected("too_deeply_nested", f"A value that is nested so deeply cannot be mapped to {what}.") from None
+        raise Rejected("too_deeply_nested", "@json cannot encode a value that is nested so deeply.") from None
+    suspicious = ".0" in written or "e-" in written or "e+" in written
+    return javascript.json_text(value) if suspicious and _FLOAT.search(written) else written
+
+
+_FLOAT: Final = re.compile(r"[0-9](?:\.0\b|e[-+])")
 
 
 def _decode(value: Any) -> Any:
@@ -678,7 +747,7 @@ def _without_nulls(value: Any) -> Any:
         return MISSING
     if isinstance(value, dict):
         return {key: _without_nulls(item) for key, item in value.items() if item is not None}
-    return [item if item is None else _without_nulls(item) for item in value] if isinstance(value, list) else value
+    return value
 
 
 _HELPERS: Final[Mapping[str, Any]] = {
@@ -687,6 +756,7 @@ _HELPERS: Final[Mapping[str, Any]] = {
     "_null": _null,
     "_string": _string,
     "_text": _text,
+    "_blank": javascript.equals_empty,
     "_get_path": get_path,
     "_render": _render,
     "_first_words": _first_words,

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from transforms.directives import (
-    MISSING,
     ROOT_DIRECTIVE,
     Code,
     Value,
@@ -23,6 +22,7 @@ from transforms.directives import (
 )
 from transforms.events import Event
 from transforms.fields import PLAINLY, Check, Field, Unfit, compile_check, compile_fields
+from transforms.javascript import MISSING
 from transforms.rejections import Rejected
 
 Fields = dict[str, Any]

@@ -37,6 +37,7 @@ CODES: Final[Mapping[str, str]] = {
     "missing_required_field": "A field that the action requires has no value.",
     "invalid_field": "A field has a value of the wrong type, or one that is not among its choices.",
     "mapping_failed": "The mapping could not be applied to this event.",
+    "template_failed": "A Liquid template could not be rendered for this event.",
     "invalid_event_time": "event_time is neither ISO 8601 nor Unix seconds or milliseconds.",
     "invalid_currency": "currency is not an ISO 4217 code such as USD.",
     "invalid_delivery_category": "delivery_category must be in_store, curbside or home_delivery.",

@@ -115,6 +115,24 @@ def test_a_mapping_maps_as_segments_engine_does(row: dict[str, Any]) -> None:
             assert mapped == row["result"]
 
 
+# --- templates --------------------------------------------------------------------------------------------------
+
+TEMPLATES = json.loads((VECTORS / "liquid_cases.json").read_text(encoding="utf-8"))
+
+# Templates that are rendered otherwise than by LiquidJS, on purpose; docs/mapping.md says why.
+TEMPLATES_OF_OURS: set[str] = set()
+
+
+def test_templates_render_as_with_liquidjs() -> None:
+    differing = {
+        template
+        for template, text in TEMPLATES["cases"]
+        if compile_mapping({"@liquid": template})(TEMPLATES["data"]) != text
+    }
+    assert differing == TEMPLATES_OF_OURS
+    assert len(differing) <= 0.03 * len(TEMPLATES["cases"])
+
+
 # --- whole events -----------------------------------------------------------------------------------------------
 
 

@@ -34,10 +34,20 @@ from pipeline.sandbox import Faults
 from pipeline.sinks import dead_letters, receipts
 from pipeline.sinks.tables import Schema
 from pipeline.sources import warehouse
-from transforms import directives, fields, graph_api, triggers, user_data
+from transforms import (
+    directives,
+    fields,
+    graph_api,
+    liquid_expressions,
+    liquid_templates,
+    liquid_values,
+    triggers,
+    user_data,
+)
 from transforms.directives import compile_mapping
 from transforms.fields import Field
 from transforms.graph_api import Delivery, request_body
+from transforms.liquid_filters import FILTERS
 from transforms.rejections import CODES
 from transforms.triggers import compile_trigger
 
@@ -184,6 +194,25 @@ def test_every_directive_has_an_example() -> None:
     for name in directives._DIRECTIVES:
         assert f"`{name}`" in MAPPING
         assert any(f'"{name}"' in json.dumps(mapping) for mapping in shown), name
+
+
+def test_every_filter_and_tag_of_templates_is_listed() -> None:
+    rows = dict(table(section(MAPPING, "### `@liquid`"), "what | which"))
+    named = {what: re.findall("[a-z0-9_#]+", names.replace("`", "")) for what, names in rows.items()}
+    assert set(named["tags"]) == {"raw", *liquid_templates.TAGS}
+    off = named.pop("switched off, as at Segment")
+    assert set(off) == {*liquid_templates.DISABLED_TAGS, *liquid_expressions.DISABLED_FILTERS}
+    filters = [name for what in named.keys() - {"tags"} for name in named[what]]
+    assert sorted(filters) == sorted(FILTERS)
+
+
+def test_the_limits_of_templates_are_stated() -> None:
+    stated = section(MAPPING, "### `@liquid`")
+    assert f"at most {directives.MAX_LIQUID} characters" in stated
+    assert (
+        f"{liquid_values.ROOM:,} characters and list items in all, and {liquid_values.ROOM_PER_CHARACTER} more"
+        in stated
+    )
 
 
 @pytest.mark.parametrize("example", examples("json trigger"))

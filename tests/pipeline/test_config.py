@@ -1122,7 +1122,8 @@ def test_a_job_is_frozen(part: str) -> None:
         ("{action: purchase, mapping: {event_time: {'@path': $.originalTimestamp}}}", ["receivedAt", "sentAt"]),
         ("{action: purchase, mapping: {event_time: {'@path': '$[\"sentAt\"]'}}}", ["receivedAt", "originalTimestamp"]),
         ("{action: purchase, mapping: {event_time: {'@template': '{{sentAt}}'}}}", ["receivedAt", "originalTimestamp"]),
-        ("{action: purchase, mapping: {custom_data: {'@path': $}}}", []),
+        ("{action: purchase, mapping: {custom_data: {'@path': $.}}}", []),
+        ("{action: purchase, mapping: {custom_data: {'@path': $}}}", ["receivedAt", "sentAt", "originalTimestamp"]),
     ],
 )
 def test_a_job_knows_the_clocks_that_nothing_reads(subscription: str, unread: list[str]) -> None:

@@ -53,6 +53,7 @@ ORDER: dict[str, Any] = {
         ('$.properties["a.b"]', "dotted"),
         ("", ORDER),
         ("$.", ORDER),
+        (".", ORDER),
         # what is there but empty is there
         ("$.properties.price", 0),
         ("$.properties.coupon", ""),
@@ -65,7 +66,10 @@ ORDER: dict[str, Any] = {
         ("$.properties.coupon.x", ""),
         ("$.properties.gift.x", False),
         ("$.properties.note.x", None),
+        ("$.properties.none.length", 0),
+        ("$.properties.currency.length", 3),
         # nothing there
+        ("$", MISSING),
         ("$.nope", MISSING),
         ("$.nope.deeper", MISSING),
         ("$.properties.total.x", MISSING),
@@ -119,6 +123,23 @@ DIRECTIVES: list[tuple[str, Any, Any]] = [
     ("template, false and 0", {"@template": "{{properties.gift}} {{properties.price}}"}, "false 0"),
     ("template from the event", {"@template": path("$.event")}, "Order Completed"),
     ("template without a field", {"@template": "plain {x}"}, "plain {x}"),
+    ("template of nothing", {"@template": ""}, ""),
+    ("template with nothing in its braces", {"@template": "{{}}"}, "{{}}"),
+    ("template in three braces", {"@template": "{{{userId}}}"}, "u1"),
+    ("template with a brace behind it", {"@template": "{{userId}}}"}, "u1}"),
+    (
+        "template of a list",
+        {"@transform": {"apply": {"a": [1, None, ["b", 2.0]]}, "mapping": {"@template": "{{a}}"}}},
+        "1,,b,2",
+    ),
+    ("template of an object", {"@template": "{{properties.shipping}}"}, "[object Object]"),
+    ("template of a small number", {"@transform": {"apply": {"a": 1e-7}, "mapping": {"@template": "{{a}}"}}}, "1e-7"),
+    (
+        "template of a large number",
+        {"@transform": {"apply": {"a": 1e20}, "mapping": {"@template": "{{a}}"}}},
+        "100000000000000000000",
+    ),
+    ("template of a whole number", {"@transform": {"apply": {"a": 25.0}, "mapping": {"@template": "{{a}}"}}}, "25"),
     # @if
     ("exists", {"@if": {"exists": path("$.userId"), "then": 1, "else": 2}}, 1),
     ("exists: empty text does", {"@if": {"exists": path("$.properties.coupon"), "then": 1, "else": 2}}, 1),
@@ -126,8 +147,8 @@ DIRECTIVES: list[tuple[str, Any, Any]] = [
     ("exists: null does not", {"@if": {"exists": path("$.properties.note"), "then": 1, "else": 2}}, 2),
     ("exists: missing does not", {"@if": {"exists": path("$.nope"), "then": 1, "else": 2}}, 2),
     ("blank: filled", {"@if": {"blank": path("$.userId"), "then": 1, "else": 2}}, 1),
-    ("blank: false is filled", {"@if": {"blank": path("$.properties.gift"), "then": 1, "else": 2}}, 1),
-    ("blank: 0 is filled", {"@if": {"blank": path("$.properties.price"), "then": 1, "else": 2}}, 1),
+    ("blank: false", {"@if": {"blank": path("$.properties.gift"), "then": 1, "else": 2}}, 2),
+    ("blank: 0", {"@if": {"blank": path("$.properties.price"), "then": 1, "else": 2}}, 2),
     ("blank: empty text", {"@if": {"blank": path("$.properties.coupon"), "then": 1, "else": 2}}, 2),
     ("blank: null", {"@if": {"blank": path("$.properties.note"), "then": 1, "else": 2}}, 2),
     ("blank: missing", {"@if": {"blank": path("$.nope"), "then": 1, "else": 2}}, 2),
@@ -159,7 +180,33 @@ DIRECTIVES: list[tuple[str, Any, Any]] = [
     ("replace any case", {"@replace": {"pattern": "e", "replacement": "3", "value": "eEe", "ignorecase": True}}, "333"),
     ("replace nothing", {"@replace": {"pattern": "x", "replacement": "3", "value": "eEe"}}, "eEe"),
     ("the pattern is literal", {"@replace": {"pattern": ".*", "replacement": "-", "value": "a.*b"}}, "a-b"),
-    ("the replacement is literal", {"@replace": {"pattern": "a", "replacement": r"\1$&", "value": "a"}}, r"\1$&"),
+    ("a backslash is literal", {"@replace": {"pattern": "a", "replacement": r"\1", "value": "a"}}, r"\1"),
+    (
+        "$& is the match",
+        {"@replace": {"pattern": "e", "replacement": "<$&>", "value": "aEe", "ignorecase": True}},
+        "a<E><e>",
+    ),
+    ("$$ is a dollar", {"@replace": {"pattern": "USD", "replacement": "$$", "value": "5 USD"}}, "5 $"),
+    ("$` is what stands before", {"@replace": {"pattern": "b", "replacement": "$`", "value": "abc"}}, "aac"),
+    ("$' is what stands behind", {"@replace": {"pattern": "b", "replacement": "$'", "value": "abc"}}, "acc"),
+    ("$1 and $<a> are literal", {"@replace": {"pattern": "b", "replacement": "$1$<a>$", "value": "b"}}, "$1$<a>$"),
+    (
+        "$ in the second replacement",
+        {"@replace": {"pattern": "a", "replacement": "b", "pattern2": "b", "replacement2": "$&$&", "value": "a"}},
+        "bb",
+    ),
+    ("replace in a fixed empty text", {"a": {"@replace": {"pattern": "a", "value": ""}}}, {}),
+    (
+        "replace in a small number",
+        {
+            "@replace": {
+                "pattern": "e",
+                "replacement": "E",
+                "value": {"@transform": {"apply": {"a": 1e-7}, "mapping": path("$.a")}},
+            }
+        },
+        "1E-7",
+    ),
     ("replace without replacement", {"@replace": {"pattern": "e", "value": "eEe"}}, "E"),
     (
         "two patterns, one after the other",
@@ -259,6 +306,18 @@ DIRECTIVES: list[tuple[str, Any, Any]] = [
     # @json
     ("encode an object", {"@json": {"mode": "encode", "value": path("$.properties.shipping.box")}}, '{"w":1,"h":2}'),
     ("encode text", {"@json": {"mode": "encode", "value": 'say "é"'}}, '"say \\"é\\""'),
+    (
+        "encode numbers",
+        {
+            "@json": {
+                "mode": "encode",
+                "value": {
+                    "@transform": {"apply": {"a": [25.0, 1e-7, 1e16, 0.5, "1.0 e-x", True]}, "mapping": path("$.")}
+                },
+            }
+        },
+        '{"a":[25,1e-7,10000000000000000,0.5,"1.0 e-x",true]}',
+    ),
     ("encode null", {"@json": {"mode": "encode", "value": path("$.properties.note")}}, "null"),
     ("encode nothing", {"a": {"@json": {"mode": "encode", "value": path("$.nope")}}}, {}),
     ("decode an object", {"@json": {"mode": "decode", "value": '{"w":[1,2]}'}}, {"w": [1, 2]}),
@@ -294,6 +353,7 @@ DIRECTIVES: list[tuple[str, Any, Any]] = [
         {"a": {"@excludeWhenNull": {"b": None, "c": {"d": None, "e": 0}}}},
         {"a": {"c": {"e": 0}}},
     ),
+    ("null is not excluded from lists", {"a": {"@excludeWhenNull": [None, {"b": None}]}}, {"a": [None, {"b": None}]}),
     ("empty text and false are not", {"a": {"@excludeWhenNull": {"b": "", "c": False}}}, {"a": {"b": "", "c": False}}),
     # @omit
     ("omit", {"@omit": {"object": path("$.properties.shipping"), "keys": ["city"]}}, {"box": {"w": 1, "h": 2}}),
@@ -321,6 +381,59 @@ def test_a_directive_maps(mapping: Any, result: Any) -> None:
     mapped = compile_mapping(mapping)(event)
     assert json.dumps(mapped, sort_keys=True) == json.dumps(result, sort_keys=True)  # 1 is not 1.0, nor true
     assert event == ORDER
+
+
+DIFFERENT_FROM_SEGMENT: list[tuple[Any, Any, Any]] = [  # as docs/mapping.md lists them
+    (path("$.$.x"), {"x": 1}, 1),
+    (path('$.["k.k"]'), {"k.k": 1}, 1),
+    ({"@template": "{{$.a.b}}"}, {"a": {"b": 1}}, "1"),
+    ({"@template": "{{{a}}} {{b}}"}, {"a": "{{b}}", "b": 1}, "{{b}} 1"),
+    ({"@flatten": {"value": path("$.a"), "separator": "."}}, {"a": 5}, 5),
+    ({"@flatten": {"value": path("$.nope"), "separator": "."}}, {}, MISSING),
+    ({"@merge": {"direction": "right", "objects": [path("$.a"), {"b": 1}]}}, {"a": "text"}, {"b": 1}),
+    ({"@merge": {"direction": "right", "objects": [path("$.a"), {"b": path("$.c")}]}}, {"a": {"b": 1}}, {"b": 1}),
+    ({"@template": "{{a}}"}, {"a": 9007199254740993}, "9007199254740993"),
+]
+
+
+@pytest.mark.parametrize(("mapping", "event", "result"), DIFFERENT_FROM_SEGMENT)
+def test_what_differs_from_segment_on_purpose(mapping: Any, event: Any, result: Any) -> None:
+    mapped = compile_mapping(mapping)(event)
+    assert mapped == result
+    assert (mapped is MISSING) is (result is MISSING)
+
+
+@pytest.mark.parametrize("value", ["", 0, 0.0, False, None, [], [""], [None], [[]], [[[""]]]], ids=repr)
+def test_what_javascript_takes_for_an_empty_text_is_blank(value: Any) -> None:
+    mapped = compile_mapping({"@if": {"blank": path("$.v"), "then": path("$.v"), "else": "blank"}})
+    assert mapped({"v": value}) == "blank"
+    assert mapped({}) == "blank"
+    assert compile_mapping({"@if": {"blank": path("$.v"), "then": 1}})({"v": value}) is MISSING
+
+
+@pytest.mark.parametrize(
+    "value", [{}, {"a": None}, "0", " ", "false", 1, -1, 0.5, True, [0], [False], ["a"], ["", ""], [[0]]], ids=repr
+)
+def test_what_javascript_takes_for_more_than_an_empty_text_is_not_blank(value: Any) -> None:
+    mapped = compile_mapping({"@if": {"blank": path("$.v"), "then": path("$.v"), "else": "blank"}})
+    assert json.dumps(mapped({"v": value})) == json.dumps(value)
+
+
+@pytest.mark.parametrize("tested", [[], {}], ids=repr)
+def test_an_empty_list_or_object_may_be_tested(tested: Any) -> None:
+    assert compile_mapping({"@if": {"exists": tested, "then": 1, "else": 2}})({}) == 1
+
+
+@pytest.mark.parametrize("replacement", ["$`", "$'", "$'$`$'$`$'"])
+def test_what_stands_beside_a_match_is_not_repeated_without_a_bound(replacement: str) -> None:
+    replaced = compile_mapping({"@replace": {"pattern": "a", "replacement": replacement, "value": path("$.v")}})
+    assert len(replaced({"v": "a" * 60})) > 1000
+    with pytest.raises(Rejected) as raised:
+        replaced({"v": "a" * 300_000})
+    assert (raised.value.code, raised.value.message) == (
+        "mapping_failed",
+        "@replace makes too much text of this event.",
+    )
 
 
 def test_the_saved_form_of_transform_first_takes_all_other_keys_as_its_mapping() -> None:
