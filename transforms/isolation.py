@@ -145,7 +145,7 @@ class BatchDelivery:
             self._parts.append(sent)
         elif answer.is_refusal:
             self._refused(sent, answer)
-        elif answer.kind == "short" and len(sent) > 1:
+        elif answer.kind == "short":
             self._halve(sent, holds_bad=False)
         else:
             self._give_up(sent, answer)
@@ -324,7 +324,10 @@ class BatchDelivery:
         if answer.kind == "event" or is_to_blame:
             self._reject(part.parcel, "meta_refused_event", answer)
         else:
-            LIVE.say(self._name, f"REFUSED. {answer.summary} Nothing got through afterwards: it may not be the events.")
+            if self._courier.circuits.is_proven(self._dataset):
+                LIVE.remark(self._name, f"refused the last events. {answer.summary} {_UNPROVEN}")
+            else:
+                LIVE.say(self._name, f"REFUSED. {answer.summary} {_UNPROVEN}")
             self._reject(part.parcel, "destination_refused", answer, retryable=True)
 
     def _refuse_all(self, parts: Iterable[_Part], answer: Answer) -> None:
@@ -418,6 +421,9 @@ class BatchDelivery:
             rejection_of(parcel.key, line, cause, meta_code=answer.meta_code, retryable=retryable)
             for line in parcel.lines
         ]
+
+
+_UNPROVEN: Final = "Nothing got through afterwards, so it may not be the events; they are marked retryable."
 
 
 def rejection_of(key: str, line: bytes, cause: Rejected, **more: Any) -> Rejection:

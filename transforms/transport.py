@@ -71,8 +71,8 @@ class Transport:
                 if access.is_repeated(connection.last_trace, answer.fbtrace_id):
                     answer = failed("repeated", f"{endpoint} sent the answer to an earlier request once more.")
                 connection.last_trace = answer.fbtrace_id
-                if not _is_in_step(answer):
-                    connection.close()  # what comes next on it may not be meant for the next request either
+                if answer.received == "more" or not access.can_be_told_apart(answer):
+                    connection.close()  # what comes next on it may not be meant for the next request
                 return bearer.withheld(answer)
         except requests.exceptions.SSLError as error:
             if "certificate" in str(error):
@@ -94,11 +94,6 @@ class Transport:
     def look_for_new_token(self, name: str) -> None:
         """Reads token and secret again, at most once in `TOKEN_PAUSE` however many threads ask."""
         self._access[name].refresh(self._clock())
-
-
-def _is_in_step(answer: Answer) -> bool:
-    """Whether an answer is one of Meta's to this request, so that its connection can carry another."""
-    return (answer.kind == "delivered" or answer.fbtrace_id is not None) and answer.received != "more"
 
 
 class _Access:
@@ -129,6 +124,10 @@ class _Access:
             if trace == before:
                 self._doubted = trace
             return trace == before
+
+    def can_be_told_apart(self, answer: Answer) -> bool:
+        """Whether it would be noticed if the same answer came again. A connection is not used again otherwise."""
+        return answer.fbtrace_id is not None and self._traces_are_unique
 
     def refresh(self, now: float) -> None:
         with self._lock:
