@@ -19,12 +19,16 @@ Json = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Reply:
-    """An answer, sent `after` so many seconds; `raw` bytes in place of all else, which `keep` the connection or not."""
+    """An answer, sent `after` so many seconds, and once more `again` seconds later.
+
+    `raw` bytes stand in place of all else, and `keep` the connection or not.
+    """
 
     status: int = 200
     body: bytes = b""
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
     after: float = 0.0
+    again: float | None = None
     raw: bytes | None = None
     keep: bool = False
 
@@ -102,11 +106,17 @@ def graph_server(answer: Callable[[list[Json]], Reply]) -> Iterator[GraphServer]
                     self.wfile.write(reply.raw)
                     self.close_connection = not reply.keep
                     return
-                self.send_response(reply.status)
-                for name, value in {"Content-Length": str(len(reply.body)), **reply.headers}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(reply.body)
+                self._write(reply)
+                if reply.again is not None:
+                    time.sleep(reply.again)
+                    self._write(reply)
+
+        def _write(self, reply: Reply) -> None:
+            self.send_response(reply.status)
+            for name, value in {"Content-Length": str(len(reply.body)), **reply.headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(reply.body)
 
         def log_message(self, *_: object) -> None:
             pass

@@ -5,10 +5,13 @@ Against a real server that answers as each test says.
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -17,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.transforms.graph_server import GraphServer, Json, Reply, error, graph_server, taken
-from transforms import couriers
+from transforms import couriers, transport
 from transforms.conversions import destination_key
 from transforms.couriers import Courier
 from transforms.graph_api import Delivery, Destination
@@ -45,8 +48,8 @@ def line(number: int) -> bytes:
     return b"leads\t" + orjson.dumps({**event, "action_source": "email", "user_data": {"external_id": ["a" * 64]}})
 
 
-def batch(count: int, start: int = 0) -> Parcel:
-    return Parcel.pack(KEY, [line(number) for number in range(start, start + count)])
+def batch(count: int, start: int = 0, key: str = KEY) -> Parcel:
+    return Parcel.pack(key, [line(number) for number in range(start, start + count)])
 
 
 def courier(graph: GraphServer, hold: bool = False, **delivery: Any) -> Courier:
@@ -61,6 +64,17 @@ def reasons(*outcomes: Outcome) -> Counter[tuple[str, bool]]:
 
 def rejected(outcome: Outcome) -> set[int]:
     return {rejection.payload["n"] for rejection in outcome.rejections}
+
+
+def codes(outcome: Outcome) -> dict[int, str]:
+    return {rejection.payload["n"]: rejection.code for rejection in outcome.rejections}
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert condition()
 
 
 def holding(bad: Callable[[int], bool], refusal: Reply) -> Callable[[list[Json]], Reply]:
@@ -123,11 +137,36 @@ def test_it_costs_about_forty_requests_however_many_events_there_are(concurrency
     assert len(graph.requests) <= 40
 
 
+ALTERNATING = {
+    "two codes": [error(4711), error(4712)],
+    "three codes": [error(4711), error(100), error("no-code")],
+    "two reasons against events": [error(100, 2804050), error(100, 2804019)],
+    "a code and a reason against events": [error(4711), error(100, 2804050)],
+    "a code and a failure": [error(4711), error(1, status=500)],
+    "a code and a brake": [error(4711), Reply(429, b"", {"Retry-After": "0"})],
+}
+
+
+@pytest.mark.parametrize("answers", ALTERNATING.values(), ids=ALTERNATING)
+@pytest.mark.parametrize("concurrency", [1, 8])
+def test_refusals_by_turns_are_a_refusal_of_everything_as_well(answers: list[Reply], concurrency: int) -> None:
+    turns = itertools.cycle(answers)
+    with graph_server(lambda _: next(turns)) as graph, ThreadPoolExecutor(concurrency) as pool:
+        sender = courier(graph)
+        outcomes = list(pool.map(lambda number: sender.deliver(batch(100, 100 * number)), range(30)))
+    assert reasons(*outcomes) == {("destination_refused", True): 3000}
+    assert len(graph.requests) <= 2 * (40 + 30 * concurrency)
+
+
 @pytest.mark.parametrize("count", [2, 5, 19])
 @pytest.mark.parametrize(
     ("answer", "expected"),
-    [(error(4711), ("destination_refused", True)), (error(100, 2804050), ("meta_refused_event", False))],
-    ids=["unknown", "about the event"],
+    [
+        (error(4711), ("destination_refused", True)),
+        (UNKNOWN["too large"], ("destination_refused", True)),
+        (error(100, 2804050), ("meta_refused_event", False)),
+    ],
+    ids=["unknown", "too large", "about the event"],
 )
 def test_too_few_events_to_tell_are_blamed_only_where_meta_does(
     answer: Reply, expected: tuple[str, bool], count: int
@@ -165,6 +204,34 @@ def test_a_destination_that_refuses_everything_later_on_is_found_out_as_well() -
     assert len(graph.requests) <= 60
 
 
+@pytest.mark.parametrize("size", [1, 10, 200])
+@pytest.mark.parametrize("concurrency", [1, 8])
+def test_no_event_is_blamed_where_a_destination_turns_to_refusing_everything(size: int, concurrency: int) -> None:
+    """The refusal begins while an event is being looked for that is invalid indeed."""
+
+    def answer(events: list[Json]) -> Reply:
+        return error(4711) if len(graph.requests) > 9 else holding((3).__eq__, error(100, 2804050))(events)
+
+    with graph_server(answer) as graph, ThreadPoolExecutor(concurrency) as pool:
+        sender = courier(graph)
+        outcomes = list(pool.map(lambda start: sender.deliver(batch(size, start)), range(0, 600, size)))
+    blamed = {n for outcome in outcomes for n in rejected(outcome) if codes(outcome)[n] == "meta_refused_event"}
+    assert blamed <= {3}
+    assert set(reasons(*outcomes)) <= {("destination_refused", True), ("meta_refused_event", False)}
+    assert sum(outcome.delivered.get("web/leads", 0) for outcome in outcomes) + reasons(*outcomes).total() == 600
+    assert len(graph.requests) <= 100 + 16 * concurrency
+
+
+def test_a_code_that_was_an_events_once_is_the_destinations_when_nothing_gets_through_any_more() -> None:
+    with graph_server(holding((3).__eq__, error(4711))) as graph:
+        sender = courier(graph)
+        first = sender.deliver(batch(10))
+        graph.answer = lambda _: error(4711)
+        later = [sender.deliver(batch(20, 20 * number)) for number in range(1, 10)]
+    assert reasons(first) == {("meta_refused_event", False): 1}
+    assert reasons(*later) == {("destination_refused", True): 180}
+
+
 def test_a_stream_holds_its_events_and_goes_on_when_something_gets_through(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(couriers, "_HOLD_PAUSE", 10.0)  # of which the courier here waits 0.01, by its jitter
     with graph_server(lambda _: error(4711)) as graph, ThreadPoolExecutor(1) as pool:
@@ -178,6 +245,54 @@ def test_a_stream_holds_its_events_and_goes_on_when_something_gets_through(monke
         outcome = sending.result(timeout=10)
     assert (outcome.delivered, outcome.rejections) == ({"web/leads": 100}, [])
     assert LIVE.state("web") == ""
+
+
+def test_a_stream_holds_its_events_whatever_the_turns_of_the_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(couriers, "_HOLD_PAUSE", 10.0)
+    turns = itertools.cycle([error(4711), error(4712)])
+    with graph_server(lambda _: next(turns)) as graph, ThreadPoolExecutor(4) as pool:
+        sender = courier(graph, hold=True)
+        sending = [pool.submit(sender.deliver, batch(100, 100 * number)) for number in range(4)]
+        wait_until(lambda: LIVE.state("web").startswith("HELD. "))
+        graph.answer = taken
+        outcomes = [future.result(timeout=20) for future in sending]
+    assert reasons(*outcomes) == {}
+    assert sum(outcome.delivered["web/leads"] for outcome in outcomes) == 400
+
+
+def test_a_stream_goes_on_with_a_token_that_is_replaced_while_it_is_held(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(couriers, "_LOOK", 0.02)
+    monkeypatch.setattr(transport, "TOKEN_PAUSE", 0.1)
+    token = tmp_path / "token"
+    token.write_text("old")
+    with graph_server(lambda _: error(190, 463)) as graph, ThreadPoolExecutor(4) as pool:
+        destination = Destination("web", TokenReference(f"file:{token}"), endpoint=graph.url)
+        sender = Courier((destination,), Delivery(retry_for=1.0), hold=True)
+        sending = [pool.submit(sender.deliver, batch(20, 20 * number)) for number in range(8)]
+        wait_until(lambda: LIVE.state("web").startswith("HELD. "))
+        held = len(graph.requests)
+        graph.answer = taken
+        token.write_text("new")
+        outcomes = [future.result(timeout=20) for future in sending]
+    assert held <= 4
+    assert reasons(*outcomes) == {}
+    assert sum(outcome.delivered["web/leads"] for outcome in outcomes) == 160
+
+
+def test_of_two_datasets_of_a_destination_the_one_that_refuses_everything_stops_alone() -> None:
+    def answer(events: list[Json]) -> Reply:
+        return error(4711) if graph.paths[-1] == "/v25.0/1/events" else taken(events)
+
+    keys = [destination_key("web", dataset) for dataset in "12"]
+    with graph_server(answer) as graph, ThreadPoolExecutor(2) as pool:
+        sender = courier(graph)
+        parcels = [batch(20, 20 * number, keys[number % 2]) for number in range(20)]
+        outcomes = list(pool.map(sender.deliver, parcels))
+    assert reasons(*outcomes[::2]) == {("destination_refused", True): 200}
+    assert [outcome.delivered for outcome in outcomes[1::2]] == [{"web/leads": 20}] * 10
+    assert sum(path == "/v25.0/1/events" for path in graph.paths) <= 40
 
 
 def test_a_stream_that_is_stopped_while_it_holds_rejects_nothing() -> None:
@@ -250,6 +365,8 @@ POISONS = {
     "code as text": error("100"),
     "unparsable": Reply(400, b"<html>Bad request</html>"),
     "a 200 that says nothing": Reply(202, b"{}"),
+    "none acknowledged": Reply(200, b'{"events_received": 0}'),
+    "a failure with a long wait": Reply(503, b"", {"Retry-After": "3600"}),
     "a dropped connection": Reply(599, raw=b""),
     "half an answer": Reply(599, raw=b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{"),
     "time-out": Reply(599, raw=b"", after=0.4),
@@ -283,6 +400,127 @@ def test_poison_among_batches_that_get_through_does_not_wait_for_retry_for() -> 
             sender.deliver(batch(1, 1000 + len(graph.requests)))
         assert poisoned.result(timeout=10).delivered == {"web/leads": 99}
     assert LIVE.remarks()[0].startswith("web: a batch keeps failing while others get through. Meta, code 1: ")
+
+
+@pytest.mark.parametrize("bad", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("retry_for", [0.05, 1.0])
+def test_no_good_event_is_given_up_for_the_poison_in_its_batch(bad: Callable[[int], bool], retry_for: float) -> None:
+    expected = {number for number in range(400) if bad(number)}
+    with graph_server(holding(bad, POISONS["500"])) as graph, ThreadPoolExecutor(2) as pool:
+        sender = courier(graph, retry_for=retry_for)
+        others = pool.submit(lambda: [sender.deliver(batch(1, 1000 + number)) for number in range(200)])
+        outcome = sender.deliver(batch(400))
+        others.result(timeout=20)
+    assert rejected(outcome) == expected
+    assert reasons(outcome) == {("gave_up_retrying", True): len(expected)}
+    if retry_for < 0.1:
+        assert len(graph.requests) - 200 <= min(2 * len(expected) * 9, 800) + 4 * len(expected) + 60
+
+
+def test_poison_that_times_out_is_isolated_while_many_requests_are_in_flight() -> None:
+    def bad(number: int) -> bool:
+        return number % 40 == 7
+
+    with graph_server(holding(bad, POISONS["time-out"])) as graph, ThreadPoolExecutor(8) as pool:
+        sender = courier(graph, retry_for=0.5, timeout=0.3)
+        outcomes = list(pool.map(lambda number: sender.deliver(batch(40, 40 * number)), range(8)))
+    assert {n for outcome in outcomes for n in rejected(outcome)} == {n for n in range(320) if bad(n)}
+    assert set(reasons(*outcomes)) == {("gave_up_retrying", True)}
+
+
+@pytest.mark.parametrize("size", [1, 20])
+def test_poison_in_many_batches_is_waited_for_once(size: int) -> None:
+    def bad(number: int) -> bool:
+        return number % 20 == 7
+
+    with graph_server(holding(bad, POISONS["500"])) as graph:
+        sender = courier(graph, retry_for=1.0)
+        started = time.monotonic()
+        outcomes = [sender.deliver(batch(size, start)) for start in range(0, 600, size)]
+        seconds = time.monotonic() - started
+    assert reasons(*outcomes) == {("gave_up_retrying", True): 30}
+    assert seconds < 12, "with 1 s for each of the 30 it is at least 30 s"
+
+
+def test_after_poison_an_outage_is_still_waited_for() -> None:
+    with graph_server(holding(lambda n: n < 3, POISONS["500"])) as graph:
+        sender = courier(graph, retry_for=1.0)
+        given_up = [sender.deliver(batch(1, number)) for number in (0, 10, 1, 11, 2, 12)]
+        down_until = time.monotonic() + 0.5
+        graph.answer = lambda events: taken(events) if time.monotonic() > down_until else error(1, status=500)
+        outcomes = [sender.deliver(batch(1, number)) for number in range(20, 60)]
+    assert reasons(*given_up) == {("gave_up_retrying", True): 3}
+    assert reasons(*outcomes).total() <= 8, "as many as in a row may be poison"
+
+
+def test_of_two_datasets_of_a_destination_the_one_that_fails_is_waited_for_once() -> None:
+    def answer(events: list[Json]) -> Reply:
+        return error(1, status=500) if graph.paths[-1] == "/v25.0/1/events" else taken(events)
+
+    keys = [destination_key("web", dataset) for dataset in "12"]
+    with graph_server(answer) as graph, ThreadPoolExecutor(2) as pool:
+        sender = courier(graph, retry_for=1.0)
+        parcels = [batch(20, 20 * number, keys[number % 2]) for number in range(40)]
+        started = time.monotonic()
+        outcomes = list(pool.map(sender.deliver, parcels))
+        seconds = time.monotonic() - started
+    assert reasons(*outcomes[::2]) == {("gave_up_retrying", True): 400}
+    assert [outcome.delivered for outcome in outcomes[1::2]] == [{"web/leads": 20}] * 20
+    assert seconds < 8, "with 1 s for each batch it is at least 10 s"
+
+
+TOO_MANY = {
+    "413": Reply(413, b"<html>413</html>"),
+    "500": POISONS["500"],
+    "a code that is not listed": error(4711),
+    "a dropped connection": POISONS["a dropped connection"],
+    "time-out": POISONS["time-out"],
+}
+
+
+@pytest.mark.parametrize("most", [1, 37])
+@pytest.mark.parametrize("answer", TOO_MANY.values(), ids=TOO_MANY)
+def test_a_batch_that_is_too_large_is_halved_until_it_fits_however_that_is_said(answer: Reply, most: int) -> None:
+    count = 4 * most
+    with graph_server(lambda events: answer if len(events) > most else taken(events)) as graph:
+        sender = courier(graph, timeout=0.3, retry_for=1.0)
+        outcomes = [sender.deliver(batch(count, count * number)) for number in range(2)]
+    assert [outcome.delivered for outcome in outcomes] == [{"web/leads": count}] * 2
+    assert len(graph.requests) <= 100
+
+
+def test_an_outage_while_events_go_one_by_one_costs_a_few_requests_of_each_batch() -> None:
+    def answer(events: list[Json]) -> Reply:
+        bad = holding(SHAPES["60 % mixed"], error(100, 2804050))
+        return POISONS["time-out"] if len(graph.requests) > 60 else bad(events)
+
+    with graph_server(answer) as graph:
+        outcome = courier(graph, timeout=0.1, retry_for=0.5).deliver(batch(400))
+    assert outcome.delivered["web/leads"] + len(outcome.rejections) == 400
+    assert {codes(outcome)[n] for n in rejected(outcome) if not SHAPES["60 % mixed"](n)} == {"gave_up_retrying"}
+    assert len(graph.requests) <= 60 + 60
+
+
+def test_an_outage_while_it_is_found_out_who_refuses_costs_a_few_requests_of_each_batch() -> None:
+    """Batches are refused, and single events not answered."""
+    with graph_server(lambda events: error(4711) if len(events) > 1 else POISONS["500"]) as graph:
+        sender = courier(graph, retry_for=0.2)
+        outcomes = [sender.deliver(batch(100, 100 * number)) for number in range(10)]
+    assert reasons(*outcomes) == {("gave_up_retrying", True): 1000}
+    assert len(graph.requests) <= 100
+
+
+def test_a_run_that_is_stopped_while_poison_is_isolated_ends_soon() -> None:
+    with (
+        graph_server(holding(SHAPES["60 % mixed"], POISONS["time-out"])) as graph,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        sending = pool.submit(courier(graph, timeout=0.2, retry_for=1000.0).deliver, batch(400))
+        wait_until(lambda: any("sent in parts" in remark for remark in LIVE.remarks()), seconds=30)
+        STOPPING.set()
+        outcome = sending.result(timeout=5)
+    assert set(reasons(outcome)) == {("interrupted", True)}
+    assert outcome.delivered["web/leads"] + len(outcome.rejections) == 400
 
 
 def test_an_outage_in_the_middle_of_isolating_is_waited_out() -> None:
@@ -392,6 +630,35 @@ def test_an_answer_too_many_on_a_connection_is_no_answer_to_the_next_request() -
         second = sender.deliver(batch(5, 5))
     assert first.delivered == {"web/leads": 5}
     assert reasons(second) == {("meta_refused_event", False): 5}
+
+
+@pytest.mark.parametrize("concurrency", [1, 8])
+@pytest.mark.parametrize("trace", ["its own", "always the same", "none"])
+@pytest.mark.parametrize("again", [0.0, 0.001])
+def test_an_answer_that_comes_twice_is_never_the_answer_to_another_request(
+    again: float, trace: str, concurrency: int
+) -> None:
+    """Each third answer is sent twice, mostly when the next request is under way. Some refuse, some acknowledge."""
+    taken_events: set[int] = set()
+
+    def answer(events: list[Json]) -> Reply:
+        number = len(graph.requests)
+        traced = {"its own": {"fbtrace_id": f"A{number}"}, "always the same": {"fbtrace_id": "A"}, "none": {}}[trace]
+        numbers = {event["n"] for event in events}
+        if any(n % 17 == 3 for n in numbers):
+            reply = error(100, 2804050, **traced)
+        else:
+            taken_events.update(numbers)
+            reply = Reply(200, orjson.dumps({"events_received": len(events), **traced}))
+        return dataclasses.replace(reply, again=again if number % 3 == 1 else None)
+
+    with graph_server(answer) as graph, ThreadPoolExecutor(concurrency) as pool:
+        sender = courier(graph)
+        outcomes = list(pool.map(lambda number: sender.deliver(batch(10, 10 * number)), range(30)))
+    expected = {n for n in range(300) if n % 17 == 3}
+    assert {n for outcome in outcomes for n in rejected(outcome)} == expected
+    assert sum(outcome.delivered["web/leads"] for outcome in outcomes) == 300 - len(expected)
+    assert taken_events == set(range(300)) - expected
 
 
 # --- the law ----------------------------------------------------------------------------------------------------------
