@@ -405,7 +405,7 @@ def test_an_ip_address_is_valid_and_without_port_or_dropped(value: str, sent: st
         ("https://shop.example/?fbclid=", None),
         ("https://shop.example/?xfbclid=AbC", None),
         ("https://shop.example/fbclid=AbC", None),
-        ("http://[oops?fbclid=AbC", None),
+        ("http://[oops?fbclid=AbC", "fb.1.1790000000000.AbC"),
         ("", None),
     ],
 )
