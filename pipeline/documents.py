@@ -17,6 +17,8 @@ Loc = tuple[str | int, ...]
 Position = tuple[int, int]
 
 _Loader: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+MAX_VALUES: Final = 100_000  # of a document, once its aliases and merges are followed
+MAX_LEVELS: Final = 200  # of objects and lists
 _MERGE: Final = "<<"
 _NULL: Final = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLEANS: Final = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
@@ -67,6 +69,8 @@ def read(text: str, source: str) -> Document:
     try:
         root = yaml.compose(_SURROGATES.sub(_paired, text), Loader=_Loader)
         data = None if root is None else reader.plain(root, ())
+    except _TooMuch as error:
+        return Document(source, text, None, {}, {}, ((error.position, str(error)),))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         position = (mark.line + 1, mark.column + 1) if mark else (1, 1)
@@ -89,14 +93,30 @@ def _paired(found: re.Match[str]) -> str:
     return f"{found[1]}\\U{0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00):08X}"
 
 
+class _TooMuch(Exception):
+    """A document that would take more time and memory than its text is worth."""
+
+    def __init__(self, node: yaml.Node, message: str) -> None:
+        super().__init__(message)
+        self.position = _position(node)
+
+
 class _Reader:
     def __init__(self) -> None:
         self.keys: dict[Loc, Position] = {}
         self.values: dict[Loc, Position] = {}
         self.problems: list[tuple[Position, str]] = []
         self._around: list[yaml.Node] = []
+        self._read = 0
 
     def plain(self, node: yaml.Node, loc: Loc) -> Any:
+        self._read += 1 + len(loc) // 20  # the path to a deep one takes more room
+        if self._read > MAX_VALUES:
+            raise _TooMuch(
+                node, f"with its aliases and merges followed, the file has more than {MAX_VALUES:,} values by here"
+            )
+        if len(self._around) > MAX_LEVELS:
+            raise _TooMuch(node, f"this is nested more than {MAX_LEVELS} levels deep")
         self.values[loc] = _position(node)
         if isinstance(node, yaml.ScalarNode):
             return _scalar(node)
@@ -123,7 +143,8 @@ class _Reader:
             key = str(key_node.value) if isinstance(key_node, yaml.ScalarNode) else "?"
             if key == _MERGE and not key_node.style:
                 for source in self._merged(value_node):
-                    merged = {**(self.plain(source, loc) or {}), **merged}
+                    for inner, value in (self.plain(source, loc) or {}).items():
+                        merged.setdefault(inner, value)
                 continue
             at = (*loc, key)
             if key in own:

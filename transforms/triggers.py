@@ -218,7 +218,9 @@ class _Writer:
         """One look-up, however many items there are."""
         values = [_literal(item) for item in items]
         texts = self._constant(frozenset(value for value in values if isinstance(value, str)))
-        numbers = self._constant(frozenset(v for v in values if isinstance(v, (int, float)) and not isinstance(v, bool)))
+        numbers = self._constant(
+            frozenset(v for v in values if isinstance(v, (int, float)) and not isinstance(v, bool))
+        )
         others = [f"v is {value}" for value in (True, False, None) if any(value is item for item in values)]
         held = f"(v in {texts} if type(v := {operand}) is str else v in {numbers} if type(v) in _NUMBERS else False)"
         return "(" + " or ".join([held, *others]) + ")"

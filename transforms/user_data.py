@@ -118,7 +118,9 @@ def compile_user_data(
         if wire == "external_id":  # always a list, as Segment sends it
             lines += [f"    elif type({wire}_) is str: ready[{wire!r}] = [{wire}_]"]
         if wire == "ph":
-            lines += [f"    elif type(get({name!r})) is list and len(get({name!r})) > {_MOST_PHONES}: count('dropped_ph')"]
+            lines += [
+                f"    elif type(get({name!r})) is list and len(get({name!r})) > {_MOST_PHONES}: count('dropped_ph')"
+            ]
     namespace: dict[str, Any] = {
         **_converters(default_country),
         "several": _several,
