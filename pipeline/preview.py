@@ -19,6 +19,7 @@ import orjson
 
 from pipeline.config import Job
 from pipeline.sources.csv_rows import is_csv, rows_of
+from pipeline.sources.lines import CHUNK, lines_of
 from transforms import conversions, events
 from transforms.events import Event, UnreadableRow
 from transforms.rejections import Rejected, Stage, as_rejected
@@ -59,15 +60,16 @@ def numbered_rows(path: str) -> Iterator[Iterator[tuple[int, Row]]]:
     csv_rows.BadHeader.
     """
     if path == "-":
-        yield enumerate(sys.stdin.buffer, 1)
+        yield enumerate(lines_of(_chunks(sys.stdin.buffer), "standard input"), 1)
         return
     opened = next((open_ for ending, open_ in _PACKED.items() if path.lower().endswith(ending)), io.open)
     with cast("io.BufferedReader", opened(path, "rb")) as file:
-        yield (
-            rows_of(iter(functools.partial(file.read1, io.DEFAULT_BUFFER_SIZE), b""), path)
-            if is_csv(path)
-            else enumerate(file, 1)
-        )
+        chunks = _chunks(file)
+        yield rows_of(chunks, path) if is_csv(path) else enumerate(lines_of(chunks, path), 1)
+
+
+def _chunks(file: Any) -> Iterator[bytes]:
+    return iter(functools.partial(file.read1, CHUNK), b"")
 
 
 _PACKED: Final[dict[str, Callable[..., Any]]] = {".gz": gzip.open, ".bz2": bz2.open}

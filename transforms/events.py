@@ -18,6 +18,8 @@ from transforms.rejections import Rejected
 
 Event = dict[str, Any]
 
+MAX_LINE: Final = 64 * 1024 * 1024  # bytes of an event that is read
+SHOWN: Final = 1000  # bytes of a longer one that its dead letter holds
 _BOM: Final = b"\xef\xbb\xbf"
 _TRANSPORT_KEYS: Final = ("receivedAt", "sentAt")
 CLOCK_KEYS: Final = (*_TRANSPORT_KEYS, "originalTimestamp")  # what Segment makes an event's timestamp of
@@ -46,6 +48,23 @@ class UnreadableRest(UnreadableRow):
     code: ClassVar[str] = "unreadable_rest"
 
 
+class LongLine(UnreadableRow):
+    """A line that is too long to be read; `row` is its start."""
+
+    code: ClassVar[str] = "line_too_long"
+
+
+def long_line(start: bytes, size: int, place: str = "The line") -> LongLine:
+    """What stands for a line of more than `MAX_LINE` bytes.
+
+    Args:
+        size: the line's, in bytes.
+        place: where it is, for the message.
+    """
+    message = f"{place} has {size:,} bytes, and one of more than {MAX_LINE >> 20} MB is not read."
+    return LongLine(start[:SHOWN].decode(errors="ignore"), message)
+
+
 def is_blank(line: bytes) -> bool:
     """Whether a line holds nothing but white space or a byte order mark, and so no event at all."""
     return not line.removeprefix(_BOM).strip()
@@ -55,8 +74,10 @@ def parse_event(line: bytes) -> Event:
     """One line of JSON as an event. A byte order mark, CRLF and surrounding white space are accepted.
 
     Raises:
-        Rejected: invalid_json, invalid_utf8, not_an_object, too_deeply_nested.
+        Rejected: line_too_long, invalid_json, invalid_utf8, not_an_object, too_deeply_nested.
     """
+    if len(line) > MAX_LINE:
+        raise long_line(line, len(line)).rejected()
     try:
         event = orjson.loads(line.removeprefix(_BOM))
     except orjson.JSONDecodeError as error:

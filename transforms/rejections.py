@@ -26,6 +26,7 @@ CODES: Final[Mapping[str, str]] = {
     "invalid_utf8": "The line is not valid UTF-8.",
     "not_an_object": "The line is valid JSON, but an event is a JSON object.",
     "too_deeply_nested": "The event is nested more deeply than JSON readers accept.",
+    "line_too_long": "The line has more than 64 MB and has not been read.",
     "unreadable_row": "The row holds no event, or does not fit its table's schema.",
     "unreadable_rest": "The file breaks off or is damaged, and what comes after has not been read.",
     # replay

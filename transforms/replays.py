@@ -79,9 +79,9 @@ class Choice:
         return (not self.codes or letter.code in self.codes) and (letter.retryable or not self.retryable)
 
 
-# Of the parse stage, and not the text of an event: a row of a table, what was left of a file, and a line that was taken
-# for a dead letter.
-_NEVER_EVENTS: Final = frozenset({"unreadable_row", "unreadable_rest", "not_a_dead_letter"})
+# Of the parse stage, and not the text of an event: the start of a line, a row of a table, what was left of a file, and
+# a line that was taken for a dead letter.
+_NEVER_EVENTS: Final = frozenset({"line_too_long", "unreadable_row", "unreadable_rest", "not_a_dead_letter"})
 
 
 def parse_dead_letter(line: bytes, place: str) -> DeadLetter:
