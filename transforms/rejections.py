@@ -138,7 +138,7 @@ class Rejection:
 def as_rejected(error: Exception) -> Rejected:
     """What an unforeseen error means for the event that caused it. Its text stays out: it may quote the event."""
     if isinstance(error, Rejected):
-        return error
+        return error.with_traceback(None)  # or it would keep the event, in the frame that keeps it, until the next gc
     if isinstance(error, RecursionError):
         return Rejected("too_deeply_nested")
     return Rejected("internal_error", f"{CODES['internal_error']} ({type(error).__name__})")

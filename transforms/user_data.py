@@ -284,6 +284,18 @@ class _Punctuation(dict[int, int | None]):
         return kept
 
 
+class _Digits(dict[int, int | str]):
+    """A table for str.translate that makes ASCII digits of all others, filled as characters turn up."""
+
+    def __missing__(self, code: int) -> int | str:
+        character = chr(code)
+        digit = str(unicodedata.digit(character)) if character.isdigit() else code
+        if len(self) < 0x4000:
+            self[code] = digit
+        return digit
+
+
+_DIGITS: Final = _Digits()
 _IN_NAMES: Final = _Punctuation(string.punctuation + "´")  # the acute accent is often an apostrophe
 _IN_PLACES: Final = _Punctuation(string.punctuation + string.whitespace + "´", "PZ")
 _IN_ZIPS: Final = _Punctuation(string.whitespace + "-‐‑‒–—―−﹘﹣－", "Z")
@@ -296,27 +308,33 @@ def _nfc(text: str) -> str:
 
 
 def _normalised(form: Literal["NFC", "NFKC"], text: str) -> str:
-    """A Unicode normalisation form in time linear in the text.
+    """A Unicode normalisation form, in time linear in the text.
 
-    Python sorts the marks behind a character by insertion, in time quadratic in their number. Source of the bound:
-    UAX #15, Stream-Safe Text Format, by which no text of any language has more than 30.
+    Python sorts the marks behind a character by insertion, in time quadratic in their number, so all but the first 30
+    go. Source of the bound: UAX #15, Stream-Safe Text Format, by which no text of any language has more.
     """
-    return unicodedata.normalize(form, text if len(text) <= 4 * _MOST_MARKS else _stream_safe(text))
+    if len(text) > 4 * _MOST_MARKS:
+        for mark, two in _DOUBLE_MARKS.items():
+            text = text.replace(mark, two)
+        text = _MAYBE_MARKS.sub(lambda found: _many_marks().sub(_first_marks, found[0]), text)
+    return unicodedata.normalize(form, text)
 
 
-def _stream_safe(text: str) -> str:
-    """The text without the marks beyond the 30th behind the same character."""
-    kept, marks = [], 0
-    for character in text:
-        parts = character if character < _FIRST_MARK else unicodedata.normalize("NFKD", character)
-        marks = marks + len(parts) if unicodedata.combining(parts[0]) else 0
-        if marks <= _MOST_MARKS:
-            kept.append(character)
-    return "".join(kept)
+def _first_marks(found: re.Match[str]) -> str:
+    return found[0][:_MOST_MARKS]
 
 
 _MOST_MARKS: Final = 30
-_FIRST_MARK: Final = "\u0300"
+_DOUBLE_MARKS: Final = {mark: unicodedata.normalize("NFKD", mark) for mark in "\u0344\u0f73\u0f75\u0f81"}
+_MAYBE_MARKS: Final = re.compile(f"[\u0300-\U0001ffff]{{{_MOST_MARKS + 1},}}")
+
+
+@functools.cache
+def _many_marks() -> re.Pattern[str]:
+    """What finds marks beyond the 30th: characters that are some, or fall apart into some."""
+    characters = map(chr, range(0x300, 0x20000))
+    marks = "".join(c for c in characters if unicodedata.combining(unicodedata.normalize("NFKD", c)[0]))
+    return re.compile(f"[{marks}][{marks}]{{{_MOST_MARKS - 1}}}[{marks}]+")
 
 
 def _email(value: str) -> str:
@@ -327,7 +345,7 @@ def _email(value: str) -> str:
 def _phone(value: str) -> str:
     """Digits with the country code, no leading zeros. Other scripts' digits count; "(0)" is no part of a number."""
     if not value.isascii():
-        value = "".join(str(unicodedata.digit(c)) if c.isdigit() else c for c in _normalised("NFKC", value))
+        value = _normalised("NFKC", value).translate(_DIGITS)
     if "(0)" in value and value.lstrip().startswith(("+", "00")):
         value = value.replace("(0)", "", 1)
     return value.encode("ascii", "ignore").translate(None, _NOT_DIGITS).lstrip(b"0").decode()
@@ -381,8 +399,8 @@ def _place(value: str) -> str:
 def _state(value: str, us: bool = True) -> str:
     """Two letters in the United States, and where no country is named and the state is one of theirs."""
     if us:
-        text = value.strip().lower().removeprefix("us-")
-        return _us_states().get(_place(text)) or _place(text)
+        place = _place(value.strip().lower().removeprefix("us-"))
+        return _us_states().get(place, place)
     return _place(value)
 
 
