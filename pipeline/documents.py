@@ -115,11 +115,11 @@ class _Reader:
             raise _TooMuch(
                 node, f"with its aliases and merges followed, the file has more than {MAX_VALUES:,} values by here"
             )
-        if len(self._around) > MAX_LEVELS:
-            raise _TooMuch(node, f"this is nested more than {MAX_LEVELS} levels deep")
         self.values[loc] = _position(node)
         if isinstance(node, yaml.ScalarNode):
             return _scalar(node)
+        if len(self._around) >= MAX_LEVELS:
+            raise _TooMuch(node, f"this is nested more than {MAX_LEVELS} levels deep")
         if any(outer is node for outer in self._around):
             self.problems.append((_position(node), "an anchor must not contain itself"))
             return None

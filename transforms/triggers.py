@@ -204,7 +204,7 @@ class _Writer:
             return f"(not {self.expression(parts[0], level + 1)})"
         if kind == "all":
             return "True"
-        operand = _operand(parts[0], level + 1)
+        operand = _operand(parts[0], level)
         if kind == "comparison":
             return _comparison(operand, parts[1], parts[2])
         if kind == "membership":

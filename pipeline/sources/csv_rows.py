@@ -158,7 +158,8 @@ class _Column:
 
     def __str__(self) -> str:
         """For messages, which must not quote a cell of a file that has no header."""
-        return f"column {self.number} ({self.name})" if self.is_known() else f"column {self.number}"
+        name = self.name if len(self.name) <= 100 else f"{self.name[:99]}…"
+        return f"column {self.number} ({name})" if self.is_known() else f"column {self.number}"
 
 
 _OBJECTS: Final = frozenset({"properties", "traits", "context", "integrations"})

@@ -159,6 +159,7 @@ def test_a_line_that_still_is_no_event_is_the_same_dead_letter() -> None:
 @pytest.mark.parametrize(
     ("code", "payload"),
     [
+        ("line_too_long", '{"type":"pa'),
         ("unreadable_row", {"id": "m1", "timestamp": "soon"}),
         ("unreadable_rest", '{"type":"pa'),
         ("not_a_dead_letter", '{"type":"page"}'),
