@@ -137,14 +137,12 @@ class _Reader:
         return items
 
     def _entries(self, node: yaml.Node, loc: Loc) -> dict[str, Any]:
-        merged: dict[str, Any] = {}
+        merged: list[dict[str, Any]] = []
         own: dict[str, Any] = {}
         for key_node, value_node in node.value:
             key = str(key_node.value) if isinstance(key_node, yaml.ScalarNode) else "?"
             if key == _MERGE and not key_node.style:
-                for source in self._merged(value_node):
-                    for inner, value in (self.plain(source, loc) or {}).items():
-                        merged.setdefault(inner, value)
+                merged += [self.plain(source, loc) or {} for source in self._merged(value_node)]
                 continue
             at = (*loc, key)
             if key in own:
@@ -153,7 +151,10 @@ class _Reader:
                 continue
             self.keys[at] = _position(key_node)
             own[key] = self.plain(value_node, at)
-        return {**merged, **own}
+        entries: dict[str, Any] = {}
+        for source in (*reversed(merged), own):  # of several the earlier wins, and what stands here over all
+            entries.update(source)
+        return entries
 
     def _merged(self, node: yaml.Node) -> Iterator[yaml.Node]:
         for source in node.value if isinstance(node, yaml.SequenceNode) else [node]:
