@@ -12,7 +12,8 @@ from typing import Final, TypeVar
 T = TypeVar("T")
 
 LONGEST: Final = 64  # characters of a text that is remembered; what is longer hardly comes again
-MAX_BYTES: Final = 4 * 1024 * 1024  # of one memo: some 15,000 names and their hashes
+MAX_BYTES: Final = 8 * 1024 * 1024  # of one memo: some 30,000 names and their hashes
+FEW: Final = 1024 * 1024  # bytes of one for texts of which there are few, such as countries
 _ENTRY: Final = 100  # bytes that a dict takes for an entry, apart from the two objects
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from transforms.fields import currencies
-from transforms.memos import Memo
+from transforms.memos import FEW, Memo
 from transforms.rejections import Rejected
 
 MAX_BATCH_EVENTS: Final = 1000
@@ -211,8 +211,8 @@ def _is_personal(key: str, in_list: bool) -> bool:
     return not PERSONAL_KEYS.isdisjoint(spellings)
 
 
-_PERSONAL: Final = Memo(functools.partial(_is_personal, in_list=False))
-_PERSONAL_IN_LISTS: Final = Memo(functools.partial(_is_personal, in_list=True))
+_PERSONAL: Final = Memo(functools.partial(_is_personal, in_list=False), FEW)
+_PERSONAL_IN_LISTS: Final = Memo(functools.partial(_is_personal, in_list=True), FEW)
 
 
 def without_personal_data(

@@ -26,7 +26,7 @@ from urllib.parse import unquote_plus
 
 import orjson
 
-from transforms.memos import Memo
+from transforms.memos import FEW, MAX_BYTES, Memo
 
 Count = Callable[[str], None]
 Normalise = Callable[[str], str]
@@ -147,7 +147,7 @@ def _converters(default_country: str | None) -> Mapping[str, Callable[[str], Any
 
     return {
         **{key.wire: hashing[key.wire] if key.hashed else _PLAIN.get(key.wire, _as_it_is) for key in KEYS.values()},
-        "by_country": Memo(by_country).__getitem__,
+        "by_country": Memo(by_country, FEW).__getitem__,
     }
 
 
@@ -257,10 +257,13 @@ def _digester(normalise: Normalise, wire: str) -> Callable[[str], str]:
         normalised = normalise(value)
         return sha256(normalised.encode()).hexdigest() if normalised else ""
 
-    return digester if wire in _UNIQUE else Memo(digester).__getitem__
+    if wire in _UNIQUE:
+        return digester
+    return Memo(digester, FEW if wire in _FEW else MAX_BYTES).__getitem__
 
 
 _UNIQUE: Final = frozenset({"em", "ph", "external_id"})  # hardly ever the same twice: remembering them is a waste
+_FEW: Final = frozenset({"ge", "st", "country"})  # values that there are
 
 
 # --- one rule each ----------------------------------------------------------------------------------------------
