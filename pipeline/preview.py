@@ -19,7 +19,7 @@ import orjson
 
 from pipeline.config import Job
 from pipeline.sources.csv_rows import is_csv, rows_of
-from pipeline.sources.lines import CHUNK, lines_of
+from pipeline.sources.file_lines import CHUNK, lines_of
 from transforms import conversions, events
 from transforms.events import Event, UnreadableRow
 from transforms.rejections import Rejected, Stage, as_rejected

@@ -16,7 +16,7 @@ from typing import Final
 
 import orjson
 
-from pipeline.sources.lines import lines_of
+from pipeline.sources.file_lines import lines_of
 from transforms import events
 from transforms.directives import MAX_KEYS
 from transforms.events import Event, LongLine, UnreadableRest, UnreadableRow

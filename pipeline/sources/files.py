@@ -19,7 +19,7 @@ from apache_beam.io.filesystems import FileSystems
 from pipeline.file_systems import hindrance, reason_of
 from pipeline.sinks.lines import plain
 from pipeline.sources import BrokenFile, NoInput, Source, UnreadableFile
-from pipeline.sources.lines import CHUNK, lines_of
+from pipeline.sources.file_lines import CHUNK, lines_of
 from transforms.events import UnreadableRow
 
 

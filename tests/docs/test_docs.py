@@ -170,8 +170,8 @@ def test_the_limits_are_listed() -> None:
         "a line of a file, a row of CSV, a message": f"{events.MAX_LINE >> 20} MB",
         "levels of objects and lists in an event": f"1,024 as it is read, {directives._WRITTEN_LEVELS} as it is sent",
         "text made by an `@template` that the event itself brings": f"{directives.MAX_RENDERED:,} characters",
-        "keys that `@flatten` makes": f"{directives._FLAT_ROOM:,} characters, or {directives._FLAT_GROWTH} times the keys"
-        " that they are made of",
+        "keys that `@flatten` makes": f"{directives._FLAT_ROOM:,} characters,"
+        f" or {directives._FLAT_GROWTH} times the keys that they are made of",
         "phone numbers of one event": str(user_data._MOST_PHONES),
         "combining marks behind one character, where it is hashed": f"{user_data._MOST_MARKS}, in texts of more than"
         f" {4 * user_data._MOST_MARKS} characters",

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.sources import BrokenFile
-from pipeline.sources.lines import CHUNK, lines_of
+from pipeline.sources.file_lines import CHUNK, lines_of
 from transforms import events
 from transforms.events import LongLine, UnreadableRest
 from transforms.stopping import STOPPING
