@@ -110,11 +110,10 @@ def test_a_type_takes_what_the_text_is_long(type_: str) -> None:
         check_time(f"{type_} of {name}", make, rejected(check))
 
 
-@pytest.mark.parametrize("region", [None, "US", "DE"])
-@pytest.mark.parametrize("wire", sorted(wire.wire for wire in KEYS.values() if wire.hashed))
+@pytest.mark.parametrize(
+    ("wire", "region"), [*((key.wire, None) for key in KEYS.values() if key.hashed), ("ph", "US"), ("ph", "DE")]
+)
 def test_a_normaliser_takes_what_the_text_is_long(wire: str, region: str | None) -> None:
-    if region and wire != "ph":
-        return
     normalise = normaliser(wire, region)
     normalise("1 (650) 555-1212")  # which reads tables
     for name, make in adversary.texts():
