@@ -15,6 +15,7 @@ import functools
 import math
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -91,22 +92,24 @@ _HINTS: Final = {"&": "use `and`", "|": "use `or`", "“": 'use straight quotes:
 
 
 def _parse(text: str) -> _Node:
-    limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(limit + _DEEPEST)
-    try:
-        node: _Node = _grammar().parse(text)
-    except RecursionError:
-        raise TriggerError(_TOO_DEEP) from None
-    except parsy.ParseError as error:
-        offset = len(text[: error.index].rstrip()) if not text[error.index :].strip() else error.index
-        if not text[offset:].strip():
-            raise TriggerError("the trigger ends too early", offset) from None
-        raise _unexpected(text, offset, error.expected) from None
-    finally:
-        sys.setrecursionlimit(limit)
+    with _LIMITED:
+        limit = sys.getrecursionlimit()
+        sys.setrecursionlimit(limit + _DEEPEST)
+        try:
+            node: _Node = _grammar().parse(text)
+        except RecursionError:
+            raise TriggerError(_TOO_DEEP) from None
+        except parsy.ParseError as error:
+            offset = len(text[: error.index].rstrip()) if not text[error.index :].strip() else error.index
+            if not text[offset:].strip():
+                raise TriggerError("the trigger ends too early", offset) from None
+            raise _unexpected(text, offset, error.expected) from None
+        finally:
+            sys.setrecursionlimit(limit)
     return node
 
 
+_LIMITED: Final = threading.Lock()  # the limit is one for all threads
 _DEEPEST: Final = 8000  # frames; a pair of parentheses takes about fifty
 _LEVELS: Final = 80  # of conditions and functions; Python reads 200 of parentheses
 _TOO_DEEP: Final = "the trigger is nested too deeply"
