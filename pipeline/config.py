@@ -126,7 +126,7 @@ def _version(value: Any) -> str:
 
 
 def _is_version(value: Any) -> TypeGuard[str]:
-    return isinstance(value, str) and re.fullmatch(r"v\d+\.\d+", value) is not None
+    return isinstance(value, str) and re.fullmatch(r"v\d{1,4}\.\d{1,4}", value) is not None
 
 
 def _endpoint(value: Any) -> str:
@@ -319,7 +319,9 @@ class DeliveryModel(_Model):
     concurrency: Whole = pydantic.Field(
         Delivery.concurrency, ge=1, le=256, description="Requests in flight, of each destination and worker."
     )
-    requests_per_second: Annotated[float, pydantic.Field(gt=0), BeforeValidator(_number)] | None = pydantic.Field(
+    requests_per_second: (
+        Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False), BeforeValidator(_number)] | None
+    ) = pydantic.Field(
         None, description="Requests started per second, at most, by the whole job; workers have equal shares."
     )
     rate_limit_service: Annotated[str, BeforeValidator(_address), _TEXT] | None = pydantic.Field(

@@ -430,9 +430,15 @@ HARMLESS_KEYS: Final = frozenset(CUSTOM_DATA.keys() | CONTENT.keys())
 CONTAINERS: Final = frozenset((dict, list))
 
 
-@lru_cache(maxsize=4096)
 def _is_personal(key: str) -> bool:
+    return _is_personal_name(key) if len(key) <= 64 else _names_a_person(key)  # long keys are not remembered
+
+
+def _names_a_person(key: str) -> bool:
     return "".join(filter(str.isalnum, key)).lower() in PERSONAL_KEYS
+
+
+_is_personal_name: Final = lru_cache(maxsize=4096)(_names_a_person)
 
 
 def _personal_key(value: Json) -> str | None:

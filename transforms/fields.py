@@ -213,7 +213,8 @@ def _strings(value: Any) -> str | list[str]:
     return _string(value)
 
 
-_NUMBER: Final = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
+# No two parts of it can take the same character, so that a text that is no number is found out in one go.
+_NUMBER: Final = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 
 
 def _number(value: Any) -> int | float:
@@ -234,12 +235,10 @@ def _integer(value: Any) -> int:
     number = _number(value)
     if int(number) != number:
         raise Unfit("should be an integer")
-    if isinstance(value, str) and len(value) < _MOST_DIGITS and value.strip().lstrip("+-").isdecimal():
-        return int(value)  # exactly, where a float is not
+    if isinstance(value, str) and (digits := value.strip().lstrip("+-")).isdecimal():
+        whole = int(digits.lstrip("0") or "0")  # at most 309 digits, as it is a finite number; Python reads 4,300
+        return -whole if "-" in value else whole
     return int(number)
-
-
-_MOST_DIGITS: Final = 400  # of a text that is a finite number, leading zeros aside; Python refuses to read thousands
 
 
 def _boolean(value: Any) -> bool:
@@ -257,7 +256,7 @@ _NO_TIME: Final = "is neither ISO 8601 nor Unix seconds or milliseconds"
 _MINUTES: Final[dict[str, int]] = {}  # "2026-11-22T09:58:" → Unix seconds; what `_time` remembers
 _SECONDS: Final[dict[str, int]] = {}  # "20.123Z" → 20
 _REMEMBERED: Final = 65_536  # of either; a minute has 60,000 milliseconds
-_IN_UTC: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]([01]\d|2[0-3]):\d\d:\d\d(\.\d+)?(Z|\+00:?00)?", re.ASCII)
+_IN_UTC: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]([01]\d|2[0-3]):\d\d:\d\d(\.\d{1,9})?(Z|\+00:?00)?", re.ASCII)
 
 
 def _time(value: Any) -> int:
@@ -285,11 +284,9 @@ def _unix_time(value: Any) -> int:
         number = _number(value)
     except Unfit:
         raise Unfit(_NO_TIME) from None
-    if abs(number) >= MILLISECONDS_FROM:
-        number /= 1000
-    if abs(number) >= MILLISECONDS_FROM:
+    if abs(number) >= 1000 * MILLISECONDS_FROM:
         raise Unfit(_NO_TIME)
-    return math.floor(number)
+    return math.floor(number / 1000 if abs(number) >= MILLISECONDS_FROM else number)
 
 
 @functools.cache

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from transforms.fields import currencies
+from transforms.memos import FEW, Memo
 from transforms.rejections import Rejected
 
 MAX_BATCH_EVENTS: Final = 1000
@@ -194,9 +195,12 @@ _ITEM_KEYS: Final = frozenset({"name"})
 _SEPARATORS: Final = re.compile(r"[\W_]+")
 
 
-@functools.lru_cache(8192)
 def is_personal(key: str, in_list: bool = False) -> bool:
     """Whether a key of custom_data says that personal data is behind it: email, Phone Number, first_name, dob …"""
+    return _PERSONAL_IN_LISTS[key] if in_list else _PERSONAL[key]
+
+
+def _is_personal(key: str, in_list: bool) -> bool:
     bare = _SEPARATORS.sub("", key).lower()
     if in_list and bare in _ITEM_KEYS:
         return False
@@ -205,6 +209,10 @@ def is_personal(key: str, in_list: bool = False) -> bool:
     if owner:
         spellings |= {spelling[owner.end() :] for spelling in spellings}
     return not PERSONAL_KEYS.isdisjoint(spellings)
+
+
+_PERSONAL: Final = Memo(functools.partial(_is_personal, in_list=False), FEW)
+_PERSONAL_IN_LISTS: Final = Memo(functools.partial(_is_personal, in_list=True), FEW)
 
 
 def without_personal_data(

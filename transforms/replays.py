@@ -80,9 +80,9 @@ class Choice:
         return (not self.codes or letter.code in self.codes) and (letter.retryable or not self.retryable)
 
 
-# Of the parse stage, and not the text of an event: a row of a table, what was left of a file, and a line that was taken
-# for a dead letter.
-_NEVER_EVENTS: Final = frozenset({"unreadable_row", "unreadable_rest", "not_a_dead_letter"})
+# Of the parse stage, and not the text of an event: the start of a line, a row of a table, what was left of a file, and
+# a line that was taken for a dead letter.
+_NEVER_EVENTS: Final = frozenset({"line_too_long", "unreadable_row", "unreadable_rest", "not_a_dead_letter"})
 _UNDIRECTED: Final = ("parse", "filter")  # stages before an event is a subscription's
 _STAGES: Final[Mapping[str, Stage]] = {stage: stage for stage in get_args(Stage)}
 _LATEST: Final = 253_402_300_799  # Unix seconds of the end of the year 9999, the last that tables of dead letters hold

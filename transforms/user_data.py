@@ -21,17 +21,17 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any, Final, TypeVar
-from urllib.parse import parse_qs, urlsplit
+from typing import Any, Final, Literal
+from urllib.parse import unquote_plus
 
 import orjson
 
+from transforms.memos import FEW, MAX_BYTES, Memo
+
 Count = Callable[[str], None]
 Normalise = Callable[[str], str]
-T = TypeVar("T")
 
 _HASHED: Final = re.compile(r"[0-9a-fA-F]{64}")
-_CACHE: Final = 32768  # values a process remembers per key that repeats itself: first names, cities, all birthdays
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,9 +103,10 @@ def compile_user_data(
             "    st, zp = by_country(where if type(where) is str else first_text(where))",
         ]
     for name, wire in wires.items():
+        most = f", {_MOST_PHONES}" if wire == "ph" else ""
         lines += [
             f"    v = get({name!r})",
-            f"    {wire}_ = {wire}(v) if type(v) is str else v and several({wire}, v)",
+            f"    {wire}_ = {wire}(v) if type(v) is str else v and several({wire}, v{most})",
         ]
     lines += ["    ready = {" + ", ".join(f"{wire!r}: {wire}_" for wire in wires.values()) + "}"]
     for name, wire in wires.items():
@@ -116,6 +117,10 @@ def compile_user_data(
         ]
         if wire == "external_id":  # always a list, as Segment sends it
             lines += [f"    elif type({wire}_) is str: ready[{wire!r}] = [{wire}_]"]
+        if wire == "ph":
+            lines += [
+                f"    elif type(get({name!r})) is list and len(get({name!r})) > {_MOST_PHONES}: count('dropped_ph')"
+            ]
     namespace: dict[str, Any] = {
         **_converters(default_country),
         "several": _several,
@@ -133,14 +138,8 @@ def _converters(default_country: str | None) -> Mapping[str, Callable[[str], Any
     the country, ``by_country`` gives it. Shared by all subscriptions of a process, as is what they remember.
     """
     home = default_country.lower() if default_country else ""
-    hashing = {wire: _digester(normaliser(wire, default_country), wire) for wire in _NORMALISERS}
-    places = {
-        us: (
-            _digester(functools.partial(_state, us=us is not False), "st"),
-            _digester(functools.partial(_zip, us=us), "zp"),
-        )
-        for us in (True, False, None)
-    }
+    hashing = {**_hashing(), "ph": _digester(normaliser("ph", default_country), "ph")}
+    places = _places()
 
     def by_country(text: str) -> tuple[Normalise, Normalise]:
         country = (_country(text) if text else "") or home
@@ -148,7 +147,25 @@ def _converters(default_country: str | None) -> Mapping[str, Callable[[str], Any
 
     return {
         **{key.wire: hashing[key.wire] if key.hashed else _PLAIN.get(key.wire, _as_it_is) for key in KEYS.values()},
-        "by_country": _Remembered(by_country).__getitem__,
+        "by_country": Memo(by_country, FEW).__getitem__,
+    }
+
+
+@functools.cache
+def _hashing() -> Mapping[str, Callable[[str], str]]:
+    """By wire key, what hashes a text where no country matters."""
+    return {wire: _digester(normalise, wire) for wire, normalise in _NORMALISERS.items()}
+
+
+@functools.cache
+def _places() -> Mapping[bool | None, tuple[Normalise, Normalise]]:
+    """What hashes a state and a postal code: of the United States, of another country, of one that is not known."""
+    return {
+        us: (
+            _digester(functools.partial(_state, us=us is not False), "st"),
+            _digester(functools.partial(_zip, us=us), "zp"),
+        )
+        for us in (True, False, None)
     }
 
 
@@ -191,9 +208,9 @@ def _first_text(values: Any) -> str:
     return values[0] if type(values) is list and values else ""
 
 
-def _several(convert: Normalise, value: list[str] | int) -> Any:
-    """The values of a list, each once; a number (lead_id) as it is."""
-    return list(dict.fromkeys(filter(None, map(convert, value)))) if isinstance(value, list) else value
+def _several(convert: Normalise, value: list[str] | int, most: int | None = None) -> Any:
+    """The values of a list, each once, and only the first `most`; a number (lead_id) as it is."""
+    return list(dict.fromkeys(filter(None, map(convert, value[:most])))) if isinstance(value, list) else value
 
 
 def _as_it_is(value: str) -> str:
@@ -207,7 +224,7 @@ def normaliser(wire: str, default_country: str | None = None) -> Normalise:
     '16505551212'
     """
     if wire == "ph" and default_country:
-        return functools.lru_cache(_CACHE)(functools.partial(_national_phone, region=default_country.upper()))
+        return Memo(functools.partial(_national_phone, region=default_country.upper())).__getitem__
     return _NORMALISERS[wire]
 
 
@@ -223,11 +240,10 @@ def fbc_from_url(url: str, event_time: int) -> str | None:
     """
     if "fbclid=" not in url:
         return None
-    try:
-        clicks = parse_qs(urlsplit(url).query).get("fbclid")
-    except ValueError:
-        return None
-    return f"fb.1.{event_time * 1000}.{clicks[0]}" if clicks and _FBCLID.fullmatch(clicks[0]) else None
+    # Not by urlsplit, which remembers the last URLs, whatever their length.
+    found = _CLICK.search(url.partition("#")[0].partition("?")[2])
+    click = unquote_plus(found[1]) if found else ""
+    return f"fb.1.{event_time * 1000}.{click}" if _FBCLID.fullmatch(click) else None
 
 
 def _digester(normalise: Normalise, wire: str) -> Callable[[str], str]:
@@ -241,27 +257,13 @@ def _digester(normalise: Normalise, wire: str) -> Callable[[str], str]:
         normalised = normalise(value)
         return sha256(normalised.encode()).hexdigest() if normalised else ""
 
-    return digester if wire in _UNIQUE else _Remembered(digester).__getitem__
+    if wire in _UNIQUE:
+        return digester
+    return Memo(digester, FEW if wire in _FEW else MAX_BYTES).__getitem__
 
 
 _UNIQUE: Final = frozenset({"em", "ph", "external_id"})  # hardly ever the same twice: remembering them is a waste
-
-
-class _Remembered(dict[str, T]):
-    """What a function made of each text, asked as ``remembered[text]``: a hit costs no Python call.
-
-    Starts afresh when full, which for the keys that repeat themselves hardly happens.
-    """
-
-    def __init__(self, function: Callable[[str], T]) -> None:
-        super().__init__()
-        self._function = function
-
-    def __missing__(self, text: str) -> T:
-        if len(self) >= _CACHE:
-            self.clear()
-        result = self[text] = self._function(text)
-        return result
+_FEW: Final = frozenset({"ge", "st", "country"})  # values that there are
 
 
 # --- one rule each ----------------------------------------------------------------------------------------------
@@ -285,6 +287,18 @@ class _Punctuation(dict[int, int | None]):
         return kept
 
 
+class _Digits(dict[int, int | str]):
+    """A table for str.translate that makes ASCII digits of all others, filled as characters turn up."""
+
+    def __missing__(self, code: int) -> int | str:
+        character = chr(code)
+        digit = str(unicodedata.digit(character)) if character.isdigit() else code
+        if len(self) < 0x4000:
+            self[code] = digit
+        return digit
+
+
+_DIGITS: Final = _Digits()
 _IN_NAMES: Final = _Punctuation(string.punctuation + "´")  # the acute accent is often an apostrophe
 _IN_PLACES: Final = _Punctuation(string.punctuation + string.whitespace + "´", "PZ")
 _IN_ZIPS: Final = _Punctuation(string.whitespace + "-‐‑‒–—―−﹘﹣－", "Z")
@@ -293,7 +307,37 @@ _JS_SPACE: Final = re.compile(r"[\t-\r \xa0\u1680\u2000-\u200a\u2028\u2029\u202f
 
 
 def _nfc(text: str) -> str:
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
+    return text if text.isascii() else _normalised("NFC", text)
+
+
+def _normalised(form: Literal["NFC", "NFKC"], text: str) -> str:
+    """A Unicode normalisation form, in time linear in the text.
+
+    Python sorts the marks behind a character by insertion, in time quadratic in their number, so all but the first 30
+    go. Source of the bound: UAX #15, Stream-Safe Text Format, by which no text of any language has more.
+    """
+    if len(text) > 4 * _MOST_MARKS:
+        for mark, two in _DOUBLE_MARKS.items():
+            text = text.replace(mark, two)
+        text = _MAYBE_MARKS.sub(lambda found: _many_marks().sub(_first_marks, found[0]), text)
+    return unicodedata.normalize(form, text)
+
+
+def _first_marks(found: re.Match[str]) -> str:
+    return found[0][:_MOST_MARKS]
+
+
+_MOST_MARKS: Final = 30
+_DOUBLE_MARKS: Final = {mark: unicodedata.normalize("NFKD", mark) for mark in "\u0344\u0f73\u0f75\u0f81"}
+_MAYBE_MARKS: Final = re.compile(f"[\u0300-\U0001ffff]{{{_MOST_MARKS + 1},}}")
+
+
+@functools.cache
+def _many_marks() -> re.Pattern[str]:
+    """What finds marks beyond the 30th: characters that are some, or fall apart into some."""
+    characters = map(chr, range(0x300, 0x20000))
+    marks = "".join(c for c in characters if unicodedata.combining(unicodedata.normalize("NFKD", c)[0]))
+    return re.compile(f"[{marks}][{marks}]{{{_MOST_MARKS - 1}}}[{marks}]+")
 
 
 def _email(value: str) -> str:
@@ -304,7 +348,7 @@ def _email(value: str) -> str:
 def _phone(value: str) -> str:
     """Digits with the country code, no leading zeros. Other scripts' digits count; "(0)" is no part of a number."""
     if not value.isascii():
-        value = "".join(str(unicodedata.digit(c)) if c.isdigit() else c for c in unicodedata.normalize("NFKC", value))
+        value = _normalised("NFKC", value).translate(_DIGITS)
     if "(0)" in value and value.lstrip().startswith(("+", "00")):
         value = value.replace("(0)", "", 1)
     return value.encode("ascii", "ignore").translate(None, _NOT_DIGITS).lstrip(b"0").decode()
@@ -313,7 +357,7 @@ def _phone(value: str) -> str:
 def _national_phone(value: str, region: str) -> str:
     digits = _phone(value)
     bare = value.strip()
-    if not digits or bare.startswith(("+", "00", "＋")):
+    if not digits or len(digits) > _MOST_DIGITS or bare.startswith(("+", "00", "＋")):
         return digits
     import phonenumbers  # its tables are only needed where a job has a default country
 
@@ -342,6 +386,10 @@ def _national_phone(value: str, region: str) -> str:
     return digits
 
 
+_MOST_PHONES: Final = 10  # of one event; with a default country each takes a fraction of a millisecond
+_MOST_DIGITS: Final = 20  # E.164 has 15, and the way out of a country takes up to 5 more
+
+
 def _name(value: str) -> str:
     name = _nfc(value).lower().translate(_IN_NAMES)
     return _nfc(" ".join(name.split()))
@@ -354,8 +402,8 @@ def _place(value: str) -> str:
 def _state(value: str, us: bool = True) -> str:
     """Two letters in the United States, and where no country is named and the state is one of theirs."""
     if us:
-        text = value.strip().lower().removeprefix("us-")
-        return _us_states().get(_place(text)) or _place(text)
+        place = _place(value.strip().lower().removeprefix("us-"))
+        return _us_states().get(place, place)
     return _place(value)
 
 
@@ -385,7 +433,6 @@ def _us_states() -> Mapping[str, str]:
     return {**states, "washingtondc": "dc"}
 
 
-@functools.lru_cache(1024)
 def _country(value: str) -> str:
     name = _place(value)
     return _countries().get(name) or _translated_countries().get(name, "") if name else ""
@@ -522,6 +569,7 @@ def _ip_address(value: str) -> str:
     return value
 
 
+_CLICK: Final = re.compile(r"(?:^|&)fbclid=([^&]+)")
 _FBCLID: Final = re.compile(r"[\w.~-]+", re.ASCII)
 _FBC: Final = re.compile(r"fb\.[0-9]\.\d{13}\.\S+", re.ASCII)
 _FBP: Final = re.compile(r"fb\.[0-9]\.\d{13}\.\d+(\.\S+)?", re.ASCII)
@@ -551,7 +599,7 @@ _NORMALISERS: Final[Mapping[str, Normalise]] = {
     "external_id": _external_id,
 }
 _PLAIN: Final[Mapping[str, Normalise]] = {
-    "client_ip_address": _Remembered(_ip_address).__getitem__,
+    "client_ip_address": Memo(_ip_address).__getitem__,
     "client_user_agent": str.strip,
     "fbc": _click_id(_FBC),
     "fbp": _click_id(_FBP),

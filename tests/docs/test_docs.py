@@ -36,6 +36,7 @@ from pipeline.sinks.tables import Schema
 from pipeline.sources import warehouse
 from transforms import (
     directives,
+    events,
     fields,
     graph_api,
     liquid_expressions,
@@ -179,6 +180,25 @@ def which(row: graph_api.Row) -> str:
 def test_what_each_answer_means_is_listed_as_the_code_has_it() -> None:
     listed = "\n".join(f"| {row.means} | {which(row)} | {row.kind} |" for row in graph_api.TABLE)
     assert listed in section(OPERATIONS, "## What an answer means")
+
+
+def test_the_limits_are_listed() -> None:
+    listed = {what: limit for what, limit, _ in table(section(OPERATIONS, "## Limits"), "what")}
+    assert listed == {
+        "a line of a file, a row of CSV, a message": f"{events.MAX_LINE >> 20} MB",
+        "levels of objects and lists in an event": f"1,024 as it is read, {directives._WRITTEN_LEVELS} as it is sent",
+        "text made by an `@template` that the event itself brings": f"{directives.MAX_RENDERED:,} characters",
+        "keys that `@flatten` makes": f"{directives._FLAT_ROOM:,} characters,"
+        f" or {directives._FLAT_GROWTH} times the keys that they are made of",
+        "phone numbers of one event": str(user_data._MOST_PHONES),
+        "combining marks behind one character, where it is hashed": f"{user_data._MOST_MARKS}, in texts of more than"
+        f" {4 * user_data._MOST_MARKS} characters",
+        "levels of a job file, its aliases followed": str(documents.MAX_LEVELS),
+        "values of a job file, its aliases and merges followed": f"{documents.MAX_VALUES:,}",
+        "levels of a mapping": str(directives.MAX_LEVELS),
+        "keys of a path in a mapping": str(directives.MAX_KEYS),
+        "levels of a trigger": str(triggers._LEVELS),
+    }
 
 
 # --- the mapping language ---------------------------------------------------------------------------------------

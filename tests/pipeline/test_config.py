@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import pickle
 from datetime import date
 from pathlib import Path
@@ -388,6 +389,48 @@ ONE_PROBLEM = {
     "anchor_in_itself": (
         with_subscription("mapping: {custom_data: &a {b: *a}}"),
         "8:32: an anchor must not contain itself",
+    ),
+    "aliases_of_aliases": (
+        MINIMAL
+        + "a: &a [x,x,x,x,x,x,x,x]\n"
+        + "".join(f"{b}: &{b} [{','.join([f'*{a}'] * 8)}]\n" for a, b in itertools.pairwise("abcdefgh")),
+        "8:10: with its aliases and merges followed, the file has more than 100,000 values by here",
+    ),
+    "merges_of_merges": (
+        MINIMAL + "m0: &m0 {a: 1}\n" + "".join(f"m{n}: &m{n} {{<<: [*m{n - 1}, *m{n - 1}]}}\n" for n in range(1, 26)),
+        "8:13: with its aliases and merges followed, the file has more than 100,000 values by here",
+    ),
+    "ninety_nine_ifs": (
+        with_subscription("mapping: {value: " + "{'@if': {exists: 1, then: 1, else: " * 99 + "1" + "}}" * 99 + "}"),
+        "8:3421: this is nested more than 200 levels deep",
+    ),
+    "sixty_ifs": (
+        with_subscription("mapping: {value: " + "{'@if': {exists: 1, then: 1, else: " * 60 + "1" + "}}" * 60 + "}"),
+        "8:19: destinations[0].subscriptions[0].mapping.value: is nested more than 100 levels deep",
+    ),
+    "four_hundred_objects": (
+        with_subscription("mapping: {value: " + "{a: " * 400 + "1" + "}" * 400 + "}"),
+        "8:802: this is nested more than 200 levels deep",
+    ),
+    "a_path_of_many_keys": (
+        with_subscription("mapping: {value: {'@path': $" + ".a" * 5_000 + "}}"),
+        "8:27: destinations[0].subscriptions[0].mapping.value.@path: has a path of more than 100 keys",
+    ),
+    "a_number_beyond_all": (
+        with_subscription("trigger: 'properties.a > 1e999'"),
+        "8:34: destinations[0].subscriptions[0].trigger: the number is too large (character 16)",
+    ),
+    "a_trigger_of_many_parentheses": (
+        with_subscription("trigger: '" + "(" * 5_000 + "all" + ")" * 5_000 + "'"),
+        "8:19: destinations[0].subscriptions[0].trigger: the trigger is nested too deeply (character 1)",
+    ),
+    "a_version_of_many_digits": (
+        with_line("api_version: v" + "9" * 5_000 + ".0"),
+        "5:5: destinations[0].api_version: must look like v25.0",
+    ),
+    "no_end_of_requests": (
+        MINIMAL + "delivery: {requests_per_second: 1e999}\n",
+        "8:12: delivery.requests_per_second: should be a finite number",
     ),
     # the root
     "no_destinations_key": ("delivery: {}\n", "1:1: destinations: is missing"),

@@ -18,6 +18,7 @@ from pipeline.config import parse_job
 from pipeline.run import CONFIGURATION, DEAD_LETTERS, FAILED, OK, Places, replay_job, run_job
 from pipeline.sandbox import SandboxServer, SandboxSettings
 from pipeline.sources import NoInput
+from transforms import events
 from transforms.replays import Choice
 
 
@@ -176,6 +177,19 @@ def test_the_command_replays(sandbox: SandboxServer) -> None:
     assert result.exit_code == OK, result.output
     assert sandbox.stats()["events_stored"] == 1
     assert Path("replayed-dead-letters.jsonl").read_bytes() == b""
+
+
+def test_a_dead_letter_that_is_too_long_is_one_again_and_the_others_are_delivered(
+    sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = job_file("http://127.0.0.1:9", "{retry_for: 0s}")
+    run(job, [order(1), order(2)])
+    letters = Path("dead.jsonl").read_bytes()
+    Path("dead.jsonl").write_bytes(b'{"payload":"' + b"x" * 3_000_000 + b'"}\n' + letters)
+    monkeypatch.setattr(events, "MAX_LINE", 1_000_000)
+    code, books = replay(job_file(sandbox.url), "dead.jsonl")
+    assert (code, books["balanced"], books["read"], books["delivered"]) == (DEAD_LETTERS, True, 3, 2)
+    assert [(row["code"], len(row["payload"])) for row in rows("again.jsonl")] == [("line_too_long", 1000)]
 
 
 def test_dead_letters_that_were_cut_off_are_replayed_as_far_as_they_go_and_fail_the_run(

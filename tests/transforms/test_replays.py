@@ -191,6 +191,7 @@ def test_a_character_that_was_cut_costs_no_dead_letter_its_replay() -> None:
 @pytest.mark.parametrize(
     ("code", "payload"),
     [
+        ("line_too_long", '{"type":"pa'),
         ("unreadable_row", {"id": "m1", "timestamp": "soon"}),
         ("unreadable_rest", '{"type":"pa'),
         ("not_a_dead_letter", '{"type":"page"}'),

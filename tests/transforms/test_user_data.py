@@ -405,7 +405,7 @@ def test_an_ip_address_is_valid_and_without_port_or_dropped(value: str, sent: st
         ("https://shop.example/?fbclid=", None),
         ("https://shop.example/?xfbclid=AbC", None),
         ("https://shop.example/fbclid=AbC", None),
-        ("http://[oops?fbclid=AbC", None),
+        ("http://[oops?fbclid=AbC", "fb.1.1790000000000.AbC"),
         ("", None),
     ],
 )
@@ -430,6 +430,36 @@ def test_normalising_twice_is_normalising_once(key: str) -> None:
         assert normalise(once) == once
 
     law()
+
+
+_marks = st.text("\u0301\u0316\u0344\u0345\u0f73\u0f81\uff9e\u3099\U0001e94a", min_size=20, max_size=80)
+
+
+@pytest.mark.parametrize("key", ["fn", "ct", "zp", "em"])
+def test_normalising_many_marks_twice_is_normalising_them_once(key: str) -> None:
+    normalise = normaliser(key)
+
+    @settings(max_examples=150, deadline=None)
+    @given(st.lists(st.tuples(st.sampled_from(["a", "é", "-", "ཱ", "@"]), _marks), min_size=2, max_size=4))
+    def law(parts: list[tuple[str, str]]) -> None:
+        value = "a@" + "".join(map("".join, parts)) + "b"
+        once = normalise(value)
+        assert normalise(once) == once
+        assert unicodedata.is_normalized("NFC", once)
+
+    law()
+
+
+@pytest.mark.parametrize("marks", [1, 30, 31, 5_000])
+def test_a_long_text_keeps_the_first_thirty_marks_of_a_character(marks: int) -> None:
+    assert normaliser("fn")("x" * 120 + "q" + "\u0301" * marks) == "x" * 120 + "q" + "\u0301" * min(marks, 30)
+
+
+def test_of_many_telephone_numbers_the_first_ten_count() -> None:
+    numbers = [f"+44 7700 900{number:03}" for number in range(12)]
+    sent, dropped = converted({"phone": numbers})
+    assert sent == {"ph": [digest(f"447700900{number:03}") for number in range(10)]}
+    assert dropped == ["dropped_ph"]
 
 
 @pytest.mark.parametrize("key", [key for key in HASHED if key != "external_id"])  # that one is the browser's
