@@ -178,7 +178,7 @@ def check_time(
         length = len(data.encode() if isinstance(data, str) else data)
         allowed = slack * (0.001 + length * 1e-6)
         if smaller:
-            allowed = min(allowed, max(0.02, 3 * smaller[1] * length / smaller[0]))
+            allowed = min(allowed, max(0.06, 3 * smaller[1] * length / smaller[0]))
         taken = _seconds(run, make, n, allowed, at_least=1 if n == SIZES[-1] else 2)
         assert taken <= allowed, f"{name}: {length:,} bytes take {taken:.4f} s, not {allowed:.4f} s" + (
             f"; {smaller[0]:,} take {smaller[1]:.4f} s" if smaller else ""

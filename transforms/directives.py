@@ -440,21 +440,34 @@ def _template(code: Code, template: Any) -> Value:
     return code.assign(" ".join(pieces) or "''", optional=False)
 
 
-_PLACEHOLDERS: Final = (re.compile(r"\{\{\{([^}]+)\}\}\}"), re.compile(r"\{\{([^}]+)\}\}"))
-
-
 def _template_parts(template: str) -> Iterator[str | tuple[str, ...]]:
     """The text of a template, and the keys of its paths. As at Segment, {{{ }}} are looked for first, then {{ }}."""
-    three, two = _PLACEHOLDERS
-    for index, part in enumerate(three.split(template)):
+    for index, part in enumerate(_split_placeholders(template, 3)):
         if index % 2:
             yield parse_path(part.strip(javascript.SPACE))
             continue
-        for inner, piece in enumerate(two.split(part)):
+        for inner, piece in enumerate(_split_placeholders(part, 2)):
             if inner % 2:
                 yield parse_path(piece.strip(javascript.SPACE))
             elif piece:
                 yield piece
+
+
+def _split_placeholders(template: str, braces: int) -> Iterator[str]:
+    """Text and placeholders in turns, as ``re.split`` by ``{{([^}]+)}}``, which takes the square of many braces."""
+    begin = 0
+    for found in _UP_TO_BRACES.finditer(template):
+        end = found.start(1)
+        opening = template.find("{" * braces, found.start(), end)
+        inside = opening + braces
+        if opening >= 0 and inside < end and found.end(1) - end >= braces:
+            yield template[begin:opening]
+            yield template[inside:end]
+            begin = end + braces
+    yield template[begin:]
+
+
+_UP_TO_BRACES: Final = re.compile(r"[^}]*(\}+)")
 
 
 @_directive("@literal", _Option("any"))
