@@ -455,19 +455,19 @@ def _template_parts(template: str) -> Iterator[str | tuple[str, ...]]:
 
 def _split_placeholders(template: str, braces: int) -> Iterator[str]:
     """Text and placeholders in turns, as ``re.split`` by ``{{([^}]+)}}``, which takes the square of many braces."""
-    begin = 0
-    for found in _UP_TO_BRACES.finditer(template):
-        end = found.start(1)
-        opening = template.find("{" * braces, found.start(), end)
-        inside = opening + braces
-        if opening >= 0 and inside < end and found.end(1) - end >= braces:
+    begin = behind_braces = 0
+    for found in _CLOSING.finditer(template):
+        end = found.start()
+        opening = template.find("{" * braces, behind_braces, end)
+        inside, behind_braces = opening + braces, found.end()
+        if opening >= 0 and inside < end and behind_braces - end >= braces:
             yield template[begin:opening]
             yield template[inside:end]
             begin = end + braces
     yield template[begin:]
 
 
-_UP_TO_BRACES: Final = re.compile(r"[^}]*(\}+)")
+_CLOSING: Final = re.compile(r"\}+")
 
 
 @_directive("@literal", _Option("any"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from typing import Any
 
 import orjson
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from transforms import directives
 from transforms.directives import MISSING, MappingError, compile_mapping, get_path, is_directive, paths
 from transforms.rejections import Rejected, as_rejected
 
@@ -914,3 +916,9 @@ def test_a_value_that_is_nested_too_deeply_for_a_text_says_so() -> None:
         with pytest.raises(Rejected) as raised:
             compile_mapping({"x": mapping})({"a": deep})
         assert raised.value.code == "too_deeply_nested"
+
+
+@given(st.text(alphabet="{}a ", max_size=20), st.sampled_from([2, 3]))
+def test_placeholders_are_where_segments_engine_finds_them(template: str, braces: int) -> None:
+    expected = re.split("\\{" * braces + "([^}]+)" + "\\}" * braces, template)
+    assert list(directives._split_placeholders(template, braces)) == expected
