@@ -20,7 +20,7 @@ from transforms.fields import Field
 from transforms.properties import compile_event_fields, mapped_names
 from transforms.rejections import Rejected
 from transforms.triggers import compile_triggers
-from transforms.user_data import Count, compile_user_data, fbc_from_url, match_keys
+from transforms.user_data import Count, compile_user_data, match_keys, newer_click
 
 Wire = Literal["conversions_api", "offline_events"]
 
@@ -188,16 +188,16 @@ def compile_properties(subscriptions: Iterable[Subscription]) -> Callable[[Conve
 def compile_hashing(subscriptions: Iterable[Subscription]) -> Callable[[Conversion, Count], Conversion]:
     """The function that replaces user_data by its normalised, hashed form and lets go of the event.
 
-    A click ID in the page's URL stands in for an unmapped or unusable fbc. `count` is told what was dropped.
+    A click ID in the page's URL is newer than another one in the cookie. `count` is told what was dropped.
     """
     hashers = {s.key: compile_user_data(s.default_country, _user_data_names(s.mapping)) for s in subscriptions}
 
     def hashed(conversion: Conversion, count: Count) -> Conversion:
         subscription, event_name, dataset_id, _, fields = conversion
-        user_data = hashers[subscription](fields["user_data"], count)
+        user_data = hashers[subscription](fields["user_data"], count, fields["event_time"])
         url = fields.get("event_source_url")
-        if url is not None and "fbc" not in user_data:
-            fbc = fbc_from_url(url, fields["event_time"])
+        if url is not None and "fbclid=" in url:
+            fbc = newer_click(url, fields["event_time"], user_data.get("fbc"))
             if fbc:
                 user_data["fbc"] = fbc
                 count("derived_fbc")

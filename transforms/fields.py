@@ -8,7 +8,6 @@ Conversions are Segment's: "12.12" is a number, 12 a string; "$12", "1,000", NaN
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,6 +16,7 @@ from typing import Any, Final
 
 import ciso8601
 
+from transforms.currencies import CURRENCIES
 from transforms.rejections import CODES, Rejected
 
 Check = Callable[[Any], Any]
@@ -287,19 +287,11 @@ def _unix_time(value: Any) -> int:
     return math.floor(number)
 
 
-@functools.cache
-def currencies() -> frozenset[str]:
-    """The ISO 4217 codes."""
-    import pycountry
-
-    return frozenset(currency.alpha_3 for currency in pycountry.currencies)
-
-
 def _currency(value: Any) -> str:
-    if type(value) is str and value in currencies():
+    if type(value) is str and value in CURRENCIES:
         return value
     code = value.strip().upper() if type(value) is str else ""
-    if code not in currencies():
+    if code not in CURRENCIES:
         raise Unfit("is not an ISO 4217 code such as USD")
     return code
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from transforms.fields import currencies
+from transforms.currencies import CURRENCIES
 from transforms.rejections import Rejected
 
 MAX_BATCH_EVENTS: Final = 1000
@@ -133,7 +133,7 @@ def check_purchase(custom_data: Mapping[str, Any]) -> None:
     currency = custom_data.get("currency")
     if currency is None or currency == "":
         raise Rejected("missing_currency")
-    if type(currency) is not str or currency not in currencies():
+    if type(currency) is not str or currency not in CURRENCIES:
         raise Rejected("invalid_currency")
     value = custom_data.get("value")
     if isinstance(value, bool) or not isinstance(value, (int, float)):
