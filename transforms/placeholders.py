@@ -12,6 +12,8 @@ PLACEHOLDERS: Final = frozenset(word.replace("_", " ") for word in _WORDS.split(
 # Compared as they are spelt: Nan is a name.
 _SPELT: Final = frozenset({"nan", "NaN", "NAN"})
 _LONGEST: Final = max(map(len, PLACEHOLDERS))
+# As they mostly are spelt, for a look-up that need not change the text first.
+SPELLINGS: Final = _SPELT.union(*({word, word.upper(), word.title(), word.capitalize()} for word in PLACEHOLDERS))
 
 
 def is_placeholder(text: str) -> bool:
