@@ -8,7 +8,6 @@ hundredth of the time. To be run again when a country or a library changes its n
 from __future__ import annotations
 
 import gettext
-import itertools
 import json
 import re
 from collections import defaultdict
@@ -76,12 +75,15 @@ STATE_ALIASES: Final[Mapping[str, Mapping[str, str]]] = {
 # As people abbreviated them before there were two letters; the Post Offices' own lists.
 ABBREVIATIONS: Final[Mapping[str, Mapping[str, str]]] = {
     "us": {
-        "al": "Ala", "ar": "Ark", "az": "Ariz", "ca": "Calif Cal", "co": "Colo", "ct": "Conn", "de": "Del", "fl": "Fla",
-        "il": "Ill", "in": "Ind", "ks": "Kans Kan", "ma": "Mass", "mi": "Mich", "mn": "Minn", "ms": "Miss", "mt": "Mont",
-        "nc": "NCar", "ne": "Nebr Neb", "nv": "Nev", "ok": "Okla", "or": "Oreg Ore", "pa": "Penn Penna", "sc": "SCar",
-        "tn": "Tenn", "tx": "Tex", "va": "Virg", "wa": "Wash", "wi": "Wis Wisc", "wv": "WVa", "wy": "Wyo",
+        "al": "Ala", "ar": "Ark", "az": "Ariz", "ca": "Calif Cal", "co": "Colo", "ct": "Conn", "de": "Del",
+        "fl": "Fla", "il": "Ill", "in": "Ind", "ks": "Kans Kan", "ma": "Mass", "mi": "Mich", "mn": "Minn",
+        "ms": "Miss", "mt": "Mont", "nc": "NCar", "ne": "Nebr Neb", "nv": "Nev", "ok": "Okla", "or": "Oreg Ore",
+        "pa": "Penn Penna", "sc": "SCar", "tn": "Tenn", "tx": "Tex", "va": "Virg", "wa": "Wash", "wi": "Wis Wisc",
+        "wv": "WVa", "wy": "Wyo",
     },
-    "ca": {"ab": "Alta", "mb": "Man", "nl": "NF NFLD", "nt": "NWT", "on": "Ont", "pe": "PEI", "qc": "Que PQ", "sk": "Sask"},
+    "ca": {
+        "ab": "Alta", "mb": "Man", "nl": "NF NFLD", "nt": "NWT", "on": "Ont", "pe": "PEI", "qc": "Que PQ", "sk": "Sask",
+    },
 }  # fmt: skip
 # Of the subdivisions, those whose names are also looked for within a longer text. The rest are islands.
 _ISLANDS: Final = frozenset("as gu mp um vi".split())
@@ -211,7 +213,7 @@ def _elsewhere() -> list[str]:
     """Names of states of other countries that contain the name of one of ours, and are not the same."""
     import pycountry
 
-    ours = set(itertools.chain.from_iterable(names.split() for home in ("us", "ca") for names in _states(home).values()))
+    ours = {name for home in ("us", "ca") for names in _states(home).values() for name in names.split()}
     others = {
         plain(re.sub(r"\s*[(\[].*", "", subdivision.name))
         for subdivision in pycountry.subdivisions

@@ -14,9 +14,9 @@ from typing import Any, Final, Literal, NamedTuple
 import orjson
 
 from transforms import events, meta_rules
-from transforms.directives import compile_mapping, parse_path, paths
+from transforms.directives import compile_mapping, get_path, parse_path, paths
 from transforms.events import Event
-from transforms.fields import Field
+from transforms.fields import Field, Unfit, compile_check
 from transforms.properties import compile_event_fields, mapped_names
 from transforms.rejections import Rejected
 from transforms.triggers import compile_triggers
@@ -39,6 +39,7 @@ class Subscription:
         default_country, test_event_code, allow_in_custom_data: the destination's settings.
         wire: the form of its events: server events of the Conversions API, or the older Offline Conversions API's.
         upload_tag: goes out with each request, where it is not "".
+        value_fallback: path of the value of an event for which the mapping finds none; "" for none.
     """
 
     destination: str
@@ -53,6 +54,7 @@ class Subscription:
     allow_in_custom_data: frozenset[str] = frozenset()
     wire: Wire = "conversions_api"
     upload_tag: str = ""
+    value_fallback: str = ""
 
     @property
     def key(self) -> str:
@@ -167,22 +169,46 @@ _conversion: Final[Callable[[tuple[Any, ...]], Conversion]] = functools.partial(
 _ready: Final[Callable[[tuple[str, bytes]], Ready]] = functools.partial(tuple.__new__, Ready)
 
 
-def compile_properties(subscriptions: Iterable[Subscription]) -> Callable[[Conversion], Conversion]:
+def _ignore(_: str) -> None:
+    """Counts nothing."""
+
+
+def compile_properties(subscriptions: Iterable[Subscription]) -> Callable[..., Conversion]:
     """The function that fills a conversion's fields by its subscription's mapping, typed and complete.
 
-    It raises Rejected: missing_required_field, invalid_<field>, invalid_field, mapping_failed.
+    It takes the conversion and `count`, which is told of a value from elsewhere, and raises Rejected:
+    missing_required_field, invalid_<field>, invalid_field, mapping_failed.
     """
+    subscriptions = tuple(subscriptions)
     compiled = {s.key: compile_event_fields(s.mapping, s.fields) for s in subscriptions}
+    fallbacks = {s.key: s.value_fallback for s in subscriptions if s.value_fallback}
 
-    def mapped(conversion: Conversion) -> Conversion:
+    def mapped(conversion: Conversion, count: Count = _ignore) -> Conversion:
         subscription, event_name, dataset_id, event, _ = conversion
         assert event is not None
         fields = compiled[subscription](event, event_name)
+        if subscription in fallbacks and "value" not in fields:
+            _take_value(fields, get_path(event, fallbacks[subscription]), count)
         if "event_id" not in fields:
             fields["event_id"] = events.event_id(event)
         return _conversion((subscription, fields["event_name"], dataset_id, event, fields))
 
     return mapped
+
+
+_number: Final = compile_check(Field("value", "number"))
+
+
+def _take_value(fields: dict[str, Any], value: Any, count: Count) -> None:
+    """Takes a value from where the mapping does not look; what is no number is none."""
+    try:
+        fields["value"] = _number(value)
+    except Unfit:
+        return
+    count("value_fallback")
+    custom_data = fields.get("custom_data")
+    if custom_data:
+        fields["custom_data"] = {key: item for key, item in custom_data.items() if key != "value"}
 
 
 def compile_hashing(subscriptions: Iterable[Subscription]) -> Callable[[Conversion, Count], Conversion]:
@@ -213,11 +239,12 @@ def _user_data_names(mapping: Mapping[str, Any]) -> frozenset[str] | None:
 
 
 # Fields that Meta reads beside custom_data; every other field of an action goes into custom_data.
-_ALWAYS: Final = frozenset({"event_name", "event_time", "event_id", "event_source_url", "action_source", "user_data"})
+_ALWAYS: Final = frozenset(
+    {"event_name", "event_time", "event_id", "event_source_url", "referrer_url", "action_source", "user_data"}
+)
 _AS_THEY_ARE: Final = frozenset(
     {
         "opt_out",
-        "referrer_url",
         "original_event_data",
         "customer_segmentation",
         "attribution_data",
@@ -365,7 +392,7 @@ def _compile_event(subscription: Subscription) -> Write:
 
     def server_event(fields: Mapping[str, Any], count: Count) -> dict[str, Any]:
         get = fields.get
-        source, url = fields["action_source"], get("event_source_url")
+        source, url, referrer = fields["action_source"], get("event_source_url"), get("referrer_url")
         event = {
             "event_time": fields["event_time"],  # first; see `event_time`
             "event_name": fields["event_name"],
@@ -373,13 +400,20 @@ def _compile_event(subscription: Subscription) -> Write:
             "action_source": source,
             "user_data": fields["user_data"],
         }
-        if url is not None and (url.startswith(_WEB) or url[:8].lower().startswith(_WEB)):
+        url = url and _web_address(url)
+        if url:
             event["event_source_url"] = url
         else:
             if url is not None:
                 count("dropped_event_source_url")
             if source == "website":
                 count("website_without_url")
+        if referrer is not None:
+            referrer = _web_address(referrer)
+            if referrer:
+                event["referrer_url"] = referrer
+            else:
+                count("dropped_referrer_url")
         custom_data = _rewritten(fields, event, allowed, count) if rewrites else {}
         for name in beside:
             value = get(name)
@@ -396,6 +430,14 @@ def _compile_event(subscription: Subscription) -> Write:
     return server_event
 
 
+def _web_address(url: str) -> str:
+    """An http or https URL, without the blanks around it; "" where it is none."""
+    if url.startswith(_WEB) and not url[-1].isspace():
+        return url
+    url = url.strip()
+    return url if url[:8].lower().startswith(_WEB) else ""
+
+
 def _rewritten(
     fields: Mapping[str, Any], event: dict[str, Any], allowed: frozenset[str], count: Count
 ) -> dict[str, Any]:
@@ -404,9 +446,10 @@ def _rewritten(
         app_data = meta_rules.app_data(fields["app_data_field"])
         if app_data is not None:
             event["app_data"] = app_data
-    if fields.get("data_processing_options"):
+    limited = fields.get("data_processing_options")
+    if limited is not None:
         country, state = fields.get("data_processing_options_country"), fields.get("data_processing_options_state")
-        event.update(meta_rules.limited_data_use(country or 0, state or 0))
+        event.update(meta_rules.limited_data_use(country, state) if limited else {"data_processing_options": []})
     return _custom_data(fields, allowed, count)
 
 

@@ -20,7 +20,7 @@ import urllib3.exceptions
 from transforms import meta_rules
 from transforms.connections import TimedAdapter
 from transforms.conversions import TIME_AT, action_source, event_time, split_key, split_line
-from transforms.graph_api import Answer, Delivery, Destination, classify, failed, request_body
+from transforms.graph_api import Answer, Delivery, Destination, classify, failed, request_body, with_parameters
 from transforms.pacing import Brake, Pacer, Stopwatch
 from transforms.rejections import Rejected, Rejection, reject
 from transforms.stopping import STOPPING
@@ -291,7 +291,7 @@ class Courier:
         try:
             with self._session.post(
                 url,
-                data=parcel.body,
+                data=with_parameters(parcel.body, destination.parameters),
                 headers={"Content-Type": "application/json"},
                 auth=token,
                 timeout=timeout,

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import ciso8601
 
+from transforms import places
 from transforms.currencies import CURRENCIES
 from transforms.rejections import CODES, Rejected
 
@@ -28,6 +29,7 @@ class Field:
 
     Attributes:
         choices: the only values allowed, where there are any.
+        named: what a text may name in place of a number, of `NUMBERS`.
         properties: an object's own fields; its other keys are dropped. None: any object, kept whole.
     """
 
@@ -37,6 +39,7 @@ class Field:
     multiple: bool = False
     choices: tuple[Any, ...] = ()
     properties: tuple[Field, ...] | None = None
+    named: str | None = None
 
 
 class Unfit(Exception):
@@ -82,6 +85,8 @@ def compile_fields(
 def compile_check(field: Field) -> Check:
     """The function that checks and converts one value; None where nothing is left of it. It raises Unfit."""
     check = _object_check(field.properties) if field.type == "object" else _CHECKS[field.type]
+    if field.named:
+        check = _named_check(check, NUMBERS[field.named])
     if field.choices:
         check = _choice_check(check, field.choices)
     return _list_check(check) if field.multiple else check
@@ -150,6 +155,14 @@ def _choice_check(check: Check, choices: tuple[Any, ...]) -> Check:
         if value not in choices:
             raise Unfit(f"must be one of {allowed}")
         return value
+
+    return checked
+
+
+def _named_check(check: Check, number: Callable[[str], int | None]) -> Check:
+    def checked(value: Any) -> Any:
+        named = number(value) if type(value) is str else None
+        return check(value) if named is None else named
 
     return checked
 
@@ -306,3 +319,21 @@ _CHECKS: Final[Mapping[str, Check]] = {
     "currency": _currency,
 }
 TYPES: Final = frozenset({*_CHECKS, "object"})
+
+
+def _ldu_country(text: str) -> int | None:
+    code = places.country(text)
+    return int(code == "us") if code else None
+
+
+def _ldu_state(text: str) -> int | None:
+    code = places.state(text, "us")
+    return LDU_STATES.get(code, 0) if code in places.load().inside["us"].values() else None
+
+
+# Meta's numbers for Limited Data Use, by name. 0 has Meta find out where the person is.
+NUMBERS: Final[Mapping[str, Callable[[str], int | None]]] = {"ldu_country": _ldu_country, "ldu_state": _ldu_state}
+LDU_STATES: Final[Mapping[str, int]] = {
+    "ca": 1000, "co": 1001, "ct": 1002, "fl": 1003, "or": 1004, "tx": 1005, "mt": 1006, "de": 1007, "ne": 1008,
+    "nh": 1009, "nj": 1010,
+}  # fmt: skip

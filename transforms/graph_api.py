@@ -20,12 +20,17 @@ Kind = Literal["delivered", "short", "throttled", "transient", "destination", "e
 
 @dataclasses.dataclass(frozen=True)
 class Destination:
-    """Where conversions are sent."""
+    """Where conversions are sent.
+
+    Attributes:
+        parameters: what each request says of itself beside its events, such as partner_agent.
+    """
 
     name: str
     token: TokenReference
     api_version: str = "v25.0"
     endpoint: str = "https://graph.facebook.com"
+    parameters: tuple[tuple[str, str], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -357,3 +362,12 @@ def request_body(bodies: Sequence[bytes], test_event_code: str = "", upload_tag:
     code = b',"test_event_code":' + orjson.dumps(test_event_code) if test_event_code else b""
     tag = b',"upload_tag":' + orjson.dumps(upload_tag) if upload_tag else b""
     return b'{"data":[' + b",".join(bodies) + b"]" + code + tag + b"}"
+
+
+def with_parameters(body: bytes, parameters: Sequence[tuple[str, str]]) -> bytes:
+    """A request's body with its destination's parameters.
+
+    >>> with_parameters(b'{"data":[]}', (("partner_agent", "acme"),))
+    b'{"data":[],"partner_agent":"acme"}'
+    """
+    return body[:-1] + b"," + orjson.dumps(dict(parameters))[1:] if parameters else body

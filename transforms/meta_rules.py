@@ -45,6 +45,12 @@ EXTINFO: Final = (
     " cpuCores storageSize freeStorage deviceTimezone"
 ).split()
 
+# What else app_data can hold, by Meta's SDK, under the same names in a mapping.
+APP_DATA: Final = (
+    "campaign_ids consider_views include_dwell_data include_video_data install_referrer installer_package receipt_data"
+    " url_schemes vendor_id windows_attribution_id"
+).split()
+
 
 def check_event(event: Mapping[str, Any], needs_user_agent: bool, now: float) -> bool:
     """Everything Meta asks of an event that can be known before it is sent.
@@ -151,15 +157,19 @@ def app_data(field: Mapping[str, Any]) -> dict[str, Any] | None:
     if field.get("madId"):
         data["madid"] = field["madId"]
     data["extinfo"] = [field.get(name, "") for name in EXTINFO]
+    data.update((name, field[name]) for name in APP_DATA if name in field)
     return data
 
 
-def limited_data_use(country: int, state: int) -> dict[str, Any]:
-    """Meta's options for an event with Limited Data Use; 0 has Meta find out where the person is."""
+def limited_data_use(country: int | None, state: int | None) -> dict[str, Any]:
+    """Meta's options for an event with Limited Data Use; 0 has Meta find out where the person is.
+
+    A state is one of the United States (country 1), whose number goes without saying.
+    """
     return {
         "data_processing_options": ["LDU"],
-        "data_processing_options_country": country,
-        "data_processing_options_state": state,
+        "data_processing_options_country": int(bool(state)) if country is None else country,
+        "data_processing_options_state": state or 0,
     }
 
 

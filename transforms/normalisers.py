@@ -1,7 +1,7 @@
 """The rules of user_data, one function each: a text in the form that Meta hashes or reads, "" where nothing is left.
 
 Sources: Meta, "customer-information-parameters"; where it is silent, Meta's param-builder (the browser's side), so that
-a server's event has the digests of the same event of the browser. docs/normalisation.md says which of them decides what.
+a server's event has the digests of the same event of the browser. docs/normalisation.md says which decides what.
 
 White space is JavaScript's. The time that a rule takes is in proportion to the text, whatever the text is.
 """
@@ -39,7 +39,7 @@ def email(value: str) -> str:
             return address
     if "@" not in value:
         return ""
-    address = composed(visible(composed(value)).lower()).strip(",\"")
+    address = composed(visible(composed(value)).lower()).strip(',"')
     if "<" in address:
         address = address.rpartition("<")[2].partition(">")[0]
     if address.startswith("mailto:"):
@@ -213,9 +213,9 @@ _MASCULINE: Final = (
     " boyfriend groom widower king prince duke count emperor god lord lad fellow chap bloke dude he him his himself"
 )
 _FEMININE: Final = (
-    "f woman female feminine girl lady miss ms ms. mrs mrs. madam ma'am daughter mother mom mama mommy aunt niece sister wife"
-    " girlfriend bride widow queen princess duchess countess empress goddess maiden lass gal chick dame belle she her"
-    " hers herself"
+    "f woman female feminine girl lady miss ms ms. mrs mrs. madam ma'am daughter mother mom mama mommy aunt niece"
+    " sister wife girlfriend bride widow queen princess duchess countess empress goddess maiden lass gal chick dame"
+    " belle she her hers herself"
 )
 _GENDERS: Final[Mapping[str, str]] = {
     **dict.fromkeys(_MASCULINE.split(), "m"),
@@ -232,9 +232,7 @@ def gender(value: str) -> str:
 
 _NUMBERS: Final = re.compile(r"\d+", re.ASCII)
 _WORDS: Final = re.compile(r"[A-Za-z]+")
-_MONTHS: Final = tuple(
-    "january february march april may june july august september october november december".split()
-)
+_MONTHS: Final = tuple("january february march april may june july august september october november december".split())
 _MONTH_NUMBERS: Final[Mapping[str, int]] = {
     **{name[:3]: number for number, name in enumerate(_MONTHS, 1)},
     **{name: number for number, name in enumerate(_MONTHS, 1)},

@@ -1,4 +1,4 @@
-"""Texts that programs write where there is no value: a JavaScript ``undefined`` joined to a string, a database's NULL."""
+"""Texts that programs write where there is no value: a JavaScript ``undefined``, a database's NULL."""
 
 from __future__ import annotations
 

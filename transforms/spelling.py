@@ -8,7 +8,9 @@ from collections.abc import Iterable
 from typing import Final
 
 # JavaScript's white space, which the browser's side trims by: U+FEFF is, U+001C to U+001F and U+0085 are not.
-BLANKS: Final = "\t\n\v\f\r \u00a0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000\ufeff"
+BLANKS: Final = (
+    "\t\n\v\f\r \u00a0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000\ufeff"
+)
 _JOINERS: Final = "\u200c\u200d"  # which some scripts write words with
 
 
@@ -68,7 +70,9 @@ def plain(text: str) -> str:
 
 
 # Latin letters that have no decomposition.
-_LATIN: Final = str.maketrans({"ı": "i", "ł": "l", "ø": "o", "đ": "d", "ð": "d", "þ": "th", "ß": "ss", "æ": "ae", "œ": "oe"})
+_LATIN: Final = str.maketrans(
+    {"ı": "i", "ł": "l", "ø": "o", "đ": "d", "ð": "d", "þ": "th", "ß": "ss", "æ": "ae", "œ": "oe"}
+)
 
 
 def with_ascii_digits(text: str) -> str:

@@ -136,8 +136,8 @@ def _converters(default_country: str | None) -> Mapping[str, Callable[..., Any]]
         country = (normalisers.country(text) if text else "") or home
         return places[country if country in places else _ANOTHER]
 
-    plain = {**dict.fromkeys((key.wire for key in KEYS.values()), normalisers.text_or_nothing), **_PLAIN, "fbc": click}
-    return {**plain, **hashing, "by_country": _Remembered(by_country).__getitem__}
+    converters: dict[str, Callable[..., Any]] = {key.wire: normalisers.text_or_nothing for key in KEYS.values()}
+    return {**converters, **_PLAIN, **hashing, "fbc": click, "by_country": _Remembered(by_country).__getitem__}
 
 
 _ANOTHER: Final = "another"  # than those whose states and postal codes Meta wants in a form of their own
@@ -258,8 +258,9 @@ class _Remembered(dict[str, T]):
 _FBC: Final = re.compile(r"fb\.\d{1,2}\.(\d{13})\.(\S+)", re.ASCII)
 _FBP: Final = re.compile(rf"fb\.\d{{1,2}}\.\d{{13}}\.\d+(?:\.{normalisers.SUFFIX})?", re.ASCII)
 _FBCLID: Final = re.compile(r"[\w.~-]+", re.ASCII)
-_CLICK_ALONE: Final = re.compile(r"[\w-]{5,}", re.ASCII)
-_IN_URL: Final = re.compile(r"[?&#;]fbclid=([^&#;\s]*)")
+# A click ID is long and random: it has a digit, or a capital behind a small letter.
+_CLICK_ALONE: Final = re.compile(r"(?=[^\d]*\d|.*[a-z][A-Z])[\w-]{5,}", re.ASCII)
+_IN_QUERY: Final = re.compile(r"(?:^|[&;])fbclid=([^&;\s]*)")  # "&amp;" is an & that was escaped once too often
 _CLICK_LASTS: Final = 90 * 86_400  # seconds, as Meta's cookie does
 
 
@@ -289,15 +290,13 @@ def fbc_from_url(url: str, event_time: int) -> str | None:
     """
     if "fbclid=" not in url:
         return None
-    found = (unquote_plus(click) for click in _IN_URL.findall(url))
-    clicks = [click for click in found if click]
-    if not clicks or not _FBCLID.fullmatch(clicks[0]):
-        return None
     try:
-        urlsplit(url.strip())
+        query = urlsplit(url.strip()).query
     except ValueError:
         return None
-    return _cookie(clicks[0], event_time)
+    clicked = next(filter(None, _IN_QUERY.findall(query)), "")
+    clicked = unquote_plus(clicked)
+    return _cookie(clicked, event_time) if _FBCLID.fullmatch(clicked) else None
 
 
 def newer_click(url: str, event_time: int, fbc: str | None) -> str | None:
