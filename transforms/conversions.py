@@ -389,6 +389,8 @@ def _compile_event(subscription: Subscription) -> Write:
     beside = [name for name in names if name in _AS_THEY_ARE]
     rewrites = mapped is None or not _REWRITTEN.isdisjoint(mapped)
     allowed = subscription.allow_in_custom_data
+    limited = subscription.mapping.get("data_processing_options")
+    unlimited = limited in (False, "false")
 
     def server_event(fields: Mapping[str, Any], count: Count) -> dict[str, Any]:
         get = fields.get
@@ -414,7 +416,7 @@ def _compile_event(subscription: Subscription) -> Write:
                 event["referrer_url"] = referrer
             else:
                 count("dropped_referrer_url")
-        custom_data = _rewritten(fields, event, allowed, count) if rewrites else {}
+        custom_data = _rewritten(fields, event, allowed, unlimited, count) if rewrites else {}
         for name in beside:
             value = get(name)
             if value is not None:
@@ -439,17 +441,22 @@ def _web_address(url: str) -> str:
 
 
 def _rewritten(
-    fields: Mapping[str, Any], event: dict[str, Any], allowed: frozenset[str], count: Count
+    fields: Mapping[str, Any], event: dict[str, Any], allowed: frozenset[str], unlimited: bool, count: Count
 ) -> dict[str, Any]:
-    """Puts into `event` what Meta reads in another form than the fields have it; gives back its custom_data."""
+    """Puts into `event` what Meta reads in another form than the fields have it; gives back its custom_data.
+
+    Args:
+        unlimited: whether the mapping says for all events that the use of their data is not limited.
+    """
     if "app_data_field" in fields:
         app_data = meta_rules.app_data(fields["app_data_field"])
         if app_data is not None:
             event["app_data"] = app_data
-    limited = fields.get("data_processing_options")
-    if limited is not None:
+    if fields.get("data_processing_options"):
         country, state = fields.get("data_processing_options_country"), fields.get("data_processing_options_state")
-        event.update(meta_rules.limited_data_use(country, state) if limited else {"data_processing_options": []})
+        event.update(meta_rules.limited_data_use(country, state))
+    elif unlimited:
+        event["data_processing_options"] = []
     return _custom_data(fields, allowed, count)
 
 

@@ -31,6 +31,7 @@ Path = tuple[str | int, ...]
 ROOT_DIRECTIVE: Final = "__segment_internal_directive"
 MAX_REPLACE: Final = 10  # characters of @replace's pattern and replacement, as at Segment
 MAX_LIQUID: Final = 1000  # characters of a template, as at Segment
+MAX_COALESCE: Final = 20  # values of @coalesce, each of which is written one block deeper
 
 
 class _Missing(tuple[()]):
@@ -556,8 +557,8 @@ def _words(code: Code, options: dict[str, Any]) -> Value:
 
 
 def _check_coalesce(options: Any, path: Path) -> Iterator[Problem]:
-    if options == []:
-        yield Problem(path, "should list at least one value")
+    if isinstance(options, list) and not 1 <= len(options) <= MAX_COALESCE:
+        yield Problem(path, f"should list 1 to {MAX_COALESCE} values")
 
 
 @_directive("@coalesce", _Option("list", True), _check_coalesce)

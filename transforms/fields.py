@@ -269,7 +269,8 @@ _IN_UTC: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]([01]\d|2[0-3]):\d\d:\d\d(\.\d+
 
 
 def _time(value: Any) -> int:
-    """Unix seconds of an ISO 8601 time (without a zone: UTC), of Unix seconds or of milliseconds."""
+    """Unix seconds of an ISO 8601 time (without a zone: UTC), or of Unix seconds or a thousandth of them, as often as
+    three times."""
     if type(value) is not str:
         return _unix_time(value)
     minute, second = _MINUTES.get(value[:17]), _SECONDS.get(value[17:])
@@ -278,7 +279,7 @@ def _time(value: Any) -> int:
     if value[4:5] != "-" and _NUMBER.fullmatch(value):
         return _unix_time(value)
     try:
-        moment = ciso8601.parse_datetime(value.strip().removesuffix(" UTC"))
+        moment = ciso8601.parse_datetime(_with_zone(value.strip().removesuffix(" UTC")))
         seconds = math.floor((moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp())
     except (ValueError, OverflowError):
         raise Unfit(_NO_TIME) from None
@@ -288,13 +289,20 @@ def _time(value: Any) -> int:
     return seconds
 
 
+def _with_zone(text: str) -> str:
+    """The text without the blank in front of the offset that warehouses write: ``2026-11-26 10:00:00.000 +0000``."""
+    time, blank, offset = text.rpartition(" ")
+    return time.rstrip() + offset if blank and offset[0] in "+-" else text
+
+
 def _unix_time(value: Any) -> int:
     try:
         number = _number(value)
     except Unfit:
         raise Unfit(_NO_TIME) from None
-    if abs(number) >= MILLISECONDS_FROM:
-        number /= 1000
+    for _ in range(3):
+        if abs(number) >= MILLISECONDS_FROM:
+            number /= 1000
     if abs(number) >= MILLISECONDS_FROM:
         raise Unfit(_NO_TIME)
     return math.floor(number)

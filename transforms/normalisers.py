@@ -325,7 +325,7 @@ def ip_address(value: str) -> str:
     else:
         return value if _is_public(packed) else ""
     for part in value.replace(",", " ").split(None, _ADDRESSES)[:_ADDRESSES]:
-        address = _address(part)
+        address = _address(part.strip(BLANKS))
         if address:
             return address
     return ""
@@ -366,6 +366,10 @@ def _is_public(packed: bytes) -> bool:
         or (first == 169 and second == 254)
         or (first == 100 and 64 <= second < 128)
     )
+
+
+def trimmed(value: str) -> str:
+    return value.strip() if value.isascii() else value.strip(BLANKS)
 
 
 def text_or_nothing(value: str) -> str:

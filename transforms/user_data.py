@@ -17,6 +17,7 @@ from urllib.parse import unquote_plus, urlsplit
 from transforms import normalisers
 from transforms.normalisers import Normalise
 from transforms.placeholders import is_placeholder
+from transforms.spelling import BLANKS
 
 Count = Callable[[str], None]
 T = TypeVar("T")
@@ -81,8 +82,8 @@ def compile_user_data(
         names: the only keys that user_data can have, where that is known; others are not looked for.
 
     The function takes the mapped values (text, integers, lists of text), `count`, which is called with
-    ``dropped_<wire key>`` for each key of whose values nothing was left, and the event's time in Unix seconds, which
-    an fbc is as old as; without it its age is not looked at, and a click ID alone makes none.
+    ``dropped_<wire key>`` for each key of which a value was dropped, and the event's time in Unix seconds, at which an
+    fbc has its age; without it the age is not looked at, and a click ID alone makes no fbc.
     """
     wires = {name: key.wire for name, key in KEYS.items() if names is None or name in names}
     # One Python function for the keys in a row. The result is made with room for all of them, and those of which
@@ -96,7 +97,7 @@ def compile_user_data(
     for name, wire in wires.items():
         lines += [
             f"    v = get({name!r})",
-            f"    {wire}_ = {wire}(v) if type(v) is str else v and several({wire}, v)"
+            f"    {wire}_ = {wire}(v) if type(v) is str else v and several({wire}, v, count, 'dropped_{wire}')"
             if wire != "fbc"
             else "    fbc_ = v and fbc(v, event_time, count)",
         ]
@@ -182,9 +183,14 @@ def _first_text(values: Any) -> str:
     return values[0] if type(values) is list and values else ""
 
 
-def _several(convert: Normalise, value: list[str] | int) -> Any:
-    """The values of a list, each once; a number (lead_id) as it is."""
-    return list(dict.fromkeys(filter(None, map(convert, value)))) if isinstance(value, list) else value
+def _several(convert: Normalise, value: list[str] | int, count: Count, note: str) -> Any:
+    """The values of a list, each once; a number (lead_id) as it is. `note` is counted where only some are left."""
+    if not isinstance(value, list):
+        return value
+    converted = list(map(convert, value))
+    if "" in converted and any(converted):
+        count(note)
+    return list(dict.fromkeys(filter(None, converted)))
 
 
 def normaliser(wire: str, default_country: str | None = None) -> Normalise:
@@ -214,7 +220,7 @@ def already_hashed(text: str) -> str:
     >>> already_hashed("5D41402ABC4B2A76B9719D911017C592"), already_hashed("hello")
     ('5d41402abc4b2a76b9719d911017c592', '')
     """
-    bare = text.strip()
+    bare = text.strip(BLANKS)
     found = HASHED.fullmatch(bare) if len(bare) in _SIZES else None
     return found[1].lower() + (found[2] or "") if found else ""
 
@@ -268,7 +274,7 @@ def click(value: str, event_time: int | None, count: Count) -> str:
     """The ``fbc`` cookie, as it is; made of a click ID where there is nothing but that. "" where it is neither, or
     older than 90 days at `event_time` (Unix seconds).
     """
-    bare = value.strip() if type(value) is str else ""
+    bare = value.strip(BLANKS) if type(value) is str else ""
     cookie = _FBC.fullmatch(bare)
     if cookie:
         expired = event_time is not None and int(cookie[1]) < (event_time - _CLICK_LASTS) * 1000
@@ -315,7 +321,7 @@ def _cookie(clicked: str, event_time: int) -> str:
 
 
 def _browser(value: str) -> str:
-    bare = value.strip()
+    bare = value.strip(BLANKS)
     return bare if _FBP.fullmatch(bare) else ""
 
 
@@ -336,6 +342,6 @@ _NORMALISERS: Final[Mapping[str, Callable[..., str]]] = {
 }
 _PLAIN: Final[Mapping[str, Normalise]] = {
     "client_ip_address": _Remembered(normalisers.ip_address).__getitem__,
-    "client_user_agent": str.strip,
+    "client_user_agent": normalisers.trimmed,
     "fbp": _browser,
 }
