@@ -402,8 +402,7 @@ def _compile_event(subscription: Subscription) -> Write:
             "action_source": source,
             "user_data": fields["user_data"],
         }
-        url = url and _web_address(url)
-        if url:
+        if url is not None and ((url.startswith(_WEB) and url[-1] > " ") or (url := _web_address(url))):
             event["event_source_url"] = url
         else:
             if url is not None:
@@ -411,8 +410,7 @@ def _compile_event(subscription: Subscription) -> Write:
             if source == "website":
                 count("website_without_url")
         if referrer is not None:
-            referrer = _web_address(referrer)
-            if referrer:
+            if (referrer.startswith(_WEB) and referrer[-1] > " ") or (referrer := _web_address(referrer)):
                 event["referrer_url"] = referrer
             else:
                 count("dropped_referrer_url")
@@ -434,8 +432,6 @@ def _compile_event(subscription: Subscription) -> Write:
 
 def _web_address(url: str) -> str:
     """An http or https URL, without the blanks around it; "" where it is none."""
-    if url.startswith(_WEB) and not url[-1].isspace():
-        return url
     url = url.strip()
     return url if url[:8].lower().startswith(_WEB) else ""
 

@@ -27,15 +27,15 @@ Normalise = Callable[[str], str]
 # What Meta's param-builder takes for an address, with letters of all scripts. The parts of a class are divided by
 # characters that are not in it, so that there is one way only to match.
 _ATOM: Final = r'[^\x00-\x20"(),.:;<>@\[\\\]\x7f]+'
-_LABEL: Final = r"(?!-)[0-9a-z\x80-\U0010ffff-]+(?<!-)"
-_EMAIL: Final = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})+")
+_LABEL: Final = r"(?!-)[^\x00-,./:-`{-\x7f]+(?<!-)"
+_is_email: Final = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})+").fullmatch
 
 
 def email(value: str) -> str:
     """Lower case, without white space, ``mailto:``, a display name, quotes and commas around it."""
     if value.isascii():
         address = value.strip().lower()
-        if _EMAIL.fullmatch(address):
+        if _is_email(address):
             return address
     if "@" not in value:
         return ""
@@ -46,7 +46,7 @@ def email(value: str) -> str:
         address = address[7:].partition("?")[0]
     if address[:1] == "'" == address[-1:]:
         address = address[1:-1]
-    return address if _EMAIL.fullmatch(address) else ""
+    return address if _is_email(address) else ""
 
 
 # --- phone ------------------------------------------------------------------------------------------------------
@@ -63,7 +63,8 @@ def phone(value: str) -> str:
 
     Other scripts' digits count. Of a number that a spreadsheet rounded (``1.65055512E+10``) nothing is left.
     """
-    value = with_ascii_digits(value)
+    if not value.isascii():
+        value = with_ascii_digits(value)
     if "(0)" in value and value.lstrip().startswith(("+", "00")):
         value = value.replace("(0)", "", 1)
     written = value.encode("ascii", "ignore")
