@@ -257,6 +257,8 @@ RULES: list[tuple[str, Json, tuple[int, int | None]]] = [
     ("a purchase without currency", {"custom_data__currency": None}, (400, 2804010)),
     ("a purchase without value", {"custom_data__value": None}, (400, 2804009)),
     ("a page view without custom_data", {"event_name": "PageView", "custom_data": None}, ACCEPTED),
+    ("a currency withdrawn of late", {"custom_data__currency": "HRK"}, ACCEPTED),
+    ("a currency withdrawn long ago", {"custom_data__currency": "DEM"}, INVALID),
     ("currency in lower case", {"custom_data__currency": "usd"}, INVALID),
     ("unknown currency", {"custom_data__currency": "USX"}, INVALID),
     ("value in text", {"custom_data__value": "12.5"}, INVALID),

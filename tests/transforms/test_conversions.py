@@ -1312,6 +1312,36 @@ def test_an_app_event_carries_its_app_data() -> None:
     }
 
 
+def test_what_else_metas_sdk_has_in_app_data_goes_out_under_its_name() -> None:
+    more = {
+        "campaign_ids": "c-1",
+        "consider_views": True,
+        "include_dwell_data": "false",
+        "include_video_data": 1,
+        "install_referrer": "utm_source=x",
+        "installer_package": "com.android.vending",
+        "receipt_data": "r",
+        "url_schemes": ["capy", "capys"],
+        "vendor_id": "v",
+        "windows_attribution_id": 7,
+    }
+    mapping = {"app_data_field": {"use_app_data": True, "version": "i2", "osVersion": "18.1", **more}}
+
+    sent = payload("purchase", ORDER, mapping)["app_data"]
+    assert {key: sent[key] for key in more} == {
+        **more,
+        "include_dwell_data": False,
+        "include_video_data": True,
+        "windows_attribution_id": "7",
+    }
+
+
+def test_what_else_metas_sdk_has_in_contents_goes_out() -> None:
+    item = {"id": "mug", "title": "Mug", "description": "Holds tea", "brand": "Example & Sons", "category": "Kitchen"}
+
+    assert payload("purchase", ORDER, {"contents": [item]})["custom_data"]["contents"] == [item]
+
+
 def test_without_use_app_data_there_is_none() -> None:
     assert "app_data" not in payload("purchase", with_context(ORDER, app={"namespace": "com.example"}))
     assert "app_data" not in payload("purchase", ORDER, {"app_data_field": {"use_app_data": False, "version": "a2"}})
