@@ -2,7 +2,8 @@
 
 The names are those of CLDR in all its languages (by Babel) and of ISO 3166 with its translations (by pycountry). They
 are pinned in a file so that a digest changes with a commit, never with somebody's release; it is also read in a
-hundredth of the time. To be run again when a country or a library changes its names.
+hundredth of the time. The file names its sources and their licences. To be run again when a country or a library
+changes its names.
 """
 
 from __future__ import annotations
@@ -96,6 +97,7 @@ def made() -> str:
 
     data = {
         "source": f"CLDR by Babel {babel.__version__}, ISO 3166 by pycountry {pycountry.__version__}",
+        "licences": "CLDR: Unicode-3.0, © Unicode, Inc.; the translations of ISO 3166: iso-codes, LGPL-2.1-or-later",
         "countries": {code: " ".join(names) for code, names in sorted(_countries().items())},
         "states": {home: _states(home) for home in ("us", "ca")},
         "abbreviations": {
