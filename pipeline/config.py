@@ -25,7 +25,7 @@ from pydantic_core import PydanticCustomError
 
 from pipeline import documents
 from pipeline.documents import Document, Loc
-from transforms import meta_rules, places, tokens
+from transforms import countries, meta_rules, tokens
 from transforms.conversions import Subscription, Wire, in_custom_data
 from transforms.directives import MappingError, compile_mapping, is_directive, parse_path, paths
 from transforms.events import CLOCK_KEYS
@@ -159,7 +159,7 @@ def _is_loopback(host: str) -> bool:
 
 def _country(value: Any) -> str:
     code = value.strip().upper() if isinstance(value, str) else ""
-    if code.lower() not in places.load().codes:
+    if code.lower() not in countries.load().codes:
         raise PydanticCustomError("country", "must be an ISO 3166-1 alpha-2 country code such as US")
     return code
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import ciso8601
 
-from transforms import places
+from transforms import countries
 from transforms.currencies import CURRENCIES
 from transforms.rejections import CODES, Rejected
 
@@ -330,13 +330,13 @@ TYPES: Final = frozenset({*_CHECKS, "object"})
 
 
 def _ldu_country(text: str) -> int | None:
-    code = places.country(text)
+    code = countries.country(text)
     return int(code == "us") if code else None
 
 
 def _ldu_state(text: str) -> int | None:
-    code = places.state(text, "us")
-    return LDU_STATES.get(code, 0) if code in places.load().inside["us"].values() else None
+    code = countries.state(text, "us")
+    return LDU_STATES.get(code, 0) if code in countries.load().inside["us"].values() else None
 
 
 # Meta's numbers for Limited Data Use, by name. 0 has Meta find out where the person is.

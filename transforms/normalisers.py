@@ -16,7 +16,7 @@ from datetime import date, datetime, timezone
 from socket import AF_INET, AF_INET6, inet_pton
 from typing import Final
 
-from transforms import places
+from transforms import countries
 from transforms.placeholders import PLACEHOLDERS, is_placeholder
 from transforms.spelling import BLANKS, PUNCTUATION, Without, composed, squeezed, visible, with_ascii_digits
 
@@ -148,8 +148,8 @@ def city(value: str) -> str:
 
 
 def state(value: str, country: str = "") -> str:
-    """`places.state`; a name has a letter."""
-    return _with_letter("" if is_placeholder(value) else places.state(value, country))
+    """`countries.state`; a name has a letter."""
+    return _with_letter("" if is_placeholder(value) else countries.state(value, country))
 
 
 def _with_letter(text: str) -> str:
@@ -158,7 +158,7 @@ def _with_letter(text: str) -> str:
 
 def country(value: str) -> str:
     """ISO 3166-1 alpha-2, in lower case."""
-    return "" if is_placeholder(value) else places.country(value)
+    return "" if is_placeholder(value) else countries.country(value)
 
 
 # --- postal codes -----------------------------------------------------------------------------------------------
@@ -185,7 +185,7 @@ def zip_code(value: str, country: str = "") -> str:
     text = text.lower()
     if not country:
         found = _STATE_AND_ZIP.fullmatch(text)
-        if found and (found[1] in _MILITARY or found[1] in places.load().states["us"]):
+        if found and (found[1] in _MILITARY or found[1] in countries.load().states["us"]):
             return found[2]
         if _ZIP_PLUS_4.fullmatch(text):
             return text[:5]

@@ -1,4 +1,4 @@
-"""Makes ``transforms/places.json``, the names of countries and states: ``python -m tools.places``.
+"""Makes ``transforms/countries.json``, the names of countries and states: ``python -m tools.countries``.
 
 The names are those of CLDR in all its languages (by Babel) and of ISO 3166 with its translations (by pycountry). They
 are pinned in a file so that a digest changes with a commit, never with somebody's release; it is also read in a
@@ -16,10 +16,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from transforms import places
+from transforms import countries
 from transforms.spelling import plain
 
-PATH: Final = Path(places.__file__).with_name("places.json")
+PATH: Final = Path(countries.__file__).with_name("countries.json")
 
 # What no list has: abbreviations, parts of a country, names of before, and orders of words.
 ALIASES: Final[Mapping[str, str]] = {
@@ -130,8 +130,8 @@ def _countries() -> dict[str, list[str]]:
 
 def _forms(name: str, english: bool) -> Iterator[str]:
     """A name as it is looked for: as it is, with what stands in brackets in front, without umlauts, and its core."""
-    for form in {*places.turned(name), *places.turned(name.translate(_UMLAUTS))}:
-        for key in (plain(form), "".join(places.core_words(form)) if english else ""):
+    for form in {*countries.turned(name), *countries.turned(name.translate(_UMLAUTS))}:
+        for key in (plain(form), "".join(countries.core_words(form)) if english else ""):
             if len(key) > 1:
                 yield key
 

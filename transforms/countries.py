@@ -1,7 +1,8 @@
 """Countries and states by their names: in every language that has one, and as people write them.
 
-The names are those of Unicode's CLDR and of the ISO 3166 lists, pinned in ``places.json`` (``python -m tools.places``
-makes it), so that a library's release changes no digest. The file is read when a name first needs it.
+The names are those of Unicode's CLDR and of the ISO 3166 lists, pinned in ``countries.json``, which
+``python -m tools.countries`` makes, so that a library's release changes no digest. The file is read when a name first
+needs it.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ _SHORT: Final[Mapping[str, str]] = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Places:
-    """What ``places.json`` holds. All names are `plain`, all codes in lower case.
+class Names:
+    """What ``countries.json`` holds. All names are `plain`, all codes in lower case.
 
     Attributes:
         codes: ISO 3166-1 alpha-2, and xk for Kosovo.
@@ -51,11 +52,11 @@ class Places:
 
 
 @functools.cache
-def load() -> Places:
+def load() -> Names:
     """The pinned names, read once per process."""
-    data: Any = orjson.loads(resources.files("transforms").joinpath("places.json").read_bytes())
+    data: Any = orjson.loads(resources.files("transforms").joinpath("countries.json").read_bytes())
     inside = {country: _by_name(states) for country, states in data["states"].items()}
-    return Places(
+    return Names(
         frozenset(data["countries"]),
         _by_name(data["countries"]),
         {country: {**names, **_by_name(data["abbreviations"][country])} for country, names in inside.items()},

@@ -1,4 +1,4 @@
-"""transforms/places.json is what tools.places makes, with the libraries that it was made with."""
+"""transforms/countries.json is what tools.countries makes, with the libraries that it was made with."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 import pytest
 
-from tools import places as tool
+from tools import countries as tool
 
 PINNED = json.loads(tool.PATH.read_text(encoding="utf-8"))
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from transforms import places
-from transforms.places import country, state
+from transforms import countries
+from transforms.countries import country, state
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_a_state_has_two_letters_in_the_united_states_and_canada(text: str, home
 
 
 def test_every_country_of_iso_3166_and_kosovo_is_known_by_its_code() -> None:
-    data = places.load()
+    data = countries.load()
     assert len(data.codes) == 250
     assert all(data.countries[code] == code for code in data.codes)
     assert set(data.countries.values()) == data.codes
