@@ -153,7 +153,7 @@ def state(value: str, country: str = "") -> str:
 
 
 def _with_letter(text: str) -> str:
-    return text if any(map(str.isalpha, text)) else ""
+    return text if text[:1].isalpha() or any(map(str.isalpha, text)) else ""
 
 
 def country(value: str) -> str:
