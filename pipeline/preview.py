@@ -81,6 +81,7 @@ class _Way:
         subscriptions = job.subscriptions
         self._now, self._notes = now, notes
         self._parsed = conversions.compile_parsing(subscriptions, job.unwrap)
+        self._parameters = {destination.name: dict(destination.parameters) for destination in job.destinations}
         self._matching = conversions.compile_filter(subscriptions)
         self._named = conversions.compile_naming(subscriptions)
         self._mapped = conversions.compile_properties(subscriptions)
@@ -116,7 +117,7 @@ class _Way:
     def _conversion(self, conversion: conversions.Conversion) -> dict[str, Any]:
         stage: Stage = "map"
         try:
-            conversion = self._mapped(conversion)
+            conversion = self._mapped(conversion, self._note)
             stage = "hash"
             conversion = self._hashed(conversion, self._note)
             stage = "validate"
@@ -129,6 +130,7 @@ class _Way:
             outcome["test_event_code"] = address.test_event_code
         if address.upload_tag:
             outcome["upload_tag"] = address.upload_tag
+        outcome.update(self._parameters[address.destination])
         return {**outcome, "payload": orjson.Fragment(conversions.split_line(ready.line)[1])}
 
     def _note(self, name: str) -> None:

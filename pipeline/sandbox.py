@@ -57,7 +57,6 @@ from types import TracebackType
 from typing import Any, Final, NamedTuple, NoReturn, TypeVar
 
 import orjson
-import pycountry
 from aiohttp import web
 
 __all__ = [
@@ -202,11 +201,17 @@ def _is_list_of_ids(v: Any) -> bool:
 
 
 HEX_DIGITS: Final = b"0123456789abcdef"
+# What Meta's param-builder appends to what it made, in base64url; it takes MD5 for a hash, too.
+APPENDIX: Final = r"\.(?:[0-9A-Za-z_-]{2}|[0-9A-Za-z_-]{8})"
+_appended_digest: Final = re.compile(rf"(?:[0-9a-f]{{64}}|[0-9a-f]{{32}})(?:{APPENDIX})?").fullmatch
+_appended_address: Final = re.compile(rf"([0-9a-fA-F:.]+){APPENDIX}").fullmatch
 
 
 def _is_digest(v: Any) -> bool:
     # Several times faster than a regular expression, and run for nearly every key of every event.
-    return type(v) is str and len(v) == 64 and not v.encode().translate(None, HEX_DIGITS)
+    return type(v) is str and (
+        (len(v) == 64 and not v.encode().translate(None, HEX_DIGITS)) or _appended_digest(v) is not None
+    )
 
 
 def _is_digest_or_digests(v: Any) -> bool:
@@ -216,11 +221,14 @@ def _is_digest_or_digests(v: Any) -> bool:
 def _is_ip(v: Any) -> bool:
     if type(v) is not str:
         return False
-    try:
-        socket.inet_pton(socket.AF_INET6 if ":" in v else socket.AF_INET, v)
-    except (OSError, ValueError):
-        return False
-    return True
+    appended = _appended_address(v)
+    for address in (v, appended[1]) if appended else (v,):
+        try:
+            socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
+        except (OSError, ValueError):
+            continue
+        return True
+    return False
 
 
 def _is_partner_agent(v: Any) -> bool:
@@ -272,7 +280,19 @@ OBJECT: Final = Rule(_is_object, "an object")
 TEXT_OR_NUMBER: Final = Rule(_is_text_or_number, "a string or an integer")
 HASHED: Final = Rule(_is_digest_or_digests, "SHA-256 in 64 lower-case hexadecimal digits, or a list of those")
 FLAG: Final = Rule(lambda v: type(v) is int and v in (0, 1), "0 or 1")
-CURRENCIES: Final = frozenset(currency.alpha_3 for currency in pycountry.currencies)
+# ISO 4217 as of November 2026; in the last line, those withdrawn since November 2016.
+CURRENCIES: Final = _words(
+    """
+    AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BHD BIF BMD BND BOB BOV BRL BSD BTN BWP BYN BZD CAD CDF CHE CHF CHW
+    CLF CLP CNY COP COU CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD HKD HNL
+    HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA
+    MKD MMK MNT MOP MRU MUR MVR MWK MXN MXV MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD
+    RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX USD
+    USN UYI UYU UYW UZS VED VES VND VUV WST XAD XAF XAG XAU XBA XBB XBC XBD XCD XCG XDR XOF XPD XPF XPT XSU XTS XUA XXX
+    YER ZAR ZMW ZWG
+    ANG BGN BYR CUC HRK MRO SLL STD VEF ZWL
+    """
+)
 CURRENCY: Final = Rule(lambda v: type(v) is str and v in CURRENCIES, "an ISO 4217 code in upper case, like USD")
 DELIVERY_CATEGORY: Final = _one_of("in_store curbside home_delivery")
 ACTION_SOURCE: Final = _one_of(
@@ -323,8 +343,8 @@ USER_DATA: Final[Mapping[str, Rule]] = {
     "external_id": Rule(_is_text_or_texts, "a non-empty string, or a list of those"),
     "client_ip_address": Rule(_is_ip, "an IPv4 or IPv6 address without a port"),
     # Browsers write fb.0 and fb.2 too, by the depth of the domain, and Meta's param-builder appends a short suffix.
-    "fbc": _matching(r"fb\.[0-9]\.[0-9]{13}\.\S+", "fb.1.{milliseconds}.{fbclid}"),
-    "fbp": _matching(r"fb\.[0-9]\.[0-9]{13}\.[0-9]+(\.\w+)?", "fb.1.{milliseconds}.{number}"),
+    "fbc": _matching(r"fb\.[0-9]{1,2}\.[0-9]{13}\.\S+", "fb.1.{milliseconds}.{fbclid}"),
+    "fbp": _matching(rf"fb\.[0-9]{{1,2}}\.[0-9]{{13}}\.[0-9]+(?:{APPENDIX})?", "fb.1.{milliseconds}.{number}"),
     "lead_id": Rule(_is_id, "a positive integer", BAD_LEAD_ID),
     "fb_login_id": ID,
     **dict.fromkeys(
@@ -358,12 +378,24 @@ CONTENT: Final[Mapping[str, Rule]] = {
     "quantity": NUMBER,
     "item_price": NUMBER,
     "delivery_category": DELIVERY_CATEGORY,
+    **dict.fromkeys(_words("title description brand category"), TEXT),
 }
 
 APP_DATA: Final[Mapping[str, Rule]] = {
     "advertiser_tracking_enabled": FLAG,
     "application_tracking_enabled": FLAG,
     "extinfo": Rule(_is_extinfo, "16 strings, the first a2 or i2, the fifth the OS version"),
+}
+APP_DATA_MORE: Final[Mapping[str, Rule]] = {
+    **APP_DATA,
+    **dict.fromkeys(_words("consider_views include_dwell_data include_video_data"), BOOLEAN),
+    **dict.fromkeys(
+        _words(
+            """campaign_ids install_referrer installer_package receipt_data vendor_id windows_attribution_id madid"""
+        ),
+        TEXT,
+    ),
+    "url_schemes": Rule(_is_text_or_texts, "a non-empty string, or a list of those"),
 }
 
 ORIGINAL_EVENT: Final[Mapping[str, Rule]] = {
@@ -548,7 +580,7 @@ def _check_app(event: Json, user_data: Json) -> None:
     for key in APP_DATA:
         if key not in app_data:
             raise Refusal(f"app_data.{key} is required of an app's events")
-    _check_fields(app_data, APP_DATA, "app_data.", closed=False)
+    _check_fields(app_data, APP_DATA_MORE, "app_data.", closed=False)
 
 
 def _check_messaging(event: Json, user_data: Json) -> None:

@@ -14,14 +14,14 @@ from typing import Any, Final, Literal, NamedTuple
 import orjson
 
 from transforms import envelopes, events, meta_rules
-from transforms.directives import compile_mapping, parse_path, paths
+from transforms.directives import compile_mapping, get_path, parse_path, paths
 from transforms.envelopes import Found, Row
 from transforms.events import Event
-from transforms.fields import Field
+from transforms.fields import Field, Unfit, compile_check
 from transforms.properties import compile_event_fields, mapped_names
 from transforms.rejections import Rejected
 from transforms.triggers import compile_triggers
-from transforms.user_data import Count, compile_user_data, fbc_from_url, match_keys
+from transforms.user_data import Count, compile_user_data, match_keys, newer_click
 
 Wire = Literal["conversions_api", "offline_events"]
 
@@ -40,6 +40,7 @@ class Subscription:
         default_country, test_event_code, allow_in_custom_data: the destination's settings.
         wire: the form of its events: server events of the Conversions API, or the older Offline Conversions API's.
         upload_tag: goes out with each request, where it is not "".
+        value_fallback: path of the value of an event for which the mapping finds none; "" for none.
     """
 
     destination: str
@@ -54,6 +55,7 @@ class Subscription:
     allow_in_custom_data: frozenset[str] = frozenset()
     wire: Wire = "conversions_api"
     upload_tag: str = ""
+    value_fallback: str = ""
 
     @property
     def key(self) -> str:
@@ -175,17 +177,26 @@ _conversion: Final[Callable[[tuple[Any, ...]], Conversion]] = functools.partial(
 _ready: Final[Callable[[tuple[str, bytes]], Ready]] = functools.partial(tuple.__new__, Ready)
 
 
-def compile_properties(subscriptions: Iterable[Subscription]) -> Callable[[Conversion], Conversion]:
+def _ignore(_: str) -> None:
+    """Counts nothing."""
+
+
+def compile_properties(subscriptions: Iterable[Subscription]) -> Callable[..., Conversion]:
     """The function that fills a conversion's fields by its subscription's mapping, typed and complete.
 
-    It raises Rejected: missing_required_field, invalid_<field>, invalid_field, mapping_failed.
+    It takes the conversion and `count`, which is told of a value from elsewhere, and raises Rejected:
+    missing_required_field, invalid_<field>, invalid_field, mapping_failed.
     """
+    subscriptions = tuple(subscriptions)
     compiled = {s.key: compile_event_fields(s.mapping, s.fields) for s in subscriptions}
+    fallbacks = {s.key: s.value_fallback for s in subscriptions if s.value_fallback}
 
-    def mapped(conversion: Conversion) -> Conversion:
+    def mapped(conversion: Conversion, count: Count = _ignore) -> Conversion:
         subscription, event_name, dataset_id, event, _ = conversion
         assert event is not None
         fields = compiled[subscription](event, event_name)
+        if subscription in fallbacks and "value" not in fields:
+            _take_value(fields, get_path(event, fallbacks[subscription]), count)
         if "event_id" not in fields:
             fields["event_id"] = events.event_id(event)
         return _conversion((subscription, fields["event_name"], dataset_id, event, fields))
@@ -193,19 +204,34 @@ def compile_properties(subscriptions: Iterable[Subscription]) -> Callable[[Conve
     return mapped
 
 
+_number: Final = compile_check(Field("value", "number"))
+
+
+def _take_value(fields: dict[str, Any], value: Any, count: Count) -> None:
+    """Takes a value from where the mapping does not look; what is no number is none."""
+    try:
+        fields["value"] = _number(value)
+    except Unfit:
+        return
+    count("value_fallback")
+    custom_data = fields.get("custom_data")
+    if custom_data:
+        fields["custom_data"] = {key: item for key, item in custom_data.items() if key != "value"}
+
+
 def compile_hashing(subscriptions: Iterable[Subscription]) -> Callable[[Conversion, Count], Conversion]:
     """The function that replaces user_data by its normalised, hashed form and lets go of the event.
 
-    A click ID in the page's URL stands in for an unmapped or unusable fbc. `count` is told what was dropped.
+    A click ID in the page's URL is newer than another one in the cookie. `count` is told what was dropped.
     """
     hashers = {s.key: compile_user_data(s.default_country, _user_data_names(s.mapping)) for s in subscriptions}
 
     def hashed(conversion: Conversion, count: Count) -> Conversion:
         subscription, event_name, dataset_id, _, fields = conversion
-        user_data = hashers[subscription](fields["user_data"], count)
+        user_data = hashers[subscription](fields["user_data"], count, fields["event_time"])
         url = fields.get("event_source_url")
-        if url is not None and "fbc" not in user_data:
-            fbc = fbc_from_url(url, fields["event_time"])
+        if url is not None and "fbclid=" in url:
+            fbc = newer_click(url, fields["event_time"], user_data.get("fbc"))
             if fbc:
                 user_data["fbc"] = fbc
                 count("derived_fbc")
@@ -221,11 +247,12 @@ def _user_data_names(mapping: Mapping[str, Any]) -> frozenset[str] | None:
 
 
 # Fields that Meta reads beside custom_data; every other field of an action goes into custom_data.
-_ALWAYS: Final = frozenset({"event_name", "event_time", "event_id", "event_source_url", "action_source", "user_data"})
+_ALWAYS: Final = frozenset(
+    {"event_name", "event_time", "event_id", "event_source_url", "referrer_url", "action_source", "user_data"}
+)
 _AS_THEY_ARE: Final = frozenset(
     {
         "opt_out",
-        "referrer_url",
         "original_event_data",
         "customer_segmentation",
         "attribution_data",
@@ -370,10 +397,12 @@ def _compile_event(subscription: Subscription) -> Write:
     beside = [name for name in names if name in _AS_THEY_ARE]
     rewrites = mapped is None or not _REWRITTEN.isdisjoint(mapped)
     allowed = subscription.allow_in_custom_data
+    limited = subscription.mapping.get("data_processing_options")
+    unlimited = limited in (False, "false")
 
     def server_event(fields: Mapping[str, Any], count: Count) -> dict[str, Any]:
         get = fields.get
-        source, url = fields["action_source"], get("event_source_url")
+        source, url, referrer = fields["action_source"], get("event_source_url"), get("referrer_url")
         event = {
             "event_time": fields["event_time"],  # first; see `event_time`
             "event_name": fields["event_name"],
@@ -381,14 +410,19 @@ def _compile_event(subscription: Subscription) -> Write:
             "action_source": source,
             "user_data": fields["user_data"],
         }
-        if url is not None and (url.startswith(_WEB) or url[:8].lower().startswith(_WEB)):
+        if url is not None and ((url.startswith(_WEB) and url[-1] > " ") or (url := _web_address(url))):
             event["event_source_url"] = url
         else:
             if url is not None:
                 count("dropped_event_source_url")
             if source == "website":
                 count("website_without_url")
-        custom_data = _rewritten(fields, event, allowed, count) if rewrites else {}
+        if referrer is not None:
+            if (referrer.startswith(_WEB) and referrer[-1] > " ") or (referrer := _web_address(referrer)):
+                event["referrer_url"] = referrer
+            else:
+                count("dropped_referrer_url")
+        custom_data = _rewritten(fields, event, allowed, unlimited, count) if rewrites else {}
         for name in beside:
             value = get(name)
             if value is not None:
@@ -404,17 +438,29 @@ def _compile_event(subscription: Subscription) -> Write:
     return server_event
 
 
+def _web_address(url: str) -> str:
+    """An http or https URL, without the blanks around it; "" where it is none."""
+    url = url.strip()
+    return url if url[:8].lower().startswith(_WEB) else ""
+
+
 def _rewritten(
-    fields: Mapping[str, Any], event: dict[str, Any], allowed: frozenset[str], count: Count
+    fields: Mapping[str, Any], event: dict[str, Any], allowed: frozenset[str], unlimited: bool, count: Count
 ) -> dict[str, Any]:
-    """Puts into `event` what Meta reads in another form than the fields have it; gives back its custom_data."""
+    """Puts into `event` what Meta reads in another form than the fields have it; gives back its custom_data.
+
+    Args:
+        unlimited: whether the mapping says for all events that the use of their data is not limited.
+    """
     if "app_data_field" in fields:
         app_data = meta_rules.app_data(fields["app_data_field"])
         if app_data is not None:
             event["app_data"] = app_data
     if fields.get("data_processing_options"):
         country, state = fields.get("data_processing_options_country"), fields.get("data_processing_options_state")
-        event.update(meta_rules.limited_data_use(country or 0, state or 0))
+        event.update(meta_rules.limited_data_use(country, state))
+    elif unlimited:
+        event["data_processing_options"] = []
     return _custom_data(fields, allowed, count)
 
 

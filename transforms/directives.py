@@ -9,7 +9,7 @@ function for it: static parts become constants, and a path is looked up once per
 its beginning. A new directive is one function here, registered with what it accepts.
 
 What a directive does is what Segment's engine does; ``@omit`` (the rest of an
-object) and ``@words`` (the first word of a text, or the rest) are ours.
+object), ``@words`` (the first word of a text, or the rest) and ``@coalesce`` (the first value that there is) are ours.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from transforms import javascript
 from transforms.events import index_of
 from transforms.javascript import MISSING
 from transforms.json_text import load_json
+from transforms.placeholders import SPELLINGS
 from transforms.rejections import Rejected
 
 Mapped = Callable[[Any], Any]
@@ -37,6 +38,7 @@ MAX_LIQUID: Final = 1000  # characters of a template, as at Segment
 MAX_LEVELS: Final = 100  # of objects and lists in a mapping; Python indents its own functions as often
 MAX_KEYS: Final = 100  # of a path
 MAX_RENDERED: Final = 1_000_000  # characters made by a template that the event itself brings
+MAX_COALESCE: Final = 20  # values of @coalesce, each of which is written one block deeper
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,7 +139,7 @@ _PATH: Final = re.compile(r"""\["([^"]*)"\]|\['([^']*)'\]|([^\[\].]+)""")
 class _Option:
     """What a directive, or one key of its options, accepts: any mapping, or a value of the `kind`."""
 
-    kind: str  # any | text (a string or a directive) | string | boolean | strings | objects | choice
+    kind: str  # any | text (a string or a directive) | string | boolean | list | strings | objects | choice
     required: bool = False
     choices: tuple[str, ...] = ()
     longest: int | None = None
@@ -235,7 +237,7 @@ def _option_problems(value: Any, option: _Option, path: Path) -> Iterator[Proble
         if value not in option.choices:
             shown = f'"{value}"' if isinstance(value, str) else _described(value)
             yield Problem(path, f"should be one of {', '.join(option.choices)} but it is {shown}")
-    elif option.kind in ("objects", "strings"):
+    elif option.kind in ("objects", "strings", "list"):
         if not isinstance(value, list):
             yield Problem(path, f"should be an array but it is {_described(value)}")
             return
@@ -668,6 +670,34 @@ def _words(code: Code, options: dict[str, Any]) -> Value:
     return code.assign(f"_{options['take']}_words({code.value(options['value']).code})")
 
 
+def _check_coalesce(options: Any, path: Path) -> Iterator[Problem]:
+    if isinstance(options, list) and not 1 <= len(options) <= MAX_COALESCE:
+        yield Problem(path, f"should list 1 to {MAX_COALESCE} values")
+
+
+@_directive("@coalesce", _Option("list", True), _check_coalesce)
+def _coalesce(code: Code, options: list[Any]) -> Value:
+    """The first of several values that is neither blank nor a placeholder. Where there is none, the first that is there
+    at all: what it is dropped for is said where it is dropped."""
+    values = [code.value(options[0]).code]
+    result = code.assign(values[0])
+    r = result.code
+    nothing = f"{r} in _NOTHING if type({r}) is str else {r} is MISSING or _is_nothing({r})"
+
+    def otherwise(index: int) -> None:
+        if index < len(options):
+            values.append(code.value(options[index]).code)
+            code.line(f"{r} = {values[-1]}")
+            code.block(f"if {nothing}:", lambda: otherwise(index + 1))
+        else:
+            none_there = " is ".join([*values, "MISSING"])
+            code.line(f"{r} = MISSING if {none_there} else _first_there({', '.join(values)})")
+
+    if len(options) > 1:
+        code.block(f"if {nothing}:", lambda: otherwise(1))
+    return result
+
+
 def _check_liquid(template: Any, path: Path) -> Iterator[Problem]:
     if not isinstance(template, str):
         yield Problem(path, f"should be a string but it is {_described(template)}")
@@ -760,6 +790,17 @@ def _rest_words(value: Any) -> Any:
     return words[1] if len(words) > 1 else MISSING
 
 
+_NOTHING: Final = SPELLINGS | {""}
+
+
+def _is_nothing(value: Any) -> bool:
+    return value is MISSING or value is None or value is False or value in ([], {}, [""])
+
+
+def _first_there(*values: Any) -> Any:
+    return next((value for value in values if value is not MISSING and value is not None and value != ""), MISSING)
+
+
 def _flattened(value: Any, separator: str, keep_arrays: bool) -> Any:
     """One level of an object; Rejected where its keys would be out of all proportion to the keys that they are made of,
     as those of many values below a very long or deep one are.
@@ -836,6 +877,9 @@ _HELPERS: Final[Mapping[str, Any]] = {
     "_render": _render,
     "_first_words": _first_words,
     "_rest_words": _rest_words,
+    "_NOTHING": _NOTHING,
+    "_is_nothing": _is_nothing,
+    "_first_there": _first_there,
     "_flattened": _flattened,
     "_encode": _encode,
     "_decode": _decode,

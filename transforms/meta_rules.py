@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from transforms.fields import currencies
+from transforms.currencies import CURRENCIES
 from transforms.memos import FEW, Memo
 from transforms.rejections import Rejected
 
@@ -44,6 +44,12 @@ MESSAGING_IDS: Final[Mapping[str, tuple[str, str]]] = {
 EXTINFO: Final = (
     "version packageName shortVersion longVersion osVersion deviceName locale timezone carrier width height density"
     " cpuCores storageSize freeStorage deviceTimezone"
+).split()
+
+# What else app_data can hold, by Meta's SDK, under the same names in a mapping.
+APP_DATA: Final = (
+    "campaign_ids consider_views include_dwell_data include_video_data install_referrer installer_package receipt_data"
+    " url_schemes vendor_id windows_attribution_id"
 ).split()
 
 
@@ -134,7 +140,7 @@ def check_purchase(custom_data: Mapping[str, Any]) -> None:
     currency = custom_data.get("currency")
     if currency is None or currency == "":
         raise Rejected("missing_currency")
-    if type(currency) is not str or currency not in currencies():
+    if type(currency) is not str or currency not in CURRENCIES:
         raise Rejected("invalid_currency")
     value = custom_data.get("value")
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -152,15 +158,19 @@ def app_data(field: Mapping[str, Any]) -> dict[str, Any] | None:
     if field.get("madId"):
         data["madid"] = field["madId"]
     data["extinfo"] = [field.get(name, "") for name in EXTINFO]
+    data.update((name, field[name]) for name in APP_DATA if name in field)
     return data
 
 
-def limited_data_use(country: int, state: int) -> dict[str, Any]:
-    """Meta's options for an event with Limited Data Use; 0 has Meta find out where the person is."""
+def limited_data_use(country: int | None, state: int | None) -> dict[str, Any]:
+    """Meta's options for an event with Limited Data Use; 0 has Meta find out where the person is.
+
+    A state is one of the United States (country 1), whose number goes without saying.
+    """
     return {
         "data_processing_options": ["LDU"],
-        "data_processing_options_country": country,
-        "data_processing_options_state": state,
+        "data_processing_options_country": int(bool(state)) if country is None else country,
+        "data_processing_options_state": state or 0,
     }
 
 

@@ -210,6 +210,20 @@ def test_without_the_default_mapping_only_the_subscriptions_own_counts() -> None
     }
 
 
+@pytest.mark.parametrize("text", [MINIMAL, OFFLINE], ids=["conversions", "offline"])
+def test_a_destination_says_what_its_requests_say_of_themselves(text: str) -> None:
+    settings = ("partner_agent: acme-1.4", "namespace_id: 42", "upload_id: 2026w11", "upload_source: a b")
+    lines = "".join(f"    {setting}\n" for setting in settings)
+    (destination,) = job(text.replace("    access_token", f"{lines}    access_token")).destinations
+
+    assert destination.parameters == (
+        ("partner_agent", "acme-1.4"),
+        ("namespace_id", "42"),
+        ("upload_id", "2026w11"),
+        ("upload_source", "a b"),
+    )
+
+
 def test_an_offline_destination_is_a_subscription_for_each_event_of_its_maps() -> None:
     made = job(
         OFFLINE.replace('{Order Completed: "555"}', '{Order Completed: 555, "Say \\"hi\\"": ["555", 556, "555"]}')
@@ -727,6 +741,26 @@ ONE_PROBLEM = {
     "upload_tag_a_number": (
         OFFLINE + "    upload_tag: 5\n",
         "6:5: destinations[0].upload_tag: must be a text of one line",
+    ),
+    "partner_agent_too_long": (
+        OFFLINE + f"    partner_agent: {'a' * 23}\n",
+        "6:5: destinations[0].partner_agent: must be 2 to 22 characters of ASCII, 2 of them letters",
+    ),
+    "partner_agent_of_digits": (
+        OFFLINE + "    partner_agent: a-123\n",
+        "6:5: destinations[0].partner_agent: must be 2 to 22 characters of ASCII, 2 of them letters",
+    ),
+    "partner_agent_on_the_older_wire": (
+        OFFLINE + "    partner_agent: acme\n    wire: offline_events\n",
+        "6:5: destinations[0].partner_agent: is none of the wire offline_events",
+    ),
+    "upload_id_of_two_lines": (
+        OFFLINE + '    upload_id: "a\\nb"\n',
+        "6:5: destinations[0].upload_id: must be a text of one line",
+    ),
+    "upload_source_a_number": (
+        OFFLINE + "    upload_source: 5\n",
+        "6:5: destinations[0].upload_source: must be a text of one line",
     ),
     "dead_version_on_the_wire_of_today": (
         OFFLINE + "    api_version: v16.0\n",

@@ -62,6 +62,7 @@ MAPPINGS: Mapping[str, list[Any]] = {
         {"@transform": {"apply": {"a": TEXT, "b": {"@path": "$."}}, "mapping": {"@template": "{{a}}{{b}}"}}},
     ],
     "@excludeWhenNull": [{"@excludeWhenNull": {"@path": "$.properties"}}],
+    "@coalesce": [{"@coalesce": [{"@path": "$.properties.none"}, TEXT, {"@path": "$.properties"}]}],
     "@omit": [{"@omit": {"object": {"@path": "$.properties"}, "keys": ["revenue"]}}],
     "@words": [{"@words": {"value": TEXT, "take": take}} for take in ("first", "rest")],
     "@liquid": [

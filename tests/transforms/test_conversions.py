@@ -762,6 +762,12 @@ def test_an_object_is_no_content_id() -> None:
         SECONDS * 1000,
         SECONDS * 1000 + 999,
         str(SECONDS * 1000),
+        SECONDS * 1_000_000 + 123_456,
+        str(SECONDS * 1_000_000_000),
+        "2026-11-22 09:58:20.000 +0000",
+        "2026-11-22 01:58:20.000 -0800",
+        "2026-11-22 09:58:20 +0000",
+        "2026-11-22 09:58:20 UTC",
     ],
     ids=repr,
 )
@@ -785,8 +791,9 @@ def test_event_time_is_unix_seconds_whatever_form_it_came_in(value: Any) -> None
         {},
         float("nan"),
         float("inf"),
-        SECONDS * 1_000_000,
+        SECONDS * 10**12,
         10**30,
+        "2026-11-22 09:58:20 +",
         "1e400",
     ],
     ids=repr,
@@ -1030,6 +1037,56 @@ def test_an_ip_address_has_no_port(address: str, sent: str | None) -> None:
     assert user_data(with_context(ORDER, ip=address)).get("client_ip_address") == sent
 
 
+@pytest.mark.parametrize(
+    ("traits", "key", "normalised"),
+    [
+        ({"date_of_birth": "1997-02-16"}, "db", "19970216"),
+        ({"birthday": "1997-02-16", "date_of_birth": "2001-01-01"}, "db", "19970216"),
+        ({"address": {"postal_code": "SW1A 1AA"}}, "zp", "sw1a1aa"),
+        ({"postal_code": "SW1A 1AA"}, "zp", "sw1a1aa"),
+        ({"address": {"postalCode": "E1 6AN", "postal_code": "SW1A 1AA"}}, "zp", "e16an"),
+        ({"city": "Leeds"}, "ct", "leeds"),
+        ({"state": "Texas"}, "st", "tx"),
+        ({"country": "UK"}, "country", "gb"),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("where", ["context", "root"])
+def test_traits_in_snake_case_stand_behind_those_in_camel_case(
+    where: str, traits: Json, key: str, normalised: str
+) -> None:
+    event = (
+        with_context(ORDER, traits=traits)
+        if where == "context"
+        else with_context({**ORDER, "traits": traits}, traits={})
+    )
+
+    assert user_data(event)[key] == sha256(normalised)
+
+
+def test_clicks_and_browsers_are_also_looked_for_in_the_traits() -> None:
+    cookies = {"fbc": "fb.1.1795341000000.Own", "fbp": "fb.1.1795341000000.7"}
+    event = with_context(with_properties(ORDER, fbc=None, fbp=None), traits=cookies)
+
+    sent = user_data(event)
+    assert {key: sent[key] for key in cookies} == cookies
+
+
+@pytest.mark.parametrize("nobody", ["undefined", "null", "N/A", "(not set)", False, "", None], ids=repr)
+def test_a_placeholder_for_a_user_id_leaves_the_anonymous_id(nobody: Any) -> None:
+    event = {**ORDER, "userId": nobody, "anonymousId": "Anon 1"}
+
+    assert user_data(event)["external_id"] == [sha256("anon1")]
+
+
+def test_a_placeholder_without_anything_behind_it_is_counted() -> None:
+    event = {key: value for key, value in ORDER.items() if key != "anonymousId"}
+    _, body, notes = convert(job("purchase"), {**event, "userId": False})
+
+    assert "external_id" not in body["user_data"]
+    assert notes == {"dropped_external_id": 1}
+
+
 def test_a_national_phone_number_gets_the_country_code_of_the_destination() -> None:
     event = with_traits(ORDER, phone="(202) 555-0143")
 
@@ -1158,8 +1215,14 @@ def options(mapping: Json) -> Json:
         (True, 1, 1000, (["LDU"], 1, 1000)),
         ("true", "1", "1013", (["LDU"], 1, 1013)),
         (1, 0, 0, (["LDU"], 0, 0)),
-        (False, 1, 1000, None),
-        (0, None, None, None),
+        (True, None, 1000, (["LDU"], 1, 1000)),
+        (True, 0, 1000, (["LDU"], 0, 1000)),
+        (True, "US", "California", (["LDU"], 1, 1000)),
+        (True, "United States", "CO", (["LDU"], 1, 1001)),
+        (True, None, "US-TX", (["LDU"], 1, 1005)),
+        (True, None, "new jersey", (["LDU"], 1, 1010)),
+        (True, None, "Ohio", (["LDU"], 0, 0)),
+        (True, "DE", None, (["LDU"], 0, 0)),
         (None, 1, 1000, None),
     ],
     ids=repr,
@@ -1174,9 +1237,25 @@ def test_limited_data_use_is_sent_whole_or_not_at_all(
     )
 
 
+@pytest.mark.parametrize("no", [False, "false", 0], ids=repr)
+def test_a_mapping_can_say_that_the_use_is_not_limited(no: Any) -> None:
+    assert options({"data_processing_options": no, "data_processing_options_state": 1000}) == {
+        "data_processing_options": []
+    }
+
+
+def test_an_event_that_says_false_says_nothing_as_at_segment() -> None:
+    event = with_properties(ORDER, limited=False)
+    assert "data_processing_options" not in payload(
+        "purchase", event, {"data_processing_options": {"@path": "$.properties.limited"}}
+    )
+
+
 @pytest.mark.parametrize(
     "mapping",
     [
+        {"data_processing_options_state": "Bavaria"},
+        {"data_processing_options_country": "Narnia"},
         {"data_processing_options_country": 2},
         {"data_processing_options_country": -1},
         {"data_processing_options_state": 1},
@@ -1231,6 +1310,36 @@ def test_an_app_event_carries_its_app_data() -> None:
         "madid": "38400000-8cf0-11bd-b23e-10b96e40000d",
         "extinfo": ["i2", "com.example.shop", "", "", "18.1", "", "", "", "", "1170", *[""] * 6],
     }
+
+
+def test_what_else_metas_sdk_has_in_app_data_goes_out_under_its_name() -> None:
+    more = {
+        "campaign_ids": "c-1",
+        "consider_views": True,
+        "include_dwell_data": "false",
+        "include_video_data": 1,
+        "install_referrer": "utm_source=x",
+        "installer_package": "com.android.vending",
+        "receipt_data": "r",
+        "url_schemes": ["capy", "capys"],
+        "vendor_id": "v",
+        "windows_attribution_id": 7,
+    }
+    mapping = {"app_data_field": {"use_app_data": True, "version": "i2", "osVersion": "18.1", **more}}
+
+    sent = payload("purchase", ORDER, mapping)["app_data"]
+    assert {key: sent[key] for key in more} == {
+        **more,
+        "include_dwell_data": False,
+        "include_video_data": True,
+        "windows_attribution_id": "7",
+    }
+
+
+def test_what_else_metas_sdk_has_in_contents_goes_out() -> None:
+    item = {"id": "mug", "title": "Mug", "description": "Holds tea", "brand": "Example & Sons", "category": "Kitchen"}
+
+    assert payload("purchase", ORDER, {"contents": [item]})["custom_data"]["contents"] == [item]
 
 
 def test_without_use_app_data_there_is_none() -> None:
@@ -1300,10 +1409,51 @@ def test_a_click_id_in_the_url_becomes_fbc(url: str, fbc: str | None) -> None:
     assert notes == ({"derived_fbc": 1} if fbc else {})
 
 
-def test_a_mapped_fbc_wins_over_the_url() -> None:
-    event = visit("https://shop.example.com/?fbclid=AbC", fbc="fb.1.1795341000000.Own")
+@pytest.mark.parametrize(
+    ("cookie", "fbc"),
+    [
+        ("fb.1.1795341000000.Old", f"fb.1.{SECONDS}000.AbC"),
+        ("fb.1.1795341000000.AbC", "fb.1.1795341000000.AbC"),
+        ("fb.1.1795341000000.AbC.AQQAAQIB", "fb.1.1795341000000.AbC.AQQAAQIB"),
+        (f"fb.1.{SECONDS + 60}000.New", f"fb.1.{SECONDS + 60}000.New"),
+        ("fb.1.1700000000000.Older", f"fb.1.{SECONDS}000.AbC"),
+    ],
+)
+def test_the_newer_click_wins(cookie: str, fbc: str) -> None:
+    assert user_data(visit("https://shop.example.com/?fbclid=AbC", fbc=cookie))["fbc"] == fbc
 
-    assert user_data(event)["fbc"] == "fb.1.1795341000000.Own"
+
+def test_a_click_older_than_ninety_days_is_dropped_and_counted() -> None:
+    _, body, notes = convert(job("purchase"), visit("https://shop.example.com/", fbc="fb.1.1700000000000.Older"))
+
+    assert "fbc" not in body["user_data"]
+    assert notes == {"dropped_fbc": 1}
+
+
+def test_a_click_id_mapped_as_fbc_becomes_the_cookie() -> None:
+    _, body, notes = convert(job("purchase"), visit("https://shop.example.com/", fbc="IwAR2F4"))
+
+    assert body["user_data"]["fbc"] == f"fb.1.{SECONDS}000.IwAR2F4"
+    assert notes == {"derived_fbc": 1}
+
+
+def test_blanks_around_a_url_go() -> None:
+    event = with_context(ORDER, page={"url": " https://shop.example/thanks ", "referrer": "\thttps://search.example/ "})
+
+    body = payload("purchase", event)
+    assert (body["event_source_url"], body["referrer_url"]) == (
+        "https://shop.example/thanks",
+        "https://search.example/",
+    )
+
+
+@pytest.mark.parametrize("referrer", ["$direct", "android-app://com.example", "not a url"])
+def test_a_referrer_that_is_no_web_address_is_dropped_and_counted(referrer: str) -> None:
+    url = "https://shop.example/"
+    _, body, notes = convert(job("purchase"), with_context(ORDER, page={"url": url, "referrer": referrer}))
+
+    assert "referrer_url" not in body
+    assert notes == {"dropped_referrer_url": 1}
 
 
 def test_the_url_stands_in_for_an_fbc_that_is_none() -> None:
@@ -1405,7 +1555,11 @@ def test_traits_of_the_context_come_before_those_of_the_root() -> None:
     ("traits", "first", "last"),
     [
         ({"name": "Jane Doe"}, "jane", "doe"),
-        ({"name": "Jane van der Berg"}, "jane", "van der berg"),
+        ({"name": "Jane van der Berg"}, "jane", "vanderberg"),
+        ({"name": "undefined undefined"}, None, None),
+        ({"first_name": "Jane", "last_name": "Doe"}, "jane", "doe"),
+        ({"name": "Janet Roe", "first_name": "Jane"}, "jane", "roe"),
+        ({"firstName": "null", "first_name": "Jane", "lastName": "undefined"}, "jane", None),
         ({"name": "Jane"}, "jane", None),
         ({"name": "Jane Doe", "firstName": "Janet", "lastName": "Roe"}, "janet", "roe"),
         ({"name": ""}, None, None),

@@ -96,6 +96,33 @@ def test_a_test_event_code_goes_to_the_top_of_the_request(sandbox: SandboxServer
     assert outcome.delivered == {"web/leads": 1}
 
 
+def test_a_destinations_parameters_go_to_the_top_of_each_request() -> None:
+    bodies: list[Any] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            bodies.append(orjson.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            answer = orjson.dumps({"events_received": len(bodies[-1]["data"])})
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: Any) -> None:
+            """Nothing."""
+
+    parameters = (("partner_agent", "acme"), ("upload_id", "läden 1"))
+    with _serving(Handler) as url:
+        destination = Destination("web", TokenReference("env:TOKEN"), endpoint=url, parameters=parameters)
+        sender = Courier((destination,), Delivery())
+        outcome = sender.deliver(Parcel.pack(destination_key("web", "123", "TEST1"), [line(1), line(2)]))
+
+    assert outcome.delivered == {"web/leads": 2}
+    (body,) = bodies
+    assert len(body.pop("data")) == 2
+    assert body == {"test_event_code": "TEST1", "partner_agent": "acme", "upload_id": "läden 1"}
+
+
 # --- the older wire ---------------------------------------------------------------------------------------------
 
 OFFLINE_KEY = destination_key("stores", "555", "", "Segment")

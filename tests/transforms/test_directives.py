@@ -363,6 +363,15 @@ DIRECTIVES: list[tuple[str, Any, Any]] = [
     ("omit what is not there", {"@omit": {"object": {"a": 1}, "keys": ["b"]}}, {"a": 1}),
     ("omit everything", {"@omit": {"object": {"a": 1}, "keys": ["a"]}}, {}),
     ("omit from nothing", {"a": {"@omit": {"object": path("$.nope"), "keys": ["b"]}}}, {}),
+    # @coalesce
+    ("the first that there is", {"@coalesce": [path("$.nope"), "", None, False, [], "x", "y"]}, "x"),
+    ("a placeholder is none", {"@coalesce": ["undefined", "NULL", "n/a", "x"]}, "x"),
+    ("zero is one", {"@coalesce": ["", 0, "x"]}, 0),
+    ("only a placeholder", {"@coalesce": [None, "undefined", ""]}, "undefined"),
+    ("only false", {"a": {"@coalesce": [False, path("$.nope")]}}, {"a": False}),
+    ("nothing at all", {"a": {"@coalesce": [path("$.nope"), None, ""]}}, {}),
+    ("one alone", {"a": {"@coalesce": [path("$.nope")]}}, {}),
+    ("within another", {"@coalesce": [{"@coalesce": ["", path("$.nope")]}, {"@coalesce": ["null", "x"]}]}, "x"),
     # @words
     ("the first word", {"@words": {"value": " Mary  Ann Smith ", "take": "first"}}, "Mary"),
     ("the other words", {"a": {"@words": {"value": "Mary Smith", "take": "rest"}}}, {"a": "Smith"}),
@@ -629,6 +638,9 @@ def test_json_in_text_that_is_nested_too_deeply_is_no_defect_of_ours(mapping: An
             ["/a/@omit/keys/0 should be a string but it is a number"],
             id="omit's key",
         ),
+        pytest.param({"a": {"@coalesce": []}}, ["/a/@coalesce should list 1 to 20 values"], id="no values"),
+        pytest.param({"a": {"@coalesce": ["x"] * 21}}, ["/a/@coalesce should list 1 to 20 values"], id="many values"),
+        pytest.param({"a": {"@coalesce": "x"}}, ["/a/@coalesce should be an array but it is a string"], id="no list"),
         pytest.param(
             {"a": {"@words": {"value": "x", "take": "last"}}},
             ['/a/@words/take should be one of first, rest but it is "last"'],
@@ -858,6 +870,7 @@ def _directives(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
         st.fixed_dictionaries({"@transform": st.fixed_dictionaries({"apply": objects, "mapping": inner})}),
         st.fixed_dictionaries({"@excludeWhenNull": inner}),
         st.fixed_dictionaries({"@literal": inner}),
+        st.fixed_dictionaries({"@coalesce": st.lists(inner, min_size=1, max_size=4)}),
         st.fixed_dictionaries({"@omit": st.fixed_dictionaries({"object": inner, "keys": st.just(["a"])})}),
         st.fixed_dictionaries(
             {"@words": st.fixed_dictionaries({"value": inner, "take": st.sampled_from(["first", "rest"])})}
