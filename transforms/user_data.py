@@ -10,6 +10,7 @@ digits) passes through in lower case and is never hashed again.
 
 from __future__ import annotations
 
+import binascii
 import dataclasses
 import functools
 import gettext
@@ -18,7 +19,7 @@ import ipaddress
 import re
 import string
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -185,6 +186,56 @@ OFFLINE_KEYS: Final[Mapping[str, tuple[str, bool]]] = {
     "external_id": ("extern_id", False),
     "lead_id": ("lead_id", False),
 }
+
+
+# --- what goes out hashed ---------------------------------------------------------------------------------------
+
+# SHA-256 in hexadecimal digits, or the same with the suffix of Meta's param-builder (2 or 8 characters of base64url).
+_DIGEST: Final = re.compile(r"[0-9a-fA-F]{64}(?:\.(?:[\w-]{2}|[\w-]{8}))?", re.ASCII)
+HASHED: Final = tuple(key.wire for key in KEYS.values() if key.hashed)
+OLDER_HASHED: Final = (
+    *(OFFLINE_KEYS[wire][0] for wire in HASHED if wire in OFFLINE_KEYS),
+    "fi",
+    "doby",
+    "dobm",
+    "dobd",
+)
+
+
+def unhashed(user_data: Mapping[str, Any], keys: Iterable[str] = HASHED) -> str | None:
+    """The first of the keys that holds anything but digests, None where all that are there hold nothing else."""
+    fullmatch = _DIGEST.fullmatch
+    for key in keys:
+        if key in user_data:
+            value = user_data[key]
+            listed = value if type(value) is list and value else (value,)
+            if not all([type(each) is str and fullmatch(each) for each in listed]):
+                return key
+    return None
+
+
+def compile_digests(keys: Iterable[str] = HASHED) -> Callable[[Mapping[str, Any]], bool]:
+    """The function that says in a microsecond of most user_data that the keys hold nothing but digests.
+
+    Only True is certain: False is worth asking `unhashed`.
+    """
+    names = [key for key in keys if key.isidentifier()]
+    lines = ["def digests(user_data):", "    get = user_data.get"]
+    for name in names:
+        lines.append(f"    {name} = get({name!r}, a_digest)")
+        if name == "external_id":  # a list, mostly of one
+            lines.append(f"    if type({name}) is list and len({name}) == 1: {name} = {name}[0]")
+    lines += [
+        "    try:",
+        f"        return {' == '.join(f'len({name})' for name in names)} == 64"
+        f" and unhexlify(f'{''.join(f'{{{name}}}' for name in names)}') is not None",
+        "    except (TypeError, ValueError):",
+        "        return False",
+    ]
+    namespace: dict[str, Any] = {"a_digest": "0" * 64, "unhexlify": binascii.unhexlify}
+    exec(compile("\n".join(lines), "<digests>", "exec"), namespace)
+    digests: Callable[[Mapping[str, Any]], bool] = namespace["digests"]
+    return digests
 
 
 def _first_text(values: Any) -> str:
