@@ -228,17 +228,17 @@ def compile_hashing(subscriptions: Iterable[Subscription]) -> Callable[[Conversi
         given = fields["user_data"]
         user_data = hashers[subscription](given, count)
         url = fields.get("event_source_url")
-        if url is not None and "fbc" not in user_data:
+        if url is not None and "fbclid=" in url and "fbc" not in user_data:
             fbc = fbc_from_url(url, fields["event_time"])
             if fbc:
                 user_data["fbc"] = fbc
                 count("derived_fbc")
         fields = fields.copy()
         fields["user_data"] = user_data
-        clear = clearings[subscription]
-        if clear is not None:
+        clear, is_clear = clearings[subscription]
+        if not is_clear(url):
             clear(given, fields, count)
-            event_name = fields["event_name"]
+            event_name = fields.get("event_name", event_name)
         return _conversion((subscription, event_name, dataset_id, None, fields))
 
     return hashed
@@ -257,66 +257,58 @@ _FREE: Final[tuple[str, ...]] = ("custom_data", "attribution_data")  # objects w
 Clear = Callable[[Mapping[str, Any], dict[str, Any], Count], None]
 
 
-def _compile_clearing(subscription: Subscription) -> Clear | None:
-    """The function that takes personal data out of fields in which anything may stand; None where there is nothing.
+def _compile_clearing(subscription: Subscription) -> tuple[Clear, Callable[[Any], bool]]:
+    """What takes personal data out of fields in which anything may stand, and what says of most events quickly that
+    there is none: by their event_source_url, where there are no other such fields.
 
-    It is given the mapped user_data, not hashed yet, and the fields, which it changes in place.
+    The first function is given the mapped user_data, not hashed yet, and the fields, which it changes in place.
     """
     mapped = mapped_names(subscription.mapping)
-    fields = [field for field in subscription.fields if mapped is None or field.name in mapped]
-    names = {field.name for field in fields}
+    names = {field.name for field in subscription.fields if mapped is None or field.name in mapped}
     urls = [name for name in _URLS if name in names]
     texts = [name for name in _TEXTS if name in names]
     if mapped is None or isinstance(subscription.mapping.get("event_name"), dict):
         texts.append("event_name")
-    objects = [name for name in _FREE if name in names]
-    notes = {name: f"removed_from_{'custom_data' if name in _TEXTS else name}" for name in (*texts, *objects)}
+    texts += [name for name in _FREE if name in names]
+    notes = {name: f"removed_from_{'custom_data' if name in _TEXTS else name}" for name in (*urls, *texts)}
     clean, country = subscription.cleaner, subscription.default_country
-    if subscription.personal_data_in_text == "allow" or not fields:
-        return None
 
     def clear(given: Mapping[str, Any], fields: dict[str, Any], count: Count) -> None:
-        get = fields.get
-        seen: list[str] = []
+        there = [name for name in texts if name in fields]
+        values: list[str] = []
         for name in urls:
-            url = get(name)
-            if url is not None:
-                values = clean.values(url)
-                if values is None:
-                    fields[name], removed, values = clean.url(url)
-                    for _ in range(removed):
-                        count(f"removed_from_{name}")
-                seen += values
-        if not seen and not texts and not objects:
+            if name in fields:
+                put(fields, name, clean.url(fields[name], functools.partial(count, notes[name]), values))
+        if not values and not there:
             return
         person = Person(given, country)
-        own = bool(seen) and any([value.strip().lower() in person.wholes for value in seen])
-        watch = Watch(person.wholes, seen)
-        for name in (*texts, *objects):
-            value = get(name)
-            if value is not None:
-                put(fields, name, clean.data({name: value}, functools.partial(count, notes[name]), watch))
-        if own or person.may_be_in(squeezed("\n".join(seen))):
-            for name in urls:
-                if get(name) is not None:
-                    fields[name], removed, _ = clean.url(fields[name], person)
-                    for _ in range(removed):
-                        count(f"removed_from_{name}")
-            for name in (*texts, *objects):
-                value = get(name)
-                if value is not None:
-                    put(fields, name, clean.own({name: value}, person, functools.partial(count, notes[name])))
+        watch = Watch(person.wholes, values.copy())
+        for name in there:
+            left = clean.data({name: fields[name]}, functools.partial(count, notes[name]), watch)
+            put(fields, name, left.get(name, ""))
+        if person.wholes.isdisjoint([value.strip().lower() for value in values]) and not person.may_be_in(
+            squeezed("\n".join(watch.seen))
+        ):
+            return
+        for name in (*urls, *there):
+            if name in fields:
+                own = clean.own_url if name in _URLS else clean.own
+                put(fields, name, own(fields[name], person, functools.partial(count, notes[name])))
 
-    def put(fields: dict[str, Any], name: str, left: Mapping[str, Any]) -> None:
+    def put(fields: dict[str, Any], name: str, left: Any) -> None:
         """Sets a field to what is left of it."""
-        if name in left:
-            fields[name] = left[name]
+        if left != "":
+            fields[name] = left
         elif name == "event_name":
             raise Rejected("missing_required_field", "event_name holds nothing but personal data.")
         else:
             del fields[name]
 
-    return clear
+    if subscription.personal_data_in_text == "allow":
+        return clear, lambda url: True
+    if texts or urls != ["event_source_url"]:
+        return clear, lambda url: not texts and not urls
+    return clear, clean.harmless.__contains__
 
 
 # Fields that Meta reads beside custom_data; every other field of an action goes into custom_data.
@@ -411,42 +403,41 @@ def compile_revalidation(
 _FIRST: Final = ("event_time", "event_name", "event_id", "action_source", "match_keys")
 
 
-def _compile_encoder(
-    subscription: Subscription, max_bytes: int, unseen: bool
-) -> Callable[[dict[str, Any], float, Count], bytes]:
+Encode = Callable[[dict[str, Any], float, Count], bytes]
+
+
+def _compile_encoder(subscription: Subscription, max_bytes: int, unseen: bool) -> Encode:
     """The function from an event as it goes out to its bytes, valid at `now` and with nothing personal in the clear.
 
     It raises Rejected with the event as payload.
 
     Args:
-        unseen: whether an event may hold what hashing has not seen. It is looked through whole then, and otherwise
-            only where an at sign is in it.
+        unseen: whether an event may hold what hashing has not seen: it is then looked through whole. Of others that is
+            known to be needless, unless there is an at sign in what was made of them.
     """
     (_, check), needs_user_agent, dumps = _compile_wire(subscription), subscription.needs_user_agent, orjson.dumps
-    look_through, cut = _compile_look_through(subscription), subscription.personal_data_in_text == "cut"
-    who, digests = ("user_data", compile_digests()) if subscription.wire == "conversions_api" else ("match_keys", None)
+    older, cut = subscription.wire == "offline_events", subscription.personal_data_in_text == "cut"
+    digests = (lambda match_keys: False) if older or unseen else compile_digests()
+    look_through = _compile_look_through(subscription) if unseen else None
+    thorough = None if unseen else _compile_encoder(subscription, max_bytes, unseen=True)
+    who = "match_keys" if older else "user_data"
 
-    def checked(event: dict[str, Any], now: float) -> bool:
+    def encoded(event: dict[str, Any], now: float, count: Count) -> bytes:
+        if look_through is not None:
+            event = look_through(event, count)
         try:
-            if unseen or digests is None or not digests(event[who]):
+            if not digests(event[who]):
                 check_hashed(event[who], who)
-            return check(event, needs_user_agent, now)
+            unattributed = check(event, needs_user_agent, now)
         except Rejected as cause:
             cause.payload = event
             raise
-
-    def encoded(event: dict[str, Any], now: float, count: Count) -> bytes:
-        if unseen:
-            event = look_through(event, count)
-        unattributed = checked(event, now)
         try:
             body = dumps(event)
-            if cut and not unseen and b"@" in body:
-                event = look_through(event, count)
-                checked(event, now)
-                body = dumps(event)
         except TypeError:
             raise Rejected("unencodable", payload=event) from None
+        if cut and thorough is not None and 64 in body:  # an at sign
+            return thorough(event, now, count)
         if len(body) > max_bytes:
             raise Rejected(
                 "event_too_large", f"The event alone takes {len(body)} bytes of max_batch_bytes {max_bytes}.", event
@@ -475,9 +466,7 @@ def _compile_look_through(subscription: Subscription) -> Callable[[Mapping[str, 
             if name in ("user_data", "match_keys") and type(value) is dict:
                 kept[name] = without_emails(value, count) if cut else value
             elif name in _URLS and type(value) is str and cut:
-                kept[name], removed, _ = clean.url(value)
-                for _ in range(removed):
-                    count(note)
+                kept[name] = clean.url(value, functools.partial(count, note))
             elif name == "event_id" and type(value) is str and cut and emails(value):
                 kept[name] = digest(value)[:32]  # as unique, and the same at every run
                 count("hashed_event_id")

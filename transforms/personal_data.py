@@ -370,12 +370,11 @@ _CAMPAIGN: Final = re.compile(
 _AND: Final = re.compile(r"(&amp;|[&;])", re.IGNORECASE)
 _BLANKS: Final = re.compile(r"(\s+)")
 _PARAMETER: Final = re.compile(r"[\w.\[\]%-]+=")
-_PLAIN_PATH: Final = re.compile(r"[^?#@%]*")
 _PATH: Final = re.compile(r"[^?#]*")
 _USER: Final = re.compile(r"((?:[a-z][a-z0-9+.-]*:)?//)[^/]*@", re.IGNORECASE)
 _DEEPEST: Final = 3  # URLs within URLs, and decodings of one value
-_HARMLESS: Final = 2048  # queries that a process remembers
-_LONGEST_HARMLESS: Final = 512  # characters of one that is remembered
+_REMEMBERED: Final = 4096  # URLs
+_LONGEST_REMEMBERED: Final = 512  # characters of one
 
 
 class Watch(NamedTuple):
@@ -390,19 +389,6 @@ class Watch(NamedTuple):
     seen: list[str]
 
 
-class Cleaned(NamedTuple):
-    """What is left of a URL, or of a part of one.
-
-    Attributes:
-        removed: how many parameters, addresses and users are not.
-        values: the decoded values of parameters that may be a person's own.
-    """
-
-    kept: str
-    removed: int
-    values: tuple[str, ...] = ()
-
-
 class Cleaner:
     """Takes personal data out of the objects, texts and URLs of a destination's events.
 
@@ -414,7 +400,7 @@ class Cleaner:
     def __init__(self, allowed: frozenset[str] = frozenset(), cut: bool = True) -> None:
         self._allowed, self._cut = allowed, cut
         self._passed = allowed | _IDS
-        self._harmless: dict[str, tuple[str, ...]] = {}  # queries that have lost nothing → the values in them
+        self.harmless: set[str | None] = {None}  # URLs that have lost nothing, and lose nothing whoever comes with them
 
     def goes(self, key: str, in_list: bool = False) -> bool:
         """Whether a key is personal and not allowed; of a flat key each part that is personal may be allowed."""
@@ -541,9 +527,9 @@ class Cleaner:
         for place, word in enumerate(words):
             if "=" in word:
                 if "?" in word or "#" in word:
-                    words[place] = self.url(word, person, depth).kept
+                    words[place] = self._url(word, _ignore, person, [], depth)
                 elif _PARAMETER.match(word):
-                    words[place] = self._query(word, person, depth).kept
+                    words[place] = self._query(word, _ignore, person, [], depth)
         return "".join(words)
 
     def _json(self, text: str) -> str:
@@ -560,93 +546,100 @@ class Cleaner:
 
     # --- URLs --------------------------------------------------------------------------------------------------
 
-    def values(self, url: str) -> tuple[str, ...] | None:
-        """`Cleaned.values` of a URL that is known to lose nothing; None of another, which `url` has to look through."""
-        path = _PLAIN_PATH.match(url)
-        assert path
-        tail = url[path.end() :]
-        return self._harmless.get(tail) if tail else ()
-
-    def url(self, url: str, person: Person | None = None, depth: int = 0) -> Cleaned:
+    def url(self, url: str, removed: Removed, values: list[str] | None = None) -> str:
         """A URL without its user, its personal parameters and email addresses in its path. The rest stays to the byte.
 
         Args:
-            person: whose own data is looked for in the parameters, too.
+            removed: called for each of them.
+            values: takes the decoded values of parameters that may be a person's own.
         """
+        if url in self.harmless:
+            return url
+        found: list[str] = []
+        left = self._url(url, removed, None, found, 0)
+        if values is not None:
+            values += found
+        if left == url and not found and len(url) <= _LONGEST_REMEMBERED:
+            if len(self.harmless) >= _REMEMBERED:
+                self.harmless.clear()
+                self.harmless.add(None)
+            self.harmless.add(url)
+        return left
+
+    def own_url(self, url: str, person: Person, removed: Removed) -> str:
+        """A URL without parameters that hold the number, name or address of whom the event is about."""
+        return self._url(url, removed, person, [], 0)
+
+    def _url(self, url: str, removed: Removed, person: Person | None, values: list[str], depth: int) -> str:
         beginning = _PATH.match(url)
         assert beginning
         path = beginning[0]
-        tail = url[len(path) :]
-        user = _USER.match(path) if "@" in path else None
-        kept = user[1] + path[user.end() :] if user else path
-        found = emails(kept)
-        cleaned = self._tail(tail, person, depth)
-        if not cleaned.removed and not person and len(tail) <= _LONGEST_HARMLESS:
-            if len(self._harmless) >= _HARMLESS:
-                self._harmless.clear()
-            self._harmless[tail] = cleaned.values
-        removed = cleaned.removed + len(found) + (user is not None)
-        return Cleaned(_cut_out(kept, found) + cleaned.kept if removed else url, removed, cleaned.values)
+        query, mark, fragment = url[len(path) :].partition("#")
+        if "@" in path and (user := _USER.match(path)):
+            removed()
+            path = user[1] + path[user.end() :]
+        left = _cut_out(path, emails(path), removed)
+        if query:
+            left += self._query(query, removed, person, values, depth)
+        if mark:  # a fragment may be a query, the address of a page, which may have one, or neither
+            place, question, more = (mark + fragment).partition("?")
+            if "=" in place:
+                left += self._query(place, removed, person, values, depth)
+            else:
+                left += _cut_out(place, emails(place), removed)
+            left += self._query(question + more, removed, person, values, depth)
+        return left
 
-    def _tail(self, tail: str, person: Person | None, depth: int) -> Cleaned:
-        """Query and fragment. A fragment may be a query, an address of a page with one, or neither."""
-        query, mark, fragment = tail.partition("#")
-        place, question, more = fragment.partition("?")
-        parts = [self._query(query, person, depth)]
-        if "=" in place:
-            parts.append(self._query(mark + place, person, depth))
-        else:
-            found = emails(place)
-            parts.append(Cleaned(mark + _cut_out(place, found), len(found)))
-        parts.append(self._query(question + more, person, depth))
-        kept, removed, values = zip(*parts, strict=True)
-        return Cleaned("".join(kept), sum(removed), tuple(itertools.chain(*values)))
-
-    def _query(self, query: str, person: Person | None, depth: int) -> Cleaned:
+    def _query(self, query: str, removed: Removed, person: Person | None, values: list[str], depth: int) -> str:
         """Parameters, and the ? or # before them, which goes with the last one."""
         mark = query[:1] if query[:1] in ("?", "#") else ""
-        parts = ["", *_AND.split(query[len(mark) :])]
+        parts = ["&", *_AND.split(query[len(mark) :])]
         kept: list[str] = []
-        values: list[str] = []
         for separator, parameter in zip(parts[::2], parts[1::2], strict=True):
-            if parameter and self._parameter_goes(parameter, person, depth, values):
-                continue
-            kept += (separator if kept else "", parameter)
-        removed = (len(parts) - len(kept)) // 2
-        left = "".join(kept)
-        return Cleaned((mark + left if left else "") if removed else query, removed, tuple(values))
+            if self._parameter_goes(parameter, person, values, depth):
+                removed()
+            else:
+                kept += (separator if kept else mark, parameter)
+        return query if len(kept) == len(parts) else "".join(kept).removesuffix("?")
 
-    def _parameter_goes(self, parameter: str, person: Person | None, depth: int, values: list[str]) -> bool:
+    def _parameter_goes(self, parameter: str, person: Person | None, values: list[str], depth: int) -> bool:
         name, equals, text = parameter.partition("=")
-        key = unquote_plus(name)
         if not equals:
-            key, text = "", name
+            name, text = "", name
+        key = unquote_plus(name) if "%" in name or "+" in name else name
         if not text or key in self._allowed:
             return False
-        if key and self.goes(key):
+        if key and is_personal(key) and self.goes(key):
             return True
-        for _ in range(_DEEPEST):
-            if emails(text):
+        if not text.isalnum():
+            for _ in range(_DEEPEST):
+                if emails(text):
+                    return True
+                encoded, text = text, unquote_plus(text)
+                if text == encoded:
+                    break
+            if self.text(text, depth + 1) != text:
                 return True
-            encoded, text = text, unquote_plus(text)
-            if text == encoded:
-                break
-        if self.text(text, depth + 1) != text:
-            return True
-        if not _CAMPAIGN.fullmatch(key):
-            if person:
-                return text.strip().lower() in person.wholes or bool(person.spans(text))
-            values.append(text)
+        if _CAMPAIGN.fullmatch(key):
+            return False
+        if person:
+            return text.strip().lower() in person.wholes or bool(person.spans(text))
+        values.append(text)
         return False
 
 
-def _cut_out(text: str, spans: Iterable[Span]) -> str:
+def _ignore() -> None:
+    """Takes note of nothing."""
+
+
+def _cut_out(text: str, spans: Iterable[Span], removed: Removed) -> str:
     """A text without some of its parts, which do not overlap, and otherwise as it is."""
     kept, free = [], 0
     for start, end in spans:
+        removed()
         kept.append(text[free:start])
         free = end
-    return "".join([*kept, text[free:]])
+    return "".join([*kept, text[free:]]) if free else text
 
 
 @functools.lru_cache(256)
