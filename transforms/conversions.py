@@ -270,6 +270,7 @@ def _compile_clearing(subscription: Subscription) -> tuple[Clear, Callable[[Any]
     if mapped is None or isinstance(subscription.mapping.get("event_name"), dict):
         texts.append("event_name")
     texts += [name for name in _FREE if name in names]
+    texts = [name for name in texts if name not in subscription.allow_in_custom_data]
     notes = {name: f"removed_from_{'custom_data' if name in _TEXTS else name}" for name in (*urls, *texts)}
     clean, country = subscription.cleaner, subscription.default_country
 
@@ -307,7 +308,7 @@ def _compile_clearing(subscription: Subscription) -> tuple[Clear, Callable[[Any]
     if subscription.personal_data_in_text == "allow":
         return clear, lambda url: True
     if texts or urls != ["event_source_url"]:
-        return clear, lambda url: not texts and not urls
+        return clear, lambda url: not (texts or urls)
     return clear, clean.harmless.__contains__
 
 

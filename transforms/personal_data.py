@@ -96,8 +96,8 @@ _BEHIND: Final = re.compile(
 _ITEM_KEYS: Final = frozenset({"name"})
 _NOT_ALNUM: Final = re.compile(r"[\W_]+")
 _BETWEEN_KEYS: Final = re.compile(r"[.\[\]/\\:>|]+")  # of an object that was made flat
-_NUMBERS: Final = re.compile(r"[\W_]*\d+[\W_]*")
-_LONGEST_WORD: Final = 64  # characters of a part of a key; of a longer one the end decides
+_NUMBERS: Final = re.compile(r"\d+")
+_LONGEST_WORD: Final = 64  # letters of a key; of a longer one the end decides
 _LONGEST_CACHED: Final = 128
 
 
@@ -140,7 +140,8 @@ def _word_is_personal(word: str, in_list: bool) -> bool:
         return False
     if word in PERSONAL_KEYS or word.endswith(_ENDINGS) or _BEHIND.fullmatch(word):
         return True
-    word = word[-_LONGEST_WORD:]
+    if len(word) > _LONGEST_WORD:
+        return any(word.endswith(key) for key in PERSONAL_KEYS if len(key) > 3)
     place = 0
     while owner := _OWNER.match(word, place):
         place = owner.end()
@@ -205,7 +206,15 @@ _OTHER_DIGITS: Final = re.compile(r"(?![0-9])\d")
 _MOST: Final = 3  # values of a key that are looked for
 _LEAST_DIGITS: Final = 7  # of a phone number
 _LEAST_NATIONAL: Final = 8  # of one without its country code
-_LEAST_LETTERS: Final = 3  # of a name or postal code that is looked for by itself
+_LEAST_WHOLE: Final[Mapping[str, int]] = {"firstName": 3, "lastName": 3, "zip": 4, "dateOfBirth": 8}  # characters
+_LEAST_JOINED: Final = 8  # letters of a full name that counts without anything between first and last name
+# Given where there is no name, and values of their own elsewhere.
+_NO_NAMES: Final = frozenset(
+    """
+    guest customer client user member visitor friend test tester admin anonymous unknown none null undefined nan
+    mr. mrs mrs. miss male female true false yes not_set (not set) n/a first last firstname lastname name
+    """.split()
+)
 _WIDEST_GAP: Final = 4  # characters, from one digit or letter to the next one that belongs to it
 _WIDEST_STATE: Final = 24  # characters between a city and its postal code
 
@@ -246,24 +255,22 @@ class Person:
         return frozenset(
             [
                 text.strip().lower()
-                for name in ("firstName", "lastName", "zip", "dateOfBirth")
+                for name, least in _LEAST_WHOLE.items()
                 for text in self._values(name)
-                if len(text) >= _LEAST_LETTERS
+                if len(text) >= least
             ]
-        )
+        ).difference(_NO_NAMES)
 
     @functools.cached_property
-    def _names(self) -> list[str]:
-        return [
-            name
-            for first in self._squeezed("firstName")
-            for last in self._squeezed("lastName")
-            for name in (first + last, last + first)
-        ]
+    def _names(self) -> dict[str, int]:
+        """Full names in both orders, and how long the first of the two is."""
+        firsts, lasts = self._squeezed("firstName"), self._squeezed("lastName")
+        pairs = [pair for first in firsts for last in lasts for pair in ((first, last), (last, first))]
+        return {one + other: len(one) for one, other in pairs}
 
     @functools.cached_property
     def _codes(self) -> list[str]:
-        return self._squeezed("zip", _LEAST_LETTERS)
+        return self._squeezed("zip", _LEAST_WHOLE["zip"])
 
     @functools.cached_property
     def _odd_emails(self) -> list[str]:
@@ -283,24 +290,33 @@ class Person:
                     found |= {number[code:], f"0{number[code:]}"}
         return frozenset(digits for digits in found if len(digits) >= _LEAST_DIGITS)
 
+    @functools.cached_property
+    def _cities(self) -> list[str]:
+        return self._squeezed("city")
+
+    @functools.cached_property
+    def _signs(self) -> frozenset[str]:
+        """Of these a squeezed text holds one at least in which there is something to be found."""
+        tails = [digits[-_LEAST_DIGITS:] for digits in self._squeezed("phone", _LEAST_DIGITS)]
+        return frozenset((*tails, *self._names, *self._codes, *self._odd_emails))
+
     def may_be_in(self, text: str) -> bool:
-        """Whether a squeezed text is worth looking through with `spans`."""
-        for digits in self._squeezed("phone", _LEAST_DIGITS):
-            if digits[-_LEAST_DIGITS:] in text:
-                return True
-        return any([each in text for each in (*self._names, *self._codes, *self._odd_emails)])
+        """Whether a squeezed text may hold what `spans` finds."""
+        return any([sign in text for sign in self._signs])
 
     def spans(self, text: str) -> list[Span]:
         """Where a text holds the person's phone number, full name, address or email."""
-        squeezed_text = _Squeezed(text)
+        if not self.may_be_in(squeezed(text)):
+            return []
+        looked = _Squeezed(text)
 
         def found(needles: Iterable[str], same: Callable[[str], bool]) -> list[Span]:
-            return [span for needle in set(needles) for span in squeezed_text.spans(needle, same)]
+            return [span for needle in needles for span in looked.spans(needle, same)]
 
-        cities, codes = found(self._squeezed("city"), str.isalpha), found(self._codes, str.isalnum)
+        cities, codes = found(self._cities, str.isalpha), found(self._codes, str.isalnum)
         return [
             *found(self._numbers, str.isdigit),
-            *found(self._names, str.isalpha),
+            *(span for name, cut in self._names.items() for span in looked.spans(name, str.isalpha, cut)),
             *found(self._odd_emails, str.isalnum),
             *_side_by_side(cities, codes),
         ]
@@ -325,9 +341,14 @@ class _Squeezed:
         wide = [after - before > _WIDEST_GAP for before, after in itertools.pairwise(places)]
         self._wide = list(itertools.accumulate(wide, initial=0))  # wide gaps before each letter
 
-    def spans(self, needle: str, same: Callable[[str], bool]) -> Iterator[Span]:
-        """Where a squeezed text is, with nothing of the `same` kind next to it and no wide gap in it."""
+    def spans(self, needle: str, same: Callable[[str], bool], cut: int = 0) -> Iterator[Span]:
+        """Where a squeezed text is, with nothing of the `same` kind next to it and no wide gap in it.
+
+        Args:
+            cut: where a short one needs a gap.
+        """
         text = self._text
+        parted = bool(cut) and len(needle) < _LEAST_JOINED
         at = self._letters.find(needle)
         while at >= 0:
             last = at + len(needle) - 1
@@ -336,6 +357,7 @@ class _Squeezed:
                 self._wide[at] == self._wide[last]
                 and (start == 0 or not same(text[start - 1]))
                 and (end == len(text) or not same(text[end]))
+                and not (parted and self._places[at + cut] - self._places[at + cut - 1] == 1)
             ):
                 yield start, end
                 at = last
@@ -442,8 +464,8 @@ class Cleaner:
                     item = self._object(item, removed, looked, within, False)
                 else:
                     item = self._list(item, removed, looked, within, key in _BY_PLACE)
-            elif watch and kind is int:
-                watch.seen.append(str(item))
+            elif watch and (kind is int or kind is float):
+                watch.seen.append(_digits(item))
             if watch and not key.isidentifier():
                 watch.seen.append(key)
             kept[key] = item
@@ -466,8 +488,8 @@ class Cleaner:
                     if not text and not by_place:
                         continue
                     item = text
-            elif watch and kind is int:
-                watch.seen.append(str(item))
+            elif watch and (kind is int or kind is float):
+                watch.seen.append(_digits(item))
             kept.append(item)
         return kept
 
@@ -489,7 +511,7 @@ class Cleaner:
             kept = {}
             for key, item in value.items():
                 left = item if key in self._passed else self.own(item, person, removed)
-                if person.spans(key):
+                if not key.isidentifier() and person.spans(key):
                     removed()
                 elif left != "" or item == "":
                     kept[key] = left
@@ -497,8 +519,8 @@ class Cleaner:
         if kind is list:
             own = [(self.own(item, person, removed), item) for item in value]
             return [left for left, item in own if left != "" or item == ""]
-        if kind is str or kind is int:
-            text = str(value)
+        if kind is str or kind is int or kind is float:
+            text = value if kind is str else _digits(value)
             left = self._each_word(text, person)
             left = _without(left, person.spans(left))
             if left == text:
@@ -618,7 +640,7 @@ class Cleaner:
                 encoded, text = text, unquote_plus(text)
                 if text == encoded:
                     break
-            if self.text(text, depth + 1) != text:
+            if ("=" in text or text[:1] in ("{", "[")) and self.text(text, depth + 1) != text:
                 return True
         if _CAMPAIGN.fullmatch(key):
             return False
@@ -626,6 +648,11 @@ class Cleaner:
             return text.strip().lower() in person.wholes or bool(person.spans(text))
         values.append(text)
         return False
+
+
+def _digits(number: float) -> str:
+    """A number as text; a whole one as tables of fractions have it, too."""
+    return str(int(number)) if isinstance(number, float) and number.is_integer() else str(number)
 
 
 def _ignore() -> None:

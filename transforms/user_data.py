@@ -220,16 +220,18 @@ def compile_digests() -> Callable[[Mapping[str, Any]], bool]:
     It looks at them all together: nothing but hexadecimal digits, and as many as so many digests have.
     """
     keys = [key for key in HASHED if key != "external_id"]  # which is a list, mostly of one
+    all_keys = "".join([f"{{user_data[{key!r}]}}" for key in keys])
+    some_keys = "".join([f"{{get({key!r}, '')}}" for key in keys])
     lines = [
         "def digests(user_data):",
         "    try:",
         "        (external_id,) = user_data['external_id']",
-        f"""        return not len(unhexlify(f"{{external_id}}{"".join(f"{{user_data[{key!r}]}}" for key in keys)}")) % 32""",
-        "    except KeyError:",  # where one is missing it takes longer
+        f'        return not len(unhexlify(f"{{external_id}}{all_keys}")) % 32',
+        "    except KeyError:",
         "        get, external_id = user_data.get, user_data.get('external_id', '')",
         "        if external_id and len(external_id) == 1: (external_id,) = external_id",
         "        try:",
-        f"""            return not len(unhexlify(f"{{external_id}}{"".join(f"{{get({key!r}, '')}}" for key in keys)}")) % 32""",
+        f'            return not len(unhexlify(f"{{external_id}}{some_keys}")) % 32',
         "        except ValueError:",
         "            return False",
         "    except (TypeError, ValueError):",
