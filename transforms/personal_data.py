@@ -160,7 +160,9 @@ Span = tuple[int, int]  # of a text, as a slice has it
 
 _AT: Final = re.compile(r"[@\uff20\ufe6b]|%(?:25)*40|&#(?:0*64|x0*40);|&commat;", re.IGNORECASE)
 _UNSEEN: Final = "\u00ad\u200b\u200c\u200d\u2060\ufeff"
-_DOMAIN: Final = re.compile(rf"(?:[\w{_UNSEEN}-]+(?:\.|%2e|[\u3002\uff0e]))+(xn--[\w-]+|[^\W\d_]{{2,}})", re.IGNORECASE)
+_DOMAIN: Final = re.compile(
+    rf"(?:(?:[^\W_]|[{_UNSEEN}-])+(?:\.|%2e|[\u3002\uff0e]))+(xn--[\w-]+|[^\W\d_]{{2,}})", re.IGNORECASE
+)
 _IN_LOCAL_PART: Final = frozenset(f".+-_%'~{_UNSEEN}")
 # mug@2x.png is a picture, and react@18.2.min.js a script.
 _FILE_ENDINGS: Final = frozenset(
@@ -254,10 +256,11 @@ class Person:
         """What counts as all of a value only, in lower case."""
         return frozenset(
             [
-                text.strip().lower()
+                form
                 for name, least in _LEAST_WHOLE.items()
                 for text in self._values(name)
-                if len(text) >= least
+                for form in (text.strip().lower(), squeezed(text))
+                if len(form) >= least
             ]
         ).difference(_NO_NAMES)
 
@@ -270,7 +273,8 @@ class Person:
 
     @functools.cached_property
     def _codes(self) -> list[str]:
-        return self._squeezed("zip", _LEAST_WHOLE["zip"])
+        hashed = [squeezed(normaliser("zp")(code)) for code in self._values("zip")]
+        return [code for code in {*hashed, *self._squeezed("zip")} if len(code) >= _LEAST_WHOLE["zip"]]
 
     @functools.cached_property
     def _odd_emails(self) -> list[str]:
