@@ -498,7 +498,7 @@ PLACEHOLDERS: Final = _words(
 )
 PHONE: Final = re.compile(r"(?<!\d)\d(?:[\s().+/-]{0,3}\d){6,14}(?!\d)")
 PAIR: Final = re.compile(r"(?<![^\W_])(?=([^\W_]+)[\W_]{1,3}([^\W_]+))")
-MOST_CANDIDATES: Final = 100  # of one event
+MOST_HASHED: Final = 1000  # pieces of one event
 
 
 class _Person:
@@ -509,7 +509,7 @@ class _Person:
         self.phones, self.firsts, self.lasts, self.codes, self.cities = (
             frozenset(itertools.chain(*(_listed(user_data.get(name)) for name in names))) for names in keys
         )
-        self.candidates = 0
+        self.hashed = 0
 
     def is_in(self, text: str, alone: bool) -> bool:
         """Whether a text holds the number, the full name or the address, or is one of the names and stands `alone`."""
@@ -517,7 +517,10 @@ class _Person:
         if self.phones and any(self._is(found, self.phones) for found in self._numbers(plain)):
             return True
         if (self.firsts and self.lasts) or (self.codes and self.cities):
-            for one, other in self._pairs(plain):
+            for found in PAIR.finditer(plain):
+                if self.hashed > MOST_HASHED:
+                    break
+                one, other = found.groups()
                 for firsts, seconds in (
                     (self.firsts, self.lasts),
                     (self.lasts, self.firsts),
@@ -534,15 +537,13 @@ class _Person:
         for found in PHONE.finditer(text):
             yield "".join(filter(str.isdecimal, found[0])).lstrip("0")
 
-    def _pairs(self, text: str) -> Iterator[tuple[str, str]]:
-        for found in PAIR.finditer(text):
-            self.candidates += 1
-            if self.candidates > MOST_CANDIDATES:
-                return
-            yield found[1], found[2]
-
     def _is(self, text: str, digests: frozenset[str]) -> bool:
-        return bool(digests) and hashlib.sha256(text.encode()).hexdigest() in digests
+        self.hashed += 1
+        return (
+            bool(digests)
+            and self.hashed <= MOST_HASHED
+            and hashlib.sha256(text.encode("utf-8", "replace")).hexdigest() in digests
+        )
 
 
 def _listed(value: Any) -> list[str]:

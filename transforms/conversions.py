@@ -472,7 +472,9 @@ def _compile_look_through(subscription: Subscription) -> Callable[[Mapping[str, 
                 kept[name] = digest(value)[:32]  # as unique, and the same at every run
                 count("hashed_event_id")
             else:
-                kept |= clean.data({name: value}, functools.partial(count, note))
+                left = clean.data({name: value}, functools.partial(count, note)).get(name, "")
+                if left or left == value:
+                    kept[name] = left
         if "event_name" not in kept:
             raise Rejected("missing_required_field", "event_name holds nothing but personal data.", dict(event))
         return kept
