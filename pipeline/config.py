@@ -25,7 +25,7 @@ from pydantic_core import PydanticCustomError
 from pipeline import documents
 from pipeline.documents import Document, Loc
 from transforms import countries, meta_rules, tokens
-from transforms.conversions import Subscription, Wire, in_custom_data
+from transforms.conversions import InText, Subscription, Wire, in_custom_data
 from transforms.directives import MappingError, compile_mapping, is_directive, parse_path, paths
 from transforms.events import CLOCK_KEYS
 from transforms.fields import TYPES, Field
@@ -269,7 +269,13 @@ class _DestinationModel(_Model):
         None, description="ISO 3166-1 alpha-2; the country of phone numbers, states and postal codes that name none."
     )
     allow_in_custom_data: tuple[str, ...] = pydantic.Field(
-        (), description="Keys that may leave in custom_data although they look like personal data."
+        (),
+        description="Keys of custom_data, and of URLs, that may leave although they look like personal data.",
+    )
+    personal_data_in_text: InText = pydantic.Field(
+        "cut",
+        description="cut: email addresses, and the person's own number, name and address, leave no text and no URL."
+        " allow: texts and URLs leave as they are.",
     )
     partner_agent: Annotated[str, BeforeValidator(_partner_agent), _TEXT] | None = pydantic.Field(
         None, description="Goes out with each request: the platform that sends. Under 23 characters, 2 of them letters."
@@ -482,6 +488,7 @@ def _offline_subscriptions(destination: OfflineModel) -> Iterator[Subscription]:
                 default_country=destination.default_country,
                 test_event_code=destination.test_event_code or None,
                 allow_in_custom_data=frozenset(destination.allow_in_custom_data),
+                personal_data_in_text=destination.personal_data_in_text,
                 wire=destination.wire,
                 upload_tag=destination.upload_tag,
                 value_fallback=preset.value_fallback(event, destination.value_field),
@@ -509,6 +516,7 @@ def _subscription(destination: ConversionsModel, model: SubscriptionModel) -> Su
         default_country=destination.default_country,
         test_event_code=destination.test_event_code or None,
         allow_in_custom_data=frozenset(destination.allow_in_custom_data),
+        personal_data_in_text=destination.personal_data_in_text,
     )
 
 

@@ -7,13 +7,10 @@ Rules look at the event as it will be read (Meta's names, hashed), and raise Rej
 
 from __future__ import annotations
 
-import functools
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from transforms.currencies import CURRENCIES
-from transforms.memos import FEW, Memo
 from transforms.rejections import Rejected
 
 MAX_BATCH_EVENTS: Final = 1000
@@ -172,80 +169,3 @@ def limited_data_use(country: int | None, state: int | None) -> dict[str, Any]:
         "data_processing_options_country": int(bool(state)) if country is None else country,
         "data_processing_options_state": state or 0,
     }
-
-
-# Names of keys that hold personal data, lower-case without separators. Meta wants such data in user_data, hashed.
-# City, state and country are not among them: by Meta's own rule they are too broad to tell who somebody is, and its
-# travel and real estate catalogues want them in custom_data.
-PERSONAL_KEYS: Final = frozenset(
-    """
-    em email emailaddress emails mail emailhash hashedemail emailsha256
-    ph phone phones phonenumber phonenumbers telephone telephonenumber tel mobile mobilephone mobilenumber
-    mobilephonenumber cell cellphone cellnumber cellphonenumber msisdn fax whatsapp
-    fn fname firstname givenname forename middlename ln lname lastname surname familyname fullname username
-    displayname legalname maidenname nickname
-    name
-    db dob birthday birthdate dateofbirth birth bday doby dobm dobd yearofbirth
-    ge gen gender sex
-    address addresses street streetaddress streetname streetnumber addressline housenumber postaladdress
-    zp zip zipcode postal postalcode postcode
-    ssn socialsecuritynumber passport passportnumber nationalid taxid driverslicense
-    creditcard creditcardnumber cardnumber iban accountnumber
-    ip ipaddress clientip clientipaddress useragent clientuseragent
-    externalid externid fbc fbp
-    """.split()
-)
-# Whose it is, as it often stands in front; a number may stand behind (address2, email_1).
-_OWNERS: Final = re.compile(
-    "(customer|user|buyer|client|guest|member|contact|recipient|personal|person|billing|shipping|delivery|home|work|business"
-    "|primary|secondary|private|office)+"
-)
-# Outside a list `name` is a person's; in a list it is an item's, such as a product's.
-_ITEM_KEYS: Final = frozenset({"name"})
-_SEPARATORS: Final = re.compile(r"[\W_]+")
-
-
-def is_personal(key: str, in_list: bool = False) -> bool:
-    """Whether a key of custom_data says that personal data is behind it: email, Phone Number, first_name, dob …"""
-    return _PERSONAL_IN_LISTS[key] if in_list else _PERSONAL[key]
-
-
-def _is_personal(key: str, in_list: bool) -> bool:
-    bare = _SEPARATORS.sub("", key).lower()
-    if in_list and bare in _ITEM_KEYS:
-        return False
-    owner = _OWNERS.match(bare)
-    spellings = {bare, bare.rstrip("0123456789")}
-    if owner:
-        spellings |= {spelling[owner.end() :] for spelling in spellings}
-    return not PERSONAL_KEYS.isdisjoint(spellings)
-
-
-_PERSONAL: Final = Memo(functools.partial(_is_personal, in_list=False), FEW)
-_PERSONAL_IN_LISTS: Final = Memo(functools.partial(_is_personal, in_list=True), FEW)
-
-
-def without_personal_data(
-    custom_data: Mapping[str, Any], allowed: frozenset[str], removed: Callable[[], None]
-) -> dict[str, Any]:
-    """custom_data without the keys that hold personal data, at any depth; `removed` is called for each.
-
-    Args:
-        allowed: keys that the destination lets through, as they are spelt.
-    """
-
-    def clean(value: Any, in_list: bool) -> Any:
-        if type(value) is dict:
-            kept = {}
-            for key, item in value.items():
-                if is_personal(key, in_list) and key not in allowed:
-                    removed()
-                else:
-                    kept[key] = clean(item, False) if type(item) in (dict, list) else item
-            return kept
-        if type(value) is list:
-            return [clean(item, True) if type(item) in (dict, list) else item for item in value]
-        return value
-
-    result: dict[str, Any] = clean(custom_data, False)
-    return result

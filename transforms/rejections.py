@@ -46,6 +46,7 @@ CODES: Final[Mapping[str, str]] = {
     "event_too_old": "The event is older than Meta accepts.",
     "event_in_future": "The event's time lies in the future.",
     "no_match_keys": "user_data has no usable match key, so Meta could not attribute the event to anybody.",
+    "unhashed_user_data": "user_data holds a value that Meta takes hashed only, and that is not.",
     "match_keys_too_broad": "The match keys are too broad to tell one person from another (Meta, subcode 2804050).",
     "missing_client_user_agent": "A website event needs client_user_agent.",
     "missing_app_data": "An app event needs app_data with its tracking flags and extinfo.",

@@ -228,6 +228,7 @@ class _Way:
         self._mapped = conversions.compile_properties(subscriptions)
         self._hashed = conversions.compile_hashing(subscriptions)
         self._validated = conversions.compile_validation(subscriptions, max_bytes)
+        self._validated_again = conversions.compile_validation(subscriptions, max_bytes, unseen=True)
         self._revalidated = conversions.compile_revalidation(subscriptions, max_bytes)
 
     def outcomes(
@@ -259,7 +260,7 @@ class _Way:
         try:
             if unmade:
                 conversion = Conversion(key, body["event_name"], dataset_id, None, body)
-                ready = self._validated(conversion, now, notes(key))
+                ready = self._validated_again(conversion, now, notes(key))
             else:
                 ready = self._revalidated(key, dataset_id, body, now, notes(key))
         except Exception as error:

@@ -6,11 +6,12 @@ and never the event. A value that is already hashed (`already_hashed`) passes as
 
 from __future__ import annotations
 
+import binascii
 import dataclasses
 import functools
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import unquote_plus
 
@@ -190,6 +191,59 @@ OFFLINE_KEYS: Final[Mapping[str, tuple[str, bool]]] = {
 }
 
 
+# --- what goes out hashed ---------------------------------------------------------------------------------------
+
+HASHED: Final = tuple(key.wire for key in KEYS.values() if key.hashed)
+OLDER_HASHED: Final = (
+    *(OFFLINE_KEYS[wire][0] for wire in HASHED if wire in OFFLINE_KEYS),
+    "fi",
+    "doby",
+    "dobm",
+    "dobd",
+)
+
+
+def unhashed(user_data: Mapping[str, Any], keys: Iterable[str] = HASHED) -> str | None:
+    """The first of the keys that holds anything but digests, None where all that are there hold nothing else."""
+    fullmatch = DIGEST.fullmatch
+    for key in keys:
+        if key in user_data:
+            value = user_data[key]
+            listed = value if type(value) is list and value else (value,)
+            if not all([type(each) is str and fullmatch(each) for each in listed]):
+                return key
+    return None
+
+
+def compile_digests() -> Callable[[Mapping[str, Any]], bool]:
+    """The function that says of most user_data at once that its hashed keys hold digests; `unhashed` says it of all.
+
+    It looks at them all together: nothing but hexadecimal digits, and as many as so many digests have.
+    """
+    keys = [key for key in HASHED if key != "external_id"]  # which is a list, mostly of one
+    all_keys = "".join([f"{{user_data[{key!r}]}}" for key in keys])
+    some_keys = "".join([f"{{get({key!r}, '')}}" for key in keys])
+    lines = [
+        "def digests(user_data):",
+        "    try:",
+        "        (external_id,) = user_data['external_id']",
+        f'        return not len(unhexlify(f"{{external_id}}{all_keys}")) % 32',
+        "    except KeyError:",
+        "        get, external_id = user_data.get, user_data.get('external_id', '')",
+        "        if external_id and len(external_id) == 1: (external_id,) = external_id",
+        "        try:",
+        f'            return not len(unhexlify(f"{{external_id}}{some_keys}")) % 32',
+        "        except ValueError:",
+        "            return False",
+        "    except (TypeError, ValueError):",
+        "        return False",
+    ]
+    namespace: dict[str, Any] = {"unhexlify": binascii.unhexlify}
+    exec(compile("\n".join(lines), "<digests>", "exec"), namespace)
+    digests: Callable[[Mapping[str, Any]], bool] = namespace["digests"]
+    return digests
+
+
 def _first_text(values: Any) -> str:
     return values[0] if type(values) is list and values else ""
 
@@ -225,7 +279,7 @@ def digest(normalised: str) -> str:
 # --- already hashed ---------------------------------------------------------------------------------------------
 
 # SHA-256, or MD5 as browsers take it too, alone or with the suffix of Meta's param-builder.
-HASHED: Final = re.compile(rf"((?:[0-9a-fA-F]{{32}}){{1,2}})(\.{normalisers.SUFFIX})?")
+DIGEST: Final = re.compile(rf"((?:[0-9a-fA-F]{{32}}){{1,2}})(\.{normalisers.SUFFIX})?")
 _SIZES: Final = frozenset({32, 35, 41, 64, 67, 73})
 
 
@@ -236,7 +290,7 @@ def already_hashed(text: str) -> str:
     ('5d41402abc4b2a76b9719d911017c592', '')
     """
     bare = text.strip(BLANKS)
-    found = HASHED.fullmatch(bare) if len(bare) in _SIZES else None
+    found = DIGEST.fullmatch(bare) if len(bare) in _SIZES else None
     return found[1].lower() + (found[2] or "") if found else ""
 
 

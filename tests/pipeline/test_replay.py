@@ -89,6 +89,45 @@ def test_what_the_mapping_refused_is_mapped_again_for_its_own_subscription_only(
     assert sandbox.stats()["duplicates"] == 0
 
 
+def test_a_dead_letter_that_was_edited_leaves_with_nothing_personal_in_the_clear_or_not_at_all(
+    sandbox: SandboxServer,
+) -> None:
+    job = job_file(sandbox.url)
+    sandbox.set_faults(dead_token=True)
+    run(job, [order(n) for n in range(3)])
+    sandbox.set_faults(dead_token=False)
+    sandbox.reset()
+    letters = rows("dead.jsonl")
+    letters[0]["payload"]["user_data"]["em"] = "jane@example.com"
+    letters[1]["payload"].update(
+        event_source_url="https://shop.example/?email=jane%40example.com&p=2",
+        attribution_data={"email": "jane@example.com"},
+        email="jane@example.com",
+        custom_data={
+            **letters[1]["payload"]["custom_data"],
+            "guests.0.email": "jane@example.com",
+            "order": {"em": 1, "n": 2},
+        },
+    )
+    letters[2]["payload"]["user_data"]["email"] = "jane@example.com"
+    Path("dead.jsonl").write_text("".join(json.dumps(letter) + "\n" for letter in letters))
+
+    code, books = replay(job)
+
+    assert (code, books["balanced"], books["delivered"]) == (DEAD_LETTERS, True, 1)
+    assert [(row["stage"], row["code"]) for row in rows("again.jsonl")] == [("validate", "unhashed_user_data")] * 2
+    (account,) = books["subscriptions"].values()
+    assert account["notes"] == {
+        "removed_from_event_source_url": 1,
+        "removed_from_event": 1,
+        "removed_from_attribution_data": 1,
+        "removed_from_custom_data": 2,
+    }
+    stats = sandbox.stats()
+    assert (stats["requests"], stats["raw_pii"], stats["pii_in_custom_data"], stats["pii_in_urls"]) == (1, 0, 0, 0)
+    assert "jane" not in json.dumps(stats["last_events"])
+
+
 def test_a_replay_of_a_replay_keeps_the_first_origin_and_never_nests(sandbox: SandboxServer) -> None:
     job = job_file("http://127.0.0.1:9", "{retry_for: 0s}")
     run(job, [order(1), b"{broken", order(2, properties={})])

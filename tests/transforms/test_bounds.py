@@ -19,7 +19,7 @@ import pytest
 from pipeline.config import parse_job
 from tests import adversary
 from tests.adversary import check_time
-from transforms import conversions, directives, fields, meta_rules
+from transforms import conversions, directives, fields, personal_data
 from transforms.directives import compile_mapping
 from transforms.events import parse_event
 from transforms.fields import Field, Unfit, compile_check
@@ -142,7 +142,7 @@ def test_a_url_takes_what_it_is_long() -> None:
 
 def test_a_key_of_custom_data_takes_what_it_is_long() -> None:
     for name, make in adversary.texts():
-        check_time(name, make, meta_rules.is_personal)
+        check_time(name, make, personal_data.is_personal)
 
 
 @pytest.mark.parametrize("trigger", TRIGGERS, ids=range(len(TRIGGERS)))
