@@ -30,6 +30,7 @@ from urllib.parse import unquote_plus
 
 import orjson
 
+from transforms.spelling import normalised
 from transforms.user_data import normaliser
 
 Removed = Callable[[], None]
@@ -129,7 +130,7 @@ def _personal_parts(key: str, in_list: bool) -> Iterator[str]:
 
 
 def _part_is_personal(part: str, in_list: bool) -> bool:
-    plain = part if part.isascii() else unicodedata.normalize("NFKD", part)
+    plain = part if part.isascii() else normalised("NFKD", part)
     # address2 and email_1 are several of a kind, and guests_0_email is flat
     words = [_NOT_ALNUM.sub("", piece).lower() for piece in _NUMBERS.split(plain)]
     return any(_word_is_personal(word, in_list or place > 0) for place, word in enumerate(words))
@@ -229,7 +230,7 @@ def squeezed(text: str) -> str:
     """
     if text.isascii():
         return text.encode().translate(_LOWER, _DROPPED).decode()
-    plain = unicodedata.normalize("NFKD", text.casefold())
+    plain = normalised("NFKD", text.casefold())
     if _OTHER_DIGITS.search(plain):
         plain = _OTHER_DIGITS.sub(lambda digit: str(unicodedata.decimal(digit[0])), plain)
     return _NOT_ALNUM.sub("", plain)

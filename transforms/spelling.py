@@ -36,10 +36,10 @@ _INVISIBLE: Final = Without("ZC", BLANKS)
 
 def composed(text: str) -> str:
     """Unicode's composed form (NFC): é can be written in two ways, with two digests."""
-    return text if text.isascii() else _normalised("NFC", text)
+    return text if text.isascii() else normalised("NFC", text)
 
 
-def _normalised(form: Literal["NFC", "NFD", "NFKC"], text: str) -> str:
+def normalised(form: Literal["NFC", "NFD", "NFKC", "NFKD"], text: str) -> str:
     """A Unicode normalisation form, in time linear in the text.
 
     Python sorts the marks behind a character by insertion, in time quadratic in their number, so all but the first 30
@@ -96,8 +96,8 @@ def plain(text: str) -> str:
     bare = squeezed(text)
     if bare.isascii():
         return bare
-    bare = _normalised("NFD", bare.translate(_LATIN))
-    return _normalised("NFC", "".join(c for c in bare if not "\u0300" <= c <= "\u036f"))
+    bare = normalised("NFD", bare.translate(_LATIN))
+    return normalised("NFC", "".join(c for c in bare if not "\u0300" <= c <= "\u036f"))
 
 
 # Latin letters that have no decomposition.
@@ -110,7 +110,7 @@ def with_ascii_digits(text: str) -> str:
     """The text with the digits of all scripts, full-width ones too, as 0 to 9."""
     if text.isascii():
         return text
-    return _normalised("NFKC", text).translate(_DIGITS)
+    return normalised("NFKC", text).translate(_DIGITS)
 
 
 class _Digits(dict[int, int | str]):
