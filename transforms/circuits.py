@@ -3,7 +3,7 @@
 A dataset of a destination has a circuit. It opens, and lets no request through, when an answer says that everything is
 refused (a dead token), or when that can be inferred: events sent alone are refused alike, one after the other, however
 they are picked, and nothing has got through. A closed list of codes cannot tell that, since codes are not documented
-for good. A refusal is only blamed on an event where something else gets through.
+for good. A refusal is only blamed on an event where something else got through after one like it.
 """
 
 from __future__ import annotations
@@ -18,8 +18,12 @@ from transforms.graph_api import Answer
 
 ALIKE: Final = 20  # events refused alike in a row, where nothing has got through, that open a circuit
 ALIKE_LATER: Final = 32  # the same where something has got through before
+_OFTEN: Final = 2  # times as many are needed of refusals that are not alike
+_DOUBTFUL: Final = 16  # events refused in a row from which on a refusal may have become that of everything
+_MOST: Final = 1000  # kinds of refusals that are remembered, of each dataset
 
 Dataset = tuple[str, str]  # destination, dataset
+Refusal = tuple[str, str | None]  # what a row of the table says of it, and Meta's code
 Gate = Answer | Literal["go", "try", "wait"]
 
 
@@ -50,14 +54,20 @@ class _Record:
     Attributes:
         proven: whether anything has got through.
         delivered_at: when something last got through, in seconds of the clock.
-        alike: events refused in the same way, each sent alone, since anything last got through.
+        in_a_row: events refused, each sent alone, since anything last got through.
+        alike: the last of those that were refused in the same way, which is `refusal`.
+        unexplained: what was refused since anything last got through, with when the answer came.
+        of_events: refusals after which something got through, so that they are not of everything.
         finding_out: held by whoever sends single events to find out, so that one does it for all.
     """
 
     proven: bool = False
     delivered_at: float = float("-inf")
+    in_a_row: int = 0
     alike: int = 0
-    refusal: tuple[str, str | None] | None = None
+    refusal: Refusal | None = None
+    unexplained: dict[Refusal, float] = dataclasses.field(default_factory=dict)
+    of_events: set[Refusal] = dataclasses.field(default_factory=set)
     finding_out: threading.Lock = dataclasses.field(default_factory=threading.Lock)
 
 
@@ -117,19 +127,28 @@ class Circuits:
             now = self._clock()
             since = self._open[key].since if key in self._open else now
             gap = self._open[key].gap if key in self._open else 0
+            self._record(dataset).of_events.discard(_kind_of(answer))
             self._open[key] = _Open(answer, inferred, since, access, now + self._pause(), gap=gap)
 
-    def delivered(self, dataset: Dataset) -> None:
-        """Takes in that something got through."""
+    def delivered(self, dataset: Dataset, started: float = float("inf")) -> None:
+        """Takes in that something got through. What was refused before that request `started` is of events, then."""
         with self._lock:
             record = self._record(dataset)
-            record.proven, record.delivered_at, record.alike = True, self._clock(), 0
+            record.proven, record.delivered_at, record.in_a_row, record.alike = True, self._clock(), 0, 0
+            explained = [refusal for refusal, at in record.unexplained.items() if at < started]
+            for refusal in explained:
+                del record.unexplained[refusal]
+            if len(record.of_events) < _MOST:
+                record.of_events.update(explained)
             self._open.pop((dataset[0], None), None)
             self._open.pop(dataset, None)
 
-    def understood(self, dataset: Dataset) -> None:
+    def understood(self, dataset: Dataset, answer: Answer) -> None:
         """Takes in that the token was accepted, whatever became of the request."""
         with self._lock:
+            record = self._record(dataset)
+            if answer.is_refusal and len(record.unexplained) < _MOST:
+                record.unexplained.setdefault(_kind_of(answer), self._clock())
             for key in ((dataset[0], None), dataset):
                 if key in self._open and not self._open[key].inferred:
                     del self._open[key]
@@ -141,13 +160,27 @@ class Circuits:
         that are invalid would hold all others for ever.
         """
         with self._lock:
-            record = self._record(dataset)
-            refusal = (answer.row.means, answer.meta_code)
-            record.alike = record.alike + 1 if refusal == record.refusal else 1
-            record.refusal = refusal
+            record, refusal = self._record(dataset), _kind_of(answer)
             if answer.kind == "event" and (record.proven or hold):
                 return False
-            return record.alike >= (ALIKE_LATER if record.proven else ALIKE)
+            record.in_a_row += 1
+            record.alike = record.alike + 1 if refusal == record.refusal else 1
+            record.refusal = refusal
+            enough = ALIKE_LATER if record.proven else ALIKE
+            return record.alike >= enough or record.in_a_row >= _OFTEN * enough
+
+    def is_of_events(self, dataset: Dataset, answer: Answer, is_mixed: bool) -> bool:
+        """Whether an event is to blame for its refusal.
+
+        It is if the answer speaks of the event and something has got through, or if something got through after a
+        refusal like it. The latter may change: where too many were refused in a row since, it takes that others of the
+        same batch got through (`is_mixed`).
+        """
+        with self._lock:
+            record = self._record(dataset)
+            if answer.kind == "event" and record.proven:
+                return True
+            return _kind_of(answer) in record.of_events and (is_mixed or record.in_a_row < _DOUBTFUL)
 
     def is_proven(self, dataset: Dataset) -> bool:
         """Whether anything has got through to the dataset."""
@@ -173,3 +206,7 @@ class Circuits:
 
     def _record(self, dataset: Dataset) -> _Record:
         return self._records.setdefault(dataset, _Record())
+
+
+def _kind_of(answer: Answer) -> Refusal:
+    return answer.row.means, answer.meta_code

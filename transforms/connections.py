@@ -6,10 +6,12 @@ a connection that carries one request after the other gives the next one whateve
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
 import socket
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import requests.adapters
@@ -38,12 +40,51 @@ def _make_timed(manager: Any) -> None:
 
 def _timed(pool: Any) -> Any:
     connection = type("_Connection", (_AskedFirst, pool.ConnectionCls), {"response_class": _Answer})
-    return type("_Pool", (pool,), {"ConnectionCls": connection})
+    return type("_Pool", (_Waiting, pool), {"ConnectionCls": connection})
+
+
+@contextlib.contextmanager
+def reserved(response: Any) -> Iterator[Any]:
+    """The connection of an answer that is still to be read; nobody else is given it meanwhile. None without a body.
+
+    urllib3 gives a connection to the next request with the last byte of an answer. Whether that answer belongs to the
+    request is known only when it has been understood.
+    """
+    connection = response.connection
+    if connection is None:
+        yield None
+        return
+    connection.is_reserved = True
+    try:
+        yield connection
+    finally:
+        connection.is_reserved = False
+        pool, connection.returned_to = connection.returned_to, None
+        if pool is not None:
+            pool._put_conn(connection)
+
+
+class _Waiting:
+    """A pool that takes a connection back only when it is no longer reserved."""
+
+    def _put_conn(self, conn: Any) -> None:
+        if conn is not None and conn.is_reserved:
+            conn.returned_to = self
+        else:
+            super()._put_conn(conn)  # type: ignore[misc]
 
 
 class _AskedFirst:
-    """A connection that ends when an answer comes before the request is sent: it belongs to an earlier request."""
+    """A connection that ends when an answer comes before the request is sent: it belongs to an earlier request.
 
+    Attributes:
+        last_trace: fbtrace_id of the last answer, if it had one.
+        is_reserved, returned_to: see `reserved`.
+    """
+
+    last_trace: str | None = None
+    is_reserved = False
+    returned_to: Any = None
     _answered = False
 
     def send(self, data: Any) -> None:
@@ -62,7 +103,7 @@ class _AskedFirst:
         return response
 
     def close(self) -> None:
-        self._answered = False
+        self._answered, self.last_trace = False, None
         super().close()  # type: ignore[misc]
 
 

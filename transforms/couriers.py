@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import math
 import random
 import threading
 import time
@@ -35,16 +36,36 @@ _BACK_OFF_TO: Final = 30.0
 _HOLD_PAUSE: Final = 15.0  # seconds, on average, between looks at a destination that is held
 _HOLD_FOR: Final = 300.0  # seconds until the runner is told, which then brings the events again
 _FORGOTTEN_AFTER: Final = 2 * _BACK_OFF_TO  # seconds without a further failure after which one is an old story
+_TRIES_ALONE: Final = 4  # of an event that fails alone, at least, however long other events have been failing so
+_ALONE_IN_A_ROW: Final = 8  # events given up so, with nothing getting through, after which it may be an outage
 _LOOK: Final = 1.0  # seconds between two looks while waiting
 
 
 @dataclasses.dataclass(frozen=True)
 class _Failing:
-    """A destination that fails: since when, when last, and how. Seconds of the monotonic clock."""
+    """A dataset that fails: since when, when last, and how. Seconds of the monotonic clock.
+
+    Attributes:
+        is_given_up: whether it has been failing for retry_for.
+    """
 
     since: float
     last: float
     answer: Answer
+    is_given_up: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class _FailingAlone:
+    """Events of a dataset that fail while others get through: since when, when last. Seconds of the monotonic clock.
+
+    Attributes:
+        in_a_row: how many were given up since anything got through.
+    """
+
+    since: float
+    last: float
+    in_a_row: int = 0
 
 
 class Courier:
@@ -85,7 +106,8 @@ class Courier:
         self.clock, self._jitter = clock, jitter
         self.circuits = Circuits(lambda: jitter(0.5, 1.5) * _HOLD_PAUSE)
         self._lock = threading.Lock()
-        self._failing: dict[str, _Failing] = {}
+        self._failing: dict[Dataset, _Failing] = {}
+        self._failing_alone: dict[Dataset, _FailingAlone] = {}
         self._queues = {
             destination.name: _Queue(destination.name, delivery.concurrency) for destination in destinations
         }
@@ -157,9 +179,10 @@ class Courier:
         if answer is not None:
             return answer
         attempt.tries += 1
+        started = time.monotonic()
         answer = self._transport.post(name, dataset_id, parcel.body, len(parcel.lines))
-        if not is_passing(answer, parcel):
-            self._settled((name, dataset_id), answer)
+        if not answer.is_passing:
+            self._settled((name, dataset_id), answer, started)
         return answer
 
     def _await_turn(self, name: str, dataset_id: str, attempt: Attempt) -> Answer | None:
@@ -203,38 +226,53 @@ class Courier:
             LIVE.say(name, f"the rate limit service allows no request for {_duration(wait)}.")
             self._wait(min(wait, 60.0), throttled=True)
 
-    def _settled(self, dataset: Dataset, answer: Answer) -> None:
+    def _settled(self, dataset: Dataset, answer: Answer, started: float) -> None:
         """Takes in an answer that will not change by itself: the destination is there, in order or not."""
         name, _ = dataset
         self._brakes[name].observe(answer)
-        with self._lock:
-            self._failing.pop(name, None)
+        if answer.kind in ("delivered", "short"):
+            self._got_through(dataset)
         if answer.kind == "delivered":
-            self.circuits.delivered(dataset)
+            self.circuits.delivered(dataset, started)
         elif answer.kind == "destination":
             return
         else:
-            self.circuits.understood(dataset)
+            self.circuits.understood(dataset, answer)
         if not self.circuits.is_anything_open(name):
             LIVE.say(name, "")
 
+    def _got_through(self, dataset: Dataset) -> None:
+        with self._lock:
+            self._failing.pop(dataset, None)
+            alone = self._failing_alone.get(dataset)
+            if alone is not None and alone.in_a_row >= _ALONE_IN_A_ROW:  # that was an outage
+                del self._failing_alone[dataset]
+            elif alone is not None and alone.in_a_row:
+                self._failing_alone[dataset] = dataclasses.replace(alone, in_a_row=0)
+
     # --- trying again ------------------------------------------------------------------------------------------------
 
-    def back_off(self, name: str, answer: Answer, attempt: Attempt) -> bool:
+    def back_off(self, parcel: Parcel, answer: Answer, attempt: Attempt) -> bool:
         """Waits until the next try; whether there is one. There is none when retry_for is over, or the run is stopping.
 
-        It is over when the destination has been failing for that long, whichever batch met it: otherwise every batch
-        of a long outage would wait its own time. It is over as well when this request has, though others get through.
+        It is over when the dataset has been failing for that long, whichever batch met it: otherwise every batch of a
+        long outage would wait its own time. It is over as well when this request has, though others get through; and
+        for a single event when events like it, which fail alone, have.
         """
+        name, dataset_id, *_ = split_key(parcel.key)
+        dataset, is_single = (name, dataset_id), len(parcel.lines) == 1
         with self._lock:
             now = time.monotonic()
             attempt.failing_since = now if attempt.failing_since is None else attempt.failing_since
-            failing = self._failing.get(name)
-            patience = _FORGOTTEN_AFTER + self.delivery.timeout + (failing.answer.wait or 0.0 if failing else 0.0)
-            since = now if failing is None or now - failing.last > patience else failing.since
-            self._failing[name] = _Failing(since, now, answer)
-        left = min(self._left(since), self._left(attempt.failing_since))
-        wait = self._jitter(0, min(_BACK_OFF_TO, _BACK_OFF_FROM * 2.0 ** min(attempt.tries, 10)))
+            failing = self._failing.get(dataset)
+            if failing is None or not self._is_current(failing, now):
+                failing = _Failing(now, now, answer)
+            self._failing[dataset] = dataclasses.replace(failing, last=now, answer=answer)
+            left_of_outage = self._left(failing.since)
+            left = min(left_of_outage, self._left(attempt.failing_since))
+            if is_single and attempt.tries >= _TRIES_ALONE:
+                left = min(left, self._left_alone(dataset, now))
+        wait = self._pause(attempt.tries)
         if answer.wait is not None:
             wait = max(wait, answer.wait)
         if answer.kind == "throttled":
@@ -242,17 +280,74 @@ class Courier:
         if attempt.over or wait >= left or STOPPING.is_set():
             attempt.over = True
             if not STOPPING.is_set():
-                LIVE.remark(name, f"gave up: {answer.summary}")
+                self._gave_up(dataset, answer, attempt, is_single, wait >= left_of_outage)
             return False
         LIVE.say(name, f"{answer.summary} Trying again in {_duration(wait)}, for another {_duration(left)}.")
         self._wait(wait, answer.kind == "throttled")
         return True
 
-    def has_given_up(self, name: str) -> bool:
-        """Whether a destination has been failing for retry_for, and nothing has got through since."""
+    def _gave_up(self, dataset: Dataset, answer: Answer, attempt: Attempt, is_single: bool, is_outage: bool) -> None:
+        name, _ = dataset
+        LIVE.remark(name, f"gave up: {answer.summary}")
         with self._lock:
-            failing = self._failing.get(name)
-        return failing is not None and self._left(failing.since) <= 0
+            now = time.monotonic()
+            if is_outage and answer.kind == "transient" and dataset in self._failing:
+                self._failing[dataset] = dataclasses.replace(self._failing[dataset], is_given_up=True)
+            if is_single and answer.kind == "transient":
+                alone = self._alone(dataset, now, attempt.failing_since or now)
+                self._failing_alone[dataset] = dataclasses.replace(alone, in_a_row=alone.in_a_row + 1)
+
+    def wait_alone(self, dataset: Dataset, answer: Answer, tries: int) -> bool:
+        """Waits before events are sent again that have failed alone while others got through; whether they are.
+
+        retry_for counts from the first such failure, whichever batch met it: otherwise every batch with an event that
+        the server fails on would wait its own time.
+
+        Args:
+            tries: that each of them has had alone.
+        """
+        name, _ = dataset
+        with self._lock:
+            now = time.monotonic()
+            alone = self._alone(dataset, now, now)
+            self._failing_alone[dataset] = alone
+            left = self._left(alone.since)
+        wait = self._pause(tries)
+        if tries < _TRIES_ALONE:
+            wait = min(wait, self.delivery.retry_for)
+        elif wait >= left:
+            wait = math.inf
+        if STOPPING.is_set() or math.isinf(wait) or self.has_given_up(dataset):
+            return False
+        LIVE.say(name, f"{answer.summary} Other events get through. Trying again in {_duration(wait)}.")
+        self._wait(wait)
+        return True
+
+    def _alone(self, dataset: Dataset, now: float, since: float) -> _FailingAlone:
+        """The record of events that fail alone, up to now; a new one, from `since`, where the last is an old story."""
+        alone = self._failing_alone.get(dataset)
+        if alone is None or now - alone.last > max(_FORGOTTEN_AFTER + self.delivery.timeout, self.delivery.retry_for):
+            return _FailingAlone(since, now)
+        return dataclasses.replace(alone, last=now)
+
+    def _left_alone(self, dataset: Dataset, now: float) -> float:
+        """Seconds that are left for an event that fails, as far as others have failed alone before it."""
+        alone = self._alone(dataset, now, now)
+        is_outage = alone.in_a_row >= _ALONE_IN_A_ROW or self.circuits.delivered_at(dataset) <= alone.since
+        return math.inf if is_outage else self._left(alone.since)
+
+    def has_given_up(self, dataset: Dataset) -> bool:
+        """Whether a dataset has been failing for retry_for, and nothing has got through since."""
+        with self._lock:
+            failing = self._failing.get(dataset)
+            return failing is not None and failing.is_given_up and self._is_current(failing, time.monotonic())
+
+    def _is_current(self, failing: _Failing, now: float) -> bool:
+        patience = _FORGOTTEN_AFTER + self.delivery.timeout + (failing.answer.wait or 0.0)
+        return now - failing.last <= patience
+
+    def _pause(self, tries: int) -> float:
+        return self._jitter(0, min(_BACK_OFF_TO, _BACK_OFF_FROM * 2.0 ** min(tries, 10)))
 
     def _left(self, since: float) -> float:
         return self.delivery.retry_for - (time.monotonic() - since)
@@ -306,11 +401,6 @@ class Courier:
 
 
 _NEAR_LIMIT: Final = "The destination has reached its rate limit at Meta."
-
-
-def is_passing(answer: Answer, parcel: Parcel) -> bool:
-    """Whether the same request may fare better later. One event that is not acknowledged cannot be halved."""
-    return answer.kind in ("throttled", "transient") or (answer.kind == "short" and len(parcel.lines) == 1)
 
 
 def _duration(seconds: float) -> str:

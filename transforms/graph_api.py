@@ -76,8 +76,8 @@ class Delivery:
 
 # --- what an answer means ---------------------------------------------------------------------------------------
 
-Received = Literal["all", "fewer", "more", "unsaid"]
-Trouble = Literal["timeout", "unreachable", "broken", "endless", "certificate"]
+Received = Literal["all", "fewer", "none", "more", "unsaid"]
+Trouble = Literal["timeout", "unreachable", "broken", "endless", "repeated", "certificate"]
 
 
 class _Any(Container[Any]):
@@ -155,12 +155,14 @@ _NEW_TOKEN: Final = "Put a new one where the job file points to and run again."
 TABLE: Final = (  # the first row that fits counts
     Row("acknowledged: as many events as were sent", "delivered", received="all"),
     Row("acknowledged: fewer events than were sent", "short", received="fewer"),
+    Row("acknowledged: none of the events that were sent", "transient", received="none"),
     Row("acknowledged: more events than were sent, so another request's answer", "transient", received="more"),
     Row("200 without a word on how many events were taken", "transient", received="unsaid"),
     Row("no whole answer within the time-out", "transient", trouble="timeout"),
     Row("no connection", "transient", trouble="unreachable"),
     Row("the connection broke off", "transient", trouble="broken"),
     Row("an answer of more than 1 MB", "transient", trouble="endless"),
+    Row("the answer to an earlier request, once more", "transient", trouble="repeated"),
     Row(
         "the server's certificate is not valid",
         "destination",
@@ -315,6 +317,11 @@ class Answer:
         return None if self.code is None else f"{self.code}/{self.subcode}" if self.subcode else str(self.code)
 
     @property
+    def is_passing(self) -> bool:
+        """Whether the same request may fare better later."""
+        return self.kind in ("throttled", "transient")
+
+    @property
     def is_refusal(self) -> bool:
         """Whether something in the request was refused, so that a part of it may be taken."""
         return self.kind in ("event", "unknown", "request")
@@ -380,7 +387,9 @@ def _received(answer: Mapping[str, Any], sent: int) -> Received:
     received = answer.get("events_received")
     if type(received) is not int:
         return "unsaid"
-    return "all" if received == sent else "fewer" if received < sent else "more"
+    if received == sent:
+        return "all"
+    return "more" if received > sent else "fewer" if received > 0 else "none"
 
 
 def _described(
@@ -394,7 +403,7 @@ def _described(
 ) -> str:
     if received == "all":
         return ""
-    if received in ("fewer", "more"):
+    if received in ("fewer", "none", "more"):
         return f"Meta acknowledged {answer['events_received']} of {sent} events."
     if received == "unsaid":
         return f"The server answered {status} without saying how many events it received."

@@ -10,7 +10,8 @@ makes it harmless that an event is sent twice.
   of it are sent alone. The first that gets through shows that the destination is in order; `circuits.ALIKE` refused
   alike show that it is not, and cost no more than that, however many events there are.
 - **A batch that keeps failing** (an HTTP 500, a time-out) while others get through holds an event that the server fails
-  on: it is halved, too. Where there are no others to compare with, single events are tried in its place.
+  on: it is halved, too. Where there are no others to compare with, single events are tried in its place. What fails
+  alone is left for later, so that it holds up nothing, and is tried again when all else is settled.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
 WHOLE_TRIES: Final = 3  # of a failing batch, before single events are sent in its place
 _RECENT: Final = 16  # results by which it is told whether most of a batch is refused
 _FAILING_ALIKE: Final = 20  # events failing in a row, each sent alone, that make it the destination's failure after all
-_LAST_PROBES: Final = 3  # single events that are tried before a batch is given up
+_ENOUGH: Final = 12  # single events of a batch that have to fail before all of it is given up
+_A_FEW: Final = 3  # the same where its dataset has been given up already
+_ROUNDS: Final = 3  # in which all that has failed alone is sent again; from then on a few of them at a time
 _POLL: Final = 0.2  # seconds
 
 
@@ -60,11 +63,13 @@ class _Part:
     Attributes:
         group: of which it is a half, if it is one.
         implied: whether it holds an event at fault, unless its group has found one by then.
+        failure: how it failed alone, for a single event that did.
     """
 
     parcel: Parcel
     group: _Group | None = None
     implied: bool = False
+    failure: Answer | None = None
     attempt: Attempt = dataclasses.field(default_factory=Attempt)
 
     def __len__(self) -> int:
@@ -98,17 +103,21 @@ class BatchDelivery:
         self._is_mixed = False  # some of it got through after it was refused as a whole, so it is not the destination
         self._one_by_one = False
         self._probes = 0
+        self._is_isolating = False  # what fails is taken apart at once
+        self._is_probing = False
         self._failing: list[_Part] = []  # single events, to be tried again when all others are settled
-        self._failing_alike = 0
-        self._isolating_since: float | None = None  # failures, not refusals
-        self._may_isolate = True
+        self._failing_in_a_row = 0
+        self._failing_since = 0.0  # when the first of those in a row failed
+        self._rounds = 0
+        self._has_recovered = False  # whether any of those that had failed got through in the last round
 
     def run(self) -> None:
         """Raises what `Courier.deliver` raises."""
         while self._parts or self._failing:
-            if not self._parts:  # only those are left that have failed alone: with all the time that there is
-                self._stop_isolating()
-            self._settle(self._parts.pop())
+            if self._parts:
+                self._settle(self._parts.pop())
+            else:
+                self._try_again()
         if self._verdict is not None:
             self._refuse_all([], self._verdict)
         for suspect in self._suspects:
@@ -136,7 +145,7 @@ class BatchDelivery:
             self._parts.append(sent)
         elif answer.is_refusal:
             self._refused(sent, answer)
-        elif answer.kind == "short" and len(sent) > 1:
+        elif answer.kind == "short":
             self._halve(sent, holds_bad=False)
         else:
             self._give_up(sent, answer)
@@ -147,48 +156,51 @@ class BatchDelivery:
         Gives back what was sent, the part or a single event of it, with the answer that settles it; None for the answer
         where the part has been put among those to be sent otherwise.
         """
-        courier, attempt, probes = self._courier, part.attempt, 0
+        courier, attempt, samples = self._courier, part.attempt, 0
+        enough = _A_FEW if courier.has_given_up(self._dataset) else _ENOUGH
         while True:
             sent, rest = part, None
-            if len(part) > 1 and (attempt.tries >= WHOLE_TRIES or courier.has_given_up(self._name)):
+            if len(part) > 1 and (samples or attempt.tries >= WHOLE_TRIES or courier.has_given_up(self._dataset)):
                 sent, rest = self._parted(part)  # tells as much, is cheaper, and is not failed by another event
+                samples += 1
             answer = courier.try_once(sent.parcel, attempt)
             sent.attempt.tries = attempt.tries
-            if answer.kind not in ("throttled", "transient") and not (answer.kind == "short" and len(sent) == 1):
+            if not answer.is_passing:
                 if rest is not None:
-                    rest.attempt.tries = WHOLE_TRIES - 1  # once more as a whole
+                    since = attempt.failing_since
+                    rest.attempt = Attempt(attempt.started, WHOLE_TRIES - 1, since)  # once more as a whole
                     self._parts.append(rest)
                 return sent, answer
-            if answer.kind != "throttled" and self._may_isolate and not attempt.over:
-                if attempt.failing_since is None:
-                    attempt.failing_since = time.monotonic()
-                others = courier.circuits.delivered_at(self._dataset) > attempt.failing_since
-                if len(part) > 1 and (others or self._isolating_since) and self._is_worth_isolating(attempt):
-                    self._isolate(part, answer)
-                    return part, None
-                if len(part) == 1 and self._isolating_since:
-                    self._failed_alone(part)
-                    return part, None
-            if courier.back_off(self._name, answer, attempt):
+            if answer.kind == "transient" and not STOPPING.is_set() and self._is_taken_apart(part, answer):
+                return part, None
+            if courier.back_off(part.parcel, answer, attempt):
                 continue
-            if len(part) > 1 and answer.kind == "transient" and not STOPPING.is_set() and rest is None:
-                while probes < _LAST_PROBES:  # before all are given up for what one of them may cause
-                    probes += 1
-                    probe, rest = self._parted(part)
-                    found = courier.try_once(probe.parcel, Attempt())
-                    if found.kind == "delivered":
-                        self._delivered(probe, found)
-                        self._isolate(rest, answer)
-                        return part, None
-            return part, answer
+            if answer.kind != "transient" or STOPPING.is_set() or len(part) == 1 or samples >= enough:
+                return part, answer
+            samples = max(samples, 1)  # before all are given up for what one of them may cause
 
-    def _is_worth_isolating(self, attempt: Attempt) -> bool:
-        return self._isolating_since is not None or attempt.tries >= WHOLE_TRIES
+    def _is_taken_apart(self, part: _Part, answer: Answer) -> bool:
+        """Whether a part that has failed is halved, or left for later, rather than tried again."""
+        attempt = part.attempt
+        if attempt.failing_since is None:
+            attempt.failing_since = time.monotonic()
+        others = self._courier.circuits.delivered_at(self._dataset) > attempt.failing_since
+        if len(part) > 1:
+            if self._is_isolating or (others and attempt.tries >= WHOLE_TRIES):
+                self._isolate(part, answer)
+                return True
+            return False
+        is_probe = self._is_probing and self._failing_in_a_row < _A_FEW
+        if others or is_probe or self._is_isolating or self._parts or part.failure is not None:
+            self._failed_alone(part, answer)
+            return True
+        return False
 
     def _delivered(self, part: _Part, answer: Answer) -> None:
         outcome, parcel, courier = self._outcome, part.parcel, self._courier
         self._recent.append(False)
-        self._failing_alike = 0
+        self._failing_in_a_row = 0
+        self._has_recovered = self._has_recovered or part.failure is not None
         self._is_mixed = self._was_refused
         for name, count in parcel.counts.items():
             outcome.delivered[name] = outcome.delivered.get(name, 0) + count
@@ -229,7 +241,9 @@ class BatchDelivery:
             part.group.mark()
         self._recent.append(True)
         self._suspects.append(_Suspect(part, answer))
-        if self._courier.circuits.refused(self._dataset, answer, self._courier.hold) and not self._is_mixed:
+        circuits = self._courier.circuits
+        is_everything = circuits.refused(self._dataset, answer, self._courier.hold)
+        if is_everything and not (self._is_mixed and circuits.is_of_events(self._dataset, answer, is_mixed=True)):
             self._courier.refuses_everything(self._dataset, answer, inferred=True)
             if self._courier.hold:  # which it waits for, and then they are tried again
                 self._parts[:0] = [_Part(suspect.part.parcel) for suspect in self._suspects]
@@ -243,14 +257,16 @@ class BatchDelivery:
         """Sends single events until one gets through or the circuit opens. One batch does so for all of its dataset."""
         circuits, lock = self._courier.circuits, self._courier.circuits.finding_out(self._dataset)
         while not lock.acquire(timeout=_POLL):
-            if circuits.is_proven(self._dataset) or circuits.is_open(self._dataset):
+            if self._is_found_out():
                 break
             if STOPPING.is_set() and self._courier.hold:
                 raise Stopped(f"{self._name}: stopped before all was delivered; the rest comes again. {answer.summary}")
         else:
             try:
+                self._is_probing = True
                 rest = self._probe(part)
             finally:
+                self._is_probing = False
                 lock.release()
             if rest is None:
                 return
@@ -262,14 +278,19 @@ class BatchDelivery:
 
     def _probe(self, part: _Part) -> _Part | None:
         """What is left of a part when it shows whether its dataset takes anything."""
-        circuits = self._courier.circuits
         lines, order = part.parcel.lines, list(spread(len(part)))
         for tried, index in enumerate(order):
-            if circuits.is_proven(self._dataset) or circuits.is_open(self._dataset):
+            if self._is_found_out():
                 left = sorted(order[tried:])
                 return _Part(Parcel.pack(self._key, [lines[i] for i in left]))
             self._settle(_Part(Parcel.pack(self._key, [lines[index]])))
         return None
+
+    def _is_found_out(self) -> bool:
+        """Whether a dataset is known to take something, or not to, or not to answer at all."""
+        courier, dataset = self._courier, self._dataset
+        circuits = courier.circuits
+        return circuits.is_proven(dataset) or circuits.is_open(dataset) or courier.has_given_up(dataset)
 
     def _halve(self, part: _Part, holds_bad: bool) -> None:
         """Puts both halves among what is to be sent. Where one event at least is at fault and the first half has none,
@@ -289,63 +310,95 @@ class BatchDelivery:
 
     def _go_one_by_one(self) -> None:
         self._one_by_one = True
-        lines = [line for part in self._parts for line in part.parcel.lines]
+        parts, self._parts = self._parts, [part for part in self._parts if part.failure is not None]
+        lines = [line for part in parts if part.failure is None for line in part.parcel.lines]
         if lines:
-            LIVE.remark(self._name, "most events of a batch are refused; the rest of it is sent one by one.")
-        self._parts = [_Part(Parcel.pack(self._key, [lines[index]])) for index in spread(len(lines))]
-        self._parts.reverse()  # the last one is sent first
+            LIVE.remark(self._name, "most events of a batch are refused or fail; the rest of it is sent one by one.")
+        # The last one is sent first.
+        self._parts += reversed([_Part(Parcel.pack(self._key, [lines[index]])) for index in spread(len(lines))])
 
     def _judge(self, suspect: _Suspect) -> None:
-        """An event is at fault if Meta says that it is, or something else has got through."""
+        """An event is at fault if Meta says that it is, or something else got through after a refusal like its own."""
         part, answer = suspect
-        if answer.kind != "unknown" or self._courier.circuits.is_proven(self._dataset):
+        is_to_blame = self._courier.circuits.is_of_events(self._dataset, answer, self._is_mixed)
+        if answer.kind == "event" or is_to_blame:
             self._reject(part.parcel, "meta_refused_event", answer)
         else:
-            LIVE.say(self._name, f"REFUSED. {answer.summary} Nothing has got through, so it may not be the events.")
+            if self._courier.circuits.is_proven(self._dataset):
+                LIVE.remark(self._name, f"refused the last events. {answer.summary} {_UNPROVEN}")
+            else:
+                LIVE.say(self._name, f"REFUSED. {answer.summary} {_UNPROVEN}")
             self._reject(part.parcel, "destination_refused", answer, retryable=True)
 
     def _refuse_all(self, parts: Iterable[_Part], answer: Answer) -> None:
         """Rejects all that is left, for a destination that refuses everything."""
-        suspects = [suspect.part for suspect in self._suspects]
-        for part in [*parts, *self._parts, *self._failing, *suspects]:
+        for part in [*parts, *self._parts, *self._failing]:
             self._reject(part.parcel, "destination_refused", answer, retryable=True)
+        for part, refusal in self._suspects:
+            if self._courier.circuits.is_of_events(self._dataset, refusal, self._is_mixed):
+                self._reject(part.parcel, "meta_refused_event", refusal)
+            else:
+                self._reject(part.parcel, "destination_refused", answer, retryable=True)
         self._parts, self._failing, self._suspects = [], [], []
 
     # --- failures ----------------------------------------------------------------------------------------------------
 
     def _isolate(self, part: _Part, answer: Answer) -> None:
         """Halves a batch that keeps failing while something else gets through."""
-        if self._isolating_since is None:
-            self._isolating_since = time.monotonic()
+        if not self._is_isolating:
+            self._is_isolating = True
             LIVE.remark(
                 self._name, f"a batch keeps failing while others get through. {answer.summary} It is sent in parts."
             )
-        limit = max(self._courier.delivery.retry_for, 2 * _FAILING_ALIKE * self._courier.delivery.timeout)
-        if time.monotonic() - self._isolating_since > limit:
-            self._parts.append(part)
-            self._stop_isolating()
-        else:
-            self._halve(part, holds_bad=False)
+        self._halve(part, holds_bad=False)
 
-    def _failed_alone(self, part: _Part) -> None:
+    def _failed_alone(self, part: _Part, answer: Answer) -> None:
+        """Leaves an event for later. Where many in a row fail, however they are picked, and nothing gets through, all
+        that is left has to wait for the destination."""
+        part.failure = answer
         self._failing.append(part)
         self._recent.append(True)
-        self._failing_alike += 1
-        if self._failing_alike >= _FAILING_ALIKE and self._one_by_one:
-            self._stop_isolating()
+        if self._failing_in_a_row == 0:
+            self._failing_since = time.monotonic()
+        self._failing_in_a_row += 1
+        others = self._courier.circuits.delivered_at(self._dataset) > self._failing_since
+        if self._failing_in_a_row >= _FAILING_ALIKE and self._one_by_one and not others:
+            self._wait_for_destination()
         elif not self._one_by_one and self._is_mostly_bad():
             self._go_one_by_one()
 
-    def _stop_isolating(self) -> None:
-        """Gives what is left the time that is left, as one part again."""
-        self._may_isolate, self._isolating_since = False, None
-        lines = [line for part in [*self._parts, *self._failing] for line in part.parcel.lines]
-        self._parts, self._failing = [_Part(Parcel.pack(self._key, lines))], []
+    def _wait_for_destination(self) -> None:
+        self._is_isolating, self._failing_in_a_row = False, 0
+        parts, self._parts = self._parts, []
+        self._failing += [part for part in parts if part.failure is not None]
+        self._push_together([part for part in parts if part.failure is None])
+
+    def _push_together(self, parts: Sequence[_Part]) -> None:
+        """Puts parts among what is to be sent as one part."""
+        lines = [line for part in parts for line in part.parcel.lines]
+        if lines:
+            self._parts.append(_Part(Parcel.pack(self._key, lines)))
+
+    def _try_again(self) -> None:
+        """Sends what has failed alone again, after a pause; gives it up when there is no more time."""
+        failing, self._failing = self._failing, []
+        failure = failing[0].failure
+        assert failure is not None
+        if not self._courier.wait_alone(self._dataset, failure, self._rounds + 1):
+            for part in failing:
+                self._give_up(part, part.failure or failure)
+            return
+        some = len(failing) if self._rounds < _ROUNDS or self._has_recovered else _A_FEW
+        self._parts, self._failing = failing[:some], failing[some:]
+        self._rounds, self._has_recovered, self._failing_in_a_row = self._rounds + 1, False, 0
 
     def _give_up(self, part: _Part, answer: Answer) -> None:
         if self._courier.hold and STOPPING.is_set():
             raise Stopped(f"{self._name}: stopped before all was delivered; the rest comes again. {answer.summary}")
         self._reject(part.parcel, "interrupted" if STOPPING.is_set() else "gave_up_retrying", answer, retryable=True)
+        if STOPPING.is_set() and len(self._parts) > 1:  # each of which might time out
+            parts, self._parts = self._parts, []
+            self._push_together(parts)
 
     # --- what both need ----------------------------------------------------------------------------------------------
 
@@ -368,6 +421,9 @@ class BatchDelivery:
             rejection_of(parcel.key, line, cause, meta_code=answer.meta_code, retryable=retryable)
             for line in parcel.lines
         ]
+
+
+_UNPROVEN: Final = "Nothing got through afterwards, so it may not be the events; they are marked retryable."
 
 
 def rejection_of(key: str, line: bytes, cause: Rejected, **more: Any) -> Rejection:

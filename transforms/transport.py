@@ -18,7 +18,7 @@ import requests
 import requests.auth
 import urllib3.exceptions
 
-from transforms.connections import TimedAdapter
+from transforms.connections import TimedAdapter, reserved
 from transforms.graph_api import Answer, Delivery, Destination, classify, failed, is_loopback, with_parameters
 from transforms.tokens import TokenError
 
@@ -51,20 +51,27 @@ class Transport:
         access = self._access[name]
         endpoint, bearer, parameters = access.destination.endpoint, access.bearer, access.parameters
         try:
-            with self._session.post(
-                f"{endpoint}/{access.destination.api_version}/{dataset_id}/events",
-                data=with_parameters(body, parameters) if parameters else body,
-                headers={"Content-Type": "application/json"},
-                auth=bearer,
-                timeout=self._timeout,
-                proxies=access.proxies,
-                allow_redirects=False,  # a redirect would take the token along
-                stream=True,
-            ) as response:
-                connection = response.raw.connection
+            with (
+                self._session.post(
+                    f"{endpoint}/{access.destination.api_version}/{dataset_id}/events",
+                    data=with_parameters(body, parameters),
+                    headers={"Content-Type": "application/json"},
+                    auth=bearer,
+                    timeout=self._timeout,
+                    proxies=access.proxies,
+                    allow_redirects=False,  # a redirect would take the token along
+                    stream=True,
+                ) as response,
+                reserved(response.raw) as connection,
+            ):
                 answer = classify(response.status_code, response.headers, _read(response.raw), events)
-                if answer.received == "more" and connection is not None:
-                    connection.close()  # what comes next on it is not meant for the next request either
+                if connection is None:
+                    return bearer.withheld(answer)
+                if access.is_repeated(connection.last_trace, answer.fbtrace_id):
+                    answer = failed("repeated", f"{endpoint} sent the answer to an earlier request once more.")
+                connection.last_trace = answer.fbtrace_id
+                if answer.received == "more" or not access.can_be_told_apart(answer):
+                    connection.close()  # what comes next on it may not be meant for the next request
                 return bearer.withheld(answer)
         except requests.exceptions.SSLError as error:
             if "certificate" in str(error):
@@ -97,7 +104,29 @@ class _Access:
         self.number = 0
         self._lock = threading.Lock()
         self._read_at = float("-inf")
+        self._doubted: str | None = None
+        self._traces_are_unique = True
         self.bearer, self.parameters = _credentials(destination)
+
+    def is_repeated(self, before: str | None, trace: str | None) -> bool:
+        """Whether the fbtrace_id of an answer shows that it is the one before on its connection, sent twice.
+
+        Meta's are unique. Whether a server's are, which only speaks like Meta, shows when the request is sent again: an
+        ID that was doubted and comes on a new connection, too, is not, and none is doubted any more.
+        """
+        with self._lock:
+            if trace is None or not self._traces_are_unique:
+                return False
+            if before is None:
+                self._traces_are_unique = trace != self._doubted
+                return False
+            if trace == before:
+                self._doubted = trace
+            return trace == before
+
+    def can_be_told_apart(self, answer: Answer) -> bool:
+        """Whether it would be noticed if the same answer came again. A connection is not used again otherwise."""
+        return answer.fbtrace_id is not None and self._traces_are_unique
 
     def refresh(self, now: float) -> None:
         with self._lock:

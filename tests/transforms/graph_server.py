@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import http.server
+import itertools
 import threading
 import time
 from collections import Counter
@@ -28,8 +29,12 @@ class Reply:
     keep: bool = False
 
 
+_numbers = itertools.count(1)
+
+
 def taken(events: list[Json]) -> Reply:
-    return Reply(200, orjson.dumps({"events_received": len(events), "messages": [], "fbtrace_id": "A"}))
+    trace = f"A{next(_numbers)}"
+    return Reply(200, orjson.dumps({"events_received": len(events), "messages": [], "fbtrace_id": trace}))
 
 
 def error(code: Any, subcode: int | None = None, status: int = 400, **more: Any) -> Reply:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from transforms.graph_api import TABLE, Answer, Kind, classify, failed, read_usage, request_body
+from transforms.graph_api import TABLE, Answer, Kind, Trouble, classify, failed, read_usage, request_body
 
 Json = dict[str, Any]
 
@@ -41,11 +41,19 @@ def test_what_meta_remarks_on_a_delivery_is_kept() -> None:
     assert classify(200, {}, body, 3) == Answer("delivered", fbtrace_id="AbC", messages=("one event has no fbp", "x"))
 
 
-@pytest.mark.parametrize("received", [0, 1, 2])
+@pytest.mark.parametrize("received", [1, 2])
 def test_a_short_acknowledgement_is_no_success(received: int) -> None:
     body = json.dumps({"events_received": received, "messages": [], "fbtrace_id": "AbC"}).encode()
 
     assert classify(200, {}, body, 3) == Answer("short", f"Meta acknowledged {received} of 3 events.", fbtrace_id="AbC")
+
+
+@pytest.mark.parametrize("received", [0, -1])
+def test_an_acknowledgement_of_nothing_is_a_failure_that_may_pass(received: int) -> None:
+    body = json.dumps({"events_received": received, "messages": [], "fbtrace_id": "AbC"}).encode()
+    message = f"Meta acknowledged {received} of 3 events."
+
+    assert classify(200, {}, body, 3) == Answer("transient", message, fbtrace_id="AbC")
 
 
 def test_an_acknowledgement_of_more_events_than_were_sent_is_not_a_success() -> None:
@@ -425,6 +433,7 @@ def test_a_delivery_tells_how_much_of_the_limit_is_used_up_and_when_it_is_regain
         ("unreachable", "transient"),
         ("broken", "transient"),
         ("endless", "transient"),
+        ("repeated", "transient"),
         ("certificate", "destination"),
     ],
 )
@@ -438,11 +447,11 @@ def test_every_row_of_the_table_is_reached_and_destinations_say_what_to_do() -> 
     reached = {
         id(answer.row)
         for answer in (
-            *(classify(200, {}, b'{"events_received":%d}' % received, 2) for received in (1, 2, 3)),
+            *(classify(200, {}, b'{"events_received":%d}' % received, 2) for received in (0, 1, 2, 3)),
             classify(200, {}, b"{}", 2),
             classify(400, {}, b'{"error": "x"}', 2),
             classify(400, {}, error_body(100, type="GraphMethodException"), 2),
-            *(failed(trouble, "") for trouble in ("timeout", "unreachable", "broken", "endless", "certificate")),
+            *(failed(trouble, "") for trouble in get_args(Trouble)),
             *(classify(400, {}, error_body(code, subcode), 1) for code, subcode, _ in TABLE_OF_CODES),
             *(classify(status, {}, b"", 1) for status in (302, 401, 404, 413, 429, 500)),
             classify(400, {}, error_body(12345, is_transient=True), 1),

@@ -235,7 +235,7 @@ def test_where_most_of_a_batch_is_bad_the_screen_says_that_the_rest_goes_one_by_
         outcome = courier(graph).deliver(batch(400))
     assert LIVE.remarks() == [
         "web: refuses events. Meta, code 100/2804050: an invalid event. Looking for the events at fault.",
-        "web: most events of a batch are refused; the rest of it is sent one by one.",
+        "web: most events of a batch are refused or fail; the rest of it is sent one by one.",
     ]
     assert LIVE.refusals() == {("web", "Meta, code 100/2804050: an invalid event."): len(outcome.rejections)}
 
