@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help setup demo stream warehouse test chaos lint format conformance bench cluster-test schema templates publish clean
+.PHONY: help setup demo stream warehouse test chaos lint format conformance bench cluster-test countries schema templates publish clean
 .DEFAULT_GOAL := help
 
 help:  ## Lists these targets.
@@ -51,6 +51,9 @@ cluster-test: setup  ## Delivers history on a real Flink cluster that loses a Ta
 
 bench: setup  ## Measures speed, as ratios side by side.
 	$(BIN)/python -m benchmarks
+
+countries: setup  ## Writes the pinned names of countries and states.
+	$(BIN)/python -m tools.countries
 
 schema: setup  ## Writes the JSON Schema of the job file.
 	$(BIN)/capybeam schema --output docs/conversions.schema.json

@@ -4,8 +4,10 @@
 
 60 % Order Completed, 20 % Product Added, 20 % Product Viewed, 1.7 kB each on average. Each carries the traits behind
 all eleven hashed keys (em ph ge db ln fn ct st zp country external_id), IP address, user agent, fbp and page address.
-Email addresses, phone numbers and user ids hardly ever repeat; cities, states and first names do, as they do in real
-traffic. Phone numbers have the exchange 555, which is given to nobody.
+Email addresses, phone numbers and user ids hardly ever repeat. 5,000 first names, 150,000 last names and 20,000 cities
+do, by Zipf's law, as in real traffic: more than a cache holds, so that no cache is flattered. All names are made up of
+syllables. Phone numbers have the exchange 555, which is given to nobody; addresses are those for documentation, a third
+of them IPv6.
 """
 
 from __future__ import annotations
@@ -26,30 +28,25 @@ CHUNK = 10_000  # lines per write
 
 T = TypeVar("T")
 
-FIRST_NAMES = (
-    ("female", ("Mary", "Renée", "Chloé", "Aaliyah", "Emma", "Zoë", "Anne-Marie", "Sofía", "Grace", "Olivia")),
-    ("male", ("James", "José", "Étienne", "Liam", "D'Andre", "Łukasz", "Noah", "Jürgen", "Wei", "Omar")),
-)
-LAST_NAMES = (
-    "Smith", "O'Connor", "Nuñez", "Tremblay", "Müller", "Johnson", "Van der Berg", "Kim", "Côté", "Garcia", "Williams",
-    "Nguyễn", "Brown", "D'Arcy", "Silva", "Öberg", "Martin", "Wang", "Haddad", "Jones",
+FIRST_NAMES, LAST_NAMES, CITIES = 5_000, 150_000, 20_000
+SYLLABLES = (
+    "an", "ber", "bro", "chloé", "da", "del", "dou", "el", "én", "fa", "fer", "gar", "glo", "gué", "ha", "hil", "ib",
+    "jo", "ka", "kel", "ko", "la", "lan", "le", "lo", "łu", "ma", "mar", "mi", "mo", "na", "ner", "no", "ñez", "ol",
+    "ös", "pa", "per", "qui", "ra", "ren", "ri", "ros", "sa", "sen", "so", "sto", "ta", "ten", "to", "ül", "va", "wil",
+    "zo",
 )  # fmt: skip
-PLACES = (  # city, state, postal code, country
-    ("New York", "NY", "10001", "United States"),
-    ("Los Angeles", "California", "90012", "US"),
-    ("Chicago", "IL", "60601", "USA"),
-    ("Houston", "Texas", "77002-1234", "us"),
-    ("Phoenix", "AZ", "85001", "US"),
-    ("Philadelphia", "Pennsylvania", "19103", "United States"),
-    ("San Diego", "CA", "92101", "US"),
-    ("St. Louis", "MO", "63101", "US"),
-    ("Seattle", "Washington", "98101", "USA"),
-    ("Boston", "MA", "02108", "US"),
-    ("Denver", "Colorado", "80202", "US"),
-    ("Miami", "FL", "33101", "US"),
-    ("Montréal", "Québec", "H2X 1Y4", "Canada"),
-    ("Toronto", "ON", "M5V 2T6", "CA"),
-    ("Vancouver", "British Columbia", "V6B 1A1", "ca"),
+ENDINGS = ("ville", "burg", "ton", " City", " Springs", "ham", "-sur-Mer", " Falls")
+REGIONS = (  # spellings of a state, its postal codes with four digits to fill in, spellings of its country
+    (("NY", "New York"), "1{}{}{}{}", ("United States", "US")),
+    (("CA", "California"), "9{}{}{}{}", ("US", "USA")),
+    (("TX", "Texas"), "7{}{}{}{}-1234", ("us", "US")),
+    (("IL", "Illinois"), "6{}{}{}{}", ("USA", "United States")),
+    (("FL", "Florida"), "3{}{}{}{}", ("US",)),
+    (("MA", "Massachusetts"), "0{}{}{}{}", ("US",)),
+    (("WA", "Washington"), "9{}{}{}{}", ("USA",)),
+    (("PA", "Pennsylvania"), "1{}{}{}{}", ("United States",)),
+    (("QC", "Québec"), "H{}X {}Y{}", ("Canada", "CA")),
+    (("ON", "Ontario"), "M{}V {}T{}", ("CA", "ca")),
 )
 AREA_CODES = (
     201, 202, 203, 205, 206, 207, 208, 209, 210, 212, 213, 214, 215, 216, 217, 218, 219, 301, 302, 303, 304, 305, 307,
@@ -123,7 +120,7 @@ def _event(rng: Random, time: datetime) -> bytes:
             "userId": f"user_{customer}",
             "properties": properties,
             "context": {
-                "ip": f"{_pick(rng, NETWORKS)}.{1 + _below(rng, 254)}",
+                "ip": _address(rng),
                 "userAgent": _pick(rng, USER_AGENTS),
                 "locale": "en-US",
                 "timezone": "America/New_York",
@@ -147,23 +144,60 @@ def _event(rng: Random, time: datetime) -> bytes:
 
 
 def _traits(rng: Random, customer: int) -> dict[str, object]:
-    gender, first_names = _pick(rng, FIRST_NAMES)
-    city, state, postal_code, country = _pick(rng, PLACES)
+    first, city = _zipf(rng, FIRST_NAMES), _zipf(rng, CITIES)
+    states, postal_code, countries = REGIONS[city % len(REGIONS)]
     return {
         "email": f"Customer.{customer}@example.com",
         "phone": f"+1 ({_pick(rng, AREA_CODES)}) 555-{_below(rng, 10**4):04}",
-        "firstName": _pick(rng, first_names),
-        "lastName": _pick(rng, LAST_NAMES),
-        "gender": gender,
-        "birthday": f"{1950 + _below(rng, 55)}-{1 + _below(rng, 12):02}-{1 + _below(rng, 28):02}",
+        "firstName": first_name(first),
+        "lastName": last_name(_zipf(rng, LAST_NAMES)),
+        "gender": ("female", "male")[first % 2],
+        "birthday": f"{1940 + _below(rng, 68)}-{1 + _below(rng, 12):02}-{1 + _below(rng, 28):02}",
         "address": {
             "street": "1 Example Street",
-            "city": city,
-            "state": state,
-            "postalCode": postal_code,
-            "country": country,
+            "city": city_name(city),
+            "state": _pick(rng, states),
+            "postalCode": postal_code.format(*f"{city % 1000:03}{_below(rng, 10)}"),
+            "country": _pick(rng, countries),
         },
     }
+
+
+def _address(rng: Random) -> str:
+    if rng.random() < 1 / 3:
+        return f"2001:db8:{_below(rng, 2**16):x}::{_below(rng, 2**16):x}"
+    return f"{_pick(rng, NETWORKS)}.{1 + _below(rng, 254)}"
+
+
+def _zipf(rng: Random, count: int) -> int:
+    """A rank from 0 on, the first twice as often as the second, three times as often as the third, and so on."""
+    return min(int(count ** rng.random()), count) - 1
+
+
+def first_name(rank: int) -> str:
+    """One of `FIRST_NAMES`, each another."""
+    name = _syllables(rank * 5 + 1, 2) + ("", "a", "e")[rank * 5 // len(SYLLABLES) ** 2 % 3]
+    return f"{name}-Marie" if rank % 31 == 7 else name
+
+
+def last_name(rank: int) -> str:
+    """One of `LAST_NAMES`, each another."""
+    name = _syllables(rank * 7919 + 5, 3)
+    return f"Van der {name}" if rank % 23 == 9 else f"O'{name}" if rank % 19 == 5 else name
+
+
+def city_name(rank: int) -> str:
+    """One of `CITIES`, each another."""
+    name = _syllables(rank * 13 + 2, 2) + ENDINGS[rank * 13 // len(SYLLABLES) ** 2 % len(ENDINGS)]
+    return f"St. {name}" if rank % 29 == 3 else name
+
+
+def _syllables(number: int, count: int) -> str:
+    parts = []
+    for _ in range(count):
+        number, digit = divmod(number, len(SYLLABLES))
+        parts.append(SYLLABLES[digit])
+    return "".join(parts).capitalize()
 
 
 def _action(rng: Random) -> tuple[str, str, dict[str, object]]:

@@ -24,8 +24,8 @@ from pydantic_core import PydanticCustomError
 
 from pipeline import documents
 from pipeline.documents import Document, Loc
-from transforms import meta_rules, tokens
-from transforms.conversions import Subscription, Wire, in_custom_data
+from transforms import countries, meta_rules, tokens
+from transforms.conversions import InText, Subscription, Wire, in_custom_data
 from transforms.directives import MappingError, compile_mapping, is_directive, parse_path, paths
 from transforms.events import CLOCK_KEYS
 from transforms.fields import TYPES, Field
@@ -101,9 +101,20 @@ def _ids(value: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_digits(item) for item in listed))
 
 
-def _upload_tag(value: Any) -> str:
+def _one_line(value: Any) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"[^\x00-\x1f\x7f]+", value):
-        raise PydanticCustomError("upload_tag", "must be a text of one line")
+        raise PydanticCustomError("one_line", "must be a text of one line")
+    return value
+
+
+def _one_line_or_number(value: Any) -> str:
+    return _one_line(str(value) if isinstance(value, int) and not isinstance(value, bool) else value)
+
+
+def _partner_agent(value: Any) -> str:
+    """Meta's rule: less than 23 characters, at least two of them letters."""
+    if not isinstance(value, str) or not re.fullmatch(r"[\x20-\x7e]{2,22}", value) or sum(map(str.isalpha, value)) < 2:
+        raise PydanticCustomError("partner_agent", "must be 2 to 22 characters of ASCII, 2 of them letters")
     return value
 
 
@@ -126,7 +137,7 @@ def _version(value: Any) -> str:
 
 
 def _is_version(value: Any) -> TypeGuard[str]:
-    return isinstance(value, str) and re.fullmatch(r"v\d+\.\d+", value) is not None
+    return isinstance(value, str) and re.fullmatch(r"v\d{1,4}\.\d{1,4}", value) is not None
 
 
 def _endpoint(value: Any) -> str:
@@ -143,10 +154,8 @@ def _endpoint(value: Any) -> str:
 
 
 def _country(value: Any) -> str:
-    import pycountry
-
     code = value.strip().upper() if isinstance(value, str) else ""
-    if len(code) != 2 or pycountry.countries.get(alpha_2=code) is None:
+    if code.lower() not in countries.load().codes:
         raise PydanticCustomError("country", "must be an ISO 3166-1 alpha-2 country code such as US")
     return code
 
@@ -218,6 +227,11 @@ Reference = Annotated[
 ]
 
 
+ParameterId = Annotated[
+    str, BeforeValidator(_one_line_or_number), WithJsonSchema({"type": ["string", "integer"], "minLength": 1})
+]
+
+
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -255,7 +269,21 @@ class _DestinationModel(_Model):
         None, description="ISO 3166-1 alpha-2; the country of phone numbers, states and postal codes that name none."
     )
     allow_in_custom_data: tuple[str, ...] = pydantic.Field(
-        (), description="Keys that may leave in custom_data although they look like personal data."
+        (),
+        description="Keys of custom_data, and of URLs, that may leave although they look like personal data.",
+    )
+    personal_data_in_text: InText = pydantic.Field(
+        "cut",
+        description="cut: email addresses, and the person's own number, name and address, leave no text and no URL."
+        " allow: texts and URLs leave as they are.",
+    )
+    partner_agent: Annotated[str, BeforeValidator(_partner_agent), _TEXT] | None = pydantic.Field(
+        None, description="Goes out with each request: the platform that sends. Under 23 characters, 2 of them letters."
+    )
+    namespace_id: ParameterId | None = pydantic.Field(None, description="Goes out with each request.")
+    upload_id: ParameterId | None = pydantic.Field(None, description="Goes out with each request.")
+    upload_source: Annotated[str, BeforeValidator(_one_line), _TEXT] | None = pydantic.Field(
+        None, description="Goes out with each request: where the events come from."
     )
 
 
@@ -279,7 +307,7 @@ class OfflineModel(_DestinationModel):
     value_field: Literal["value", "price"] = pydantic.Field(
         "value", description="The property that is an event's value; Order Completed always has revenue."
     )
-    upload_tag: Annotated[str, BeforeValidator(_upload_tag), _TEXT] = pydantic.Field(
+    upload_tag: Annotated[str, BeforeValidator(_one_line), _TEXT] = pydantic.Field(
         "Segment", description="Goes out with each request."
     )
     wire: Wire = pydantic.Field(
@@ -319,7 +347,9 @@ class DeliveryModel(_Model):
     concurrency: Whole = pydantic.Field(
         Delivery.concurrency, ge=1, le=256, description="Requests in flight, of each destination and worker."
     )
-    requests_per_second: Annotated[float, pydantic.Field(gt=0), BeforeValidator(_number)] | None = pydantic.Field(
+    requests_per_second: (
+        Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False), BeforeValidator(_number)] | None
+    ) = pydantic.Field(
         None, description="Requests started per second, at most, by the whole job; workers have equal shares."
     )
     rate_limit_service: Annotated[str, BeforeValidator(_address), _TEXT] | None = pydantic.Field(
@@ -422,7 +452,11 @@ def _destination(model: DestinationModel) -> Destination:
         api_version=version,
         endpoint=model.endpoint,
         app_secret=None if model.app_secret is None else tokens.TokenReference(model.app_secret),
+        parameters=tuple((name, value) for name in PARAMETERS if (value := getattr(model, name)) is not None),
     )
+
+
+PARAMETERS: Final = ("partner_agent", "namespace_id", "upload_id", "upload_source")  # of each request
 
 
 OFFLINE_VERSION: Final = "v16.0"  # the last that had the Offline Conversions API
@@ -454,8 +488,10 @@ def _offline_subscriptions(destination: OfflineModel) -> Iterator[Subscription]:
                 default_country=destination.default_country,
                 test_event_code=destination.test_event_code or None,
                 allow_in_custom_data=frozenset(destination.allow_in_custom_data),
+                personal_data_in_text=destination.personal_data_in_text,
                 wire=destination.wire,
                 upload_tag=destination.upload_tag,
+                value_fallback=preset.value_fallback(event, destination.value_field),
             )
 
 
@@ -480,6 +516,7 @@ def _subscription(destination: ConversionsModel, model: SubscriptionModel) -> Su
         default_country=destination.default_country,
         test_event_code=destination.test_event_code or None,
         allow_in_custom_data=frozenset(destination.allow_in_custom_data),
+        personal_data_in_text=destination.personal_data_in_text,
     )
 
 
@@ -524,6 +561,7 @@ class OfflinePreset:
     Attributes:
         maps: setting → what its events are called, or None where that is by `names` or their own.
         value_fields: by the setting of that name, the mapping of ``value``.
+        value_fallbacks: by the same, the path of the value where that mapping finds none.
         exceptions: event → its own ``mapping``, and the fields that are ``required`` of it.
         remaining: what custom_data holds the rest of.
     """
@@ -533,6 +571,7 @@ class OfflinePreset:
     fields: tuple[Field, ...]
     mapping: Mapping[str, Any]
     value_fields: Mapping[str, Any]
+    value_fallbacks: Mapping[str, str]
     exceptions: Mapping[str, Mapping[str, Any]]
     remaining: Mapping[str, Any]
 
@@ -548,6 +587,11 @@ class OfflinePreset:
         required = own.get("required", ())
         fields = tuple(dataclasses.replace(f, required=f.required or f.name in required) for f in self.fields)
         return Preset((*fields, _NAME_FIELD), {**mapping, "custom_data": {"@excludeWhenNull": remaining}})
+
+    def value_fallback(self, event: str, value_field: str) -> str:
+        """The path of an event's value where its mapping finds none; "" where it has no other."""
+        own = self.exceptions.get(event, {}).get("mapping", {})
+        return "" if "value" in own else self.value_fallbacks.get(value_field, "")
 
 
 @functools.cache
@@ -570,6 +614,7 @@ def _fields(specs: Mapping[str, Mapping[str, Any]]) -> tuple[Field, ...]:
                 spec.get("multiple", False),
                 tuple(spec.get("choices", ())),
                 _fields(spec["properties"]) if "properties" in spec else None,
+                spec.get("named"),
             )
         )
     return tuple(fields)
@@ -705,8 +750,9 @@ class _Report:
         if destination.get("wire") != "offline_events":
             self._api_version(version, (*loc, "api_version"))
             return
-        if destination.get("test_event_code"):
-            self.problem((*loc, "test_event_code"), "is none of the wire offline_events")
+        for name in ("test_event_code", "partner_agent"):
+            if destination.get(name):
+                self.problem((*loc, name), "is none of the wire offline_events")
         if _is_version(version) and _major(version) > _major(OFFLINE_VERSION):
             self.problem((*loc, "api_version"), f"{version} has no wire offline_events; use {OFFLINE_VERSION} or older")
 

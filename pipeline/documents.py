@@ -17,6 +17,8 @@ Loc = tuple[str | int, ...]
 Position = tuple[int, int]
 
 _Loader: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+MAX_VALUES: Final = 100_000  # of a document, once its aliases and merges are followed
+MAX_LEVELS: Final = 200  # of objects and lists
 _MERGE: Final = "<<"
 _NULL: Final = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLEANS: Final = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
@@ -67,6 +69,8 @@ def read(text: str, source: str) -> Document:
     try:
         root = yaml.compose(_SURROGATES.sub(_paired, text), Loader=_Loader)
         data = None if root is None else reader.plain(root, ())
+    except _TooMuch as error:
+        return Document(source, text, None, {}, {}, ((error.position, str(error)),))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         position = (mark.line + 1, mark.column + 1) if mark else (1, 1)
@@ -89,17 +93,33 @@ def _paired(found: re.Match[str]) -> str:
     return f"{found[1]}\\U{0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00):08X}"
 
 
+class _TooMuch(Exception):
+    """A document that would take more time and memory than its text is worth."""
+
+    def __init__(self, node: yaml.Node, message: str) -> None:
+        super().__init__(message)
+        self.position = _position(node)
+
+
 class _Reader:
     def __init__(self) -> None:
         self.keys: dict[Loc, Position] = {}
         self.values: dict[Loc, Position] = {}
         self.problems: list[tuple[Position, str]] = []
         self._around: list[yaml.Node] = []
+        self._read = 0
 
     def plain(self, node: yaml.Node, loc: Loc) -> Any:
+        self._read += 1 + len(loc) // 20  # the path to a deep one takes more room
+        if self._read > MAX_VALUES:
+            raise _TooMuch(
+                node, f"with its aliases and merges followed, the file has more than {MAX_VALUES:,} values by here"
+            )
         self.values[loc] = _position(node)
         if isinstance(node, yaml.ScalarNode):
             return _scalar(node)
+        if len(self._around) >= MAX_LEVELS:
+            raise _TooMuch(node, f"this is nested more than {MAX_LEVELS} levels deep")
         if any(outer is node for outer in self._around):
             self.problems.append((_position(node), "an anchor must not contain itself"))
             return None
@@ -117,13 +137,12 @@ class _Reader:
         return items
 
     def _entries(self, node: yaml.Node, loc: Loc) -> dict[str, Any]:
-        merged: dict[str, Any] = {}
+        merged: list[dict[str, Any]] = []
         own: dict[str, Any] = {}
         for key_node, value_node in node.value:
             key = str(key_node.value) if isinstance(key_node, yaml.ScalarNode) else "?"
             if key == _MERGE and not key_node.style:
-                for source in self._merged(value_node):
-                    merged = {**(self.plain(source, loc) or {}), **merged}
+                merged += [self.plain(source, loc) or {} for source in self._merged(value_node)]
                 continue
             at = (*loc, key)
             if key in own:
@@ -132,7 +151,10 @@ class _Reader:
                 continue
             self.keys[at] = _position(key_node)
             own[key] = self.plain(value_node, at)
-        return {**merged, **own}
+        entries: dict[str, Any] = {}
+        for source in (*reversed(merged), own):  # of several the earlier wins, and what stands here over all
+            entries.update(source)
+        return entries
 
     def _merged(self, node: yaml.Node) -> Iterator[yaml.Node]:
         for source in node.value if isinstance(node, yaml.SequenceNode) else [node]:

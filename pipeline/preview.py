@@ -19,6 +19,7 @@ import orjson
 
 from pipeline.config import Job
 from pipeline.sources.csv_rows import is_csv, rows_of
+from pipeline.sources.file_lines import CHUNK, lines_of
 from pipeline.sources.json_documents import checked
 from transforms import conversions, events
 from transforms.envelopes import Row
@@ -59,15 +60,17 @@ def numbered_rows(path: str) -> Iterator[Iterator[tuple[int, Row]]]:
     csv_rows.BadHeader. At once: json_documents.NoLines.
     """
     if path == "-":
-        yield enumerate(checked(sys.stdin.buffer, path), 1)
+        chunks = checked(_chunks(sys.stdin.buffer), path)
+        yield enumerate(lines_of(chunks, "standard input"), 1)
         return
     opened = next((open_ for ending, open_ in _PACKED.items() if path.lower().endswith(ending)), io.open)
     with cast("io.BufferedReader", opened(path, "rb")) as file:
-        yield (
-            rows_of(iter(functools.partial(file.read1, io.DEFAULT_BUFFER_SIZE), b""), path)
-            if is_csv(path)
-            else enumerate(checked(file, path), 1)
-        )
+        chunks = _chunks(file)
+        yield rows_of(chunks, path) if is_csv(path) else enumerate(lines_of(checked(chunks, path), path), 1)
+
+
+def _chunks(file: Any) -> Iterator[bytes]:
+    return iter(functools.partial(file.read1, CHUNK), b"")
 
 
 _PACKED: Final[dict[str, Callable[..., Any]]] = {".gz": gzip.open, ".bz2": bz2.open}
@@ -78,6 +81,7 @@ class _Way:
         subscriptions = job.subscriptions
         self._now, self._notes = now, notes
         self._parsed = conversions.compile_parsing(subscriptions, job.unwrap)
+        self._parameters = {destination.name: dict(destination.parameters) for destination in job.destinations}
         self._matching = conversions.compile_filter(subscriptions)
         self._named = conversions.compile_naming(subscriptions)
         self._mapped = conversions.compile_properties(subscriptions)
@@ -113,7 +117,7 @@ class _Way:
     def _conversion(self, conversion: conversions.Conversion) -> dict[str, Any]:
         stage: Stage = "map"
         try:
-            conversion = self._mapped(conversion)
+            conversion = self._mapped(conversion, self._note)
             stage = "hash"
             conversion = self._hashed(conversion, self._note)
             stage = "validate"
@@ -126,6 +130,7 @@ class _Way:
             outcome["test_event_code"] = address.test_event_code
         if address.upload_tag:
             outcome["upload_tag"] = address.upload_tag
+        outcome.update(self._parameters[address.destination])
         return {**outcome, "payload": orjson.Fragment(conversions.split_line(ready.line)[1])}
 
     def _note(self, name: str) -> None:

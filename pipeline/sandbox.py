@@ -27,8 +27,9 @@ Where the rules come from (Meta, Conversions API)
   events in it are told that the version is dead.
 - Error codes: Graph API error handling, and 28040xx as observed.
 
-Stricter than Meta, on purpose: personal data in the clear (``raw_pii``, ``pii_in_custom_data``) and unknown fields are
-refused, where Meta may hash, ignore or warn. In this product each of them would be a bug.
+Stricter than Meta, on purpose: personal data in the clear (``raw_pii``, ``pii_in_custom_data``, ``pii_in_urls``) and
+unknown fields are refused, where Meta may hash, ignore or warn. In this product each of them would be a bug. Personal
+data is known by keys, by the form of email addresses, and by hashing pieces of texts and comparing them with user_data.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ import socket
 import threading
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
@@ -55,9 +56,9 @@ from importlib import resources
 from ipaddress import ip_address
 from types import TracebackType
 from typing import Any, Final, NamedTuple, NoReturn, TypeVar
+from urllib.parse import parse_qsl, unquote_plus, urlsplit
 
 import orjson
-import pycountry
 from aiohttp import web
 
 __all__ = [
@@ -202,11 +203,17 @@ def _is_list_of_ids(v: Any) -> bool:
 
 
 HEX_DIGITS: Final = b"0123456789abcdef"
+# What Meta's param-builder appends to what it made, in base64url; it takes MD5 for a hash, too.
+APPENDIX: Final = r"\.(?:[0-9A-Za-z_-]{2}|[0-9A-Za-z_-]{8})"
+_appended_digest: Final = re.compile(rf"(?:[0-9a-f]{{64}}|[0-9a-f]{{32}})(?:{APPENDIX})?").fullmatch
+_appended_address: Final = re.compile(rf"([0-9a-fA-F:.]+){APPENDIX}").fullmatch
 
 
 def _is_digest(v: Any) -> bool:
     # Several times faster than a regular expression, and run for nearly every key of every event.
-    return type(v) is str and len(v) == 64 and not v.encode().translate(None, HEX_DIGITS)
+    return type(v) is str and (
+        (len(v) == 64 and not v.encode().translate(None, HEX_DIGITS)) or _appended_digest(v) is not None
+    )
 
 
 def _is_digest_or_digests(v: Any) -> bool:
@@ -216,11 +223,14 @@ def _is_digest_or_digests(v: Any) -> bool:
 def _is_ip(v: Any) -> bool:
     if type(v) is not str:
         return False
-    try:
-        socket.inet_pton(socket.AF_INET6 if ":" in v else socket.AF_INET, v)
-    except (OSError, ValueError):
-        return False
-    return True
+    appended = _appended_address(v)
+    for address in (v, appended[1]) if appended else (v,):
+        try:
+            socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
+        except (OSError, ValueError):
+            continue
+        return True
+    return False
 
 
 def _is_partner_agent(v: Any) -> bool:
@@ -272,7 +282,19 @@ OBJECT: Final = Rule(_is_object, "an object")
 TEXT_OR_NUMBER: Final = Rule(_is_text_or_number, "a string or an integer")
 HASHED: Final = Rule(_is_digest_or_digests, "SHA-256 in 64 lower-case hexadecimal digits, or a list of those")
 FLAG: Final = Rule(lambda v: type(v) is int and v in (0, 1), "0 or 1")
-CURRENCIES: Final = frozenset(currency.alpha_3 for currency in pycountry.currencies)
+# ISO 4217 as of November 2026; in the last line, those withdrawn since November 2016.
+CURRENCIES: Final = _words(
+    """
+    AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BHD BIF BMD BND BOB BOV BRL BSD BTN BWP BYN BZD CAD CDF CHE CHF CHW
+    CLF CLP CNY COP COU CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD HKD HNL
+    HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA
+    MKD MMK MNT MOP MRU MUR MVR MWK MXN MXV MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD
+    RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX USD
+    USN UYI UYU UYW UZS VED VES VND VUV WST XAD XAF XAG XAU XBA XBB XBC XBD XCD XCG XDR XOF XPD XPF XPT XSU XTS XUA XXX
+    YER ZAR ZMW ZWG
+    ANG BGN BYR CUC HRK MRO SLL STD VEF ZWL
+    """
+)
 CURRENCY: Final = Rule(lambda v: type(v) is str and v in CURRENCIES, "an ISO 4217 code in upper case, like USD")
 DELIVERY_CATEGORY: Final = _one_of("in_store curbside home_delivery")
 ACTION_SOURCE: Final = _one_of(
@@ -323,8 +345,8 @@ USER_DATA: Final[Mapping[str, Rule]] = {
     "external_id": Rule(_is_text_or_texts, "a non-empty string, or a list of those"),
     "client_ip_address": Rule(_is_ip, "an IPv4 or IPv6 address without a port"),
     # Browsers write fb.0 and fb.2 too, by the depth of the domain, and Meta's param-builder appends a short suffix.
-    "fbc": _matching(r"fb\.[0-9]\.[0-9]{13}\.\S+", "fb.1.{milliseconds}.{fbclid}"),
-    "fbp": _matching(r"fb\.[0-9]\.[0-9]{13}\.[0-9]+(\.\w+)?", "fb.1.{milliseconds}.{number}"),
+    "fbc": _matching(r"fb\.[0-9]{1,2}\.[0-9]{13}\.\S+", "fb.1.{milliseconds}.{fbclid}"),
+    "fbp": _matching(rf"fb\.[0-9]{{1,2}}\.[0-9]{{13}}\.[0-9]+(?:{APPENDIX})?", "fb.1.{milliseconds}.{number}"),
     "lead_id": Rule(_is_id, "a positive integer", BAD_LEAD_ID),
     "fb_login_id": ID,
     **dict.fromkeys(
@@ -358,12 +380,24 @@ CONTENT: Final[Mapping[str, Rule]] = {
     "quantity": NUMBER,
     "item_price": NUMBER,
     "delivery_category": DELIVERY_CATEGORY,
+    **dict.fromkeys(_words("title description brand category"), TEXT),
 }
 
 APP_DATA: Final[Mapping[str, Rule]] = {
     "advertiser_tracking_enabled": FLAG,
     "application_tracking_enabled": FLAG,
     "extinfo": Rule(_is_extinfo, "16 strings, the first a2 or i2, the fifth the OS version"),
+}
+APP_DATA_MORE: Final[Mapping[str, Rule]] = {
+    **APP_DATA,
+    **dict.fromkeys(_words("consider_views include_dwell_data include_video_data"), BOOLEAN),
+    **dict.fromkeys(
+        _words(
+            """campaign_ids install_referrer installer_package receipt_data vendor_id windows_attribution_id madid"""
+        ),
+        TEXT,
+    ),
+    "url_schemes": Rule(_is_text_or_texts, "a non-empty string, or a list of those"),
 }
 
 ORIGINAL_EVENT: Final[Mapping[str, Rule]] = {
@@ -414,41 +448,200 @@ MESSAGING_PAIRS: Final = (
     ("ig_account_id", "ig_sid"),
 )
 
-# Compared without case and separators: firstName, first_name and "First Name" are one.
+# --- Personal data in the clear ---------------------------------------------------------------------------------------
+
+# Compared word by word, without case: firstName, first_name, "First Name", and profile.first_name are one.
 PERSONAL_KEYS: Final = _words(
     """
-    em email emailaddress ph phone phonenumber mobilephone telephone
-    fn firstname givenname ln lastname surname familyname fullname
-    address address1 address2 street streetaddress billingaddress shippingaddress zp zip zipcode postcode postalcode
+    em email emails emailaddress ph phone phones phonenumber mobilephone telephone contactnumber whatsappnumber
+    fn firstname givenname ln lastname surname familyname fullname recipient
+    address street streetaddress zp zip zipcode postcode postalcode
     db dob dateofbirth birthday birthdate
     ip ipaddress clientipaddress useragent clientuseragent fbc fbp
-    ssn socialsecuritynumber passport password creditcard cardnumber accesstoken
+    ssn socialsecuritynumber passport iban creditcard creditcardnumber cardnumber cvv cvc
+    password passwd secret token accesstoken refreshtoken authorization apikey
     """
+)
+OWNERS: Final = _words(
+    "customer user guest guests profile contact recipient billing shipping sender cardholder home work"
 )
 # Spared the comparison, for speed: these are the keys of most events.
 HARMLESS_KEYS: Final = frozenset(CUSTOM_DATA.keys() | CONTENT.keys())
 CONTAINERS: Final = frozenset((dict, list))
+CAMEL: Final = re.compile(r"([a-z])([A-Z])")
+PATH: Final = re.compile(r"[.\[\]/:]+")
+LETTERS: Final = re.compile(r"[^\W\d_]+")
+
+
+def _is_personal(key: str) -> bool:
+    return _named_personal(key) if len(key) <= 100 else _named_personal(key[-100:])
 
 
 @lru_cache(maxsize=4096)
-def _is_personal(key: str) -> bool:
-    return "".join(filter(str.isalnum, key)).lower() in PERSONAL_KEYS
+def _named_personal(key: str) -> bool:
+    for part in PATH.split(key):
+        words = [word.lower() for word in LETTERS.findall(CAMEL.sub(r"\1 \2", part))]
+        while words:
+            if "".join(words) in PERSONAL_KEYS:
+                return True
+            if words.pop(0) not in OWNERS:
+                break
+    return False
 
 
 def _personal_key(value: Json) -> str | None:
     """The first key at any depth of `value` that names personal data."""
+    return next((key for key, _ in _entries(value) if key not in HARMLESS_KEYS and _is_personal(key)), None)
+
+
+def _entries(value: Any) -> Iterator[tuple[str, Any]]:
+    """Keys with their values at any depth; an item of a list has its list's key."""
     # A growing list rather than recursion, since JSON may nest deeper than Python calls.
-    nodes: list[Any] = [value]
-    for node in nodes:
-        if type(node) is dict:
-            for key, inner in node.items():
-                if key not in HARMLESS_KEYS and _is_personal(key):
-                    return str(key)
-                if type(inner) in CONTAINERS:
-                    nodes.append(inner)
-        else:
-            nodes.extend([inner for inner in node if type(inner) in CONTAINERS])
+    nodes: list[tuple[str, Any]] = [("", value)]
+    for key, node in nodes:
+        entries = node.items() if type(node) is dict else [(key, inner) for inner in node]
+        for name, inner in entries:
+            if type(node) is dict or type(inner) not in CONTAINERS:
+                yield name, inner
+            if type(inner) in CONTAINERS:
+                nodes.append((name, inner))
+
+
+AT: Final = re.compile("@|%40", re.IGNORECASE)
+BEFORE_AT: Final = re.compile(r"[\w.+-]*\w[.+-]*\Z")
+AFTER_AT: Final = re.compile(r"(?:[a-z0-9-]+\.)+([a-z]{2,})(?!\w)", re.IGNORECASE)
+APOSTROPHE: Final = re.compile(r"(?<=\w)['’](?=\w)")
+# mug@2x.png is no address.
+FILES: Final = _words(
+    "png jpg jpeg gif webp svg avif ico bmp tif tiff pdf css js mjs cjs ts map json html htm php woff"
+)
+
+
+def _has_email(text: str) -> bool:
+    for at in AT.finditer(text):
+        domain = AFTER_AT.match(text[at.end() : at.end() + 255])
+        if domain and domain[1].lower() not in FILES and BEFORE_AT.search(text[max(0, at.start() - 8) : at.start()]):
+            return True
+    return False
+
+
+# Fields in which a word alone is a search, a product or a place, and ids, whose nature digits are.
+WORDS: Final = _words(
+    """
+    event_name content_name content_category content_type search_string city state country region neighborhood
+    currency
+    """
+)
+IDS: Final = _words("order_id content_ids contents")
+PLACEHOLDERS: Final = _words(
+    """
+    guest customer client user member visitor friend test tester admin anonymous unknown none null undefined nan mrs
+    miss male female true false yes first last firstname lastname name not_set
+    """
+)
+PHONE: Final = re.compile(r"(?<!\d)\d(?:[\s().+/-]{0,3}\d){6,14}(?!\d)")
+PAIR: Final = re.compile(r"(?<![^\W_])(?=([^\W_]+)[\W_]{1,3}([^\W_]+))")
+MOST_HASHED: Final = 1000  # pieces of one event
+
+
+class _Person:
+    """Whom an event is about, as far as digests tell: a text is hashed, piece by piece, and compared with them."""
+
+    def __init__(self, user_data: Json) -> None:
+        keys = ("ph", "phone"), ("fn",), ("ln",), ("zp", "zip"), ("ct",)
+        self.phones, self.firsts, self.lasts, self.codes, self.cities = (
+            frozenset(itertools.chain(*(_listed(user_data.get(name)) for name in names))) for names in keys
+        )
+        self.hashed = 0
+
+    def is_in(self, text: str, alone: bool) -> bool:
+        """Whether a text holds the number, the full name or the address, or is one of the names and stands `alone`."""
+        plain = APOSTROPHE.sub("", text).lower()
+        if self.phones and any(self._is(found, self.phones) for found in self._numbers(plain)):
+            return True
+        if (self.firsts and self.lasts) or (self.codes and self.cities):
+            for found in PAIR.finditer(plain):
+                if self.hashed > MOST_HASHED:
+                    break
+                one, other = found.groups()
+                for firsts, seconds in (
+                    (self.firsts, self.lasts),
+                    (self.lasts, self.firsts),
+                    (self.codes, self.cities),
+                    (self.cities, self.codes),
+                ):
+                    if self._is(one, firsts) and self._is(other, seconds):
+                        return True
+        word = plain.strip()
+        names = self.firsts | self.lasts
+        return alone and len(word) > 2 and word.isalpha() and word not in PLACEHOLDERS and self._is(word, names)
+
+    def _numbers(self, text: str) -> Iterator[str]:
+        for found in PHONE.finditer(text):
+            yield "".join(filter(str.isdecimal, found[0])).lstrip("0")
+
+    def _is(self, text: str, digests: frozenset[str]) -> bool:
+        self.hashed += 1
+        return (
+            bool(digests)
+            and self.hashed <= MOST_HASHED
+            and hashlib.sha256(text.encode("utf-8", "replace")).hexdigest() in digests
+        )
+
+
+def _listed(value: Any) -> list[str]:
+    return [digest for digest in (value if type(value) is list else [value]) if type(digest) is str]
+
+
+def _leak_in_data(data: Json, person: _Person) -> str | None:
+    """Why an object with any keys is refused."""
+    for key, value in _entries(data):
+        if key not in HARMLESS_KEYS and _is_personal(key):
+            return f"must not carry {_shown(key)}"
+        if _has_email(key) or (type(value) is str and _has_email(value)):
+            return "must not carry an email address"
+    for key, value in _entries({key: value for key, value in data.items() if key not in IDS}):
+        if type(value) in (str, int) and person.is_in(str(value), key not in WORDS):
+            return f"must not carry in {_shown(key)} what user_data has hashed"
     return None
+
+
+def _leaks_in_url(url: str, person: _Person) -> bool:
+    """Whether a URL holds a user, an email address, or a parameter that is personal by its name or its value."""
+    if _has_email(url) or _has_email(unquote_plus(url)):
+        return True
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # brackets that are no address
+        return False
+    return parts.username is not None or any(
+        value and (_is_personal(name) or person.is_in(value, not name.startswith("utm_")))
+        for name, value in parse_qsl(parts.query) + parse_qsl(parts.fragment)
+    )
+
+
+FREE: Final = ("custom_data", "attribution_data")
+URLS: Final = ("event_source_url", "referrer_url")
+TEXTS: Final = ("event_name", "event_id", "order_id", "item_number", "customer_segmentation")
+
+
+def _check_personal(event: Json, people: Json) -> None:
+    """Nothing personal in the clear; `people` is user_data or match_keys."""
+    person = _Person(people)
+    for name in FREE:
+        if type(event.get(name)) is dict:
+            reason = _leak_in_data(event[name], person)
+            if reason:
+                raise Refusal(f"{name} {reason}")
+    for name in URLS:
+        if type(event.get(name)) is str and _leaks_in_url(event[name], person):
+            raise Refusal(f"{name} must not carry personal data")
+    for name in TEXTS:
+        if type(event.get(name)) is str and _has_email(event[name]):
+            raise Refusal(f"{name} must not carry an email address")
+    for key, value in people.items():
+        if key != "client_user_agent" and type(value) is str and _has_email(value):
+            raise Refusal(f"{_shown(key)} must not carry an email address")
 
 
 def _shown(key: str) -> str:
@@ -474,11 +667,9 @@ def check_event(event: Any, now: float) -> None:
     if type(user_data) is not dict:
         raise Refusal("user_data is required, an object")
     _check_fields(user_data, USER_DATA, "user_data.")
+    _check_personal(event, user_data)
     custom_data = event.get("custom_data", {})
-    if type(custom_data) is dict and custom_data:
-        personal = _personal_key(custom_data)
-        if personal is not None:
-            raise Refusal(f"custom_data must not carry {_shown(personal)}")
+    if type(custom_data) is dict:
         _check_fields(custom_data, CUSTOM_DATA, "custom_data.", closed=False)
     _check_fields(event, EVENT, "")
     for key in REQUIRED:
@@ -517,9 +708,7 @@ def check_offline_event(event: Any, now: float) -> None:
     if not event["match_keys"]:
         raise Refusal("match_keys must hold at least one key")
     _check_fields(event["match_keys"], MATCH_KEYS, "match_keys.")
-    personal = _personal_key(event.get("custom_data", {}))
-    if personal is not None:
-        raise Refusal(f"custom_data must not carry {_shown(personal)}")
+    _check_personal(event, event["match_keys"])
     age = now - event["event_time"]
     if age > MAX_AGE["physical_store"]:
         raise Refusal(f"event_time is over {MAX_AGE['physical_store'] // DAY} days ago", TOO_OLD)
@@ -542,7 +731,7 @@ def _check_app(event: Json, user_data: Json) -> None:
     for key in APP_DATA:
         if key not in app_data:
             raise Refusal(f"app_data.{key} is required of an app's events")
-    _check_fields(app_data, APP_DATA, "app_data.", closed=False)
+    _check_fields(app_data, APP_DATA_MORE, "app_data.", closed=False)
 
 
 def _check_messaging(event: Json, user_data: Json) -> None:
@@ -568,23 +757,29 @@ def _is_in_the_clear(value: Any) -> bool:
 
 
 def leaks(event: Any) -> list[str]:
-    """How `event` shows personal data: ``raw_pii``, ``pii_in_custom_data``, or both.
+    """How `event` shows personal data: by ``raw_pii``, ``pii_in_custom_data`` and ``pii_in_urls``, those that hold.
 
     Apart from the rules, which stop at the first one broken: another fault must not hide this one.
     """
     if type(event) is not dict:
         return []
-    user_data, match_keys, custom_data = (
-        v if type(v := event.get(k)) is dict else {} for k in ("user_data", "match_keys", "custom_data")
-    )
+    user_data, match_keys = (v if type(v := event.get(k)) is dict else {} for k in ("user_data", "match_keys"))
     raw = (
         any(USER_DATA.get(key) is HASHED and _is_in_the_clear(value) for key, value in user_data.items())
         or any(MATCH_KEYS.get(key) in (DIGEST, DIGESTS) and _is_in_the_clear(v) for key, v in match_keys.items())
         or any(map(_is_personal, user_data.keys() - USER_DATA.keys()))
         or any(map(_is_personal, match_keys.keys() - MATCH_KEYS.keys()))
         or any(map(_is_personal, event))
+        or any(type(event.get(name)) is str and _has_email(event[name]) for name in TEXTS)
+        or any(
+            key != "client_user_agent" and type(value) is str and _has_email(value)
+            for key, value in (*user_data.items(), *match_keys.items())
+        )
     )
-    return ["raw_pii"] * raw + ["pii_in_custom_data"] * (_personal_key(custom_data) is not None)
+    person = _Person({**match_keys, **user_data})
+    in_data = any(type(event.get(name)) is dict and _leak_in_data(event[name], person) for name in FREE)
+    in_urls = any(type(event.get(name)) is str and _leaks_in_url(event[name], person) for name in URLS)
+    return ["raw_pii"] * raw + ["pii_in_custom_data"] * in_data + ["pii_in_urls"] * in_urls
 
 
 # --- Settings ---------------------------------------------------------------------------------------------------------
@@ -951,8 +1146,8 @@ class Sandbox:
     def stats(self) -> Json:
         """Everything in the books, ready for JSON.
 
-        Counts are of events unless the name says requests or tokens; ``raw_pii`` and ``pii_in_custom_data`` count
-        the events, of refused batches, that showed personal data.
+        Counts are of events unless the name says requests or tokens; ``raw_pii``, ``pii_in_custom_data`` and
+        ``pii_in_urls`` count the events, of refused batches, that showed personal data.
         """
         return {
             **{name: self.counts[name] for name in COUNTS},
@@ -979,6 +1174,7 @@ COUNTS: Final = (
     "tokens_in_url",
     "raw_pii",
     "pii_in_custom_data",
+    "pii_in_urls",
     "website_without_url",
     "without_event_id",
 )

@@ -15,6 +15,16 @@ PROJECT = "capybeam-tests"
 _numbers = itertools.count(time.time_ns())  # a server of one's own may know those of earlier tests
 
 
+_SERVERS = {"pubsub", "big_query"}  # fixtures that may have to be built first
+_FOR_SERVERS = 600  # seconds
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if _SERVERS.intersection(getattr(item, "fixturenames", ())) and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(_FOR_SERVERS))
+
+
 @pytest.fixture(autouse=True)
 def _not_stopping() -> Iterator[None]:
     """A run that failed or was stopped leaves its process stopping, which is the end of it but for tests."""

@@ -8,22 +8,37 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 import orjson
 
 from transforms import envelopes, events, meta_rules
-from transforms.directives import compile_mapping, parse_path, paths
+from transforms.directives import compile_mapping, get_path, parse_path, paths
 from transforms.envelopes import Found, Row
 from transforms.events import Event
-from transforms.fields import Field
+from transforms.fields import Field, Unfit, compile_check
+from transforms.personal_data import Cleaner, Person, Watch, cleaner, emails, is_personal, squeezed
 from transforms.properties import compile_event_fields, mapped_names
 from transforms.rejections import Rejected
 from transforms.triggers import compile_triggers
-from transforms.user_data import Count, compile_user_data, fbc_from_url, match_keys
+from transforms.user_data import (
+    HASHED,
+    KEYS,
+    OFFLINE_KEYS,
+    OLDER_HASHED,
+    Count,
+    compile_digests,
+    compile_user_data,
+    digest,
+    match_keys,
+    newer_click,
+    unhashed,
+)
 
 Wire = Literal["conversions_api", "offline_events"]
+InText = Literal["cut", "allow"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,9 +52,10 @@ class Subscription:
         fields: what the action knows; event_name among them.
         dataset_ids: where a conversion goes; one event may go to several.
         needs_user_agent: whether a website event without client_user_agent is rejected.
-        default_country, test_event_code, allow_in_custom_data: the destination's settings.
+        default_country, test_event_code, allow_in_custom_data, personal_data_in_text: the destination's settings.
         wire: the form of its events: server events of the Conversions API, or the older Offline Conversions API's.
         upload_tag: goes out with each request, where it is not "".
+        value_fallback: path of the value of an event for which the mapping finds none; "" for none.
     """
 
     destination: str
@@ -52,12 +68,19 @@ class Subscription:
     default_country: str | None = None
     test_event_code: str | None = None
     allow_in_custom_data: frozenset[str] = frozenset()
+    personal_data_in_text: InText = "cut"
     wire: Wire = "conversions_api"
     upload_tag: str = ""
+    value_fallback: str = ""
 
     @property
     def key(self) -> str:
         return f"{self.destination}/{self.name}"
+
+    @property
+    def cleaner(self) -> Cleaner:
+        """What takes personal data out of its events."""
+        return cleaner(self.allow_in_custom_data, self.personal_data_in_text == "cut")
 
     def maps(self, key: str) -> bool:
         """Whether the mapping may read a key at an event's root. Only False is certain: any mention of it counts."""
@@ -124,12 +147,20 @@ TIME_AT: Final = slice(len(_STARTS_WITH), len(_STARTS_WITH) + 10)  # a valid one
 def action_source(body: bytes) -> str | None:
     """``physical_store`` where an encoded event is a store's, which may be older than others, else None.
 
-    All events of the older wire are. Nobody has to decode an event for that.
+    All events of the older wire are. Only what stands at the event's root counts, and is read off its beginning.
     """
-    return "physical_store" if any(sign in body for sign in _OF_A_STORE) else None
+    root = _BEGINNING.match(body)
+    if root is None:
+        event = orjson.loads(body)
+        return "physical_store" if "match_keys" in event or event.get("action_source") == "physical_store" else None
+    return "physical_store" if root["source"] in (None, b"physical_store") else None
 
 
-_OF_A_STORE: Final = (b'"action_source":"physical_store"', b'"match_keys":{')
+_TEXT: Final = rb'"[^"\\]*(?:\\.[^"\\]*)*"'
+_BEGINNING: Final = re.compile(
+    rb'\{"event_time":\d+,"event_name":%b(?:,"event_id":%b)?,(?:"match_keys":|"action_source":"(?P<source>\w+)")'
+    % (_TEXT, _TEXT)
+)
 
 
 def compile_parsing(
@@ -175,17 +206,26 @@ _conversion: Final[Callable[[tuple[Any, ...]], Conversion]] = functools.partial(
 _ready: Final[Callable[[tuple[str, bytes]], Ready]] = functools.partial(tuple.__new__, Ready)
 
 
-def compile_properties(subscriptions: Iterable[Subscription]) -> Callable[[Conversion], Conversion]:
+def _ignore(_: str) -> None:
+    """Counts nothing."""
+
+
+def compile_properties(subscriptions: Iterable[Subscription]) -> Callable[..., Conversion]:
     """The function that fills a conversion's fields by its subscription's mapping, typed and complete.
 
-    It raises Rejected: missing_required_field, invalid_<field>, invalid_field, mapping_failed.
+    It takes the conversion and `count`, which is told of a value from elsewhere, and raises Rejected:
+    missing_required_field, invalid_<field>, invalid_field, mapping_failed.
     """
+    subscriptions = tuple(subscriptions)
     compiled = {s.key: compile_event_fields(s.mapping, s.fields) for s in subscriptions}
+    fallbacks = {s.key: s.value_fallback for s in subscriptions if s.value_fallback}
 
-    def mapped(conversion: Conversion) -> Conversion:
+    def mapped(conversion: Conversion, count: Count = _ignore) -> Conversion:
         subscription, event_name, dataset_id, event, _ = conversion
         assert event is not None
         fields = compiled[subscription](event, event_name)
+        if subscription in fallbacks and "value" not in fields:
+            _take_value(fields, get_path(event, fallbacks[subscription]), count)
         if "event_id" not in fields:
             fields["event_id"] = events.event_id(event)
         return _conversion((subscription, fields["event_name"], dataset_id, event, fields))
@@ -193,23 +233,47 @@ def compile_properties(subscriptions: Iterable[Subscription]) -> Callable[[Conve
     return mapped
 
 
+_number: Final = compile_check(Field("value", "number"))
+
+
+def _take_value(fields: dict[str, Any], value: Any, count: Count) -> None:
+    """Takes a value from where the mapping does not look; what is no number is none."""
+    try:
+        fields["value"] = _number(value)
+    except Unfit:
+        return
+    count("value_fallback")
+    custom_data = fields.get("custom_data")
+    if custom_data:
+        fields["custom_data"] = {key: item for key, item in custom_data.items() if key != "value"}
+
+
 def compile_hashing(subscriptions: Iterable[Subscription]) -> Callable[[Conversion, Count], Conversion]:
     """The function that replaces user_data by its normalised, hashed form and lets go of the event.
 
-    A click ID in the page's URL stands in for an unmapped or unusable fbc. `count` is told what was dropped.
+    A click ID in the page's URL is newer than another one in the cookie. What else is known to be personal is taken out
+    of the other fields, among it what user_data has just given to be hashed. `count` is told what was dropped.
     """
     hashers = {s.key: compile_user_data(s.default_country, _user_data_names(s.mapping)) for s in subscriptions}
+    clearings = {s.key: _compile_clearing(s) for s in subscriptions}
 
     def hashed(conversion: Conversion, count: Count) -> Conversion:
         subscription, event_name, dataset_id, _, fields = conversion
-        user_data = hashers[subscription](fields["user_data"], count)
+        given = fields["user_data"]
+        user_data = hashers[subscription](given, count, fields["event_time"])
         url = fields.get("event_source_url")
-        if url is not None and "fbc" not in user_data:
-            fbc = fbc_from_url(url, fields["event_time"])
+        if url is not None and "fbclid=" in url:
+            fbc = newer_click(url, fields["event_time"], user_data.get("fbc"))
             if fbc:
                 user_data["fbc"] = fbc
                 count("derived_fbc")
-        return _conversion((subscription, event_name, dataset_id, None, {**fields, "user_data": user_data}))
+        fields = fields.copy()
+        fields["user_data"] = user_data
+        clear, is_clear = clearings[subscription]
+        if not is_clear(url):
+            clear(given, fields, count)
+            event_name = fields.get("event_name", event_name)
+        return _conversion((subscription, event_name, dataset_id, None, fields))
 
     return hashed
 
@@ -220,12 +284,75 @@ def _user_data_names(mapping: Mapping[str, Any]) -> frozenset[str] | None:
     return mapped_names(node) if isinstance(node, dict) and mapped_names(mapping) is not None else None
 
 
+_URLS: Final[tuple[str, ...]] = ("event_source_url", "referrer_url")
+_TEXTS: Final[tuple[str, ...]] = ("content_name", "content_category", "search_string")
+_FREE: Final[tuple[str, ...]] = ("custom_data", "attribution_data")  # objects with any keys
+
+Clear = Callable[[Mapping[str, Any], dict[str, Any], Count], None]
+
+
+def _compile_clearing(subscription: Subscription) -> tuple[Clear, Callable[[Any], bool]]:
+    """What takes personal data out of fields in which anything may stand, and what says of most events quickly that
+    there is none: by their event_source_url, where there are no other such fields.
+
+    The first function is given the mapped user_data, not hashed yet, and the fields, which it changes in place.
+    """
+    mapped = mapped_names(subscription.mapping)
+    names = {field.name for field in subscription.fields if mapped is None or field.name in mapped}
+    urls = [name for name in _URLS if name in names]
+    texts = [name for name in _TEXTS if name in names]
+    if mapped is None or isinstance(subscription.mapping.get("event_name"), dict):
+        texts.append("event_name")
+    texts += [name for name in _FREE if name in names]
+    texts = [name for name in texts if name not in subscription.allow_in_custom_data]
+    notes = {name: f"removed_from_{'custom_data' if name in _TEXTS else name}" for name in (*urls, *texts)}
+    clean, country = subscription.cleaner, subscription.default_country
+
+    def clear(given: Mapping[str, Any], fields: dict[str, Any], count: Count) -> None:
+        there = [name for name in texts if name in fields]
+        values: list[str] = []
+        for name in urls:
+            if name in fields:
+                put(fields, name, clean.url(fields[name], functools.partial(count, notes[name]), values))
+        if not values and not there:
+            return
+        person = Person(given, country)
+        watch = Watch(person.wholes, values.copy())
+        for name in there:
+            left = clean.data({name: fields[name]}, functools.partial(count, notes[name]), watch)
+            put(fields, name, left.get(name, ""))
+        if person.wholes.isdisjoint([value.strip().lower() for value in values]) and not person.may_be_in(
+            squeezed("\n".join(watch.seen))
+        ):
+            return
+        for name in (*urls, *there):
+            if name in fields:
+                own = clean.own_url if name in _URLS else clean.own
+                put(fields, name, own(fields[name], person, functools.partial(count, notes[name])))
+
+    def put(fields: dict[str, Any], name: str, left: Any) -> None:
+        """Sets a field to what is left of it."""
+        if left != "":
+            fields[name] = left
+        elif name == "event_name":
+            raise Rejected("missing_required_field", "event_name holds nothing but personal data.")
+        else:
+            del fields[name]
+
+    if subscription.personal_data_in_text == "allow":
+        return clear, lambda url: True
+    if texts or urls != ["event_source_url"]:
+        return clear, lambda url: not (texts or urls)
+    return clear, clean.harmless.__contains__
+
+
 # Fields that Meta reads beside custom_data; every other field of an action goes into custom_data.
-_ALWAYS: Final = frozenset({"event_name", "event_time", "event_id", "event_source_url", "action_source", "user_data"})
+_ALWAYS: Final = frozenset(
+    {"event_name", "event_time", "event_id", "event_source_url", "referrer_url", "action_source", "user_data"}
+)
 _AS_THEY_ARE: Final = frozenset(
     {
         "opt_out",
-        "referrer_url",
         "original_event_data",
         "customer_segmentation",
         "attribution_data",
@@ -236,7 +363,7 @@ _AS_THEY_ARE: Final = frozenset(
 _WEB: Final = ("https://", "http://")
 _REWRITTEN: Final = frozenset(
     {
-        "custom_data",
+        *_FREE,
         "app_data_field",
         "data_processing_options",
         "data_processing_options_country",
@@ -252,19 +379,26 @@ def in_custom_data(fields: Iterable[str]) -> list[str]:
 
 
 def compile_validation(
-    subscriptions: Iterable[Subscription], max_bytes: int
+    subscriptions: Iterable[Subscription], max_bytes: int, unseen: bool = False
 ) -> Callable[[Conversion, float, Count], Ready]:
     """The function from a hashed conversion to the bytes that Meta will read, known to be valid at `now`.
 
     It raises Rejected with any code of the validate stage; `count` is told of what was left out or may go unused.
+
+    Args:
+        unseen: whether conversions may have been changed since they were hashed.
     """
-    validators = {subscription.key: _compile_validator(subscription, max_bytes) for subscription in subscriptions}
+    validators = {
+        subscription.key: _compile_validator(subscription, max_bytes, unseen) for subscription in subscriptions
+    }
     return lambda conversion, now, count: validators[conversion[0]](conversion, now, count)
 
 
-def _compile_validator(subscription: Subscription, max_bytes: int) -> Callable[[Conversion, float, Count], Ready]:
+def _compile_validator(
+    subscription: Subscription, max_bytes: int, unseen: bool
+) -> Callable[[Conversion, float, Count], Ready]:
     (written, _), name = _compile_wire(subscription), subscription.name.encode() + b"\t"
-    encode = _compile_encoder(subscription, max_bytes)
+    encode = _compile_encoder(subscription, max_bytes, unseen)
     destination, upload_tag = subscription.destination, subscription.upload_tag
     keys = {
         dataset_id: destination_key(destination, dataset_id, subscription.test_event_code or "", upload_tag)
@@ -285,28 +419,51 @@ def _compile_validator(subscription: Subscription, max_bytes: int) -> Callable[[
 def compile_revalidation(
     subscriptions: Iterable[Subscription], max_bytes: int
 ) -> Callable[[str, str, Mapping[str, Any], float, Count], Ready]:
-    """The function that makes an event, which was ready once, ready again: it may have grown too old.
+    """The function that makes an event, which was ready once, ready again: it may have grown too old, or been edited.
 
     It takes the subscription's key, the dataset ID, the event as it goes out, the time and a way to count, and raises
     Rejected as validation does.
     """
-    by_key = {s.key: (s, _compile_encoder(s, max_bytes)) for s in subscriptions}
+    by_key = {s.key: (s, _compile_encoder(s, max_bytes, unseen=True)) for s in subscriptions}
 
     def revalidated(key: str, dataset_id: str, event: Mapping[str, Any], now: float, count: Count) -> Ready:
         s, encode = by_key[key]
-        body = encode({"event_time": event["event_time"], **event}, now, count)  # first; see `event_time`
+        first = {name: event[name] for name in _FIRST if name in event}  # see `event_time` and `action_source`
+        body = encode({**first, **event}, now, count)
         address = destination_key(s.destination, dataset_id, s.test_event_code or "", s.upload_tag)
         return Ready(address, s.name.encode() + b"\t" + body)
 
     return revalidated
 
 
-def _compile_encoder(subscription: Subscription, max_bytes: int) -> Callable[[dict[str, Any], float, Count], bytes]:
-    """The function from an event as it goes out to its bytes, valid at `now`. It raises Rejected with it as payload."""
+_FIRST: Final = ("event_time", "event_name", "event_id", "action_source", "match_keys")
+
+
+Encode = Callable[[dict[str, Any], float, Count], bytes]
+
+
+def _compile_encoder(subscription: Subscription, max_bytes: int, unseen: bool) -> Encode:
+    """The function from an event as it goes out to its bytes, valid at `now` and with nothing personal in the clear.
+
+    It raises Rejected with the event as payload.
+
+    Args:
+        unseen: whether an event may hold what hashing has not seen: it is then looked through whole. Of others that is
+            known to be needless, unless there is an at sign in what was made of them.
+    """
     (_, check), needs_user_agent, dumps = _compile_wire(subscription), subscription.needs_user_agent, orjson.dumps
+    older, cut = subscription.wire == "offline_events", subscription.personal_data_in_text == "cut"
+    digests = (lambda match_keys: False) if older or unseen else compile_digests()
+    look_through = _compile_look_through(subscription) if unseen else None
+    thorough = None if unseen else _compile_encoder(subscription, max_bytes, unseen=True)
+    who = "match_keys" if older else "user_data"
 
     def encoded(event: dict[str, Any], now: float, count: Count) -> bytes:
+        if look_through is not None:
+            event = look_through(event, count)
         try:
+            if not digests(event[who]):
+                check_hashed(event[who], who)
             unattributed = check(event, needs_user_agent, now)
         except Rejected as cause:
             cause.payload = event
@@ -315,6 +472,8 @@ def _compile_encoder(subscription: Subscription, max_bytes: int) -> Callable[[di
             body = dumps(event)
         except TypeError:
             raise Rejected("unencodable", payload=event) from None
+        if cut and thorough is not None and 64 in body:  # an at sign
+            return thorough(event, now, count)
         if len(body) > max_bytes:
             raise Rejected(
                 "event_too_large", f"The event alone takes {len(body)} bytes of max_batch_bytes {max_bytes}.", event
@@ -324,6 +483,68 @@ def _compile_encoder(subscription: Subscription, max_bytes: int) -> Callable[[di
         return body
 
     return encoded
+
+
+_BESIDE: Final = _ALWAYS | _AS_THEY_ARE | {"custom_data", "app_data"}
+
+
+def _compile_look_through(subscription: Subscription) -> Callable[[Mapping[str, Any], Count], dict[str, Any]]:
+    """The function that takes personal data out of an event as it goes out, in whatever way that came.
+
+    What the person has given to be hashed is not known any more, and not looked for.
+    """
+    clean, cut = subscription.cleaner, subscription.personal_data_in_text == "cut"
+
+    def look_through(event: Mapping[str, Any], count: Count) -> dict[str, Any]:
+        kept: dict[str, Any] = {}
+        for name, value in event.items():
+            note = f"removed_from_{name if name in _BESIDE else 'event'}"  # other names may be anything
+            if name in ("user_data", "match_keys") and type(value) is dict:
+                kept[name] = without_emails(value, count) if cut else value
+            elif name in _URLS and type(value) is str and cut:
+                kept[name] = clean.url(value, functools.partial(count, note))
+            elif name == "event_id" and type(value) is str and cut and emails(value):
+                kept[name] = digest(value)[:32]  # as unique, and the same at every run
+                count("hashed_event_id")
+            else:
+                left = clean.data({name: value}, functools.partial(count, note)).get(name, "")
+                if left or left == value:
+                    kept[name] = left
+        if "event_name" not in kept:
+            raise Rejected("missing_required_field", "event_name holds nothing but personal data.", dict(event))
+        return kept
+
+    def without_emails(user_data: dict[str, Any], count: Count) -> dict[str, Any]:
+        """user_data without keys that leave as they are and hold an email address, but for the browser's name."""
+        kept = dict(user_data)
+        for key, value in user_data.items():
+            if type(value) is str and key not in HASHED and key not in OLDER_HASHED and emails(value):
+                if key == "client_user_agent" and (left := clean.text(value)):
+                    kept[key] = left
+                else:
+                    del kept[key]
+                count(f"dropped_{key}" if key in _WIRES and key not in kept else "removed_from_user_data")
+        return kept
+
+    return look_through
+
+
+_WIRES: Final = frozenset(key.wire for key in KEYS.values())
+_OLDER_WIRES: Final = frozenset({*OLDER_HASHED, *(name for name, _ in OFFLINE_KEYS.values())})
+
+
+def check_hashed(user_data: Mapping[str, Any], who: str = "user_data") -> None:
+    """Nothing leaves in user_data, or the older wire's match_keys, that has to be hashed and is not.
+
+    Raises:
+        Rejected: unhashed_user_data.
+    """
+    hashed, known = (HASHED, _WIRES) if who == "user_data" else (OLDER_HASHED, _OLDER_WIRES)
+    strange = [key for key in user_data if key not in known and (key in KEYS or is_personal(key))]
+    key = unhashed(user_data, (*hashed, *strange))
+    if key is not None:
+        name = f"{who}.{key}" if key in hashed else f"A key of {who} that Meta does not know"
+        raise Rejected("unhashed_user_data", f"{name} has to be SHA-256 in 64 hexadecimal digits, and is not.")
 
 
 Write = Callable[[Mapping[str, Any], Count], dict[str, Any]]
@@ -343,7 +564,7 @@ def _compile_offline_event(subscription: Subscription) -> Write:
     Meta, "offline-conversions", as it was until Graph API v16.0 ended.
     """
     beside = in_custom_data(field.name for field in subscription.fields)
-    allowed = subscription.allow_in_custom_data
+    clean = subscription.cleaner
 
     def offline_event(fields: Mapping[str, Any], count: Count) -> dict[str, Any]:
         event = {
@@ -354,7 +575,7 @@ def _compile_offline_event(subscription: Subscription) -> Write:
         for name in beside:
             if name in fields:
                 event[name] = fields[name]
-        custom_data = _custom_data(fields, allowed, count)
+        custom_data = _free("custom_data", fields, clean, count)
         if custom_data:
             event["custom_data"] = custom_data
         return event
@@ -367,13 +588,15 @@ def _compile_event(subscription: Subscription) -> Write:
     mapped = mapped_names(subscription.mapping)
     names = [field.name for field in subscription.fields if mapped is None or field.name in mapped]
     custom = in_custom_data(names)
-    beside = [name for name in names if name in _AS_THEY_ARE]
+    beside = [name for name in names if name in _AS_THEY_ARE and name not in _FREE]
     rewrites = mapped is None or not _REWRITTEN.isdisjoint(mapped)
-    allowed = subscription.allow_in_custom_data
+    clean = subscription.cleaner
+    limited = subscription.mapping.get("data_processing_options")
+    unlimited = limited in (False, "false")
 
     def server_event(fields: Mapping[str, Any], count: Count) -> dict[str, Any]:
         get = fields.get
-        source, url = fields["action_source"], get("event_source_url")
+        source, url, referrer = fields["action_source"], get("event_source_url"), get("referrer_url")
         event = {
             "event_time": fields["event_time"],  # first; see `event_time`
             "event_name": fields["event_name"],
@@ -381,14 +604,19 @@ def _compile_event(subscription: Subscription) -> Write:
             "action_source": source,
             "user_data": fields["user_data"],
         }
-        if url is not None and (url.startswith(_WEB) or url[:8].lower().startswith(_WEB)):
+        if url is not None and ((url.startswith(_WEB) and url[-1] > " ") or (url := _web_address(url))):
             event["event_source_url"] = url
         else:
             if url is not None:
                 count("dropped_event_source_url")
             if source == "website":
                 count("website_without_url")
-        custom_data = _rewritten(fields, event, allowed, count) if rewrites else {}
+        if referrer is not None:
+            if (referrer.startswith(_WEB) and referrer[-1] > " ") or (referrer := _web_address(referrer)):
+                event["referrer_url"] = referrer
+            else:
+                count("dropped_referrer_url")
+        custom_data = _rewritten(fields, event, clean, unlimited, count) if rewrites else {}
         for name in beside:
             value = get(name)
             if value is not None:
@@ -404,21 +632,35 @@ def _compile_event(subscription: Subscription) -> Write:
     return server_event
 
 
+def _web_address(url: str) -> str:
+    """An http or https URL, without the blanks around it; "" where it is none."""
+    url = url.strip()
+    return url if url[:8].lower().startswith(_WEB) else ""
+
+
 def _rewritten(
-    fields: Mapping[str, Any], event: dict[str, Any], allowed: frozenset[str], count: Count
+    fields: Mapping[str, Any], event: dict[str, Any], clean: Cleaner, unlimited: bool, count: Count
 ) -> dict[str, Any]:
-    """Puts into `event` what Meta reads in another form than the fields have it; gives back its custom_data."""
+    """Puts into `event` what Meta reads in another form than the fields have it; gives back its custom_data.
+
+    Args:
+        unlimited: whether the mapping says for all events that the use of their data is not limited.
+    """
     if "app_data_field" in fields:
         app_data = meta_rules.app_data(fields["app_data_field"])
         if app_data is not None:
             event["app_data"] = app_data
     if fields.get("data_processing_options"):
         country, state = fields.get("data_processing_options_country"), fields.get("data_processing_options_state")
-        event.update(meta_rules.limited_data_use(country or 0, state or 0))
-    return _custom_data(fields, allowed, count)
+        event.update(meta_rules.limited_data_use(country, state))
+    elif unlimited:
+        event["data_processing_options"] = []
+    attribution_data = _free("attribution_data", fields, clean, count)
+    if attribution_data:
+        event["attribution_data"] = attribution_data
+    return _free("custom_data", fields, clean, count)
 
 
-def _custom_data(fields: Mapping[str, Any], allowed: frozenset[str], count: Count) -> dict[str, Any]:
-    if "custom_data" not in fields:
-        return {}
-    return meta_rules.without_personal_data(fields["custom_data"], allowed, lambda: count("removed_from_custom_data"))
+def _free(name: str, fields: Mapping[str, Any], clean: Cleaner, count: Count) -> dict[str, Any]:
+    """What may leave of an object with any keys."""
+    return clean.data(fields[name], functools.partial(count, f"removed_from_{name}")) if name in fields else {}

@@ -9,7 +9,7 @@ function for it: static parts become constants, and a path is looked up once per
 its beginning. A new directive is one function here, registered with what it accepts.
 
 What a directive does is what Segment's engine does; ``@omit`` (the rest of an
-object) and ``@words`` (the first word of a text, or the rest) are ours.
+object), ``@words`` (the first word of a text, or the rest) and ``@coalesce`` (the first value that there is) are ours.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ from typing import Any, Final
 import orjson
 
 from transforms import javascript
+from transforms.events import index_of
 from transforms.javascript import MISSING
 from transforms.json_text import load_json
+from transforms.placeholders import SPELLINGS
 from transforms.rejections import Rejected
 
 Mapped = Callable[[Any], Any]
@@ -33,6 +35,10 @@ Path = tuple[str | int, ...]
 ROOT_DIRECTIVE: Final = "__segment_internal_directive"
 MAX_REPLACE: Final = 10  # characters of @replace's pattern and replacement, as at Segment
 MAX_LIQUID: Final = 1000  # characters of a template, as at Segment
+MAX_LEVELS: Final = 100  # of objects and lists in a mapping; Python indents its own functions as often
+MAX_KEYS: Final = 100  # of a path
+MAX_RENDERED: Final = 1_000_000  # characters made by a template that the event itself brings
+MAX_COALESCE: Final = 20  # values of @coalesce, each of which is written one block deeper
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +78,7 @@ def compile_mapping(mapping: Any) -> Mapped:
 def check_mapping(mapping: Any) -> Any:
     """The mapping as it is to be compiled: an object or one directive. Raises MappingError with every problem."""
     mapping = _with_root_directive(_spread(mapping))
-    problems = list(_problems(mapping, ()))
+    problems = list(_depth_problems(mapping)) or list(_problems(mapping, ()))
     if problems:
         raise MappingError(problems)
     return mapping
@@ -133,7 +139,7 @@ _PATH: Final = re.compile(r"""\["([^"]*)"\]|\['([^']*)'\]|([^\[\].]+)""")
 class _Option:
     """What a directive, or one key of its options, accepts: any mapping, or a value of the `kind`."""
 
-    kind: str  # any | text (a string or a directive) | string | boolean | strings | objects | choice
+    kind: str  # any | text (a string or a directive) | string | boolean | list | strings | objects | choice
     required: bool = False
     choices: tuple[str, ...] = ()
     longest: int | None = None
@@ -160,6 +166,19 @@ def _directive(
         return emit
 
     return register
+
+
+def _depth_problems(mapping: Any) -> Iterator[Problem]:
+    """Apart from the other problems, which are looked for by recursion."""
+    for key, node in mapping.items():
+        level, nodes = 1, [node]
+        while nodes:
+            if level > MAX_LEVELS:
+                yield Problem((key,), f"is nested more than {MAX_LEVELS} levels deep")
+                break
+            level += 1
+            containers = [node for node in nodes if isinstance(node, (dict, list))]
+            nodes = [item for node in containers for item in (node.values() if isinstance(node, dict) else node)]
 
 
 def _problems(node: Any, path: Path) -> Iterator[Problem]:
@@ -218,7 +237,7 @@ def _option_problems(value: Any, option: _Option, path: Path) -> Iterator[Proble
         if value not in option.choices:
             shown = f'"{value}"' if isinstance(value, str) else _described(value)
             yield Problem(path, f"should be one of {', '.join(option.choices)} but it is {shown}")
-    elif option.kind in ("objects", "strings"):
+    elif option.kind in ("objects", "strings", "list"):
         if not isinstance(value, list):
             yield Problem(path, f"should be an array but it is {_described(value)}")
             return
@@ -388,38 +407,69 @@ def _has_directive(node: Any) -> bool:
 # --- the directives ---------------------------------------------------------------------------------------------
 
 
-@_directive("@path", _Option("text"))
+def _check_paths(texts: Iterable[Any], path: Path) -> Iterator[Problem]:
+    return _check_keys((parse_path(text) for text in texts if isinstance(text, str)), path)
+
+
+def _check_keys(looked_up: Iterable[tuple[str, ...]], path: Path) -> Iterator[Problem]:
+    if any(len(keys) > MAX_KEYS for keys in looked_up):
+        yield Problem(path, f"has a path of more than {MAX_KEYS} keys")
+
+
+@_directive(
+    "@path", _Option("text"), lambda text, path: _check_keys([parse_path(text)] if isinstance(text, str) else (), path)
+)
 def _path(code: Code, path: Any) -> Value:
     if isinstance(path, str):
         return Value(code.lookup(parse_path(path)))
     return code.assign(f"_get_path(e, _string({code.value(path).code}, '@path'))")
 
 
-@_directive("@template", _Option("text"))
+def _check_template(template: Any, path: Path) -> Iterator[Problem]:
+    parts = _template_parts(template) if isinstance(template, str) else ()
+    return _check_keys((part for part in parts if isinstance(part, tuple)), path)
+
+
+@_directive("@template", _Option("text"), _check_template)
 def _template(code: Code, template: Any) -> Value:
     if not isinstance(template, str):
         return code.assign(f"_render(e, _string({code.value(template).code}, '@template'))", optional=False)
+    # Literals side by side, which Python makes one of: it would take additions for so many levels of nesting.
     pieces = [
-        repr(part) if isinstance(part, str) else f"_text({code.lookup(part)})" for part in _template_parts(template)
+        repr(part) if isinstance(part, str) else f"f'{{_text({code.lookup(part)})}}'"
+        for part in _template_parts(template)
     ]
-    return code.assign(" + ".join(pieces) or "''", optional=False)
-
-
-_PLACEHOLDERS: Final = (re.compile(r"\{\{\{([^}]+)\}\}\}"), re.compile(r"\{\{([^}]+)\}\}"))
+    return code.assign(" ".join(pieces) or "''", optional=False)
 
 
 def _template_parts(template: str) -> Iterator[str | tuple[str, ...]]:
     """The text of a template, and the keys of its paths. As at Segment, {{{ }}} are looked for first, then {{ }}."""
-    three, two = _PLACEHOLDERS
-    for index, part in enumerate(three.split(template)):
+    for index, part in enumerate(_split_placeholders(template, 3)):
         if index % 2:
             yield parse_path(part.strip(javascript.SPACE))
             continue
-        for inner, piece in enumerate(two.split(part)):
+        for inner, piece in enumerate(_split_placeholders(part, 2)):
             if inner % 2:
                 yield parse_path(piece.strip(javascript.SPACE))
             elif piece:
                 yield piece
+
+
+def _split_placeholders(template: str, braces: int) -> Iterator[str]:
+    """Text and placeholders in turns, as ``re.split`` by ``{{([^}]+)}}``, which takes the square of many braces."""
+    begin = behind_braces = 0
+    for found in _CLOSING.finditer(template):
+        end = found.start()
+        opening = template.find("{" * braces, behind_braces, end)
+        inside, behind_braces = opening + braces, found.end()
+        if opening >= 0 and inside < end and behind_braces - end >= braces:
+            yield template[begin:opening]
+            yield template[inside:end]
+            begin = end + braces
+    yield template[begin:]
+
+
+_CLOSING: Final = re.compile(r"\}+")
 
 
 @_directive("@literal", _Option("any"))
@@ -553,6 +603,7 @@ def _check_array_path(options: Any, path: Path) -> Iterator[Problem]:
     elif not 1 <= len(options) <= 2:
         yield Problem(path, "should have a path and, optionally, the shape of an item")
     else:
+        yield from _check_paths(options[:1], (*path, 0))
         yield from _option_problems(options[0], _Option("text"), (*path, 0))
         for shape in options[1:]:
             yield from _problems(shape, (*path, 1))
@@ -619,6 +670,34 @@ def _words(code: Code, options: dict[str, Any]) -> Value:
     return code.assign(f"_{options['take']}_words({code.value(options['value']).code})")
 
 
+def _check_coalesce(options: Any, path: Path) -> Iterator[Problem]:
+    if isinstance(options, list) and not 1 <= len(options) <= MAX_COALESCE:
+        yield Problem(path, f"should list 1 to {MAX_COALESCE} values")
+
+
+@_directive("@coalesce", _Option("list", True), _check_coalesce)
+def _coalesce(code: Code, options: list[Any]) -> Value:
+    """The first of several values that is neither blank nor a placeholder. Where there is none, the first that is there
+    at all: what it is dropped for is said where it is dropped."""
+    values = [code.value(options[0]).code]
+    result = code.assign(values[0])
+    r = result.code
+    nothing = f"{r} in _NOTHING if type({r}) is str else {r} is MISSING or _is_nothing({r})"
+
+    def otherwise(index: int) -> None:
+        if index < len(options):
+            values.append(code.value(options[index]).code)
+            code.line(f"{r} = {values[-1]}")
+            code.block(f"if {nothing}:", lambda: otherwise(index + 1))
+        else:
+            none_there = " is ".join([*values, "MISSING"])
+            code.line(f"{r} = MISSING if {none_there} else _first_there({', '.join(values)})")
+
+    if len(options) > 1:
+        code.block(f"if {nothing}:", lambda: otherwise(1))
+    return result
+
+
 def _check_liquid(template: Any, path: Path) -> Iterator[Problem]:
     if not isinstance(template, str):
         yield Problem(path, f"should be a string but it is {_described(template)}")
@@ -649,18 +728,14 @@ def _getter(parent: Any) -> Callable[[str, Any], Any]:
 _NOTHING_THERE: Final = (lambda key, missing: missing, lambda key, missing: None)
 
 
-def is_index(key: str) -> bool:
-    """Whether a key is a number that the position of an item may have; Python refuses to read thousands of digits."""
-    return key.isdecimal() and len(key) < 19
-
-
 def _step(parent: Any, key: str) -> Any:
     if type(parent) is dict:
         return parent.get(key, MISSING)
     if type(parent) is list or (type(parent) is str and parent):
         if key == "length":
             return len(parent)
-        return parent[int(key)] if is_index(key) and int(key) < len(parent) else MISSING
+        index = index_of(key)
+        return parent[index] if index < len(parent) else MISSING
     return parent if not parent else MISSING
 
 
@@ -687,9 +762,22 @@ def _text(value: Any) -> str:
 
 
 def _render(payload: Any, template: str) -> str:
-    return "".join(
-        part if isinstance(part, str) else _text(_get_keys(payload, part)) for part in _template_parts(template)
-    )
+    """The text of a template that the event brings; its values, put in over and over, could be the square of it."""
+    room = MAX_RENDERED
+    pieces: list[str] = []
+    texts: dict[tuple[str, ...], str] = {}
+    for part in _template_parts(template):
+        if isinstance(part, str):
+            piece = part
+        elif part in texts:
+            piece = texts[part]
+        else:
+            piece = texts[part] = _text(_get_keys(payload, part))
+        room -= len(piece)
+        if room < 0:
+            raise Rejected("mapping_failed", f"@template makes more than {MAX_RENDERED:,} characters of this event.")
+        pieces.append(piece)
+    return "".join(pieces)
 
 
 def _first_words(value: Any) -> Any:
@@ -702,20 +790,47 @@ def _rest_words(value: Any) -> Any:
     return words[1] if len(words) > 1 else MISSING
 
 
+_NOTHING: Final = SPELLINGS | {""}
+
+
+def _is_nothing(value: Any) -> bool:
+    return value is MISSING or value is None or value is False or value in ([], {}, [""])
+
+
+def _first_there(*values: Any) -> Any:
+    return next((value for value in values if value is not MISSING and value is not None and value != ""), MISSING)
+
+
 def _flattened(value: Any, separator: str, keep_arrays: bool) -> Any:
+    """One level of an object; Rejected where its keys would be out of all proportion to the keys that they are made of,
+    as those of many values below a very long or deep one are.
+    """
     if not isinstance(value, (dict, list)):
         return value
     flat: dict[str, Any] = {}
+    room = _FLAT_ROOM
 
-    def visit(node: Any, prefix: str) -> None:
+    def visit(node: Any, prefix: str, level: int) -> None:
+        nonlocal room
+        if level > _WRITTEN_LEVELS:
+            raise Rejected("too_deeply_nested")
         for key, item in node.items() if isinstance(node, dict) else enumerate(node):
+            name = f"{prefix}{key}"
+            room += _FLAT_GROWTH * (len(name) - len(prefix) + 1) - len(name)
+            if room < 0:
+                raise Rejected("mapping_failed", "@flatten makes keys of this event that are too long.")
             if isinstance(item, dict) or (isinstance(item, list) and not keep_arrays):
-                visit(item, f"{prefix}{key}{separator}")
+                visit(item, name + separator, level + 1)
             else:
-                flat[f"{prefix}{key}"] = item
+                flat[name] = item
 
-    visit(value, "")
+    visit(value, "", 1)
     return flat
+
+
+_WRITTEN_LEVELS: Final = 254  # that orjson writes; it reads 1024
+_FLAT_ROOM: Final = 100_000  # characters
+_FLAT_GROWTH: Final = 30  # levels of nesting, on average
 
 
 def _encode(value: Any) -> Any:
@@ -724,8 +839,9 @@ def _encode(value: Any) -> Any:
         return MISSING
     try:
         written = orjson.dumps(value).decode()
-    except TypeError:  # more than 254 levels
-        raise Rejected("too_deeply_nested", "@json cannot encode a value that is nested so deeply.") from None
+    except TypeError as error:
+        code = "too_deeply_nested" if "ecursion" in str(error) else "unencodable"  # more than 254 levels
+        raise Rejected(code, "A value of the event is nested too deeply for JSON, or JSON cannot carry it.") from None
     suspicious = ".0" in written or "e-" in written or "e+" in written
     return javascript.json_text(value) if suspicious and _FLOAT.search(written) else written
 
@@ -761,6 +877,9 @@ _HELPERS: Final[Mapping[str, Any]] = {
     "_render": _render,
     "_first_words": _first_words,
     "_rest_words": _rest_words,
+    "_NOTHING": _NOTHING,
+    "_is_nothing": _is_nothing,
+    "_first_there": _first_there,
     "_flattened": _flattened,
     "_encode": _encode,
     "_decode": _decode,

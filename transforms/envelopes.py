@@ -30,7 +30,7 @@ from typing import Any, Final
 import orjson
 
 from transforms.directives import parse_path
-from transforms.events import Event, UnreadableRow, is_blank, parse_json
+from transforms.events import MAX_LINE, Event, UnreadableRow, is_blank, parse_json
 from transforms.json_text import load_json
 from transforms.rejections import Rejected, json_bytes
 
@@ -39,7 +39,7 @@ Found = Event | Rejected
 Count = Callable[[str], None]
 
 CALLS: Final = frozenset({"track", "page", "screen", "identify", "group", "alias"})
-MOST_UNPACKED: Final = 64 * 1024 * 1024  # bytes of one line or message, out of all that it is packed in
+MOST_UNPACKED: Final = MAX_LINE  # bytes of one line or message, out of all that it is packed in
 _DEEPEST: Final = 8  # envelopes in envelopes
 
 

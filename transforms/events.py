@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import sys
 from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
@@ -19,6 +20,8 @@ from transforms.rejections import Rejected
 
 Event = dict[str, Any]
 
+MAX_LINE: Final = 64 * 1024 * 1024  # bytes of an event that is read
+SHOWN: Final = 1000  # bytes of a longer one that its dead letter holds
 _BOM: Final = b"\xef\xbb\xbf"
 _TRANSPORT_KEYS: Final = ("receivedAt", "sentAt")
 CLOCK_KEYS: Final = (*_TRANSPORT_KEYS, "originalTimestamp")  # what Segment makes an event's timestamp of
@@ -52,6 +55,23 @@ def without_mark(line: bytes) -> bytes:
     return line.removeprefix(_BOM)
 
 
+class LongLine(UnreadableRow):
+    """A line that is too long to be read; `row` is its start."""
+
+    code: ClassVar[str] = "line_too_long"
+
+
+def long_line(start: bytes, size: int, place: str = "The line") -> LongLine:
+    """What stands for a line of more than `MAX_LINE` bytes.
+
+    Args:
+        size: the line's, in bytes.
+        place: where it is, for the message.
+    """
+    message = f"{place} has {size:,} bytes, and one of more than {MAX_LINE >> 20} MB is not read."
+    return LongLine(start[:SHOWN].decode(errors="ignore"), message)
+
+
 def is_blank(line: bytes) -> bool:
     """Whether a line holds nothing but white space or a byte order mark, and so no event at all."""
     return not without_mark(line).strip()
@@ -64,8 +84,10 @@ def parse_json(line: bytes, count: Callable[[str], None] | None = None) -> Any:
         count: as of `load_json`.
 
     Raises:
-        Rejected: invalid_json, invalid_utf8, too_deeply_nested.
+        Rejected: line_too_long, invalid_json, invalid_utf8, too_deeply_nested.
     """
+    if len(line) > MAX_LINE:
+        raise long_line(line, len(line)).rejected()
     try:
         return load_json(line.removeprefix(_BOM), count)
     except orjson.JSONDecodeError as error:
@@ -100,6 +122,14 @@ def event_id(event: Event) -> str:
         return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]
     except TypeError:
         raise Rejected("too_deeply_nested") from None
+
+
+def index_of(key: str) -> int:
+    """The position in a list that a key of a path names; beyond the end of any list where it names none."""
+    return int(key) if key.isdecimal() and len(key) < _LONGEST_INDEX else sys.maxsize
+
+
+_LONGEST_INDEX: Final = 19  # digits; Python reads 4,300 at most
 
 
 def _unreadable(line: bytes, error: orjson.JSONDecodeError) -> Rejected:

@@ -8,7 +8,6 @@ Conversions are Segment's: "12.12" is a number, 12 a string; "$12", "1,000", NaN
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,6 +16,8 @@ from typing import Any, Final
 
 import ciso8601
 
+from transforms import countries
+from transforms.currencies import CURRENCIES
 from transforms.rejections import CODES, Rejected
 
 Check = Callable[[Any], Any]
@@ -28,6 +29,7 @@ class Field:
 
     Attributes:
         choices: the only values allowed, where there are any.
+        named: what a text may name in place of a number, of `NUMBERS`.
         properties: an object's own fields; its other keys are dropped. None: any object, kept whole.
     """
 
@@ -37,6 +39,7 @@ class Field:
     multiple: bool = False
     choices: tuple[Any, ...] = ()
     properties: tuple[Field, ...] | None = None
+    named: str | None = None
 
 
 class Unfit(Exception):
@@ -82,6 +85,8 @@ def compile_fields(
 def compile_check(field: Field) -> Check:
     """The function that checks and converts one value; None where nothing is left of it. It raises Unfit."""
     check = _object_check(field.properties) if field.type == "object" else _CHECKS[field.type]
+    if field.named:
+        check = _named_check(check, NUMBERS[field.named])
     if field.choices:
         check = _choice_check(check, field.choices)
     return _list_check(check) if field.multiple else check
@@ -154,6 +159,14 @@ def _choice_check(check: Check, choices: tuple[Any, ...]) -> Check:
     return checked
 
 
+def _named_check(check: Check, number: Callable[[str], int | None]) -> Check:
+    def checked(value: Any) -> Any:
+        named = number(value) if type(value) is str else None
+        return check(value) if named is None else named
+
+    return checked
+
+
 def _list_check(check: Check) -> Check:
     """A list, of the one value where there is only one; empty items go, and nothing is left of an empty list."""
 
@@ -213,7 +226,8 @@ def _strings(value: Any) -> str | list[str]:
     return _string(value)
 
 
-_NUMBER: Final = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
+# No two parts of it can take the same character, so that a text that is no number is found out in one go.
+_NUMBER: Final = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 
 
 def _number(value: Any) -> int | float:
@@ -234,12 +248,10 @@ def _integer(value: Any) -> int:
     number = _number(value)
     if int(number) != number:
         raise Unfit("should be an integer")
-    if isinstance(value, str) and len(value) < _MOST_DIGITS and value.strip().lstrip("+-").isdecimal():
-        return int(value)  # exactly, where a float is not
+    if isinstance(value, str) and (digits := value.strip().lstrip("+-")).isdecimal():
+        whole = int(digits.lstrip("0") or "0")  # at most 309 digits, as it is a finite number; Python reads 4,300
+        return -whole if "-" in value else whole
     return int(number)
-
-
-_MOST_DIGITS: Final = 400  # of a text that is a finite number, leading zeros aside; Python refuses to read thousands
 
 
 def _boolean(value: Any) -> bool:
@@ -257,11 +269,12 @@ _NO_TIME: Final = "is neither ISO 8601 nor Unix seconds or milliseconds"
 _MINUTES: Final[dict[str, int]] = {}  # "2026-11-22T09:58:" → Unix seconds; what `_time` remembers
 _SECONDS: Final[dict[str, int]] = {}  # "20.123Z" → 20
 _REMEMBERED: Final = 65_536  # of either; a minute has 60,000 milliseconds
-_IN_UTC: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]([01]\d|2[0-3]):\d\d:\d\d(\.\d+)?(Z|\+00:?00)?", re.ASCII)
+_IN_UTC: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]([01]\d|2[0-3]):\d\d:\d\d(\.\d{1,9})?(Z|\+00:?00)?", re.ASCII)
 
 
 def _time(value: Any) -> int:
-    """Unix seconds of an ISO 8601 time (without a zone: UTC), of Unix seconds or of milliseconds."""
+    """Unix seconds of an ISO 8601 time (without a zone: UTC), or of Unix seconds or a thousandth of them, as often as
+    three times."""
     if type(value) is not str:
         return _unix_time(value)
     minute, second = _MINUTES.get(value[:17]), _SECONDS.get(value[17:])
@@ -270,7 +283,7 @@ def _time(value: Any) -> int:
     if value[4:5] != "-" and _NUMBER.fullmatch(value):
         return _unix_time(value)
     try:
-        moment = ciso8601.parse_datetime(value.strip().removesuffix(" UTC"))
+        moment = ciso8601.parse_datetime(_with_zone(value.strip().removesuffix(" UTC")))
         seconds = math.floor((moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp())
     except (ValueError, OverflowError):
         raise Unfit(_NO_TIME) from None
@@ -280,31 +293,29 @@ def _time(value: Any) -> int:
     return seconds
 
 
+def _with_zone(text: str) -> str:
+    """The text without the blank in front of the offset that warehouses write: ``2026-11-26 10:00:00.000 +0000``."""
+    time, blank, offset = text.rpartition(" ")
+    return time.rstrip() + offset if blank and offset[0] in "+-" else text
+
+
 def _unix_time(value: Any) -> int:
     try:
         number = _number(value)
     except Unfit:
         raise Unfit(_NO_TIME) from None
-    if abs(number) >= MILLISECONDS_FROM:
-        number /= 1000
-    if abs(number) >= MILLISECONDS_FROM:
+    if abs(number) >= 10**9 * MILLISECONDS_FROM:
         raise Unfit(_NO_TIME)
+    while abs(number) >= MILLISECONDS_FROM:  # milli-, micro- or nanoseconds
+        number /= 1000
     return math.floor(number)
 
 
-@functools.cache
-def currencies() -> frozenset[str]:
-    """The ISO 4217 codes."""
-    import pycountry
-
-    return frozenset(currency.alpha_3 for currency in pycountry.currencies)
-
-
 def _currency(value: Any) -> str:
-    if type(value) is str and value in currencies():
+    if type(value) is str and value in CURRENCIES:
         return value
     code = value.strip().upper() if type(value) is str else ""
-    if code not in currencies():
+    if code not in CURRENCIES:
         raise Unfit("is not an ISO 4217 code such as USD")
     return code
 
@@ -319,3 +330,21 @@ _CHECKS: Final[Mapping[str, Check]] = {
     "currency": _currency,
 }
 TYPES: Final = frozenset({*_CHECKS, "object"})
+
+
+def _ldu_country(text: str) -> int | None:
+    code = countries.country(text)
+    return int(code == "us") if code else None
+
+
+def _ldu_state(text: str) -> int | None:
+    code = countries.state(text, "us")
+    return LDU_STATES.get(code, 0) if code in countries.load().inside["us"].values() else None
+
+
+# Meta's numbers for Limited Data Use, by name. 0 has Meta find out where the person is.
+NUMBERS: Final[Mapping[str, Callable[[str], int | None]]] = {"ldu_country": _ldu_country, "ldu_state": _ldu_state}
+LDU_STATES: Final[Mapping[str, int]] = {
+    "ca": 1000, "co": 1001, "ct": 1002, "fl": 1003, "or": 1004, "tx": 1005, "mt": 1006, "de": 1007, "ne": 1008,
+    "nh": 1009, "nj": 1010,
+}  # fmt: skip

@@ -31,6 +31,7 @@ class Destination:
 
     Attributes:
         app_secret: of the app that the token belongs to, where Meta asks for an appsecret_proof.
+        parameters: what each request says of itself beside its events, such as partner_agent.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Destination:
     api_version: str = "v25.0"
     endpoint: str = "https://graph.facebook.com"
     app_secret: TokenReference | None = None
+    parameters: tuple[tuple[str, str], ...] = ()
 
 
 def is_loopback(host: str) -> bool:
@@ -489,3 +491,12 @@ def request_body(bodies: Sequence[bytes], test_event_code: str = "", upload_tag:
     code = b',"test_event_code":' + orjson.dumps(test_event_code) if test_event_code else b""
     tag = b',"upload_tag":' + orjson.dumps(upload_tag) if upload_tag else b""
     return b'{"data":[' + b",".join(bodies) + b"]" + code + tag + b"}"
+
+
+def with_parameters(body: bytes, parameters: Sequence[tuple[str, str]]) -> bytes:
+    """A request's body with its destination's parameters.
+
+    >>> with_parameters(b'{"data":[]}', (("partner_agent", "acme"),))
+    b'{"data":[],"partner_agent":"acme"}'
+    """
+    return body[:-1] + b"," + orjson.dumps(dict(parameters))[1:] if parameters else body

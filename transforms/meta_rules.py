@@ -7,12 +7,10 @@ Rules look at the event as it will be read (Meta's names, hashed), and raise Rej
 
 from __future__ import annotations
 
-import functools
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
-from transforms.fields import currencies
+from transforms.currencies import CURRENCIES
 from transforms.rejections import Rejected
 
 MAX_BATCH_EVENTS: Final = 1000
@@ -43,6 +41,12 @@ MESSAGING_IDS: Final[Mapping[str, tuple[str, str]]] = {
 EXTINFO: Final = (
     "version packageName shortVersion longVersion osVersion deviceName locale timezone carrier width height density"
     " cpuCores storageSize freeStorage deviceTimezone"
+).split()
+
+# What else app_data can hold, by Meta's SDK, under the same names in a mapping.
+APP_DATA: Final = (
+    "campaign_ids consider_views include_dwell_data include_video_data install_referrer installer_package receipt_data"
+    " url_schemes vendor_id windows_attribution_id"
 ).split()
 
 
@@ -133,7 +137,7 @@ def check_purchase(custom_data: Mapping[str, Any]) -> None:
     currency = custom_data.get("currency")
     if currency is None or currency == "":
         raise Rejected("missing_currency")
-    if type(currency) is not str or currency not in currencies():
+    if type(currency) is not str or currency not in CURRENCIES:
         raise Rejected("invalid_currency")
     value = custom_data.get("value")
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -151,83 +155,17 @@ def app_data(field: Mapping[str, Any]) -> dict[str, Any] | None:
     if field.get("madId"):
         data["madid"] = field["madId"]
     data["extinfo"] = [field.get(name, "") for name in EXTINFO]
+    data.update((name, field[name]) for name in APP_DATA if name in field)
     return data
 
 
-def limited_data_use(country: int, state: int) -> dict[str, Any]:
-    """Meta's options for an event with Limited Data Use; 0 has Meta find out where the person is."""
+def limited_data_use(country: int | None, state: int | None) -> dict[str, Any]:
+    """Meta's options for an event with Limited Data Use; 0 has Meta find out where the person is.
+
+    A state is one of the United States (country 1), whose number goes without saying.
+    """
     return {
         "data_processing_options": ["LDU"],
-        "data_processing_options_country": country,
-        "data_processing_options_state": state,
+        "data_processing_options_country": int(bool(state)) if country is None else country,
+        "data_processing_options_state": state or 0,
     }
-
-
-# Names of keys that hold personal data, lower-case without separators. Meta wants such data in user_data, hashed.
-# City, state and country are not among them: by Meta's own rule they are too broad to tell who somebody is, and its
-# travel and real estate catalogues want them in custom_data.
-PERSONAL_KEYS: Final = frozenset(
-    """
-    em email emailaddress emails mail emailhash hashedemail emailsha256
-    ph phone phones phonenumber phonenumbers telephone telephonenumber tel mobile mobilephone mobilenumber
-    mobilephonenumber cell cellphone cellnumber cellphonenumber msisdn fax whatsapp
-    fn fname firstname givenname forename middlename ln lname lastname surname familyname fullname username
-    displayname legalname maidenname nickname
-    name
-    db dob birthday birthdate dateofbirth birth bday doby dobm dobd yearofbirth
-    ge gen gender sex
-    address addresses street streetaddress streetname streetnumber addressline housenumber postaladdress
-    zp zip zipcode postal postalcode postcode
-    ssn socialsecuritynumber passport passportnumber nationalid taxid driverslicense
-    creditcard creditcardnumber cardnumber iban accountnumber
-    ip ipaddress clientip clientipaddress useragent clientuseragent
-    externalid externid fbc fbp
-    """.split()
-)
-# Whose it is, as it often stands in front; a number may stand behind (address2, email_1).
-_OWNERS: Final = re.compile(
-    "(customer|user|buyer|client|guest|member|contact|recipient|personal|person|billing|shipping|delivery|home|work|business"
-    "|primary|secondary|private|office)+"
-)
-# Outside a list `name` is a person's; in a list it is an item's, such as a product's.
-_ITEM_KEYS: Final = frozenset({"name"})
-_SEPARATORS: Final = re.compile(r"[\W_]+")
-
-
-@functools.lru_cache(8192)
-def is_personal(key: str, in_list: bool = False) -> bool:
-    """Whether a key of custom_data says that personal data is behind it: email, Phone Number, first_name, dob …"""
-    bare = _SEPARATORS.sub("", key).lower()
-    if in_list and bare in _ITEM_KEYS:
-        return False
-    owner = _OWNERS.match(bare)
-    spellings = {bare, bare.rstrip("0123456789")}
-    if owner:
-        spellings |= {spelling[owner.end() :] for spelling in spellings}
-    return not PERSONAL_KEYS.isdisjoint(spellings)
-
-
-def without_personal_data(
-    custom_data: Mapping[str, Any], allowed: frozenset[str], removed: Callable[[], None]
-) -> dict[str, Any]:
-    """custom_data without the keys that hold personal data, at any depth; `removed` is called for each.
-
-    Args:
-        allowed: keys that the destination lets through, as they are spelt.
-    """
-
-    def clean(value: Any, in_list: bool) -> Any:
-        if type(value) is dict:
-            kept = {}
-            for key, item in value.items():
-                if is_personal(key, in_list) and key not in allowed:
-                    removed()
-                else:
-                    kept[key] = clean(item, False) if type(item) in (dict, list) else item
-            return kept
-        if type(value) is list:
-            return [clean(item, True) if type(item) in (dict, list) else item for item in value]
-        return value
-
-    result: dict[str, Any] = clean(custom_data, False)
-    return result

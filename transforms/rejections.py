@@ -11,9 +11,9 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
-import sys
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal
 
 import orjson
@@ -28,6 +28,7 @@ CODES: Final[Mapping[str, str]] = {
     "too_deeply_nested": "The event is nested more deeply than JSON readers accept.",
     "not_an_event": "The object has no type, no trigger takes it, and it is no known envelope around an event.",
     "unreadable_envelope": "The envelope around the event is damaged, or would unpack to more than 64 MB.",
+    "line_too_long": "The line has more than 64 MB and has not been read.",
     "unreadable_row": "The row holds no event, or does not fit its table's schema.",
     "unreadable_rest": "The file breaks off or is damaged, and what comes after has not been read.",
     # replay
@@ -45,6 +46,7 @@ CODES: Final[Mapping[str, str]] = {
     "event_too_old": "The event is older than Meta accepts.",
     "event_in_future": "The event's time lies in the future.",
     "no_match_keys": "user_data has no usable match key, so Meta could not attribute the event to anybody.",
+    "unhashed_user_data": "user_data holds a value that Meta takes hashed only, and that is not.",
     "match_keys_too_broad": "The match keys are too broad to tell one person from another (Meta, subcode 2804050).",
     "missing_client_user_agent": "A website event needs client_user_agent.",
     "missing_app_data": "An app event needs app_data with its tracking flags and extinfo.",
@@ -143,7 +145,7 @@ UNFORESEEN: Final = ("internal_error", "too_deeply_nested")  # codes that `as_re
 def as_rejected(error: Exception) -> Rejected:
     """What an unforeseen error means for the event that caused it. Its text stays out: it may quote the event."""
     if isinstance(error, Rejected):
-        return error
+        return error.with_traceback(None)  # or it would keep the event, in the frame that keeps it, until the next gc
     if isinstance(error, RecursionError):
         return Rejected("too_deeply_nested")
     return Rejected("internal_error", f"{CODES['internal_error']} ({type(error).__name__})")
@@ -158,15 +160,53 @@ def json_bytes(value: Any) -> bytes:
 
 
 def _deep_json(value: Any) -> bytes:
-    limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(limit + 4096)
+    """JSON of what orjson does not write: many levels, large numbers, half a surrogate pair.
+
+    By a list of what is still to be written rather than by recursion, for which Python's limit would have to be lifted
+    for all threads.
+    """
+    written: list[bytes] = []
+    left: list[tuple[bytes, Any]] = [(b"", value)]  # what stands in front, and the value
+    while left:
+        before, value = left.pop()
+        written.append(before)
+        if isinstance(value, dict) and value and not _is_plain(value.values()):
+            (key, first), *others = value.items()
+            left.append((b"}", _NOTHING))
+            left += [(b"," + _plain_json(str(key)) + b":", item) for key, item in reversed(others)]
+            left.append((b"{" + _plain_json(str(key)) + b":", first))
+        elif isinstance(value, (list, tuple)) and value and not _is_plain(value):
+            first, *others = value
+            left.append((b"]", _NOTHING))
+            left += [(b",", item) for item in reversed(others)]
+            left.append((b"[", first))
+        elif value is not _NOTHING:
+            written.append(_plain_json(value))
+    return b"".join(written)
+
+
+_NOTHING: Final = object()
+
+
+def _is_plain(values: Iterable[Any]) -> bool:
+    """Whether there is no object and no list among values."""
+    return not any(isinstance(value, (dict, list, tuple)) for value in values)
+
+
+def _plain_json(value: Any) -> bytes:
     try:
-        text = json.dumps(value)
-        if "NaN" in text or "Infinity" in text:  # which JSON does not know; orjson writes null, too
-            text = json.dumps(json.loads(text, parse_constant=lambda _: None))
-        return text.encode()
-    finally:
-        sys.setrecursionlimit(limit)
+        return orjson.dumps(value)
+    except TypeError:
+        return json.dumps(_finite(value), default=str).encode()
+
+
+def _finite(value: Any) -> Any:
+    """Without NaN and infinity, which JSON does not know; orjson writes null, too."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def reject(stage: Stage, cause: Rejected, **where: Any) -> Rejection:

@@ -80,9 +80,9 @@ class Choice:
         return (not self.codes or letter.code in self.codes) and (letter.retryable or not self.retryable)
 
 
-# Of the parse stage, and not the text of an event: a row of a table, what was left of a file, and a line that was taken
-# for a dead letter.
-_NEVER_EVENTS: Final = frozenset({"unreadable_row", "unreadable_rest", "not_a_dead_letter"})
+# Of the parse stage, and not the text of an event: the start of a line, a row of a table, what was left of a file, and
+# a line that was taken for a dead letter.
+_NEVER_EVENTS: Final = frozenset({"line_too_long", "unreadable_row", "unreadable_rest", "not_a_dead_letter"})
 _UNDIRECTED: Final = ("parse", "filter")  # stages before an event is a subscription's
 _STAGES: Final[Mapping[str, Stage]] = {stage: stage for stage in get_args(Stage)}
 _LATEST: Final = 253_402_300_799  # Unix seconds of the end of the year 9999, the last that tables of dead letters hold
@@ -228,6 +228,7 @@ class _Way:
         self._mapped = conversions.compile_properties(subscriptions)
         self._hashed = conversions.compile_hashing(subscriptions)
         self._validated = conversions.compile_validation(subscriptions, max_bytes)
+        self._validated_again = conversions.compile_validation(subscriptions, max_bytes, unseen=True)
         self._revalidated = conversions.compile_revalidation(subscriptions, max_bytes)
 
     def outcomes(
@@ -259,7 +260,7 @@ class _Way:
         try:
             if unmade:
                 conversion = Conversion(key, body["event_name"], dataset_id, None, body)
-                ready = self._validated(conversion, now, notes(key))
+                ready = self._validated_again(conversion, now, notes(key))
             else:
                 ready = self._revalidated(key, dataset_id, body, now, notes(key))
         except Exception as error:

@@ -14,13 +14,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import orjson
 import requests
 import requests.auth
 import urllib3.exceptions
 
 from transforms.connections import TimedAdapter, reserved
-from transforms.graph_api import Answer, Delivery, Destination, classify, failed, is_loopback
+from transforms.graph_api import Answer, Delivery, Destination, classify, failed, is_loopback, with_parameters
 from transforms.tokens import TokenError
 
 _LONGEST_ANSWER: Final = 1024 * 1024  # bytes
@@ -50,12 +49,12 @@ class Transport:
     def post(self, name: str, dataset_id: str, body: bytes, events: int) -> Answer:
         """Sends a body to a dataset of the destination of that name; what the answer, or its lack, means."""
         access = self._access[name]
-        endpoint, bearer, proof = access.destination.endpoint, access.bearer, access.proof
+        endpoint, bearer, parameters = access.destination.endpoint, access.bearer, access.parameters
         try:
             with (
                 self._session.post(
                     f"{endpoint}/{access.destination.api_version}/{dataset_id}/events",
-                    data=body[:-1] + proof + b"}" if proof else body,
+                    data=with_parameters(body, parameters),
                     headers={"Content-Type": "application/json"},
                     auth=bearer,
                     timeout=self._timeout,
@@ -107,7 +106,7 @@ class _Access:
         self._read_at = float("-inf")
         self._doubted: str | None = None
         self._traces_are_unique = True
-        self.bearer, self.proof = _credentials(destination)
+        self.bearer, self.parameters = _credentials(destination)
 
     def is_repeated(self, before: str | None, trace: str | None) -> bool:
         """Whether the fbtrace_id of an answer shows that it is the one before on its connection, sent twice.
@@ -138,19 +137,20 @@ class _Access:
             found = _credentials(self.destination)
         except TokenError:
             return
-        if found != (self.bearer, self.proof):
-            self.bearer, self.proof = found
+        if found != (self.bearer, self.parameters):
+            self.bearer, self.parameters = found
             self.number += 1
 
 
-def _credentials(destination: Destination) -> tuple[_Bearer, bytes]:
-    """The token, and the parameter that proves to hold the app's secret (Meta, "Securing Graph API Requests")."""
+def _credentials(destination: Destination) -> tuple[_Bearer, tuple[tuple[str, str], ...]]:
+    """The token, and the parameters of each request: the destination's own, and the proof of holding the app's secret
+    (Meta, "Securing Graph API Requests")."""
     token = destination.token.read()
     if destination.app_secret is None:
-        return _Bearer(token), b""
+        return _Bearer(token), destination.parameters
     secret = destination.app_secret.read()
     proof = hmac.new(secret.encode(), token.encode(), hashlib.sha256).hexdigest()
-    return _Bearer(token), b',"appsecret_proof":' + orjson.dumps(proof)
+    return _Bearer(token), (*destination.parameters, ("appsecret_proof", proof))
 
 
 def _proxies(endpoint: str) -> dict[str, str] | None:

@@ -12,15 +12,16 @@ from __future__ import annotations
 
 import difflib
 import functools
+import math
 import re
 import sys
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 import parsy
 
-from transforms.directives import is_index
-from transforms.events import Event
+from transforms.events import Event, index_of
 
 Trigger = Callable[[Event], bool]
 
@@ -46,7 +47,8 @@ def compile_trigger(text: str) -> Trigger:
     Raises:
         TriggerError: the text cannot be parsed or names an unknown field; says what and where.
     """
-    trigger: Trigger = _function([f"    return {_expression(_parse(text))}"])
+    writer = _Writer()
+    trigger: Trigger = writer.function([f"    return {writer.expression(_parse(text))}"])
     return trigger
 
 
@@ -55,10 +57,10 @@ def compile_triggers(triggers: Iterable[tuple[str, str]]) -> Callable[[Event], l
 
     The fields they share are looked up once per event.
     """
-    lines = ["    keys = []"]
+    writer, lines = _Writer(), ["    keys = []"]
     for key, text in triggers:
-        lines += [f"    if {_expression(_parse(text))}: keys.append({key!r})"]
-    matching: Callable[[Event], list[str]] = _function([*lines, "    return keys"])
+        lines += [f"    if {writer.expression(_parse(text))}: keys.append({key!r})"]
+    matching: Callable[[Event], list[str]] = writer.function([*lines, "    return keys"])
     return matching
 
 
@@ -69,17 +71,6 @@ def quoted(text: str) -> str:
     '"12\\\\" shelf"'
     """
     return '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
-
-
-def _function(lines: list[str]) -> Any:
-    code = "\n".join(lines)
-    fields = [f"    _{name} = event.get({name!r})" for name in (*FIELDS, *FIELD_GROUPS) if f"_{name}" in code]
-    namespace = dict(_HELPERS)
-    try:
-        exec(compile("\n".join(["def trigger(event):", *fields, code]), "<trigger>", "exec"), namespace)
-    except (RecursionError, MemoryError, SyntaxError):  # what Python says to hundreds of parentheses
-        raise TriggerError(_TOO_DEEP) from None
-    return namespace["trigger"]
 
 
 # --- parsing ----------------------------------------------------------------------------------------------------
@@ -101,23 +92,26 @@ _HINTS: Final = {"&": "use `and`", "|": "use `or`", "“": 'use straight quotes:
 
 
 def _parse(text: str) -> _Node:
-    limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(limit + _DEEPEST)
-    try:
-        node: _Node = _grammar().parse(text)
-    except RecursionError:
-        raise TriggerError(_TOO_DEEP) from None
-    except parsy.ParseError as error:
-        offset = len(text[: error.index].rstrip()) if not text[error.index :].strip() else error.index
-        if not text[offset:].strip():
-            raise TriggerError("the trigger ends too early", offset) from None
-        raise _unexpected(text, offset, error.expected) from None
-    finally:
-        sys.setrecursionlimit(limit)
+    with _LIMITED:
+        limit = sys.getrecursionlimit()
+        sys.setrecursionlimit(limit + _DEEPEST)
+        try:
+            node: _Node = _grammar().parse(text)
+        except RecursionError:
+            raise TriggerError(_TOO_DEEP) from None
+        except parsy.ParseError as error:
+            offset = len(text[: error.index].rstrip()) if not text[error.index :].strip() else error.index
+            if not text[offset:].strip():
+                raise TriggerError("the trigger ends too early", offset) from None
+            raise _unexpected(text, offset, error.expected) from None
+        finally:
+            sys.setrecursionlimit(limit)
     return node
 
 
+_LIMITED: Final = threading.Lock()  # the limit is one for all threads
 _DEEPEST: Final = 8000  # frames; a pair of parentheses takes about fifty
+_LEVELS: Final = 80  # of conditions and functions; Python reads 200 of parentheses
 _TOO_DEEP: Final = "the trigger is nested too deeply"
 
 
@@ -188,24 +182,56 @@ def _unexpected(text: str, offset: int, expected: Iterable[str]) -> TriggerError
 # --- writing the function ---------------------------------------------------------------------------------------
 
 
-def _expression(node: _Node) -> str:
-    """The Python expression, over the variables `_type`, `_properties` …, that a parsed trigger stands for."""
-    kind, _, parts = node
-    if kind in ("or", "and"):
-        return "(" + f" {kind} ".join(map(_expression, parts)) + ")"
-    if kind == "not":
-        return f"(not {_expression(parts[0])})"
-    if kind == "all":
-        return "True"
-    operand = _operand(parts[0])
-    if kind == "comparison":
-        return _comparison(operand, parts[1], parts[2])
-    if kind == "membership":
-        return "(" + " or ".join(_comparison(operand, "=", item) for item in parts[1]) + ")"
-    text = _literal(parts[1])
-    if kind == "contains":
-        return f"(type(v := {operand}) is str and {text!r} in v)"
-    return f"(type(v := {operand}) is str and _fullmatch({_glob_pattern(text)!r}, v) is not None)"
+class _Writer:
+    """Python expressions, over the variables `_type`, `_properties` …, that parsed triggers stand for; what they call
+    beside the helpers, by name; and the function around them.
+    """
+
+    def __init__(self) -> None:
+        self._constants: dict[str, Any] = {}
+
+    def function(self, lines: Sequence[str]) -> Any:
+        code = "\n".join(lines)
+        fields = [f"    _{name} = event.get({name!r})" for name in (*FIELDS, *FIELD_GROUPS) if f"_{name}" in code]
+        namespace = {**_HELPERS, **self._constants}
+        exec(compile("\n".join(["def trigger(event):", *fields, code]), "<trigger>", "exec"), namespace)
+        return namespace["trigger"]
+
+    def expression(self, node: _Node, level: int = 1) -> str:
+        kind, offset, parts = node
+        if level > _LEVELS:
+            raise TriggerError(_TOO_DEEP, offset)
+        if kind in ("or", "and"):
+            return "(" + f" {kind} ".join(self.expression(part, level + 1) for part in parts) + ")"
+        if kind == "not":
+            return f"(not {self.expression(parts[0], level + 1)})"
+        if kind == "all":
+            return "True"
+        operand = _operand(parts[0], level)
+        if kind == "comparison":
+            return _comparison(operand, parts[1], parts[2])
+        if kind == "membership":
+            return self._membership(operand, parts[1])
+        text = _literal(parts[1])
+        if kind == "contains":
+            return f"(type(v := {operand}) is str and {text!r} in v)"
+        return f"(type(v := {operand}) is str and {self._constant(compile_glob(text))}(v))"
+
+    def _membership(self, operand: str, items: Sequence[_Node]) -> str:
+        """One look-up, however many items there are."""
+        values = [_literal(item) for item in items]
+        texts = self._constant(frozenset(value for value in values if isinstance(value, str)))
+        numbers = self._constant(
+            frozenset(v for v in values if isinstance(v, (int, float)) and not isinstance(v, bool))
+        )
+        others = [f"v is {value}" for value in (True, False, None) if any(value is item for item in values)]
+        held = f"(v in {texts} if type(v := {operand}) is str else v in {numbers} if type(v) in _NUMBERS else False)"
+        return "(" + " or ".join([held, *others]) + ")"
+
+    def _constant(self, value: Any) -> str:
+        name = f"_c{len(self._constants)}"
+        self._constants[name] = value
+        return name
 
 
 def _comparison(operand: str, operator: str, literal: _Node) -> str:
@@ -220,10 +246,12 @@ def _comparison(operand: str, operator: str, literal: _Node) -> str:
     return f"(type(v := {operand}) in _NUMBERS and v {python} {value!r})"
 
 
-def _operand(node: _Node) -> str:
+def _operand(node: _Node, level: int) -> str:
+    if level > _LEVELS:
+        raise TriggerError(_TOO_DEEP, node.offset)
     if node.kind == "field":
         return _field(node)
-    return f"_{node.kind}({_operand(node.parts[0])})"
+    return f"_{node.kind}({_operand(node.parts[0], level + 1)})"
 
 
 def _field(node: _Node) -> str:
@@ -247,20 +275,36 @@ def _literal(node: _Node) -> Any:
         return re.sub(r"\\(.)", r"\1", text[1:-1], flags=re.DOTALL)
     if node.kind == "number":
         number = float(text)
+        if math.isinf(number):
+            raise TriggerError("the number is too large", node.offset)
         return int(number) if number.is_integer() and abs(number) < 2**53 else number
     return {"true": True, "false": False, "null": None}[text]
 
 
-def _glob_pattern(glob: str) -> str:
-    return "".join({"*": ".*", "?": "."}.get(character, re.escape(character)) for character in glob)
+def compile_glob(glob: str) -> Callable[[str], bool]:
+    """The function from a text to whether the whole of it fits: ``*`` is any text, ``?`` is one character.
+
+    It takes time in proportion to both at most. What stands between two stars is looked for once, where it comes first,
+    as Python's fnmatch does it: a look-ahead, and a reference to what it has found, are never tried again.
+    """
+    first, *others = (
+        "".join("." if character == "?" else re.escape(character) for character in part)
+        for part in re.split(r"\*+", glob)
+    )
+    if others:
+        *middle, last = others
+        found = "".join(f"(?=(?P<g{number}>.*?{part}))(?P=g{number})" for number, part in enumerate(middle))
+        first = f"{first}{found}.*{last}"
+    fullmatch = re.compile(first, re.DOTALL).fullmatch
+    return lambda text: fullmatch(text) is not None
 
 
 def _at(value: Any, keys: tuple[str, ...]) -> Any:
     for key in keys:
         if type(value) is dict:
             value = value.get(key)
-        elif type(value) is list and is_index(key) and int(key) < len(value):
-            value = value[int(key)]
+        elif type(value) is list and (index := index_of(key)) < len(value):
+            value = value[index]
         else:
             return None
     return value
@@ -285,13 +329,8 @@ def _typeof(value: Any) -> str:
     return kinds[type(value)]
 
 
-def _fullmatch(pattern: str, value: str) -> re.Match[str] | None:
-    return re.fullmatch(pattern, value, re.DOTALL)
-
-
 _HELPERS: Final[dict[str, Any]] = {
     "_at": _at,
-    "_fullmatch": _fullmatch,
     "_lowercase": _lowercase,
     "_length": _length,
     "_typeof": _typeof,

@@ -17,14 +17,16 @@ from typing import Final
 
 import orjson
 
-from pipeline.sources import BrokenFile
-from transforms.events import Event, UnreadableRest, UnreadableRow
+from pipeline.sources.file_lines import lines_of
+from transforms import events
+from transforms.directives import MAX_KEYS
+from transforms.events import Event, LongLine, UnreadableRest, UnreadableRow
 from transforms.json_text import load_json, whole_characters
 from transforms.stopping import STOPPING
 
 _NAMES: Final = (".csv", ".csv.gz", ".csv.bz2")
 _JSON: Final = ":json"
-csv.field_size_limit(1 << 30)  # the default refuses cells over 128 kB
+csv.field_size_limit(events.MAX_LINE)  # the default refuses cells over 128 kB
 
 
 class BadHeader(Exception):
@@ -39,7 +41,9 @@ def is_csv(path: str) -> bool:
 def rows_of(chunks: Iterable[bytes], name: str) -> Iterator[tuple[int, Event | UnreadableRow]]:
     """The rows of a file that is read in chunks, each with its first line's number; ends early when STOPPING is set.
 
-    Where reading raises BrokenFile, an `UnreadableRest` with the row that breaks off comes last.
+    A row of more than `events.MAX_LINE` bytes is a `LongLine`; reading goes on with the next line, as it does behind
+    any other that is no row. Where reading raises BrokenFile, an `UnreadableRest` with the row that breaks off comes
+    last.
 
     Args:
         name: the file's, for messages.
@@ -47,56 +51,91 @@ def rows_of(chunks: Iterable[bytes], name: str) -> Iterator[tuple[int, Event | U
     Raises:
         BadHeader
     """
-    taken: list[str] = []
-    reader = csv.reader(_lines(chunks, taken), strict=True)
+    lines = _Lines(lines_of(chunks, name, with_cr=True), name)
+    reader = csv.reader(lines, strict=True)
     columns: list[_Column] | None = None
     while not STOPPING.is_set():
-        taken.clear()
-        line = reader.line_num + 1
+        line = lines.next_row()
         try:
             cells = next(reader, None)
-        except BrokenFile as error:
-            yield line, UnreadableRest(_text(taken), str(error))
-            return
+        except _NoLine as found:
+            if columns is None and isinstance(found.row, LongLine):
+                raise BadHeader(f"there is no header; {_LIKE}") from None
+            yield line, found.row
+            if isinstance(found.row, UnreadableRest):
+                return
+            continue
         except csv.Error as error:
             if columns is None:
-                _check_header("".join(taken))
+                _check_header(lines.taken)
                 raise BadHeader(f"the header is no line of CSV ({error})") from None
-            yield line, UnreadableRow(_text(taken), f"Line {line} of {name} is no line of CSV ({error}).")
+            yield line, UnreadableRow(lines.row(), f"Line {line} of {name} is no line of CSV ({error}).")
             continue
         if cells is None:
             return
         if not cells or (len(cells) == 1 and not cells[0].strip() and (columns is None or len(columns) > 1)):
             continue  # a blank line
         if columns is None:
-            _check_header("".join(taken))
+            _check_header(lines.taken)
             columns = _columns(cells)
             continue
         try:
             yield line, _event(cells, columns)
         except _BadRow as error:
-            yield line, UnreadableRow(_text(taken), f"Line {line} of {name} {error}.")
+            yield line, UnreadableRow(lines.row(), f"Line {line} of {name} {error}.")
 
 
-def _lines(chunks: Iterable[bytes], taken: list[str]) -> Iterator[str]:
-    """The lines of a file with their ends, each of them added to `taken`; what is not UTF-8 as surrogates."""
-    pending = ""
-    try:
-        for text in codecs.iterdecode(chunks, "utf-8-sig", "surrogateescape"):
-            *lines, pending = (pending + text).split("\n")
-            for line in lines:
-                taken.append(line + "\n")
-                yield taken[-1]
-    except BrokenFile:
-        taken.append(pending)
-        raise
-    if pending:
-        taken.append(pending)
-        yield pending
+class _NoLine(Exception):
+    """There is no further line of a row: `row` is what stands for it."""
+
+    def __init__(self, row: UnreadableRow) -> None:
+        super().__init__()
+        self.row = row
 
 
-def _text(taken: Sequence[str]) -> bytes:
-    return "".join(taken).rstrip("\r\n").encode("utf-8", "surrogateescape")
+class _Lines:
+    """The lines of a file for the CSV reader, as text with their ends; what is not UTF-8 as surrogates.
+
+    An iterator of its own, as a generator ends with the first exception that it raises.
+
+    Attributes:
+        taken: of the row that is being read.
+    """
+
+    def __init__(self, lines: Iterator[bytes | UnreadableRow], name: str) -> None:
+        self._lines, self._name = lines, name
+        self._number = self._first = 0
+        self.taken = bytearray()
+
+    def next_row(self) -> int:
+        """Begins a row. Returns its first line's number."""
+        self.taken = bytearray()
+        self._first = self._number + 1
+        return self._first
+
+    def row(self) -> bytes:
+        """What has been taken, without the last line's end."""
+        return bytes(self.taken.rstrip(b"\r\n"))
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        self._number += 1
+        if isinstance(line, UnreadableRest):
+            self.taken += line.row
+            raise _NoLine(UnreadableRest(self.row(), line.message))
+        if isinstance(line, UnreadableRow):
+            raise _NoLine(line)
+        if self._number == 1:
+            line = line.removeprefix(codecs.BOM_UTF8)
+        self.taken += line
+        self.taken += b"\n"
+        if len(self.taken) > events.MAX_LINE:
+            place = f"The row that begins in line {self._first:,} of {self._name}"
+            raise _NoLine(events.long_line(bytes(self.taken[: events.SHOWN]), len(self.taken), place))
+        return line.decode(errors="surrogateescape") + "\n"
 
 
 class _BadRow(Exception):
@@ -121,7 +160,8 @@ class _Column:
 
     def __str__(self) -> str:
         """For messages, which must not quote a cell of a file that has no header."""
-        return f"column {self.number} ({self.name})" if self.is_known() else f"column {self.number}"
+        name = self.name if len(self.name) <= 100 else f"{self.name[:99]}…"
+        return f"column {self.number} ({name})" if self.is_known() else f"column {self.number}"
 
 
 _OBJECTS: Final = frozenset({"properties", "traits", "context", "integrations"})
@@ -132,14 +172,14 @@ _KEYS: Final = _OBJECTS | {
 }
 
 
-def _check_header(line: str) -> None:
+def _check_header(line: bytes | bytearray) -> None:
     """Raises BadHeader where a line can be none, whatever is in its cells."""
     try:
-        line.encode()
-    except UnicodeEncodeError:
+        line.decode()
+    except UnicodeDecodeError:
         raise BadHeader("the header is not UTF-8") from None
-    for sign, signs in ((";", "semicolons"), ("\t", "tabs")):
-        if sign in line and "," not in line:
+    for sign, signs in ((b";", "semicolons"), (b"\t", "tabs")):
+        if sign in line and b"," not in line:
             raise BadHeader(f"the header has {signs} and no comma; {_LIKE}")
 
 
@@ -156,7 +196,7 @@ def _columns(header: Sequence[str]) -> list[_Column]:
         raise BadHeader(f"there is no header, or no column in it is a key of an event; {_LIKE}")
     seen: dict[tuple[str, ...], _Column] = {}
     for column in columns:
-        if not all(column.path):
+        if not all(column.path) or len(column.path) > MAX_KEYS:
             raise BadHeader(f"{column} is no path like properties.total")
         if column.path in seen:
             raise BadHeader(f"{column} comes twice")

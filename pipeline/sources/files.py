@@ -8,7 +8,7 @@ import functools
 import gzip
 import math
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
 import apache_beam as beam
@@ -19,16 +19,17 @@ from apache_beam.io.filesystems import FileSystems
 from pipeline.file_systems import hindrance, reason_of
 from pipeline.sinks.lines import is_local, plain
 from pipeline.sources import BrokenFile, NoInput, Source, UnreadableFile
+from pipeline.sources.file_lines import CHUNK, lines_of
 from pipeline.sources.json_documents import NoLines, checked
-from transforms.events import UnreadableRest
-from transforms.stopping import STOPPING
+from transforms.events import UnreadableRow
 
 
 @dataclasses.dataclass
 class ReadLines(beam.PTransform):
     """The lines of all files that `pattern` matches, as bytes without their line ends.
 
-    A file that breaks off ends with an `UnreadableRest`: an exception would take what came before down with its bundle.
+    A line that is too long is a `LongLine`, which says so. A file that breaks off ends with an `UnreadableRest`: an
+    exception would take what came before down with its bundle.
     A file is read by one worker, in a row: by Beam's splittable ReadFromText a line costs several times as much, more
     than parsing it. Once the process is asked to stop, the lines that are left are passed over.
     """
@@ -61,14 +62,18 @@ def spread_files(root: Any, pattern: str) -> beam.PCollection:
 class _ReadLines(beam.DoFn):
     """A class, because it is pickled by name: a lambda would take a copy of STOPPING along."""
 
-    def process(self, element: FileMetadata) -> Iterator[bytes | UnreadableRest]:
-        return lines_of(chunks_of(element.path))
+    def process(self, element: FileMetadata) -> Iterator[bytes | UnreadableRow]:
+        return lines_of(chunks_of(element.path), _name(element.path))
 
 
 class _ReadNumberedLines(_ReadLines):
-    def process(self, element: FileMetadata) -> Iterator[tuple[str, bytes | UnreadableRest]]:  # type: ignore[override]
+    def process(self, element: FileMetadata) -> Iterator[tuple[str, bytes | UnreadableRow]]:  # type: ignore[override]
         for number, line in enumerate(super().process(element), 1):
-            yield f"Line {number} of {element.path.removeprefix('./')}", line
+            yield f"Line {number} of {_name(element.path)}", line
+
+
+def _name(path: str) -> str:
+    return path.removeprefix("./")
 
 
 def chunks_of(path: str) -> Iterator[bytes]:
@@ -80,7 +85,7 @@ def chunks_of(path: str) -> Iterator[bytes]:
         BrokenFile: where a packed file breaks off.
         UnreadableFile: for what the file system says, which may pass.
     """
-    name = path.removeprefix("./")
+    name = _name(path)
     compression = CompressionTypes.detect_compression_type(path)
     unpack: Any = {CompressionTypes.GZIP: gzip.open, CompressionTypes.BZIP2: bz2.open}.get(compression)
     try:
@@ -105,38 +110,6 @@ def chunks_of(path: str) -> Iterator[bytes]:
 
 
 _DAMAGE: Final = (zlib.error, gzip.BadGzipFile, OSError)  # bz2's own is an OSError without a number
-
-
-# Bytes read at once. Every read lets go of Python's lock, for which the threads that send are waiting; reading line by
-# line, by the usual 8 kB, they would take turns with the rest of the job fifty times as often.
-CHUNK: Final = 1 << 18
-
-
-def lines_of(chunks: Iterable[bytes]) -> Iterator[bytes | UnreadableRest]:
-    """The lines of a file that is read in chunks, without their line ends. It ends early when STOPPING is set.
-
-    Where reading raises BrokenFile, an `UnreadableRest` with the line that breaks off comes last.
-    """
-    pending: list[bytes] = []
-    try:
-        for chunk in chunks:
-            if STOPPING.is_set():
-                return
-            if b"\n" in chunk:
-                text = b"".join([*pending, chunk])
-                if b"\r" in text:  # looking for one byte is ten times as fast as looking for two
-                    text = text.replace(b"\r\n", b"\n")
-                *lines, rest = text.split(b"\n")
-                yield from lines
-                pending = [rest]
-            else:  # a very long line
-                pending.append(chunk)
-    except BrokenFile as error:
-        yield UnreadableRest(b"".join(pending), str(error))
-        return
-    rest = b"".join(pending)
-    if rest and not STOPPING.is_set():
-        yield rest.rstrip(b"\r")
 
 
 def check_input(pattern: str) -> int:

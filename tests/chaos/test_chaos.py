@@ -10,6 +10,8 @@ import pytest
 from tests.chaos.chaos import Result, run_seed
 from tests.chaos.plans import draw
 
+pytestmark = pytest.mark.timeout(600)
+
 SEEDS = range(12)
 AT_A_TIME = 6  # they mostly wait
 

@@ -24,7 +24,7 @@ from transforms.directives import MISSING, MappingError, compile_mapping
 from transforms.events import parse_event
 from transforms.rejections import Rejected
 from transforms.triggers import compile_trigger
-from transforms.user_data import compile_user_data, normaliser
+from transforms.user_data import KEYS, compile_user_data, normaliser
 
 SHARED = Path(os.environ.get("CAPYBEAM_SHARED") or Path(__file__).parents[3] / "shared")
 VECTORS = SHARED / "vectors"
@@ -70,6 +70,38 @@ def test_a_documented_value_has_the_documented_digest(row: dict[str, Any]) -> No
     notes: list[str] = []
     assert compile_user_data()({_NAMES[row["key"]]: row["input"]}, notes.append) == {row["key"]: row["sha256"]}
     assert notes == []
+
+
+# --- Meta's param-builder ---------------------------------------------------------------------------------------
+
+_NAMES_OF_ALL = {key.wire: name for name, key in KEYS.items()}
+_EVENT_TIME = 1_790_000_001
+
+# What is better than what the param-builder makes of it; docs/normalisation.md has the rules.
+OTHERWISE: dict[tuple[str, str], str | None] = {
+    # blanks inside go
+    ("em", "jane@example .com"): "jane@example.com",
+    ("em", "test@ example.com"): "test@example.com",
+    ("em", "jane\u00a0@example.com"): "jane@example.com",
+    # a code, rather than the first two letters that are left
+    ("st", "Québec"): "qc",
+    ("st", "USA-TX"): "tx",
+    # a placeholder is nothing
+    ("country", "N/A"): None,
+}
+
+
+@pytest.mark.parametrize("row", rows("user_data_cases.jsonl"))
+def test_a_value_is_hashed_as_by_metas_param_builder(row: dict[str, Any]) -> None:
+    key, value = row["key"], row["input"]
+    country = {"country": row["country"]} if "country" in row else {}
+    sent = compile_user_data()({**country, _NAMES_OF_ALL[key]: value}, lambda note: None, _EVENT_TIME).get(key)
+    sent = sent[0] if isinstance(sent, list) else sent
+    expected = OTHERWISE.get((key, value), row["expect"])
+    if isinstance(expected, dict):
+        assert sent in expected.get("hash", []) + expected.get("plain", [])
+    else:
+        assert sent == (None if expected is None else sha(expected))
 
 
 # --- triggers ---------------------------------------------------------------------------------------------------
@@ -280,7 +312,7 @@ CHOICES_OF_OURS = {
     "data_processing_options_state": {1011, 1012, 1013},
 }
 # Default mappings that say more than Segment's (1, 12, 22, and gender, country and name).
-DEFAULTS_OF_OURS = {"action_source", "user_data", "order_id"}
+DEFAULTS_OF_OURS = {"action_source", "user_data", "order_id", "referrer_url"}
 
 
 def test_the_actions_are_segments() -> None:
@@ -310,8 +342,8 @@ def test_an_action_has_segments_trigger_and_fields(action: str) -> None:
 def test_an_action_has_segments_default_mapping(action: str) -> None:
     ours = presets()[action].defaults
     segments = {name: spec["default"] for name, spec in ACTIONS[action]["fields"].items() if "default" in spec}
-    assert ours.keys() - segments.keys() == (
-        {"action_source", "order_id"} if action == "purchase" else {"action_source"}
+    assert ours.keys() - segments.keys() == {"action_source", "referrer_url"} | (
+        {"order_id"} if action == "purchase" else set()
     )
     for name in segments.keys() - DEFAULTS_OF_OURS:
         assert ours[name] == segments[name], name

@@ -36,11 +36,14 @@ from pipeline.sinks.tables import Schema
 from pipeline.sources import warehouse
 from transforms import (
     directives,
+    events,
     fields,
     graph_api,
     liquid_expressions,
     liquid_templates,
     liquid_values,
+    normalisers,
+    spelling,
     triggers,
     user_data,
 )
@@ -181,6 +184,25 @@ def test_what_each_answer_means_is_listed_as_the_code_has_it() -> None:
     assert listed in section(OPERATIONS, "## What an answer means")
 
 
+def test_the_limits_are_listed() -> None:
+    listed = {what: limit for what, limit, _ in table(section(OPERATIONS, "## Limits"), "what")}
+    assert listed == {
+        "a line of a file, a row of CSV, a message": f"{events.MAX_LINE >> 20} MB",
+        "levels of objects and lists in an event": f"1,024 as it is read, {directives._WRITTEN_LEVELS} as it is sent",
+        "text made by an `@template` that the event itself brings": f"{directives.MAX_RENDERED:,} characters",
+        "keys that `@flatten` makes": f"{directives._FLAT_ROOM:,} characters,"
+        f" or {directives._FLAT_GROWTH} times the keys that they are made of",
+        "phone numbers of one event": str(user_data._MOST_PHONES),
+        "combining marks behind one character, where it is hashed": f"{spelling._MOST_MARKS}, in texts of more than"
+        f" {4 * spelling._MOST_MARKS} characters",
+        "levels of a job file, its aliases followed": str(documents.MAX_LEVELS),
+        "values of a job file, its aliases and merges followed": f"{documents.MAX_VALUES:,}",
+        "levels of a mapping": str(directives.MAX_LEVELS),
+        "keys of a path in a mapping": str(directives.MAX_KEYS),
+        "levels of a trigger": str(triggers._LEVELS),
+    }
+
+
 # --- the mapping language ---------------------------------------------------------------------------------------
 
 
@@ -255,6 +277,8 @@ def described(node: Any) -> str:
     if name == "@if":
         assert options["blank"] == options["then"]
         return f"{described(options['then'])}, else {described(options['else'])}"
+    if name == "@coalesce":
+        return ", else ".join(map(described, options))
     if name == "@words":
         words = {"first": "the first word of", "rest": "the rest of"}[options["take"]]
         return f"{words} {described(options['value'])}"
@@ -271,7 +295,11 @@ def type_of(field: Field) -> str:
 def field_row(field: Field, default: Any) -> str:
     required = "yes" if field.required else ""
     shown = (
-        "" if default is None else "see below" if set(default) - {"@path", "@if", "@arrayPath"} else described(default)
+        ""
+        if default is None
+        else "see below"
+        if set(default) - {"@path", "@if", "@arrayPath", "@coalesce"}
+        else described(default)
     )
     return f"| `{field.name}` | {type_of(field)} | {required} | {shown} |"
 
@@ -366,7 +394,7 @@ def test_the_offline_match_keys_are_those_of_the_preset() -> None:
     expected = []
     for field in fields:
         wire = user_data.KEYS[field.name].wire
-        older, several = user_data.OFFLINE_KEYS[wire]
+        older, several = user_data.OFFLINE_KEYS.get(wire, ("none: a hashed date does not come apart", False))
         source = described(preset.mapping["user_data"][field.name]).replace("$.", "")
         expected.append([source.strip("`"), wire, f"{older}`, a list" if several else older])
     assert sorted(table(OFFLINE, "from")) == sorted([[source.strip("`"), *keys] for source, *keys in expected])
@@ -375,15 +403,57 @@ def test_the_offline_match_keys_are_those_of_the_preset() -> None:
 # --- normalisation ----------------------------------------------------------------------------------------------
 
 
+def sent(user_data_of_a_mapping: dict[str, str]) -> dict[str, Any]:
+    """What Meta gets of an event at the time 1790000000."""
+    return user_data.compile_user_data()(user_data_of_a_mapping, lambda note: None, 1_790_000_000)
+
+
+def made_of(key: str, value: str, normalised: str) -> list[Any]:
+    """What a value is sent as, and what the document says it should be; "" where the key is dropped."""
+    (name,) = (name for name, each in user_data.KEYS.items() if each.wire == key)
+    found = sent({name: value}).get(key, "")
+    if normalised == "dropped":
+        return [found, ""]
+    return [found[0] if key == "external_id" else found, digest_of(key, normalised)]
+
+
+def digest_of(key: str, normalised: str) -> str:
+    hashed = any(each.hashed for each in user_data.KEYS.values() if each.wire == key)
+    return user_data.digest(normalised) if hashed else normalised
+
+
 @pytest.mark.parametrize(("key", "value", "normalised"), [row[:3] for row in table(NORMALISATION, "key")])
 def test_a_value_becomes_what_the_document_says(key: str, value: str, normalised: str) -> None:
-    convert = user_data._PLAIN.get(key) or user_data.normaliser(key)
-    assert convert(value) == ("" if normalised == "dropped" else normalised)
+    found, expected = made_of(key, value, normalised)
+    assert found == expected
 
 
 @pytest.mark.parametrize(("key", "value", "normalised"), [row[:3] for row in table(NORMALISATION, "input of")])
 def test_where_metas_sources_disagree_ours_is_the_documents(key: str, value: str, normalised: str) -> None:
     assert user_data.normaliser(key)(value) == normalised
+
+
+@pytest.mark.parametrize(("key", "value", "normalised"), [row[:3] for row in table(NORMALISATION, "of")])
+def test_where_the_param_builder_alone_differs_ours_is_as_listed(key: str, value: str, normalised: str) -> None:
+    found, expected = made_of(key, value, normalised)
+    assert found == expected
+
+
+@pytest.mark.parametrize(("country", "key", "value", "normalised"), table(NORMALISATION, "country"))
+def test_a_state_or_postal_code_of_a_country_becomes_what_the_document_says(
+    country: str, key: str, value: str, normalised: str
+) -> None:
+    name = {"st": "state", "zp": "zip"}[key]
+    assert sent({"country": country, name: value})[key] == user_data.digest(normalised)
+
+
+def test_the_words_for_genders_are_listed() -> None:
+    listed = section(NORMALISATION, "## The keys of user_data").replace("\n", " ")
+    for gender in "mf":
+        found = re.search(rf"`{gender}`: ([^.]+)\.", listed)
+        assert found
+        words = {word.strip() for word in found[1].split(",")} | {gender}
+        assert words == {word for word, g in normalisers._GENDERS.items() if g == gender and "." not in word}
 
 
 def test_every_key_of_user_data_is_in_the_rules() -> None:

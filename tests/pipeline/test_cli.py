@@ -19,6 +19,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pipeline.cli import main
+from transforms import events as limits
 
 NOW = "2026-11-22T10:00:00Z"
 UNIX_NOW = 1_795_341_600
@@ -342,6 +343,34 @@ def test_map_reads_packed_lines(config: Path, events: Path, tmp_path: Path, pack
     path.write_bytes({"gz": gzip, "bz2": bz2}[packed].compress(events.read_bytes()))
     assert seen(run("map", "--config", config, "--input", path, "--now", NOW)) == seen(
         run("map", "--config", config, "--input", events, "--now", NOW)
+    )
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "-"])
+def test_map_passes_over_a_line_that_is_too_long(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(limits, "MAX_LINE", 1_000_000)
+    data = b'{"type":"screen"}\n' + b"x" * 3_000_000 + b'\n{"type":"screen"}\n'
+    path = tmp_path / name
+    if name != "-":
+        path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    where = "-" if name == "-" else path
+    code, out, _ = seen(run("map", "--config", config, "--input", where, input=data))
+    place = "standard input" if name == "-" else path
+    assert (code, rows(out)) == (
+        0,
+        [
+            {"line": 1, "status": "filtered"},
+            {
+                "line": 2,
+                "status": "rejected",
+                "stage": "parse",
+                "code": "line_too_long",
+                "message": f"Line 2 of {place} has 3,000,000 bytes, and one of more than 0 MB is not read.",
+            },
+            {"line": 3, "status": "filtered"},
+        ],
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import pickle
 from datetime import date
 from pathlib import Path
@@ -209,6 +210,20 @@ def test_without_the_default_mapping_only_the_subscriptions_own_counts() -> None
     }
 
 
+@pytest.mark.parametrize("text", [MINIMAL, OFFLINE], ids=["conversions", "offline"])
+def test_a_destination_says_what_its_requests_say_of_themselves(text: str) -> None:
+    settings = ("partner_agent: acme-1.4", "namespace_id: 42", "upload_id: 2026w11", "upload_source: a b")
+    lines = "".join(f"    {setting}\n" for setting in settings)
+    (destination,) = job(text.replace("    access_token", f"{lines}    access_token")).destinations
+
+    assert destination.parameters == (
+        ("partner_agent", "acme-1.4"),
+        ("namespace_id", "42"),
+        ("upload_id", "2026w11"),
+        ("upload_source", "a b"),
+    )
+
+
 def test_an_offline_destination_is_a_subscription_for_each_event_of_its_maps() -> None:
     made = job(
         OFFLINE.replace('{Order Completed: "555"}', '{Order Completed: 555, "Say \\"hi\\"": ["555", 556, "555"]}')
@@ -388,6 +403,48 @@ ONE_PROBLEM = {
     "anchor_in_itself": (
         with_subscription("mapping: {custom_data: &a {b: *a}}"),
         "8:32: an anchor must not contain itself",
+    ),
+    "aliases_of_aliases": (
+        MINIMAL
+        + "a: &a [x,x,x,x,x,x,x,x]\n"
+        + "".join(f"{b}: &{b} [{','.join([f'*{a}'] * 8)}]\n" for a, b in itertools.pairwise("abcdefgh")),
+        "8:10: with its aliases and merges followed, the file has more than 100,000 values by here",
+    ),
+    "merges_of_merges": (
+        MINIMAL + "m0: &m0 {a: 1}\n" + "".join(f"m{n}: &m{n} {{<<: [*m{n - 1}, *m{n - 1}]}}\n" for n in range(1, 26)),
+        "8:13: with its aliases and merges followed, the file has more than 100,000 values by here",
+    ),
+    "ninety_nine_ifs": (
+        with_subscription("mapping: {value: " + "{'@if': {exists: 1, then: 1, else: " * 99 + "1" + "}}" * 99 + "}"),
+        "8:3421: this is nested more than 200 levels deep",
+    ),
+    "sixty_ifs": (
+        with_subscription("mapping: {value: " + "{'@if': {exists: 1, then: 1, else: " * 60 + "1" + "}}" * 60 + "}"),
+        "8:19: destinations[0].subscriptions[0].mapping.value: is nested more than 100 levels deep",
+    ),
+    "four_hundred_objects": (
+        with_subscription("mapping: {value: " + "{a: " * 400 + "1" + "}" * 400 + "}"),
+        "8:802: this is nested more than 200 levels deep",
+    ),
+    "a_path_of_many_keys": (
+        with_subscription("mapping: {value: {'@path': $" + ".a" * 5_000 + "}}"),
+        "8:27: destinations[0].subscriptions[0].mapping.value.@path: has a path of more than 100 keys",
+    ),
+    "a_number_beyond_all": (
+        with_subscription("trigger: 'properties.a > 1e999'"),
+        "8:34: destinations[0].subscriptions[0].trigger: the number is too large (character 16)",
+    ),
+    "a_trigger_of_many_parentheses": (
+        with_subscription("trigger: '" + "(" * 5_000 + "all" + ")" * 5_000 + "'"),
+        "8:19: destinations[0].subscriptions[0].trigger: the trigger is nested too deeply (character 1)",
+    ),
+    "a_version_of_many_digits": (
+        with_line("api_version: v" + "9" * 5_000 + ".0"),
+        "5:5: destinations[0].api_version: must look like v25.0",
+    ),
+    "no_end_of_requests": (
+        MINIMAL + "delivery: {requests_per_second: 1e999}\n",
+        "8:12: delivery.requests_per_second: should be a finite number",
     ),
     # the root
     "no_destinations_key": ("delivery: {}\n", "1:1: destinations: is missing"),
@@ -684,6 +741,26 @@ ONE_PROBLEM = {
     "upload_tag_a_number": (
         OFFLINE + "    upload_tag: 5\n",
         "6:5: destinations[0].upload_tag: must be a text of one line",
+    ),
+    "partner_agent_too_long": (
+        OFFLINE + f"    partner_agent: {'a' * 23}\n",
+        "6:5: destinations[0].partner_agent: must be 2 to 22 characters of ASCII, 2 of them letters",
+    ),
+    "partner_agent_of_digits": (
+        OFFLINE + "    partner_agent: a-123\n",
+        "6:5: destinations[0].partner_agent: must be 2 to 22 characters of ASCII, 2 of them letters",
+    ),
+    "partner_agent_on_the_older_wire": (
+        OFFLINE + "    partner_agent: acme\n    wire: offline_events\n",
+        "6:5: destinations[0].partner_agent: is none of the wire offline_events",
+    ),
+    "upload_id_of_two_lines": (
+        OFFLINE + '    upload_id: "a\\nb"\n',
+        "6:5: destinations[0].upload_id: must be a text of one line",
+    ),
+    "upload_source_a_number": (
+        OFFLINE + "    upload_source: 5\n",
+        "6:5: destinations[0].upload_source: must be a text of one line",
     ),
     "dead_version_on_the_wire_of_today": (
         OFFLINE + "    api_version: v16.0\n",

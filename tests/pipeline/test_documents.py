@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import time
 from typing import Any
 
 import pytest
@@ -10,6 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.documents import Document, read
+from tests import adversary
+from tests.adversary import check_time
 
 
 def data(text: str) -> Any:
@@ -139,6 +143,59 @@ _JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_KEY, inner, max_size=4),
     max_leaves=12,
 )
+
+
+ALIASES = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"{name}: &{name} [{','.join([f'*{before}'] * 9)}]\n" for before, name in itertools.pairwise("abcdefghij")
+)
+MERGES = "m0: &m0 {a: 1}\n" + "".join(f"m{n}: &m{n} {{<<: [*m{n - 1}, *m{n - 1}]}}\n" for n in range(1, 26))
+TOO_MUCH = "with its aliases and merges followed, the file has more than 100,000 values by here"
+
+
+@pytest.mark.parametrize(
+    ("text", "position", "problem"),
+    [
+        pytest.param(ALIASES, (1, 10), TOO_MUCH, id="aliases_of_aliases"),
+        pytest.param(MERGES, (3, 5), TOO_MUCH, id="merges_of_merges"),
+        pytest.param("- x\n" * 100_001, (100_000, 3), TOO_MUCH, id="a_long_list"),
+        pytest.param("a: " + "[" * 250 + "]" * 250, (1, 203), "this is nested more than 200 levels deep", id="lists"),
+        pytest.param("{a: " * 250 + "}" * 250, (1, 801), "this is nested more than 200 levels deep", id="objects"),
+        pytest.param("- " * 250 + "x", (1, 401), "this is nested more than 200 levels deep", id="dashes"),
+    ],
+)
+def test_a_text_that_is_more_than_it_looks_is_one_problem_and_takes_no_time(
+    text: str, position: tuple[int, int], problem: str
+) -> None:
+    start = time.process_time()
+    assert read(text, "job.yaml") == Document("job.yaml", text, None, {}, {}, ((position, problem),))
+    assert time.process_time() - start < 20
+
+
+def test_positions_take_no_more_memory_the_deeper_they_are() -> None:
+    text = "a: " + "[" * 190 + ",".join("x" * 6_000) + "]" * 190
+    assert adversary.peak_of(lambda: read(text, "job.yaml")) < 30_000_000
+    assert read(text, "job.yaml").problems == ()
+
+
+def test_merges_of_many_objects_are_linear() -> None:
+    base = "base: &base {" + ", ".join(f"k{n}: 1" for n in range(100)) + "}\n"
+    document = read(base + "all: {<<: [" + ", ".join(["*base"] * 900) + "]}", "job.yaml")
+    assert document.data["all"] == document.data["base"]
+
+
+@pytest.mark.parametrize("digits", [4_000, 5_000, 400_000])
+def test_a_number_of_any_length_is_read(digits: int) -> None:
+    assert data(f"a: {'9' * digits}") == {"a": "9" * digits}
+
+
+def test_texts_cost_what_they_are_long() -> None:
+    for name, make in itertools.islice(adversary.texts(), 0, None, 2):
+        for style in ("{}", "a: {}", 'a: "{}"', "- {}", "a: |\n  {}"):
+            check_time(f"{style} of {name}", lambda n, m=make, s=style: s.replace("{}", m(n // 4)), _read, slack=60)
+
+
+def _read(text: str) -> Document:
+    return read(text, "job.yaml")
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

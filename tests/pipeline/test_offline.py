@@ -376,6 +376,17 @@ def test_an_order_is_worth_its_revenue_and_all_else_what_the_setting_says(
 
 
 @pytest.mark.parametrize("wire", WIRES)
+def test_where_there_is_no_price_the_value_is_taken_and_counted(wire: str) -> None:
+    made = track("Product Viewed", {"value": "7.5", "revenue": 3, "price": None})
+    notes: Counter[str] = Counter()
+
+    outcome(made, wire, notes, value_field="price")
+    assert notes == {"value_fallback": 1}
+    assert money(made, wire, value_field="price")["value"] == 7.5
+    assert rest(made, wire, value_field="price") == {"revenue": 3}
+
+
+@pytest.mark.parametrize("wire", WIRES)
 def test_an_event_without_the_property_of_its_value_has_none(wire: str) -> None:
     assert "value" not in money(track("Product Viewed", {"value": "much", "revenue": 3}), wire, value_field="price")
 
@@ -483,7 +494,8 @@ def test_personal_keys_leave_custom_data_unless_they_are_allowed(wire: str) -> N
     ("traits", "first", "last"),
     [
         ({"name": "Ada Lovelace"}, "ada", "lovelace"),
-        ({"name": "Ada King Lovelace"}, "ada", "king lovelace"),
+        ({"name": "Ada King Lovelace"}, "ada", "kinglovelace"),
+        ({"first_name": "Ada", "last_name": "Lovelace"}, "ada", "lovelace"),
         ({"name": "  Ada \t Lovelace "}, "ada", "lovelace"),
         ({"name": "Ada"}, "ada", None),
         ({"name": " "}, None, None),
@@ -603,10 +615,15 @@ def test_peers_hash_without_normalising_and_we_do_not(wire: str) -> None:
 
 
 @pytest.mark.parametrize("wire", WIRES)
-def test_peers_give_every_user_the_same_date_of_birth_and_we_send_none(wire: str) -> None:
-    found = person(track("Quiz Done", traits={"birthday": "1990-05-17"}), wire)
+@pytest.mark.parametrize("trait", ["birthday", "date_of_birth"])
+def test_peers_give_every_user_the_same_date_of_birth_and_we_the_persons_own(wire: str, trait: str) -> None:
+    found = person(track("Quiz Done", traits={trait: "1990-05-17"}), wire)
 
-    assert found.keys() == {"external_id" if wire == "conversions_api" else "extern_id"}
+    if wire == "conversions_api":
+        assert found.keys() == {"external_id", "db"}
+        assert found["db"] == sha256("19900517")
+    else:  # which wants day, month and year apart
+        assert found.keys() == {"extern_id"}
 
 
 @pytest.mark.parametrize("wire", WIRES)

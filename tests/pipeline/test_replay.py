@@ -18,6 +18,7 @@ from pipeline.config import parse_job
 from pipeline.run import CONFIGURATION, DEAD_LETTERS, FAILED, OK, Places, replay_job, run_job
 from pipeline.sandbox import SandboxServer, SandboxSettings
 from pipeline.sources import NoInput
+from transforms import events
 from transforms.replays import Choice
 
 
@@ -86,6 +87,45 @@ def test_what_the_mapping_refused_is_mapped_again_for_its_own_subscription_only(
     assert (code, books["matched"], books["delivered"]) == (OK, 1, 1)
     assert sandbox.stats()["by_event"] == {"123": {"Purchase": 1}, "456": {"Purchase": 1}}
     assert sandbox.stats()["duplicates"] == 0
+
+
+def test_a_dead_letter_that_was_edited_leaves_with_nothing_personal_in_the_clear_or_not_at_all(
+    sandbox: SandboxServer,
+) -> None:
+    job = job_file(sandbox.url)
+    sandbox.set_faults(dead_token=True)
+    run(job, [order(n) for n in range(3)])
+    sandbox.set_faults(dead_token=False)
+    sandbox.reset()
+    letters = rows("dead.jsonl")
+    letters[0]["payload"]["user_data"]["em"] = "jane@example.com"
+    letters[1]["payload"].update(
+        event_source_url="https://shop.example/?email=jane%40example.com&p=2",
+        attribution_data={"email": "jane@example.com"},
+        email="jane@example.com",
+        custom_data={
+            **letters[1]["payload"]["custom_data"],
+            "guests.0.email": "jane@example.com",
+            "order": {"em": 1, "n": 2},
+        },
+    )
+    letters[2]["payload"]["user_data"]["email"] = "jane@example.com"
+    Path("dead.jsonl").write_text("".join(json.dumps(letter) + "\n" for letter in letters))
+
+    code, books = replay(job)
+
+    assert (code, books["balanced"], books["delivered"]) == (DEAD_LETTERS, True, 1)
+    assert [(row["stage"], row["code"]) for row in rows("again.jsonl")] == [("validate", "unhashed_user_data")] * 2
+    (account,) = books["subscriptions"].values()
+    assert account["notes"] == {
+        "removed_from_event_source_url": 1,
+        "removed_from_event": 1,
+        "removed_from_attribution_data": 1,
+        "removed_from_custom_data": 2,
+    }
+    stats = sandbox.stats()
+    assert (stats["requests"], stats["raw_pii"], stats["pii_in_custom_data"], stats["pii_in_urls"]) == (1, 0, 0, 0)
+    assert "jane" not in json.dumps(stats["last_events"])
 
 
 def test_a_replay_of_a_replay_keeps_the_first_origin_and_never_nests(sandbox: SandboxServer) -> None:
@@ -176,6 +216,19 @@ def test_the_command_replays(sandbox: SandboxServer) -> None:
     assert result.exit_code == OK, result.output
     assert sandbox.stats()["events_stored"] == 1
     assert Path("replayed-dead-letters.jsonl").read_bytes() == b""
+
+
+def test_a_dead_letter_that_is_too_long_is_one_again_and_the_others_are_delivered(
+    sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = job_file("http://127.0.0.1:9", "{retry_for: 0s}")
+    run(job, [order(1), order(2)])
+    letters = Path("dead.jsonl").read_bytes()
+    Path("dead.jsonl").write_bytes(b'{"payload":"' + b"x" * 3_000_000 + b'"}\n' + letters)
+    monkeypatch.setattr(events, "MAX_LINE", 1_000_000)
+    code, books = replay(job_file(sandbox.url), "dead.jsonl")
+    assert (code, books["balanced"], books["read"], books["delivered"]) == (DEAD_LETTERS, True, 3, 2)
+    assert [(row["code"], len(row["payload"])) for row in rows("again.jsonl")] == [("line_too_long", 1000)]
 
 
 def test_dead_letters_that_were_cut_off_are_replayed_as_far_as_they_go_and_fail_the_run(

@@ -197,6 +197,21 @@ def test_garbage_becomes_dead_letters(sandbox: SandboxServer) -> None:
     assert books["read"] == books["unparsable"] == len(rows("dead.jsonl"))
 
 
+def test_a_line_of_gigabytes_is_a_dead_letter_unread_and_the_rest_of_its_file_is_delivered(
+    sandbox: SandboxServer,
+) -> None:
+    long = b'{"type":"track","text":"' + b"x" * 70_000_000 + b'"}'
+    Path("events.jsonl.gz").write_bytes(gzip.compress(b"\n".join([order(1), long, order(2)]), 1))
+    job = parse_job(job_file(sandbox.url))
+    assert run_job(job, ["events.jsonl.gz"], Places("dead", "receipts", "books.json"), []) == DEAD_LETTERS
+    books = json.loads(Path("books.json").read_text())
+    assert (books["balanced"], books["read"], books["unparsable"], books["delivered"]) == (True, 3, 1, 2)
+    message = "Line 2 of events.jsonl.gz has 70,000,026 bytes, and one of more than 64 MB is not read."
+    assert [(row["stage"], row["code"], row["message"], row["payload"]) for row in rows("dead")] == [
+        ("parse", "line_too_long", message, long[:1000].decode())
+    ]
+
+
 def test_csv_is_read_by_its_name_and_its_bad_rows_are_dead_letters(sandbox: SandboxServer) -> None:
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 60))
     header = "type,event,messageId,timestamp,userId,properties.revenue:json,properties.currency,context.userAgent"

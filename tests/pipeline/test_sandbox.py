@@ -233,10 +233,20 @@ RULES: list[tuple[str, Json, tuple[int, int | None]]] = [
     ("IPv4 with port", {"user_data__client_ip_address": "192.0.2.7:443"}, INVALID),
     ("IPv6 with port", {"user_data__client_ip_address": "[2001:db8::1]:443"}, INVALID),
     ("no IP address", {"user_data__client_ip_address": "unknown"}, INVALID),
+    ("IPv4 of the param-builder", {"user_data__client_ip_address": "192.0.2.7.AQQAAQIB"}, ACCEPTED),
+    ("IPv6 of the param-builder", {"user_data__client_ip_address": "2001:db8::1.AQ"}, ACCEPTED),
+    ("IPv4 with another suffix", {"user_data__client_ip_address": "192.0.2.7.AQQ"}, INVALID),
+    ("a digest of the param-builder", {"user_data__em": "ab" * 32 + ".AQQAAQIB"}, ACCEPTED),
+    ("an older one of the param-builder", {"user_data__em": ["ab" * 32 + ".BA"]}, ACCEPTED),
+    ("a digest with another suffix", {"user_data__em": "ab" * 32 + ".ABC"}, INVALID),
+    ("MD5", {"user_data__em": "ab" * 16}, ACCEPTED),
+    ("too short for MD5", {"user_data__em": "ab" * 15}, INVALID),
     ("fbc", {"user_data__fbc": "fb.1.1554763741205.AbCd-Ef_9"}, ACCEPTED),
     ("fbc that is a click id", {"user_data__fbc": "AbCd-Ef_9"}, INVALID),
     ("fbc with seconds", {"user_data__fbc": "fb.1.1554763741.AbCd"}, INVALID),
     ("fbp", {"user_data__fbp": "fb.1.1558571054389.1098115397"}, ACCEPTED),
+    ("fbp of the param-builder", {"user_data__fbp": "fb.1.1558571054389.1098115397.AQQA-_IB"}, ACCEPTED),
+    ("fbp with another suffix", {"user_data__fbp": "fb.1.1558571054389.1098115397.AQQ"}, INVALID),
     ("fbp without number", {"user_data__fbp": "fb.1.1558571054389."}, INVALID),
     ("lead_id", {"user_data__lead_id": 5251463194916511}, ACCEPTED),
     ("lead_id in text", {"user_data__lead_id": "5251463194916511"}, (400, 2804036)),
@@ -248,6 +258,8 @@ RULES: list[tuple[str, Json, tuple[int, int | None]]] = [
     ("a purchase without currency", {"custom_data__currency": None}, (400, 2804010)),
     ("a purchase without value", {"custom_data__value": None}, (400, 2804009)),
     ("a page view without custom_data", {"event_name": "PageView", "custom_data": None}, ACCEPTED),
+    ("a currency withdrawn of late", {"custom_data__currency": "HRK"}, ACCEPTED),
+    ("a currency withdrawn long ago", {"custom_data__currency": "DEM"}, INVALID),
     ("currency in lower case", {"custom_data__currency": "usd"}, INVALID),
     ("unknown currency", {"custom_data__currency": "USX"}, INVALID),
     ("value in text", {"custom_data__value": "12.5"}, INVALID),
@@ -274,6 +286,51 @@ RULES: list[tuple[str, Json, tuple[int, int | None]]] = [
         for key in ("email", "phone", "firstName", "last_name", "Street Address", "client_user_agent", "fbp")
     ),
     ("an email inside a free key", {"custom_data__customer": [{"email": "x"}]}, INVALID),
+    *(
+        (f"{key} in custom_data", {f"custom_data__{key}": "x"}, INVALID)
+        for key in ("profile.email", "guests.0.email", "guests_0_email", "contact_number", "recipient", "cvv", "token")
+    ),
+    *(
+        (f"{key} in custom_data", {f"custom_data__{key}": "x"}, ACCEPTED)
+        for key in ("product_name", "token_count", "address_book", "mobile_app", "iphone", "products.0.name")
+    ),
+    *(
+        (f"{key} that holds an email address", {f"custom_data__{key}": value}, INVALID)
+        for key, value in (
+            ("content_name", "Mail to jane@example.com"),
+            ("search_string", "jane%40example.com"),
+            ("order_id", "jane@example.com-1"),
+            ("content_ids", ["jane@example.com"]),
+            ("note", [[{"by": "jane@example.com"}]]),
+            ("jane@example.com", 1),
+        )
+    ),
+    *(
+        (f"{text} in custom_data", {"custom_data__note": text}, ACCEPTED)
+        for text in ("mug@2x.png", "Mugs @ home", "@jane", "https://maps.example/@1.5,2.5", "react@18.2.0")
+    ),
+    ("an email address in attribution_data", {"attribution_data": {"by": "jane@example.com"}}, INVALID),
+    ("an email address as event_name", {"event_name": "to jane@example.com"}, INVALID),
+    ("an email address in event_id", {"event_id": "jane@example.com-1"}, INVALID),
+    ("an email address as anon_id", {"user_data__anon_id": "jane@example.com"}, INVALID),
+    ("a browser that names an email address", {"user_data__client_user_agent": "Bot (bot@example.com)"}, ACCEPTED),
+    *(
+        (f"{url} as a URL", {"event_source_url": f"https://{url}"}, INVALID)
+        for url in (
+            "shop.example/?email=x",
+            "shop.example/?phone=16505551212&p=2",
+            "shop.example/?q=jane%40example.com",
+            "shop.example/?q=jane%2540example.com",
+            "shop.example/jane@example.com",
+            "jane@shop.example/",
+            "shop.example/#email=x",
+        )
+    ),
+    *(
+        (f"{url} as a URL", {"event_source_url": f"https://{url}", "referrer_url": f"https://{url}"}, ACCEPTED)
+        for url in ("shop.example/?q=mug&utm_source=email", "maps.example/@48.85,2.35,15z", "shop.example/?email=")
+    ),
+    ("a referrer with an email address", {"referrer_url": "https://shop.example/?q=jane@example.com"}, INVALID),
     # the rest
     ("opt_out", {"opt_out": True}, ACCEPTED),
     ("opt_out as a number", {"opt_out": 1}, INVALID),
@@ -645,6 +702,7 @@ def test_stats_tell_what_was_stored(sandbox: SandboxServer) -> None:
         "tokens_in_url": 0,
         "raw_pii": 0,
         "pii_in_custom_data": 0,
+        "pii_in_urls": 0,
         "website_without_url": 1,
         "without_event_id": 1,
         "by_event": {DATASET: {"Purchase": 1, "AddToCart": 1}, "555": {"Quiz": 1}},
@@ -673,6 +731,10 @@ def test_stats_tell_what_was_stored(sandbox: SandboxServer) -> None:
         ({"user_data__em": []}, 0, 0),
         ({"custom_data__email": "jane@example.com", "event_time": 1}, 0, 1),
         ({"custom_data__customer": {"contact": [{"firstName": "Jane"}]}}, 0, 1),
+        ({"custom_data__guests.0.email": "x"}, 0, 1),
+        ({"custom_data__note": "jane@example.com"}, 0, 1),
+        ({"event_id": "jane@example.com"}, 1, 0),
+        ({"user_data__anon_id": "jane@example.com"}, 1, 0),
         ({"event_time": 1}, 0, 0),
     ],
 )
@@ -695,6 +757,82 @@ def test_personal_data_is_counted_behind_any_other_fault_of_the_batch(sandbox: S
     stats = sandbox.stats()
     assert (stats["raw_pii"], stats["pii_in_custom_data"]) == (1, 1)
     assert stats["errors"][0]["reason"] == "event_time is over 7 days ago"
+
+
+def test_personal_data_in_urls_is_counted(sandbox: SandboxServer) -> None:
+    urls = ("?email=jane@example.com", "?p=2", "?q=jane%40example.com")
+    response = post(sandbox, *(event(event_source_url=f"https://shop.example/{tail}") for tail in urls))
+
+    stats = sandbox.stats()
+    assert (stats["raw_pii"], stats["pii_in_custom_data"], stats["pii_in_urls"]) == (0, 0, 2)
+    assert response.json()["error"]["error_user_msg"] == "event_source_url must not carry personal data"
+    assert "example.com" not in json.dumps(stats)
+
+
+JANE = {
+    "ph": hashlib.sha256(b"16505551212").hexdigest(),
+    "fn": [hashlib.sha256(b"jane").hexdigest()],
+    "ln": hashlib.sha256(b"oconnor").hexdigest(),
+    "ct": hashlib.sha256(b"paris").hexdigest(),
+    "zp": hashlib.sha256(b"75001").hexdigest(),
+}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"custom_data__note": "call +1 (650) 555-1212"},
+        {"custom_data__note": 16505551212},
+        {"custom_data__search_string": "16505551212"},
+        {"custom_data__note": ["for Jane O'Connor"]},
+        {"custom_data__note": "O’Connor, Jane"},
+        {"custom_data__note": "75001 Paris"},
+        {"custom_data__note": "Jane"},
+        {"event_source_url": "https://shop.example/?who=Jane+O%27Connor"},
+        {"event_source_url": "https://shop.example/?n=%2B16505551212"},
+        {"referrer_url": "https://shop.example/?who=jane"},
+    ],
+    ids=repr,
+)
+def test_what_user_data_has_hashed_is_found_in_texts_by_hashing_their_pieces(
+    sandbox: SandboxServer, changes: Json
+) -> None:
+    made = event(**changes)
+    made["user_data"].update(JANE)
+
+    assert refusal(post(sandbox, made)) == (400, 100, 2804019)
+    assert sandbox.stats()["pii_in_custom_data"] + sandbox.stats()["pii_in_urls"] == 1
+    del made["user_data"]["ph"], made["user_data"]["fn"], made["user_data"]["zp"]
+    assert post(sandbox, made).status_code == 200, "it is about somebody else"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"custom_data__order_id": "16505551212"},
+        {"custom_data__contents": [{"id": "16505551212"}]},
+        {"custom_data__note": "9916505551212"},
+        {"custom_data__content_name": "Jane"},
+        {"custom_data__search_string": "Paris 2026"},
+        {"custom_data__note": "Jane shoes by O'Connor"},
+        {"event_source_url": "https://shop.example/jane?utm_campaign=jane"},
+    ],
+    ids=repr,
+)
+def test_what_only_looks_like_it_is_taken(sandbox: SandboxServer, changes: Json) -> None:
+    made = event(**changes)
+    made["user_data"].update(JANE)
+
+    assert post(sandbox, made).status_code == 200
+
+
+def test_hashing_the_pieces_of_texts_has_a_bound(sandbox: SandboxServer) -> None:
+    made = event(custom_data__note="a b " * 100_000, custom_data__more=["1 " * 100_000] * 3)
+    made["user_data"].update(JANE)
+    started = time.process_time()
+
+    assert post(sandbox, made).status_code == 200
+    assert time.process_time() - started < 5
 
 
 def test_keys_that_may_be_data_are_not_shown(sandbox: SandboxServer) -> None:

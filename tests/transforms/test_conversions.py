@@ -589,6 +589,167 @@ def test_personal_data_that_a_destination_allows_leaves_as_it_is() -> None:
     assert custom_data("custom", ORDER, mapping, allow_in_custom_data=["name"]) == {"name": "Capybara mug"}
 
 
+FLAT = {"custom_data": {"@flatten": {"value": {"@path": "$.properties"}, "separator": "."}}}
+
+
+def notes_of(action: str, event: Json, mapping: Json | None = None, **destination: Any) -> tuple[Json, dict[str, int]]:
+    _, body, notes = convert(job(action, mapping, **destination), event)
+    return body, notes
+
+
+def test_personal_data_does_not_leave_in_keys_that_were_made_flat() -> None:
+    properties = {"profile": {"email": "x", "plan": "pro"}, "guests": [{"email": "x", "name": "VIP", "seat": 4}]}
+
+    body, notes = notes_of("custom", {**ORDER, "properties": properties}, FLAT)
+
+    assert body["custom_data"] == {"profile.plan": "pro", "guests.0.name": "VIP", "guests.0.seat": 4}
+    assert notes == {"removed_from_custom_data": 2}
+
+
+@pytest.mark.parametrize("name", ["custom_data", "attribution_data"])
+def test_personal_data_does_not_leave_in_any_object_with_free_keys(name: str) -> None:
+    given_ = {"email": "x", "note": "to jane@example.com", "order_id": {"email": "x", "n": 1}, "by": "Jane O'Connor"}
+
+    body, notes = notes_of("custom", ORDER, {name: given_})
+
+    assert body[name] == {"note": "to", "order_id": {"n": 1}}
+    assert notes == {f"removed_from_{name}": 4}
+    body, notes = notes_of("custom", ORDER, {name: given_}, personal_data_in_text="allow")
+    assert body[name] == {"note": "to jane@example.com", "order_id": {"n": 1}, "by": "Jane O'Connor"}
+    assert notes == {f"removed_from_{name}": 2}
+
+
+TEXTS_WITH = [
+    ("search", {"query": "jane@example.com"}, None, {"removed_from_custom_data": 1}),
+    ("search", {"query": "mugs for jane%40example.com"}, "mugs for", {"removed_from_custom_data": 1}),
+    ("search", {"query": "+1 202-555-0143"}, None, {"removed_from_custom_data": 1}),
+    ("search", {"query": "mugs for Jane O'Connor"}, "mugs for", {"removed_from_custom_data": 1}),
+    ("search", {"query": "94107-1234 San Francisco"}, None, {"removed_from_custom_data": 1}),
+    ("search", {"query": "San Francisco hotels"}, "San Francisco hotels", {}),
+    ("search", {"query": "Jane"}, "Jane", {}),
+    ("search", {"query": "12025550144"}, "12025550144", {}),
+    ("search", {"query": "94107"}, "94107", {}),
+]
+
+
+@pytest.mark.parametrize(("action", "properties", "sent", "notes"), TEXTS_WITH, ids=repr)
+def test_personal_data_is_cut_out_of_a_search(action: str, properties: Json, sent: str | None, notes: Json) -> None:
+    body, found = notes_of(action, with_properties(ORDER, **properties), {"contents": None})
+
+    assert body.get("custom_data", {}).get("search_string") == sent
+    assert found == notes
+
+
+@pytest.mark.parametrize("field", ["content_name", "order_id", "content_ids"])
+def test_an_email_address_leaves_no_field_of_custom_data(field: str) -> None:
+    mapping: Json = {"contents": None, field: "jane@example.com", "custom_data": {"season": "autumn"}}
+
+    body, notes = notes_of("purchase", ORDER, mapping)
+
+    assert "jane" not in json.dumps(body)
+    assert notes == {"removed_from_custom_data": 1}
+
+
+def test_what_a_destination_allows_in_texts_and_urls_leaves_as_it_is() -> None:
+    event = with_context(
+        with_properties(ORDER, query="jane@example.com"), page={"url": "https://x.example/?email=a&b=1"}
+    )
+    mapping = {"contents": None, "custom_data": {"email": "a"}}
+
+    body, notes = notes_of("search", event, mapping, personal_data_in_text="allow")
+
+    assert (body["custom_data"]["search_string"], body["event_source_url"], notes) == (
+        "jane@example.com", "https://x.example/?email=a&b=1", {"removed_from_custom_data": 1},
+    )  # fmt: skip
+    body, notes = notes_of("search", event, mapping, allow_in_custom_data=["search_string", "email"])
+    assert (body["custom_data"]["search_string"], body["event_source_url"], notes) == (
+        "jane@example.com", "https://x.example/?email=a&b=1", {},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("url", "sent", "removed"),
+    [
+        ("https://shop.example/ok?email=jane%40example.com&phone=16505551212", "https://shop.example/ok", 2),
+        ("https://shop.example/ok?a=%20b&email=x&c=+#d", "https://shop.example/ok?a=%20b&c=+#d", 1),
+        ("https://shop.example/ok?who=Jane+O%27Connor&c=1", "https://shop.example/ok?c=1", 1),
+        ("https://shop.example/ok?n=12025550143&c=1", "https://shop.example/ok?c=1", 1),
+        (
+            "https://shop.example/ok?n=12025550144&utm_source=jane",
+            "https://shop.example/ok?n=12025550144&utm_source=jane",
+            0,
+        ),
+        ("https://jane@shop.example/jane%40example.com/ok", "https://shop.example//ok", 2),
+    ],
+)
+def test_urls_lose_personal_data_and_keep_their_other_parameters(url: str, sent: str, removed: int) -> None:
+    event = with_context(ORDER, page={"url": url, "referrer": url})
+
+    body, notes = notes_of("pageView", event, {"referrer_url": {"@path": "$.context.page.referrer"}})
+
+    assert (body["event_source_url"], body["referrer_url"]) == (sent, sent)
+    assert notes == (
+        {"removed_from_event_source_url": removed, "removed_from_referrer_url": removed} if removed else {}
+    )
+
+
+def test_a_url_is_looked_through_for_every_person_anew() -> None:
+    way = Way(job("pageView"))
+    event = with_context(ORDER, page={"url": "https://shop.example/?who=Jane"})
+    joan = {**event, "context": {**event["context"], "traits": {**CONTEXT["traits"], "firstName": "Joan"}}}
+
+    urls = [way(each)[1]["event_source_url"] for each in (joan, event, joan)]
+
+    assert urls == ["https://shop.example/?who=Jane", "https://shop.example/", "https://shop.example/?who=Jane"]
+
+
+def test_a_click_id_is_still_read_off_a_url_that_loses_parameters() -> None:
+    event = with_context(with_properties(ORDER, fbc=None), page={"url": "https://x.example/?email=a&fbclid=IwAR0"})
+
+    body, notes = notes_of("purchase", event)
+
+    assert body["event_source_url"] == "https://x.example/?fbclid=IwAR0"
+    assert body["user_data"]["fbc"] == f"fb.1.{SECONDS}000.IwAR0"
+    assert notes == {"removed_from_event_source_url": 1, "derived_fbc": 1}
+
+
+def test_an_event_name_loses_personal_data_and_an_event_without_another_name_is_rejected() -> None:
+    body, notes = notes_of("custom", {**ORDER, "event": "Mail to jane@example.com"})
+
+    assert (body["event_name"], notes) == ("Mail to", {"removed_from_event_name": 1})
+    assert rejection("custom", {**ORDER, "event": "jane@example.com"}) == (
+        "missing_required_field", "event_name holds nothing but personal data.",
+    )  # fmt: skip
+
+
+def test_an_event_id_that_holds_an_email_address_leaves_as_a_digest_the_same_at_every_run() -> None:
+    body, notes = notes_of("pageView", {**ORDER, "messageId": "jane@example.com-1"})
+
+    assert (body["event_id"], notes) == (sha256("jane@example.com-1")[:32], {"hashed_event_id": 1})
+
+
+def test_of_what_leaves_in_user_data_unhashed_only_the_browser_may_hold_an_email_address() -> None:
+    event = with_context(ORDER, userAgent="Bot (bot@example.com)")
+    mapping = {
+        "user_data": {
+            "externalId": "5",
+            "anonId": "jane@example.com",
+            "client_user_agent": {"@path": "$.context.userAgent"},
+        }
+    }
+
+    body, notes = notes_of("pageView", event, mapping)
+
+    assert body["user_data"] == {"external_id": [sha256("5")], "client_user_agent": "Bot ()"}
+    assert notes == {"dropped_anon_id": 1, "removed_from_user_data": 1}
+
+
+def test_an_at_sign_that_is_no_address_costs_nothing_but_a_look() -> None:
+    body, notes = notes_of("purchase", ORDER, {"content_name": "Mug @ home", "contents": None})
+
+    assert (body["custom_data"]["content_name"], notes) == ("Mug @ home", {})
+
+
 def test_custom_data_of_which_nothing_is_left_is_left_out() -> None:
     assert "custom_data" not in payload("custom", ORDER, {"custom_data": {"email": "jane@example.com"}})
 
@@ -762,6 +923,12 @@ def test_an_object_is_no_content_id() -> None:
         SECONDS * 1000,
         SECONDS * 1000 + 999,
         str(SECONDS * 1000),
+        SECONDS * 1_000_000 + 123_456,
+        str(SECONDS * 1_000_000_000),
+        "2026-11-22 09:58:20.000 +0000",
+        "2026-11-22 01:58:20.000 -0800",
+        "2026-11-22 09:58:20 +0000",
+        "2026-11-22 09:58:20 UTC",
     ],
     ids=repr,
 )
@@ -785,8 +952,9 @@ def test_event_time_is_unix_seconds_whatever_form_it_came_in(value: Any) -> None
         {},
         float("nan"),
         float("inf"),
-        SECONDS * 1_000_000,
+        SECONDS * 10**12,
         10**30,
+        "2026-11-22 09:58:20 +",
         "1e400",
     ],
     ids=repr,
@@ -1030,6 +1198,56 @@ def test_an_ip_address_has_no_port(address: str, sent: str | None) -> None:
     assert user_data(with_context(ORDER, ip=address)).get("client_ip_address") == sent
 
 
+@pytest.mark.parametrize(
+    ("traits", "key", "normalised"),
+    [
+        ({"date_of_birth": "1997-02-16"}, "db", "19970216"),
+        ({"birthday": "1997-02-16", "date_of_birth": "2001-01-01"}, "db", "19970216"),
+        ({"address": {"postal_code": "SW1A 1AA"}}, "zp", "sw1a1aa"),
+        ({"postal_code": "SW1A 1AA"}, "zp", "sw1a1aa"),
+        ({"address": {"postalCode": "E1 6AN", "postal_code": "SW1A 1AA"}}, "zp", "e16an"),
+        ({"city": "Leeds"}, "ct", "leeds"),
+        ({"state": "Texas"}, "st", "tx"),
+        ({"country": "UK"}, "country", "gb"),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("where", ["context", "root"])
+def test_traits_in_snake_case_stand_behind_those_in_camel_case(
+    where: str, traits: Json, key: str, normalised: str
+) -> None:
+    event = (
+        with_context(ORDER, traits=traits)
+        if where == "context"
+        else with_context({**ORDER, "traits": traits}, traits={})
+    )
+
+    assert user_data(event)[key] == sha256(normalised)
+
+
+def test_clicks_and_browsers_are_also_looked_for_in_the_traits() -> None:
+    cookies = {"fbc": "fb.1.1795341000000.Own", "fbp": "fb.1.1795341000000.7"}
+    event = with_context(with_properties(ORDER, fbc=None, fbp=None), traits=cookies)
+
+    sent = user_data(event)
+    assert {key: sent[key] for key in cookies} == cookies
+
+
+@pytest.mark.parametrize("nobody", ["undefined", "null", "N/A", "(not set)", False, "", None], ids=repr)
+def test_a_placeholder_for_a_user_id_leaves_the_anonymous_id(nobody: Any) -> None:
+    event = {**ORDER, "userId": nobody, "anonymousId": "Anon 1"}
+
+    assert user_data(event)["external_id"] == [sha256("anon1")]
+
+
+def test_a_placeholder_without_anything_behind_it_is_counted() -> None:
+    event = {key: value for key, value in ORDER.items() if key != "anonymousId"}
+    _, body, notes = convert(job("purchase"), {**event, "userId": False})
+
+    assert "external_id" not in body["user_data"]
+    assert notes == {"dropped_external_id": 1}
+
+
 def test_a_national_phone_number_gets_the_country_code_of_the_destination() -> None:
     event = with_traits(ORDER, phone="(202) 555-0143")
 
@@ -1158,8 +1376,14 @@ def options(mapping: Json) -> Json:
         (True, 1, 1000, (["LDU"], 1, 1000)),
         ("true", "1", "1013", (["LDU"], 1, 1013)),
         (1, 0, 0, (["LDU"], 0, 0)),
-        (False, 1, 1000, None),
-        (0, None, None, None),
+        (True, None, 1000, (["LDU"], 1, 1000)),
+        (True, 0, 1000, (["LDU"], 0, 1000)),
+        (True, "US", "California", (["LDU"], 1, 1000)),
+        (True, "United States", "CO", (["LDU"], 1, 1001)),
+        (True, None, "US-TX", (["LDU"], 1, 1005)),
+        (True, None, "new jersey", (["LDU"], 1, 1010)),
+        (True, None, "Ohio", (["LDU"], 0, 0)),
+        (True, "DE", None, (["LDU"], 0, 0)),
         (None, 1, 1000, None),
     ],
     ids=repr,
@@ -1174,9 +1398,25 @@ def test_limited_data_use_is_sent_whole_or_not_at_all(
     )
 
 
+@pytest.mark.parametrize("no", [False, "false", 0], ids=repr)
+def test_a_mapping_can_say_that_the_use_is_not_limited(no: Any) -> None:
+    assert options({"data_processing_options": no, "data_processing_options_state": 1000}) == {
+        "data_processing_options": []
+    }
+
+
+def test_an_event_that_says_false_says_nothing_as_at_segment() -> None:
+    event = with_properties(ORDER, limited=False)
+    assert "data_processing_options" not in payload(
+        "purchase", event, {"data_processing_options": {"@path": "$.properties.limited"}}
+    )
+
+
 @pytest.mark.parametrize(
     "mapping",
     [
+        {"data_processing_options_state": "Bavaria"},
+        {"data_processing_options_country": "Narnia"},
         {"data_processing_options_country": 2},
         {"data_processing_options_country": -1},
         {"data_processing_options_state": 1},
@@ -1231,6 +1471,36 @@ def test_an_app_event_carries_its_app_data() -> None:
         "madid": "38400000-8cf0-11bd-b23e-10b96e40000d",
         "extinfo": ["i2", "com.example.shop", "", "", "18.1", "", "", "", "", "1170", *[""] * 6],
     }
+
+
+def test_what_else_metas_sdk_has_in_app_data_goes_out_under_its_name() -> None:
+    more = {
+        "campaign_ids": "c-1",
+        "consider_views": True,
+        "include_dwell_data": "false",
+        "include_video_data": 1,
+        "install_referrer": "utm_source=x",
+        "installer_package": "com.android.vending",
+        "receipt_data": "r",
+        "url_schemes": ["capy", "capys"],
+        "vendor_id": "v",
+        "windows_attribution_id": 7,
+    }
+    mapping = {"app_data_field": {"use_app_data": True, "version": "i2", "osVersion": "18.1", **more}}
+
+    sent = payload("purchase", ORDER, mapping)["app_data"]
+    assert {key: sent[key] for key in more} == {
+        **more,
+        "include_dwell_data": False,
+        "include_video_data": True,
+        "windows_attribution_id": "7",
+    }
+
+
+def test_what_else_metas_sdk_has_in_contents_goes_out() -> None:
+    item = {"id": "mug", "title": "Mug", "description": "Holds tea", "brand": "Example & Sons", "category": "Kitchen"}
+
+    assert payload("purchase", ORDER, {"contents": [item]})["custom_data"]["contents"] == [item]
 
 
 def test_without_use_app_data_there_is_none() -> None:
@@ -1300,10 +1570,51 @@ def test_a_click_id_in_the_url_becomes_fbc(url: str, fbc: str | None) -> None:
     assert notes == ({"derived_fbc": 1} if fbc else {})
 
 
-def test_a_mapped_fbc_wins_over_the_url() -> None:
-    event = visit("https://shop.example.com/?fbclid=AbC", fbc="fb.1.1795341000000.Own")
+@pytest.mark.parametrize(
+    ("cookie", "fbc"),
+    [
+        ("fb.1.1795341000000.Old", f"fb.1.{SECONDS}000.AbC"),
+        ("fb.1.1795341000000.AbC", "fb.1.1795341000000.AbC"),
+        ("fb.1.1795341000000.AbC.AQQAAQIB", "fb.1.1795341000000.AbC.AQQAAQIB"),
+        (f"fb.1.{SECONDS + 60}000.New", f"fb.1.{SECONDS + 60}000.New"),
+        ("fb.1.1700000000000.Older", f"fb.1.{SECONDS}000.AbC"),
+    ],
+)
+def test_the_newer_click_wins(cookie: str, fbc: str) -> None:
+    assert user_data(visit("https://shop.example.com/?fbclid=AbC", fbc=cookie))["fbc"] == fbc
 
-    assert user_data(event)["fbc"] == "fb.1.1795341000000.Own"
+
+def test_a_click_older_than_ninety_days_is_dropped_and_counted() -> None:
+    _, body, notes = convert(job("purchase"), visit("https://shop.example.com/", fbc="fb.1.1700000000000.Older"))
+
+    assert "fbc" not in body["user_data"]
+    assert notes == {"dropped_fbc": 1}
+
+
+def test_a_click_id_mapped_as_fbc_becomes_the_cookie() -> None:
+    _, body, notes = convert(job("purchase"), visit("https://shop.example.com/", fbc="IwAR2F4"))
+
+    assert body["user_data"]["fbc"] == f"fb.1.{SECONDS}000.IwAR2F4"
+    assert notes == {"derived_fbc": 1}
+
+
+def test_blanks_around_a_url_go() -> None:
+    event = with_context(ORDER, page={"url": " https://shop.example/thanks ", "referrer": "\thttps://search.example/ "})
+
+    body = payload("purchase", event)
+    assert (body["event_source_url"], body["referrer_url"]) == (
+        "https://shop.example/thanks",
+        "https://search.example/",
+    )
+
+
+@pytest.mark.parametrize("referrer", ["$direct", "android-app://com.example", "not a url"])
+def test_a_referrer_that_is_no_web_address_is_dropped_and_counted(referrer: str) -> None:
+    url = "https://shop.example/"
+    _, body, notes = convert(job("purchase"), with_context(ORDER, page={"url": url, "referrer": referrer}))
+
+    assert "referrer_url" not in body
+    assert notes == {"dropped_referrer_url": 1}
 
 
 def test_the_url_stands_in_for_an_fbc_that_is_none() -> None:
@@ -1405,7 +1716,11 @@ def test_traits_of_the_context_come_before_those_of_the_root() -> None:
     ("traits", "first", "last"),
     [
         ({"name": "Jane Doe"}, "jane", "doe"),
-        ({"name": "Jane van der Berg"}, "jane", "van der berg"),
+        ({"name": "Jane van der Berg"}, "jane", "vanderberg"),
+        ({"name": "undefined undefined"}, None, None),
+        ({"first_name": "Jane", "last_name": "Doe"}, "jane", "doe"),
+        ({"name": "Janet Roe", "first_name": "Jane"}, "jane", "roe"),
+        ({"firstName": "null", "first_name": "Jane", "lastName": "undefined"}, "jane", None),
         ({"name": "Jane"}, "jane", None),
         ({"name": "Jane Doe", "firstName": "Janet", "lastName": "Roe"}, "janet", "roe"),
         ({"name": ""}, None, None),
@@ -1509,6 +1824,162 @@ def test_an_event_at_the_age_limits_is_sent(timestamp: str, source: str) -> None
     event = with_properties({**ORDER, "timestamp": timestamp}, action_source=source)
 
     assert payload("purchase", event)["action_source"] == source
+
+
+# --- the door: whichever way an event came ----------------------------------------------------------------------
+
+DIGEST = sha256("jane@example.com")
+PREHASHED = {  # user_data, and the key that is in the clear
+    "nothing": ({"em": DIGEST, "ph": [DIGEST, DIGEST], "external_id": [DIGEST], "client_user_agent": BROWSER}, None),
+    "nothing, in capitals": ({"em": DIGEST.upper()}, None),
+    "nothing, with a suffix": ({"em": f"{DIGEST}.AQ", "ph": f"{DIGEST}.AQEAAQEA"}, None),
+    "an email": ({"em": "jane@example.com"}, "em"),
+    "one of several": ({"em": DIGEST, "ph": [DIGEST, "12025550143"]}, "ph"),
+    "a number": ({"em": DIGEST, "ph": 12025550143}, "ph"),
+    "an object": ({"em": {"a": DIGEST}}, "em"),
+    "nothing at all": ({"em": []}, "em"),
+    "null": ({"fn": None, "em": DIGEST}, "fn"),
+    "64 other characters": ({"em": "j" * 64}, "em"),
+    "a digit too few": ({"em": DIGEST[:-1]}, "em"),
+    "another suffix": ({"em": f"{DIGEST}.jane"}, "em"),
+    "a user id": ({"external_id": ["user-1"], "em": DIGEST}, "external_id"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("user_data", "key"), PREHASHED.values(), ids=PREHASHED)
+@pytest.mark.parametrize("unseen", [False, True], ids=["hashed just now", "come back"])
+def test_nothing_leaves_unhashed_that_has_to_be_hashed(user_data: Json, key: str | None, unseen: bool) -> None:
+    leads = subscription("leads")
+    event = {"event_name": "Lead", "event_time": NOW, "event_id": "m", "action_source": "email", "user_data": user_data}
+    conversion = Conversion("web/leads", "Lead", "1", None, event)
+
+    def made() -> conversions.Ready:
+        return conversions.compile_validation([leads], 4096, unseen=unseen)(conversion, NOW, lambda _: None)
+
+    if key is None:
+        assert json.loads(split_line(made().line)[1])["user_data"] == user_data
+        return
+    with pytest.raises(Rejected) as caught:
+        made()
+    assert (caught.value.code, caught.value.message) == (
+        "unhashed_user_data",
+        f"user_data.{key} has to be SHA-256 in 64 hexadecimal digits, and is not.",
+    )
+    assert caught.value.payload == event
+
+
+def test_digests_are_counted_one_by_one_where_an_event_comes_back() -> None:
+    with pytest.raises(Rejected, match=r"unhashed_user_data: user_data\.ph "):
+        conversions.check_hashed({"em": DIGEST, "ph": DIGEST[:60], "zp": DIGEST + "9410"})
+
+
+@pytest.mark.parametrize("key", ["email", "firstName", "dateOfBirth", "customer_phone", "jane@example.com"])
+def test_a_key_of_personal_data_that_meta_does_not_know_leaves_hashed_or_not_at_all(key: str) -> None:
+    with pytest.raises(Rejected) as caught:
+        conversions.check_hashed({"em": DIGEST, key: "Jane"})
+
+    assert caught.value.code == "unhashed_user_data"
+    assert key not in caught.value.message
+    conversions.check_hashed({"em": DIGEST, key: DIGEST, "partner_id": "5"})
+
+
+@pytest.mark.parametrize(
+    ("match_keys", "key"),
+    [
+        ({"email": [DIGEST], "gen": DIGEST, "lead_id": 5, "madid": "m"}, None),
+        ({"email": ["jane@example.com"]}, "match_keys.email"),
+        ({"extern_id": "user-1"}, "match_keys.extern_id"),
+        ({"doby": "1990"}, "match_keys.doby"),
+        ({"first_name": "Jane"}, "A key of match_keys that Meta does not know"),
+    ],
+)
+def test_the_same_holds_for_match_keys_of_the_older_wire(match_keys: Json, key: str | None) -> None:
+    stores = subscription("leads", wire="offline_events")
+    made = conversions.compile_revalidation([stores], 4096)
+    event = {"event_time": NOW, "event_name": "Lead", "match_keys": match_keys}
+    if key is None:
+        assert json.loads(split_line(made("web/leads", "1", event, NOW, lambda _: None).line)[1]) == event
+        return
+    with pytest.raises(Rejected) as caught:
+        made("web/leads", "1", event, NOW, lambda _: None)
+    assert (caught.value.code, caught.value.message) == (
+        "unhashed_user_data",
+        f"{key} has to be SHA-256 in 64 hexadecimal digits, and is not.",
+    )
+
+
+def test_an_event_that_comes_back_is_looked_through_whole() -> None:
+    notes: Counter[str] = Counter()
+
+    def count(name: str) -> None:
+        notes[name] += 1
+
+    event = {
+        "event_time": NOW,
+        "custom_data": {"guests.0.email": "x", "note": "to jane@example.com", "order_id": {"email": "x", "n": 1}},
+        "event_name": "Lead to jane@example.com",
+        "event_id": "jane%40example.com",
+        "action_source": "website",
+        "user_data": {"em": DIGEST, "client_user_agent": BROWSER, "anon_id": "jane@example.com"},
+        "event_source_url": "https://shop.example/?email=x&p=2",
+        "referrer_url": "https://shop.example/?q=jane%40example.com",
+        "original_event_data": {"event_name": "Lead", "order_id": "jane@example.com"},
+        "store_data": {"store_code": "jane@example.com", "store_page_id": "5"},
+        "app_data": {"extinfo": ["a2", "jane@example.com", "1"], "token": "x"},
+        "email": "jane@example.com",
+        "phone": ["x"],
+        "data_processing_options": ["LDU"],
+    }
+    made = conversions.compile_revalidation([subscription("leads")], 4096)
+
+    _, body = split_line(made("web/leads", "1", event, NOW, count).line)
+
+    assert json.loads(body) == {
+        "event_time": NOW,
+        "event_name": "Lead to",
+        "event_id": sha256("jane%40example.com")[:32],
+        "action_source": "website",
+        "custom_data": {"note": "to", "order_id": {"n": 1}},
+        "user_data": {"em": DIGEST, "client_user_agent": BROWSER},
+        "event_source_url": "https://shop.example/?p=2",
+        "referrer_url": "https://shop.example/",
+        "original_event_data": {"event_name": "Lead"},
+        "store_data": {"store_page_id": "5"},
+        "app_data": {"extinfo": ["a2", "", "1"]},
+        "data_processing_options": ["LDU"],
+    }
+    assert body.startswith(b'{"event_time":1795341600,"event_name":"Lead to","event_id":')
+    assert notes == {
+        "removed_from_custom_data": 3,
+        "removed_from_event_name": 1,
+        "hashed_event_id": 1,
+        "dropped_anon_id": 1,
+        "removed_from_event_source_url": 1,
+        "removed_from_referrer_url": 1,
+        "removed_from_original_event_data": 1,
+        "removed_from_store_data": 1,
+        "removed_from_app_data": 2,
+        "removed_from_event": 2,
+    }
+
+
+def test_nothing_is_made_of_an_event_whose_name_is_an_email_address() -> None:
+    event = {"event_time": NOW, "event_name": "jane@example.com", "event_id": "m", "action_source": "email",
+             "user_data": {"em": DIGEST}}  # fmt: skip
+    with pytest.raises(Rejected) as caught:
+        conversions.compile_revalidation([subscription("leads")], 4096)("web/leads", "1", event, NOW, lambda _: None)
+
+    assert (caught.value.code, caught.value.payload) == ("missing_required_field", event)
+
+
+@pytest.mark.parametrize("nonsense", [None, 5, "text", ["list"], {"a": {"b": [None, 1.5, {"c": ""}]}}], ids=repr)
+@pytest.mark.parametrize("name", ["custom_data", "event_source_url", "event_id", "app_data", "jane@example.com"])
+def test_whatever_was_put_into_an_event_never_crashes_the_door(name: str, nonsense: Any) -> None:
+    event = {"event_time": NOW, "event_name": "Lead", "event_id": "m", "action_source": "email",
+             "user_data": {"em": DIGEST}, name: nonsense}  # fmt: skip
+    look = conversions._compile_look_through(subscription("leads"))
+
+    assert look(event, lambda _: None).get(name, nonsense) == nonsense
 
 
 # --- each function by itself ------------------------------------------------------------------------------------
@@ -1622,6 +2093,15 @@ def test_a_test_event_code_cannot_break_a_destination_key(code: str) -> None:
         (b'{"event_time":5,"event_name":"Lead","match_keys":{"lead_id":5}}', "physical_store"),
         (b'{"event_time":5,"event_name":"Lead","action_source":"website","user_data":{}}', None),
         (b'{"event_time":5,"event_name":"\\"match_keys\\":{","action_source":"website"}', None),
+        (
+            b'{"event_time":5,"event_name":"L","action_source":"website","custom_data":{"action_source":"physical_store"}}',
+            None,
+        ),
+        (b'{"event_time":5,"event_name":"L","action_source":"website","custom_data":{"match_keys":{}}}', None),
+        (b'{"event_time":5,"event_name":"a\\\\","event_id":"\\",","action_source":"physical_store"}', "physical_store"),
+        (b'{"event_time":5,"event_id":"m","event_name":"L","action_source":"physical_store"}', "physical_store"),
+        (b'{"event_time":5,"custom_data":{"action_source":"physical_store"},"action_source":"website"}', None),
+        (b'{"event_time":5,"custom_data":{"a":{"match_keys":{}}},"event_name":"L"}', None),
     ],
 )
 def test_an_encoded_event_tells_whether_it_is_a_stores(body: bytes, source: str | None) -> None:

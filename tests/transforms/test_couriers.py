@@ -28,6 +28,7 @@ from transforms.tokens import TokenReference
 
 KEY = destination_key("web", "123")
 TOKEN = "EAAB-the-token"
+DAY = 86_400
 GOOD_USER = {"external_id": ["a" * 64], "client_ip_address": "192.0.2.1"}
 
 
@@ -94,6 +95,33 @@ def test_the_token_travels_in_the_header_alone(sandbox: SandboxServer) -> None:
 def test_a_test_event_code_goes_to_the_top_of_the_request(sandbox: SandboxServer) -> None:
     outcome = courier(sandbox.url).deliver(Parcel.pack(destination_key("web", "123", "TEST1"), [line(1)]))
     assert outcome.delivered == {"web/leads": 1}
+
+
+def test_a_destinations_parameters_go_to_the_top_of_each_request() -> None:
+    bodies: list[Any] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            bodies.append(orjson.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            answer = orjson.dumps({"events_received": len(bodies[-1]["data"])})
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: Any) -> None:
+            """Nothing."""
+
+    parameters = (("partner_agent", "acme"), ("upload_id", "läden 1"))
+    with _serving(Handler) as url:
+        destination = Destination("web", TokenReference("env:TOKEN"), endpoint=url, parameters=parameters)
+        sender = Courier((destination,), Delivery())
+        outcome = sender.deliver(Parcel.pack(destination_key("web", "123", "TEST1"), [line(1), line(2)]))
+
+    assert outcome.delivered == {"web/leads": 2}
+    (body,) = bodies
+    assert len(body.pop("data")) == 2
+    assert body == {"test_event_code": "TEST1", "partner_agent": "acme", "upload_id": "läden 1"}
 
 
 # --- the older wire ---------------------------------------------------------------------------------------------
@@ -497,6 +525,45 @@ def test_a_stopping_run_waits_for_nothing(sandbox: SandboxServer) -> None:
     sandbox.set_faults(fail_next=1000)
     STOPPING.set()
     assert reasons(courier(sandbox.url).deliver(Parcel.pack(KEY, [line(1)]))) == [("e1", "interrupted", True)]
+
+
+def test_a_website_event_stays_one_whatever_its_custom_data_says_of_its_source(sandbox: SandboxServer) -> None:
+    website = {
+        "action_source": "website",
+        "user_data": {**GOOD_USER, "client_user_agent": "UA"},
+        "custom_data": {"action_source": "physical_store", "match_keys": {}},
+    }
+    lines = [line(1, age=8 * DAY, **website), line(2, **website), line(3, age=8 * DAY, action_source="physical_store")]
+
+    outcome = courier(sandbox.url).deliver(Parcel.pack(KEY, lines))
+
+    assert (outcome.delivered, reasons(outcome)) == ({"web/leads": 2}, [("e1", "event_too_old", False)])
+    assert sandbox.stats()["refused_requests"] == 0
+
+
+@pytest.mark.parametrize(
+    ("ages", "looked_at"),
+    [
+        ((60, 7 * DAY - 60), 0),
+        ((60, 7 * DAY + 60), 2),
+        ((7 * DAY + 60, 60), 2),
+        ((-30, 60, 61 * DAY), 3),
+    ],
+)
+def test_a_batch_is_looked_into_only_where_its_oldest_event_may_be_too_old(
+    sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch, ages: tuple[int, ...], looked_at: int
+) -> None:
+    looked: list[bytes] = []
+
+    def action_source(body: bytes) -> str:
+        looked.append(body)
+        return "physical_store"
+
+    monkeypatch.setattr(couriers, "action_source", action_source)
+    lines = [line(number, age=age, action_source="physical_store") for number, age in enumerate(ages)]
+    outcome = courier(sandbox.url).deliver(Parcel.pack(KEY, lines))
+
+    assert (len(looked), outcome.delivered, outcome.rejections) == (looked_at, {"web/leads": len(ages)}, [])
 
 
 def test_an_event_that_grew_too_old_while_waiting_is_not_sent(sandbox: SandboxServer) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from transforms import directives
 from transforms.directives import MISSING, MappingError, compile_mapping, get_path, is_directive, paths
 from transforms.rejections import Rejected, as_rejected
 
@@ -360,6 +363,15 @@ DIRECTIVES: list[tuple[str, Any, Any]] = [
     ("omit what is not there", {"@omit": {"object": {"a": 1}, "keys": ["b"]}}, {"a": 1}),
     ("omit everything", {"@omit": {"object": {"a": 1}, "keys": ["a"]}}, {}),
     ("omit from nothing", {"a": {"@omit": {"object": path("$.nope"), "keys": ["b"]}}}, {}),
+    # @coalesce
+    ("the first that there is", {"@coalesce": [path("$.nope"), "", None, False, [], "x", "y"]}, "x"),
+    ("a placeholder is none", {"@coalesce": ["undefined", "NULL", "n/a", "x"]}, "x"),
+    ("zero is one", {"@coalesce": ["", 0, "x"]}, 0),
+    ("only a placeholder", {"@coalesce": [None, "undefined", ""]}, "undefined"),
+    ("only false", {"a": {"@coalesce": [False, path("$.nope")]}}, {"a": False}),
+    ("nothing at all", {"a": {"@coalesce": [path("$.nope"), None, ""]}}, {}),
+    ("one alone", {"a": {"@coalesce": [path("$.nope")]}}, {}),
+    ("within another", {"@coalesce": [{"@coalesce": ["", path("$.nope")]}, {"@coalesce": ["null", "x"]}]}, "x"),
     # @words
     ("the first word", {"@words": {"value": " Mary  Ann Smith ", "take": "first"}}, "Mary"),
     ("the other words", {"a": {"@words": {"value": "Mary Smith", "take": "rest"}}}, {"a": "Smith"}),
@@ -626,6 +638,9 @@ def test_json_in_text_that_is_nested_too_deeply_is_no_defect_of_ours(mapping: An
             ["/a/@omit/keys/0 should be a string but it is a number"],
             id="omit's key",
         ),
+        pytest.param({"a": {"@coalesce": []}}, ["/a/@coalesce should list 1 to 20 values"], id="no values"),
+        pytest.param({"a": {"@coalesce": ["x"] * 21}}, ["/a/@coalesce should list 1 to 20 values"], id="many values"),
+        pytest.param({"a": {"@coalesce": "x"}}, ["/a/@coalesce should be an array but it is a string"], id="no list"),
         pytest.param(
             {"a": {"@words": {"value": "x", "take": "last"}}},
             ['/a/@words/take should be one of first, rest but it is "last"'],
@@ -699,6 +714,111 @@ def test_a_directive_is_an_object_with_an_at_key(node: Any, expected: bool) -> N
     assert is_directive(node) is expected
 
 
+def ifs(count: int) -> Any:
+    mapping: Any = "none"
+    for number in range(count):
+        mapping = {"@if": {"exists": path(f"$.a{number}"), "then": path(f"$.a{number}"), "else": mapping}}
+    return mapping
+
+
+def objects(count: int) -> Any:
+    mapping: Any = path("$.a")
+    for _ in range(count):
+        mapping = {"k": mapping}
+    return mapping
+
+
+def lists(count: int) -> Any:
+    mapping: Any = [path("$.a")]
+    for _ in range(count):
+        mapping = [mapping]
+    return mapping
+
+
+TOO_DEEP = "/f is nested more than 100 levels deep"
+TOO_LONG = "has a path of more than 100 keys"
+
+
+@pytest.mark.parametrize(
+    ("mapping", "problem"),
+    [
+        pytest.param(ifs(99), TOO_DEEP, id="99 times @if"),
+        pytest.param(ifs(50), TOO_DEEP, id="50 times @if"),
+        pytest.param(objects(400), TOO_DEEP, id="400 objects"),
+        pytest.param(lists(400), TOO_DEEP, id="400 lists"),
+        pytest.param(objects(5_000), TOO_DEEP, id="5,000 objects"),
+        pytest.param(path("$" + ".a" * 101), f"/f/@path {TOO_LONG}", id="@path"),
+        pytest.param({"@template": "{{a}}{{" + "a." * 5_000 + "}}"}, f"/f/@template {TOO_LONG}", id="@template"),
+        pytest.param({"@arrayPath": ["a." * 5_000, {}]}, f"/f/@arrayPath/0 {TOO_LONG}", id="@arrayPath"),
+    ],
+)
+def test_what_is_deeper_than_any_mapping_is_a_problem_and_no_crash(mapping: Any, problem: str) -> None:
+    with pytest.raises(MappingError) as raised:
+        compile_mapping({"f": mapping})
+    assert str(raised.value) == problem
+
+
+def test_a_mapping_as_deep_as_is_allowed_works() -> None:
+    mapped = compile_mapping({"ifs": ifs(49), "objects": objects(98), "path": path("$" + ".a" * 100)})
+    assert mapped({"a0": 7})["ifs"] == 7
+    assert mapped({})["ifs"] == "none"
+
+
+@pytest.mark.parametrize(
+    ("mapping", "value"),
+    [
+        pytest.param({"@template": "{{a}}x" * 5_000}, "1x" * 5_000, id="5,000 placeholders"),
+        pytest.param({"@template": "'{b}\"\\\n{{a}}' {'{{ a }}'}"}, "'{b}\"\\\n1' {'1'}", id="quotes and braces"),
+        pytest.param({"@merge": {"direction": "right", "objects": [{f"k{n}": path("$.a")} for n in range(2_000)]}},
+                     {f"k{n}": 1 for n in range(2_000)}, id="2,000 objects"),
+    ],
+)  # fmt: skip
+def test_a_wide_mapping_works(mapping: Any, value: Any) -> None:
+    assert compile_mapping({"f": mapping})({"a": 1}) == {"f": value}
+
+
+DEEP = {"x": orjson.loads('{"a":' * 1_000 + "1" + "}" * 1_000)}
+
+
+@pytest.mark.parametrize(
+    ("mapping", "event", "code"),
+    [
+        pytest.param({"@template": "{{x}}"}, {"x": orjson.loads("[" * 1_000 + "]" * 1_000)}, "too_deeply_nested",
+                     id="@template of what is too deep"),
+        pytest.param({"@json": {"mode": "encode", "value": path("$.x")}}, DEEP, "too_deeply_nested", id="@json of it"),
+        pytest.param({"@flatten": {"value": path("$.x"), "separator": "."}}, DEEP, "too_deeply_nested", id="@flatten"),
+        pytest.param({"@excludeWhenNull": path("$.x")}, DEEP, "too_deeply_nested", id="@excludeWhenNull"),
+        pytest.param({"@json": {"mode": "encode", "value": {"a": 10**30, "b": path("$.x")}}}, {"x": 1}, "unencodable",
+                     id="@json of a number that JSON has not"),
+        pytest.param({"@template": path("$.t")}, {"t": "{{x}}" * 1_001, "x": "x" * 1_000}, "mapping_failed",
+                     id="a template of the event's own that makes too much"),
+        pytest.param({"@flatten": {"value": path("$."), "separator": "."}},
+                     {"k" * 5_000: dict.fromkeys(map(str, range(1_000)), 1)}, "mapping_failed", id="long keys"),
+    ],
+)  # fmt: skip
+def test_an_event_that_is_too_much_for_a_directive_is_rejected_by_code(mapping: Any, event: Any, code: str) -> None:
+    cause: Exception | None = None
+    try:
+        compile_mapping({"f": mapping})(event)
+    except Exception as error:
+        cause = error
+    assert cause is not None
+    assert as_rejected(cause).code == code
+
+
+def test_what_is_flattened_may_be_wide_and_as_deep_as_events_are() -> None:
+    level = {f"key_{n}": n for n in range(3_000)}
+    mapped = compile_mapping({"@flatten": {"value": path("$."), "separator": "."}})
+    assert mapped({"properties": {"inner": {"more": level}}}) == {
+        f"properties.inner.more.{k}": v for k, v in level.items()
+    }
+
+
+@pytest.mark.parametrize(("where", "found"), [("$.list.1", "b"), ("$.list." + "9" * 9_000, MISSING)])
+def test_a_path_that_the_event_brings_may_hold_any_number(where: str, found: Any) -> None:
+    assert compile_mapping(path(path("$.where")))({"where": where, "list": ["a", "b"]}) is found
+
+
 # --- laws -------------------------------------------------------------------------------------------------------
 
 _scalars = st.none() | st.booleans() | st.integers(-5, 5) | st.sampled_from([1.5, "", "x", "X y", "[1]", '{"a":null}'])
@@ -750,6 +870,7 @@ def _directives(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
         st.fixed_dictionaries({"@transform": st.fixed_dictionaries({"apply": objects, "mapping": inner})}),
         st.fixed_dictionaries({"@excludeWhenNull": inner}),
         st.fixed_dictionaries({"@literal": inner}),
+        st.fixed_dictionaries({"@coalesce": st.lists(inner, min_size=1, max_size=4)}),
         st.fixed_dictionaries({"@omit": st.fixed_dictionaries({"object": inner, "keys": st.just(["a"])})}),
         st.fixed_dictionaries(
             {"@words": st.fixed_dictionaries({"value": inner, "take": st.sampled_from(["first", "rest"])})}
@@ -808,3 +929,9 @@ def test_a_value_that_is_nested_too_deeply_for_a_text_says_so() -> None:
         with pytest.raises(Rejected) as raised:
             compile_mapping({"x": mapping})({"a": deep})
         assert raised.value.code == "too_deeply_nested"
+
+
+@given(st.text(alphabet="{}a ", max_size=20), st.sampled_from([2, 3]))
+def test_placeholders_are_where_segments_engine_finds_them(template: str, braces: int) -> None:
+    expected = re.split("\\{" * braces + "([^}]+)" + "\\}" * braces, template)
+    assert list(directives._split_placeholders(template, braces)) == expected

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +193,24 @@ def test_an_unforeseen_error_costs_one_event_and_is_not_quoted(error: Exception,
     rejected = as_rejected(error)
     assert rejected.code == code
     assert "jane" not in rejected.message
+
+
+def test_a_rejection_keeps_no_event_alive() -> None:
+    class Event(dict[str, Any]):
+        pass
+
+    def convert(event: Event) -> Rejected:
+        try:
+            raise Rejected("mapping_failed")
+        except Exception as error:
+            cause = as_rejected(error)
+        return cause
+
+    event = Event()
+    kept = weakref.ref(event)
+    cause = convert(event)
+    del event
+    assert (kept(), cause.code) == (None, "mapping_failed")
 
 
 _PAYLOADS = st.recursive(

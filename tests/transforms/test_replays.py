@@ -121,6 +121,23 @@ def test_a_ready_body_is_sent_as_it_is(stage: str) -> None:
     assert replay(letter(stage, BODY)) == ([ready("pages", BODY)], {"read": 1, "taken": 1, "matched:web/pages": 1})
 
 
+def test_what_a_defect_kept_from_being_made_is_looked_through_whole_when_it_comes_back() -> None:
+    fields = {
+        **BODY,
+        "event_source_url": "https://shop.example/?email=x&p=2",
+        "referrer_url": "https://shop.example/?q=jane@example.com",
+        "user_data": {"em": "jane@example.com", "client_user_agent": "UA"},
+    }
+    ((outcome,), _) = replay(letter("validate", fields, code="internal_error"))
+    assert isinstance(outcome, Rejection)
+    assert (outcome.stage, outcome.code) == ("validate", "unhashed_user_data")
+
+    fields["user_data"] = BODY["user_data"]
+    ((outcome,), _) = replay(letter("validate", fields, code="internal_error"))
+    urls = {"event_source_url": "https://shop.example/?p=2", "referrer_url": "https://shop.example/"}
+    assert outcome == ready("pages", {**BODY, **urls})
+
+
 def test_a_ready_body_from_a_store_that_orders_keys_anew_still_begins_with_its_time() -> None:
     ((outcome,), _) = replay(letter("send", dict(sorted(BODY.items()))))
     assert isinstance(outcome, Ready)
@@ -191,6 +208,7 @@ def test_a_character_that_was_cut_costs_no_dead_letter_its_replay() -> None:
 @pytest.mark.parametrize(
     ("code", "payload"),
     [
+        ("line_too_long", '{"type":"pa'),
         ("unreadable_row", {"id": "m1", "timestamp": "soon"}),
         ("unreadable_rest", '{"type":"pa'),
         ("not_a_dead_letter", '{"type":"page"}'),

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.triggers import TriggerError, compile_trigger, quoted
+from tests import adversary
+from tests.adversary import check_time
+from transforms.triggers import TriggerError, compile_glob, compile_trigger, quoted
 
 MISSING = object()
 
@@ -98,6 +102,11 @@ CONDITIONS: list[tuple[str, Any, bool]] = [
     ('match(properties.v, "a.c*")', "abc", False),
     ('match(properties.v, "a.c*")', "a.cd", True),
     ('match(properties.v, "5*")', 55, False),
+    ('match(properties.v, "a**b?c*")', "aXYb-c", True),
+    ('match(properties.v, "*a*b*a")', "aba", True),
+    ('match(properties.v, "*ab*ab")', "aab", False),
+    ('match(properties.v, "")', "", True),
+    ("match(properties.v, '[a-c](d)\\+')", "[a-c](d)+", True),
     ('match(properties.v, "*")', MISSING, False),
     # lists
     ('properties.v in ("a", "b")', "b", True),
@@ -107,6 +116,16 @@ CONDITIONS: list[tuple[str, Any, bool]] = [
     ('properties.v in ("5")', 5, False),
     ("properties.v in (4, 5)", 5, True),
     ("properties.v in (4, 5)", "5", False),
+    ('properties.v in (4, "a", true, null)', 4.0, True),
+    ('properties.v in (4, "a", true, null)', "a", True),
+    ('properties.v in (4, "a", true, null)', True, True),
+    ('properties.v in (4, "a", true, null)', None, True),
+    ('properties.v in (4, "a", true, null)', MISSING, True),
+    ('properties.v in (4, "a", true, null)', False, False),
+    ("properties.v in (1, 0)", True, False),
+    ("properties.v in (true, false)", 1, False),
+    ('properties.v in ("a")', ["a"], False),
+    ("properties.v in (4, 5)", {"a": 4}, False),
     # functions
     ("length(properties.v) = 3", "abc", True),
     ("length(properties.v) = 3", "abcd", False),
@@ -374,6 +393,12 @@ def test_a_trigger_means_what_its_parts_mean(tree: Any, flat: list[dict[str, Any
         pytest.param('event.name = "A"', 0, "unknown field event.name", id="a path into a plain field"),
         pytest.param("contains(event, 5)", 16, "double quotes", id="contains a number"),
         pytest.param("event in ()", 10, "unexpected ')'", id="an empty list"),
+        pytest.param("properties.a > 1e999", 15, "the number is too large", id="a number beyond all"),
+        pytest.param(
+            f"properties.a in [1, -{'9' * 6000}]", 20, "the number is too large", id="a number of 6,000 digits"
+        ),
+        pytest.param("not " * 100 + "all", 320, "nested too deeply", id="100 times not"),
+        pytest.param("lowercase(" * 100 + "event" + ")" * 100 + ' = "a"', 800, "nested too deeply", id="100 functions"),
     ],
 )
 def test_a_trigger_that_cannot_be_used_says_what_and_where(trigger: str, offset: int, says: str) -> None:
@@ -422,7 +447,9 @@ def test_any_text_is_a_trigger_or_a_trigger_error(text: str) -> None:
     [
         pytest.param("(" * 25 + 'type = "x"' + ")" * 25, True, id="25 parentheses"),
         pytest.param("not " * 25 + 'type = "x"', False, id="25 times not"),
+        pytest.param("not " * 79 + 'type = "x"', False, id="79 times not"),
         pytest.param(" or ".join(['type = "y"'] * 2000 + ['type = "x"']), True, id="2001 alternatives"),
+        pytest.param(f"type in [{', '.join(map(repr, range(20_000)))}, 'x']", True, id="a list of 20,001"),
     ],
 )
 def test_a_long_or_nested_trigger_is_compiled(trigger: str, taken: bool) -> None:
@@ -432,6 +459,44 @@ def test_a_long_or_nested_trigger_is_compiled(trigger: str, taken: bool) -> None
 def test_a_trigger_nested_without_end_is_an_error_and_no_crash() -> None:
     with pytest.raises(TriggerError):
         compile_trigger("(" * 5000 + 'type = "x"' + ")" * 5000)
+
+
+_globs = st.text("ab*?\n", max_size=12)
+
+
+@settings(max_examples=300, deadline=None)
+@given(_globs, st.text("ab\n", max_size=12))
+def test_a_glob_takes_the_texts_that_a_table_of_all_beginnings_says(glob: str, text: str) -> None:
+    fits = [True, *[False] * len(text)]  # whether the glob so far takes the text's first n characters
+    for character in glob:
+        if character == "*":
+            fits = list(itertools.accumulate(fits, lambda before, now: before or now))
+        else:
+            fits = [False, *(fits[n] and character in ("?", text[n]) for n in range(len(text)))]
+    assert compile_glob(glob)(text) is fits[-1]
+
+
+@pytest.mark.parametrize("glob", ["*a*a*a*b", "*a?a*?b", "a*a*a*a*a*a*a*ab", "**a**a**a**b**c"])
+def test_a_glob_takes_what_the_text_is_long(glob: str) -> None:
+    check_time(glob, lambda n: "a" * n, compile_glob(glob))
+
+
+def test_any_text_as_a_trigger_takes_what_it_is_long() -> None:
+    def compiled(text: str) -> None:
+        with contextlib.suppress(TriggerError):
+            compile_trigger(text)
+
+    compiled("all")
+    for name, make in itertools.islice(adversary.texts(), 0, None, 4):
+        for frame in (
+            "{}",
+            'event = "{}"',
+            "properties.{} = 1",
+            'properties["{}"] = 1',
+            "event in [{}]",
+            "(all) {} all",
+        ):
+            check_time(f"{frame} of {name}", lambda n, m=make, f=frame: f.replace("{}", m(n // 2)), compiled, slack=200)
 
 
 # --- names as literals ------------------------------------------------------------------------------------------

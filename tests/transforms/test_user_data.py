@@ -15,7 +15,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.user_data import KEYS, compile_user_data, digest, fbc_from_url, match_keys, normaliser
+from transforms.user_data import (
+    KEYS,
+    already_hashed,
+    compile_user_data,
+    digest,
+    fbc_from_url,
+    match_keys,
+    newer_click,
+    normaliser,
+)
 
 HASHED = ["em", "ph", "ge", "db", "ln", "fn", "ct", "st", "zp", "country", "external_id"]
 HEX = "62a14e44f765419d10fea99367361a727c12365e2520f32218d505ed9aa0f62f"
@@ -69,7 +78,7 @@ RULES = [
     ("ph", "no number", ""),
     ("ph", "000", ""),
     ("ph", "", ""),
-    # names: lower-case, no punctuation, UTF-8
+    # names: lower-case, no punctuation, no white space, UTF-8
     ("fn", "Mary", "mary"),
     ("fn", " MARY ", "mary"),
     ("fn", "Valéry", "valéry"),
@@ -78,11 +87,11 @@ RULES = [
     ("fn", "O’Connor", "oconnor"),
     ("fn", "O`Connor", "oconnor"),
     ("fn", "J.", "j"),
-    ("fn", "Mary Ann", "mary ann"),
+    ("fn", "Mary Ann", "maryann"),
     ("fn", "Ørjan", "ørjan"),
     ("fn", "...", ""),
     ("ln", "Smith", "smith"),
-    ("ln", "D'Angelo-Smith, Jr.", "dangelosmith jr"),
+    ("ln", "D'Angelo-Smith, Jr.", "dangelosmithjr"),
     ("ln", "Müller", "müller"),
     ("ln", "!", ""),
     # date of birth: YYYYMMDD
@@ -327,6 +336,24 @@ def test_a_value_without_substance_drops_its_key_and_is_counted(name: str, value
     assert set(notes) == {note}
 
 
+@pytest.mark.parametrize("values", [["nobody", "a@example.com"], ["undefined", "a@example.com"]])
+def test_a_value_that_is_dropped_from_a_list_is_counted(values: list[str]) -> None:
+    assert converted({"email": values}) == ({"em": [sha("a@example.com")]}, ["dropped_em"])
+
+
+PLACEHOLDERS = ["undefined", "null", "NULL", "N/A", "(not set)", "false"]
+
+
+@pytest.mark.parametrize("name", [name for name in KEYS if name not in ("client_user_agent", "leadID", "fbLoginID")])
+@pytest.mark.parametrize("value", PLACEHOLDERS)
+def test_a_placeholder_is_nothing_and_is_counted(name: str, value: str) -> None:
+    assert converted({name: value}) == ({}, [f"dropped_{KEYS[name].wire}"])
+
+
+def test_an_advertising_id_of_zeros_is_nothing() -> None:
+    assert converted({"madId": "00000000-0000-0000-0000-000000000000"}) == ({}, ["dropped_madid"])
+
+
 @pytest.mark.parametrize("name", KEYS)
 def test_no_value_drops_its_key_and_is_nothing_to_count(name: str) -> None:
     assert converted({name: ""}) == ({}, [])
@@ -357,6 +384,38 @@ def test_no_more_and_no_less_than_a_hash_is_taken_for_one(name: str, not_a_hash:
     digests = sent if isinstance(sent, list) else [] if sent is None else [sent]
     normalised = normaliser(KEYS[name].wire)(not_a_hash)
     assert digests == ([sha(normalised)] if normalised else [])
+
+
+MD5 = "5d41402abc4b2a76b9719d911017c592"
+
+
+@pytest.mark.parametrize("name", _HASHED_NAMES)
+@pytest.mark.parametrize(
+    ("given_value", "sent"),
+    [
+        (f"{HEX}.BA", f"{HEX}.BA"),
+        (f"{HEX}.AQQAAQIB", f"{HEX}.AQQAAQIB"),
+        (f"{HEX.upper()}.A-_z", None),
+        (f" {HEX.upper()}.Bg\n", f"{HEX}.Bg"),
+        (f"\ufeff{HEX}", HEX),
+        (MD5, MD5),
+        (MD5.upper(), MD5),
+        (f"{MD5}.AQ", f"{MD5}.AQ"),
+        (f"{HEX}.", None),
+        (f"{HEX}.12", None),
+        (f"{HEX}.BA.BA", None),
+        (MD5[:-1], None),
+    ],
+)
+def test_what_metas_param_builder_made_passes_as_it_is(name: str, given_value: str, sent: str | None) -> None:
+    ready, _ = converted({name: given_value})
+    (found,) = ready.values() if ready else ("",)
+    found = found[0] if isinstance(found, list) else found
+    if sent is None:
+        normalised = normaliser(KEYS[name].wire)(given_value)
+        assert found == (sha(normalised) if normalised else "")
+    else:
+        assert found == sent == already_hashed(given_value)
 
 
 @settings(max_examples=50, deadline=None)
@@ -405,12 +464,75 @@ def test_an_ip_address_is_valid_and_without_port_or_dropped(value: str, sent: st
         ("https://shop.example/?fbclid=", None),
         ("https://shop.example/?xfbclid=AbC", None),
         ("https://shop.example/fbclid=AbC", None),
-        ("http://[oops?fbclid=AbC", None),
+        ("http://[oops?fbclid=AbC", "fb.1.1790000000000.AbC"),
         ("", None),
+        ("https://shop.example/t?a=1&amp;fbclid=IwAR1a", "fb.1.1790000000000.IwAR1a"),
+        (" https://shop.example/?fbclid=IwAR1a ", "fb.1.1790000000000.IwAR1a"),
+        ("https://shop.example/?fbclid=&fbclid=IwAR1a", "fb.1.1790000000000.IwAR1a"),
+        ("https://shop.example/?fbclid=Iw%41R1a", "fb.1.1790000000000.IwAR1a"),
+        ("https://shop.example/?fbclid=<script>", None),
     ],
 )
 def test_the_click_id_of_a_url_reads_as_its_cookie_would(url: str, fbc: str | None) -> None:
     assert fbc_from_url(url, 1_790_000_000) == fbc
+
+
+DAY_OF_CLICK = 1_790_000_000 - 90 * 86_400
+
+
+@pytest.mark.parametrize(
+    ("value", "fbc", "notes"),
+    [
+        ("fb.1.1789999999000.IwAR2F4", "fb.1.1789999999000.IwAR2F4", []),
+        (" fb.2.1789999999000.IwAR2F4.AQQAAQIB\n", "fb.2.1789999999000.IwAR2F4.AQQAAQIB", []),
+        (f"fb.1.{DAY_OF_CLICK}000.IwAR2F4", f"fb.1.{DAY_OF_CLICK}000.IwAR2F4", []),
+        (f"fb.1.{DAY_OF_CLICK - 1}999.IwAR2F4", None, ["dropped_fbc"]),
+        ("IwAR2F4", "fb.1.1790000000000.IwAR2F4", ["derived_fbc"]),
+        ("IwZXh0bgNhZW0CMTAAAR_aem_x-Y", "fb.1.1790000000000.IwZXh0bgNhZW0CMTAAAR_aem_x-Y", ["derived_fbc"]),
+        ("AbCdEf", "fb.1.1790000000000.AbCdEf", ["derived_fbc"]),
+        ("https://shop.example/?fbclid=IwAR2F4", "fb.1.1790000000000.IwAR2F4", ["derived_fbc"]),
+        ("click", None, ["dropped_fbc"]),
+        ("undefined", None, ["dropped_fbc"]),
+        ("fb.1.1789999999.IwAR2F4", None, ["dropped_fbc"]),
+        ("xx.1.1789999999000.IwAR2F4", None, ["dropped_fbc"]),
+        ("fb.1.1789999999000.", None, ["dropped_fbc"]),
+    ],
+)
+def test_an_fbc_is_the_cookie_or_a_click_id_and_not_too_old(value: str, fbc: str | None, notes: list[str]) -> None:
+    counted: list[str] = []
+    ready = compile_user_data()({"fbc": value}, counted.append, 1_790_000_000)
+    assert (ready, counted) == ({"fbc": fbc} if fbc else {}, notes)
+
+
+@pytest.mark.parametrize(
+    ("cookie", "newer"),
+    [
+        (None, True),
+        ("fb.1.1789999999000.Other1", True),
+        ("fb.1.1789999999000.Other1.AQQAAQIB", True),
+        ("fb.1.1789999999000.IwAR1a", False),
+        ("fb.1.1789999999000.IwAR1a.AQQAAQIB", False),
+        ("fb.1.1790000000000.Other1", False),  # set at the event, or after it
+    ],
+)
+def test_a_urls_click_wins_over_an_older_one(cookie: str | None, newer: bool) -> None:
+    found = newer_click("https://shop.example/?fbclid=IwAR1a", 1_790_000_000, cookie)
+    assert found == ("fb.1.1790000000000.IwAR1a" if newer else None)
+
+
+@pytest.mark.parametrize(
+    ("value", "sent"),
+    [
+        ("fb.1.1790000000000.1098115397", True),
+        ("fb.1.1790000000000.1098115397.BA", True),
+        ("fb.1.1790000000000.1098115397.AQQA-_IB", True),
+        ("fb.1.1790000000000.1098115397.AQQA", False),
+        ("fb.1.1790000000000.abc", False),
+        ("xx.1.1790000000000.1098115397", False),
+    ],
+)
+def test_an_fbp_is_the_cookie_with_or_without_its_suffix(value: str, sent: bool) -> None:
+    assert converted({"fbp": value}) == (({"fbp": value}, []) if sent else ({}, ["dropped_fbp"]))
 
 
 # --- laws -------------------------------------------------------------------------------------------------------
@@ -430,6 +552,36 @@ def test_normalising_twice_is_normalising_once(key: str) -> None:
         assert normalise(once) == once
 
     law()
+
+
+_marks = st.text("\u0301\u0316\u0344\u0345\u0f73\u0f81\uff9e\u3099\U0001e94a", min_size=20, max_size=80)
+
+
+@pytest.mark.parametrize("key", ["fn", "ct", "zp", "em"])
+def test_normalising_many_marks_twice_is_normalising_them_once(key: str) -> None:
+    normalise = normaliser(key)
+
+    @settings(max_examples=150, deadline=None)
+    @given(st.lists(st.tuples(st.sampled_from(["a", "é", "-", "ཱ", "@"]), _marks), min_size=2, max_size=4))
+    def law(parts: list[tuple[str, str]]) -> None:
+        value = "a@" + "".join(map("".join, parts)) + "b"
+        once = normalise(value)
+        assert normalise(once) == once
+        assert unicodedata.is_normalized("NFC", once)
+
+    law()
+
+
+@pytest.mark.parametrize("marks", [1, 30, 31, 5_000])
+def test_a_long_text_keeps_the_first_thirty_marks_of_a_character(marks: int) -> None:
+    assert normaliser("fn")("x" * 120 + "q" + "\u0301" * marks) == "x" * 120 + "q" + "\u0301" * min(marks, 30)
+
+
+def test_of_many_telephone_numbers_the_first_ten_count() -> None:
+    numbers = [f"+44 7700 900{number:03}" for number in range(12)]
+    sent, dropped = converted({"phone": numbers})
+    assert sent == {"ph": [digest(f"447700900{number:03}") for number in range(10)]}
+    assert dropped == ["dropped_ph"]
 
 
 @pytest.mark.parametrize("key", [key for key in HASHED if key != "external_id"])  # that one is the browser's
@@ -454,18 +606,20 @@ def test_a_name_typed_on_a_mac_has_the_digest_of_one_typed_elsewhere(name: str) 
     assert composed == decomposed != {}
 
 
+# White space is JavaScript's.
+_BLANK = r"\t-\r \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
 _SHAPES = {
-    "em": r"\S(.*\S)?",
+    "em": r"[^\s@]+@[^\s@]+\.[^\s@.]+",
     "ph": r"[1-9][0-9]*",
     "ge": r"[fm]",
     "db": r"[0-9]{8}",
-    "fn": r"\S(.*\S)?",
-    "ln": r"\S(.*\S)?",
+    "fn": rf"[^{_BLANK}]+",
+    "ln": rf"[^{_BLANK}]+",
     "ct": r"\S+",
     "st": r"\S+",
-    "zp": r"[^\s-]+",
+    "zp": rf"[^{_BLANK}-]{{2,}}",
     "country": r"[a-z]{2}",
-    "external_id": r"[^\t-\r \u00a0\u2028\u2029\u3000\ufeff]+",  # white space as JavaScript counts it
+    "external_id": rf"[^{_BLANK}]+",
 }
 
 

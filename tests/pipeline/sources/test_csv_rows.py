@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from pipeline.sources.csv_rows import BadHeader, rows_of
-from transforms.events import UnreadableRow
+from transforms import events as limits
+from transforms.events import LongLine, UnreadableRow
 
 LIKE = "a header is like type,event,messageId,timestamp,userId,properties.total"
 NO_HEADER = f"there is no header, or no column in it is a key of an event; {LIKE}"
@@ -95,6 +96,34 @@ def test_a_cell_of_a_megabyte_is_a_cell() -> None:
 
 
 @pytest.mark.parametrize(
+    ("row", "message", "rest"),
+    [
+        pytest.param("page," + "x" * 100, "Line 3 of orders.csv has 105 bytes", [], id="a line"),
+        pytest.param(
+            'page,"' + "x\n" * 38 + 'x"',
+            "The row that begins in line 3 of orders.csv has 82 bytes",
+            [UnreadableRow(b'x"', "Line 41 of orders.csv has 1 cells, the header 2.")],
+            id="a cell",
+        ),
+        pytest.param(
+            'page,"open' + "\npage,b" * 10 + "\npage,c",
+            "The row that begins in line 3 of orders.csv has 81 bytes",
+            [{"type": "page", "event": "c"}],
+            id="a quote that is never closed",
+        ),
+    ],
+)
+def test_a_row_that_is_too_long_is_passed_over_and_the_lines_behind_it_are_read(
+    monkeypatch: pytest.MonkeyPatch, row: str, message: str, rest: list[Any]
+) -> None:
+    monkeypatch.setattr(limits, "MAX_LINE", 80)
+    monkeypatch.setattr(limits, "SHOWN", 9)
+    long = LongLine(row[:9], f"{message}, and one of more than 0 MB is not read.")
+    found = events(f"type,event\npage,a\n{row}\npage,z\n")
+    assert found == [{"type": "page", "event": "a"}, long, *rest, {"type": "page", "event": "z"}]
+
+
+@pytest.mark.parametrize(
     ("header", "message"),
     [
         ("type,type", "column 2 (type) comes twice"),
@@ -103,6 +132,10 @@ def test_a_cell_of_a_megabyte_is_a_cell() -> None:
         ("type,properties.a,properties", "column 3 (properties) and column 2 (properties.a) cannot both be"),
         ("type,", "column 2 is no path like properties.total"),
         ("type,plan,plan", "column 3 comes twice"),
+        (
+            "type,properties" + ".a" * 200_000,
+            "column 2 (properties" + ".a" * 44 + ".…) is no path like properties.total",
+        ),
         ("jane@example.com,jane@example.com", NO_HEADER),
         ("Jane D.,jane@example.com,2026-11-22T10:00:00Z", NO_HEADER),
         ("track,Order Completed,o-1", NO_HEADER),

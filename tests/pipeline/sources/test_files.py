@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bz2
 import gzip
-import itertools
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -13,12 +12,11 @@ from typing import Any
 import apache_beam as beam
 import pytest
 from apache_beam.testing.util import assert_that, equal_to
-from hypothesis import given
-from hypothesis import strategies as st
 
 from pipeline.sources import NoInput, UnreadableFile, open_letters, open_source
-from pipeline.sources.files import ReadLines, ReadNumberedLines, check_input, chunks_of, lines_of, matching
-from transforms.events import UnreadableRest
+from pipeline.sources.files import ReadLines, ReadNumberedLines, check_input, chunks_of, matching
+from transforms import events
+from transforms.events import LongLine, UnreadableRest
 from transforms.stopping import STOPPING
 
 
@@ -74,11 +72,21 @@ def test_the_size_of_all_that_matches_is_told(tmp_path: Path) -> None:
     assert check_input(str(tmp_path / "*")) == 10
 
 
-@given(st.lists(st.binary(max_size=12).map(lambda line: line.replace(b"\n", b"").rstrip(b"\r"))), st.integers(1, 7))
-def test_however_a_file_is_cut_into_chunks_its_lines_are_the_same(lines: list[bytes], size: int) -> None:
-    text = b"".join(line + end for line, end in zip(lines, itertools.cycle([b"\n", b"\r\n"])))
-    chunks = [text[start : start + size] for start in range(0, len(text), size)]
-    assert list(lines_of(chunks)) == lines
+def test_a_line_that_is_too_long_is_passed_over_in_packed_files_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "MAX_LINE", 1_000_000)
+    path = tmp_path / "a.jsonl.gz"
+    path.write_bytes(gzip.compress(b"1\n" + b"x" * 3_000_000 + b"\n3\n"))
+    message = f"Line 2 of {path} has 3,000,000 bytes, and one of more than 0 MB is not read."
+    read(str(path), [b"1", LongLine("x" * 1000, message), b"3"])
+    with beam.Pipeline("FnApiRunner") as pipeline:
+        assert_that(
+            pipeline | ReadNumberedLines(str(path)),
+            equal_to(
+                [(f"Line {n} of {path}", line) for n, line in enumerate((b"1", LongLine("x" * 1000, message), b"3"), 1)]
+            ),
+        )
 
 
 @pytest.mark.parametrize("name", ["a.jsonl.zst", "a.jsonl.xz", "a.jsonl.deflate"])

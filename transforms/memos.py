@@ -1,0 +1,39 @@
+"""What a function made of texts that come again, kept within a bound of bytes.
+
+For texts of events only: what is made of a job's own texts is made once and needs no memory of this kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from sys import getsizeof
+from typing import Final, TypeVar
+
+T = TypeVar("T")
+
+LONGEST: Final = 64  # characters of a text that is remembered; what is longer hardly comes again
+MAX_BYTES: Final = 8 * 1024 * 1024  # of one memo: some 30,000 names and their hashes
+FEW: Final = 1024 * 1024  # bytes of one for texts of which there are few, such as countries
+_ENTRY: Final = 100  # bytes that a dict takes for an entry, apart from the two objects
+
+
+class Memo(dict[str, T]):
+    """The results of a function of one text, asked as ``memo[text]``: a hit costs no Python call.
+
+    Starts afresh when full, which for texts that repeat themselves hardly happens.
+    """
+
+    def __init__(self, function: Callable[[str], T], max_bytes: int = MAX_BYTES) -> None:
+        super().__init__()
+        self._function, self._max_bytes, self._bytes = function, max_bytes, 0
+
+    def __missing__(self, text: str) -> T:
+        result = self._function(text)
+        if len(text) <= LONGEST:
+            size = getsizeof(text) + getsizeof(result) + _ENTRY
+            self._bytes += size
+            if self._bytes > self._max_bytes:
+                self.clear()
+                self._bytes = size
+            self[text] = result
+        return result
