@@ -570,6 +570,7 @@ def _fields(specs: Mapping[str, Mapping[str, Any]]) -> tuple[Field, ...]:
                 spec.get("multiple", False),
                 tuple(spec.get("choices", ())),
                 _fields(spec["properties"]) if "properties" in spec else None,
+                incidental=spec.get("incidental", False),
             )
         )
     return tuple(fields)

@@ -108,7 +108,7 @@ class _Way:
     def _conversion(self, conversion: conversions.Conversion) -> dict[str, Any]:
         stage: Stage = "map"
         try:
-            conversion = self._mapped(conversion)
+            conversion = self._mapped(conversion, self._note)
             stage = "hash"
             conversion = self._hashed(conversion, self._note)
             stage = "validate"

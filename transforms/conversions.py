@@ -17,11 +17,11 @@ from transforms import envelopes, events, meta_rules
 from transforms.directives import compile_mapping, parse_path, paths
 from transforms.envelopes import Found, Row
 from transforms.events import Event
-from transforms.fields import Field
+from transforms.fields import NOTHING, Field, ignore
 from transforms.properties import compile_event_fields, mapped_names
 from transforms.rejections import Rejected
 from transforms.triggers import compile_triggers
-from transforms.user_data import Count, compile_user_data, fbc_from_url, match_keys
+from transforms.user_data import OFFLINE_KEYS, Count, compile_user_data, fbc_from_url, match_keys
 
 Wire = Literal["conversions_api", "offline_events"]
 
@@ -175,19 +175,24 @@ _conversion: Final[Callable[[tuple[Any, ...]], Conversion]] = functools.partial(
 _ready: Final[Callable[[tuple[str, bytes]], Ready]] = functools.partial(tuple.__new__, Ready)
 
 
-def compile_properties(subscriptions: Iterable[Subscription]) -> Callable[[Conversion], Conversion]:
+def compile_properties(subscriptions: Iterable[Subscription]) -> Callable[..., Conversion]:
     """The function that fills a conversion's fields by its subscription's mapping, typed and complete.
 
-    It raises Rejected: missing_required_field, invalid_<field>, invalid_field, mapping_failed.
+    It takes the conversion and `count`, which is told of what is left out, and raises Rejected:
+    missing_required_field, invalid_<field>, invalid_field, mapping_failed.
     """
     compiled = {s.key: compile_event_fields(s.mapping, s.fields) for s in subscriptions}
 
-    def mapped(conversion: Conversion) -> Conversion:
+    def mapped(conversion: Conversion, count: Count = ignore) -> Conversion:
         subscription, event_name, dataset_id, event, _ = conversion
         assert event is not None
-        fields = compiled[subscription](event, event_name)
-        if "event_id" not in fields:
+        fields = compiled[subscription](event, event_name, count)
+        event_id = fields.get("event_id")
+        if event_id is None:
             fields["event_id"] = events.event_id(event)
+        elif event_id in NOTHING:  # Meta would count one of all the events that share it
+            fields["event_id"] = events.event_id(event)
+            count("dropped_event_id")
         return _conversion((subscription, fields["event_name"], dataset_id, event, fields))
 
     return mapped
@@ -351,6 +356,9 @@ def _compile_offline_event(subscription: Subscription) -> Write:
             "event_name": fields["event_name"],
             "match_keys": match_keys(fields["user_data"]),
         }
+        for wire, value in fields["user_data"].items():
+            if wire not in OFFLINE_KEYS or (type(value) is list and len(value) > 1 and not OFFLINE_KEYS[wire][1]):
+                count(f"dropped_{wire}")
         for name in beside:
             if name in fields:
                 event[name] = fields[name]
@@ -393,6 +401,8 @@ def _compile_event(subscription: Subscription) -> Write:
             value = get(name)
             if value is not None:
                 event[name] = value
+        if custom_data:
+            _count_replaced(custom_data, fields, custom, count)
         for name in custom:  # after custom_data, so that a defined field wins over it
             value = get(name)
             if value is not None:
@@ -402,6 +412,15 @@ def _compile_event(subscription: Subscription) -> Write:
         return event
 
     return server_event
+
+
+def _count_replaced(
+    custom_data: Mapping[str, Any], fields: Mapping[str, Any], names: Iterable[str], count: Count
+) -> None:
+    """Counts the keys of a mapping's custom_data whose place a field takes, with another value."""
+    for name in names:
+        if name in custom_data and fields.get(name) is not None and str(custom_data[name]) != str(fields[name]):
+            count("replaced_in_custom_data")
 
 
 def _rewritten(

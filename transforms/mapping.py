@@ -34,11 +34,11 @@ class MapProperties(beam.PTransform):
         return with_rejections(named, _MapProperties(self.subscriptions), main="conversions")
 
 
-class _MapProperties(SubscriptionStepDoFn[Callable[[Conversion], Conversion]]):
+class _MapProperties(SubscriptionStepDoFn[Callable[..., Conversion]]):
     stage = "map"
 
-    def compile(self) -> Callable[[Conversion], Conversion]:
+    def compile(self) -> Callable[..., Conversion]:
         return conversions.compile_properties(self.subscriptions)
 
     def convert(self, element: Conversion) -> Iterable[Any]:
-        return (self.machinery(element),)
+        return (self.machinery(element, self.notes[element.subscription]),)
