@@ -19,6 +19,7 @@ import orjson
 
 from pipeline.config import Job
 from pipeline.sources.csv_rows import is_csv, rows_of
+from pipeline.sources.table_files import rows_of_table
 from transforms import conversions, events
 from transforms.envelopes import Row
 from transforms.events import Event
@@ -65,7 +66,7 @@ def numbered_rows(path: str) -> Iterator[Iterator[tuple[int, Row]]]:
         yield (
             rows_of(iter(functools.partial(file.read1, io.DEFAULT_BUFFER_SIZE), b""), path)
             if is_csv(path)
-            else enumerate(file, 1)
+            else enumerate(rows_of_table(file, path), 1)
         )
 
 

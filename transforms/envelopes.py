@@ -156,7 +156,7 @@ class _Opening:
             if inside:
                 yield from self._inner(inside, (), depth, alone)
                 return
-        certainty = _row_of_segments(event)
+        certainty = row_certainty(event)
         if certainty == "certain" or (certainty and not self._takes(event)):
             yield event_of(event) or _no_event(event, "", None if alone else json_bytes(event))
             return
@@ -291,7 +291,7 @@ def _pubsub_row(event: Event) -> Any:
     return event.get("data") if event.keys() >= {"data", "message_id", "publish_time"} else None
 
 
-def _row_of_segments(event: Event) -> Certainty | None:
+def row_certainty(event: Event) -> Certainty | None:
     """Whether an object is a row of Segment's warehouse. One that holds objects as an event does is none."""
     if _type(event) in CALLS and _ODD.isdisjoint(event):
         return None
@@ -379,7 +379,7 @@ def _no_event(event: Event, missed: str, payload: bytes | None) -> Rejected:
     parts = ["The object is not an event: it has no type, and no trigger takes it."]
     inside = next((name for name in names if _may_hold_an_event(event[name])), None)
     meant = misspelt(of_events(event))
-    if _row_of_segments(event):
+    if row_certainty(event):
         parts.append(_NO_KIND)
     elif meant and not inside:
         parts.append(did_you_mean(meant))

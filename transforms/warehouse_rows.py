@@ -306,11 +306,9 @@ def _columns(names: tuple[str, ...]) -> Mapping[str, str]:
 
 
 def _columns_of(names: tuple[str, ...]) -> Mapping[str, str]:
-    by_column: dict[str, str] = {}
-    for name in names:
-        column = canonical(name)
-        by_column[name if column in by_column else column] = name
-    return by_column
+    there = set(names)
+    columns = ((canonical(name), name) for name in names)
+    return {name if column in there else column: name for column, name in columns}
 
 
 _remembered_columns: Final = functools.lru_cache(_PLANS)(_columns_of)
@@ -339,12 +337,12 @@ _remembered_plan: Final = functools.lru_cache(_PLANS)(_plan_of)
 
 def _of_text(column: str, kind: str, text: str) -> tuple[tuple[tuple[str, ...], ...], Any]:
     """Where the text of a column goes that may hold an object, and what it is: else a value of the customer's own."""
-    value = parsed(text) if text[:1] == "{" else text
+    value = parsed(text) if text[:1] in ("{", "[") else text
     return ((column,) if type(value) is dict else own_path(column, kind),), value
 
 
 def _put(event: Event, path: Sequence[str], value: Any) -> None:
-    """Puts a value where it belongs. Of an object and what is put into it, that wins; of a text and parts, the parts."""
+    """Puts a value where it belongs. Parts of an object win over the whole of it, and over a text in its place."""
     place: Any = event
     for key in path[:-1]:
         inner = place.get(key)

@@ -297,7 +297,9 @@ def _count(client: Any, table: str, layout: Layout, restriction: str) -> tuple[i
     if when:
         now = time.time()
         counts += [f"COUNTIF({when} < {_literal(column, now - age)})" for age in (MAX_AGE, MAX_STORE_AGE)]
-    ((rows, without_id, *old),) = client.query(f"SELECT {', '.join(counts)} FROM `{table}`{_where(restriction)}").result()
+    ((rows, without_id, *old),) = client.query(
+        f"SELECT {', '.join(counts)} FROM `{table}`{_where(restriction)}"
+    ).result()
     extent = f"{rows:,} row{'s' * (rows != 1)}"
     if not old:
         return rows, without_id, f"{extent}, ages unknown"

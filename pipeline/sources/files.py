@@ -19,13 +19,15 @@ from apache_beam.io.filesystems import FileSystems
 from pipeline.file_systems import hindrance, reason_of
 from pipeline.sinks.lines import plain
 from pipeline.sources import BrokenFile, NoInput, Source, UnreadableFile
+from pipeline.sources.table_files import rows_of_table
+from transforms.envelopes import Row
 from transforms.events import UnreadableRest
 from transforms.stopping import STOPPING
 
 
 @dataclasses.dataclass
 class ReadLines(beam.PTransform):
-    """The lines of all files that `pattern` matches, as bytes without their line ends.
+    """The lines of all files that `pattern` matches, as bytes without their line ends, or as `rows_of_table` has them.
 
     A file that breaks off ends with an `UnreadableRest`: an exception would take what came before down with its bundle.
     A file is read by one worker, in a row: by Beam's splittable ReadFromText a line costs several times as much, more
@@ -59,13 +61,13 @@ def spread_files(root: Any, pattern: str) -> beam.PCollection:
 class _ReadLines(beam.DoFn):
     """A class, because it is pickled by name: a lambda would take a copy of STOPPING along."""
 
-    def process(self, element: FileMetadata) -> Iterator[bytes | UnreadableRest]:
-        return lines_of(chunks_of(element.path))
+    def process(self, element: FileMetadata) -> Iterator[Row]:
+        return rows_of_table(lines_of(chunks_of(element.path)), element.path)
 
 
-class _ReadNumberedLines(_ReadLines):
-    def process(self, element: FileMetadata) -> Iterator[tuple[str, bytes | UnreadableRest]]:  # type: ignore[override]
-        for number, line in enumerate(super().process(element), 1):
+class _ReadNumberedLines(beam.DoFn):
+    def process(self, element: FileMetadata) -> Iterator[tuple[str, bytes | UnreadableRest]]:
+        for number, line in enumerate(lines_of(chunks_of(element.path)), 1):
             yield f"Line {number} of {element.path.removeprefix('./')}", line
 
 
