@@ -25,7 +25,6 @@ from pipeline.sources import BIGQUERY, Between, NoInput, Source
 from pipeline.sources.warehouse import Column, EventColumns, JsonColumn, Layout, NoEvents, layout_of
 from transforms.meta_rules import DAY, MAX_AGE, MAX_STORE_AGE
 from transforms.stopping import STOPPING
-from transforms.warehouse_rows import PUBSUB
 
 SAMPLE: Final = 20  # values that are looked at to see whether a column holds JSON
 MOST_SAMPLED: Final = 1000  # rows that are read for them; others have none
@@ -307,18 +306,24 @@ def _count(client: Any, table: str, layout: Layout, restriction: str) -> tuple[i
         rows,
         without_id,
         (
-            f"{extent}, {old[0]:,} older than the {MAX_AGE // DAY} days that Meta takes,"
+            f"{extent}, {old[0]:,} older{_by(layout)} than the {MAX_AGE // DAY} days that Meta takes,"
             f" {old[1]:,} older than the {MAX_STORE_AGE // DAY} days of store events"
         ),
     )
 
 
-def _when(layout: Layout) -> tuple[str, Column]:
-    """SQL for when a row's event happened, and a column of the SQL's type; "" where nothing tells.
+def _by(layout: Layout) -> str:
+    """By which time rows are that old, where it is not the events' own; those are older still."""
+    time_column = layout.time
+    return f" by {time_column.key}" if time_column is not None and time_column.name in _NOT_THE_EVENTS else ""
 
-    When a message was published is not when its event happened.
-    """
-    if layout.time is not None and layout.time.name not in PUBSUB:
+
+_NOT_THE_EVENTS: Final = frozenset({"publish_time", "received_at", "created_at", "sent_at"})
+
+
+def _when(layout: Layout) -> tuple[str, Column]:
+    """SQL for when a row's event happened, and a column of the SQL's type; "" where nothing tells."""
+    if layout.time is not None:
         return f"`{layout.time.key}`", layout.time
     moment = Column("", "TIMESTAMP")
     if isinstance(layout, JsonColumn) and layout.column.type in ("STRING", "JSON"):
