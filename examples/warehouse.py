@@ -25,7 +25,7 @@ from pipeline.cli import main as capybeam
 from pipeline.config import load_job
 from pipeline.preview import preview
 from pipeline.sandbox import SandboxServer, SandboxSettings
-from pipeline.sources.warehouse import snake_case
+from transforms.warehouse_rows import snake_case
 
 EXAMPLES = Path(__file__).parent
 COUNT: Final = 1_000

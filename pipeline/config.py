@@ -615,6 +615,7 @@ def _fields(specs: Mapping[str, Mapping[str, Any]]) -> tuple[Field, ...]:
                 tuple(spec.get("choices", ())),
                 _fields(spec["properties"]) if "properties" in spec else None,
                 spec.get("named"),
+                incidental=spec.get("incidental", False),
             )
         )
     return tuple(fields)

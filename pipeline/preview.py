@@ -21,6 +21,7 @@ from pipeline.config import Job
 from pipeline.sources.csv_rows import is_csv, rows_of
 from pipeline.sources.file_lines import CHUNK, lines_of
 from pipeline.sources.json_documents import checked
+from pipeline.sources.table_files import rows_of_table
 from transforms import conversions, events
 from transforms.envelopes import Row
 from transforms.events import Event
@@ -66,7 +67,11 @@ def numbered_rows(path: str) -> Iterator[Iterator[tuple[int, Row]]]:
     opened = next((open_ for ending, open_ in _PACKED.items() if path.lower().endswith(ending)), io.open)
     with cast("io.BufferedReader", opened(path, "rb")) as file:
         chunks = _chunks(file)
-        yield rows_of(chunks, path) if is_csv(path) else enumerate(lines_of(checked(chunks, path), path), 1)
+        yield (
+            rows_of(chunks, path)
+            if is_csv(path)
+            else enumerate(rows_of_table(lines_of(checked(chunks, path), path), path), 1)
+        )
 
 
 def _chunks(file: Any) -> Iterator[bytes]:

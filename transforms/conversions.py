@@ -18,7 +18,7 @@ from transforms import envelopes, events, meta_rules
 from transforms.directives import compile_mapping, get_path, parse_path, paths
 from transforms.envelopes import Found, Row
 from transforms.events import Event
-from transforms.fields import Field, Unfit, compile_check
+from transforms.fields import NOTHING, Field, Unfit, compile_check, ignore
 from transforms.personal_data import Cleaner, Person, Watch, cleaner, emails, is_personal, squeezed
 from transforms.properties import compile_event_fields, mapped_names
 from transforms.rejections import Rejected
@@ -206,28 +206,28 @@ _conversion: Final[Callable[[tuple[Any, ...]], Conversion]] = functools.partial(
 _ready: Final[Callable[[tuple[str, bytes]], Ready]] = functools.partial(tuple.__new__, Ready)
 
 
-def _ignore(_: str) -> None:
-    """Counts nothing."""
-
-
 def compile_properties(subscriptions: Iterable[Subscription]) -> Callable[..., Conversion]:
     """The function that fills a conversion's fields by its subscription's mapping, typed and complete.
 
-    It takes the conversion and `count`, which is told of a value from elsewhere, and raises Rejected:
+    It takes the conversion and `count`, which is told of what is left out or comes from elsewhere, and raises Rejected:
     missing_required_field, invalid_<field>, invalid_field, mapping_failed.
     """
     subscriptions = tuple(subscriptions)
     compiled = {s.key: compile_event_fields(s.mapping, s.fields) for s in subscriptions}
     fallbacks = {s.key: s.value_fallback for s in subscriptions if s.value_fallback}
 
-    def mapped(conversion: Conversion, count: Count = _ignore) -> Conversion:
+    def mapped(conversion: Conversion, count: Count = ignore) -> Conversion:
         subscription, event_name, dataset_id, event, _ = conversion
         assert event is not None
-        fields = compiled[subscription](event, event_name)
+        fields = compiled[subscription](event, event_name, count)
         if subscription in fallbacks and "value" not in fields:
             _take_value(fields, get_path(event, fallbacks[subscription]), count)
-        if "event_id" not in fields:
+        event_id = fields.get("event_id")
+        if event_id is None:
             fields["event_id"] = events.event_id(event)
+        elif event_id in NOTHING:  # Meta would count one of all the events that share it
+            fields["event_id"] = events.event_id(event)
+            count("dropped_event_id")
         return _conversion((subscription, fields["event_name"], dataset_id, event, fields))
 
     return mapped
@@ -572,6 +572,9 @@ def _compile_offline_event(subscription: Subscription) -> Write:
             "event_name": fields["event_name"],
             "match_keys": match_keys(fields["user_data"]),
         }
+        for wire, value in fields["user_data"].items():
+            if wire not in OFFLINE_KEYS or (type(value) is list and len(value) > 1 and not OFFLINE_KEYS[wire][1]):
+                count(f"dropped_{wire}")
         for name in beside:
             if name in fields:
                 event[name] = fields[name]
@@ -621,6 +624,8 @@ def _compile_event(subscription: Subscription) -> Write:
             value = get(name)
             if value is not None:
                 event[name] = value
+        if custom_data:
+            _count_replaced(custom_data, fields, custom, count)
         for name in custom:  # after custom_data, so that a defined field wins over it
             value = get(name)
             if value is not None:
@@ -636,6 +641,15 @@ def _web_address(url: str) -> str:
     """An http or https URL, without the blanks around it; "" where it is none."""
     url = url.strip()
     return url if url[:8].lower().startswith(_WEB) else ""
+
+
+def _count_replaced(
+    custom_data: Mapping[str, Any], fields: Mapping[str, Any], names: Iterable[str], count: Count
+) -> None:
+    """Counts the keys of a mapping's custom_data whose place a field takes, with another value."""
+    for name in names:
+        if name in custom_data and fields.get(name) is not None and str(custom_data[name]) != str(fields[name]):
+            count("replaced_in_custom_data")
 
 
 def _rewritten(

@@ -781,12 +781,16 @@ def _render(payload: Any, template: str) -> str:
 
 
 def _first_words(value: Any) -> Any:
-    words = value.split(None, 1) if type(value) is str else ()
+    if type(value) is not str:
+        return _no_words(value)
+    words = value.split(None, 1)
     return words[0] if words else MISSING
 
 
 def _rest_words(value: Any) -> Any:
-    words = value.split(None, 1) if type(value) is str else ()
+    if type(value) is not str:
+        return _no_words(value)
+    words = value.split(None, 1)
     return words[1] if len(words) > 1 else MISSING
 
 
@@ -799,6 +803,11 @@ def _is_nothing(value: Any) -> bool:
 
 def _first_there(*values: Any) -> Any:
     return next((value for value in values if value is not MISSING and value is not None and value != ""), MISSING)
+
+
+def _no_words(value: Any) -> Any:
+    """An object or a list stays, for the field to refuse and to count."""
+    return value if type(value) in (dict, list) else MISSING
 
 
 def _flattened(value: Any, separator: str, keep_arrays: bool) -> Any:

@@ -5,14 +5,16 @@ An object of Segment's spec is an event as it is. Any other is looked at for wha
 - a push body of Pub/Sub, ``{"message": {"data": BASE64}, "subscription": …}``;
 - an entry of Cloud Logging, by its ``jsonPayload`` or ``textPayload``;
 - a batch of Segment's HTTP API, ``{"batch": […], "context": {…}, "sentAt": …}``;
-- a CloudEvent, ``{"specversion": "1.0", "data": …}``, unless a trigger takes it as it is.
+- a CloudEvent, ``{"specversion": "1.0", "data": …}``, unless a trigger takes it as it is;
+- a row of the table that Pub/Sub's BigQuery subscriptions write, ``{"data": …, "message_id": …, "publish_time": …}``;
+- a row of Segment's warehouse, by its columns: see `transforms.warehouse_rows`.
 
 gzip and several lines of JSON in a message are opened as well, and whatever a job file's ``unwrap`` leads to. What
 remains is an event if it has a type or a trigger takes it; otherwise it is rejected as not_an_event, as it could have
 been filtered by mistake only.
 
 Nothing of an envelope gets into an event but what Segment's batch shares: the ID and the time of a message are those
-of the transport.
+of the transport. A key that is spelt like one of Segment's (``user_id``) is counted, ``misspelt_userId``.
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ import orjson
 from transforms.directives import parse_path
 from transforms.events import MAX_LINE, Event, UnreadableRow, is_blank, parse_json
 from transforms.json_text import load_json
+from transforms.misspelt import MEANT, did_you_mean, misspelt
 from transforms.rejections import Rejected, json_bytes
+from transforms.warehouse_rows import SHOWN_BY, Certainty, event_of, of_events, row_of_segments
 
 Row = bytes | Event | UnreadableRow
 Found = Event | Rejected
@@ -57,11 +61,11 @@ def compile_parsing(
         takes: whether any trigger takes an event.
         unwrap: a path into each object, to the event, several of them, or JSON text of either, in base64 perhaps.
     """
-    path, loads = parse_path(unwrap) if unwrap else (), orjson.loads
+    path, loads, is_plain = parse_path(unwrap) if unwrap else (), orjson.loads, _ODD.isdisjoint
 
     def parsed(row: Row, count: Count) -> tuple[Event] | Iterator[Found]:
         if type(row) is not bytes:
-            return of_table(row)
+            return of_table(row, count)
         try:
             event = loads(row)
         except orjson.JSONDecodeError:
@@ -73,20 +77,37 @@ def compile_parsing(
                 return iter((cause,))
         if type(event) is not dict:
             return iter((Rejected("not_an_object"),))
-        kind = event.get("type")
-        if type(kind) is str and kind in CALLS and not path:
-            return (event,)
-        if not path and _SIGNS.isdisjoint(event) and (_type(event) or takes(event)):
-            return (event,)
+        if not path and is_plain(event):
+            kind = event.get("type")
+            if type(kind) is str and kind in CALLS:
+                return (event,)
+            if _SIGNS.isdisjoint(event) and _type(event).lower() not in CALLS and (_type(event) or takes(event)):
+                return (event,)
         return _Opening(takes, count).object(event, path, 0, alone=True)
 
-    def of_table(row: Any) -> tuple[Event] | Iterator[Found]:
+    def of_table(row: Any, count: Count) -> tuple[Event] | Iterator[Found]:
         """What a source has made of a row, whose columns say what it is."""
         if isinstance(row, UnreadableRow):
             return iter((row.rejected(),))
-        return (row,) if _type(row) or takes(row) else iter((_no_event(row, "", json_bytes(row)),))
+        if _type(row) or takes(row):
+            _count_misspelt(row, count)
+            return (row,)
+        return iter((_no_event(row, "", json_bytes(row)),))
 
     return parsed
+
+
+# What a row of Segment's warehouse has, and what is spelt like a key of Segment's. Most events have none of them.
+_ODD: Final = SHOWN_BY | MEANT.keys()
+
+
+def _count_misspelt(event: Event, count: Count) -> None:
+    if not _ODD.isdisjoint(event):
+        for meant in misspelt(of_events(event)).values():
+            count(f"misspelt_{meant}")
+    kind = _type(event)
+    if kind not in CALLS and kind.lower() in CALLS:
+        count("misspelt_type")
 
 
 def _type(event: Event) -> str:
@@ -135,24 +156,32 @@ class _Opening:
             if inside:
                 yield from self._inner(inside, (), depth, alone)
                 return
-        if _type(event) in CALLS:
-            yield event
+        certainty = row_certainty(event)
+        if certainty == "certain" or (certainty and not self._takes(event)):
+            yield event_of(event) or _no_event(event, "", None if alone else json_bytes(event))
             return
-        content = _push_body(event) or _log_entry(event)
+        if _type(event) in CALLS:
+            yield self._whole(event)
+            return
+        content = _push_body(event) or _log_entry(event) or _pubsub_row(event)
         if content is None and _is_batch(event):
             yield from self._batch(event, path, depth, alone)
             return
         if content is None:
             if self._takes(event):
-                yield event
+                yield self._whole(event)
                 return
             content = _cloud_event(event)
         if content is not None:
             yield from self._inner(content, path, depth, alone)
         elif _type(event):
-            yield event
+            yield self._whole(event)
         else:
             yield _no_event(event, _dotted(path), None if alone else json_bytes(event))
+
+    def _whole(self, event: Event) -> Event:
+        _count_misspelt(event, self._count)
+        return event
 
     def _inner(self, value: Any, path: tuple[str, ...], depth: int, alone: bool) -> Iterator[Found]:
         """What is in what has been opened."""
@@ -234,7 +263,8 @@ def _lines(data: bytes) -> list[bytes]:
 
 # --- envelopes ------------------------------------------------------------------------------------------------------
 
-_SIGNS: Final = frozenset({"message", "jsonPayload", "textPayload", "batch", "specversion"})  # one of them each has
+# One of them each has.
+_SIGNS: Final = frozenset({"message", "jsonPayload", "textPayload", "batch", "specversion", "publish_time"})
 
 
 def _push_body(event: Event) -> Any:
@@ -254,6 +284,21 @@ def _log_entry(event: Event) -> Any:
         return None
     content = event.get("jsonPayload") or event.get("textPayload")
     return content if type(content) in (dict, str) else None
+
+
+def _pubsub_row(event: Event) -> Any:
+    """Source: Google, "BigQuery subscriptions": the columns of a table with metadata."""
+    return event.get("data") if event.keys() >= {"data", "message_id", "publish_time"} else None
+
+
+def row_certainty(event: Event) -> Certainty | None:
+    """Whether an object is a row of Segment's warehouse. One that holds objects as an event does is none."""
+    if _type(event) in CALLS and _ODD.isdisjoint(event):
+        return None
+    return None if any(type(event.get(key)) is dict for key in _OBJECTS) else row_of_segments(event)
+
+
+_OBJECTS: Final = ("properties", "traits", "context")
 
 
 def _is_batch(event: Event) -> bool:
@@ -332,8 +377,13 @@ def _no_event(event: Event, missed: str, payload: bytes | None) -> Rejected:
     others = len(event) - len(names)
     listed = ", ".join(names) + (f" and {others:,} more" if names and others else "")
     parts = ["The object is not an event: it has no type, and no trigger takes it."]
-    parts.append(f"Its keys: {listed}." if names else "Its keys are not names." if event else "It is empty.")
     inside = next((name for name in names if _may_hold_an_event(event[name])), None)
+    meant = misspelt(of_events(event))
+    if row_certainty(event):
+        parts.append(_NO_KIND)
+    elif meant and not inside:
+        parts.append(did_you_mean(meant))
+    parts.append(f"Its keys: {listed}." if names else "Its keys are not names." if event else "It is empty.")
     if missed:
         parts.append(f"unwrap finds nothing at {missed}.")
     elif inside:
@@ -341,6 +391,10 @@ def _no_event(event: Event, missed: str, payload: bytes | None) -> Rejected:
     return Rejected("not_an_event", " ".join(parts), payload)
 
 
+_NO_KIND: Final = (
+    "It looks like a row of Segment's warehouse, which needs an event's name in event_text or event, or a column type,"
+    " such as page."
+)
 _LOOKED_AT: Final = 50  # keys
 _SHOWN: Final = 10
 _NAME: Final = re.compile(r"[A-Za-z_@$][A-Za-z_-]*(?:[0-9]{1,3}[A-Za-z_-]*)?")

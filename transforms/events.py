@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Final
 import orjson
 
 from transforms.json_text import load_json
+from transforms.placeholders import SPELLINGS
 from transforms.rejections import Rejected
 
 Event = dict[str, Any]
@@ -24,6 +25,7 @@ MAX_LINE: Final = 64 * 1024 * 1024  # bytes of an event that is read
 SHOWN: Final = 1000  # bytes of a longer one that its dead letter holds
 _BOM: Final = b"\xef\xbb\xbf"
 _TRANSPORT_KEYS: Final = ("receivedAt", "sentAt")
+_NO_ID: Final = SPELLINGS | {""}
 CLOCK_KEYS: Final = (*_TRANSPORT_KEYS, "originalTimestamp")  # what Segment makes an event's timestamp of
 
 
@@ -112,10 +114,11 @@ def event_of_row(row: Event | UnreadableRow) -> Event:
 def event_id(event: Event) -> str:
     """The event's messageId, else an ID made from its content: the same at every retry and every run.
 
-    When it was received and sent is left out, as a copy that came twice is the same event.
+    A messageId such as "undefined" is none, as Meta would count one of all the events that share it. When an event was
+    received and sent is left out of its content, as a copy that came twice is the same event.
     """
     message_id = event.get("messageId")
-    if message_id is not None and message_id != "" and not isinstance(message_id, (dict, list)):
+    if message_id is not None and not isinstance(message_id, (bool, dict, list)) and message_id not in _NO_ID:
         return str(message_id)
     content = {key: value for key, value in event.items() if key not in _TRANSPORT_KEYS}
     try:

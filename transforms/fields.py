@@ -3,6 +3,10 @@
 Types are Segment's (string, number, integer, boolean, object; ``multiple`` makes a list of them) and ours where Meta
 wants more than a type: ``time`` (→ Unix seconds), ``currency`` (→ ISO 4217), ``strings`` (a string or a list of them).
 Conversions are Segment's: "12.12" is a number, 12 a string; "$12", "1,000", NaN and booleans are no numbers.
+
+What cannot be converted rejects the event where it is a field's own value. Inside an object or a list it is left out
+instead, and so is an item without the id that it needs, and a key that an object does not know. Each is counted, as
+``dropped_<field>``, ``<field>_without_<required>``, ``dropped_from_<object>``; see `left_out`.
 """
 
 from __future__ import annotations
@@ -18,9 +22,14 @@ import ciso8601
 
 from transforms import countries
 from transforms.currencies import CURRENCIES
+from transforms.placeholders import SPELLINGS
 from transforms.rejections import CODES, Rejected
+from transforms.user_data import KEYS, Count
 
 Check = Callable[[Any], Any]
+Thorough = Callable[[Any, Count], Any]  # a check that leaves out what it can, and counts it
+
+NOTHING: Final = SPELLINGS | {""}  # texts that are no id of anything
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +40,7 @@ class Field:
         choices: the only values allowed, where there are any.
         named: what a text may name in place of a number, of `NUMBERS`.
         properties: an object's own fields; its other keys are dropped. None: any object, kept whole.
+        incidental: whether an item that lacks what it requires is no item at all, rather than one that is left out.
     """
 
     name: str
@@ -40,6 +50,7 @@ class Field:
     choices: tuple[Any, ...] = ()
     properties: tuple[Field, ...] | None = None
     named: str | None = None
+    incidental: bool = False
 
 
 class Unfit(Exception):
@@ -50,46 +61,63 @@ class Unfit(Exception):
         super().__init__(should)
 
     def inside(self, key: str) -> Unfit:
-        return Unfit(self.should, key + self.path)
+        return type(self)(self.should, key + self.path)
 
     def __str__(self) -> str:
         return f"{self.path} {self.should}."
 
 
+class NoChoice(Unfit):
+    """A value that is none of the few allowed. It rejects the event wherever it is, as at Segment."""
+
+
+def ignore(_: str) -> None:
+    """Counts nothing."""
+
+
 def compile_fields(
     fields: Sequence[Field], mapped: Iterable[str] | None = None, sources: Mapping[str, str] | None = None
-) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+) -> Callable[..., dict[str, Any]]:
     """The function that checks and converts what a mapping yielded.
 
-    At the root null, missing and "" count as no value. The function raises Rejected with all problems in one
-    message: missing_required_field, invalid_<field> where `CODES` has it, else invalid_field.
+    It takes the values and `count`, which is told of what is left out of an event that goes on. At the root null,
+    missing and "" count as no value. It raises Rejected with all problems in one message: missing_required_field,
+    invalid_<field> where `CODES` has it, else invalid_field.
 
     Args:
         mapped: the only fields that the mapping can yield, where that is known; others are not looked for.
         sources: field → where the mapping looks for it, for those who read that it was not there.
     """
     names = None if mapped is None else set(mapped)
-    check = _object_checks([field for field in fields if names is None or field.name in names], root=True)
+    check = _object_checks([field for field in fields if names is None or field.name in names])
     required = [field.name for field in fields if field.required]
 
-    def checked(values: Mapping[str, Any]) -> dict[str, Any]:
-        kept, problems = check(values)
+    def checked(values: Mapping[str, Any], count: Count = ignore) -> dict[str, Any]:
+        notes: list[str] = []
+        kept, problems = check(values, notes.append)
         missing = [name for name in required if name not in kept]
         if problems or missing:
             raise _rejected(missing, problems, sources or {})
+        for note in notes:
+            count(note)
         return kept
 
     return checked
 
 
 def compile_check(field: Field) -> Check:
-    """The function that checks and converts one value; None where nothing is left of it. It raises Unfit."""
-    check = _object_check(field.properties) if field.type == "object" else _CHECKS[field.type]
-    if field.named:
-        check = _named_check(check, NUMBERS[field.named])
-    if field.choices:
-        check = _choice_check(check, field.choices)
-    return _list_check(check) if field.multiple else check
+    """The function that checks and converts one value; None where there is none.
+
+    It raises Unfit, also where something would be left out: counting that is for `compile_fields`.
+    """
+    if field.type in _CHECKS and not field.multiple:
+        return _plain_check(field)
+    check = _thorough_check(field, None)
+    return lambda value: check(value, _refuse)
+
+
+def _refuse(_: str) -> None:
+    raise Unfit("would lose a part")
 
 
 # What a value of a type mostly is, as a Python condition on {0}; such a value is kept as it is.
@@ -102,22 +130,73 @@ PLAINLY: Final[Mapping[str, str]] = {
 }
 
 
-def _object_checks(
-    fields: Sequence[Field], root: bool
-) -> Callable[[Mapping[str, Any]], tuple[dict[str, Any], list[Unfit]]]:
-    """The function from an object to its fields, checked, and all that is wrong with them."""
-    checks = [(field.name, field.name if root else f".{field.name}", compile_check(field)) for field in fields]
+def left_out(field: Field, owner: Field | None = None) -> str:
+    """The note of a value, or of an item of a list, that is left out.
 
-    def checked(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[Unfit]]:
+    Keys of user_data go by Meta's names, as where they are hashed.
+
+    Args:
+        owner: the field that is the object in which it is; None at the root.
+    """
+    needed = _needed(field)
+    if needed:
+        return f"{field.name}_without_{needed[0]}"
+    if owner is None:
+        return f"dropped_{field.name}"
+    if owner.name == "user_data" and field.name in KEYS:
+        return f"dropped_{KEYS[field.name].wire}"
+    return f"dropped_{owner.name}_{field.name}"
+
+
+def _plain_check(field: Field) -> Check:
+    check = _CHECKS[field.type]
+    if field.named:
+        check = _named_check(check, NUMBERS[field.named])
+    return _choice_check(check, field.choices) if field.choices else check
+
+
+def _thorough_check(field: Field, owner: Field | None) -> Thorough:
+    check: Thorough
+    if field.type == "object":
+        check = _object_check(field)
+    elif field.type == "strings":
+        check = _strings_check(left_out(field, owner))
+    else:
+        plain = _plain_check(field)
+
+        def check(value: Any, _: Count) -> Any:
+            return plain(value)
+
+    return _list_check(check, left_out(field, owner)) if field.multiple else check
+
+
+def _object_checks(
+    fields: Sequence[Field], owner: Field | None = None
+) -> Callable[[Mapping[str, Any], Count], tuple[dict[str, Any], list[Unfit]]]:
+    """The function from an object to its fields, checked, and all that is wrong with them.
+
+    Args:
+        owner: the field that the object is the value of; None at the root, where what does not fit is wrong.
+    """
+    prefix = "." if owner else ""
+    checks = [
+        (field.name, prefix + field.name, _thorough_check(field, owner), left_out(field, owner), not field.required)
+        for field in fields
+    ]
+
+    def checked(values: Mapping[str, Any], drop: Count) -> tuple[dict[str, Any], list[Unfit]]:
         kept: dict[str, Any] = {}
         problems: list[Unfit] = []
-        for name, path, check in checks:
+        for name, path, check, note, optional in checks:
             value = values.get(name)
-            if value is not None and not (root and value == ""):
+            if value is not None and (owner or value != ""):
                 try:
-                    value = check(value)
+                    value = check(value, drop)
                 except Unfit as problem:
-                    problems.append(problem.inside(path))
+                    if owner is None or type(problem) is NoChoice:
+                        problems.append(problem.inside(path))
+                    elif optional:  # what lacks what it needs is left out as a whole
+                        drop(note)
                 else:
                     if value is not None:
                         kept[name] = value
@@ -153,7 +232,7 @@ def _choice_check(check: Check, choices: tuple[Any, ...]) -> Check:
             return value
         value = check(value)
         if value not in choices:
-            raise Unfit(f"must be one of {allowed}")
+            raise NoChoice(f"must be one of {allowed}")
         return value
 
     return checked
@@ -167,41 +246,63 @@ def _named_check(check: Check, number: Callable[[str], int | None]) -> Check:
     return checked
 
 
-def _list_check(check: Check) -> Check:
-    """A list, of the one value where there is only one; empty items go, and nothing is left of an empty list."""
+def _list_check(check: Thorough, note: str) -> Thorough:
+    """A list, of the one value where there is only one; nothing is left of an empty list.
 
-    def checked(value: Any) -> Any:
+    Args:
+        note: of an item that is left out.
+    """
+
+    def checked(value: Any, drop: Count) -> Any:
         kept = []
         for index, item in enumerate(value if type(value) is list else (value,)):
+            if item is None or (type(item) is str and item in NOTHING):
+                drop(note)
+                continue
+            try:
+                item = check(item, drop)
+            except NoChoice as problem:
+                raise problem.inside(f"[{index}]") from None
+            except Unfit:
+                drop(note)
+                continue
             if item is not None:
-                try:
-                    item = check(item)
-                except Unfit as problem:
-                    raise problem.inside(f"[{index}]") from None
-                if item is not None:
-                    kept.append(item)
+                kept.append(item)
         return kept or None
 
     return checked
 
 
-def _object_check(properties: tuple[Field, ...] | None) -> Check:
-    if properties is None:
-        return _object
-    check = _object_checks(properties, root=False)
-    required = [inner.name for inner in properties if inner.required]
+def _object_check(field: Field) -> Thorough:
+    """An object with the fields it knows; None where it lacks one that it needs: an item of contents without an id."""
+    if field.properties is None:
+        return lambda value, _: _object(value)
+    check, known = _object_checks(field.properties, field), frozenset(inner.name for inner in field.properties)
+    needed = _needed(field)
+    unknown = f"dropped_from_{field.name}"
 
-    def checked(value: Any) -> Any:
-        kept, problems = check(_object(value))
+    def checked(value: Any, drop: Count) -> Any:
+        notes: list[str] = []
+        kept, problems = check(_object(value), notes.append)
         if problems:
             raise problems[0]
-        # An item of a list that lacks what it needs (contents without an id) is left out, not the whole event.
-        for name in required:
-            if kept.get(name) in (None, ""):
-                return None
+        if any(name not in kept or kept[name] in NOTHING for name in needed):
+            if not field.incidental:
+                drop(left_out(field))
+            return None
+        for note in notes:
+            drop(note)
+        if not value.keys() <= known:
+            for key, item in value.items():
+                if key not in known and item is not None:
+                    drop(unknown)
         return kept
 
     return checked
+
+
+def _needed(field: Field) -> list[str]:
+    return [inner.name for inner in field.properties or () if inner.required]
 
 
 def _object(value: Any) -> dict[str, Any]:
@@ -220,10 +321,26 @@ def _string(value: Any) -> str:
     raise Unfit("should be a string")
 
 
-def _strings(value: Any) -> str | list[str]:
-    if type(value) is list:
-        return [_string(item) for item in value if item is not None]
-    return _string(value)
+def _strings_check(note: str) -> Thorough:
+    """One string, or those of a list, in which null is none.
+
+    Args:
+        note: of an item that is left out.
+    """
+
+    def checked(value: Any, drop: Count) -> str | list[str]:
+        if type(value) is not list:
+            return _string(value)
+        kept = []
+        for item in value:
+            if item is not None:
+                try:
+                    kept.append(_string(item))
+                except Unfit:
+                    drop(note)
+        return kept
+
+    return checked
 
 
 # No two parts of it can take the same character, so that a text that is no number is found out in one go.
@@ -273,8 +390,7 @@ _IN_UTC: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]([01]\d|2[0-3]):\d\d:\d\d(\.\d{
 
 
 def _time(value: Any) -> int:
-    """Unix seconds of an ISO 8601 time (without a zone: UTC), or of Unix seconds or a thousandth of them, as often as
-    three times."""
+    """Unix seconds of an ISO 8601 time (without a zone: UTC), or of Unix seconds, milli-, micro- or nanoseconds."""
     if type(value) is not str:
         return _unix_time(value)
     minute, second = _MINUTES.get(value[:17]), _SECONDS.get(value[17:])
@@ -296,7 +412,7 @@ def _time(value: Any) -> int:
 def _with_zone(text: str) -> str:
     """The text without the blank in front of the offset that warehouses write: ``2026-11-26 10:00:00.000 +0000``."""
     time, blank, offset = text.rpartition(" ")
-    return time.rstrip() + offset if blank and offset[0] in "+-" else text
+    return time.rstrip() + offset if blank and offset[:1] in ("+", "-", "Z") else text
 
 
 def _unix_time(value: Any) -> int:
@@ -304,10 +420,10 @@ def _unix_time(value: Any) -> int:
         number = _number(value)
     except Unfit:
         raise Unfit(_NO_TIME) from None
-    if abs(number) >= 10**9 * MILLISECONDS_FROM:
+    if abs(number) >= MILLISECONDS_FROM * 1000**3:
         raise Unfit(_NO_TIME)
-    while abs(number) >= MILLISECONDS_FROM:  # milli-, micro- or nanoseconds
-        number /= 1000
+    while abs(number) >= MILLISECONDS_FROM:  # at most three times; an integer stays exact
+        number //= 1000
     return math.floor(number)
 
 
@@ -322,14 +438,13 @@ def _currency(value: Any) -> str:
 
 _CHECKS: Final[Mapping[str, Check]] = {
     "string": _string,
-    "strings": _strings,
     "number": _number,
     "integer": _integer,
     "boolean": _boolean,
     "time": _time,
     "currency": _currency,
 }
-TYPES: Final = frozenset({*_CHECKS, "object"})
+TYPES: Final = frozenset({*_CHECKS, "strings", "object"})
 
 
 def _ldu_country(text: str) -> int | None:

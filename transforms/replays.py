@@ -320,7 +320,7 @@ class _Way:
         stage: Stage = "map"
         payload: Mapping[str, Any] | None = conversion.event
         try:
-            conversion = self._mapped(conversion)
+            conversion = self._mapped(conversion, note)
             stage = "hash"
             conversion = self._hashed(conversion, note)
             stage, payload = "validate", conversion.fields

@@ -166,7 +166,7 @@ def open_table(
             if not layout.has_properties:
                 extent += "; without properties, which Segment keeps in the event tables"
             if nameless:  # their event_id is made of all that they hold
-                extent += f"; {nameless:,} without {layout.id}"
+                extent += f"; {nameless:,} without {layout.id or 'an ID'}"
             else:
                 layout = layout.without(unread)
         layout.compile()  # here rather than on the workers
@@ -258,7 +258,7 @@ def _result(client: Any, query: str) -> Any:
 
 
 def _with_time(layout: Layout) -> list[str]:
-    time_column = () if layout.time is None else (layout.time.name,)
+    time_column = () if layout.time is None else (layout.time.key,)
     return list(dict.fromkeys((*layout.columns, *time_column)))
 
 
@@ -269,7 +269,7 @@ def _restriction(name: str, layout: Layout, between: Between) -> str:
         raise NoInput(f"{name}: has no column of time for --since and --until; give a query with a WHERE of its own")
     column = layout.time
     bounds = ((">=", between.since), ("<", between.until))
-    return " AND ".join(f"`{column.name}` {sign} {_literal(column, at)}" for sign, at in bounds if at is not None)
+    return " AND ".join(f"`{column.key}` {sign} {_literal(column, at)}" for sign, at in bounds if at is not None)
 
 
 def _literal(column: Column, moment: float) -> str:
@@ -288,35 +288,46 @@ def _where(*conditions: str) -> str:
 
 def _count(client: Any, table: str, layout: Layout, restriction: str) -> tuple[int, int, str]:
     """How many rows there are, how many lack an ID, and in words, how many are past Meta's age limits."""
-    counts = [
-        "COUNT(*)",
-        f"COUNTIF(IFNULL(CAST(`{layout.id}` AS STRING), '') = '')" if isinstance(layout, EventColumns) else "0",
-    ]
+    nameless = "0"
+    if isinstance(layout, EventColumns):
+        nameless = f"COUNTIF(IFNULL(CAST(`{layout.id}` AS STRING), '') = '')" if layout.id else "COUNT(*)"
+    counts = ["COUNT(*)", nameless]
     when, column = _when(layout)
     if when:
         now = time.time()
         counts += [f"COUNTIF({when} < {_literal(column, now - age)})" for age in (MAX_AGE, MAX_STORE_AGE)]
-    ((rows, nameless, *old),) = client.query(f"SELECT {', '.join(counts)} FROM `{table}`{_where(restriction)}").result()
+    ((rows, without_id, *old),) = client.query(
+        f"SELECT {', '.join(counts)} FROM `{table}`{_where(restriction)}"
+    ).result()
     extent = f"{rows:,} row{'s' * (rows != 1)}"
     if not old:
-        return rows, nameless, f"{extent}, ages unknown"
+        return rows, without_id, f"{extent}, ages unknown"
     return (
         rows,
-        nameless,
+        without_id,
         (
-            f"{extent}, {old[0]:,} older than the {MAX_AGE // DAY} days that Meta takes,"
+            f"{extent}, {old[0]:,} older{_by(layout)} than the {MAX_AGE // DAY} days that Meta takes,"
             f" {old[1]:,} older than the {MAX_STORE_AGE // DAY} days of store events"
         ),
     )
 
 
+def _by(layout: Layout) -> str:
+    """By which time rows are that old, where it is not the events' own; those are older still."""
+    time_column = layout.time
+    return f" by {time_column.key}" if time_column is not None and time_column.name in _NOT_THE_EVENTS else ""
+
+
+_NOT_THE_EVENTS: Final = frozenset({"publish_time", "received_at", "created_at", "sent_at"})
+
+
 def _when(layout: Layout) -> tuple[str, Column]:
     """SQL for when a row's event happened, and a column of the SQL's type; "" where nothing tells."""
     if layout.time is not None:
-        return f"`{layout.time.name}`", layout.time
+        return f"`{layout.time.key}`", layout.time
     moment = Column("", "TIMESTAMP")
     if isinstance(layout, JsonColumn) and layout.column.type in ("STRING", "JSON"):
-        return f"SAFE_CAST(SAFE.JSON_VALUE(`{layout.column.name}`, '$.timestamp') AS TIMESTAMP)", moment
+        return f"SAFE_CAST(SAFE.JSON_VALUE(`{layout.column.key}`, '$.timestamp') AS TIMESTAMP)", moment
     return "", moment
 
 
@@ -341,7 +352,7 @@ def _check_rows(name: str, read: ReadTable) -> None:
         parent=f"projects/{project}", read_session=wanted, max_stream_count=1, **patience
     )
     if isinstance(read.layout, JsonColumn) and session.streams:
-        column = read.layout.column.name
+        column = read.layout.column.key
         rows = islice(client.read_rows(session.streams[0].name, **patience).rows(), MOST_SAMPLED)
         values = list(islice((row[column] for row in rows if row[column] is not None), SAMPLE))
         if values and not any(_is_object(value) for value in values):

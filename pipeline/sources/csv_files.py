@@ -17,7 +17,8 @@ from transforms.events import Event, UnreadableRest, UnreadableRow
 
 @dataclasses.dataclass
 class ReadCsv(beam.PTransform):
-    """The rows of all files that `pattern` matches: events, and an `UnreadableRow` for each row that makes none.
+    """The rows of all files that `pattern` matches: events, or JSON of them, and an `UnreadableRow` for each row that
+    makes none.
 
     A file that breaks off ends with an `UnreadableRest`. A file is read by one worker, in a row: where a line begins
     inside quotes cannot be told from the middle.
@@ -30,7 +31,7 @@ class ReadCsv(beam.PTransform):
 
 
 class _ReadRows(beam.DoFn):
-    def process(self, element: FileMetadata) -> Iterator[Event | UnreadableRow]:
+    def process(self, element: FileMetadata) -> Iterator[bytes | Event | UnreadableRow]:
         for _, row in rows_of(chunks_of(element.path), element.path.removeprefix("./")):
             yield row
 

@@ -4,6 +4,9 @@ A column's name is the path of its value in the event, with dots: ``type``, ``me
 ``context.traits.email``. Cells are text, and nothing is guessed: the mapping's types make numbers of them. In a column
 whose name ends in ``:json`` cells are JSON: lists (``properties.products:json``), and numbers that a trigger compares
 (``properties.revenue:json``). Empty cells are absent.
+
+Two kinds of tables of a store are known by their columns, and read as from there: Segment's warehouse
+(`transforms.warehouse_rows`), and what Pub/Sub's BigQuery subscriptions write, whose ``data`` holds the events.
 """
 
 from __future__ import annotations
@@ -13,16 +16,19 @@ import csv
 import dataclasses
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
 from pipeline.sources.file_lines import lines_of
+from pipeline.sources.table_files import table_of
 from transforms import events
 from transforms.directives import MAX_KEYS
 from transforms.events import Event, LongLine, UnreadableRest, UnreadableRow
 from transforms.json_text import load_json, whole_characters
+from transforms.misspelt import did_you_mean, misspelt
 from transforms.stopping import STOPPING
+from transforms.warehouse_rows import STATES, TABLES, canonical, event_of, of_events, row_of_segments, tells_kind
 
 _NAMES: Final = (".csv", ".csv.gz", ".csv.bz2")
 _JSON: Final = ":json"
@@ -38,7 +44,7 @@ def is_csv(path: str) -> bool:
     return path.lower().endswith(_NAMES)
 
 
-def rows_of(chunks: Iterable[bytes], name: str) -> Iterator[tuple[int, Event | UnreadableRow]]:
+def rows_of(chunks: Iterable[bytes], name: str) -> Iterator[tuple[int, bytes | Event | UnreadableRow]]:
     """The rows of a file that is read in chunks, each with its first line's number; ends early when STOPPING is set.
 
     A row of more than `events.MAX_LINE` bytes is a `LongLine`; reading goes on with the next line, as it does behind
@@ -46,14 +52,14 @@ def rows_of(chunks: Iterable[bytes], name: str) -> Iterator[tuple[int, Event | U
     last.
 
     Args:
-        name: the file's, for messages.
+        name: the file's, for messages, and for the table of Segment's warehouse that it is called after.
 
     Raises:
         BadHeader
     """
     lines = _Lines(lines_of(chunks, name, with_cr=True), name)
     reader = csv.reader(lines, strict=True)
-    columns: list[_Column] | None = None
+    columns: _Columns | None = None
     while not STOPPING.is_set():
         line = lines.next_row()
         try:
@@ -77,10 +83,10 @@ def rows_of(chunks: Iterable[bytes], name: str) -> Iterator[tuple[int, Event | U
             continue  # a blank line
         if columns is None:
             _check_header(lines.taken)
-            columns = _columns(cells)
+            columns = _columns(cells, name)
             continue
         try:
-            yield line, _event(cells, columns)
+            yield line, columns.event(cells)
         except _BadRow as error:
             yield line, UnreadableRow(lines.row(), f"Line {line} of {name} {error}.")
 
@@ -149,6 +155,7 @@ class _Column:
     parents: tuple[str, ...]
     key: str
     is_json: bool
+    named: bool = False  # whether it certainly is a name
 
     @property
     def path(self) -> tuple[str, ...]:
@@ -161,7 +168,7 @@ class _Column:
     def __str__(self) -> str:
         """For messages, which must not quote a cell of a file that has no header."""
         name = self.name if len(self.name) <= 100 else f"{self.name[:99]}…"
-        return f"column {self.number} ({name})" if self.is_known() else f"column {self.number}"
+        return f"column {self.number} ({name})" if self.named or self.is_known() else f"column {self.number}"
 
 
 _OBJECTS: Final = frozenset({"properties", "traits", "context", "integrations"})
@@ -186,47 +193,131 @@ def _check_header(line: bytes | bytearray) -> None:
 _LIKE: Final = "a header is like type,event,messageId,timestamp,userId,properties.total"
 
 
-def _columns(header: Sequence[str]) -> list[_Column]:
+class _Columns:
+    """What a header says: how to make events of the rows below it."""
+
+    def __init__(self, columns: Sequence[_Column]) -> None:
+        self._columns = columns
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    def event(self, cells: Sequence[str]) -> bytes | Event:
+        """The event of a row, or its JSON. Raises _BadRow."""
+        event: Event = {}
+        for cell, column in self._paired(cells):
+            if cell != "":
+                place = event
+                for parent in column.parents:
+                    place = place.setdefault(parent, {})
+                place[column.key] = _value(cell, column)
+        return event
+
+    def _paired(self, cells: Sequence[str]) -> Iterable[tuple[str, _Column]]:
+        if len(cells) != len(self._columns):
+            raise _BadRow(f"has {len(cells)} cells, the header {len(self._columns)}")
+        return zip(cells, self._columns, strict=True)
+
+
+class _WarehouseColumns(_Columns):
+    """Those of a table of Segment's warehouse.
+
+    Args:
+        kind: the calls of the table, where the file is called after one that says so.
+    """
+
+    def __init__(self, columns: Sequence[_Column], kind: str | None) -> None:
+        super().__init__(columns)
+        self._kind = kind
+
+    def event(self, cells: Sequence[str]) -> Event:
+        row = {column.key: _value(cell, column) for cell, column in self._paired(cells) if cell not in _NULLS}
+        event = event_of(row, self._kind)
+        if event is None:
+            raise _BadRow("has neither an event's name nor the type of a call")
+        return event
+
+
+_NULLS: Final = frozenset({"", "\\N"})  # the second is how Snowflake writes it, and PostgreSQL
+
+
+class _MessageColumns(_Columns):
+    """Those of a table that one of Pub/Sub's BigQuery subscriptions writes."""
+
+    def event(self, cells: Sequence[str]) -> bytes:
+        row = {canonical(column.key): _value(cell, column) for cell, column in self._paired(cells)}
+        return orjson.dumps(row)  # an envelope, which is opened where it is parsed
+
+
+_OF_MESSAGES: Final = frozenset({"data", "message_id", "publish_time"})
+
+
+def _columns(header: Sequence[str], file: str) -> _Columns:
     columns = []
     for number, cell in enumerate(header, 1):
         name = cell.strip()
         *parents, key = name.removesuffix(_JSON).split(".")
         columns.append(_Column(number, name, tuple(parents), key, name.endswith(_JSON)))
-    if not any(column.is_known() for column in columns):
-        raise BadHeader(f"there is no header, or no column in it is a key of an event; {_LIKE}")
+    of_a_store = None if any(column.parents for column in columns) else _of_a_store(columns, file)
+    if of_a_store is None:
+        _check_spelling(columns)
     seen: dict[tuple[str, ...], _Column] = {}
     for column in columns:
-        if not all(column.path) or len(column.path) > MAX_KEYS:
+        path = column.path if of_a_store is None else (canonical(column.key),)
+        if not all(path) or len(path) > MAX_KEYS:
             raise BadHeader(f"{column} is no path like properties.total")
-        if column.path in seen:
+        if path in seen:
             raise BadHeader(f"{column} comes twice")
-        seen[column.path] = column
+        seen[path] = column
     for column in columns:
         for end in range(1, len(column.path)):
             if column.path[:end] in seen:
                 raise BadHeader(f"{seen[column.path[:end]]} and {column} cannot both be")
-    return columns
+    return of_a_store or _Columns(columns)
 
 
-def _event(cells: Sequence[str], columns: Sequence[_Column]) -> Event:
-    if len(cells) != len(columns):
-        raise _BadRow(f"has {len(cells)} cells, the header {len(columns)}")
-    event: Event = {}
-    for cell, column in zip(cells, columns, strict=True):
-        if cell == "":
-            continue
-        try:
-            text = _whole(cell)
-            value = load_json(text) if column.is_json else text
-        except UnicodeDecodeError:
-            raise _BadRow(f"is not valid UTF-8 in {column}") from None
-        except orjson.JSONDecodeError:
-            raise _BadRow(f"is not valid JSON in {column}") from None
-        place = event
-        for parent in column.parents:
-            place = place.setdefault(parent, {})
-        place[column.key] = value
-    return event
+def _of_a_store(columns: Sequence[_Column], file: str) -> _Columns | None:
+    """The columns of a table of a store; None for those of events."""
+    names = [column.key for column in columns]
+    columns = [dataclasses.replace(column, named=True) for column in columns]
+    if _OF_MESSAGES.issubset(map(canonical, names)):
+        return _MessageColumns(columns)
+    if not row_of_segments(names):
+        return None
+    table = table_of(file)
+    if table in STATES:
+        raise BadHeader(f"it holds the latest state of each of the {table}, not events; read {STATES[table]}")
+    if table not in TABLES and not tells_kind(names):
+        raise BadHeader(
+            "its rows are of Segment's warehouse, and nothing says of which calls: give the file its table's name, as"
+            " in pages.csv, or add a column type"
+        )
+    return _WarehouseColumns(columns, TABLES.get(table))
+
+
+def _check_spelling(columns: Sequence[_Column]) -> None:
+    """Raises BadHeader where no column is a key of an event, or where the most important ones are spelt otherwise."""
+    found = misspelt(of_events(column.path[0] for column in columns))
+    hint = did_you_mean(found)
+    if not any(column.is_known() for column in columns):
+        said = f"there is no header, or no column in it is a key of an event; {_LIKE}"
+        raise BadHeader(f"{said}. {hint}" if hint else said)
+    if not _WITHOUT_WHICH_NOTHING_IS_FOUND.isdisjoint(found.values()):
+        raise BadHeader(f"the header has keys that are spelt otherwise than an event's. {hint}")
+
+
+_WITHOUT_WHICH_NOTHING_IS_FOUND: Final = frozenset({"type", "properties", "traits", "context"})
+
+
+def _value(cell: str, column: _Column) -> Any:
+    """What a cell says. Raises _BadRow."""
+    try:
+        text = _whole(cell)
+        return load_json(text) if column.is_json else text
+    except UnicodeDecodeError:
+        raise _BadRow(f"is not valid UTF-8 in {column}") from None
+    except orjson.JSONDecodeError:
+        raise _BadRow(f"is not valid JSON in {column}") from None
 
 
 def _whole(cell: str) -> str:

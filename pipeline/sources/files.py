@@ -21,12 +21,14 @@ from pipeline.sinks.lines import is_local, plain
 from pipeline.sources import BrokenFile, NoInput, Source, UnreadableFile
 from pipeline.sources.file_lines import CHUNK, lines_of
 from pipeline.sources.json_documents import NoLines, checked
+from pipeline.sources.table_files import rows_of_table
+from transforms.envelopes import Row
 from transforms.events import UnreadableRow
 
 
 @dataclasses.dataclass
 class ReadLines(beam.PTransform):
-    """The lines of all files that `pattern` matches, as bytes without their line ends.
+    """The lines of all files that `pattern` matches, as bytes without their line ends, or as `rows_of_table` has them.
 
     A line that is too long is a `LongLine`, which says so. A file that breaks off ends with an `UnreadableRest`: an
     exception would take what came before down with its bundle.
@@ -62,14 +64,18 @@ def spread_files(root: Any, pattern: str) -> beam.PCollection:
 class _ReadLines(beam.DoFn):
     """A class, because it is pickled by name: a lambda would take a copy of STOPPING along."""
 
-    def process(self, element: FileMetadata) -> Iterator[bytes | UnreadableRow]:
-        return lines_of(chunks_of(element.path), _name(element.path))
+    def process(self, element: FileMetadata) -> Iterator[Row]:
+        return rows_of_table(_lines_of(element), element.path)
 
 
-class _ReadNumberedLines(_ReadLines):
-    def process(self, element: FileMetadata) -> Iterator[tuple[str, bytes | UnreadableRow]]:  # type: ignore[override]
-        for number, line in enumerate(super().process(element), 1):
+class _ReadNumberedLines(beam.DoFn):
+    def process(self, element: FileMetadata) -> Iterator[tuple[str, bytes | UnreadableRow]]:
+        for number, line in enumerate(_lines_of(element), 1):
             yield f"Line {number} of {_name(element.path)}", line
+
+
+def _lines_of(file: FileMetadata) -> Iterator[bytes | UnreadableRow]:
+    return lines_of(chunks_of(file.path), _name(file.path))
 
 
 def _name(path: str) -> str:

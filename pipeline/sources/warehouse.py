@@ -4,12 +4,7 @@ Two kinds of tables, told apart by their columns:
 
 - one that holds each event whole, as JSON in one column (`JsonColumn`): an archive, or what Pub/Sub's BigQuery
   subscriptions write;
-- Segment's warehouse schema (`EventColumns`): a row a call, objects flattened into columns, their names in snake_case,
-  arrays as JSON text. The column `context_traits_first_name` is the event's ``context.traits.firstName`` again.
-
-The sources of the rules are Segment's pages "Warehouse Schemas" and "Spec: Common Fields", and its package
-go-snakecase. Snake case cannot be undone in general: names of Segment's spec get their spelling back, a customer's own
-stay as the column has them.
+- Segment's warehouse schema (`EventColumns`): a row a call. `transforms.warehouse_rows` knows where a column belongs.
 
 A schema is compiled once into a function of a row; nothing is looked up per row that the schema tells.
 """
@@ -20,7 +15,6 @@ import base64
 import dataclasses
 import datetime as dt
 import operator
-import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
@@ -29,6 +23,27 @@ import orjson
 
 from transforms.events import Event, UnreadableRow
 from transforms.json_text import load_json
+from transforms.warehouse_rows import (
+    EVENT_NAMES,
+    EXACT,
+    IDS,
+    KINDS,
+    OBJECTS,
+    ROOT_COLUMNS,
+    STATES,
+    TABLES,
+    TIMES,
+    by_id_first,
+    canonical,
+    id_of,
+    is_context,
+    is_plain_text,
+    number,
+    of_events,
+    own_path,
+    parsed,
+    paths_of,
+)
 
 Row = Mapping[str, Any]
 Converter = Callable[[Row], "bytes | Event | UnreadableRow"]
@@ -40,12 +55,25 @@ class NoEvents(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """A column as BigQuery describes it. `type` is the legacy or the standard name; `fields` are those of a RECORD."""
+    """A column as BigQuery describes it.
+
+    Attributes:
+        name: in the case that Segment gave it.
+        type: the legacy or the standard name.
+        fields: those of a RECORD.
+        spelt: its name in the table, where that is in another case.
+    """
 
     name: str
     type: str = "STRING"
     repeated: bool = False
     fields: tuple[Column, ...] = ()
+    spelt: str = ""
+
+    @property
+    def key(self) -> str:
+        """Its name in a row, and in a query."""
+        return self.spelt or self.name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,11 +90,11 @@ class JsonColumn:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        return (self.column.name,)
+        return (self.column.key,)
 
     def compile(self) -> Converter:
         """The function from a row to its event's bytes."""
-        name = self.column.name
+        name = self.column.key
 
         def line(row: Row) -> bytes | UnreadableRow:
             value = row[name]
@@ -97,7 +125,7 @@ class EventColumns:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        return tuple(column.name for column in self.read)
+        return tuple(column.key for column in self.read)
 
     @property
     def has_properties(self) -> bool:
@@ -108,12 +136,13 @@ class EventColumns:
 
     @property
     def id(self) -> str:
-        """The column of the events' messageId."""
-        return _first(self.columns, _IDS)
+        """The column of the events' messageId; "" where there is none."""
+        by_name = {column.name: column.key for column in self.read}
+        return by_name.get(id_of(by_name), "")
 
     def without(self, keys: Collection[str]) -> EventColumns:
         """A layout that leaves out what stands under some keys at the root of an event."""
-        kept = tuple(column for column in self.read if _ROOT_COLUMNS.get(column.name) not in keys)
+        kept = tuple(column for column in self.read if ROOT_COLUMNS.get(column.name) not in keys)
         return dataclasses.replace(self, read=kept)
 
     def compile(self) -> Converter:
@@ -123,10 +152,11 @@ class EventColumns:
             return plainly
         others = [column for column in self.read if column.name != "type"]
         by_kind = {kind: _written(others, kind) for kind in KINDS}
-        names = [name for name in _EVENT_NAMES if name in self.columns]
+        names = [column.key for column in self.read if column.name in EVENT_NAMES]
+        told = next(column.key for column in self.read if column.name == "type")
 
         def event(row: Row) -> bytes | Event | UnreadableRow:
-            kind = row.get("type")
+            kind = row.get(told)
             if kind != "track" and any(row.get(name) is not None for name in names):
                 return plainly(row)  # a track with a property called type
             return by_kind.get(str(kind), plainly)(row)
@@ -139,30 +169,7 @@ Layout = JsonColumn | EventColumns
 
 # --- which kind of table ----------------------------------------------------------------------------------------
 
-KINDS: Final = ("track", "page", "screen", "identify", "group", "alias")
-TABLES: Final[Mapping[str, str]] = {
-    "tracks": "track",
-    "pages": "page",
-    "screens": "screen",
-    "identifies": "identify",
-    "groups": "group",
-    "aliases": "alias",
-}
-_STATES: Final = {"users": "identifies", "accounts": "groups"}  # not a row a call, but the latest state
-_IDS: Final = ("id", "message_id", "messageId")
-_TIMES: Final = (
-    "timestamp",
-    "original_timestamp",
-    "originalTimestamp",
-    "sent_at",
-    "sentAt",
-    "received_at",
-    "receivedAt",
-)
-_OBJECTS: Final = ("properties", "traits", "context", "integrations")
-_BOOKKEEPING: Final = frozenset({"uuid", "uuid_ts", "loaded_at"})  # the warehouse connector's own
 _PUBSUB: Final = frozenset({"data", "message_id", "publish_time"})
-_EVENT_NAMES: Final = ("event_text", "event")  # the name as it was sent, and its slug
 _JSON_NAMES: Final = (
     "event",
     "event_json",
@@ -187,48 +194,54 @@ def layout_of(columns: Sequence[Column], table: str = "") -> Layout:
     Args:
         table: its name; "" for the result of a query.
     """
-    known = table.removesuffix("_view")
-    if known in _STATES:
-        raise NoEvents(f"holds the latest state of each of the {known}, not events; read {_STATES[known]}")
+    known = canonical(table).removesuffix("_view")
+    if known in STATES:
+        raise NoEvents(f"holds the latest state of each of the {known}, not events; read {STATES[known]}")
+    columns = [_spelt_canonically(column) for column in columns]
     by_name = {column.name: column for column in columns}
     if by_name.keys() >= _PUBSUB:
         return JsonColumn(by_name["data"], by_name["publish_time"])
-    segments = (
-        _has(by_name, _IDS)
-        and _has(by_name, _TIMES)
-        and ("event_text" in by_name or known in TABLES or any(_is_context(name) for name in by_name))
-    )
-    flat = _has(by_name, _IDS) and _has(by_name, _TIMES)
-    if not segments:
-        column = _json_column(columns, named=flat and _has(by_name, _EVENT_NAMES))
+    of_event = {name: by_name[name] for name in of_events(by_name)}
+    timed, identified = _has(of_event, TIMES), _has(of_event, IDS)
+    # Columns of Segment's, of an event with an ID and a time, and those called like an event's own keys.
+    segments = timed and ("event_text" in of_event or any(map(is_context, of_event)))
+    flat = timed and identified
+    own = timed and _has(of_event, ("type", "event")) and _has(of_event, OBJECTS)
+    if not (identified and (segments or (flat and known in TABLES))):
+        column = _json_column(columns, named=(flat or own) and _has(of_event, EVENT_NAMES), alone=not own)
         if column is not None:
             return JsonColumn(column, _time_column(by_name, _JSON_TIMES))
-    if segments or flat:
-        return _event_columns(columns, by_name, TABLES.get(known))
+    if segments or flat or own:
+        return _event_columns(of_event, TABLES.get(known))
     raise NoEvents(
         "has neither a column that holds events as JSON nor the columns of Segment's warehouse schema"
         f" (id, timestamp, event_text, context_…); its columns are {', '.join(by_name) or 'none'}"
     )
 
 
-def _event_columns(columns: Sequence[Column], by_name: Mapping[str, Column], kind: str | None) -> EventColumns:
+def _spelt_canonically(column: Column) -> Column:
+    name = canonical(column.name)
+    return column if name == column.name else dataclasses.replace(column, name=name, spelt=column.name)
+
+
+def _event_columns(by_name: Mapping[str, Column], kind: str | None) -> EventColumns:
     typed = kind is None and "type" in by_name and by_name["type"].type == "STRING"
-    if kind is None and _has(by_name, _EVENT_NAMES):
+    if kind is None and _has(by_name, EVENT_NAMES):
         kind = "track"
     if kind is None and not typed:
         raise NoEvents("does not say what its events are: add a column, as in SELECT 'page' AS type, …")
-    read = tuple(c for c in columns if c.name not in _BOOKKEEPING and not c.name.startswith("__"))
-    return EventColumns(read, kind, typed, _time_column(by_name, _TIMES))
+    return EventColumns(tuple(by_name.values()), kind, typed, _time_column(by_name, TIMES))
 
 
-def _json_column(columns: Sequence[Column], named: bool) -> Column | None:
+def _json_column(columns: Sequence[Column], named: bool, alone: bool) -> Column | None:
     """The column that holds events: of type JSON, of a name that says so, or the only text there is.
 
     Args:
         named: whether only a name that says so will do, as there are other columns that make events.
+        alone: whether the only text will do.
     """
     single = [column for column in columns if not column.repeated]
-    typed = [c for c in single if c.type == "JSON" and c.name not in (*_OBJECTS, "attributes")]
+    typed = [c for c in single if c.type == "JSON" and c.name not in (*OBJECTS, "attributes")]
     if named:
         typed = [column for column in typed if column.name in _JSON_NAMES]
     if len(typed) == 1:
@@ -238,7 +251,7 @@ def _json_column(columns: Sequence[Column], named: bool) -> Column | None:
         for column in typed or [c for c in texts if c.name != "event"]:
             if column.name == name:
                 return column
-    return texts[0] if len(texts) == 1 and not typed and texts[0].name not in _IDS else None
+    return texts[0] if alone and len(texts) == 1 and not typed and texts[0].name not in IDS else None
 
 
 def _time_column(by_name: Mapping[str, Column], names: Sequence[str]) -> Column | None:
@@ -248,113 +261,6 @@ def _time_column(by_name: Mapping[str, Column], names: Sequence[str]) -> Column 
 
 def _has(by_name: Mapping[str, Column], names: Sequence[str]) -> bool:
     return any(name in by_name for name in names)
-
-
-def _first(columns: Collection[str], names: Sequence[str]) -> str:
-    return next(name for name in names if name in columns)
-
-
-def _is_context(name: str) -> bool:
-    return name.startswith("context_")
-
-
-# --- where a column belongs -------------------------------------------------------------------------------------
-
-_ROOT: Final[Mapping[str, str]] = {
-    "id": "messageId",
-    "message_id": "messageId",
-    "anonymous_id": "anonymousId",
-    "user_id": "userId",
-    "group_id": "groupId",
-    "previous_id": "previousId",
-    "timestamp": "timestamp",
-    "original_timestamp": "originalTimestamp",
-    "sent_at": "sentAt",
-    "received_at": "receivedAt",
-}
-_ROOT_COLUMNS: Final[Mapping[str, str]] = {**_ROOT, **{name: name for name in _ROOT.values()}}
-_OF_ONE_KIND: Final[Mapping[str, str]] = {"groupId": "group", "previousId": "alias"}
-
-_TRAITS: Final = (
-    "age avatar birthday createdAt description email firstName gender id lastName name phone title username website"
-    " address.city address.country address.postalCode address.state address.street"
-    " company.id company.name company.industry company.employee_count company.plan"
-).split()
-_CONTEXT: Final = (
-    "active ip locale timezone userAgent groupId channel"
-    " app.name app.version app.build app.namespace"
-    " campaign.name campaign.source campaign.medium campaign.term campaign.content campaign.id"
-    " device.id device.advertisingId device.adTrackingEnabled device.manufacturer device.model device.name device.type"
-    " device.token device.version"
-    " library.name library.version"
-    " location.city location.country location.latitude location.longitude location.region location.speed"
-    " network.bluetooth network.carrier network.cellular network.wifi"
-    " os.name os.version"
-    " page.path page.referrer page.search page.title page.url"
-    " referrer.id referrer.link referrer.name referrer.type referrer.url"
-    " screen.density screen.height screen.width"
-    " userAgentData.bitness userAgentData.brands userAgentData.mobile userAgentData.model userAgentData.platform"
-    " userAgentData.platformVersion"
-).split()
-
-
-def _flattened(names: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
-    """Column names of the spec's fields → paths. A column of an object that the spec knows is a key of that object."""
-    paths = [tuple(name.split(".")) for name in names]
-    columns = {"_".join(snake_case(key) for key in path): path for path in paths}
-    for path in paths:
-        for depth in range(1, len(path)):
-            columns["_".join(snake_case(key) for key in path[:depth]) + "_"] = path[:depth]
-    return columns
-
-
-def snake_case(name: str) -> str:
-    """A name as Segment's warehouses spell it."""
-    parts = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name)
-    return "_".join(re.findall(r"[a-z0-9]+", parts.lower()))
-
-
-def _path_in(columns: Mapping[str, tuple[str, ...]], name: str) -> tuple[str, ...]:
-    if name in columns:
-        return columns[name]
-    for end in (found.end() for found in reversed(list(re.finditer("_", name)))):
-        if name[:end] in columns and name[end:]:
-            return (*columns[name[:end]], name[end:])
-    return (name,)
-
-
-_TRAIT_PATHS: Final = _flattened(_TRAITS)
-_CONTEXT_PATHS: Final = _flattened([*_CONTEXT, *(f"traits.{name}" for name in _TRAITS)])
-
-
-def paths_of(name: str, kind: str | None, taken: Collection[str] = ()) -> tuple[tuple[str, ...], ...]:
-    """Where in an event the value of a column stands, for events of a kind.
-
-    Args:
-        taken: keys at the event's root that are other columns'.
-
-    >>> paths_of("context_traits_address_postal_code", "track")
-    (('context', 'traits', 'address', 'postalCode'),)
-    >>> paths_of("product_id", "track"), paths_of("first_name", "identify")
-    ((('properties', 'product_id'),), (('traits', 'firstName'),))
-    """
-    root = _ROOT_COLUMNS.get(name)
-    if root is not None and root not in taken and _OF_ONE_KIND.get(root, kind) == kind:
-        return ((root,),)
-    if name in _OBJECTS or (kind == "track" and name == "event"):
-        return ((name,),)
-    if kind == "track" and name == "event_text":
-        return (("event",),)
-    if _is_context(name) and name != "context_":
-        return (("context", *_path_in(_CONTEXT_PATHS, name.removeprefix("context_"))),)
-    if kind in ("page", "screen") and name in ("name", "category"):
-        return ((name,), ("properties", name))  # as analytics.js sends them
-    return (_own_path(name, kind),)
-
-
-def _own_path(name: str, kind: str | None) -> tuple[str, ...]:
-    """Where a customer's own value stands."""
-    return ("traits", *_path_in(_TRAIT_PATHS, name)) if kind in ("identify", "group") else ("properties", name)
 
 
 # --- the function of a row --------------------------------------------------------------------------------------
@@ -367,14 +273,14 @@ def _written(columns: Sequence[Column], kind: str) -> Converter:
     """One Python function that puts a row's values where they belong in an event. Nulls have no key."""
     writer = _Writer(columns)
     tree: dict[str, Any] = {}
-    id_ = _first([column.name for column in columns], _IDS)
-    for column in sorted(columns, key=lambda column: column.name != id_):
+    by_name = {column.name: column for column in columns}
+    for column in map(by_name.__getitem__, by_id_first(by_name)):
         if kind == "track" and column.name == "event" and writer.stand_in("event_text", "event"):
             continue
         for path in paths_of(column.name, kind, tree):
             _put(tree, path, column)
-        if column.name in _OBJECTS and column.type == "STRING" and not column.repeated:
-            _put(tree, _own_path(column.name, kind), writer.text_of(column))
+        if column.name in OBJECTS and column.type == "STRING" and not column.repeated:
+            _put(tree, own_path(column.name, kind), writer.text_of(column))
     return writer.function(writer.object(tree, {"type": kind}))
 
 
@@ -385,7 +291,7 @@ def _put(tree: dict[str, Any], path: Sequence[str], column: Column) -> None:
         if isinstance(inner, Column):
             inner = tree[key] = {"": inner}
         tree = inner
-    if path == (column.name,) and column.name in _OBJECTS:
+    if path == (column.name,) and column.name in OBJECTS:
         tree.setdefault(path[-1], {})
     if isinstance(tree.get(path[-1]), dict):
         tree[path[-1]][""] = column
@@ -403,14 +309,14 @@ class _Writer:
     def __init__(self, columns: Sequence[Column]) -> None:
         self._variables = {column.name: f"v{number}" for number, column in enumerate(columns)}
         self._wholes: set[str] = set()  # variables of what is an object or a value
-        names = list(self._variables)
+        names = [column.key for column in columns]
         self._constants: dict[str, Any] = {
             "get": operator.itemgetter(*names, *names[:1]), "_object": _object, "unreadable": _unreadable,
             "dumps": orjson.dumps, "loads": orjson.loads, "JSONDecodeError": orjson.JSONDecodeError,
             "load_json": load_json,
         }  # fmt: skip
         self._lines = [f"{', '.join(self._variables.values())}, _ = get(row)"]  # _: of one alone there is no tuple
-        times = [c for c in columns if c.name in _ROOT_COLUMNS and c.type == "TIMESTAMP" and not c.repeated]
+        times = [c for c in columns if c.name in ROOT_COLUMNS and c.type == "TIMESTAMP" and not c.repeated]
         if times:  # `_timestamp` of all of them at once
             joined = ", ".join(self._variables[column.name] for column in times)
             array = joined if len(times) == 1 else f"({joined})"
@@ -447,7 +353,7 @@ class _Writer:
         kept = [f"if {present[key]}: {name}[{key!r}] = {variable}" for key, variable in variables.items()]
         if "" in tree:  # a column that holds the object whole; flattened ones come on top
             column, whole = tree[""], self._variable(tree[""])
-            if column.name in _OBJECTS:
+            if column.name in OBJECTS:
                 self._lines += [f"{name} = {{}} if {whole} is None else _object({whole})", *kept]
             else:  # which, in another row's event, was none
                 self._lines += [
@@ -480,7 +386,7 @@ class _Writer:
         """The lines that make of a value what JSON would hold."""
         value = self._variables[column.name]
         if not column.repeated:
-            if column.type in _PLAIN or (column.type == "STRING" and _is_plain_text(column.name)):
+            if column.type in _PLAIN or (column.type == "STRING" and is_plain_text(column.name)):
                 return ()
             if column.type == "STRING":  # as `_text`
                 array = f"if {value} is not None and {value}[:1] == '[':"
@@ -491,8 +397,8 @@ class _Writer:
                     "    except JSONDecodeError:",
                     "        pass",
                 )
-            if column.type in _FLOATS:  # as `_float`
-                whole = f"not {value} % 1 and {-_EXACT} < {value} < {_EXACT}"
+            if column.type in _FLOATS:  # as `number`
+                whole = f"not {value} % 1 and {-EXACT} < {value} < {EXACT}"
                 return (f"if {value} is not None and {whole}: {value} = int({value})",)
         name = f"c_{value}"
         self._constants[name] = converter_of(column)
@@ -511,23 +417,6 @@ _UNFIT: Final = "(AttributeError, KeyError, TypeError, ValueError)"
 
 def _unreadable(row: Row) -> UnreadableRow:
     return UnreadableRow({name: _readable(value) for name, value in row.items()})
-
-
-def _is_plain_text(name: str) -> bool:
-    """Whether a text can be no array: fields that are single values in Segment's spec."""
-    return (
-        name in _SINGLE
-        or name in _EVENT_NAMES
-        or name in _ROOT_COLUMNS
-        or name.removeprefix("context_") in _CONTEXT_PATHS
-    )
-
-
-_SINGLE: Final = frozenset(  # of the e-commerce spec, and of page and screen
-    "affiliation brand cart_id category checkout_id coupon currency email image_url keyword list_id name order_id"
-    " path payment_method position price product_id promotion_id query quantity referrer revenue reason search"
-    " search_id share_via shipping_method sku step title total url value variant wishlist_id wishlist_name".split()
-)
 
 
 def converter_of(column: Column) -> Callable[[Any], Any]:
@@ -550,14 +439,6 @@ def _record(fields: Sequence[Column]) -> Callable[[Any], Any]:
     return convert
 
 
-def _array(text: str) -> Any:
-    """Segment stores an array as JSON text. What only looks like one is text."""
-    try:
-        return load_json(text)
-    except orjson.JSONDecodeError:
-        return text
-
-
 def _object(value: Any) -> dict[str, Any]:
     found = load_json(value) if isinstance(value, (str, bytes)) else value
     if type(found) is not dict:
@@ -566,15 +447,7 @@ def _object(value: Any) -> dict[str, Any]:
 
 
 def _text(value: str) -> Any:
-    return _array(value) if value[:1] == "[" else value
-
-
-def _float(value: float) -> float | int:
-    """JavaScript, where most events are made, writes 24.0 as 24: a text that is made of it must be the same."""
-    return value if value % 1 or not -_EXACT < value < _EXACT else int(value)
-
-
-_EXACT: Final = 2.0**53
+    return parsed(value) if value[:1] == "[" else value
 
 
 def _decimal(value: Decimal) -> float | int:
@@ -613,8 +486,8 @@ def _scalar(value: Any) -> Any:
 
 _CONVERTERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "STRING": _text,
-    "FLOAT": _float,
-    "FLOAT64": _float,
+    "FLOAT": number,
+    "FLOAT64": number,
     "NUMERIC": _decimal,
     "BIGNUMERIC": _decimal,
     "TIMESTAMP": _timestamp,

@@ -46,6 +46,7 @@ from transforms import (
     spelling,
     triggers,
     user_data,
+    warehouse_rows,
 )
 from transforms.directives import compile_mapping
 from transforms.fields import Field
@@ -479,14 +480,14 @@ def test_every_fault_of_the_sandbox_is_listed() -> None:
 
 @pytest.mark.parametrize(("column", "kind", "places"), table(SOURCES, "column"))
 def test_a_column_of_a_warehouse_goes_where_the_document_says(column: str, kind: str, places: str) -> None:
-    assert [".".join(path) for path in warehouse.paths_of(column, kind)] == re.split("`? and `?", places)
+    assert [".".join(path) for path in warehouse_rows.paths_of(column, kind)] == re.split("`? and `?", places)
 
 
 def test_every_column_at_the_root_of_an_event_is_listed() -> None:
-    assert {column for column, *_ in table(SOURCES, "column")} > set(warehouse._ROOT)
+    assert {column for column, *_ in table(SOURCES, "column")} > set(warehouse_rows.ROOT)
 
 
-@pytest.mark.parametrize("names", [warehouse._JSON_NAMES, warehouse._JSON_TIMES, tuple(warehouse.TABLES)])
+@pytest.mark.parametrize("names", [warehouse._JSON_NAMES, warehouse._JSON_TIMES, tuple(warehouse_rows.TABLES)])
 def test_every_name_that_is_looked_for_is_listed(names: tuple[str, ...]) -> None:
     assert [name for name in names if f"`{name}`" not in section(SOURCES, "### Two kinds of tables")] == []
 

@@ -240,6 +240,40 @@ def test_the_table_of_a_pubsub_subscription_is_read_by_its_data(big_query: BigQu
     read(big_query.make_table("archive", columns, rows), [b'{"type":"page"}'], Between(since=NOW - DAY))
 
 
+def test_when_a_message_was_published_is_not_said_to_be_when_its_event_happened(big_query: BigQuery) -> None:
+    columns = [field("subscription_name"), field("message_id"), field("publish_time", "TIMESTAMP"), field("data")]
+    rows = [{"message_id": str(age), "publish_time": iso(age), "data": '{"type":"page"}'} for age in (60, 9 * DAY)]
+    extent = open_table(big_query.make_table("archive", columns, rows), ALWAYS, PROJECT).extent
+    assert extent.startswith("2 rows, 1 older by publish_time than the 7 days that Meta takes, 0 older than")
+
+
+def test_the_table_of_a_subscription_with_a_schema_is_read_without_what_is_the_messages(big_query: BigQuery) -> None:
+    columns = [field("subscription_name"), field("message_id"), field("publish_time", "TIMESTAMP"), field("attributes")]
+    columns += [field("type"), field("event"), field("messageId"), field("timestamp", "TIMESTAMP"), field("properties")]
+    message = {"subscription_name": "s", "message_id": "77", "publish_time": iso(60), "attributes": "{}"}
+    event = {"type": "track", "event": "Sold", "messageId": "own", "timestamp": iso(90)}
+    rows = [{**message, **event, "properties": '{"total":5}'}]
+    read(big_query.make_table("events", columns, rows), [{**event, "properties": {"total": 5}}])
+    without_id = [{**message, **event, "messageId": None, "properties": None}]
+    source = open_table(big_query.make_table("nameless", columns, without_id), ALWAYS, PROJECT)
+    assert "; 1 without messageId" in source.extent
+
+
+def test_a_table_without_an_id_is_read_and_says_so(big_query: BigQuery) -> None:
+    columns = [field("event_text"), field("timestamp", "TIMESTAMP"), field("context_ip")]
+    row = {"event_text": "Sold", "timestamp": iso(60), "context_ip": "192.0.2.7"}
+    text = big_query.make_table("models", columns, [row])
+    assert "; 1 without an ID" in open_table(text, ALWAYS, PROJECT).extent
+    read(text, [{"type": "track", "event": "Sold", "timestamp": iso(60), "context": {"ip": "192.0.2.7"}}])
+
+
+def test_columns_in_capitals_are_read(big_query: BigQuery) -> None:
+    columns = [field("ID"), field("TIMESTAMP", "TIMESTAMP"), field("EVENT_TEXT"), field("REVENUE", "FLOAT")]
+    row = {"ID": "o", "TIMESTAMP": iso(60), "EVENT_TEXT": "Sold", "REVENUE": 5.0}
+    expected = {"type": "track", "messageId": "o", "timestamp": iso(60), "event": "Sold", "properties": {"revenue": 5}}
+    read(big_query.make_table("orders", columns, [row]), [expected], Between(since=NOW - DAY))
+
+
 def test_columns_of_all_types_are_read(big_query: BigQuery) -> None:
     inner = (field("a"), field("n", "NUMERIC"), field("moment", "TIMESTAMP"))
     columns = [

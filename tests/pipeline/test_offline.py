@@ -536,10 +536,42 @@ def test_a_lead_id_goes_out_as_it_is_and_is_enough(lead_id: Any, sent: int) -> N
     assert [person(event, wire) for wire in WIRES] == [{"lead_id": sent}, {"lead_id": sent}]
 
 
-def test_a_lead_id_that_is_no_number_is_rejected() -> None:
+@pytest.mark.parametrize("wire", WIRES)
+def test_a_lead_id_that_is_no_number_is_left_out_and_counted(wire: str) -> None:
     event = track("Quiz Done", context={"Facebook Offline Conversions": {"leadId": "l:1"}})
+    notes: Counter[str] = Counter()
 
-    assert rejection(event) == ("invalid_field", "user_data.leadID should be a number.")
+    assert outcome(event, wire, notes)["status"] == "ready"
+    assert notes == {"dropped_lead_id": 1}
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize(
+    ("products", "ids", "left_out"),
+    [
+        ([{"product_id": "a"}, {"sku": "b"}, {"product_id": None}, {"product_id": {"c": 1}}], ["a"], 3),
+        (["a", "b"], None, 2),
+        ({"0": {"product_id": "a"}}, None, 1),
+        ([{"product_id": "undefined"}, {"product_id": 7}], ["7"], 1),
+    ],
+    ids=repr,
+)
+def test_a_product_without_a_usable_id_is_counted(wire: str, products: Any, ids: Any, left_out: int) -> None:
+    event = {**ORDER, "properties": {**ORDER["properties"], "products": products}}
+    notes: Counter[str] = Counter()
+
+    outcome(event, wire, notes)
+
+    assert money(event, wire).get("content_ids") == ids
+    assert notes == {"dropped_content_ids": left_out}
+
+
+def test_what_the_older_wire_has_no_room_for_is_counted() -> None:
+    event = track("Quiz Done", traits={"gender": ["f", "m"], "phone": ["+1 650 555 0100", "+1 650 555 0101"]})
+    notes: Counter[str] = Counter()
+
+    assert len(outcome(event, "offline_events", notes)["payload"]["match_keys"]["phone"]) == 2
+    assert notes == {"dropped_ge": 1}
 
 
 @pytest.mark.parametrize("wire", WIRES)

@@ -331,6 +331,19 @@ def test_what_is_dropped_or_left_out_on_the_way_is_noted() -> None:
     assert notes == {"dropped_em": 2, "dropped_ph": 2, "website_without_url": 2}
 
 
+def test_what_the_mapping_leaves_out_is_noted() -> None:
+    notes: Counter[str] = Counter()
+    traits = {"email": "jane@example.com", "birthday": {"day": 16}}
+    context = {"userAgent": BROWSER, "ip": "203.0.113.7", "traits": traits}
+    products = [{"sku": "mug"}, {"product_id": "cup", "price": "Free"}]
+    made = event(properties={"revenue": 5, "currency": "EUR", "products": products}, context=context)
+
+    assert [row["subscription"] for row in outcomes([made], notes=notes)] == ["orders", "leads"]
+    assert notes == {
+        "contents_without_id": 1, "dropped_contents_item_price": 1, "dropped_db": 2, "website_without_url": 2
+    }  # fmt: skip
+
+
 def test_nothing_dropped_is_nothing_noted() -> None:
     notes: Counter[str] = Counter()
 

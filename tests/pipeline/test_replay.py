@@ -128,6 +128,18 @@ def test_a_dead_letter_that_was_edited_leaves_with_nothing_personal_in_the_clear
     assert "jane" not in json.dumps(stats["last_events"])
 
 
+def test_what_a_replay_leaves_out_is_in_its_books(sandbox: SandboxServer) -> None:
+    products = [{"sku": "mug"}, {"product_id": "cup", "quantity": 1.5}]
+    run(job_file(sandbox.url), [order(1, properties={"revenue": 1, "products": products})])
+    code, books = replay(
+        job_file(sandbox.url).replace("- action: purchase", "- {action: purchase, mapping: {currency: EUR}}")
+    )
+    assert (code, books["delivered"]) == (OK, 1)
+    assert books["subscriptions"]["web/purchase"]["notes"] == {
+        "contents_without_id": 1, "dropped_contents_quantity": 1, "website_without_url": 1
+    }  # fmt: skip
+
+
 def test_a_replay_of_a_replay_keeps_the_first_origin_and_never_nests(sandbox: SandboxServer) -> None:
     job = job_file("http://127.0.0.1:9", "{retry_for: 0s}")
     run(job, [order(1), b"{broken", order(2, properties={})])

@@ -225,6 +225,24 @@ def test_csv_is_read_by_its_name_and_its_bad_rows_are_dead_letters(sandbox: Sand
     assert row["message"] == "Line 3 of orders.csv has 9 cells, the header 8."
 
 
+def test_rows_of_a_warehouse_are_delivered_and_what_is_left_out_is_in_the_books(sandbox: SandboxServer) -> None:
+    now = time.strftime("%Y-%m-%d %H:%M:%S.000 +0000", time.gmtime(time.time() - 60))
+    header = "ID,RECEIVED_AT,TIMESTAMP,EVENT_TEXT,USER_ID,REVENUE,CURRENCY,PRODUCTS,CONTEXT_USER_AGENT"
+    cells = [now, now, "Order Completed", "u-1", "120.5", "EUR", '[{"sku":"mug"}]', "Mozilla/5.0"]
+    quoted = ",".join('"' + cell.replace('"', '""') + '"' for cell in cells)
+    Path("orders.csv").write_text(f"{header}\no-1,{quoted}\n")
+    row = dict(zip(header.lower().split(","), ["o-2", *cells], strict=True))
+    Path("orders.jsonl").write_text(json.dumps({**row, "timestamp": int(time.time() - 60) * 10**6}) + "\n")
+
+    places = Places("dead.jsonl", "receipts.jsonl", "books.json")
+    assert run_job(parse_job(job_file(sandbox.url)), ["orders.csv", "orders.jsonl"], places, []) == OK
+    books = json.loads(Path("books.json").read_text())
+
+    assert (books["read"], books["taken"], books["filtered"], books["delivered"]) == (2, 2, 0, 2)
+    assert books["subscriptions"]["web/purchase"]["notes"] == {"contents_without_id": 2, "website_without_url": 2}
+    assert sandbox.stats()["by_event"] == {"123": {"Purchase": 2}}
+
+
 def test_a_dead_token_exits_3_and_keeps_everything(sandbox: SandboxServer, capsys: pytest.CaptureFixture[str]) -> None:
     sandbox.set_faults(dead_token=True)
     code, books = run(sandbox.url, [order(n) for n in range(5)])

@@ -147,7 +147,7 @@ class Way:
 
         before = copy.deepcopy(event)
         (conversion,) = self.named(event, self.subscription.key)
-        ready = self.validated(self.hashed(self.mapped(conversion), count), NOW, count)
+        ready = self.validated(self.hashed(self.mapped(conversion, count), count), NOW, count)
         assert repr(event) == repr(before), "the event itself stays as it is"
         name, body = split_line(ready.line)
         assert name == self.subscription.name
@@ -425,7 +425,6 @@ def test_all_problems_of_an_event_are_in_one_message() -> None:
         "action_source must be one of email, website, app, phone_call, chat, physical_store, system_generated,"
         " business_messaging, other.",
         "value should be a number.",
-        "contents[0] should be an object.",
     ]
     assert code == "missing_required_field"
     assert [sentence for sentence in sentences if sentence not in message] == []
@@ -896,11 +895,11 @@ def test_content_ids_are_a_list_of_strings(given_: Any, sent: list[str] | None) 
     assert found.get("content_ids") == sent
 
 
-def test_an_object_is_no_content_id() -> None:
-    assert rejection("purchase", ORDER, {"content_ids": ["a", {"id": "b"}]}) == (
-        "invalid_field",
-        "content_ids[1] should be a string.",
-    )
+def test_an_object_is_no_content_id_and_is_counted() -> None:
+    _, body, notes = convert(job("purchase", {"content_ids": ["a", {"id": "b"}, None]}), ORDER)
+
+    assert body["custom_data"]["content_ids"] == ["a"]
+    assert notes == {"dropped_content_ids": 2}
 
 
 # --- 7. event_time ----------------------------------------------------------------------------------------------
@@ -1014,17 +1013,147 @@ def test_any_other_delivery_category_is_rejected(category: Any) -> None:
     )
 
 
+WITHOUT = "contents_without_id"
+
+
 @pytest.mark.parametrize(
-    ("item", "sentence"),
+    ("products", "contents", "notes"),
     [
-        ({"id": "1", "quantity": 2.5}, "contents[0].quantity should be an integer."),
-        ({"id": "1", "item_price": "$5"}, "contents[0].item_price should be a number."),
-        ({"id": {"a": 1}}, "contents[0].id should be a string."),
-        ("mug-1", "contents[0] should be an object."),
+        ([{"id": "mug", "price": 5}], None, {WITHOUT: 1}),
+        ([{"sku": "mug", "price": 5}, {"product_id": "cup"}], [{"id": "cup"}], {WITHOUT: 1}),
+        ([{"product_id": None}, {"product_id": ""}, {"product_id": "undefined"}], None, {WITHOUT: 3}),
+        ([{"product_id": {"a": 1}}, {"product_id": ["mug"]}, {"product_id": 0}], [{"id": "0"}], {WITHOUT: 2}),
+        ({"0": {"product_id": "mug"}}, None, {WITHOUT: 1}),
+        (["mug", "cup"], None, {WITHOUT: 2}),
+        ("mug", None, {WITHOUT: 1}),
+        (7, None, {WITHOUT: 1}),
+        ([None, [{"product_id": "mug"}]], None, {WITHOUT: 2}),
+        ([{"quantity": 1.5, "price": "Free"}], None, {WITHOUT: 1}),
+        ([{"product_id": "silk", "quantity": 1.5}], [{"id": "silk"}], {"dropped_contents_quantity": 1}),
+        ([{"product_id": "gift", "price": "Free"}], [{"id": "gift"}], {"dropped_contents_item_price": 1}),
+        (
+            [{"sku": "a"}, {"product_id": "b", "quantity": {}, "price": "1,5"}],
+            [{"id": "b"}],
+            {WITHOUT: 1, "dropped_contents_quantity": 1, "dropped_contents_item_price": 1},
+        ),
+        ([], None, {}),
+        (None, None, {}),
+        ("", None, {}),
+    ],
+    ids=repr,
+)
+def test_what_is_no_use_of_a_product_is_left_out_and_counted(products: Any, contents: Any, notes: Json) -> None:
+    _, body, counted = convert(job("purchase"), {**ORDER, "properties": {**ORDER["properties"], "products": products}})
+
+    assert body["custom_data"].get("contents") == contents
+    assert counted == notes
+
+
+def test_an_item_of_a_mapping_of_ones_own_is_left_out_and_counted_too() -> None:
+    items = [{"id": "1", "quantity": 2.5, "colour": "red"}, {"id": {"a": 1}}, "mug-1"]
+
+    _, body, counted = convert(job("purchase", {"contents": {"@path": "$.items"}}), {**ORDER, "items": items})
+
+    assert body["custom_data"]["contents"] == [{"id": "1"}]
+    assert counted == {WITHOUT: 2, "dropped_contents_quantity": 1, "dropped_from_contents": 1}
+
+
+def test_a_search_is_seldom_for_a_product() -> None:
+    _, _, counted = convert(job("search"), track("Products Searched", {"query": "mug", "price": 5}))
+
+    assert counted == {}
+
+
+@pytest.mark.parametrize(
+    ("event", "mapping", "notes"),
+    [
+        (with_traits(ORDER, birthday={"day": 16}, email="jane@example.com"), {}, {"dropped_db": 1}),
+        (with_traits(ORDER, phone={"number": 1}), {}, {"dropped_ph": 1}),
+        (with_traits(ORDER, email=["jane@example.com", {"a": 1}]), {}, {"dropped_em": 1}),
+        (with_traits(ORDER, address={"country": {"code": "US"}, "city": ["Oslo"]}), {}, {"dropped_country": 1}),
+        (with_traits(ORDER, name={"first": "Jane"}), {}, {"dropped_fn": 1, "dropped_ln": 1}),
+        (with_context(ORDER, ip=["203.0.113.7"]), {}, {"dropped_client_ip_address": 1}),
+        (ORDER, {"user_data": {"email": "jane@example.com", "leadID": "l:1", "fax": "1"}}, {"dropped_lead_id": 1}),
+        (
+            {**ORDER, "user": {"email": "jane@example.com", "fax": "1"}},
+            {"user_data": {"@path": "$.user"}},
+            {"dropped_from_user_data": 1},
+        ),
     ],
 )
-def test_an_item_of_the_wrong_type_is_rejected(item: Any, sentence: str) -> None:
-    assert rejection("purchase", ORDER, {"contents": [item]}) == ("invalid_field", sentence)
+def test_an_unusable_value_of_user_data_does_not_cost_the_purchase(event: Json, mapping: Json, notes: Json) -> None:
+    _, body, counted = convert(job("purchase", mapping, subscription=None), _with_user_agent(event))
+
+    assert body["user_data"]
+    assert {name: counted.get(name) for name in notes} == notes
+
+
+def _with_user_agent(event: Json) -> Json:
+    return {**event, "properties": {**event["properties"], "action_source": "phone_call"}}
+
+
+def test_a_value_that_a_field_takes_the_place_of_is_counted() -> None:
+    custom_data = {"value": 99, "currency": "USD", "order_id": 7, "plan": "pro"}
+
+    _, body, counted = convert(job("purchase", {"custom_data": custom_data, "order_id": "7"}), ORDER)
+
+    assert (body["custom_data"]["value"], body["custom_data"]["order_id"]) == (25.5, "7")
+    assert counted == {"replaced_in_custom_data": 1}
+
+
+@pytest.mark.parametrize("message_id", ["undefined", "null", "N/A", "(not set)", "false"])
+def test_an_id_that_many_events_would_share_is_none(message_id: str) -> None:
+    events = [{**with_properties(ORDER, order_id=number), "messageId": message_id} for number in ("1", "2")]
+    found = [convert(job("purchase"), event) for event in events]
+
+    assert [notes for *_, notes in found] == [{"dropped_event_id": 1}] * 2
+    assert len({body["event_id"] for _, body, _ in found} | {message_id}) == 3
+    assert convert(job("purchase", {"event_id": None}), events[0])[1]["event_id"] == found[0][1]["event_id"]
+
+
+# --- group calls ------------------------------------------------------------------------------------------------
+
+COMPANY: Json = {
+    "name": "Initech Ltd",
+    "email": "info@initech.example",
+    "phone": "+16505550100",
+    "address": {"city": "Oslo", "country": "NO", "postalCode": "0150", "state": "03"},
+    "birthday": "1999-02-19",
+    "owner_email": "jane@example.com",
+}
+
+
+def group(**context: Any) -> Json:
+    traits = {"type": "group", "messageId": "m-1", "timestamp": TIME, "userId": "user_1042", "traits": COMPANY}
+    return {**traits, "context": {"userAgent": "Mozilla/5.0", **context}}
+
+
+def sent_of(event: Json, mapping: Json | None = None) -> set[str]:
+    _, body, _ = convert(job("custom", {"event_name": "Joined", **(mapping or {})}), event)
+    return set(body["user_data"]) - {"external_id", "client_user_agent"}
+
+
+def test_a_group_calls_traits_are_the_companys() -> None:
+    assert sent_of(group()) == set()
+    assert sent_of(group(traits={"email": "jane@example.com", "name": "Jane Doe"})) == {"em", "fn", "ln"}
+    assert sent_of({**group(), "type": "identify"}) >= {"em", "ph", "fn", "ln", "ct", "country"}
+
+
+def test_a_mapping_that_was_copied_from_segment_does_not_find_them_either() -> None:
+    email = {"@if": {"exists": {"@path": "$.context.traits.email"}, "else": {"@path": "$.traits.email"}}}
+
+    assert sent_of(group(), {"user_data": {"externalId": "u", "email": email}}) == set()
+    assert sent_of(group(), {"user_data": {"externalId": "u", "email": {"@template": "{{traits.email}}"}}}) == set()
+
+
+def test_a_group_calls_traits_are_there_for_anything_else() -> None:
+    mapping = {
+        "user_data": {"externalId": "u", "email": {"@path": "$.traits.owner_email"}},
+        "custom_data": {"plan": {"@path": "$.traits.address.city"}},
+    }
+
+    assert sent_of(group(), mapping) == {"em"}
+    assert custom_data("custom", group(), {"event_name": "Joined", **mapping}) == {"plan": "Oslo"}
 
 
 # --- 9. user_data must tell somebody ----------------------------------------------------------------------------
@@ -2137,14 +2266,13 @@ def test_no_rejection_repeats_a_value_of_the_event() -> None:
         {"value": "jane@example.com"},
         {"event_time": "jane@example.com"},
         {"action_source": "jane@example.com"},
-        {"contents": ["jane@example.com"]},
         {"contents": [{"id": "1", "delivery_category": "jane@example.com"}]},
         {"user_data": "jane@example.com"},
         {"user_data": {"client_ip_address": "jane@example.com"}},
         {"opt_out": "jane@example.com"},
         {"content_type": "jane@example.com"},
         {"data_processing_options_state": "jane@example.com"},
-        {"app_data_field": {"use_app_data": "jane@example.com"}},
+        {"app_data_field": {"use_app_data": True, "version": "jane@example.com"}},
     ]
 
     for mapping in mappings:

@@ -315,6 +315,115 @@ def test_unwrap_that_finds_nothing_says_so() -> None:
     )
 
 
+# --- rows of tables ---------------------------------------------------------------------------------------------------
+
+AT = "2026-11-26 10:00:00.000 +0000"
+ROW = {"id": "o-1", "received_at": AT, "timestamp": AT, "event_text": "Order Completed", "total": 5}
+OF_ROW = {"type": "track", "messageId": "o-1", "receivedAt": AT, "timestamp": AT, "event": "Order Completed"}
+
+
+@pytest.mark.parametrize(
+    ("row", "event"),
+    [
+        (ROW, {**OF_ROW, "properties": {"total": 5}}),
+        ({name.upper(): value for name, value in ROW.items()}, {**OF_ROW, "properties": {"total": 5}}),
+        ({**ROW, "type": "track"}, {**OF_ROW, "properties": {"total": 5}}),
+        (
+            {"type": "page", "id": "p", "timestamp": AT, "anonymous_id": "a", "context_ip": "192.0.2.1"},
+            {"type": "page", "messageId": "p", "timestamp": AT, "anonymousId": "a", "context": {"ip": "192.0.2.1"}},
+        ),
+        (
+            {"id": "o-1", "timestamp": AT, "anonymous_id": "a", "event": "Other"},
+            {"type": "track", "messageId": "o-1", "timestamp": AT, "anonymousId": "a", "event": "Other"},
+        ),
+    ],
+)
+def test_a_row_of_segments_warehouse_is_the_event_that_was_sent(row: dict[str, Any], event: dict[str, Any]) -> None:
+    assert found(line(row)) == [event]
+    assert found(line({"batch": [row, PAGE]})) == [event, PAGE]
+    assert found(line({"detail": row}), "$.detail") == [event]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        pytest.param({"event": "Order Completed", "user_id": "u", "timestamp": AT, "total": 5}, id="of one's own"),
+        pytest.param(
+            {"event": "Order Completed", "id": "1", "timestamp": AT, "sent_at": AT, "total": 5},
+            id="that a trigger takes, and may be a row",
+        ),
+        pytest.param({**ROW, "messageId": "m", "type": "track"}, id="with an ID of Segment's"),
+        pytest.param({**ROW, "properties": {"total": 5}, "type": "track"}, id="with an object of Segment's"),
+    ],
+)
+def test_an_event_with_names_of_a_warehouse_is_left_as_it_is(event: dict[str, Any]) -> None:
+    assert found(line(event)) == [event]
+
+
+def test_a_row_that_does_not_say_of_which_call_it_is_says_what_is_missing() -> None:
+    row = {"id": "p", "received_at": AT, "context_ip": "192.0.2.1"}
+
+    assert found(line(row)) == [("not_an_event", None)]
+    assert message_of(line(row)) == (
+        f"{NO_EVENT} It looks like a row of Segment's warehouse, which needs an event's name in event_text or event, or"
+        " a column type, such as page. Its keys: id, received_at, context_ip."
+    )
+
+
+@pytest.mark.parametrize("data", [ORDER, json.dumps(ORDER), in_base64(ORDER), in_base64(gzip.compress(line(ORDER)))])
+def test_a_row_of_a_pubsub_subscriptions_table_is_the_event_in_its_data(data: Any) -> None:
+    row = {"subscription_name": "s", "message_id": "77", "publish_time": AT, "attributes": "{}", "data": data}
+
+    assert found(line(row)) == [ORDER]
+
+
+def test_the_id_of_a_message_in_a_row_is_not_the_events() -> None:
+    row = {"message_id": "77", "publish_time": AT, "event_text": "Sold", "timestamp": AT}
+
+    assert found(line(row)) == [{"type": "track", "event": "Sold", "timestamp": AT}]
+
+
+# --- keys that are spelt otherwise ------------------------------------------------------------------------------------
+
+
+def notes_of(row: Any) -> dict[str, int]:
+    counted: Counter[str] = Counter()
+
+    def count(name: str) -> None:
+        counted[name] += 1
+
+    for _ in compile_parsing(takes_orders)(row, count):
+        pass
+    return dict(counted)
+
+
+@pytest.mark.parametrize(
+    ("event", "notes"),
+    [
+        ({"type": "track", "Event": "Order Completed"}, {"misspelt_event": 1}),
+        ({**ORDER, "user_id": "u", "Anonymous_ID": "a"}, {"misspelt_userId": 1, "misspelt_anonymousId": 1}),
+        ({"type": "page", "message_id": "m", "Properties": {}}, {"misspelt_messageId": 1, "misspelt_properties": 1}),
+        ({"type": "Track", "event": "Order Completed"}, {"misspelt_type": 1}),
+        ({"event": "Order Completed", "TIMESTAMP": AT}, {"misspelt_timestamp": 1}),
+        ({**ORDER, "user_id": "u", "userId": "u"}, {}),
+        ({**ORDER, "received_at": AT, "Name": "x"}, {}),
+        ({**ORDER, "messageId": "m", "message_id": "77", "publish_time": AT}, {}),
+        ({"type": "page", "message_id": "77", "publish_time": AT, "subscription_name": "s"}, {}),
+    ],
+)
+def test_a_key_that_is_spelt_like_one_of_segments_is_counted(event: dict[str, Any], notes: dict[str, int]) -> None:
+    assert notes_of(line(event)) == notes
+    assert notes_of(event) == notes
+    assert found(line(event)) == [event]
+
+
+def test_what_is_no_event_for_the_spelling_of_its_keys_is_asked_what_was_meant() -> None:
+    assert message_of(line({"Type": "track", "user_id": "u"})) == (
+        f"{NO_EVENT} Type: did you mean type? user_id: did you mean userId? Its keys: Type, user_id."
+    )
+    assert message_of({"Type": "track"}) == f"{NO_EVENT} Type: did you mean type? Its keys: Type."
+
+
 # --- bounds -----------------------------------------------------------------------------------------------------------
 
 
@@ -398,7 +507,8 @@ _JSON = st.recursive(
     | st.dictionaries(
         st.sampled_from([
             "type", "message", "data", "subscription", "batch", "context", "integrations", "sentAt", "jsonPayload",
-            "textPayload", "logName", "specversion", "data_base64", "detail", "event", "ackId",
+            "textPayload", "logName", "specversion", "data_base64", "detail", "event", "ackId", "id", "timestamp",
+            "received_at", "context_ip", "properties", "Type", "user_id", "message_id", "publish_time",
         ]),
         inner,
         max_size=4,

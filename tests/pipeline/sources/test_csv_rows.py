@@ -8,16 +8,24 @@ import pytest
 
 from pipeline.sources.csv_rows import BadHeader, rows_of
 from transforms import events as limits
+from transforms.envelopes import compile_parsing
 from transforms.events import LongLine, UnreadableRow
 
 LIKE = "a header is like type,event,messageId,timestamp,userId,properties.total"
 NO_HEADER = f"there is no header, or no column in it is a key of an event; {LIKE}"
 
 
-def events(text: str | bytes, size: int = 7) -> list[Any]:
+SPELT = "the header has keys that are spelt otherwise than an event's"
+UNTOLD = (
+    "its rows are of Segment's warehouse, and nothing says of which calls: give the file its table's name, as in"
+    " pages.csv, or add a column type"
+)
+
+
+def events(text: str | bytes, size: int = 7, name: str = "orders.csv") -> list[Any]:
     data = text if isinstance(text, bytes) else text.encode()
     chunks = (data[start : start + size] for start in range(0, len(data), size))
-    return [row for _, row in rows_of(chunks, "orders.csv")]
+    return [row for _, row in rows_of(chunks, name)]
 
 
 def test_a_columns_name_is_the_path_of_its_value() -> None:
@@ -139,7 +147,14 @@ def test_a_row_that_is_too_long_is_passed_over_and_the_lines_behind_it_are_read(
         ("jane@example.com,jane@example.com", NO_HEADER),
         ("Jane D.,jane@example.com,2026-11-22T10:00:00Z", NO_HEADER),
         ("track,Order Completed,o-1", NO_HEADER),
-        ("Type,Event", NO_HEADER),
+        ("Type,Event", f"{NO_HEADER}. Type: did you mean type? Event: did you mean event?"),
+        ("User ID,email", f"{NO_HEADER}. User ID: did you mean userId?"),
+        ("Type,Event,messageId", f"{SPELT}. Type: did you mean type? Event: did you mean event?"),
+        ("type,event,Properties.total", f"{SPELT}. Properties: did you mean properties?"),
+        ("id,received_at,context_ip,url", UNTOLD),
+        ("ID,TIMESTAMP,ANONYMOUS_ID,URL", UNTOLD),
+        ("id,received_at,event,ID", "column 4 comes twice"),
+        ("id,received_at,event,", "column 4 is no path like properties.total"),
         ("type;event;properties.total", f"the header has semicolons and no comma; {LIKE}"),
         ("properties.a;type", f"the header has semicolons and no comma; {LIKE}"),
         ('"type";"event"', f"the header has semicolons and no comma; {LIKE}"),
@@ -159,9 +174,77 @@ def test_a_header_that_makes_no_event_is_refused_without_quoting_what_may_be_a_v
     assert str(raised.value) == message
 
 
-@pytest.mark.parametrize("header", ["userId,email", "properties.total,plan", "context:json,plan"])
+ROW = 'o-1,2026-11-26 10:00:00.000 +0000,Order Completed,u-1,24.9,"[{""product_id"":""mug""}]",jane@example.com,'
+ROW_HEADER = "id,timestamp,event_text,user_id,revenue,products,context_traits_email,coupon"
+EVENT = {
+    "type": "track",
+    "messageId": "o-1",
+    "timestamp": "2026-11-26 10:00:00.000 +0000",
+    "event": "Order Completed",
+    "userId": "u-1",
+    "properties": {"revenue": "24.9", "products": [{"product_id": "mug"}]},
+    "context": {"traits": {"email": "jane@example.com"}},
+}
+
+
+@pytest.mark.parametrize("header", [ROW_HEADER, ROW_HEADER.upper()])
+@pytest.mark.parametrize("coupon", ["", "\\N"])
+def test_rows_of_segments_warehouse_are_the_events_that_were_sent(header: str, coupon: str) -> None:
+    assert events(f"{header}\n{ROW}{coupon}\n") == [EVENT]
+
+
+def test_a_warehouses_column_of_json_is_json() -> None:
+    header = ROW_HEADER.replace("revenue", "revenue:json")
+    assert events(f"{header}\n{ROW}\n") == [{**EVENT, "properties": {**EVENT["properties"], "revenue": 24.9}}]
+
+
+@pytest.mark.parametrize("name", ["pages.csv", "gs://acme/export/PAGES_view.csv.gz", "C:\\export\\pages.csv"])
+def test_a_file_that_is_called_after_a_table_has_its_calls(name: str) -> None:
+    assert events("id,received_at,context_ip,url\np,1,192.0.2.1,u\n", name=name) == [
+        {
+            "type": "page",
+            "messageId": "p",
+            "receivedAt": "1",
+            "context": {"ip": "192.0.2.1"},
+            "properties": {"url": "u"},
+        }
+    ]
+
+
+def test_a_table_of_the_latest_state_is_refused() -> None:
+    with pytest.raises(BadHeader, match="holds the latest state of each of the users, not events; read identifies"):
+        events("id,received_at,context_ip,email\n", name="users.csv")
+
+
+def test_a_row_of_a_warehouse_that_tells_no_call_is_unreadable() -> None:
+    assert events("id,received_at,type,url\np,1,page,u\nq,1,,u\n") == [
+        {"type": "page", "messageId": "p", "receivedAt": "1", "properties": {"url": "u"}},
+        UnreadableRow(b"q,1,,u", "Line 3 of orders.csv has neither an event's name nor the type of a call."),
+    ]
+
+
+def test_a_row_of_a_warehouse_that_does_not_fit_its_header_is_named() -> None:
+    found = events(b"id,received_at,event,a:json\no,1,Sold\no,1,\xff,1\no,1,Sold,{\n")
+    assert [row.message.partition(" of orders.csv ")[2] for row in found] == [
+        "has 3 cells, the header 4.",
+        "is not valid UTF-8 in column 3 (event).",
+        "is not valid JSON in column 4 (a:json).",
+    ]
+
+
+def test_the_table_of_a_pubsub_subscription_is_read_by_its_data() -> None:
+    header = "subscription_name,message_id,publish_time,data,attributes"
+    rows = events(f'{header}\ns,77,2026-11-26 10:00:00 UTC,"{{""type"":""page""}}",{{}}\n')
+    assert [list(compile_parsing(lambda _: False)(row, lambda _: None)) for row in rows] == [[{"type": "page"}]]
+
+
+@pytest.mark.parametrize(
+    "header", ["userId,email", "properties.total,plan", "context:json,plan", "type,user_id,timestamp"]
+)
 def test_one_key_of_an_event_makes_a_header_and_other_names_are_free(header: str) -> None:
-    assert len(events(f"{header}\n1,2\n")) == 1
+    row = ",".join(str(number) for number, _ in enumerate(header.split(",")))
+    (event,) = events(f"{header}\n{row}\n")
+    assert isinstance(event, dict)
 
 
 def test_a_row_is_known_by_its_first_line() -> None:

@@ -13,6 +13,7 @@ import apache_beam as beam
 import pytest
 from apache_beam.testing.util import assert_that, equal_to
 
+from pipeline.preview import numbered_rows
 from pipeline.sources import NoInput, UnreadableFile, open_letters, open_source
 from pipeline.sources.files import ReadLines, ReadNumberedLines, check_input, chunks_of, matching
 from transforms import events
@@ -47,6 +48,17 @@ def test_a_glob_without_a_folder_looks_in_this_one(tmp_path: Path, monkeypatch: 
 def test_an_empty_file_has_no_lines(tmp_path: Path) -> None:
     (tmp_path / "empty").write_bytes(b"")
     read(str(tmp_path / "empty"), [])
+
+
+def test_rows_of_a_file_that_is_called_after_a_table_are_its_calls(tmp_path: Path) -> None:
+    row, event, broken = b'{"id":"p","received_at":1,"context_ip":"i","url":"u"}', b'{"type":"page"}', b'{"id":'
+    (tmp_path / "pages.jsonl").write_bytes(b"\n".join([row, event, broken]))
+    (tmp_path / "others.jsonl").write_bytes(row)
+    page = {"type": "page", "messageId": "p", "receivedAt": 1, "context": {"ip": "i"}, "properties": {"url": "u"}}
+    for name, expected in (("pages.jsonl", [page, event, broken]), ("others.jsonl", [row])):
+        read(str(tmp_path / name), expected)
+        with numbered_rows(str(tmp_path / name)) as rows:
+            assert [row if isinstance(row, dict) else row.strip() for _, row in rows] == expected
 
 
 def test_a_line_of_ten_megabytes_is_one_line(tmp_path: Path) -> None:

@@ -16,18 +16,9 @@ from hypothesis import strategies as st
 
 from benchmarks import rows
 from benchmarks.events import events
-from pipeline.sources.warehouse import (
-    KINDS,
-    Column,
-    EventColumns,
-    JsonColumn,
-    NoEvents,
-    converter_of,
-    layout_of,
-    paths_of,
-    snake_case,
-)
+from pipeline.sources.warehouse import Column, EventColumns, JsonColumn, NoEvents, converter_of, layout_of
 from transforms.events import UnreadableRow
+from transforms.warehouse_rows import KINDS, paths_of, snake_case
 
 UTC = dt.timezone.utc
 AT = dt.datetime(2026, 11, 22, 17, 16, 43, 123000, UTC)
@@ -521,6 +512,9 @@ def test_a_column_without_a_value_leaves_no_key(empty: list[str]) -> None:
         ("day:DATE blob", "blob", None),
         ("a:JSON payload:JSON created_at:DATE", "payload", "created_at"),
         ("id timestamp:TIMESTAMP event payload:JSON address:JSON", "payload", "timestamp"),
+        ("SUBSCRIPTION_NAME MESSAGE_ID PUBLISH_TIME:TIMESTAMP DATA:JSON ATTRIBUTES:JSON", "DATA", "publish_time"),
+        ("data message_id timestamp:TIMESTAMP event", "data", "timestamp"),
+        ("timestamp:TIMESTAMP context_id payload:JSON", "payload", "timestamp"),
     ],
 )
 def test_a_column_of_json_is_found(schema: str, column: str, time: str | None) -> None:
@@ -546,6 +540,10 @@ def test_a_column_of_json_gives_its_bytes(value: Any, expected: Any) -> None:
         ("messageId timestamp:TIMESTAMP event properties:JSON", "track", "timestamp"),
         ("id timestamp:TIMESTAMP event user_id revenue:FLOAT address:JSON", "track", "timestamp"),
         ("id timestamp context_ip type", None, None),
+        ("ID TIMESTAMP:TIMESTAMP EVENT_TEXT CONTEXT_IP", "track", "timestamp"),
+        ("timestamp:TIMESTAMP event_text context_ip", "track", "timestamp"),
+        ("type event userId timestamp:TIMESTAMP properties:JSON context:JSON", "track", "timestamp"),
+        ("event timestamp:TIMESTAMP properties:JSON", "track", "timestamp"),
     ],
 )
 def test_columns_of_events_are_found(schema: str, kind: str | None, time: str | None) -> None:
@@ -555,10 +553,57 @@ def test_columns_of_events_are_found(schema: str, kind: str | None, time: str | 
     assert not {"uuid", "uuid_ts", "loaded_at", "__version"} & set(layout.columns)
 
 
+@pytest.mark.parametrize("case", [str, str.upper])
+@pytest.mark.parametrize(
+    ("own", "id_", "expected"),
+    [
+        ("messageId", "messageId", {"messageId": "own"}),
+        ("id", "id", {"messageId": "own"}),
+        ("userId", "", {"userId": "own"}),
+    ],
+)
+def test_a_messages_id_and_time_are_not_the_events(case: Any, own: str, id_: str, expected: dict[str, Any]) -> None:
+    schema = " ".join(f"{case(name)}:STRING" for name in ("subscription_name", "message_id", "attributes"))
+    schema += f" {case('publish_time')}:TIMESTAMP type event {own} timestamp properties:JSON"
+    layout = layout_of(columns(schema))
+    row = {case("message_id"): "77", case("publish_time"): AT, case("subscription_name"): "s", case("attributes"): "{}"}
+    values = {"type": "track", "event": "Sold", own: "own", "timestamp": None, "properties": '{"a":1}'}
+
+    assert isinstance(layout, EventColumns)
+    assert (layout.id, set(layout.columns)) == (id_, set(values))
+    assert layout.compile()({**row, **values}) == {
+        "type": "track", "event": "Sold", "properties": {"a": 1}, **expected,
+    }  # fmt: skip
+    assert layout.time is None or layout.time.name != "publish_time"
+
+
+def test_the_ids_own_name_wins_over_a_tables_key() -> None:
+    layout = layout_of(columns("id:INTEGER messageId timestamp event"))
+    assert isinstance(layout, EventColumns)
+    assert layout.id == "messageId"
+
+
+def test_columns_in_capitals_are_read_as_they_are_spelt() -> None:
+    schema = "ID TIMESTAMP:TIMESTAMP EVENT_TEXT USER_ID REVENUE:FLOAT CONTEXT_TRAITS_EMAIL TYPE"
+    row = {"ID": "m", "TIMESTAMP": AT, "EVENT_TEXT": "Sold", "USER_ID": None, "REVENUE": 5.0, "TYPE": "gift"}
+    layout = layout_of(columns(schema), "ORDERS")
+
+    assert layout.compile()({**row, "CONTEXT_TRAITS_EMAIL": "jane@example.com"}) == {
+        "type": "track",
+        "messageId": "m",
+        "timestamp": "2026-11-22T17:16:43.123Z",
+        "event": "Sold",
+        "properties": {"revenue": 5, "type": "gift"},
+        "context": {"traits": {"email": "jane@example.com"}},
+    }
+    assert (layout.time and layout.time.key) == "TIMESTAMP"
+
+
 @pytest.mark.parametrize(
     ("table", "schema", "message"),
     [
         ("users", f"{COMMON} email", "holds the latest state of each of the users, not events; read identifies"),
+        ("USERS", "ID RECEIVED_AT", "holds the latest state of each of the users, not events; read identifies"),
         ("", f"{COMMON} url", "does not say what its events are: add a column, as in SELECT 'page' AS type, …"),
         ("orders", "order total:NUMERIC buyer", "its columns are order, total, buyer"),
         ("", "", "its columns are none"),
@@ -567,20 +612,6 @@ def test_columns_of_events_are_found(schema: str, kind: str | None, time: str | 
 def test_a_table_without_events_is_refused_with_what_was_looked_for(table: str, schema: str, message: str) -> None:
     with pytest.raises(NoEvents, match=re.escape(message)):
         layout_of(columns(schema), table)
-
-
-@pytest.mark.parametrize(
-    ("name", "snake"),
-    [
-        ("firstName", "first_name"),
-        ("sample 2 Text", "sample_2_text"),
-        ("SAMPLE", "sample"),
-        ("$a%", "a"),
-        ("a__b", "a_b"),
-    ],
-)
-def test_names_are_spelt_as_warehouses_do(name: str, snake: str) -> None:
-    assert snake_case(name) == snake
 
 
 def test_a_layout_pickles() -> None:
