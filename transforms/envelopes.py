@@ -36,7 +36,7 @@ from transforms.events import MAX_LINE, Event, UnreadableRow, is_blank, parse_js
 from transforms.json_text import load_json
 from transforms.misspelt import MEANT, did_you_mean, misspelt
 from transforms.rejections import Rejected, json_bytes
-from transforms.warehouse_rows import SHOWN_BY, Certainty, event_of, of_events, row_of_segments
+from transforms.warehouse_rows import MESSAGE, SHOWN_BY, Certainty, event_of, of_events, row_of_segments
 
 Row = bytes | Event | UnreadableRow
 Found = Event | Rejected
@@ -288,7 +288,7 @@ def _log_entry(event: Event) -> Any:
 
 def _pubsub_row(event: Event) -> Any:
     """Source: Google, "BigQuery subscriptions": the columns of a table with metadata."""
-    return event.get("data") if event.keys() >= {"data", "message_id", "publish_time"} else None
+    return event.get("data") if event.keys() >= MESSAGE else None
 
 
 def row_certainty(event: Event) -> Certainty | None:

@@ -52,6 +52,7 @@ _BOOKKEEPERS: Final = ("__", "_fivetran_", "_airbyte_", "_sdc_", "_dbt_")
 # What Pub/Sub's BigQuery subscriptions write beside a message, which has an ID and a time of its own there.
 PUBSUB: Final = frozenset({"subscription_name", "message_id", "publish_time", "attributes"})
 _SIGNS_OF_PUBSUB: Final = PUBSUB - {"attributes"}
+MESSAGE: Final = frozenset({"data", "message_id", "publish_time"})  # the columns of a message with its events
 
 
 # --- names of columns -------------------------------------------------------------------------------------------
@@ -273,16 +274,18 @@ def event_of(row: Mapping[str, Any], table_kind: str | None = None) -> Event | N
     if kind is None:
         return None
     event: Event = {"type": kind}
-    for name, column, paths in _plan(names, kind, with_type=told not in KINDS or (named and told != "track")):
+    for name, column, paths, is_object in _plan(names, kind, told not in KINDS or (named and told != "track")):
         value = row[name]
+        if value is None:
+            continue
         if type(value) is str:
-            if column in OBJECTS:
+            if is_object:
                 paths, value = _of_text(column, kind, value)
             elif value[:1] == "[" and not is_plain_text(column):
                 value = parsed(value)
         elif type(value) is float:
             value = number(value)
-        if value is not None and not (column in OBJECTS and value == {}):
+        if not (is_object and value == {}):
             for path in paths:
                 _put(event, path, value)
     return event
@@ -294,6 +297,7 @@ class _Place(NamedTuple):
     name: str  # the row's
     column: str  # Segment's
     paths: tuple[tuple[str, ...], ...]
+    is_object: bool  # whether the column may hold an object of the event
 
 
 _PLANS: Final = 256  # of rows that have the same columns
@@ -327,7 +331,7 @@ def _plan_of(names: tuple[str, ...], kind: str, with_type: bool) -> Sequence[_Pl
             continue
         paths = paths_of(column, kind, taken)
         taken.update(path[0] for path in paths)
-        plan.append(_Place(by_column[column], column, paths))
+        plan.append(_Place(by_column[column], column, paths, column in OBJECTS))
     plan.sort(key=lambda place: place.column == "event_text")  # behind the slug, in whose place it is
     return plan
 
@@ -344,13 +348,14 @@ def _of_text(column: str, kind: str, text: str) -> tuple[tuple[tuple[str, ...], 
 def _put(event: Event, path: Sequence[str], value: Any) -> None:
     """Puts a value where it belongs. Parts of an object win over the whole of it, and over a text in its place."""
     place: Any = event
-    for key in path[:-1]:
+    *parents, last = path
+    for key in parents:
         inner = place.get(key)
         if type(inner) is not dict:
             inner = place[key] = {}
         place = inner
-    there = place.get(path[-1])
+    there = place.get(last)
     if type(there) is not dict:
-        place[path[-1]] = {**value} if type(value) is dict else value
+        place[last] = {**value} if type(value) is dict else value
     elif type(value) is dict:
-        place[path[-1]] = {**value, **there}
+        place[last] = {**value, **there}

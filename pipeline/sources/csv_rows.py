@@ -28,7 +28,16 @@ from transforms.events import Event, LongLine, UnreadableRest, UnreadableRow
 from transforms.json_text import load_json, whole_characters
 from transforms.misspelt import did_you_mean, misspelt
 from transforms.stopping import STOPPING
-from transforms.warehouse_rows import STATES, TABLES, canonical, event_of, of_events, row_of_segments, tells_kind
+from transforms.warehouse_rows import (
+    MESSAGE,
+    STATES,
+    TABLES,
+    canonical,
+    event_of,
+    of_events,
+    row_of_segments,
+    tells_kind,
+)
 
 _NAMES: Final = (".csv", ".csv.gz", ".csv.bz2")
 _JSON: Final = ":json"
@@ -210,7 +219,7 @@ class _Columns:
                 place = event
                 for parent in column.parents:
                     place = place.setdefault(parent, {})
-                place[column.key] = _value(cell, column)
+                place[column.key] = cell if cell.isascii() and not column.is_json else _value(cell, column)
         return event
 
     def _paired(self, cells: Sequence[str]) -> Iterable[tuple[str, _Column]]:
@@ -249,9 +258,6 @@ class _MessageColumns(_Columns):
         return orjson.dumps(row)  # an envelope, which is opened where it is parsed
 
 
-_OF_MESSAGES: Final = frozenset({"data", "message_id", "publish_time"})
-
-
 def _columns(header: Sequence[str], file: str) -> _Columns:
     columns = []
     for number, cell in enumerate(header, 1):
@@ -280,7 +286,7 @@ def _of_a_store(columns: Sequence[_Column], file: str) -> _Columns | None:
     """The columns of a table of a store; None for those of events."""
     names = [column.key for column in columns]
     columns = [dataclasses.replace(column, named=True) for column in columns]
-    if _OF_MESSAGES.issubset(map(canonical, names)):
+    if MESSAGE.issubset(map(canonical, names)):
         return _MessageColumns(columns)
     if not row_of_segments(names):
         return None

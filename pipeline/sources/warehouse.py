@@ -28,6 +28,7 @@ from transforms.warehouse_rows import (
     EXACT,
     IDS,
     KINDS,
+    MESSAGE,
     OBJECTS,
     ROOT_COLUMNS,
     STATES,
@@ -169,7 +170,6 @@ Layout = JsonColumn | EventColumns
 
 # --- which kind of table ----------------------------------------------------------------------------------------
 
-_PUBSUB: Final = frozenset({"data", "message_id", "publish_time"})
 _JSON_NAMES: Final = (
     "event",
     "event_json",
@@ -199,7 +199,7 @@ def layout_of(columns: Sequence[Column], table: str = "") -> Layout:
         raise NoEvents(f"holds the latest state of each of the {known}, not events; read {STATES[known]}")
     columns = [_spelt_canonically(column) for column in columns]
     by_name = {column.name: column for column in columns}
-    if by_name.keys() >= _PUBSUB:
+    if by_name.keys() >= MESSAGE:
         return JsonColumn(by_name["data"], by_name["publish_time"])
     of_event = {name: by_name[name] for name in of_events(by_name)}
     timed, identified = _has(of_event, TIMES), _has(of_event, IDS)
