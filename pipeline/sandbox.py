@@ -798,6 +798,7 @@ POISON_ANSWERS: Final[Mapping[str, tuple[int, str]]] = {
     "unknown": (400, '{"error":{"message":"Something is wrong","type":"OAuthException","code":4711}}'),
     "silence": (200, "{}"),
     "drop": (0, ""),
+    "hang": (0, ""),
 }
 
 
@@ -829,6 +830,8 @@ class Faults:
     dead_token: bool = field(default=False, metadata={"help": "every token has expired (code 190, subcode 463)"})
     refused_code: int = field(default=0, metadata={"help": "every request is refused, HTTP 400 with this code"})
     refused_subcode: int = field(default=0, metadata={"help": "the subcode of refused_code; 0 for none"})
+    refused_after: int = field(default=0, metadata={"help": "the next n requests are spared by refused_code"})
+    max_events: int = field(default=0, metadata={"help": "requests of more events answer HTTP 413; 0 for no limit"})
     refused_ids: str = field(default="", metadata={"help": "events whose event_id holds this text are refused"})
     poisoned_ids: str = field(
         default="", metadata={"help": "events whose event_id holds this text make the server fail"}
@@ -1022,8 +1025,7 @@ class Sandbox:
             raise Refusal("the body must be a JSON object, with Content-Type application/json", None)
         self._check_parameters(parameters, offline)
 
-        if self.faults.refused_code:
-            raise Refusal("everything is refused", self.faults.refused_subcode or None, code=self.faults.refused_code)
+        self._check_everything(len(parameters["data"]))
         check = check_offline_event if offline else check_event
         events: list[Json] = parameters["data"]
         now = settings.clock()
@@ -1044,6 +1046,17 @@ class Sandbox:
             self.upload_tags[parameters["upload_tag"]] += len(events)
         self.counts["events_received"] += len(events)
         return len(events)
+
+    def _check_everything(self, count: int) -> None:
+        faults = self.faults
+        if faults.refused_code and faults.refused_after:
+            self.faults = replace(faults, refused_after=faults.refused_after - 1)
+        elif faults.refused_code:
+            self.injected["refused"] += 1
+            raise Refusal("everything is refused", faults.refused_subcode or None, code=faults.refused_code)
+        if faults.max_events and count > faults.max_events:
+            self.injected["too_large"] += 1
+            raise Refusal("the request body is too large", None, status=413)
 
     def _check_poisoned(self, events: list[Json]) -> None:
         text = self.faults.poisoned_ids
@@ -1260,6 +1273,8 @@ async def _events(request: web.Request) -> web.StreamResponse:
     except Poisoned:
         sandbox.injected["poisoned"] += 1
         status, text = POISON_ANSWERS[sandbox.faults.poison_answer]
+        while sandbox.faults.poison_answer == "hang" and request.transport is not None:  # until the sender is gone
+            await asyncio.sleep(0.02)
         return web.Response(status=status, text=text) if status else _abort(request)
     except Refusal as refusal:
         response = _refuse(sandbox, refusal, dataset, headers)

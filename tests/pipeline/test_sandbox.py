@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -980,6 +981,26 @@ def test_short_rate_loses_the_last_event(sandbox: SandboxServer) -> None:
     assert sandbox.event_ids(DATASET) == [("Purchase", "order-1")]
 
 
+def test_excess_rate_says_that_more_was_received_than_was_sent(sandbox: SandboxServer) -> None:
+    sandbox.set_faults(excess_rate=1)
+
+    assert post(sandbox, event()).json()["events_received"] == 2
+    assert sandbox.event_ids(DATASET) == [("Purchase", "order-1")]
+
+
+def test_double_rate_sends_an_answer_twice_on_its_connection(sandbox: SandboxServer) -> None:
+    sandbox.set_faults(double_rate=1)
+    body = json.dumps({"data": [event()], "access_token": "a-token"}).encode()
+
+    with socket.create_connection(("127.0.0.1", urlsplit(sandbox.url).port), timeout=10) as sender:
+        head = f"POST /v25.0/{DATASET}/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        sender.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        received = b""
+        while len(traces := re.findall(rb'"fbtrace_id":"([^"]+)"', received)) < 2:
+            received += sender.recv(4096)
+    assert traces[0] == traces[1]
+
+
 @pytest.mark.parametrize("faults", [{"latency": 0.2}, {"slow_rate": 1, "slow_seconds": 0.2}])
 def test_slow_answers_are_late_but_good(sandbox: SandboxServer, faults: dict[str, float]) -> None:
     sandbox.set_faults(**faults)
@@ -1016,6 +1037,63 @@ def test_an_event_that_meta_alone_knows_to_be_bad_fails_its_whole_batch(sandbox:
     assert refusal(post(sandbox, event(), event(event_id="cursed-1"))) == (400, 100, 2804019)
     assert post(sandbox, event(), event(event_id=None)).json()["events_received"] == 2
     assert sandbox.stats()["events_stored"] == 2
+
+
+@pytest.mark.parametrize(("subcode", "expected"), [(0, (400, 4711, None)), (12, (400, 4711, 12))])
+def test_from_a_request_on_everything_is_refused_with_any_code(
+    sandbox: SandboxServer, subcode: int, expected: tuple[int, int, int | None]
+) -> None:
+    sandbox.set_faults(refused_code=4711, refused_subcode=subcode, refused_after=2)
+    assert [post(sandbox, event(event_id=f"e{n}")).status_code for n in range(2)] == [200, 200]
+    assert [refusal(post(sandbox, event(event_id=f"e{n}"))) for n in (2, 3)] == [expected] * 2
+    assert sandbox.stats()["injected_faults"] == {"refused": 2}
+    assert sandbox.stats()["events_stored"] == 2
+
+
+def test_a_request_of_too_many_events_is_too_large(sandbox: SandboxServer) -> None:
+    sandbox.set_faults(max_events=2)
+    events = [event(event_id=f"e{n}") for n in range(3)]
+    assert post(sandbox, *events).status_code == 413
+    assert post(sandbox, *events[:2]).status_code == 200
+    assert sandbox.stats()["injected_faults"] == {"too_large": 1}
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "body"),
+    [
+        ("error", 500, {"error": {"message": "An unknown error occurred", "type": "OAuthException", "code": 1}}),
+        ("transient", 400, {"error": {"message": "Try again later", "code": 4711, "is_transient": True}}),
+        ("html", 502, None),
+        ("no_code", 400, {"error": {"message": "Something is wrong"}}),
+        ("text_code", 400, {"error": {"message": "Something is wrong", "code": "1", "is_transient": "true"}}),
+        ("text_error", 400, {"error": "Something is wrong"}),
+        ("unknown", 400, {"error": {"message": "Something is wrong", "type": "OAuthException", "code": 4711}}),
+        ("silence", 200, {}),
+    ],
+)
+def test_an_event_that_the_server_fails_on_fails_its_whole_batch_as_asked(
+    sandbox: SandboxServer, answer: str, status: int, body: Json | None
+) -> None:
+    sandbox.set_faults(poisoned_ids="venom", poison_answer=answer)
+    failed = post(sandbox, event(), event(event_id="venom-1"))
+    assert (failed.status_code, failed.json() if body is not None else None) == (status, body)
+    assert post(sandbox, event()).status_code == 200
+    assert sandbox.stats()["events_stored"] == 1
+    assert sandbox.stats()["injected_faults"] == {"poisoned": 1}
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"), [("drop", requests.ConnectionError), ("hang", requests.Timeout)], ids=["drop", "hang"]
+)
+def test_an_event_that_the_server_fails_on_may_be_left_without_an_answer(
+    sandbox: SandboxServer, answer: str, error: type[Exception]
+) -> None:
+    sandbox.set_faults(poisoned_ids="venom", poison_answer=answer)
+    url = f"{sandbox.url}/v25.0/{DATASET}/events"
+    with pytest.raises(error):
+        requests.post(url, json={"data": [event(event_id="venom-1")], "access_token": "t"}, timeout=0.3)
+    assert post(sandbox, event()).status_code == 200
+    assert sandbox.stats()["events_stored"] == 1
 
 
 def test_a_sender_that_dies_in_the_middle_of_a_request_leaves_no_trace(

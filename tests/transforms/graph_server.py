@@ -123,6 +123,7 @@ def graph_server(answer: Callable[[list[Json]], Reply]) -> Iterator[GraphServer]
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    server.handle_error = lambda *_: None  # type: ignore[method-assign, assignment]  # of senders that hang up
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     graph.url = f"http://127.0.0.1:{server.server_port}"
     try:
