@@ -324,11 +324,19 @@ class Person:
 
         cities, codes = found(self._cities, str.isalpha), found(self._codes, str.isalnum)
         return [
-            *found(self._numbers, str.isdigit),
+            *(_with_sign(text, span) for span in found(self._numbers, str.isdigit)),
             *(span for name, cut in self._names.items() for span in looked.spans(name, str.isalpha, cut)),
             *found(self._odd_emails, str.isalnum),
             *_side_by_side(cities, codes),
         ]
+
+
+def _with_sign(text: str, span: Span) -> Span:
+    """A phone number with the + and bracket in front of it."""
+    start, end = span
+    while start > 0 and text[start - 1] in "+(":
+        start -= 1
+    return start, end
 
 
 def is_whole(text: str, wholes: frozenset[str]) -> bool:
