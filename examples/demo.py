@@ -70,6 +70,7 @@ def _compared(lines: list[bytes], out: Path, sandbox: SandboxServer) -> list[str
         "requests that the sandbox refused": (0, stats["refused_requests"]),
         "raw personal data on the wire": (0, stats["raw_pii"]),
         "personal data in custom_data": (0, stats["pii_in_custom_data"]),
+        "personal data in URLs": (0, stats["pii_in_urls"]),
         "tokens in URLs": (0, stats["tokens_in_url"]),
     }
     return [f"{name}: {right:,} expected, {got:,} found" for name, (right, got) in expected.items() if right != got]

@@ -494,20 +494,22 @@ def _personal_key(value: Json) -> str | None:
     return next((key for key, _ in _entries(value) if key not in HARMLESS_KEYS and _is_personal(key)), None)
 
 
-def _entries(value: Any) -> Iterator[tuple[str, Any]]:
-    """Keys with their values at any depth; an item of a list has its list's key."""
+def _entries(value: Any, without: frozenset[str] = frozenset()) -> Iterator[tuple[str, Any]]:
+    """Keys with their values at any depth, but for what is behind some keys; an item of a list has its list's key."""
     # A growing list rather than recursion, since JSON may nest deeper than Python calls.
     nodes: list[tuple[str, Any]] = [("", value)]
     for key, node in nodes:
         entries = node.items() if type(node) is dict else [(key, inner) for inner in node]
         for name, inner in entries:
+            if name in without:
+                continue
             if type(node) is dict or type(inner) not in CONTAINERS:
                 yield name, inner
             if type(inner) in CONTAINERS:
                 nodes.append((name, inner))
 
 
-AT: Final = re.compile("@|%40", re.IGNORECASE)
+AT: Final = re.compile("@|%(?:25)*40")
 BEFORE_AT: Final = re.compile(r"[\w.+-]*\w[.+-]*\Z")
 AFTER_AT: Final = re.compile(r"(?:[a-z0-9-]+\.)+([a-z]{2,})(?!\w)", re.IGNORECASE)
 APOSTROPHE: Final = re.compile(r"(?<=\w)['’](?=\w)")
@@ -518,10 +520,13 @@ FILES: Final = _words(
 
 
 def _has_email(text: str) -> bool:
+    free = 0
     for at in AT.finditer(text):
         domain = AFTER_AT.match(text[at.end() : at.end() + 255])
-        if domain and domain[1].lower() not in FILES and BEFORE_AT.search(text[max(0, at.start() - 8) : at.start()]):
+        before = text[max(free, at.start() - 8) : at.start()]
+        if domain and domain[1].lower() not in FILES and BEFORE_AT.search(before):
             return True
+        free = at.end()
     return False
 
 
@@ -600,7 +605,7 @@ def _leak_in_data(data: Json, person: _Person) -> str | None:
             return f"must not carry {_shown(key)}"
         if _has_email(key) or (type(value) is str and _has_email(value)):
             return "must not carry an email address"
-    for key, value in _entries({key: value for key, value in data.items() if key not in IDS}):
+    for key, value in _entries(data, IDS):
         if type(value) in (str, int) and person.is_in(str(value), key not in WORDS):
             return f"must not carry in {_shown(key)} what user_data has hashed"
     return None
@@ -615,11 +620,12 @@ def _leaks_in_url(url: str, person: _Person) -> bool:
     except ValueError:  # brackets that are no address
         return False
     return parts.username is not None or any(
-        value and (_is_personal(name) or person.is_in(value, not name.startswith("utm_")))
+        value and (_is_personal(name) or (not CAMPAIGN.match(name) and person.is_in(value, True)))
         for name, value in parse_qsl(parts.query) + parse_qsl(parts.fragment)
     )
 
 
+CAMPAIGN: Final = re.compile("utm_|[a-z]+clid$", re.IGNORECASE)  # the advertiser's own words
 FREE: Final = ("custom_data", "attribution_data")
 URLS: Final = ("event_source_url", "referrer_url")
 TEXTS: Final = ("event_name", "event_id", "order_id", "item_number", "customer_segmentation")

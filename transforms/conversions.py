@@ -19,7 +19,7 @@ from transforms.directives import compile_mapping, get_path, parse_path, paths
 from transforms.envelopes import Found, Row
 from transforms.events import Event
 from transforms.fields import NOTHING, Field, Unfit, compile_check, ignore
-from transforms.personal_data import Cleaner, Person, Watch, cleaner, emails, is_personal, squeezed
+from transforms.personal_data import Cleaner, Person, Watch, cleaner, emails, is_personal, is_whole, squeezed
 from transforms.properties import compile_event_fields, mapped_names
 from transforms.rejections import Rejected
 from transforms.triggers import compile_triggers
@@ -321,14 +321,19 @@ def _compile_clearing(subscription: Subscription) -> tuple[Clear, Callable[[Any]
         for name in there:
             left = clean.data({name: fields[name]}, functools.partial(count, notes[name]), watch)
             put(fields, name, left.get(name, ""))
-        if person.wholes.isdisjoint([value.strip().lower() for value in values]) and not person.may_be_in(
+        if not any([is_whole(value, person.wholes) for value in values]) and not person.may_be_in(
             squeezed("\n".join(watch.seen))
         ):
             return
         for name in (*urls, *there):
             if name in fields:
-                own = clean.own_url if name in _URLS else clean.own
-                put(fields, name, own(fields[name], person, functools.partial(count, notes[name])))
+                value, removed = fields[name], functools.partial(count, notes[name])
+                own_url = name in _URLS
+                put(
+                    fields,
+                    name,
+                    clean.own_url(value, person, removed) if own_url else clean.own(value, person, removed, name),
+                )
 
     def put(fields: dict[str, Any], name: str, left: Any) -> None:
         """Sets a field to what is left of it."""
@@ -440,6 +445,7 @@ _FIRST: Final = ("event_time", "event_name", "event_id", "action_source", "match
 
 
 Encode = Callable[[dict[str, Any], float, Count], bytes]
+_NO_URLS: Final = dict.fromkeys(_URLS)
 
 
 def _compile_encoder(subscription: Subscription, max_bytes: int, unseen: bool) -> Encode:
@@ -449,13 +455,13 @@ def _compile_encoder(subscription: Subscription, max_bytes: int, unseen: bool) -
 
     Args:
         unseen: whether an event may hold what hashing has not seen: it is then looked through whole. Of others that is
-            known to be needless, unless there is an at sign in what was made of them.
+            known to be needless, unless there is an @ in what was made of them, or a % in any of it but URLs.
     """
     (_, check), needs_user_agent, dumps = _compile_wire(subscription), subscription.needs_user_agent, orjson.dumps
     older, cut = subscription.wire == "offline_events", subscription.personal_data_in_text == "cut"
     digests = (lambda match_keys: False) if older or unseen else compile_digests()
     look_through = _compile_look_through(subscription) if unseen else None
-    thorough = None if unseen else _compile_encoder(subscription, max_bytes, unseen=True)
+    thorough = _compile_encoder(subscription, max_bytes, unseen=True) if cut and not unseen else None
     who = "match_keys" if older else "user_data"
 
     def encoded(event: dict[str, Any], now: float, count: Count) -> bytes:
@@ -472,7 +478,7 @@ def _compile_encoder(subscription: Subscription, max_bytes: int, unseen: bool) -
             body = dumps(event)
         except TypeError:
             raise Rejected("unencodable", payload=event) from None
-        if cut and thorough is not None and 64 in body:  # an at sign
+        if thorough is not None and (64 in body or (37 in body and 37 in dumps({**event, **_NO_URLS}))):
             return thorough(event, now, count)
         if len(body) > max_bytes:
             raise Rejected(

@@ -144,14 +144,12 @@ def _word_is_personal(word: str, in_list: bool) -> bool:
     if len(word) > _LONGEST_WORD:
         return any(word.endswith(key) for key in PERSONAL_KEYS if len(key) > 3)
     place = 0
-    while owner := _OWNER.match(word, place):
+    while owner := _OWNER.match(word, place) or (
+        place and word[place : place + 1] == "s" and _OWNER.match(word, place + 1)
+    ):
         place = owner.end()
-        if word[place:] in PERSONAL_KEYS:
+        if word[place:] in PERSONAL_KEYS or word[place:].removeprefix("s") in PERSONAL_KEYS:
             return True
-        if word.startswith("s", place):
-            place += 1
-            if word[place:] in PERSONAL_KEYS:
-                return True
     return False
 
 
@@ -165,6 +163,7 @@ _DOMAIN: Final = re.compile(
     rf"(?:(?:[^\W_]|[{_UNSEEN}-])+(?:\.|%2e|[\u3002\uff0e]))+(xn--[\w-]+|[^\W\d_]{{2,}})", re.IGNORECASE
 )
 _IN_LOCAL_PART: Final = frozenset(f".+-_%'~{_UNSEEN}")
+_TRIES: Final = 4
 # mug@2x.png is a picture, and react@18.2.min.js a script.
 _FILE_ENDINGS: Final = frozenset(
     "png jpg jpeg gif webp svg avif ico bmp tif tiff pdf css js mjs cjs ts map json html htm php woff".split()
@@ -189,16 +188,22 @@ def emails(text: str) -> list[Span]:
     return found
 
 
-def _without(text: str, spans: Iterable[Span]) -> str:
-    """A text without some of its parts, which may overlap; "" where no letter and no digit is left."""
-    kept, free = [], 0
-    for start, end in sorted(spans):
-        kept.append(text[free:start])
-        free = max(free, end)
-    if not free:
-        return text
-    left = "".join([*kept, text[free:]]).strip()
-    return left if any(map(str.isalnum, left)) else ""
+def _without(text: str, find: Callable[[str], list[Span]]) -> str:
+    """A text without the parts that are found in it, which may overlap; "" where no letter and no digit is left.
+
+    What was apart may be found where it comes together, so the rest is looked through again, and is given up after a
+    few times.
+    """
+    for tries in range(_TRIES):
+        spans = find(text)
+        if not spans:
+            return text if not tries or any(map(str.isalnum, text)) else ""
+        kept, free = [], 0
+        for start, end in sorted(spans):
+            kept.append(text[free:start])
+            free = max(free, end)
+        text = "".join([*kept, text[free:]]).strip()
+    return ""
 
 
 # --- by comparison: a person's own data -----------------------------------------------------------------------------
@@ -254,7 +259,7 @@ class Person:
 
     @functools.cached_property
     def wholes(self) -> frozenset[str]:
-        """What counts as all of a value only, in lower case."""
+        """What counts as all of a value only, see `is_whole`."""
         return frozenset(
             [
                 form
@@ -320,11 +325,25 @@ class Person:
 
         cities, codes = found(self._cities, str.isalpha), found(self._codes, str.isalnum)
         return [
-            *found(self._numbers, str.isdigit),
+            *(_with_sign(text, span) for span in found(self._numbers, str.isdigit)),
             *(span for name, cut in self._names.items() for span in looked.spans(name, str.isalpha, cut)),
             *found(self._odd_emails, str.isalnum),
             *_side_by_side(cities, codes),
         ]
+
+
+def _with_sign(text: str, span: Span) -> Span:
+    """A phone number with the + and bracket in front of it."""
+    start, end = span
+    while start > 0 and text[start - 1] in "+(":
+        start -= 1
+    return start, end
+
+
+def is_whole(text: str, wholes: frozenset[str]) -> bool:
+    """Whether a text is nothing but one of a person's names, postal codes or dates of birth, in any spelling."""
+    bare = text.strip().lower()
+    return bare in wholes or (len(bare) < 64 and not bare.isalnum() and squeezed(bare) in wholes)
 
 
 class _Squeezed:
@@ -394,7 +413,7 @@ _CAMPAIGN: Final = re.compile(
     "utm_.*|[gdf]clid|fbclid|[gw]braid|msclkid|ttclid|twclid|yclid|li_fat_id|igshid|srsltid|epik|rdt_cid|_g[al]|mc_cid",
     re.IGNORECASE,
 )
-_AND: Final = re.compile(r"(&amp;|[&;])", re.IGNORECASE)
+_AND: Final = re.compile(r"(&amp;|&|;(?=[\w.\[\]%-]+=))", re.IGNORECASE)
 _BLANKS: Final = re.compile(r"(\s+)")
 _PARAMETER: Final = re.compile(r"[\w.\[\]%-]+=")
 _PATH: Final = re.compile(r"[^?#]*")
@@ -408,7 +427,7 @@ class Watch(NamedTuple):
     """What else an object's texts are looked through for.
 
     Attributes:
-        wholes: texts, in lower case, that are personal where they are all of a value.
+        wholes: of the person, see `is_whole`.
         seen: takes the texts and numbers that are left.
     """
 
@@ -501,12 +520,12 @@ class Cleaner:
     def _text(self, key: str, text: str, watch: Watch | None) -> str:
         left = text if text.isalnum() else self.text(text)
         if watch and key not in _IDS:
-            if key not in _WORDS and left.strip().lower() in watch.wholes:
+            if key not in _WORDS and is_whole(left, watch.wholes):
                 return ""
             watch.seen.append(left)
         return left
 
-    def own(self, value: Any, person: Person, removed: Removed) -> Any:
+    def own(self, value: Any, person: Person, removed: Removed, key: str = "") -> Any:
         """What is left of an object, a list or a text without the number, name and address of whom it is about.
 
         A text of which nothing is left is "", and inside an object or a list it goes. Ids stay, and what is allowed.
@@ -514,24 +533,24 @@ class Cleaner:
         kind = type(value)
         if kind is dict:
             kept = {}
-            for key, item in value.items():
-                left = item if key in self._passed else self.own(item, person, removed)
-                if not key.isidentifier() and person.spans(key):
+            for name, item in value.items():
+                left = item if name in self._passed else self.own(item, person, removed, name)
+                if not name.isidentifier() and person.spans(name):
                     removed()
                 elif left != "" or item == "":
-                    kept[key] = left
+                    kept[name] = left
             return kept
         if kind is list:
-            own = [(self.own(item, person, removed), item) for item in value]
+            own = [(self.own(item, person, removed, key), item) for item in value]
             return [left for left, item in own if left != "" or item == ""]
         if kind is str or kind is int or kind is float:
             text = value if kind is str else _digits(value)
             left = self._each_word(text, person)
-            left = _without(left, person.spans(left))
+            left = _without(left, person.spans)
             if left == text:
                 return value
             removed()
-            return left
+            return "" if key not in _WORDS and is_whole(left, person.wholes) else left
         return value
 
     # --- texts -------------------------------------------------------------------------------------------------
@@ -544,7 +563,7 @@ class Cleaner:
         text = self._each_word(text, None, depth)
         if text[:1] in ("{", "["):
             text = self._json(text)
-        return _without(text, emails(text))
+        return _without(text, emails)
 
     def _each_word(self, text: str, person: Person | None, depth: int = 0) -> str:
         """A text whose words may be URLs, or parameters without one."""
@@ -608,14 +627,14 @@ class Cleaner:
         left = _cut_out(path, emails(path), removed)
         if query:
             left += self._query(query, removed, person, values, depth)
-        if mark:  # a fragment may be a query, the address of a page, which may have one, or neither
-            place, question, more = (mark + fragment).partition("?")
-            if "=" in place:
-                left += self._query(place, removed, person, values, depth)
-            else:
-                left += _cut_out(place, emails(place), removed)
-            left += self._query(question + more, removed, person, values, depth)
-        return left
+        # a fragment may be a query, a place, or a place with a query
+        place, question, more = (mark + fragment).partition("?")
+        if "=" in place:
+            return left + self._query(mark + fragment, removed, person, values, depth)
+        left += _cut_out(place, emails(place), removed)
+        if more:
+            question = self._query(question + more, removed, person, values, depth)
+        return left + question
 
     def _query(self, query: str, removed: Removed, person: Person | None, values: list[str], depth: int) -> str:
         """Parameters, and the ? or # before them, which goes with the last one."""
@@ -630,8 +649,8 @@ class Cleaner:
         return query if len(kept) == len(parts) else "".join(kept).removesuffix("?")
 
     def _parameter_goes(self, parameter: str, person: Person | None, values: list[str], depth: int) -> bool:
-        name, equals, text = parameter.partition("=")
-        if not equals:
+        name, _, text = parameter.partition("=")
+        if not text:  # what stands alone is a value
             name, text = "", name
         key = unquote_plus(name) if "%" in name or "+" in name else name
         if not text or key in self._allowed:
@@ -650,7 +669,7 @@ class Cleaner:
         if _CAMPAIGN.fullmatch(key):
             return False
         if person:
-            return text.strip().lower() in person.wholes or bool(person.spans(text))
+            return is_whole(text, person.wholes) or bool(person.spans(text))
         values.append(text)
         return False
 

@@ -33,7 +33,7 @@ class ValidateConversions(beam.PTransform):
     >>> from transforms.meta_rules import DAY
     >>> leads = Subscription("web", "leads", "all", {}, (), ("1",))
     >>> fields = {"event_name": "Lead", "event_time": DAY, "event_id": "m", "action_source": "email"}
-    >>> conversion = Conversion("web/leads", "Lead", "1", None, {**fields, "user_data": {"em": ["6b86b273ff34"]}})
+    >>> conversion = Conversion("web/leads", "Lead", "1", None, {**fields, "user_data": {"em": "6b" * 32}})
     >>> with beam.Pipeline("FnApiRunner") as pipeline:
     ...     valid = pipeline | beam.Create([conversion]) | ValidateConversions((leads,), clock=lambda: DAY)
     ...     _ = valid.ready | beam.Map(lambda ready: print(ready[1][:30]))

@@ -183,7 +183,7 @@ def check_server(plan: Plan, name: str, stats: Mapping[str, Any], ids: Sequence[
         yield f"{name}: {stats['events_stored']} events stored under {len(set(kept))} ids"
     if stats["events_received"] != stats["events_stored"] + stats["duplicates"]:
         yield f"{name}: received is not stored + repeats"
-    for count in ("without_event_id", "tokens_in_url", "raw_pii", "pii_in_custom_data"):
+    for count in ("without_event_id", "tokens_in_url", "raw_pii", "pii_in_custom_data", "pii_in_urls"):
         if stats[count]:
             yield f"{name}: {count} is {stats[count]}"
     refusals = set(stats["refusals"]) - {"100/2804019", "190/463"}  # the seed's own: cursed events, a dead token

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, NamedTuple
+from urllib.parse import urlencode
 
 from transforms.events import event_id
 
@@ -381,7 +382,9 @@ class _Writer:
         user = f"user-{number}"
         named = [traits["email"], traits["phone"], traits["firstName"], traits["lastName"], f"Llanfair{letters}"]
         self.personal |= {*map(str, named), digits, ip, user}
-        return {"userId": user, "context": {"ip": ip, "userAgent": "Mozilla/5.0", "traits": traits}}
+        mine = self._chance.choice(["", *traits.values()][:5])  # of their own, in the URL of a page
+        page = {"url": f"https://shop.example/?{urlencode({'p': number % 7, 'q': mine, 'utm_source': 'mail'})}"}
+        return {"userId": user, "context": {"ip": ip, "userAgent": "Mozilla/5.0", "traits": traits, "page": page}}
 
     def _time(self, age: float) -> str:
         return time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(self._now - age))

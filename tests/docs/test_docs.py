@@ -457,6 +457,34 @@ def test_the_words_for_genders_are_listed() -> None:
         assert words == {word for word, g in normalisers._GENDERS.items() if g == gender and "." not in word}
 
 
+ROSE = {
+    "firstName": "Rose",
+    "lastName": "Miller",
+    "phone": "+1 650 555 1212",
+    "zip": "94107",
+    "city": "Paris",
+}
+
+
+@pytest.mark.parametrize(("given", "leaves"), table(NORMALISATION, "in custom_data"))
+def test_personal_data_leaves_custom_data_as_the_document_says(given: str, leaves: str) -> None:
+    subscription = {
+        "action": "custom",
+        "trigger": "all",
+        "mapping": {"custom_data": {"@path": "$.properties"}, "user_data": ROSE},
+    }
+    destination = {
+        "name": "shop",
+        "type": "facebook_conversions_api",
+        "dataset_id": "123321",
+        "access_token": "env:META_ACCESS_TOKEN",
+        "subscriptions": [subscription],
+    }
+    event = {"event": "Lead", "timestamp": 1795341600, "properties": json.loads(given)}
+    (found,) = preview(parse_job(json.dumps({"destinations": [destination]})), [orjson.dumps(event)], now=1795341600)
+    assert json.loads(orjson.dumps(found))["payload"].get("custom_data", {}) == json.loads(leaves)
+
+
 def test_every_key_of_user_data_is_in_the_rules() -> None:
     for key in user_data.KEYS.values():
         assert f"`{key.wire}`" in section(NORMALISATION, "## The keys of user_data")

@@ -45,6 +45,7 @@ destinations:
     test_event_code: TEST123
     default_country: us
     allow_in_custom_data: [city, age]
+    personal_data_in_text: allow
     subscriptions:
       - action: purchase
         name: orders
@@ -143,6 +144,7 @@ def test_the_smallest_job_has_every_default() -> None:
                 default_country=None,
                 test_event_code=None,
                 allow_in_custom_data=frozenset(),
+                personal_data_in_text="cut",
             ),
         ),
         delivery=Delivery(
@@ -182,6 +184,7 @@ def test_a_job_says_everything_that_the_format_has() -> None:
         frozenset({"city", "age"}),
     )
     assert (leads.default_country, leads.test_event_code, leads.allow_in_custom_data) == (None, None, frozenset())
+    assert (orders.personal_data_in_text, leads.personal_data_in_text) == ("allow", "cut")
     assert (orders.needs_user_agent, leads.needs_user_agent) == (True, False)
 
 
@@ -228,7 +231,7 @@ def test_an_offline_destination_is_a_subscription_for_each_event_of_its_maps() -
     made = job(
         OFFLINE.replace('{Order Completed: "555"}', '{Order Completed: 555, "Say \\"hi\\"": ["555", 556, "555"]}')
         + "    lead_events: {Order Completed: [777]}\n    upload_tag: läden 2026\n    default_country: us\n"
-        + "    allow_in_custom_data: [name]\n    test_event_code: TEST1\n"
+        + "    allow_in_custom_data: [name]\n    personal_data_in_text: allow\n    test_event_code: TEST1\n"
     )
 
     assert made.destinations == (Destination("stores", TokenReference("env:META_ACCESS_TOKEN"), "v25.0"),)
@@ -260,9 +263,10 @@ def test_an_offline_destination_is_a_subscription_for_each_event_of_its_maps() -
             "läden 2026",
         ),
     ]
-    assert {(s.default_country, s.test_event_code, s.allow_in_custom_data) for s in made.subscriptions} == {
-        ("US", "TEST1", frozenset({"name"}))
-    }
+    assert {
+        (s.default_country, s.test_event_code, s.allow_in_custom_data, s.personal_data_in_text)
+        for s in made.subscriptions
+    } == {("US", "TEST1", frozenset({"name"}), "allow")}
 
 
 @pytest.mark.parametrize(
@@ -551,6 +555,10 @@ ONE_PROBLEM = {
     "allowed_key_no_text": (
         with_line("allow_in_custom_data: [city, 5]"),
         "5:34: destinations[0].allow_in_custom_data[1]: should be a valid string",
+    ),
+    "personal_data_neither_cut_nor_allowed": (
+        with_line("personal_data_in_text: allowed"),
+        "5:5: destinations[0].personal_data_in_text: must be one of cut, allow; did you mean allow?",
     ),
     "test_event_code_no_text": (
         with_line("test_event_code: 123"),

@@ -192,6 +192,7 @@ COMPOUNDS = (
     # flat, as @flatten makes them
     "profile.email guests.0.email order.customer.phone customer/email customer:email customer[email] guests[0][email]"
     " guests_0_email guests-0-email profile_email profile.name email.work address.city emails.0 a.b.c.d.first_name"
+    " profile_shipping_email users_sex guests_home_phone"
     # with whose it is, or which
     " contact_number contactNumber recipient recipient_name sender_phone payer_email cardholder_name shopperEmail"
     " passenger_last_name new_email confirm_email main_phone phone_home email_work whatsapp_number mobile_no"
@@ -442,7 +443,7 @@ JANE = {
 
 OWN = [
     # number
-    ("call +1 (650) 555-1212 now", "call + now"),
+    ("call +1 (650) 555-1212 now", "call  now"),
     ("16505551212", ""),
     ("0016505551212", ""),
     ("650-555-1212", ""),
