@@ -25,6 +25,7 @@ from pipeline.sources import BIGQUERY, Between, NoInput, Source
 from pipeline.sources.warehouse import Column, EventColumns, JsonColumn, Layout, NoEvents, layout_of
 from transforms.meta_rules import DAY, MAX_AGE, MAX_STORE_AGE
 from transforms.stopping import STOPPING
+from transforms.warehouse_rows import PUBSUB
 
 SAMPLE: Final = 20  # values that are looked at to see whether a column holds JSON
 MOST_SAMPLED: Final = 1000  # rows that are read for them; others have none
@@ -313,12 +314,8 @@ def _count(client: Any, table: str, layout: Layout, restriction: str) -> tuple[i
 
 
 def _by(layout: Layout) -> str:
-    """By which time rows are that old, where it is not the events' own; those are older still."""
-    time_column = layout.time
-    return f" by {time_column.key}" if time_column is not None and time_column.name in _NOT_THE_EVENTS else ""
-
-
-_NOT_THE_EVENTS: Final = frozenset({"publish_time", "received_at", "created_at", "sent_at"})
+    """By which time rows are that old, where it is the transport's: their events are older still."""
+    return f" by {layout.time.key}" if layout.time is not None and layout.time.name in PUBSUB else ""
 
 
 def _when(layout: Layout) -> tuple[str, Column]:
