@@ -21,12 +21,13 @@ from tests.chaos.chaos import Result, run_seed
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the seeds; 1 where anything does not hold."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=200, help="how many, from 0 on (default 200)")
+    parser.add_argument("--seeds", type=int, default=200, help="how many (default 200)")
+    parser.add_argument("--first", type=int, default=0, help="the first of them (default 0)")
     parser.add_argument("--seed", type=int, help="only this one, with all that it says")
     parser.add_argument("--jobs", type=int, default=8, help="seeds at a time; they mostly wait (default 8)")
     parser.add_argument("--keep", type=Path, help="keep the files of each seed in this folder")
     chosen = parser.parse_args(arguments)
-    seeds = range(chosen.seeds) if chosen.seed is None else [chosen.seed]
+    seeds = range(chosen.first, chosen.first + chosen.seeds) if chosen.seed is None else [chosen.seed]
     started = time.monotonic()
     results: list[Result] = []
     with tempfile.TemporaryDirectory() as temporary:
@@ -49,7 +50,7 @@ def _result(future: Future[Result], seed: int) -> Result:
         return future.result()
     except Exception as error:
         problem = f"the test itself failed: {type(error).__name__}: {error}"
-        return Result(seed, {}, 0, 0, 0, 0, 0, 0, 0.0, (problem,))
+        return Result(seed, {}, 0, 0, 0, 0, 0, 0, 0.0, 0.0, (problem,))
 
 
 def _in_folder(seed: int, parent: Path) -> Result:
@@ -85,6 +86,7 @@ def _conclude(results: Sequence[Result], seconds: float) -> None:
     table.add_section()
     for name in ("events", "delivered", "filtered", "dead_lettered", "lost", "doubled"):
         table.add_row(name.replace("_", "-"), f"{sum(getattr(result, name) for result in results):,}")
+    table.add_row("longest run, of its bound", f"{max((result.slowest for result in results), default=0.0):.0%}")
     table.add_row("seeds with problems", f"{sum(bool(result.problems) for result in results):,}")
     Console(emoji=False).print(table)
 

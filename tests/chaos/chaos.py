@@ -7,10 +7,13 @@ taken away, dead tokens come back, and it is run once more: that must mend every
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import socket
+import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -32,6 +35,7 @@ class Result:
         filtered: events.
         lost: conversions that are neither with the server nor among the dead letters.
         doubled: events that the server has more often than it should, or that were counted twice.
+        slowest: of its runs, the largest share of its bound that one took, 0 to 1.
         problems: what else does not hold, in words; empty where all is well.
     """
 
@@ -44,6 +48,7 @@ class Result:
     lost: int
     doubled: int
     seconds: float
+    slowest: float
     problems: tuple[str, ...]
 
 
@@ -57,7 +62,8 @@ def run_seed(seed: int, folder: Path) -> Result:
         (folder / "crm.token").write_text(plan.tokens["crm"])
         for part, content in enumerate(plan.files):
             (folder / f"events-{part}.jsonl").write_bytes(content)
-        seed_run = _Seed(plan, folder, servers)
+        proxy, heard = stack.enter_context(_proxy(plan))
+        seed_run = _Seed(plan, folder, servers, proxy, heard)
         seed_run.until_all_is_there()
         return seed_run.result(time.monotonic() - started)
 
@@ -70,10 +76,38 @@ def _server(plan: Plan, name: str) -> SandboxServer:
     )
 
 
+@contextlib.contextmanager
+def _proxy(plan: Plan) -> Iterator[tuple[str, list[bytes]]]:
+    """URL of a proxy, and what it was sent. A dead one has a port that nobody listens at."""
+    heard: list[bytes] = []
+    if plan.proxy == "none":
+        yield "", heard
+        return
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        if plan.proxy == "alive":
+            threading.Thread(target=_listen, args=(listener, heard), daemon=True).start()
+        else:
+            listener.close()
+        yield url, heard
+
+
+def _listen(listener: socket.socket, heard: list[bytes]) -> None:
+    with contextlib.suppress(OSError):  # when it is closed
+        while True:
+            connection, _ = listener.accept()
+            with connection:
+                connection.settimeout(1.0)
+                heard.append(connection.recv(4096))
+
+
 class _Seed:
-    def __init__(self, plan: Plan, folder: Path, servers: Mapping[str, SandboxServer]) -> None:
+    def __init__(
+        self, plan: Plan, folder: Path, servers: Mapping[str, SandboxServer], proxy: str, heard: list[bytes]
+    ) -> None:
         self._plan, self._folder, self._servers = plan, folder, servers
-        self._faults: Counter[str] = Counter()
+        self._proxy, self._heard = proxy, heard
+        self._faults: Counter[str] = Counter({f"proxy {plan.proxy}": plan.proxy != "none", "digits": plan.truth.bombs})
         self._problems: list[str] = []
         self._runs: list[Run] = []
         self._called_refused: set[Stored] = set()
@@ -99,12 +133,15 @@ class _Seed:
     def _run(self, *, troubled: bool) -> Run:
         plan, number = self._plan, len(self._runs) + 1
         before = self._received()
-        done = run(plan, self._folder, self._servers, troubled=troubled)
+        done = run(plan, self._folder, self._servers, self._proxy, troubled=troubled)
         self._runs.append(done)
         # Servers may still be taking what the sender has given up waiting for.
         time.sleep(0.1 + max(trouble.faults["slow_seconds"] for trouble in plan.trouble.values()))
         signalled = troubled and plan.ending in ("interrupt", "interrupt twice")
         problems = list(checks.check_any(plan, done, {name: self._died(name) for name in plan.trouble}))
+        problems += checks.check_time(plan, done)
+        if not (signalled or done.exit_code == checks.KILLED):
+            problems += checks.check_delivery(plan, done)
         without_books = done.exit_code == checks.KILLED or (signalled and plan.ending == "interrupt twice")
         if not (without_books and done.books is None):
             problems += checks.check_whole(plan, done, self._kept(), signalled)
@@ -132,9 +169,14 @@ class _Seed:
             self._problems += checks.check_server(plan, name, stats, ids)
             self._faults.update(stats["injected_faults"])
             self._faults["refused by Meta"] += stats["refusals"].get("100/2804019", 0)
+            self._faults["long wait"] += (
+                plan.trouble[name].brakes_at is not None and "throttle" in stats["injected_faults"]
+            )
             wanted = {stored(which) for which in plan.truth.good if which.destination == name}
             doubled += stats["events_stored"] - len({Stored(name, *found) for found in ids} & wanted)
         self._problems += checks.check_leaks(plan, self._folder)
+        if self._heard:
+            self._problems.append(f"a proxy of the environment was asked {len(self._heard)} times")
         self._problems += self._check_kept_files()
         lost = checks.lost(plan, last, self._kept())
         books = last.books or {"delivered": 0, "dead_lettered": 0, "filtered": 0}
@@ -150,6 +192,7 @@ class _Seed:
             lost=len(lost),
             doubled=doubled,
             seconds=round(seconds, 1),
+            slowest=round(max(done.seconds / checks.bound(plan, done) for done in self._runs), 2),
             problems=tuple(self._problems),
         )
 

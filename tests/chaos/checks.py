@@ -9,7 +9,17 @@ may hold it several times, so everything is counted in multisets.
 - *Meta refused it* is said of no event that Meta would take; and what is said so of is not stored. These are the
   dead letters that nobody sends again, so each mistake among them would be a loss.
 - A dead letter is marked retryable exactly where the destination was at fault (`RETRYABLE`).
-- Dead letters of a dead token exist only where that destination's token died.
+- Dead letters of a destination that refuses everything exist only where its token died or it did refuse everything. A
+  venomous event that is refused may be among them: nothing shows that it was the event where no other got through
+  afterwards.
+- It took no longer than its `bound`, which follows from the plan and the faults that its servers had injected.
+
+**Of a run that no signal ended, for each destination (`check_delivery`)**
+
+- One that refuses everything from the start, with whatever code, gets few requests, and all its dead letters are of
+  that, retryable; where it turns to that later, none else is blamed, and it gets few requests from then on.
+- One that fails on venomous events, and on nothing at random, has those alone as dead letters, however it fails.
+- One that takes a few events at a time gets all.
 
 **Of a run that read its whole input and ended by itself**
 
@@ -30,7 +40,8 @@ balance and agree with dead letters and receipts; a killed one has no books, and
   Each id once: "nothing is doubled". (It drops repeats itself, by event name and event_id; so a double could only come
   in under another event_id, which is what this finds.)
 - received = stored + repeats. No event came without event_id, no batch was refused for anything but what the seed put
-  in, no token came in a URL or to the other destination, and no personal data came in the clear.
+  in, no token came in a URL or to the other destination or to a proxy of the environment, and no personal data came in
+  the clear.
 - delivered (books) <= received by the server during the run: it may have taken what the sender could not know, where
   the answer was lost. The two are equal where no answer can have been lost. So an event may be stored *and* be a
   dead letter, but only a retryable one; sending that again is harmless.
@@ -47,8 +58,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from tests.chaos.plans import NAMES, Conversion, Plan, Stored, stored
-from tests.chaos.runs import Run
+from tests.chaos.plans import NAMES, RATES, VENOM, Conversion, Plan, Stored, stored
+from tests.chaos.runs import Met, Run
 
 RETRYABLE: Final = frozenset({"destination_refused", "gave_up_retrying", "interrupted"})
 OK, DEAD_LETTERS, REFUSED, INTERRUPTED, KILLED = 0, 1, 3, 130, -9
@@ -80,10 +91,83 @@ def check_any(plan: Plan, run: Run, died: Mapping[str, bool]) -> Iterator[str]:
             yield f"{row['stage']}/{row['code']} has retryable {row['retryable']}"
         if row["code"] == "internal_error":
             yield f"internal_error at {row['stage']}: {row['message']}"
-        if row["code"] == "destination_refused" and not died[row["destination"]]:
-            yield f"{row['destination']} is called refused, but its token is good: {row['message']}"
-        if row["code"] == "meta_refused_event" and conversion(row) not in plan.truth.refused:
+        if row["stage"] != "send":
+            continue
+        name, is_venom = row["destination"], VENOM in conversion(row).event_id
+        met = run.met[name]
+        is_refused_poison = is_venom and plan.trouble[name].refuses_poison and bool(met.injected.get("poisoned"))
+        is_right = died[name] or bool(met.injected.get("refused")) or is_refused_poison
+        if row["code"] == "destination_refused" and not is_right:
+            yield f"{name} is called refused, but it is not: {row['message']}"
+        if row["code"] == "meta_refused_event" and conversion(row) not in plan.truth.refused and not is_refused_poison:
             yield f"a good event is called refused: {conversion(row)}: {row['message']}"
+
+
+START: Final = 40.0  # seconds for a run without trouble on a machine that is busy with others
+FAULT: Final = 1.5  # seconds of pause after a request that failed in a way that may pass, on average
+PAUSES: Final = 8.0  # seconds that a batch with a poisoned event takes, less its time-outs, at most
+WAITS: Final = 4  # times retry_for: the whole destination fails, then it is poison, and both once more
+
+
+def bound(plan: Plan, run: Run) -> float:
+    """Seconds that a run may take: what its requests take one after the other, and waiting that has an end.
+
+    Nothing in it grows with what a server asks for, and no event has a retry_for of its own.
+    """
+    return START + sum(_bound(plan, name, met) for name, met in run.met.items())
+
+
+def _bound(plan: Plan, name: str, met: Met) -> float:
+    timeout, faults = plan.seconds("timeout"), met.faults
+    pace = 1 / plan.delivery.get("requests_per_second", 50) + faults["latency"] + (faults["usage_percent"] > 75) * 0.25
+    seconds = met.requests * pace + met.injected.get("slow", 0) * min(timeout, faults["slow_seconds"])
+    if faults["poisoned_ids"]:
+        poisoned = sum(VENOM in which.event_id for which in plan.truth.sendable.elements() if which.destination == name)
+        batches = min(poisoned, plan.truth.sendable.total() / plan.delivery["max_batch_events"] + 2)
+        seconds += batches * PAUSES / plan.delivery["concurrency"] + PAUSES
+    if faults["poisoned_ids"] and faults["poison_answer"] == "hang":
+        seconds += met.injected.get("poisoned", 0) * timeout
+    passing = sum(met.injected.get(kind, 0) for kind in PASSING)
+    return seconds + passing * FAULT + WAITS * plan.seconds("retry_for")
+
+
+PASSING: Final = ("error", "html", "throttle", "drop_before", "drop_after", "short", "excess", "double", "slow")
+
+
+def check_time(plan: Plan, run: Run) -> Iterator[str]:
+    """Problems of a run that took too long, which is one that waits for what does not come."""
+    if run.seconds > bound(plan, run):
+        yield f"it took {run.seconds:.0f} s, more than {bound(plan, run):.0f} s"
+
+
+def check_delivery(plan: Plan, run: Run) -> Iterator[str]:
+    """Problems of what each destination was sent, and of what it is blamed for, in a run that no signal ended."""
+    for name, met in run.met.items():
+        mine = [row for row in unsent(run) if row["destination"] == name]
+        events = sum(n for which, n in plan.truth.sendable.items() if which.destination == name)
+        trouble, concurrency = plan.trouble[name], plan.delivery["concurrency"]
+        codes = Counter(row["code"] for row in mine)
+        good = [
+            row for row in mine if VENOM not in conversion(row).event_id and conversion(row) not in plan.truth.refused
+        ]
+        if met.faults["refused_code"] and trouble.character == "refusing":
+            batches = events // plan.delivery["max_batch_events"] + 1
+            few = 30 + concurrency + 2 * batches.bit_length()
+            if met.faults["refused_after"]:
+                few = met.faults["refused_after"] + 100 + 16 * concurrency
+            if met.requests > few:
+                yield f"{name} refuses everything and got {met.requests} requests, more than {few}"
+            if not met.faults["refused_after"] and codes != {"destination_refused": events}:
+                yield f"{name} refuses all {events} events from the start, and that became {dict(codes)}"
+            if any(row["code"] != "destination_refused" for row in good):
+                yield f"{name} refuses everything, and its dead letters are {dict(codes)}"
+        if met.faults["poisoned_ids"] and trouble.is_quiet and good:
+            yield f"{name}: {len(good)} good events became {dict(Counter(row['code'] for row in good))} for poison"
+        if met.faults["max_events"] and good:
+            yield f"{name}: {len(good)} events that fit became {dict(Counter(row['code'] for row in good))}"
+        fails = met.faults["refused_code"] or any(met.faults[rate] == 1.0 for rate in RATES)
+        if trouble.character == "failing" and fails and set(codes) - {"gave_up_retrying"}:
+            yield f"{name} fails always, and its dead letters are {dict(codes)}"
 
 
 def check_whole(plan: Plan, run: Run, kept: frozenset[Stored], signalled: bool) -> Iterator[str]:
@@ -186,13 +270,23 @@ def check_server(plan: Plan, name: str, stats: Mapping[str, Any], ids: Sequence[
     for count in ("without_event_id", "tokens_in_url", "raw_pii", "pii_in_custom_data", "pii_in_urls"):
         if stats[count]:
             yield f"{name}: {count} is {stats[count]}"
-    refusals = set(stats["refusals"]) - {"100/2804019", "190/463"}  # the seed's own: cursed events, a dead token
+    refusals = set(stats["refusals"]) - _refusals(plan, name)
     reasons = {error["reason"] for error in stats["errors"]} - _OF_THE_SEED
     yield from (f"{name} refused a batch: {why}" for why in sorted(refusals | reasons))
 
 
+def _refusals(plan: Plan, name: str) -> set[str]:
+    """The seed's own: cursed events, a dead token, everything, requests that are too large."""
+    faults = plan.trouble[name].faults
+    code, subcode = faults.get("refused_code"), faults.get("refused_subcode")
+    everything = {f"{code}/{subcode}" if subcode else str(code)} if code else set()
+    return {"100/2804019", "190/463", *everything, *(["100"] if faults.get("max_events") else [])}
+
+
 _OF_THE_SEED: Final = frozenset(
     {
+        "everything is refused",
+        "the request body is too large",
         "the event is refused for a reason that only Meta knows",
         "Error validating access token: Session has expired",
     }

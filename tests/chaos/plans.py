@@ -15,12 +15,38 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import urlencode
 
+from pipeline.sandbox import POISON_ANSWERS
 from transforms.events import event_id
 
 REFUSED: Final = "cursed"  # what the event_id holds of those that Meta alone knows to be bad
+VENOM: Final = "venom"  # the same of those that a server may fail on
 DAY: Final = 86_400
 
 Ending = Literal["none", "kill", "interrupt", "interrupt twice"]
+Proxy = Literal["none", "dead", "alive"]
+
+# What kind of trouble a server makes, with its weight. All refuse events that are cursed, but for those that refuse or
+# fail everything.
+Character = Literal["noisy", "failing", "poisonous", "refusing", "braking", "narrow"]
+CHARACTERS: Final[Mapping[Character, int]] = {
+    "noisy": 46,  # every fault at random, and dead tokens
+    "failing": 8,  # whatever is sent, for longer than anybody waits
+    "poisonous": 20,  # fails where an event is venomous, with any kind of answer
+    "refusing": 12,  # everything, with any code, from some request on
+    "braking": 8,  # asks once for a pause that is longer than anybody waits
+    "narrow": 6,  # takes no more than a few events at a time
+}
+UNKNOWN_CODES: Final = (6, 7, 100, 1349, 1500, 4711, 10_900, 2_147_483_648)
+DESTINATION_CODES: Final = (3, 5, 10, 12, 101, 102, 104, 200, 299, 368, 803, 2500, 2635)
+PASSING_CODES: Final = (1, 2, 341, 5000, 21009)
+BRAKING_CODES: Final = (4, 17, 613, 80004)
+LONG_WAITS: Final[tuple[Mapping[str, Any], ...]] = (
+    {"retry_after": "3600"},
+    {"retry_after": "Wed, 21 Oct 2099 07:28:00 GMT"},
+    {"retry_after": "1e9", "throttle_status": 429},
+    {"retry_minutes": 600.0},
+)
+DIGITS: Final = 20_000  # of a number that is none
 
 
 class Conversion(NamedTuple):
@@ -64,6 +90,7 @@ class Truth:
         rejected: conversions that a rule rejects, with stage and code.
         unparsable: lines that are no event, by code.
         taken, filtered: events.
+        bombs: texts of `DIGITS` digits.
     """
 
     good: Counter[Conversion] = dataclasses.field(default_factory=Counter)
@@ -72,6 +99,7 @@ class Truth:
     unparsable: Counter[str] = dataclasses.field(default_factory=Counter)
     taken: int = 0
     filtered: int = 0
+    bombs: int = 0
 
     @property
     def read(self) -> int:
@@ -94,13 +122,26 @@ class Trouble:
 
     Attributes:
         faults: for `SandboxServer.set_faults`.
+        brakes_at: the request from which on the next one is told to wait for long; None where none is.
         dies_at: the token is dead from this request on; None where it lives.
         back_after: seconds until the token is good again; None where it stays dead to the end of the run.
     """
 
+    character: Character
     faults: Mapping[str, Any]
-    dies_at: int | None
-    back_after: float | None
+    brakes_at: int | None = None
+    dies_at: int | None = None
+    back_after: float | None = None
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing fails at random, so that what becomes of each event is known."""
+        return not any(self.faults[kind] for kind in (*RATES, "slow_rate")) and self.dies_at is None
+
+    @property
+    def refuses_poison(self) -> bool:
+        """Whether venomous events are refused, rather than that the server fails on them."""
+        return self.character == "poisonous" and self.faults["poison_answer"] in ("no_code", "text_error", "unknown")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,14 +157,21 @@ class Plan:
     trouble: Mapping[str, Trouble]
     ending: Ending
     ends_at: int
+    proxy: Proxy
     verbose: bool
     own_process: bool
 
     @property
     def answers_get_lost(self) -> bool:
-        """Whether a server may take events and the sender not hear of it."""
-        kinds = ("drop_after_rate", "short_rate", "slow_rate")
-        return any(trouble.faults[kind] for trouble in self.trouble.values() for kind in kinds)
+        """Whether a server may take events and the sender not hear of it. A machine that is busy is late, too."""
+        kinds = ("drop_after_rate", "short_rate", "slow_rate", "excess_rate", "double_rate")
+        is_short_of_time = self.seconds("timeout") < PATIENT
+        return is_short_of_time or any(trouble.faults[kind] for trouble in self.trouble.values() for kind in kinds)
+
+    def seconds(self, setting: str) -> float:
+        """A duration of the delivery settings."""
+        value = self.delivery[setting]
+        return float(value[:-2]) / 1000 if value.endswith("ms") else float(value[:-1])
 
     def job(self, endpoints: Mapping[str, str]) -> str:
         """The job file; JSON is YAML."""
@@ -173,25 +221,45 @@ def _destinations(endpoints: Mapping[str, str]) -> list[dict[str, Any]]:
     ]
 
 
+PATIENT: Final = 10.0  # seconds; a time-out that no answer of these servers exceeds
+RATES: Final = (
+    "error_rate",
+    "html_rate",
+    "throttle_rate",
+    "drop_before_rate",
+    "drop_after_rate",
+    "short_rate",
+    "excess_rate",
+    "double_rate",
+)
+
+
 def draw(seed: int) -> Plan:
     """The plan of a seed."""
     chance = random.Random(seed)
-    writer = _Writer(chance)
+    characters: dict[str, Character] = {
+        name: chance.choices(tuple(CHARACTERS), tuple(CHARACTERS.values()))[0] for name in DATASETS
+    }
+    poison = chance.choice(tuple(POISON_ANSWERS))
+    is_poisonous = "poisonous" in characters.values()
+    hangs = is_poisonous and poison == "hang"  # each request with such an event costs a time-out
+    share = chance.choice((0.01, 0.02) if hangs else (0.01, 0.05, 0.2, 0.6)) if is_poisonous else 0.0
+    writer = _Writer(chance, share)
     count = chance.randint(100, 300)
     lines = [writer.line() for _ in range(count)]
     parts = chance.choice((1, 1, 2, 3))
     batch = chance.choice((5, 10, 20, 50))
     # A delay below the time-out and one beyond it, where anything is slow at all.
-    timeout = chance.choice((0.5, 1.0)) if chance.random() < 0.4 else 10.0
+    timeout = chance.choice((0.5, 1.0)) if hangs or chance.random() < 0.4 else PATIENT
     delivery = {
         "max_batch_events": batch,
-        "concurrency": chance.choice((1, 2, 4, 8, 16)),
+        "concurrency": chance.choice((4, 8) if hangs else (1, 2, 4, 8, 16)),
         "timeout": f"{round(timeout * 1000)}ms",
         "retry_for": chance.choice(("500ms", "1s", "2s", "4s")),
         **({"requests_per_second": chance.choice((20, 60))} if chance.random() < 0.2 else {}),
     }
     requests = max(2, writer.truth.sendable.total() // batch)
-    ending: Ending = chance.choices(("none", "kill", "interrupt", "interrupt twice"), (50, 30, 14, 6))[0]
+    ending: Ending = chance.choices(("none", "kill", "interrupt", "interrupt twice"), (56, 24, 14, 6))[0]
     return Plan(
         seed=seed,
         files=tuple(b"".join(line + b"\n" for line in lines[part::parts]) for part in range(parts)),
@@ -199,23 +267,22 @@ def draw(seed: int) -> Plan:
         personal=frozenset(writer.personal),
         tokens={name: f"EAAB{name}{chance.getrandbits(96):024x}" for name in DATASETS},
         delivery=delivery,
-        trouble={name: _trouble(chance, timeout, requests) for name in DATASETS},
+        trouble={name: _trouble(chance, characters[name], poison, timeout, requests, batch) for name in DATASETS},
         ending=ending,
         ends_at=chance.randint(1, max(1, requests // 2)),
+        proxy=chance.choice(("none", "dead", "alive")),
         verbose=chance.random() < 0.25,
         own_process=seed % 12 == 5,
     )
 
 
-def _trouble(chance: random.Random, timeout: float, requests: int) -> Trouble:
-    kinds = ["error_rate", "html_rate", "throttle_rate", "drop_before_rate", "drop_after_rate", "short_rate"]
-    level = chance.choice((0.0, 0.05, 0.1, 0.2, 0.4))  # of all requests, how many meet a fault
-    picked = chance.sample(kinds, chance.randint(1, len(kinds)))
-    faults: dict[str, Any] = dict.fromkeys(kinds, 0.0) | dict.fromkeys(picked, round(level / len(picked), 3))
-    slow = timeout < 10 and chance.random() < 0.8
-    faults |= {
-        "slow_rate": 0.1 if slow else 0.0,
-        "slow_seconds": timeout * chance.choice((0.5, 1.3)) if slow else 0.0,
+def _trouble(
+    chance: random.Random, character: Character, poison: str, timeout: float, requests: int, batch: int
+) -> Trouble:
+    faults: dict[str, Any] = {
+        **dict.fromkeys(RATES, 0.0),
+        "slow_rate": 0.0,
+        "slow_seconds": 0.0,
         "latency": chance.choice((0.0, 0.005, 0.02)),
         "throttle_status": chance.choice((400, 429)),
         # Not 0: without this word the sender waits a minute. Nor much usage: from 75 % on it slows down.
@@ -224,22 +291,52 @@ def _trouble(chance: random.Random, timeout: float, requests: int) -> Trouble:
         "refused_ids": REFUSED,
         "seed": chance.getrandbits(30),
     }
-    if chance.random() < 0.05:  # out of order, for longer than anybody waits
-        faults |= {**dict.fromkeys(kinds, 0.0), chance.choice(("error_rate", "html_rate", "drop_before_rate")): 1.0}
+    if character == "failing":
+        faults |= chance.choice(
+            (
+                {chance.choice(("error_rate", "html_rate", "drop_before_rate")): 1.0},
+                {"refused_code": chance.choice((*PASSING_CODES, *BRAKING_CODES))},
+            )
+        )
+        return Trouble(character, faults)
+    if character == "refusing":
+        faults |= {
+            "refused_code": chance.choice(chance.choice((UNKNOWN_CODES, UNKNOWN_CODES, DESTINATION_CODES))),
+            "refused_subcode": chance.choice((0, 0, 33, 1_234_567)),
+            "refused_after": chance.choice((0, chance.randint(1, requests))),
+        }
+        return Trouble(character, faults)
+    if character == "narrow":
+        return Trouble(character, {**faults, "max_events": chance.randint(1, batch - 1)})
+    if character == "braking":
+        return Trouble(character, {**faults, **chance.choice(LONG_WAITS)}, brakes_at=chance.randint(0, requests))
+    if character == "poisonous":
+        faults |= {"poisoned_ids": VENOM, "poison_answer": poison}
+    level = chance.choice((0.0, 0.0, 0.05) if character == "poisonous" else (0.0, 0.05, 0.1, 0.2, 0.4))
+    picked = chance.sample(RATES, chance.randint(1, len(RATES)))  # of all requests, how many meet a fault
+    faults |= dict.fromkeys(picked, round(level / len(picked), 3))
+    if character == "poisonous":
+        return Trouble(character, faults)
+    if timeout < PATIENT and chance.random() < 0.8:
+        faults |= {"slow_rate": 0.1, "slow_seconds": timeout * chance.choice((0.5, 1.3))}
     dies = chance.random() < 0.25
     returns = chance.random() < 0.5
     return Trouble(
-        faults=faults,
+        character,
+        faults,
         dies_at=chance.randint(1, requests) if dies else None,
         back_after=chance.choice((0.05, 0.3)) if dies and returns else None,
     )
 
 
+_ORDER: Final = {"event": "Order Completed", "type": "track"}
+
+
 class _Writer:
     """Writes events of all kinds and notes in `truth` what must become of each."""
 
-    def __init__(self, chance: random.Random) -> None:
-        self._chance = chance
+    def __init__(self, chance: random.Random, venomous: float) -> None:
+        self._chance, self._venomous = chance, venomous
         self._now = int(time.time())
         self._number = 0
         self._earlier: list[tuple[bytes, Callable[[], None]]] = []
@@ -255,8 +352,8 @@ class _Writer:
             return line
         if chance.random() < 0.75:
             return chance.choice(kinds)()
-        kinds = [self._filtered, self._broken, self._rejected, self._refused]
-        return chance.choices(kinds, (5, 5, 12, 2))[0]()
+        kinds = [self._filtered, self._broken, self._rejected, self._refused, self._bomb]
+        return chance.choices(kinds, (5, 5, 12, 2, 2))[0]()
 
     # --- events that Meta takes, or refuses for a reason of its own ---
 
@@ -285,7 +382,9 @@ class _Writer:
 
     def _sendable(self, event: dict[str, Any], *keys: tuple[str, str]) -> bytes:
         refused = REFUSED in event["messageId"]
-        if not refused and self._chance.random() < 0.05:
+        if not refused and self._chance.random() < self._venomous:
+            event["messageId"] = f"m-{VENOM}-{self._number}"
+        elif not refused and self._chance.random() < 0.05:
             del event["messageId"]  # its event_id is then made from the content
         found = [Conversion(*key, event_id(event)) for key in keys]
 
@@ -294,6 +393,23 @@ class _Writer:
             (self.truth.refused if refused else self.truth.good).update(found)
 
         return self._written(json.dumps(event).encode(), note)
+
+    def _bomb(self) -> bytes:
+        """An event with a text of digits that takes for ever where it is tried as a number in every way."""
+        self.truth.bombs += 1
+        digits = f"{self._number}" + "9" * DIGITS + "x"
+        kind = self._chance.choice(("revenue", "time", "user", "phone"))
+        if kind == "revenue":
+            return self._rejected_for(
+                "orders", "map", "invalid_field", {**_ORDER, "properties": {"revenue": digits, "currency": "EUR"}}
+            )
+        if kind == "time":
+            return self._rejected_for("pages", "map", "invalid_event_time", {"timestamp": digits})
+        self.personal.add(digits)
+        person = self._person()
+        if kind == "phone":
+            person["context"]["traits"]["phone"] = digits
+        return self._page(**person if kind == "phone" else {"userId": digits})
 
     # --- events that never get that far ---
 
@@ -319,15 +435,14 @@ class _Writer:
     def _rejected(self) -> bytes:
         """An event with one fault that a rule finds. Some have personal data where a message might quote it."""
         traits = self._person()["context"]["traits"]
-        of_order = {"event": "Order Completed", "type": "track"}
         key, stage, code, changes = self._chance.choice(
             [
-                ("orders", "map", "missing_required_field", {**of_order, "properties": {"revenue": 5}}),
+                ("orders", "map", "missing_required_field", {**_ORDER, "properties": {"revenue": 5}}),
                 (
                     "orders",
                     "map",
                     "invalid_currency",
-                    {**of_order, "properties": {"revenue": 5, "currency": traits["email"]}},
+                    {**_ORDER, "properties": {"revenue": 5, "currency": traits["email"]}},
                 ),
                 ("pages", "map", "invalid_event_time", {"timestamp": traits["phone"]}),
                 ("pages", "validate", "event_too_old", {"timestamp": self._time(8 * DAY)}),
@@ -340,6 +455,9 @@ class _Writer:
                 ),
             ]
         )
+        return self._rejected_for(key, stage, code, changes)
+
+    def _rejected_for(self, key: str, stage: str, code: str, changes: Mapping[str, Any]) -> bytes:
         event = self._event("page", **changes)
         conversion = Conversion("web", key, event["messageId"])
 
