@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 import orjson
@@ -270,7 +270,7 @@ def compile_hashing(subscriptions: Iterable[Subscription]) -> Callable[[Conversi
         fields = fields.copy()
         fields["user_data"] = user_data
         clear, is_clear = clearings[subscription]
-        if not is_clear(url):
+        if not is_clear(fields):
             clear(given, fields, count)
             event_name = fields.get("event_name", event_name)
         return _conversion((subscription, event_name, dataset_id, None, fields))
@@ -291,9 +291,21 @@ _FREE: Final[tuple[str, ...]] = ("custom_data", "attribution_data")  # objects w
 Clear = Callable[[Mapping[str, Any], dict[str, Any], Count], None]
 
 
-def _compile_clearing(subscription: Subscription) -> tuple[Clear, Callable[[Any], bool]]:
+def _compile_is_clear(
+    urls: Sequence[str], texts: Sequence[str], harmless: Container[Any]
+) -> Callable[[Mapping[str, Any]], bool]:
+    """The function that says of most events quickly that fields hold no personal data: no texts, and known URLs."""
+    conditions = [*(f"get({name!r}) in harmless" for name in urls), *(f"{name!r} not in fields" for name in texts)]
+    lines = ["def is_clear(fields):", "    get = fields.get", f"    return {' and '.join(conditions) or True}"]
+    namespace: dict[str, Any] = {"harmless": harmless}
+    exec(compile("\n".join(lines), "<is_clear>", "exec"), namespace)
+    is_clear: Callable[[Mapping[str, Any]], bool] = namespace["is_clear"]
+    return is_clear
+
+
+def _compile_clearing(subscription: Subscription) -> tuple[Clear, Callable[[Mapping[str, Any]], bool]]:
     """What takes personal data out of fields in which anything may stand, and what says of most events quickly that
-    there is none: by their event_source_url, where there are no other such fields.
+    there is none.
 
     The first function is given the mapped user_data, not hashed yet, and the fields, which it changes in place.
     """
@@ -345,10 +357,8 @@ def _compile_clearing(subscription: Subscription) -> tuple[Clear, Callable[[Any]
             del fields[name]
 
     if subscription.personal_data_in_text == "allow":
-        return clear, lambda url: True
-    if texts or urls != ["event_source_url"]:
-        return clear, lambda url: not (texts or urls)
-    return clear, clean.harmless.__contains__
+        return clear, lambda fields: True
+    return clear, _compile_is_clear(urls, texts, clean.harmless)
 
 
 # Fields that Meta reads beside custom_data; every other field of an action goes into custom_data.

@@ -6,7 +6,6 @@ For texts of events only: what is made of a job's own texts is made once and nee
 from __future__ import annotations
 
 from collections.abc import Callable
-from sys import getsizeof
 from typing import Final, TypeVar
 
 T = TypeVar("T")
@@ -14,7 +13,7 @@ T = TypeVar("T")
 LONGEST: Final = 64  # characters of a text that is remembered; what is longer hardly comes again
 MAX_BYTES: Final = 8 * 1024 * 1024  # of one memo: some 30,000 names and their hashes
 FEW: Final = 1024 * 1024  # bytes of one for texts of which there are few, such as countries
-_ENTRY: Final = 100  # bytes that a dict takes for an entry, apart from the two objects
+_ENTRY: Final = 320  # bytes of an entry with its digest, apart from the text's characters, of up to four bytes each
 
 
 class Memo(dict[str, T]):
@@ -30,7 +29,7 @@ class Memo(dict[str, T]):
     def __missing__(self, text: str) -> T:
         result = self._function(text)
         if len(text) <= LONGEST:
-            size = getsizeof(text) + getsizeof(result) + _ENTRY
+            size = 4 * len(text) + _ENTRY
             self._bytes += size
             if self._bytes > self._max_bytes:
                 self.clear()
