@@ -500,7 +500,7 @@ class _Writer:
         user = f"user-{number}"
         named = [traits["email"], traits["phone"], traits["firstName"], traits["lastName"], f"Llanfair{letters}"]
         self.personal |= {*map(str, named), digits, ip, user}
-        mine = self._chance.choice(["", *traits.values()][:5])  # of their own, in the URL of a page
+        mine = ["", *traits.values()][number % 5]  # of their own, in the URL of a page
         page = {"url": f"https://shop.example/?{urlencode({'p': number % 7, 'q': mine, 'utm_source': 'mail'})}"}
         return {"userId": user, "context": {"ip": ip, "userAgent": "Mozilla/5.0", "traits": traits, "page": page}}
 
