@@ -22,7 +22,7 @@ from typing import Final
 
 from benchmarks import events
 from benchmarks.loops import JOB
-from pipeline.sandbox import Faults, SandboxServer, SandboxSettings
+from capybeam.pipeline.sandbox import Faults, SandboxServer, SandboxSettings
 
 OUT: Final = Path(__file__).parents[1] / "out" / "benchmarks"  # out/ is not for git
 SEED: Final = 7
@@ -182,7 +182,7 @@ def _timed(*command: str) -> tuple[float, float]:
     with log.open("wb") as output:
         started = time.perf_counter()
         process = subprocess.Popen(
-            [sys.executable, "-m", "pipeline.cli", *command],
+            [sys.executable, "-m", "capybeam", *command],
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=_ROOT,

@@ -25,11 +25,11 @@ from typing import Final
 import orjson
 
 from benchmarks.rows import stored
-from pipeline.config import load_job
-from transforms import conversions, events
-from transforms.graph_api import Delivery, classify
-from transforms.pacing import Brake, Pacer
-from transforms.parcels import Parcel, Receipt
+from capybeam.pipeline.config import load_job
+from capybeam.transforms import conversions, events
+from capybeam.transforms.graph_api import Delivery, classify
+from capybeam.transforms.pacing import Brake, Pacer
+from capybeam.transforms.parcels import Parcel, Receipt
 
 JOB: Final = Path(__file__).parent / "job.yaml"
 BLOCK: Final = 1000  # rows that come at once from the Storage API
@@ -111,7 +111,7 @@ def upkeep(path: Path) -> float:
 
 def sending(path: Path, url: str, concurrency: int, batches: int) -> float:
     """Batches a second that SendBatches delivers to a server; small ones, so that what is waited for is the server."""
-    from transforms.sending import _SendBatches  # Beam takes its time to import
+    from capybeam.transforms.sending import _SendBatches  # Beam takes its time to import
 
     key, lines = _batch(path)
     batch = key, lines[:200]

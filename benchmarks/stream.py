@@ -19,8 +19,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from capybeam.pipeline.sandbox import SandboxServer
 from examples.local_pubsub import pubsub_server
-from pipeline.sandbox import SandboxServer
 
 RATE = 200  # events a second
 LIMIT = 2.0  # seconds over max_batch_delay that 95 of 100 events may take
@@ -44,7 +44,7 @@ def main() -> int:
     with pubsub_server(), SandboxServer() as sandbox, tempfile.TemporaryDirectory() as folder:
         topic, subscription = _topic()
         Path(folder, "job.yaml").write_text(JOB.format(endpoint=sandbox.url, delay=options.delay))
-        command = [sys.executable, "-m", "pipeline.cli", "run", "--config", "job.yaml", "--input"]
+        command = [sys.executable, "-m", "capybeam", "run", "--config", "job.yaml", "--input"]
         env = {**os.environ, "TOKEN": "benchmark-token", "PYTHONPATH": str(Path(__file__).parents[1])}
         run = subprocess.Popen([*command, f"pubsub:{subscription}"], cwd=folder, env=env, stdout=subprocess.DEVNULL)
         time.sleep(5)  # what starting up takes belongs to no event

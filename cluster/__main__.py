@@ -26,12 +26,12 @@ from typing import Any, Final
 
 import orjson
 
+from capybeam.pipeline.config import Job, load_job
+from capybeam.pipeline.preview import preview
+from capybeam.pipeline.sandbox import Faults, SandboxServer, SandboxSettings
 from cluster.flink import ClusterFailed, FlinkCluster
 from cluster.install import NotInstalled, install
 from examples.generate_events import events
-from pipeline.config import Job, load_job
-from pipeline.preview import preview
-from pipeline.sandbox import Faults, SandboxServer, SandboxSettings
 
 ROOT: Final = Path(__file__).parents[1]
 OUT: Final = ROOT / "out" / "cluster"  # out/ is not for git
@@ -134,7 +134,7 @@ def _run(
     """One run that loses a part of its cluster; what is wrong with it."""
     out = OUT / name
     out.mkdir()
-    command = [sys.executable, "-m", "pipeline.cli", "run", "--config", str(config)]
+    command = [sys.executable, "-m", "capybeam", "run", "--config", str(config)]
     command += ["--input", f"file://{OUT / 'events'}/*.jsonl", "--books", str(out / "books.json")]
     command += ["--dead-letters", f"file://{out}/dead-letters.jsonl", "--receipts", f"file://{out}/receipts.jsonl"]
     print(f"\ncapybeam run … {' '.join(cluster.options)}", flush=True)

@@ -15,8 +15,8 @@ from collections import Counter
 from datetime import datetime, timezone
 from pathlib import Path
 
+from capybeam.pipeline.sandbox import SandboxServer, SandboxSettings
 from examples.generate_events import events
-from pipeline.sandbox import SandboxServer, SandboxSettings
 
 EXAMPLES = Path(__file__).parent
 COUNT, SEED, PORT = 10_000, 7, 8791
@@ -35,7 +35,7 @@ def main() -> int:
     with SandboxServer(SandboxSettings(tokens=frozenset({TOKEN}))) as sandbox:
         config = out / "conversions.yaml"
         config.write_text((EXAMPLES / "conversions.yaml").read_text().replace(f"http://127.0.0.1:{PORT}", sandbox.url))
-        command = [sys.executable, "-m", "pipeline.cli", "run", "--config", str(config)]
+        command = [sys.executable, "-m", "capybeam", "run", "--config", str(config)]
         command += ["--input", _shown(EXAMPLES / "events.jsonl"), "--books", _shown(out / "books.json")]
         command += ["--dead-letters", _shown(out / "dead-letters.jsonl"), "--receipts", _shown(out / "receipts.jsonl")]
         finished = subprocess.run(command, env={**os.environ, "META_ACCESS_TOKEN": TOKEN}, check=False)

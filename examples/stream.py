@@ -18,11 +18,11 @@ from pathlib import Path
 
 import orjson
 
+from capybeam.pipeline.config import load_job
+from capybeam.pipeline.preview import preview
+from capybeam.pipeline.sandbox import SandboxServer, SandboxSettings
 from examples.generate_events import events
 from examples.local_pubsub import NoServer, pubsub_server
-from pipeline.config import load_job
-from pipeline.preview import preview
-from pipeline.sandbox import SandboxServer, SandboxSettings
 
 EXAMPLES = Path(__file__).parent
 COUNT, SEED, PORT = 2_000, 7, 8791
@@ -87,7 +87,7 @@ def _capybeam(out: Path, command: str, *options: str) -> int:
     arguments = [command, "--config", "conversions.yaml", *options, "--books", "books.json"]
     print(f"$ capybeam {' '.join(arguments)}", flush=True)
     env = {**os.environ, "META_ACCESS_TOKEN": TOKEN, "PYTHONPATH": str(EXAMPLES.parent)}
-    return subprocess.run([sys.executable, "-m", "pipeline.cli", *arguments], cwd=out, env=env, check=False).returncode
+    return subprocess.run([sys.executable, "-m", "capybeam", *arguments], cwd=out, env=env, check=False).returncode
 
 
 def _wanted(config: Path, lines: list[bytes]) -> dict[str, set[tuple[str, str]]]:

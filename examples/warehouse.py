@@ -19,13 +19,13 @@ from typing import Any, Final
 
 import orjson
 
+from capybeam.pipeline.cli import main as capybeam
+from capybeam.pipeline.config import load_job
+from capybeam.pipeline.preview import preview
+from capybeam.pipeline.sandbox import SandboxServer, SandboxSettings
+from capybeam.transforms.warehouse_rows import snake_case
 from examples.local_bigquery import PROJECT, bigquery_server, clients_of
 from examples.local_pubsub import NoServer
-from pipeline.cli import main as capybeam
-from pipeline.config import load_job
-from pipeline.preview import preview
-from pipeline.sandbox import SandboxServer, SandboxSettings
-from transforms.warehouse_rows import snake_case
 
 EXAMPLES = Path(__file__).parent
 COUNT: Final = 1_000

@@ -22,11 +22,11 @@ from typing import NoReturn
 
 import click
 
-from pipeline.config import ConfigError, Job, duration, json_schema, load_job
-from pipeline.options import option
-from pipeline.sources import Between
-from transforms.rejections import CODES
-from transforms.tokens import holds_token
+from capybeam.pipeline.config import ConfigError, Job, duration, json_schema, load_job
+from capybeam.pipeline.options import option
+from capybeam.pipeline.sources import Between
+from capybeam.transforms.rejections import CODES
+from capybeam.transforms.tokens import holds_token
 
 EPILOG = "Documentation: docs/ in the repository; a first job in five minutes: README.md."
 
@@ -65,7 +65,7 @@ def _job(path: str, prefix: str = "capybeam: ") -> Job:
     """
     try:
         if "://" in path:
-            from pipeline.sources.job_files import load_job_at  # by Beam, which takes two seconds to import
+            from capybeam.pipeline.sources.job_files import load_job_at  # by Beam, which takes two seconds to import
 
             job = load_job_at(path)
         else:
@@ -113,9 +113,9 @@ def map_(config: str, inputs: tuple[str, ...], output: str, now: str | None) -> 
     """
     import orjson
 
-    from pipeline.preview import numbered_rows, preview_rows
-    from pipeline.sources.csv_rows import BadHeader
-    from pipeline.sources.json_documents import NoLines
+    from capybeam.pipeline.preview import numbered_rows, preview_rows
+    from capybeam.pipeline.sources.csv_rows import BadHeader
+    from capybeam.pipeline.sources.json_documents import NoLines
 
     if len(inputs) > 1:
         _fail(f"map reads one input; --input was given {len(inputs)} times")
@@ -233,8 +233,8 @@ def run(
     )
     try:
         logging.disable(logging.WARNING)  # Beam warns at import of extras that are not installed
-        from pipeline.run import Places, run_job  # Beam takes two seconds to import
-        from pipeline.sources.pubsub import Attributes
+        from capybeam.pipeline.run import Places, run_job  # Beam takes two seconds to import
+        from capybeam.pipeline.sources.pubsub import Attributes
 
         logging.disable(logging.NOTSET)
         places, attributes = Places(dead_letters, receipts, books), Attributes(id_attribute, timestamp_attribute)
@@ -294,8 +294,8 @@ def replay(
             _fail(f"--only {code}: there is no such code" + (f"; did you mean {close[0]}?" if close else ""))
     try:
         logging.disable(logging.WARNING)
-        from pipeline.run import Places, replay_job
-        from transforms.replays import Choice
+        from capybeam.pipeline.run import Places, replay_job
+        from capybeam.transforms.replays import Choice
 
         logging.disable(logging.NOTSET)
         choice, places = Choice(frozenset(codes), retryable), Places(dead_letters, receipts, books)
@@ -332,7 +332,7 @@ def sandbox(
     Point a destination's `endpoint` at it. Batches are refused whole for one bad event, tokens are checked, duplicates
     dropped; faults (500s, throttling, dropped connections, a dead token …) are switched on here or while it runs.
     """
-    from pipeline.sandbox import Faults, SandboxSettings, parse_fault, serve
+    from capybeam.pipeline.sandbox import Faults, SandboxSettings, parse_fault, serve
 
     if list_faults:
         for field in dataclasses.fields(Faults):

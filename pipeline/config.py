@@ -22,15 +22,15 @@ import pydantic
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Tag, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from pipeline import documents
-from pipeline.documents import Document, Loc
-from transforms import countries, meta_rules, tokens
-from transforms.conversions import InText, Subscription, Wire, in_custom_data
-from transforms.directives import MappingError, compile_mapping, is_directive, parse_path, paths
-from transforms.events import CLOCK_KEYS
-from transforms.fields import TYPES, Field
-from transforms.graph_api import Delivery, Destination, is_loopback
-from transforms.triggers import TriggerError, compile_trigger, quoted
+from capybeam.pipeline import documents
+from capybeam.pipeline.documents import Document, Loc
+from capybeam.transforms import countries, meta_rules, tokens
+from capybeam.transforms.conversions import InText, Subscription, Wire, in_custom_data
+from capybeam.transforms.directives import MappingError, compile_mapping, is_directive, parse_path, paths
+from capybeam.transforms.events import CLOCK_KEYS
+from capybeam.transforms.fields import TYPES, Field
+from capybeam.transforms.graph_api import Delivery, Destination, is_loopback
+from capybeam.transforms.triggers import TriggerError, compile_trigger, quoted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -537,7 +537,11 @@ class Preset:
 @functools.cache
 def presets() -> Mapping[str, Preset]:
     """The actions by name."""
-    text = resources.files("pipeline").joinpath("presets/facebook_conversions_api.yaml").read_text(encoding="utf-8")
+    text = (
+        resources.files("capybeam.pipeline")
+        .joinpath("presets/facebook_conversions_api.yaml")
+        .read_text(encoding="utf-8")
+    )
     actions = documents.read(text, "presets").data["actions"]
     return {
         name: Preset(
@@ -597,7 +601,11 @@ class OfflinePreset:
 @functools.cache
 def offline_preset() -> OfflinePreset:
     """The preset of ``facebook_offline_conversions``."""
-    text = resources.files("pipeline").joinpath("presets/facebook_offline_conversions.yaml").read_text(encoding="utf-8")
+    text = (
+        resources.files("capybeam.pipeline")
+        .joinpath("presets/facebook_offline_conversions.yaml")
+        .read_text(encoding="utf-8")
+    )
     data = documents.read(text, "presets").data
     return OfflinePreset(**{**data, "fields": _fields(data["fields"])})
 

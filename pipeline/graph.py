@@ -11,20 +11,20 @@ from typing import Any, Literal
 
 import apache_beam as beam
 
-from pipeline.config import Job
-from pipeline.sinks.dead_letters import WriteDeadLetters
-from pipeline.sinks.receipts import WriteReceipts
-from transforms.batching import BatchByDestination
-from transforms.deduplicating import DropRepeats
-from transforms.filtering import FilterEvents
-from transforms.hashing import HashUserData
-from transforms.mapping import MapProperties
-from transforms.naming import MapEventNames
-from transforms.parsing import ParseEvents
-from transforms.replaying import ReplayDeadLetters
-from transforms.replays import Choice
-from transforms.sending import SendBatches
-from transforms.validating import ValidateConversions
+from capybeam.pipeline.config import Job
+from capybeam.pipeline.sinks.dead_letters import WriteDeadLetters
+from capybeam.pipeline.sinks.receipts import WriteReceipts
+from capybeam.transforms.batching import BatchByDestination
+from capybeam.transforms.deduplicating import DropRepeats
+from capybeam.transforms.filtering import FilterEvents
+from capybeam.transforms.hashing import HashUserData
+from capybeam.transforms.mapping import MapProperties
+from capybeam.transforms.naming import MapEventNames
+from capybeam.transforms.parsing import ParseEvents
+from capybeam.transforms.replaying import ReplayDeadLetters
+from capybeam.transforms.replays import Choice
+from capybeam.transforms.sending import SendBatches
+from capybeam.transforms.validating import ValidateConversions
 
 # How lines come: all of a finite input; a batch of one that never ends, on this machine; or all of one that never ends,
 # to a runner with timers, which gathers requests across bundles.
@@ -54,7 +54,7 @@ def deliver(
     """Builds the way from lines of bytes to receipts and dead letters.
 
     Args:
-        dead_letters, receipts: where they are written; see `pipeline.sinks`.
+        dead_letters, receipts: where they are written; see `capybeam.pipeline.sinks`.
         workers: processes that send, at most, and share the job's requests_per_second.
         flow: how the lines come. Those of an endless input are messages: a blank one counts, too, and events are held
             where a destination refuses everything.

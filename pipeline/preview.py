@@ -17,15 +17,15 @@ from typing import Any, Final, cast
 
 import orjson
 
-from pipeline.config import Job
-from pipeline.sources.csv_rows import is_csv, rows_of
-from pipeline.sources.file_lines import CHUNK, lines_of
-from pipeline.sources.json_documents import checked
-from pipeline.sources.table_files import rows_of_table
-from transforms import conversions, events
-from transforms.envelopes import Row
-from transforms.events import Event
-from transforms.rejections import Rejected, Stage, as_rejected
+from capybeam.pipeline.config import Job
+from capybeam.pipeline.sources.csv_rows import is_csv, rows_of
+from capybeam.pipeline.sources.file_lines import CHUNK, lines_of
+from capybeam.pipeline.sources.json_documents import checked
+from capybeam.pipeline.sources.table_files import rows_of_table
+from capybeam.transforms import conversions, events
+from capybeam.transforms.envelopes import Row
+from capybeam.transforms.events import Event
+from capybeam.transforms.rejections import Rejected, Stage, as_rejected
 
 
 def preview(

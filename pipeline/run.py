@@ -24,12 +24,12 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, StandardOptions
 from rich.console import Console
 
-from pipeline import screen
-from pipeline.config import Job
-from pipeline.failures import told_by
-from pipeline.graph import Flow, deliver, redeliver
-from pipeline.options import OPTIONS, SAID_TWICE
-from pipeline.runners import (
+from capybeam.pipeline import screen
+from capybeam.pipeline.config import Job
+from capybeam.pipeline.failures import told_by
+from capybeam.pipeline.graph import Flow, deliver, redeliver
+from capybeam.pipeline.options import OPTIONS, SAID_TWICE
+from capybeam.pipeline.runners import (
     RUNNERS,
     CheckWorkers,
     RemoteJob,
@@ -43,23 +43,23 @@ from pipeline.runners import (
     stage_nothing,
     unreachable,
 )
-from pipeline.sinks import SINKS, prepare
-from pipeline.sinks.books import WHAT as BOOKS
-from pipeline.sinks.books import check_place as check_books
-from pipeline.sinks.books import write_books
-from pipeline.sinks.lines import SinkError, is_local, keep_safe, plain
-from pipeline.sources import ALWAYS, Between, NoInput, Source, UnreadableFile, open_letters, open_source
-from pipeline.sources.files import matching
-from pipeline.sources.pubsub import PUBSUB, Attributes, Message, Pulling, SubscriptionLost
-from pipeline.summary import Books
-from transforms.graph_api import Destination
-from transforms.parcels import DestinationHeld, Stopped
-from transforms.repeats import RECENT
-from transforms.replays import Choice
-from transforms.sending import KEPT
-from transforms.stopping import STOPPING
-from transforms.tallies import LIVE
-from transforms.tokens import TokenError
+from capybeam.pipeline.sinks import SINKS, prepare
+from capybeam.pipeline.sinks.books import WHAT as BOOKS
+from capybeam.pipeline.sinks.books import check_place as check_books
+from capybeam.pipeline.sinks.books import write_books
+from capybeam.pipeline.sinks.lines import SinkError, is_local, keep_safe, plain
+from capybeam.pipeline.sources import ALWAYS, Between, NoInput, Source, UnreadableFile, open_letters, open_source
+from capybeam.pipeline.sources.files import matching
+from capybeam.pipeline.sources.pubsub import PUBSUB, Attributes, Message, Pulling, SubscriptionLost
+from capybeam.pipeline.summary import Books
+from capybeam.transforms.graph_api import Destination
+from capybeam.transforms.parcels import DestinationHeld, Stopped
+from capybeam.transforms.repeats import RECENT
+from capybeam.transforms.replays import Choice
+from capybeam.transforms.sending import KEPT
+from capybeam.transforms.stopping import STOPPING
+from capybeam.transforms.tallies import LIVE
+from capybeam.transforms.tokens import TokenError
 
 OK: Final = 0
 DEAD_LETTERS: Final = 1
@@ -96,7 +96,7 @@ def run_job(
     """Runs a job to its end, or starts it, and returns the exit code.
 
     Args:
-        inputs: as `pipeline.sources` takes them.
+        inputs: as `capybeam.pipeline.sources` takes them.
         beam_options: handed on to Beam.
         until_idle: seconds without a message after which a subscription is done with; None for never.
         attributes: of messages, for runners that stream.
@@ -124,7 +124,7 @@ def replay_job(
     """Puts dead letters through a job once more and returns the exit code.
 
     Args:
-        letters: as `pipeline.sources` takes them; never written to.
+        letters: as `capybeam.pipeline.sources` takes them; never written to.
         until_idle: as of `run_job`.
     """
 

@@ -25,12 +25,12 @@ import apache_beam as beam
 from apache_beam.metrics import MetricsFilter
 from apache_beam.options.pipeline_options import DebugOptions, FlinkRunnerOptions, PortableOptions, StandardOptions
 
-from pipeline.failures import told_in
-from pipeline.sinks.lines import SinkError, is_local, plain
-from pipeline.sources import NoInput
-from transforms.steps import NAMESPACE
-from transforms.stopping import STOPPING
-from transforms.tokens import TokenError
+from capybeam.pipeline.failures import told_in
+from capybeam.pipeline.sinks.lines import SinkError, is_local, plain
+from capybeam.pipeline.sources import NoInput
+from capybeam.transforms.steps import NAMESPACE
+from capybeam.transforms.stopping import STOPPING
+from capybeam.transforms.tokens import TokenError
 
 PATIENCE: Final = 5.0  # seconds for a server to answer
 WAIT_FOR_SLOTS: Final = 60.0  # seconds until a job that has not got its slots is given up
@@ -314,7 +314,7 @@ class _CheckWorkers(beam.DoFn):
 _OWN_ERRORS: Final = (UnfitRunner, TokenError, SinkError)
 _KNOWN: Final = (
     (
-        r"No module named '(?:pipeline|transforms)",
+        r"No module named 'capybeam",
         "The Python workers do not have capybeam. Install the same version there as here (docs/clusters.md)",
     ),
     (

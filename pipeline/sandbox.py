@@ -1343,7 +1343,7 @@ async def _unknown_path(request: web.Request) -> web.StreamResponse:
 
 
 async def _page(request: web.Request) -> web.StreamResponse:
-    html = resources.files("pipeline").joinpath("sandbox_page.html").read_text(encoding="utf-8")
+    html = resources.files("capybeam.pipeline").joinpath("sandbox_page.html").read_text(encoding="utf-8")
     return web.Response(text=html, content_type="text/html")
 
 

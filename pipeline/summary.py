@@ -15,7 +15,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from transforms.rejections import CODES
+from capybeam.transforms.rejections import CODES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Books:
 
     @classmethod
     def from_counts(cls, counts: Mapping[str, int], at_least: bool = False, sent: int | None = None) -> Books:
-        """The books from counters named as in `transforms.tallies`."""
+        """The books from counters named as in `capybeam.transforms.tallies`."""
         matched: Counter[str] = Counter()
         delivered: Counter[str] = Counter()
         dead: dict[str, Counter[tuple[str, str]]] = {}

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.options import TEMPLATES, metadata
-from pipeline.sinks import dead_letters, receipts
+from capybeam.pipeline.options import TEMPLATES, metadata
+from capybeam.pipeline.sinks import dead_letters, receipts
 
 HERE: Final = Path(__file__).parent
 SCHEMAS: Final = HERE / "terraform" / "schemas"

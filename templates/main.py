@@ -1,5 +1,5 @@
 """What FLEX_TEMPLATE_PYTHON_PY_FILE names."""
 
-from pipeline.launch import main
+from capybeam.pipeline.launch import main
 
 main()

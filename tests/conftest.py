@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from capybeam.transforms.stopping import STOPPING
 from examples.local_pubsub import NoServer, pubsub_server
-from transforms.stopping import STOPPING
 
 PROJECT = "capybeam-tests"
 _numbers = itertools.count(time.time_ns())  # a server of one's own may know those of earlier tests

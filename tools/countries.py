@@ -15,8 +15,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from transforms import countries
-from transforms.spelling import plain
+from capybeam.transforms import countries
+from capybeam.transforms.spelling import plain
 
 PATH: Final = Path(countries.__file__).with_name("countries.json")
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Final, Literal
 
-from transforms.graph_api import Answer
+from capybeam.transforms.graph_api import Answer
 
 ALIKE: Final = 20  # events refused alike in a row, where nothing has got through, that open a circuit
 ALIKE_LATER: Final = 32  # the same where something has got through before

@@ -14,16 +14,16 @@ from typing import Any, Final, Literal, NamedTuple
 
 import orjson
 
-from transforms import envelopes, events, meta_rules
-from transforms.directives import compile_mapping, get_path, parse_path, paths
-from transforms.envelopes import Found, Row
-from transforms.events import Event
-from transforms.fields import NOTHING, Field, Unfit, compile_check, ignore
-from transforms.personal_data import Cleaner, Person, Watch, cleaner, emails, is_personal, is_whole, squeezed
-from transforms.properties import compile_event_fields, mapped_names
-from transforms.rejections import Rejected
-from transforms.triggers import compile_triggers
-from transforms.user_data import (
+from capybeam.transforms import envelopes, events, meta_rules
+from capybeam.transforms.directives import compile_mapping, get_path, parse_path, paths
+from capybeam.transforms.envelopes import Found, Row
+from capybeam.transforms.events import Event
+from capybeam.transforms.fields import NOTHING, Field, Unfit, compile_check, ignore
+from capybeam.transforms.personal_data import Cleaner, Person, Watch, cleaner, emails, is_personal, is_whole, squeezed
+from capybeam.transforms.properties import compile_event_fields, mapped_names
+from capybeam.transforms.rejections import Rejected
+from capybeam.transforms.triggers import compile_triggers
+from capybeam.transforms.user_data import (
     HASHED,
     KEYS,
     OFFLINE_KEYS,

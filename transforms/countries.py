@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import orjson
 
-from transforms.spelling import plain, squeezed
+from capybeam.transforms.spelling import plain, squeezed
 
 _LONGEST: Final = 1000  # characters; a longer text is no name
 _MOST_WORDS: Final = 20
@@ -54,7 +54,7 @@ class Names:
 @functools.cache
 def load() -> Names:
     """The pinned names, read once per process."""
-    data: Any = orjson.loads(resources.files("transforms").joinpath("countries.json").read_bytes())
+    data: Any = orjson.loads(resources.files("capybeam.transforms").joinpath("countries.json").read_bytes())
     inside = {country: _by_name(states) for country, states in data["states"].items()}
     return Names(
         frozenset(data["countries"]),

@@ -17,17 +17,17 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
-from transforms import meta_rules
-from transforms.circuits import Circuits, Dataset
-from transforms.conversions import action_source, event_time, split_key, split_line
-from transforms.graph_api import Answer, Delivery, Destination, failed
-from transforms.isolation import BatchDelivery, rejection_of
-from transforms.pacing import Brake, Pacer, Stopwatch
-from transforms.parcels import Attempt, DestinationHeld, Outcome, Parcel
-from transforms.rejections import Rejected
-from transforms.stopping import STOPPING
-from transforms.tallies import LIVE
-from transforms.transport import Transport
+from capybeam.transforms import meta_rules
+from capybeam.transforms.circuits import Circuits, Dataset
+from capybeam.transforms.conversions import action_source, event_time, split_key, split_line
+from capybeam.transforms.graph_api import Answer, Delivery, Destination, failed
+from capybeam.transforms.isolation import BatchDelivery, rejection_of
+from capybeam.transforms.pacing import Brake, Pacer, Stopwatch
+from capybeam.transforms.parcels import Attempt, DestinationHeld, Outcome, Parcel
+from capybeam.transforms.rejections import Rejected
+from capybeam.transforms.stopping import STOPPING
+from capybeam.transforms.tallies import LIVE
+from capybeam.transforms.transport import Transport
 
 _log = logging.getLogger(__name__)
 

@@ -22,12 +22,12 @@ from typing import Any, Final
 
 import orjson
 
-from transforms import javascript
-from transforms.events import index_of
-from transforms.javascript import MISSING
-from transforms.json_text import load_json
-from transforms.placeholders import SPELLINGS
-from transforms.rejections import Rejected
+from capybeam.transforms import javascript
+from capybeam.transforms.events import index_of
+from capybeam.transforms.javascript import MISSING
+from capybeam.transforms.json_text import load_json
+from capybeam.transforms.placeholders import SPELLINGS
+from capybeam.transforms.rejections import Rejected
 
 Mapped = Callable[[Any], Any]
 Path = tuple[str | int, ...]
@@ -704,14 +704,14 @@ def _check_liquid(template: Any, path: Path) -> Iterator[Problem]:
     elif len(template) > MAX_LIQUID:
         yield Problem(path, f"liquid template values are limited to {MAX_LIQUID} characters")
     else:
-        from transforms import liquid_templates  # the Liquid engine is slow to import and seldom needed
+        from capybeam.transforms import liquid_templates  # the Liquid engine is slow to import and seldom needed
 
         yield from (Problem(path, message) for message in liquid_templates.problems(template))
 
 
 @_directive("@liquid", None, _check_liquid)
 def _liquid(code: Code, template: str) -> Value:
-    from transforms import liquid_templates
+    from capybeam.transforms import liquid_templates
 
     return code.assign(f"{code.constant(liquid_templates.compile_template(template))}(e)", optional=False)
 

@@ -7,7 +7,7 @@ An object of Segment's spec is an event as it is. Any other is looked at for wha
 - a batch of Segment's HTTP API, ``{"batch": […], "context": {…}, "sentAt": …}``;
 - a CloudEvent, ``{"specversion": "1.0", "data": …}``, unless a trigger takes it as it is;
 - a row of the table that Pub/Sub's BigQuery subscriptions write, ``{"data": …, "message_id": …, "publish_time": …}``;
-- a row of Segment's warehouse, by its columns: see `transforms.warehouse_rows`.
+- a row of Segment's warehouse, by its columns: see `capybeam.transforms.warehouse_rows`.
 
 gzip and several lines of JSON in a message are opened as well, and whatever a job file's ``unwrap`` leads to. What
 remains is an event if it has a type or a trigger takes it; otherwise it is rejected as not_an_event, as it could have
@@ -31,12 +31,12 @@ from typing import Any, Final
 
 import orjson
 
-from transforms.directives import parse_path
-from transforms.events import MAX_LINE, Event, UnreadableRow, is_blank, parse_json
-from transforms.json_text import load_json
-from transforms.misspelt import MEANT, did_you_mean, misspelt
-from transforms.rejections import Rejected, json_bytes
-from transforms.warehouse_rows import MESSAGE, SHOWN_BY, Certainty, event_of, of_events, row_of_segments
+from capybeam.transforms.directives import parse_path
+from capybeam.transforms.events import MAX_LINE, Event, UnreadableRow, is_blank, parse_json
+from capybeam.transforms.json_text import load_json
+from capybeam.transforms.misspelt import MEANT, did_you_mean, misspelt
+from capybeam.transforms.rejections import Rejected, json_bytes
+from capybeam.transforms.warehouse_rows import MESSAGE, SHOWN_BY, Certainty, event_of, of_events, row_of_segments
 
 Row = bytes | Event | UnreadableRow
 Found = Event | Rejected

@@ -15,9 +15,9 @@ from typing import Any, ClassVar, Final
 
 import orjson
 
-from transforms.json_text import load_json
-from transforms.placeholders import SPELLINGS
-from transforms.rejections import Rejected
+from capybeam.transforms.json_text import load_json
+from capybeam.transforms.placeholders import SPELLINGS
+from capybeam.transforms.rejections import Rejected
 
 Event = dict[str, Any]
 

@@ -20,11 +20,11 @@ from typing import Any, Final
 
 import ciso8601
 
-from transforms import countries
-from transforms.currencies import CURRENCIES
-from transforms.placeholders import SPELLINGS
-from transforms.rejections import CODES, Rejected
-from transforms.user_data import KEYS, Count
+from capybeam.transforms import countries
+from capybeam.transforms.currencies import CURRENCIES
+from capybeam.transforms.placeholders import SPELLINGS
+from capybeam.transforms.rejections import CODES, Rejected
+from capybeam.transforms.user_data import KEYS, Count
 
 Check = Callable[[Any], Any]
 Thorough = Callable[[Any, Count], Any]  # a check that leaves out what it can, and counts it

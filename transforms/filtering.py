@@ -8,10 +8,10 @@ from typing import Any
 
 import apache_beam as beam
 
-from transforms import conversions
-from transforms.conversions import Subscription
-from transforms.events import Event
-from transforms.steps import StepDoFn, with_rejections
+from capybeam.transforms import conversions
+from capybeam.transforms.conversions import Subscription
+from capybeam.transforms.events import Event
+from capybeam.transforms.steps import StepDoFn, with_rejections
 
 
 @dataclasses.dataclass

@@ -20,7 +20,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import orjson
 
-from transforms.tokens import TokenReference
+from capybeam.transforms.tokens import TokenReference
 
 Kind = Literal["delivered", "short", "throttled", "transient", "destination", "event", "unknown", "request"]
 

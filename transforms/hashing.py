@@ -8,10 +8,10 @@ from typing import Any
 
 import apache_beam as beam
 
-from transforms import conversions
-from transforms.conversions import Conversion, Subscription
-from transforms.steps import SubscriptionStepDoFn, with_rejections
-from transforms.user_data import Count
+from capybeam.transforms import conversions
+from capybeam.transforms.conversions import Conversion, Subscription
+from capybeam.transforms.steps import SubscriptionStepDoFn, with_rejections
+from capybeam.transforms.user_data import Count
 
 
 @dataclasses.dataclass

@@ -24,15 +24,15 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 
-from transforms.conversions import split_key, split_line
-from transforms.graph_api import Answer
-from transforms.parcels import Attempt, Outcome, Parcel, Receipt, Stopped
-from transforms.rejections import Rejected, Rejection, reject
-from transforms.stopping import STOPPING
-from transforms.tallies import LIVE
+from capybeam.transforms.conversions import split_key, split_line
+from capybeam.transforms.graph_api import Answer
+from capybeam.transforms.parcels import Attempt, Outcome, Parcel, Receipt, Stopped
+from capybeam.transforms.rejections import Rejected, Rejection, reject
+from capybeam.transforms.stopping import STOPPING
+from capybeam.transforms.tallies import LIVE
 
 if TYPE_CHECKING:
-    from transforms.couriers import Courier
+    from capybeam.transforms.couriers import Courier
 
 WHOLE_TRIES: Final = 3  # of a failing batch, before single events are sent in its place
 _RECENT: Final = 16  # results by which it is told whether most of a batch is refused

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final
 
-from transforms.rejections import Rejected
+from capybeam.transforms.rejections import Rejected
 
 
 class _Missing(tuple[()]):

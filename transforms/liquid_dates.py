@@ -14,8 +14,8 @@ import zoneinfo
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
-from transforms import javascript
-from transforms.javascript import MISSING
+from capybeam.transforms import javascript
+from capybeam.transforms.javascript import MISSING
 
 DEFAULT_FORMAT: Final = "%A, %B %-e, %Y at %-l:%M %P %z"
 

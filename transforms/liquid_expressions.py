@@ -12,9 +12,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from transforms import javascript, liquid_values
-from transforms.javascript import MISSING
-from transforms.liquid_values import BLANK, EMPTY, NIL, WORTH_COUNTING, Evaluate, Rendering, is_true
+from capybeam.transforms import javascript, liquid_values
+from capybeam.transforms.javascript import MISSING
+from capybeam.transforms.liquid_values import BLANK, EMPTY, NIL, WORTH_COUNTING, Evaluate, Rendering, is_true
 
 DISABLED_FILTERS: Final = frozenset(
     "array_to_sentence_string concat find find_exp find_index find_index_exp group_by group_by_exp has has_exp map"

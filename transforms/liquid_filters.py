@@ -19,11 +19,22 @@ import urllib.parse
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from transforms import javascript, liquid_dates, liquid_expressions, liquid_values
-from transforms.javascript import MISSING, SPACE
-from transforms.liquid_expressions import Filter
-from transforms.liquid_values import Literal, Rendering, Room, as_list, below, equal, numeric, plain, shown, size
-from transforms.rejections import Rejected
+from capybeam.transforms import javascript, liquid_dates, liquid_expressions, liquid_values
+from capybeam.transforms.javascript import MISSING, SPACE
+from capybeam.transforms.liquid_expressions import Filter
+from capybeam.transforms.liquid_values import (
+    Literal,
+    Rendering,
+    Room,
+    as_list,
+    below,
+    equal,
+    numeric,
+    plain,
+    shown,
+    size,
+)
+from capybeam.transforms.rejections import Rejected
 
 _FILTERS: Final[dict[str, Filter]] = {}
 FILTERS: Final[Mapping[str, Filter]] = _FILTERS

@@ -21,11 +21,11 @@ from liquid.exceptions import LiquidError
 from liquid.parser import get_parser
 from liquid.token import TOKEN_CONTENT, TOKEN_EXPRESSION, TOKEN_ILLEGAL, TOKEN_OUTPUT, TOKEN_TAG
 
-from transforms import javascript
-from transforms.liquid_expressions import BLANKS, ExpressionError, Reader, Unusable
-from transforms.liquid_filters import FILTERS
-from transforms.liquid_values import WORTH_COUNTING, Evaluate, Rendering, is_true, shown
-from transforms.rejections import Rejected
+from capybeam.transforms import javascript
+from capybeam.transforms.liquid_expressions import BLANKS, ExpressionError, Reader, Unusable
+from capybeam.transforms.liquid_filters import FILTERS
+from capybeam.transforms.liquid_values import WORTH_COUNTING, Evaluate, Rendering, is_true, shown
+from capybeam.transforms.rejections import Rejected
 
 DISABLED_TAGS: Final = ("case", "for", "include", "layout", "render", "tablerow")
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from transforms import javascript
-from transforms.javascript import MISSING
-from transforms.rejections import Rejected
+from capybeam.transforms import javascript
+from capybeam.transforms.javascript import MISSING
+from capybeam.transforms.rejections import Rejected
 
 Evaluate = Callable[["Rendering"], Any]
 

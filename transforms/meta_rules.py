@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from transforms.currencies import CURRENCIES
-from transforms.rejections import Rejected
+from capybeam.transforms.currencies import CURRENCIES
+from capybeam.transforms.rejections import Rejected
 
 MAX_BATCH_EVENTS: Final = 1000
 MAX_OFFLINE_BATCH_EVENTS: Final = 2000  # of the older Offline Conversions API

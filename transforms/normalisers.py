@@ -16,10 +16,10 @@ from datetime import date, datetime, timezone
 from socket import AF_INET, AF_INET6, inet_pton
 from typing import Final
 
-from transforms import countries
-from transforms.memos import Memo
-from transforms.placeholders import PLACEHOLDERS, is_placeholder
-from transforms.spelling import BLANKS, PUNCTUATION, Without, composed, squeezed, visible, with_ascii_digits
+from capybeam.transforms import countries
+from capybeam.transforms.memos import Memo
+from capybeam.transforms.placeholders import PLACEHOLDERS, is_placeholder
+from capybeam.transforms.spelling import BLANKS, PUNCTUATION, Without, composed, squeezed, visible, with_ascii_digits
 
 Normalise = Callable[[str], str]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from transforms.graph_api import FULL, Answer
+from capybeam.transforms.graph_api import FULL, Answer
 
 
 class Pacer:

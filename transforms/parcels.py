@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 
 import orjson
 
-from transforms.conversions import TIME_AT, split_key
-from transforms.graph_api import request_body
-from transforms.rejections import Rejection
+from capybeam.transforms.conversions import TIME_AT, split_key
+from capybeam.transforms.graph_api import request_body
+from capybeam.transforms.rejections import Rejection
 
 
 @dataclasses.dataclass(frozen=True)

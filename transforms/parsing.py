@@ -8,12 +8,12 @@ from typing import Any
 
 import apache_beam as beam
 
-from transforms import conversions
-from transforms.conversions import Subscription
-from transforms.envelopes import Count, Found, Row
-from transforms.events import Event, is_blank
-from transforms.rejections import Rejected
-from transforms.steps import StepDoFn, note_unfinished, show_no_event, with_rejections
+from capybeam.transforms import conversions
+from capybeam.transforms.conversions import Subscription
+from capybeam.transforms.envelopes import Count, Found, Row
+from capybeam.transforms.events import Event, is_blank
+from capybeam.transforms.rejections import Rejected
+from capybeam.transforms.steps import StepDoFn, note_unfinished, show_no_event, with_rejections
 
 Parse = Callable[[Row, Count], "tuple[Event] | Iterator[Found]"]
 

@@ -30,8 +30,8 @@ from urllib.parse import unquote_plus
 
 import orjson
 
-from transforms.spelling import normalised
-from transforms.user_data import normaliser
+from capybeam.transforms.spelling import normalised
+from capybeam.transforms.user_data import normaliser
 
 Removed = Callable[[], None]
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import orjson
 
-from transforms.directives import (
+from capybeam.transforms.directives import (
     ROOT_DIRECTIVE,
     Code,
     Value,
@@ -26,11 +26,21 @@ from transforms.directives import (
     parse_path,
     paths,
 )
-from transforms.events import Event
-from transforms.fields import NOTHING, PLAINLY, Check, Field, Unfit, compile_check, compile_fields, ignore, left_out
-from transforms.javascript import MISSING
-from transforms.rejections import Rejected
-from transforms.user_data import Count
+from capybeam.transforms.events import Event
+from capybeam.transforms.fields import (
+    NOTHING,
+    PLAINLY,
+    Check,
+    Field,
+    Unfit,
+    compile_check,
+    compile_fields,
+    ignore,
+    left_out,
+)
+from capybeam.transforms.javascript import MISSING
+from capybeam.transforms.rejections import Rejected
+from capybeam.transforms.user_data import Count
 
 Fields = dict[str, Any]
 

@@ -10,7 +10,7 @@ import threading
 
 import orjson
 
-from transforms.conversions import split_line
+from capybeam.transforms.conversions import split_line
 
 
 def repeat_key(key: str, line: bytes) -> bytes:

@@ -10,12 +10,12 @@ from typing import Any
 import apache_beam as beam
 from apache_beam import typehints
 
-from transforms.conversions import Ready, Subscription
-from transforms.events import UnreadableRow, is_blank
-from transforms.rejections import Rejection
-from transforms.replays import Choice, DeadLetter, compile_replay, parse_dead_letter
-from transforms.steps import SubscriptionStepDoFn, note_unfinished, show_no_event, with_rejections
-from transforms.user_data import Count
+from capybeam.transforms.conversions import Ready, Subscription
+from capybeam.transforms.events import UnreadableRow, is_blank
+from capybeam.transforms.rejections import Rejection
+from capybeam.transforms.replays import Choice, DeadLetter, compile_replay, parse_dead_letter
+from capybeam.transforms.steps import SubscriptionStepDoFn, note_unfinished, show_no_event, with_rejections
+from capybeam.transforms.user_data import Count
 
 Replay = Callable[[DeadLetter, float, Count, Callable[[str], Count]], Iterator["Ready | Rejection"]]
 

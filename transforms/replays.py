@@ -15,13 +15,13 @@ from typing import Any, Final, NamedTuple, get_args
 
 import orjson
 
-from transforms import conversions
-from transforms.conversions import Conversion, Ready, Subscription
-from transforms.envelopes import Found
-from transforms.events import Event, is_blank, without_mark
-from transforms.json_text import load_json
-from transforms.rejections import UNFORESEEN, Rejected, Rejection, Stage, as_rejected, reject
-from transforms.user_data import Count
+from capybeam.transforms import conversions
+from capybeam.transforms.conversions import Conversion, Ready, Subscription
+from capybeam.transforms.envelopes import Found
+from capybeam.transforms.events import Event, is_blank, without_mark
+from capybeam.transforms.json_text import load_json
+from capybeam.transforms.rejections import UNFORESEEN, Rejected, Rejection, Stage, as_rejected, reject
+from capybeam.transforms.user_data import Count
 
 _READY: Final = ("validate", "send")  # stages whose payload is the ready body
 

@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Final, Literal
 
-from transforms import javascript
+from capybeam.transforms import javascript
 
 BLANKS: Final = javascript.SPACE  # which the browser's side trims by; U+001C to U+001F and U+0085 are not among them
 _JOINERS: Final = "\u200c\u200d"  # which some scripts write words with

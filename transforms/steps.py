@@ -15,10 +15,10 @@ from apache_beam.metrics import Metrics
 from apache_beam.pvalue import TaggedOutput
 from apache_beam.utils.shared import Shared
 
-from transforms.conversions import Conversion, Subscription
-from transforms.events import UnreadableRest
-from transforms.rejections import Rejected, Rejection, Stage, as_rejected, reject
-from transforms.tallies import LIVE, Tally
+from capybeam.transforms.conversions import Conversion, Subscription
+from capybeam.transforms.events import UnreadableRest
+from capybeam.transforms.rejections import Rejected, Rejection, Stage, as_rejected, reject
+from capybeam.transforms.tallies import LIVE, Tally
 
 REJECTIONS = "rejections"
 NAMESPACE = "capybeam"

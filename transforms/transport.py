@@ -18,9 +18,9 @@ import requests
 import requests.auth
 import urllib3.exceptions
 
-from transforms.connections import TimedAdapter, reserved
-from transforms.graph_api import Answer, Delivery, Destination, classify, failed, is_loopback, with_parameters
-from transforms.tokens import TokenError
+from capybeam.transforms.connections import TimedAdapter, reserved
+from capybeam.transforms.graph_api import Answer, Delivery, Destination, classify, failed, is_loopback, with_parameters
+from capybeam.transforms.tokens import TokenError
 
 _LONGEST_ANSWER: Final = 1024 * 1024  # bytes
 TOKEN_PAUSE: Final = 15.0  # seconds between two looks at where the token of a destination is kept

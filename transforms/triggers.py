@@ -21,7 +21,7 @@ from typing import Any, Final, NamedTuple
 
 import parsy
 
-from transforms.events import Event, index_of
+from capybeam.transforms.events import Event, index_of
 
 Trigger = Callable[[Event], bool]
 

@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import unquote_plus
 
-from transforms import normalisers
-from transforms.memos import FEW, MAX_BYTES, Memo
-from transforms.normalisers import Normalise
-from transforms.placeholders import is_placeholder
-from transforms.spelling import BLANKS
+from capybeam.transforms import normalisers
+from capybeam.transforms.memos import FEW, MAX_BYTES, Memo
+from capybeam.transforms.normalisers import Normalise
+from capybeam.transforms.placeholders import is_placeholder
+from capybeam.transforms.spelling import BLANKS
 
 Count = Callable[[str], None]
 

@@ -10,10 +10,10 @@ from typing import Any
 import apache_beam as beam
 from apache_beam import typehints
 
-from transforms import conversions
-from transforms.conversions import Conversion, Ready, Subscription
-from transforms.steps import SubscriptionStepDoFn, with_rejections
-from transforms.user_data import Count
+from capybeam.transforms import conversions
+from capybeam.transforms.conversions import Conversion, Ready, Subscription
+from capybeam.transforms.steps import SubscriptionStepDoFn, with_rejections
+from capybeam.transforms.user_data import Count
 
 Validate = Callable[[Conversion, float, Count], Ready]
 
@@ -30,7 +30,7 @@ class ValidateConversions(beam.PTransform):
         clock: Unix seconds, for the age limits.
 
     >>> import apache_beam as beam
-    >>> from transforms.meta_rules import DAY
+    >>> from capybeam.transforms.meta_rules import DAY
     >>> leads = Subscription("web", "leads", "all", {}, (), ("1",))
     >>> fields = {"event_name": "Lead", "event_time": DAY, "event_id": "m", "action_source": "email"}
     >>> conversion = Conversion("web/leads", "Lead", "1", None, {**fields, "user_data": {"em": "6b" * 32}})

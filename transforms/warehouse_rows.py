@@ -9,7 +9,7 @@ go-snakecase. Snake case cannot be undone in general: names of Segment's spec ge
 stay as the column has them.
 
 Here are the names, which hold for all stores, and rows whose columns only they themselves tell: lines of JSON and of
-CSV. `pipeline.sources.warehouse` has tables with a schema.
+CSV. `capybeam.pipeline.sources.warehouse` has tables with a schema.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from typing import Any, Final, Literal, NamedTuple
 
 import orjson
 
-from transforms.events import Event
-from transforms.json_text import load_json
+from capybeam.transforms.events import Event
+from capybeam.transforms.json_text import load_json
 
 KINDS: Final = ("track", "page", "screen", "identify", "group", "alias")
 TABLES: Final[Mapping[str, str]] = {

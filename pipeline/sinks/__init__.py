@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pipeline.file_systems import hindrance
-from pipeline.sinks import dead_letters, lines, receipts, tables, topics
+from capybeam.pipeline.file_systems import hindrance
+from capybeam.pipeline.sinks import dead_letters, lines, receipts, tables, topics
 
 SINKS = {dead_letters.WHAT: dead_letters.SCHEMA, receipts.WHAT: receipts.SCHEMA}
 

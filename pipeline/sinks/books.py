@@ -9,7 +9,7 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from pipeline.sinks.lines import SinkError, is_local, own_descriptor, plain, refuse_link, sync_folder
+from capybeam.pipeline.sinks.lines import SinkError, is_local, own_descriptor, plain, refuse_link, sync_folder
 
 WHAT: Final = "The books"
 _ROOM: Final = 64 * 1024  # bytes that must fit where books are to be written; few are longer

@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import apache_beam as beam
 
-from pipeline.sinks.lines import WriteLines
-from pipeline.sinks.tables import LARGEST_ROW, Schema, WriteRows, is_table, size_of
-from pipeline.sinks.topics import LARGEST_MESSAGE, WriteMessages, is_topic
-from transforms.rejections import Rejection
+from capybeam.pipeline.sinks.lines import WriteLines
+from capybeam.pipeline.sinks.tables import LARGEST_ROW, Schema, WriteRows, is_table, size_of
+from capybeam.pipeline.sinks.topics import LARGEST_MESSAGE, WriteMessages, is_topic
+from capybeam.transforms.rejections import Rejection
 
 WHAT: Final = "Dead letters"
 SCHEMA: Final = Schema.of(

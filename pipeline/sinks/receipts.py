@@ -7,10 +7,10 @@ from typing import Any, Final
 
 import apache_beam as beam
 
-from pipeline.sinks.lines import WriteLines
-from pipeline.sinks.tables import Schema, WriteRows, is_table
-from pipeline.sinks.topics import WriteMessages, is_topic
-from transforms.parcels import Receipt
+from capybeam.pipeline.sinks.lines import WriteLines
+from capybeam.pipeline.sinks.tables import Schema, WriteRows, is_table
+from capybeam.pipeline.sinks.topics import WriteMessages, is_topic
+from capybeam.transforms.parcels import Receipt
 
 WHAT: Final = "Receipts"
 SCHEMA: Final = Schema.of(Receipt, "delivered_at")

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import apache_beam as beam
 
-from pipeline.sinks.lines import SinkError
+from capybeam.pipeline.sinks.lines import SinkError
 
 BIGQUERY: Final = "bigquery:"
 LARGEST_ROW: Final = 9_000_000  # bytes; a request takes 10 MB, and Beam hands on no row of 9 MiB

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import apache_beam as beam
 
-from pipeline.sinks.lines import SinkError
+from capybeam.pipeline.sinks.lines import SinkError
 
 PUBSUB: Final = "pubsub:"
 _TOPIC: Final = re.compile(r"projects/[^/\s]+/topics/[^/\s]+")

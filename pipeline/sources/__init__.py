@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pipeline.sources.pubsub import Attributes
+    from capybeam.pipeline.sources.pubsub import Attributes
 
 
 class NoInput(Exception):
@@ -66,10 +66,10 @@ def open_letters(text: str, project: str | None = None) -> Source:
             or URL of files.
         project: as of `open_source`.
     """
-    from pipeline.sources import files, pubsub
+    from capybeam.pipeline.sources import files, pubsub
 
     if text.startswith(BIGQUERY):
-        from pipeline.sources import bigquery
+        from capybeam.pipeline.sources import bigquery
 
         return bigquery.open_letters(text, project)
     if text.startswith(pubsub.PUBSUB):
@@ -96,14 +96,14 @@ def open_source(
         attributes: of messages, for runners that stream.
         unread: keys at the root of an event that need not be there, where leaving them out saves reading.
     """
-    from pipeline.sources import csv_files, csv_rows, files, pubsub
+    from capybeam.pipeline.sources import csv_files, csv_rows, files, pubsub
 
     if between and not text.startswith(BIGQUERY):
         raise NoInput(f"{text}: --since and --until are for {BIGQUERY} inputs")
     if attributes and not text.startswith(pubsub.PUBSUB):
         raise NoInput(f"{text}: --id-attribute and --timestamp-attribute are for {pubsub.PUBSUB} inputs")
     if text.startswith(BIGQUERY):
-        from pipeline.sources import bigquery
+        from capybeam.pipeline.sources import bigquery
 
         return bigquery.open_table(text, between, project, unread)
     if text.startswith(pubsub.PUBSUB):

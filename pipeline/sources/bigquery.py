@@ -20,12 +20,12 @@ from typing import Any, Final
 import apache_beam as beam
 import orjson
 
-from pipeline.sinks.tables import split_table
-from pipeline.sources import BIGQUERY, Between, NoInput, Source
-from pipeline.sources.warehouse import Column, EventColumns, JsonColumn, Layout, NoEvents, layout_of
-from transforms.meta_rules import DAY, MAX_AGE, MAX_STORE_AGE
-from transforms.stopping import STOPPING
-from transforms.warehouse_rows import PUBSUB
+from capybeam.pipeline.sinks.tables import split_table
+from capybeam.pipeline.sources import BIGQUERY, Between, NoInput, Source
+from capybeam.pipeline.sources.warehouse import Column, EventColumns, JsonColumn, Layout, NoEvents, layout_of
+from capybeam.transforms.meta_rules import DAY, MAX_AGE, MAX_STORE_AGE
+from capybeam.transforms.stopping import STOPPING
+from capybeam.transforms.warehouse_rows import PUBSUB
 
 SAMPLE: Final = 20  # values that are looked at to see whether a column holds JSON
 MOST_SAMPLED: Final = 1000  # rows that are read for them; others have none
@@ -92,7 +92,7 @@ class ReadLetters(beam.PTransform):
 
 
 def _letter(row: Mapping[str, Any], place: str) -> tuple[str, bytes]:
-    """A row as the line that it would be in a file; see `pipeline.sinks.tables` for how rows are written."""
+    """A row as the line that it would be in a file; see `capybeam.pipeline.sinks.tables` for how rows are written."""
     line: dict[str, Any] = {
         name: int(value.timestamp()) if isinstance(value, dt.datetime) else value
         for name, value in row.items()

@@ -9,10 +9,10 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.io.filesystem import FileMetadata
 
-from pipeline.sources import NoInput, UnreadableFile
-from pipeline.sources.csv_rows import BadHeader, rows_of
-from pipeline.sources.files import check_input, chunks_of, matching, spread_files
-from transforms.events import Event, UnreadableRest, UnreadableRow
+from capybeam.pipeline.sources import NoInput, UnreadableFile
+from capybeam.pipeline.sources.csv_rows import BadHeader, rows_of
+from capybeam.pipeline.sources.files import check_input, chunks_of, matching, spread_files
+from capybeam.transforms.events import Event, UnreadableRest, UnreadableRow
 
 
 @dataclasses.dataclass

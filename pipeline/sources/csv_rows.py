@@ -20,15 +20,15 @@ from typing import Any, Final
 
 import orjson
 
-from pipeline.sources.file_lines import lines_of
-from pipeline.sources.table_files import table_of
-from transforms import events
-from transforms.directives import MAX_KEYS
-from transforms.events import Event, LongLine, UnreadableRest, UnreadableRow
-from transforms.json_text import load_json, whole_characters
-from transforms.misspelt import did_you_mean, misspelt
-from transforms.stopping import STOPPING
-from transforms.warehouse_rows import (
+from capybeam.pipeline.sources.file_lines import lines_of
+from capybeam.pipeline.sources.table_files import table_of
+from capybeam.transforms import events
+from capybeam.transforms.directives import MAX_KEYS
+from capybeam.transforms.events import Event, LongLine, UnreadableRest, UnreadableRow
+from capybeam.transforms.json_text import load_json, whole_characters
+from capybeam.transforms.misspelt import did_you_mean, misspelt
+from capybeam.transforms.stopping import STOPPING
+from capybeam.transforms.warehouse_rows import (
     MESSAGE,
     STATES,
     TABLES,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Iterator
 
-from pipeline.sources import BrokenFile
-from transforms import events
-from transforms.events import UnreadableRest, UnreadableRow
-from transforms.stopping import STOPPING
+from capybeam.pipeline.sources import BrokenFile
+from capybeam.transforms import events
+from capybeam.transforms.events import UnreadableRest, UnreadableRow
+from capybeam.transforms.stopping import STOPPING
 
 # Bytes read at once. Every read lets go of Python's lock, for which the threads that send are waiting; reading line by
 # line, by the usual 8 kB, they would take turns with the rest of the job fifty times as often.

@@ -16,14 +16,14 @@ from apache_beam.io.fileio import EmptyMatchTreatment, MatchFiles
 from apache_beam.io.filesystem import CompressionTypes, FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
-from pipeline.file_systems import hindrance, reason_of
-from pipeline.sinks.lines import is_local, plain
-from pipeline.sources import BrokenFile, NoInput, Source, UnreadableFile
-from pipeline.sources.file_lines import CHUNK, lines_of
-from pipeline.sources.json_documents import NoLines, checked
-from pipeline.sources.table_files import rows_of_table
-from transforms.envelopes import Row
-from transforms.events import UnreadableRow
+from capybeam.pipeline.file_systems import hindrance, reason_of
+from capybeam.pipeline.sinks.lines import is_local, plain
+from capybeam.pipeline.sources import BrokenFile, NoInput, Source, UnreadableFile
+from capybeam.pipeline.sources.file_lines import CHUNK, lines_of
+from capybeam.pipeline.sources.json_documents import NoLines, checked
+from capybeam.pipeline.sources.table_files import rows_of_table
+from capybeam.transforms.envelopes import Row
+from capybeam.transforms.events import UnreadableRow
 
 
 @dataclasses.dataclass

@@ -5,8 +5,8 @@ from __future__ import annotations
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipeline.config import ConfigError, Job, parse_job
-from pipeline.file_systems import hindrance, reason_of
+from capybeam.pipeline.config import ConfigError, Job, parse_job
+from capybeam.pipeline.file_systems import hindrance, reason_of
 
 
 def load_job_at(url: str) -> Job:

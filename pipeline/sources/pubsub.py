@@ -20,9 +20,9 @@ from typing import Any, Final
 
 import apache_beam as beam
 
-from pipeline.sources import NoInput, Source
-from transforms.stopping import STOPPING
-from transforms.tallies import LIVE
+from capybeam.pipeline.sources import NoInput, Source
+from capybeam.transforms.stopping import STOPPING
+from capybeam.transforms.tallies import LIVE
 
 PUBSUB: Final = "pubsub:"
 _SUBSCRIPTION: Final = re.compile(r"projects/[^/\s]+/subscriptions/[^/\s]+")

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator
 
 import orjson
 
-from transforms.envelopes import Row, row_certainty
-from transforms.json_text import load_json
-from transforms.warehouse_rows import TABLES, event_of
+from capybeam.transforms.envelopes import Row, row_certainty
+from capybeam.transforms.json_text import load_json
+from capybeam.transforms.warehouse_rows import TABLES, event_of
 
 
 def table_of(file: str) -> str:

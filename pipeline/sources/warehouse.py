@@ -21,9 +21,9 @@ from typing import Any, Final
 
 import orjson
 
-from transforms.events import Event, UnreadableRow
-from transforms.json_text import load_json
-from transforms.warehouse_rows import (
+from capybeam.transforms.events import Event, UnreadableRow
+from capybeam.transforms.json_text import load_json
+from capybeam.transforms.warehouse_rows import (
     EVENT_NAMES,
     EXACT,
     IDS,

@@ -3,7 +3,7 @@
 import logging
 
 logging.disable(logging.WARNING)
-from pipeline import cli, run  # noqa: E402
+from capybeam.pipeline import cli, run  # noqa: E402
 
 logging.disable(logging.NOTSET)
 

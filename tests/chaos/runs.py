@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.sandbox import SandboxServer
+from capybeam.pipeline.sandbox import SandboxServer
 from tests.chaos.plans import Plan
 
 LONGEST: Final = 300.0  # seconds; a run that takes longer hangs. Each has a bound of its own: `checks.bound`
@@ -135,7 +135,7 @@ def _start_own(arguments: Sequence[str], folder: Path, environment: Mapping[str,
     """As a user starts it."""
     with open(folder / "output.txt", "ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "pipeline.cli", *arguments],
+            [sys.executable, "-m", "capybeam", *arguments],
             cwd=folder,
             stdout=output,
             stderr=output,
@@ -167,7 +167,7 @@ def _start_fork(arguments: Sequence[str], folder: Path, environment: Mapping[str
 
 
 def _main(arguments: list[str], folder: str, environment: dict[str, str], seed: int) -> None:
-    from pipeline.cli import main
+    from capybeam.pipeline.cli import main
 
     output = os.open(Path(folder) / "output.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(output, 1)

@@ -18,13 +18,13 @@ from typing import Any
 import orjson
 import pytest
 
-from pipeline.config import parse_job, presets
-from pipeline.preview import preview
-from transforms.directives import MISSING, MappingError, compile_mapping
-from transforms.events import parse_event
-from transforms.rejections import Rejected
-from transforms.triggers import compile_trigger
-from transforms.user_data import KEYS, compile_user_data, normaliser
+from capybeam.pipeline.config import parse_job, presets
+from capybeam.pipeline.preview import preview
+from capybeam.transforms.directives import MISSING, MappingError, compile_mapping
+from capybeam.transforms.events import parse_event
+from capybeam.transforms.rejections import Rejected
+from capybeam.transforms.triggers import compile_trigger
+from capybeam.transforms.user_data import KEYS, compile_user_data, normaliser
 
 SHARED = Path(os.environ.get("CAPYBEAM_SHARED") or Path(__file__).parents[3] / "shared")
 VECTORS = SHARED / "vectors"

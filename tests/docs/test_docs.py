@@ -18,8 +18,8 @@ import jsonschema
 import orjson
 import pytest
 
-from pipeline import documents
-from pipeline.config import (
+from capybeam.pipeline import documents
+from capybeam.pipeline.config import (
     ACTIONS,
     END_OF_OFFLINE_EVENTS,
     OfflineModel,
@@ -28,13 +28,13 @@ from pipeline.config import (
     parse_job,
     presets,
 )
-from pipeline.options import OPTIONS, TEMPLATES
-from pipeline.preview import preview
-from pipeline.sandbox import Faults
-from pipeline.sinks import dead_letters, receipts
-from pipeline.sinks.tables import Schema
-from pipeline.sources import warehouse
-from transforms import (
+from capybeam.pipeline.options import OPTIONS, TEMPLATES
+from capybeam.pipeline.preview import preview
+from capybeam.pipeline.sandbox import Faults
+from capybeam.pipeline.sinks import dead_letters, receipts
+from capybeam.pipeline.sinks.tables import Schema
+from capybeam.pipeline.sources import warehouse
+from capybeam.transforms import (
     directives,
     events,
     fields,
@@ -48,12 +48,12 @@ from transforms import (
     user_data,
     warehouse_rows,
 )
-from transforms.directives import compile_mapping
-from transforms.fields import Field
-from transforms.graph_api import Delivery, request_body
-from transforms.liquid_filters import FILTERS
-from transforms.rejections import CODES
-from transforms.triggers import compile_trigger
+from capybeam.transforms.directives import compile_mapping
+from capybeam.transforms.fields import Field
+from capybeam.transforms.graph_api import Delivery, request_body
+from capybeam.transforms.liquid_filters import FILTERS
+from capybeam.transforms.rejections import CODES
+from capybeam.transforms.triggers import compile_trigger
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

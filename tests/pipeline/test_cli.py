@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from pipeline.cli import main
-from transforms import events as limits
+from capybeam.pipeline.cli import main
+from capybeam.transforms import events as limits
 
 NOW = "2026-11-22T10:00:00Z"
 UNIX_NOW = 1_795_341_600
@@ -614,7 +614,7 @@ def test_a_wrong_command_line_exits_with_2_and_says_where_help_is(arguments: lis
 
 
 def start(*arguments: object, input: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "pipeline.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "capybeam", *map(str, arguments)]
     return subprocess.run(command, input=input, capture_output=True, cwd=ROOT, timeout=60, check=False)
 
 
@@ -662,7 +662,7 @@ def test_a_failing_map_as_a_process(config: Path, tmp_path: Path) -> None:
 
 
 def test_map_into_a_pipe_that_closes_early_ends_quietly(config: Path) -> None:
-    map_ = [sys.executable, "-m", "pipeline.cli", "map", "--config", str(config), "--now", NOW]
+    map_ = [sys.executable, "-m", "capybeam", "map", "--config", str(config), "--now", NOW]
     with subprocess.Popen(
         map_, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT
     ) as process:
@@ -698,7 +698,7 @@ def test_beam_is_not_imported(command: str, config: Path, events: Path, tmp_path
     }[command]
     program = (
         "import sys\n"
-        "from pipeline.cli import main\n"
+        "from capybeam.pipeline.cli import main\n"
         f"main({arguments!r}, standalone_mode=False)\n"
         "assert 'apache_beam' not in sys.modules\n"
         "print('no Beam')\n"

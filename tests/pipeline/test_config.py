@@ -12,11 +12,20 @@ from typing import Any
 import jsonschema
 import pytest
 
-from pipeline import documents
-from pipeline.config import ACTIONS, END_OF_OFFLINE_EVENTS, ConfigError, Job, json_schema, load_job, parse_job, presets
-from transforms.conversions import Subscription
-from transforms.graph_api import Delivery, Destination
-from transforms.tokens import TokenReference
+from capybeam.pipeline import documents
+from capybeam.pipeline.config import (
+    ACTIONS,
+    END_OF_OFFLINE_EVENTS,
+    ConfigError,
+    Job,
+    json_schema,
+    load_job,
+    parse_job,
+    presets,
+)
+from capybeam.transforms.conversions import Subscription
+from capybeam.transforms.graph_api import Delivery, Destination
+from capybeam.transforms.tokens import TokenReference
 
 TODAY = date(2026, 11, 22)
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.documents import Document, read
+from capybeam.pipeline.documents import Document, read
 from tests import adversary
 from tests.adversary import check_time
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.failures import Told, told_by, told_in
-from pipeline.sinks.lines import SinkError
-from pipeline.sources import BrokenFile, UnreadableFile
-from transforms.couriers import DestinationHeld
-from transforms.tokens import TokenError
+from capybeam.pipeline.failures import Told, told_by, told_in
+from capybeam.pipeline.sinks.lines import SinkError
+from capybeam.pipeline.sources import BrokenFile, UnreadableFile
+from capybeam.transforms.couriers import DestinationHeld
+from capybeam.transforms.tokens import TokenError
 
 KINDS = (SinkError, TokenError, UnreadableFile)
 FRAMES = """\
@@ -46,10 +46,10 @@ def caused_by(cause: BaseException | None, failure: BaseException, context: Base
         (caused_by(None, KeyError("jane@example.com"), context=TokenError("It is empty.")),
          Told(TokenError, "It is empty.")),
         (caused_by(KeyError("jane"), RuntimeError(""), context=TokenError("It is empty.")), None),
-        (RuntimeError(f"{FRAMES}pipeline.sinks.lines.SinkError: {FULL} [while running 'Append']\n"),
+        (RuntimeError(f"{FRAMES}capybeam.pipeline.sinks.lines.SinkError: {FULL} [while running 'Append']\n"),
          Told(SinkError, FULL)),
-        (RuntimeError(f"RuntimeError: pipeline.sinks.lines.SinkError: {FULL}"), Told(SinkError, FULL)),
-        (RuntimeError(f"{FRAMES}pipeline.sources.BrokenFile: a.gz is incomplete"),
+        (RuntimeError(f"RuntimeError: capybeam.pipeline.sinks.lines.SinkError: {FULL}"), Told(SinkError, FULL)),
+        (RuntimeError(f"{FRAMES}capybeam.pipeline.sources.BrokenFile: a.gz is incomplete"),
          Told(BrokenFile, "a.gz is incomplete")),
     ],
 )  # fmt: skip
@@ -66,12 +66,12 @@ def test_an_error_of_ours_is_found_in_what_was_raised(failure: BaseException, to
         RuntimeError(f"{FRAMES}oauth.errors.TokenError: of jane@example.com"),
         RuntimeError(f"{FRAMES}TokenError: of jane@example.com"),
         RuntimeError(f"{FRAMES}my.transforms.tokens.TokenError: of jane@example.com"),
-        RuntimeError(f"{FRAMES}transforms.tokens.TokenErrors: of jane@example.com"),
-        RuntimeError(f"{FRAMES}ValueError: transforms.tokens.TokenError: jane@example.com"),
+        RuntimeError(f"{FRAMES}capybeam.transforms.tokens.TokenErrors: of jane@example.com"),
+        RuntimeError(f"{FRAMES}ValueError: capybeam.transforms.tokens.TokenError: jane@example.com"),
         RuntimeError(f"{FRAMES}ValueError: not a number\ntransforms.tokens.TokenError: jane@example.com"),
-        ValueError("transforms.tokens.TokenError: jane@example.com"),
-        ValueError(f"{FRAMES}transforms.tokens.TokenError: jane@example.com"),
-        RuntimeError(f"{FRAMES}transforms.parcels.DestinationHeld: web: HELD."),
+        ValueError("capybeam.transforms.tokens.TokenError: jane@example.com"),
+        ValueError(f"{FRAMES}capybeam.transforms.tokens.TokenError: jane@example.com"),
+        RuntimeError(f"{FRAMES}capybeam.transforms.parcels.DestinationHeld: web: HELD."),
         RuntimeError(),
     ],
 )
@@ -86,12 +86,12 @@ def test_a_failure_that_leads_back_to_itself_is_looked_at_once() -> None:
 
 
 def test_of_several_errors_in_a_text_the_last_counts() -> None:
-    text = f"{FRAMES}transforms.tokens.TokenError: It is empty.\n\nDuring handling …:\n\n{FRAMES}"
-    told = told_in(f"{text}pipeline.sinks.lines.SinkError: {FULL}\n\tat java.base/Future.get\n", KINDS)
+    text = f"{FRAMES}capybeam.transforms.tokens.TokenError: It is empty.\n\nDuring handling …:\n\n{FRAMES}"
+    told = told_in(f"{text}capybeam.pipeline.sinks.lines.SinkError: {FULL}\n\tat java.base/Future.get\n", KINDS)
     assert told == Told(SinkError, FULL)
 
 
 def test_only_the_classes_that_are_asked_for_are_found() -> None:
-    held = RuntimeError(f"{FRAMES}transforms.parcels.DestinationHeld: web: HELD. [while running 'Send']")
+    held = RuntimeError(f"{FRAMES}capybeam.transforms.parcels.DestinationHeld: web: HELD. [while running 'Send']")
     assert told_by(held, [DestinationHeld]) == Told(DestinationHeld, "web: HELD.")
     assert told_by(held, [SinkError]) is None

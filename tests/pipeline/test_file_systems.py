@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from apache_beam.io.filesystem import BeamIOError
 
-from pipeline import file_systems
-from pipeline.file_systems import hindrance, reason_of
-from pipeline.sources import NoInput
-from pipeline.sources.files import check_input
+from capybeam.pipeline import file_systems
+from capybeam.pipeline.file_systems import hindrance, reason_of
+from capybeam.pipeline.sources import NoInput
+from capybeam.pipeline.sources.files import check_input
 
 
 @pytest.mark.parametrize(

@@ -20,14 +20,14 @@ from apache_beam.testing.test_stream import TestStream
 from apache_beam.transforms.window import TimestampedValue
 from jobs import TOKEN, job_file, order, rows
 
-from pipeline import run
-from pipeline.config import parse_job
-from pipeline.graph import deliver
-from pipeline.run import Places
-from pipeline.sandbox import SandboxServer, SandboxSettings
-from pipeline.sources import Source
-from pipeline.sources.pubsub import Attributes, Look, ReadMessages, Subscription, line_of
-from transforms import tokens
+from capybeam.pipeline import run
+from capybeam.pipeline.config import parse_job
+from capybeam.pipeline.graph import deliver
+from capybeam.pipeline.run import Places
+from capybeam.pipeline.sandbox import SandboxServer, SandboxSettings
+from capybeam.pipeline.sources import Source
+from capybeam.pipeline.sources.pubsub import Attributes, Look, ReadMessages, Subscription, line_of
+from capybeam.transforms import tokens
 
 SECRET = "secret:projects/acme-shop/secrets/meta/versions/latest"
 

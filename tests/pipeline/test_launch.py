@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 import pytest
 
-from pipeline import cli, launch
-from pipeline.launch import arguments
-from pipeline.run import _beam_options
+from capybeam.pipeline import cli, launch
+from capybeam.pipeline.launch import arguments
+from capybeam.pipeline.run import _beam_options
 
 GIVEN = [
     "--config=gs://acme/conversions.yaml",

@@ -10,9 +10,9 @@ from typing import Any
 import click
 import pytest
 
-from pipeline.cli import run
-from pipeline.options import BATCH, OPTIONS, TEMPLATES, Form, Option, Template, metadata
-from pipeline.sinks.tables import split_table
+from capybeam.pipeline.cli import run
+from capybeam.pipeline.options import BATCH, OPTIONS, TEMPLATES, Form, Option, Template, metadata
+from capybeam.pipeline.sinks.tables import split_table
 from templates import generate
 
 TOKENS = ("EAABsbCS1iHgBAExampleExampleExampleExample", f"EAAB{'Zb4' * 60}ZD")

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.config import Job, parse_job
-from pipeline.preview import _Way, preview
+from capybeam.pipeline.config import Job, parse_job
+from capybeam.pipeline.preview import _Way, preview
+from capybeam.transforms import conversions
+from capybeam.transforms.rejections import json_bytes
 from tests.transforms.edits import edited
-from transforms import conversions
-from transforms.rejections import json_bytes
 
 NOW = 1_795_341_600  # 2026-11-22T10:00:00Z
 TODAY = date(2026, 11, 22)

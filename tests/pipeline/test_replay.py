@@ -13,13 +13,13 @@ import pytest
 from click.testing import CliRunner
 from jobs import TOKEN, job_file, order, rows
 
-from pipeline.cli import main
-from pipeline.config import parse_job
-from pipeline.run import CONFIGURATION, DEAD_LETTERS, FAILED, OK, Places, replay_job, run_job
-from pipeline.sandbox import SandboxServer, SandboxSettings
-from pipeline.sources import NoInput
-from transforms import events
-from transforms.replays import Choice
+from capybeam.pipeline.cli import main
+from capybeam.pipeline.config import parse_job
+from capybeam.pipeline.run import CONFIGURATION, DEAD_LETTERS, FAILED, OK, Places, replay_job, run_job
+from capybeam.pipeline.sandbox import SandboxServer, SandboxSettings
+from capybeam.pipeline.sources import NoInput
+from capybeam.transforms import events
+from capybeam.transforms.replays import Choice
 
 
 @pytest.fixture
@@ -199,7 +199,7 @@ def test_the_project_that_is_given_pays_for_looking_at_a_table(
     def client(_name: str, project: str | None) -> Any:
         raise NoInput(f"{project} pays")
 
-    monkeypatch.setattr("pipeline.sources.bigquery._client", client)
+    monkeypatch.setattr("capybeam.pipeline.sources.bigquery._client", client)
     places, letters = Places("again.jsonl", "replayed.jsonl"), ["bigquery:acme.meta.dead_letters"]
     job = parse_job(job_file("http://127.0.0.1:9"))
     assert replay_job(job, letters, Choice(), places, ["--project", "payer"]) == CONFIGURATION

@@ -28,9 +28,9 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from jobs import JANE, TOKEN, job_file, order, rows
 
-from pipeline import file_systems
-from pipeline.config import parse_job
-from pipeline.run import (
+from capybeam.pipeline import file_systems
+from capybeam.pipeline.config import parse_job
+from capybeam.pipeline.run import (
     CONFIGURATION,
     DEAD_LETTERS,
     DEFAULT_RUNNER,
@@ -43,18 +43,18 @@ from pipeline.run import (
     replay_job,
     run_job,
 )
-from pipeline.sandbox import SandboxServer, SandboxSettings
-from pipeline.sinks.lines import SinkError
-from transforms.filtering import _FilterEvents
-from transforms.graph_api import Delivery
-from transforms.hashing import _HashUserData
-from transforms.mapping import _MapProperties
-from transforms.naming import _MapEventNames
-from transforms.parcels import Receipt
-from transforms.parsing import _ParseEvents
-from transforms.replays import Choice
-from transforms.sending import _SendBatches
-from transforms.validating import _ValidateConversions
+from capybeam.pipeline.sandbox import SandboxServer, SandboxSettings
+from capybeam.pipeline.sinks.lines import SinkError
+from capybeam.transforms.filtering import _FilterEvents
+from capybeam.transforms.graph_api import Delivery
+from capybeam.transforms.hashing import _HashUserData
+from capybeam.transforms.mapping import _MapProperties
+from capybeam.transforms.naming import _MapEventNames
+from capybeam.transforms.parcels import Receipt
+from capybeam.transforms.parsing import _ParseEvents
+from capybeam.transforms.replays import Choice
+from capybeam.transforms.sending import _SendBatches
+from capybeam.transforms.validating import _ValidateConversions
 
 
 @pytest.fixture
@@ -392,7 +392,7 @@ def test_a_run_that_failed_does_not_wait_for_what_would_be_tried_for_an_hour(san
     sandbox.set_faults(error_rate=1)
     Path("job.yaml").write_text(job_file(sandbox.url, "{retry_for: 1h}"))
     Path("events.jsonl").write_bytes(b"".join(order(n) + b"\n" for n in range(1500)) + b"{broken\n")
-    command = [sys.executable, "-m", "pipeline.cli", "run", "--config", "job.yaml", "--input", "events.jsonl"]
+    command = [sys.executable, "-m", "capybeam", "run", "--config", "job.yaml", "--input", "events.jsonl"]
     done = subprocess.run(
         [*command, "--dead-letters", "/dev/full"],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60,
@@ -454,7 +454,7 @@ def start(sandbox: SandboxServer, events: int, **settings: Any) -> subprocess.Po
     Path("events.jsonl").write_bytes(b"".join(order(n % 90, messageId=f"o-{n}") + b"\n" for n in range(events)))
     settings = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, **settings}
     process = subprocess.Popen(
-        [sys.executable, "-m", "pipeline.cli", "run", "--config", "job.yaml", "--input", "events.jsonl",
+        [sys.executable, "-m", "capybeam", "run", "--config", "job.yaml", "--input", "events.jsonl",
          "--books", "books.json"],
         text=True, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}, **settings,
     )  # fmt: skip
@@ -501,7 +501,7 @@ def test_ctrl_c_ends_a_long_wait_at_once(sandbox: SandboxServer) -> None:
     Path("job.yaml").write_text(job_file(sandbox.url, "{retry_for: 2h}"))
     Path("events.jsonl").write_bytes(b"".join(small_order(n) + b"\n" for n in range(100)))
     process = subprocess.Popen(
-        [sys.executable, "-m", "pipeline.cli", "run", "--config", "job.yaml", "--input", "events.jsonl",
+        [sys.executable, "-m", "capybeam", "run", "--config", "job.yaml", "--input", "events.jsonl",
          "--books", "books.json"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},

@@ -18,10 +18,19 @@ import pytest
 from apache_beam.options.pipeline_options import DebugOptions, PipelineOptions
 from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc
 
-from pipeline import runners
-from pipeline.runners import RemoteJob, UnfitRunner, Versions, _CheckWorkers, check_place, check_runner, explain, worth
-from pipeline.sources import NoInput
-from transforms.stopping import STOPPING
+from capybeam.pipeline import runners
+from capybeam.pipeline.runners import (
+    RemoteJob,
+    UnfitRunner,
+    Versions,
+    _CheckWorkers,
+    check_place,
+    check_runner,
+    explain,
+    worth,
+)
+from capybeam.pipeline.sources import NoInput
+from capybeam.transforms.stopping import STOPPING
 
 
 class Flink:
@@ -247,12 +256,18 @@ for instruction 4: Traceback (most recent call last):
     ("text", "meaning"),
     [
         (
-            "transforms.tokens.TokenError: The environment variable T is not set. Set it. [while running 'Send']",
+            "capybeam.transforms.tokens.TokenError: The environment variable T is not set. Set it. [while running 'S']",
             "The environment variable T is not set. Set it.",
         ),
-        ("pipeline.runners.UnfitRunner: Versions do not match: Beam is 1 here.", "Versions do not match: Beam is 1"),
-        ("pipeline.sinks.lines.SinkError: Receipts cannot be written to /mnt/r: No such file", "Receipts cannot be"),
-        ("ModuleNotFoundError: No module named 'transforms'", "The Python workers do not have capybeam."),
+        (
+            "capybeam.pipeline.runners.UnfitRunner: Versions do not match: Beam is 1 here.",
+            "Versions do not match: Beam is 1",
+        ),
+        (
+            "capybeam.pipeline.sinks.lines.SinkError: Receipts cannot be written to /mnt/r: No such file",
+            "Receipts cannot be",
+        ),
+        ("ModuleNotFoundError: No module named 'capybeam'", "The Python workers do not have capybeam."),
         ("ModuleNotFoundError: No module named 'orjson'", "The Python workers lack the package orjson."),
         ("AttributeError: Can't get attribute 'Delivery' on <module", "The Python workers cannot read the job."),
         ("SystemError: unknown opcode", "The Python workers cannot read the job."),
@@ -277,7 +292,7 @@ def test_an_error_of_setting_up_is_told_in_a_sentence(text: str, meaning: str) -
         "org.apache.flink.runtime.taskexecutor.TaskManagerLost: The TaskManager is gone",
         TRACEBACK.format("google.auth.RefreshTokenError: of jane@example.com"),
         TRACEBACK.format("oauth.errors.TokenError: of jane@example.com"),
-        TRACEBACK.format("ValueError: transforms.tokens.TokenError: of jane@example.com"),
+        TRACEBACK.format("ValueError: capybeam.transforms.tokens.TokenError: of jane@example.com"),
     ],
 )
 def test_other_errors_are_left_to_the_runner(text: str) -> None:
@@ -390,7 +405,7 @@ def test_one_that_has_run_may_wait_for_a_machine_to_come_back(flink: Flink, monk
 
 
 def test_a_job_whose_workers_lack_the_token_is_not_tried_for_ever(flink: Flink) -> None:
-    flink.failures(TRACEBACK.format("transforms.tokens.TokenError: The environment variable T is not set."))
+    flink.failures(TRACEBACK.format("capybeam.transforms.tokens.TokenError: The environment variable T is not set."))
     result = Result()
     with pytest.raises(UnfitRunner, match="The environment variable T is not set"):
         remote_job(flink).follow(result)

@@ -17,13 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from pipeline.sandbox import (
-    Faults,
-    SandboxServer,
-    SandboxSettings,
-    parse_fault,
-    serve,
-)
+from capybeam.pipeline.sandbox import Faults, SandboxServer, SandboxSettings, parse_fault, serve
 
 NOW = 1_790_000_000
 DAY = 86_400
@@ -1239,7 +1233,7 @@ def test_only_this_machine_is_served(host: str) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_serve_says_where_it_is_and_leaves_cleanly_when_it_is_stopped(number: signal.Signals) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-c", "from pipeline.sandbox import serve; serve(port=0)"],
+        [sys.executable, "-c", "from capybeam.pipeline.sandbox import serve; serve(port=0)"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -1259,7 +1253,11 @@ def test_serve_says_where_it_is_and_leaves_cleanly_when_it_is_stopped(number: si
 
 def test_the_sandbox_reads_the_rules_on_its_own() -> None:
     imported = subprocess.run(
-        [sys.executable, "-c", "import sys, pipeline.sandbox; print([m for m in sys.modules if 'transforms' in m])"],
+        [
+            sys.executable,
+            "-c",
+            "import sys, capybeam.pipeline.sandbox; print([m for m in sys.modules if 'transforms' in m])",
+        ],
         capture_output=True,
         text=True,
         check=True,

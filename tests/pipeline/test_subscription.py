@@ -21,14 +21,14 @@ from typing import Any
 import pytest
 from jobs import JANE, TOKEN, job_file, order, rows
 
+from capybeam.pipeline.config import parse_job
+from capybeam.pipeline.run import CONFIGURATION, DEAD_LETTERS, FAILED, OK, REFUSED, Places, replay_job, run_job
+from capybeam.pipeline.sandbox import SandboxServer, SandboxSettings
+from capybeam.pipeline.sources.pubsub import Attributes, Message, Pulling, Subscription
+from capybeam.transforms.replays import Choice
+from capybeam.transforms.tallies import LIVE
 from examples.local_pubsub import NoServer, pubsub_server
-from pipeline.config import parse_job
-from pipeline.run import CONFIGURATION, DEAD_LETTERS, FAILED, OK, REFUSED, Places, replay_job, run_job
-from pipeline.sandbox import SandboxServer, SandboxSettings
-from pipeline.sources.pubsub import Attributes, Message, Pulling, Subscription
 from tests.conftest import Topic
-from transforms.replays import Choice
-from transforms.tallies import LIVE
 
 DELIVERY = "{max_batch_delay: 200ms, retry_for: 5s}"
 PLACES = Places("dead.jsonl", "receipts.jsonl", "books.json")
@@ -55,8 +55,9 @@ def start(sandbox: SandboxServer, topic: Topic, *options: str, lease: int = 60) 
     """`capybeam run` in a process of its own, in the current folder."""
     Path("job.yaml").write_text(job_file(sandbox.url, DELIVERY))
     program = (
-        "import pipeline.cli, pipeline.sources.pubsub, transforms.couriers;"
-        f" pipeline.sources.pubsub._LEASE = {lease}; transforms.couriers._HOLD_PAUSE = 1; pipeline.cli.main()"
+        "import capybeam.pipeline.cli, capybeam.pipeline.sources.pubsub, capybeam.transforms.couriers;"
+        f" capybeam.pipeline.sources.pubsub._LEASE = {lease}; capybeam.transforms.couriers._HOLD_PAUSE = 1;"
+        " capybeam.pipeline.cli.main()"
     )
     command = [sys.executable, "-c", program, "run", "--config", "job.yaml"]
     command += ["--input", f"pubsub:{topic.subscription}", "--books", "books.json", *options]
@@ -338,7 +339,7 @@ def test_more_than_four_megabytes_come_in_one_answer(
     sandbox: SandboxServer, topic: Topic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refused = list[Any]()
-    monkeypatch.setattr("pipeline.sources.pubsub._Portion.too_large", lambda *asked: refused.append(asked))
+    monkeypatch.setattr("capybeam.pipeline.sources.pubsub._Portion.too_large", lambda *asked: refused.append(asked))
     topic.publish(*[order(n, context={"userAgent": "UA", "traits": JANE, "page": "x" * 1_000_000}) for n in range(6)])
     assert run(sandbox, topic) == OK
     assert (books()["delivered"], books()["balanced"], refused) == (6, True, [])
@@ -453,7 +454,7 @@ def test_a_run_does_not_read_what_it_writes(
 def test_a_server_that_dies_is_no_idle_subscription(
     pubsub: str, sandbox: SandboxServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.sources.pubsub._PATIENCE", 3.0)
+    monkeypatch.setattr("capybeam.pipeline.sources.pubsub._PATIENCE", 3.0)
     with ExitStack() as server:
         server.enter_context(denying("Nothing"))
         topic = Topic()

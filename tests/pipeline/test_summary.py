@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from pipeline.summary import Account, Books
+from capybeam.pipeline.summary import Account, Books
 
 COUNTS = {
     "read": 10,

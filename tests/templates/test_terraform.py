@@ -13,11 +13,11 @@ from typing import Any
 import hcl2
 import pytest
 
-from pipeline.config import load_job
-from pipeline.options import OPTIONS
-from pipeline.sinks import dead_letters, receipts
-from transforms.parcels import Receipt
-from transforms.rejections import Rejection
+from capybeam.pipeline.config import load_job
+from capybeam.pipeline.options import OPTIONS
+from capybeam.pipeline.sinks import dead_letters, receipts
+from capybeam.transforms.parcels import Receipt
+from capybeam.transforms.rejections import Rejection
 
 ROOT = Path(__file__).parents[2]
 MODULE = ROOT / "templates" / "terraform"

@@ -16,17 +16,17 @@ from typing import Any
 import orjson
 import pytest
 
-from pipeline.config import parse_job
+from capybeam.pipeline.config import parse_job
+from capybeam.transforms import conversions, directives, fields, personal_data
+from capybeam.transforms.directives import compile_mapping
+from capybeam.transforms.events import parse_event
+from capybeam.transforms.fields import Field, Unfit, compile_check
+from capybeam.transforms.memos import Memo
+from capybeam.transforms.rejections import Rejected, as_rejected, reject
+from capybeam.transforms.triggers import compile_trigger
+from capybeam.transforms.user_data import KEYS, compile_user_data, fbc_from_url, normaliser
 from tests import adversary
 from tests.adversary import check_time
-from transforms import conversions, directives, fields, personal_data
-from transforms.directives import compile_mapping
-from transforms.events import parse_event
-from transforms.fields import Field, Unfit, compile_check
-from transforms.memos import Memo
-from transforms.rejections import Rejected, as_rejected, reject
-from transforms.triggers import compile_trigger
-from transforms.user_data import KEYS, compile_user_data, fbc_from_url, normaliser
 
 pytestmark = pytest.mark.timeout(90)
 

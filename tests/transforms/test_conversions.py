@@ -16,11 +16,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.config import ACTIONS, parse_job
-from transforms import conversions
-from transforms.conversions import Conversion, Subscription, destination_key, split_key, split_line
-from transforms.events import parse_event
-from transforms.rejections import CODES, Rejected
+from capybeam.pipeline.config import ACTIONS, parse_job
+from capybeam.transforms import conversions
+from capybeam.transforms.conversions import Conversion, Subscription, destination_key, split_key, split_line
+from capybeam.transforms.events import parse_event
+from capybeam.transforms.rejections import CODES, Rejected
 
 NOW = 1_795_341_600  # 2026-11-22T10:00:00Z
 TIME = "2026-11-22T09:58:20.123Z"

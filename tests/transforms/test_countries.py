@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from transforms import countries
-from transforms.countries import country, state
+from capybeam.transforms import countries
+from capybeam.transforms.countries import country, state
 
 
 @pytest.mark.parametrize(

@@ -16,15 +16,15 @@ import orjson
 import pytest
 import trustme
 
-from pipeline.sandbox import SandboxServer, SandboxSettings
-from transforms import couriers, transport
-from transforms.conversions import destination_key
-from transforms.couriers import Courier
-from transforms.graph_api import Delivery, Destination
-from transforms.parcels import DestinationHeld, Outcome, Parcel, Stopped
-from transforms.stopping import STOPPING
-from transforms.tallies import LIVE
-from transforms.tokens import TokenReference
+from capybeam.pipeline.sandbox import SandboxServer, SandboxSettings
+from capybeam.transforms import couriers, transport
+from capybeam.transforms.conversions import destination_key
+from capybeam.transforms.couriers import Courier
+from capybeam.transforms.graph_api import Delivery, Destination
+from capybeam.transforms.parcels import DestinationHeld, Outcome, Parcel, Stopped
+from capybeam.transforms.stopping import STOPPING
+from capybeam.transforms.tallies import LIVE
+from capybeam.transforms.tokens import TokenReference
 
 KEY = destination_key("web", "123")
 TOKEN = "EAAB-the-token"

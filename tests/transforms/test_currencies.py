@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from transforms.currencies import CURRENCIES, CURRENT, WITHDRAWN
+from capybeam.transforms.currencies import CURRENCIES, CURRENT, WITHDRAWN
 
 
 def test_a_currency_is_current_or_withdrawn_in_the_last_ten_years() -> None:

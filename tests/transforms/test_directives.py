@@ -12,9 +12,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from transforms import directives
-from transforms.directives import MISSING, MappingError, compile_mapping, get_path, is_directive, paths
-from transforms.rejections import Rejected, as_rejected
+from capybeam.transforms import directives
+from capybeam.transforms.directives import MISSING, MappingError, compile_mapping, get_path, is_directive, paths
+from capybeam.transforms.rejections import Rejected, as_rejected
 
 ORDER: dict[str, Any] = {
     "type": "track",

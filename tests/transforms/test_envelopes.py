@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms import envelopes
-from transforms.envelopes import compile_parsing
-from transforms.events import UnreadableRow, event_id
-from transforms.json_text import REPLACED
-from transforms.rejections import CODES, Rejected
-from transforms.triggers import compile_trigger
+from capybeam.transforms import envelopes
+from capybeam.transforms.envelopes import compile_parsing
+from capybeam.transforms.events import UnreadableRow, event_id
+from capybeam.transforms.json_text import REPLACED
+from capybeam.transforms.rejections import CODES, Rejected
+from capybeam.transforms.triggers import compile_trigger
 
 ORDER = {"type": "track", "event": "Order Completed", "messageId": "o-1", "properties": {"total": 5}}
 PAGE = {"type": "page", "messageId": "p-1"}
@@ -462,7 +462,7 @@ def test_the_bound_is_one_for_all_that_a_message_holds(monkeypatch: pytest.Monke
             asked.append(-1 if size is None else size)
             return super().read(size)
 
-    monkeypatch.setattr("transforms.envelopes.gzip.GzipFile", Recording)
+    monkeypatch.setattr("capybeam.transforms.envelopes.gzip.GzipFile", Recording)
     packed = push(gzip.compress(filled(900_000)))
     outcomes = found(line({"batch": [packed] * 50}))
     assert Counter(type(outcome) for outcome in outcomes) == {dict: 2, tuple: 48}

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from transforms.events import MAX_LINE, event_id, index_of, is_blank, parse_event
-from transforms.rejections import Rejected
+from capybeam.transforms.events import MAX_LINE, event_id, index_of, is_blank, parse_event
+from capybeam.transforms.rejections import Rejected
 
 BOM = b"\xef\xbb\xbf"
 

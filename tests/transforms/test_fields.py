@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from capybeam.transforms import fields
+from capybeam.transforms.fields import Field, Unfit, compile_check, compile_fields
+from capybeam.transforms.rejections import Rejected
 from tests.transforms.edits import JUNK
-from transforms import fields
-from transforms.fields import Field, Unfit, compile_check, compile_fields
-from transforms.rejections import Rejected
 
 NAN, INFINITY = float("nan"), float("inf")
 WRONG = object()

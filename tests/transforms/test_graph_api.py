@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from transforms.graph_api import TABLE, Answer, Kind, Trouble, classify, failed, read_usage, request_body
+from capybeam.transforms.graph_api import TABLE, Answer, Kind, Trouble, classify, failed, read_usage, request_body
 
 Json = dict[str, Any]
 

@@ -19,16 +19,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from capybeam.transforms import couriers, transport
+from capybeam.transforms.conversions import destination_key
+from capybeam.transforms.couriers import Courier
+from capybeam.transforms.graph_api import Delivery, Destination
+from capybeam.transforms.isolation import spread
+from capybeam.transforms.parcels import DestinationHeld, Outcome, Parcel
+from capybeam.transforms.stopping import STOPPING
+from capybeam.transforms.tallies import LIVE
+from capybeam.transforms.tokens import TokenReference
 from tests.transforms.graph_server import GraphServer, Json, Reply, error, graph_server, taken
-from transforms import couriers, transport
-from transforms.conversions import destination_key
-from transforms.couriers import Courier
-from transforms.graph_api import Delivery, Destination
-from transforms.isolation import spread
-from transforms.parcels import DestinationHeld, Outcome, Parcel
-from transforms.stopping import STOPPING
-from transforms.tallies import LIVE
-from transforms.tokens import TokenReference
 
 KEY = destination_key("web", "123")
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms import javascript
-from transforms.javascript import MISSING
-from transforms.rejections import Rejected
+from capybeam.transforms import javascript
+from capybeam.transforms.javascript import MISSING
+from capybeam.transforms.rejections import Rejected
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from transforms.json_text import REPLACED, load_json, whole_characters
+from capybeam.transforms.json_text import REPLACED, load_json, whole_characters
 
 CUT = "\ufffd"
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from transforms import liquid_dates
-from transforms.liquid_dates import UnknownZone
+from capybeam.transforms import liquid_dates
+from capybeam.transforms.liquid_dates import UnknownZone
 
 DAY = 1772582400000.0  # 2026-03-04
 

@@ -18,10 +18,10 @@ import orjson
 import pytest
 from liquid import Environment
 
+from capybeam.transforms.liquid_templates import compile_template, problems
+from capybeam.transforms.liquid_values import ROOM, ROOM_PER_CHARACTER, size
+from capybeam.transforms.rejections import Rejected
 from tests.transforms.edits import JUNK
-from transforms.liquid_templates import compile_template, problems
-from transforms.liquid_values import ROOM, ROOM_PER_CHARACTER, size
-from transforms.rejections import Rejected
 
 CASES = [json.loads(line) for line in (Path(__file__).parent / "liquid_cases.jsonl").read_text("utf-8").splitlines()]
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from transforms.meta_rules import app_data, check_event, check_offline_event
-from transforms.rejections import CODES, Rejected
+from capybeam.transforms.meta_rules import app_data, check_event, check_offline_event
+from capybeam.transforms.rejections import CODES, Rejected
 
 NOW = 1_795_000_000
 DAY = 86_400

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from transforms.misspelt import MEANT, did_you_mean, misspelt
+from capybeam.transforms.misspelt import MEANT, did_you_mean, misspelt
 
 
 @pytest.mark.parametrize(

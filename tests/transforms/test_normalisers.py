@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from transforms import normalisers
-from transforms.normalisers import (
+from capybeam.transforms import normalisers
+from capybeam.transforms.normalisers import (
     birthday,
     city,
     country,

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from transforms.graph_api import Answer
-from transforms.pacing import Brake, Pacer, Stopwatch
+from capybeam.transforms.graph_api import Answer
+from capybeam.transforms.pacing import Brake, Pacer, Stopwatch
 
 _ROUNDING = 1e-6  # seconds and requests
 

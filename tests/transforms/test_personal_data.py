@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from transforms import personal_data
-from transforms.personal_data import Cleaner, Person, Watch, is_personal, squeezed
+from capybeam.transforms import personal_data
+from capybeam.transforms.personal_data import Cleaner, Person, Watch, is_personal, squeezed
 
 Json = dict[str, Any]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from transforms.placeholders import SPELLINGS, is_placeholder
+from capybeam.transforms.placeholders import SPELLINGS, is_placeholder
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.config import ACTIONS, merged_mapping, offline_preset, presets
-from transforms.fields import Field
-from transforms.properties import _known, _thoroughly, compile_event_fields
-from transforms.rejections import Rejected
+from capybeam.pipeline.config import ACTIONS, merged_mapping, offline_preset, presets
+from capybeam.transforms.fields import Field
+from capybeam.transforms.properties import _known, _thoroughly, compile_event_fields
+from capybeam.transforms.rejections import Rejected
 
 Json = dict[str, Any]
 TIME = "2026-11-22T09:58:20Z"
@@ -98,7 +98,9 @@ def test_products_without_an_id_cost_no_second_way(monkeypatch: pytest.MonkeyPat
     mapping, fields = ways()["purchase"]
     mapped = compile_event_fields(mapping, fields)
     event = {"timestamp": 5, "properties": {"currency": "USD", "revenue": 5, "products": [{"sku": "a"}] * 3}}
-    monkeypatch.setattr("transforms.properties._thoroughly", lambda *_: pytest.fail("the event went the slow way"))
+    monkeypatch.setattr(
+        "capybeam.transforms.properties._thoroughly", lambda *_: pytest.fail("the event went the slow way")
+    )
     counted: list[str] = []
 
     assert "contents" not in mapped(event, "Purchase", counted.append)

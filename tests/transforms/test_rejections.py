@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import transforms
-from transforms.rejections import CODES, Rejected, Rejection, as_rejected, reject
+from capybeam.transforms.rejections import CODES, Rejected, Rejection, as_rejected, reject
 
 
 def strict(line: bytes) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from transforms.repeats import RecentKeys, repeat_key
+from capybeam.transforms.repeats import RecentKeys, repeat_key
 
 
 def line(**changes: object) -> bytes:

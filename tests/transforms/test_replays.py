@@ -13,13 +13,13 @@ from apache_beam.pvalue import TaggedOutput
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.config import parse_job
-from pipeline.summary import Books
+from capybeam.pipeline.config import parse_job
+from capybeam.pipeline.summary import Books
+from capybeam.transforms.conversions import Ready, destination_key, split_key
+from capybeam.transforms.rejections import Rejected, Rejection, json_bytes
+from capybeam.transforms.replaying import _ReplayDeadLetters
+from capybeam.transforms.replays import Choice, Origin, compile_replay, marked, parse_dead_letter, unmarked, with_origin
 from tests.transforms.edits import edited
-from transforms.conversions import Ready, destination_key, split_key
-from transforms.rejections import Rejected, Rejection, json_bytes
-from transforms.replaying import _ReplayDeadLetters
-from transforms.replays import Choice, Origin, compile_replay, marked, parse_dead_letter, unmarked, with_origin
 
 NOW = 1_795_000_000
 JOB_FILE = """

@@ -18,16 +18,16 @@ from apache_beam.metrics import MetricsFilter
 from apache_beam.pvalue import TaggedOutput
 from apache_beam.testing.util import assert_that, equal_to
 
-from pipeline.sandbox import SandboxServer, SandboxSettings
+from capybeam.pipeline.sandbox import SandboxServer, SandboxSettings
+from capybeam.transforms import couriers
+from capybeam.transforms.conversions import destination_key
+from capybeam.transforms.graph_api import Delivery, Destination
+from capybeam.transforms.parcels import DestinationHeld, Receipt
+from capybeam.transforms.sending import KEPT, SendBatches, _SendBatches
+from capybeam.transforms.stopping import STOPPING
+from capybeam.transforms.tallies import LIVE
+from capybeam.transforms.tokens import TokenReference
 from tests.transforms.graph_server import graph_server, taken
-from transforms import couriers
-from transforms.conversions import destination_key
-from transforms.graph_api import Delivery, Destination
-from transforms.parcels import DestinationHeld, Receipt
-from transforms.sending import KEPT, SendBatches, _SendBatches
-from transforms.stopping import STOPPING
-from transforms.tallies import LIVE
-from transforms.tokens import TokenReference
 
 TOKEN = "EAAB-the-token"
 
@@ -109,7 +109,7 @@ def test_a_slow_destination_does_not_stop_another(sandbox: SandboxServer, troubl
 def test_a_destination_that_lags_too_far_behind_is_waited_for(
     sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("transforms.sending.BACKLOG", 1000)
+    monkeypatch.setattr("capybeam.transforms.sending.BACKLOG", 1000)
     sandbox.set_faults(latency=0.05)
     step = _SendBatches((destination("web", sandbox.url),), Delivery(concurrency=2), 1, False)
     step.setup()
@@ -128,7 +128,7 @@ def test_concurrency_and_backlog_hold_for_a_process_and_not_for_each_of_its_bund
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As under multi_threading, where one process works on several bundles at once."""
-    monkeypatch.setattr("transforms.sending.BACKLOG", 4000)
+    monkeypatch.setattr("capybeam.transforms.sending.BACKLOG", 4000)
     with graph_server(lambda events: dataclasses.replace(taken(events), after=0.02)) as graph:
         first = _SendBatches((destination("web", graph.url),), Delivery(concurrency=2), 1, False)
         steps = [first, *(pickle.loads(pickle.dumps(first)) for _ in range(3))]

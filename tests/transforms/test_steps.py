@@ -11,20 +11,20 @@ import orjson
 import pytest
 from apache_beam.testing.util import assert_that, equal_to
 
-from pipeline.config import parse_job
-from transforms.batching import BatchByDestination
-from transforms.conversions import Conversion, split_key, split_line
-from transforms.envelopes import compile_parsing
-from transforms.events import UnreadableRow
-from transforms.filtering import FilterEvents
-from transforms.hashing import HashUserData
-from transforms.mapping import MapProperties
-from transforms.naming import MapEventNames
-from transforms.parsing import ParseEvents, _ParseEvents
-from transforms.rejections import CODES, Rejection
-from transforms.steps import StepDoFn, with_rejections
-from transforms.tallies import LIVE
-from transforms.validating import ValidateConversions
+from capybeam.pipeline.config import parse_job
+from capybeam.transforms.batching import BatchByDestination
+from capybeam.transforms.conversions import Conversion, split_key, split_line
+from capybeam.transforms.envelopes import compile_parsing
+from capybeam.transforms.events import UnreadableRow
+from capybeam.transforms.filtering import FilterEvents
+from capybeam.transforms.hashing import HashUserData
+from capybeam.transforms.mapping import MapProperties
+from capybeam.transforms.naming import MapEventNames
+from capybeam.transforms.parsing import ParseEvents, _ParseEvents
+from capybeam.transforms.rejections import CODES, Rejection
+from capybeam.transforms.steps import StepDoFn, with_rejections
+from capybeam.transforms.tallies import LIVE
+from capybeam.transforms.validating import ValidateConversions
 
 NOW = 1_795_000_000
 JOB = parse_job(
@@ -157,8 +157,8 @@ def test_parse_events_takes_what_a_source_has_made_of_rows() -> None:
 
 
 def _unreadable(line: bytes) -> Rejection:
-    from transforms.events import parse_event
-    from transforms.rejections import Rejected
+    from capybeam.transforms.events import parse_event
+    from capybeam.transforms.rejections import Rejected
 
     with pytest.raises(Rejected) as raised:
         parse_event(line)

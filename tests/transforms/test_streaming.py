@@ -10,8 +10,8 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.test_stream import TestStream
 from apache_beam.transforms.window import TimestampedValue
 
-from transforms.batching import BatchByDestination
-from transforms.deduplicating import DropRepeats
+from capybeam.transforms.batching import BatchByDestination
+from capybeam.transforms.deduplicating import DropRepeats
 
 
 def stream() -> TestStream:

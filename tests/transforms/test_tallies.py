@@ -8,7 +8,7 @@ from collections import Counter
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from transforms.tallies import LiveTotals, Tally
+from capybeam.transforms.tallies import LiveTotals, Tally
 
 
 def test_a_tally_flushes_what_was_counted_to_every_sink() -> None:

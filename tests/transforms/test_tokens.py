@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from transforms.tokens import TokenError, TokenReference
+from capybeam.transforms.tokens import TokenError, TokenReference
 
 TOKEN = "EAABsbCS1iHgBAExampleExampleExample"
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.sandbox import SandboxServer, SandboxSettings
+from capybeam.pipeline.sandbox import SandboxServer, SandboxSettings
+from capybeam.transforms.graph_api import Delivery, Destination
+from capybeam.transforms.tokens import TokenReference
+from capybeam.transforms.transport import TOKEN_PAUSE, Transport
 from tests.transforms.graph_server import Reply, graph_server, taken
-from transforms.graph_api import Delivery, Destination
-from transforms.tokens import TokenReference
-from transforms.transport import TOKEN_PAUSE, Transport
 
 TOKEN, SECRET = "EAAB-the-token", "the-app-secret"
 BODY = b'{"data":[{"event_id":"e1"}]}'

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from capybeam.transforms.triggers import TriggerError, compile_glob, compile_trigger, quoted
 from tests import adversary
 from tests.adversary import check_time
-from transforms.triggers import TriggerError, compile_glob, compile_trigger, quoted
 
 MISSING = object()
 

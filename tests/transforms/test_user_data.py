@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.user_data import (
+from capybeam.transforms.user_data import (
     KEYS,
     already_hashed,
     compile_user_data,

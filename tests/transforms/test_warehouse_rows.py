@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.sources.warehouse import Column, layout_of
-from transforms.events import UnreadableRow
-from transforms.warehouse_rows import (
+from capybeam.pipeline.sources.warehouse import Column, layout_of
+from capybeam.transforms.events import UnreadableRow
+from capybeam.transforms.warehouse_rows import (
     KINDS,
     TABLES,
     canonical,

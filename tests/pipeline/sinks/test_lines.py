@@ -10,11 +10,11 @@ import apache_beam as beam
 import orjson
 import pytest
 
-from pipeline.sinks.dead_letters import WriteDeadLetters
-from pipeline.sinks.lines import SinkError, WriteLines, keep_safe, open_for_append, start_afresh
-from pipeline.sinks.receipts import WriteReceipts
-from transforms.parcels import Receipt
-from transforms.rejections import Rejection
+from capybeam.pipeline.sinks.dead_letters import WriteDeadLetters
+from capybeam.pipeline.sinks.lines import SinkError, WriteLines, keep_safe, open_for_append, start_afresh
+from capybeam.pipeline.sinks.receipts import WriteReceipts
+from capybeam.transforms.parcels import Receipt
+from capybeam.transforms.rejections import Rejection
 
 
 def test_lines_are_appended_to_one_file(tmp_path: Path) -> None:

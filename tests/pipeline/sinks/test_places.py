@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline import file_systems
-from pipeline.sinks import prepare
-from pipeline.sinks.lines import SinkError
+from capybeam.pipeline import file_systems
+from capybeam.pipeline.sinks import prepare
+from capybeam.pipeline.sinks.lines import SinkError
 
 
 def test_a_url_that_cannot_be_written_to_is_named_before_a_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,12 +11,12 @@ import pytest
 from apache_beam.io.gcp.bigquery import MAX_INSERT_PAYLOAD_SIZE
 from apache_beam.runners.worker.statecache import get_deep_size
 
-from pipeline.sinks import dead_letters, receipts
-from pipeline.sinks.lines import SinkError
-from pipeline.sinks.receipts import _row
-from pipeline.sinks.tables import parts_of
-from transforms.parcels import Receipt
-from transforms.rejections import Rejection
+from capybeam.pipeline.sinks import dead_letters, receipts
+from capybeam.pipeline.sinks.lines import SinkError
+from capybeam.pipeline.sinks.receipts import _row
+from capybeam.pipeline.sinks.tables import parts_of
+from capybeam.transforms.parcels import Receipt
+from capybeam.transforms.rejections import Rejection
 
 RECEIPT = Receipt("web", "1", 2, 3, 4, None, ("Soon v26.0",), 1, 0.1, 5)
 

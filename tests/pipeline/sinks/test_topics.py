@@ -8,14 +8,14 @@ import apache_beam as beam
 import orjson
 import pytest
 
-from pipeline.sinks import prepare
-from pipeline.sinks.dead_letters import WriteDeadLetters, _message
-from pipeline.sinks.lines import SinkError
-from pipeline.sinks.receipts import WriteReceipts
-from pipeline.sinks.topics import LARGEST_MESSAGE
+from capybeam.pipeline.sinks import prepare
+from capybeam.pipeline.sinks.dead_letters import WriteDeadLetters, _message
+from capybeam.pipeline.sinks.lines import SinkError
+from capybeam.pipeline.sinks.receipts import WriteReceipts
+from capybeam.pipeline.sinks.topics import LARGEST_MESSAGE
+from capybeam.transforms.parcels import Receipt
+from capybeam.transforms.rejections import Rejection
 from tests.conftest import Topic
-from transforms.parcels import Receipt
-from transforms.rejections import Rejection
 
 REJECTION = Rejection("map", "mapping_failed", "…", "web", "orders", "123", "m1", {"email": "jane@example.com"})
 
@@ -41,7 +41,9 @@ def test_a_dead_letter_too_large_for_a_topic_is_published_without_its_payload(
     said = f"No. The payload is left out: {whole:,} bytes are more than Pub/Sub's 10 MB."
     expected = dataclasses.replace(large, message=said, payload=None)
     assert row == orjson.loads(expected.encode(row["dead_lettered_at"]))
-    assert [record.getMessage() for record in caplog.records if record.name == "pipeline.sinks.dead_letters"] == [
+    assert [
+        record.getMessage() for record in caplog.records if record.name == "capybeam.pipeline.sinks.dead_letters"
+    ] == [
         f"A dead letter, mapping_failed, has {whole:,} bytes, more than Pub/Sub's 10 MB: it is written without its"
         " payload."
     ]

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.sources import ALWAYS, Between, NoInput, bigquery, open_letters, open_source
-from pipeline.sources.bigquery import open_table
+from capybeam.pipeline.sources import ALWAYS, Between, NoInput, bigquery, open_letters, open_source
+from capybeam.pipeline.sources.bigquery import open_table
 
 TABLE = "bigquery:acme.shop.orders"
 

@@ -9,9 +9,9 @@ import apache_beam as beam
 import pytest
 from apache_beam.testing.util import assert_that, equal_to
 
-from pipeline.sources import NoInput, open_source
-from pipeline.sources.csv_files import ReadCsv
-from transforms.events import UnreadableRest
+from capybeam.pipeline.sources import NoInput, open_source
+from capybeam.pipeline.sources.csv_files import ReadCsv
+from capybeam.transforms.events import UnreadableRest
 
 
 def test_each_file_of_a_glob_has_its_own_header(tmp_path: Path) -> None:

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.sources import BrokenFile
-from pipeline.sources.file_lines import CHUNK, lines_of
-from transforms import events
-from transforms.events import LongLine, UnreadableRest
-from transforms.stopping import STOPPING
+from capybeam.pipeline.sources import BrokenFile
+from capybeam.pipeline.sources.file_lines import CHUNK, lines_of
+from capybeam.transforms import events
+from capybeam.transforms.events import LongLine, UnreadableRest
+from capybeam.transforms.stopping import STOPPING
 
 MB = 1 << 20
 

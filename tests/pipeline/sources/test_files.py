@@ -13,12 +13,12 @@ import apache_beam as beam
 import pytest
 from apache_beam.testing.util import assert_that, equal_to
 
-from pipeline.preview import numbered_rows
-from pipeline.sources import NoInput, UnreadableFile, open_letters, open_source
-from pipeline.sources.files import ReadLines, ReadNumberedLines, check_input, chunks_of, matching
-from transforms import events
-from transforms.events import LongLine, UnreadableRest
-from transforms.stopping import STOPPING
+from capybeam.pipeline.preview import numbered_rows
+from capybeam.pipeline.sources import NoInput, UnreadableFile, open_letters, open_source
+from capybeam.pipeline.sources.files import ReadLines, ReadNumberedLines, check_input, chunks_of, matching
+from capybeam.transforms import events
+from capybeam.transforms.events import LongLine, UnreadableRest
+from capybeam.transforms.stopping import STOPPING
 
 
 def read(pattern: str, expected: list[Any]) -> None:

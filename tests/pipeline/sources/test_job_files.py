@@ -9,9 +9,9 @@ import pytest
 from apache_beam.io import localfilesystem
 from click.testing import CliRunner
 
-from pipeline.cli import main
-from pipeline.config import ConfigError, parse_job
-from pipeline.sources.job_files import load_job_at
+from capybeam.pipeline.cli import main
+from capybeam.pipeline.config import ConfigError, parse_job
+from capybeam.pipeline.sources.job_files import load_job_at
 
 JOB = """\
 destinations:

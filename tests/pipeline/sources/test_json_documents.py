@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.sources.json_documents import HEAD, NoLines, checked
+from capybeam.pipeline.sources.json_documents import HEAD, NoLines, checked
 
 EVENTS: list[dict[str, Any]] = [
     {"type": "track", "event": "Order Completed", "properties": {"products": [{"id": "mug"}], "note": "a { b [ c"}},

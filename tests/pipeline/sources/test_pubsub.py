@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.sources import pubsub
-from pipeline.sources.pubsub import Look, Message, Pulling, SubscriptionLost
-from transforms.tallies import LIVE
+from capybeam.pipeline.sources import pubsub
+from capybeam.pipeline.sources.pubsub import Look, Message, Pulling, SubscriptionLost
+from capybeam.transforms.tallies import LIVE
 
 exceptions = pytest.importorskip("google.api_core.exceptions", reason="needs the extra gcp")
 pubsub_v1 = pytest.importorskip("google.cloud.pubsub_v1", reason="needs the extra gcp")

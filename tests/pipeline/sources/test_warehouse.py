@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from benchmarks import rows
 from benchmarks.events import events
-from pipeline.sources.warehouse import Column, EventColumns, JsonColumn, NoEvents, converter_of, layout_of
-from transforms.events import UnreadableRow
-from transforms.warehouse_rows import KINDS, paths_of, snake_case
+from capybeam.pipeline.sources.warehouse import Column, EventColumns, JsonColumn, NoEvents, converter_of, layout_of
+from capybeam.transforms.events import UnreadableRow
+from capybeam.transforms.warehouse_rows import KINDS, paths_of, snake_case
 
 UTC = dt.timezone.utc
 AT = dt.datetime(2026, 11, 22, 17, 16, 43, 123000, UTC)
