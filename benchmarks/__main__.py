@@ -22,7 +22,7 @@ from typing import Final
 
 from benchmarks import events
 from benchmarks.loops import JOB
-from capybeam.pipeline.sandbox import Faults, SandboxServer, SandboxSettings
+from capybeam.pipeline.sandbox.server import Faults, SandboxServer, SandboxSettings
 
 OUT: Final = Path(__file__).parents[1] / "out" / "benchmarks"  # out/ is not for git
 SEED: Final = 7

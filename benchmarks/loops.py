@@ -25,11 +25,13 @@ from typing import Final
 import orjson
 
 from benchmarks.rows import stored
-from capybeam.pipeline.config import load_job
-from capybeam.transforms import conversions, events
-from capybeam.transforms.graph_api import Delivery, classify
-from capybeam.transforms.pacing import Brake, Pacer
-from capybeam.transforms.parcels import Parcel, Receipt
+from capybeam.pipeline.job.loader import load_job
+from capybeam.transforms.core import events
+from capybeam.transforms.core.batches import Parcel, Receipt
+from capybeam.transforms.core.conversions import Ready, split_line
+from capybeam.transforms.engine import conversions
+from capybeam.transforms.meta.answers import Delivery, classify
+from capybeam.transforms.meta.rate_limits import Brake, Pacer
 
 JOB: Final = Path(__file__).parent / "job.yaml"
 BLOCK: Final = 1000  # rows that come at once from the Storage API
@@ -136,7 +138,7 @@ def _batch(path: Path) -> tuple[str, list[bytes]]:
     return ready[0].key, [line for _, line in ready]
 
 
-def _compile() -> Callable[[bytes], list[conversions.Ready]]:
+def _compile() -> Callable[[bytes], list[Ready]]:
     job = load_job(JOB)
     matching = conversions.compile_filter(job.subscriptions)
     named = conversions.compile_naming(job.subscriptions)
@@ -148,7 +150,7 @@ def _compile() -> Callable[[bytes], list[conversions.Ready]]:
     def ignore(_: str) -> None:
         """Takes a note of what was dropped; there is nothing to drop in these events."""
 
-    def process(line: bytes) -> list[conversions.Ready]:
+    def process(line: bytes) -> list[Ready]:
         ready = []
         found = parse(line, ignore)
         assert isinstance(found, tuple), "an envelope, or no event"
@@ -166,7 +168,7 @@ def _ready_payload(path: Path) -> object:
     process = _compile()
     with path.open("rb") as lines:
         ready = next(ready for line in islice(lines, 100) for ready in process(line))
-    payload: object = orjson.loads(conversions.split_line(ready.line)[1])
+    payload: object = orjson.loads(split_line(ready.line)[1])
     return payload
 
 

@@ -14,8 +14,8 @@ from typing import Any
 import fastavro
 import orjson
 
-from capybeam.pipeline.sources.warehouse import Column, Converter, EventColumns, layout_of
-from capybeam.transforms.warehouse_rows import snake_case
+from capybeam.pipeline.sources.warehouse.layout import Column, Converter, EventColumns, layout_of
+from capybeam.transforms.core.warehouse_rows import snake_case
 
 TYPES: dict[type, tuple[str, Any]] = {  # as BigQuery names them, and as Avro does
     str: ("STRING", "string"),

@@ -19,7 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from capybeam.pipeline.sandbox import SandboxServer
+from capybeam.pipeline.sandbox.server import SandboxServer
 from examples.local_pubsub import pubsub_server
 
 RATE = 200  # events a second

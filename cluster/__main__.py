@@ -26,9 +26,9 @@ from typing import Any, Final
 
 import orjson
 
-from capybeam.pipeline.config import Job, load_job
+from capybeam.pipeline.job.loader import Job, load_job
 from capybeam.pipeline.preview import preview
-from capybeam.pipeline.sandbox import Faults, SandboxServer, SandboxSettings
+from capybeam.pipeline.sandbox.server import Faults, SandboxServer, SandboxSettings
 from cluster.flink import ClusterFailed, FlinkCluster
 from cluster.install import NotInstalled, install
 from examples.generate_events import events

@@ -15,7 +15,7 @@ from collections import Counter
 from datetime import datetime, timezone
 from pathlib import Path
 
-from capybeam.pipeline.sandbox import SandboxServer, SandboxSettings
+from capybeam.pipeline.sandbox.server import SandboxServer, SandboxSettings
 from examples.generate_events import events
 
 EXAMPLES = Path(__file__).parent

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import orjson
 
-from capybeam.pipeline.config import load_job
+from capybeam.pipeline.job.loader import load_job
 from capybeam.pipeline.preview import preview
-from capybeam.pipeline.sandbox import SandboxServer, SandboxSettings
+from capybeam.pipeline.sandbox.server import SandboxServer, SandboxSettings
 from examples.generate_events import events
 from examples.local_pubsub import NoServer, pubsub_server
 

@@ -20,10 +20,10 @@ from typing import Any, Final
 import orjson
 
 from capybeam.pipeline.cli import main as capybeam
-from capybeam.pipeline.config import load_job
+from capybeam.pipeline.job.loader import load_job
 from capybeam.pipeline.preview import preview
-from capybeam.pipeline.sandbox import SandboxServer, SandboxSettings
-from capybeam.transforms.warehouse_rows import snake_case
+from capybeam.pipeline.sandbox.server import SandboxServer, SandboxSettings
+from capybeam.transforms.core.warehouse_rows import snake_case
 from examples.local_bigquery import PROJECT, bigquery_server, clients_of
 from examples.local_pubsub import NoServer
 

@@ -22,11 +22,11 @@ from typing import NoReturn
 
 import click
 
-from capybeam.pipeline.config import ConfigError, Job, duration, json_schema, load_job
-from capybeam.pipeline.options import option
+from capybeam.pipeline.job.loader import ConfigError, Job, duration, json_schema, load_job
+from capybeam.pipeline.run.options import option
 from capybeam.pipeline.sources import Between
-from capybeam.transforms.rejections import CODES
-from capybeam.transforms.tokens import holds_token
+from capybeam.transforms.core.rejections import CODES
+from capybeam.transforms.core.tokens import holds_token
 
 EPILOG = "Documentation: docs/ in the repository; a first job in five minutes: README.md."
 
@@ -65,7 +65,7 @@ def _job(path: str, prefix: str = "capybeam: ") -> Job:
     """
     try:
         if "://" in path:
-            from capybeam.pipeline.sources.job_files import load_job_at  # by Beam, which takes two seconds to import
+            from capybeam.pipeline.job.remote_loader import load_job_at  # by Beam, which takes two seconds to import
 
             job = load_job_at(path)
         else:
@@ -233,7 +233,7 @@ def run(
     )
     try:
         logging.disable(logging.WARNING)  # Beam warns at import of extras that are not installed
-        from capybeam.pipeline.run import Places, run_job  # Beam takes two seconds to import
+        from capybeam.pipeline.run.execute import Places, run_job  # Beam takes two seconds to import
         from capybeam.pipeline.sources.pubsub import Attributes
 
         logging.disable(logging.NOTSET)
@@ -294,8 +294,8 @@ def replay(
             _fail(f"--only {code}: there is no such code" + (f"; did you mean {close[0]}?" if close else ""))
     try:
         logging.disable(logging.WARNING)
-        from capybeam.pipeline.run import Places, replay_job
-        from capybeam.transforms.replays import Choice
+        from capybeam.pipeline.run.execute import Places, replay_job
+        from capybeam.transforms.engine.replay import Choice
 
         logging.disable(logging.NOTSET)
         choice, places = Choice(frozenset(codes), retryable), Places(dead_letters, receipts, books)
@@ -332,7 +332,7 @@ def sandbox(
     Point a destination's `endpoint` at it. Batches are refused whole for one bad event, tokens are checked, duplicates
     dropped; faults (500s, throttling, dropped connections, a dead token …) are switched on here or while it runs.
     """
-    from capybeam.pipeline.sandbox import Faults, SandboxSettings, parse_fault, serve
+    from capybeam.pipeline.sandbox.server import Faults, SandboxSettings, parse_fault, serve
 
     if list_faults:
         for field in dataclasses.fields(Faults):

@@ -11,18 +11,18 @@ from typing import Any, Literal
 
 import apache_beam as beam
 
-from capybeam.pipeline.config import Job
+from capybeam.pipeline.job.loader import Job
 from capybeam.pipeline.sinks.dead_letters import WriteDeadLetters
 from capybeam.pipeline.sinks.receipts import WriteReceipts
 from capybeam.transforms.batching import BatchByDestination
 from capybeam.transforms.deduplicating import DropRepeats
+from capybeam.transforms.engine.replay import Choice
 from capybeam.transforms.filtering import FilterEvents
 from capybeam.transforms.hashing import HashUserData
 from capybeam.transforms.mapping import MapProperties
 from capybeam.transforms.naming import MapEventNames
 from capybeam.transforms.parsing import ParseEvents
 from capybeam.transforms.replaying import ReplayDeadLetters
-from capybeam.transforms.replays import Choice
 from capybeam.transforms.sending import SendBatches
 from capybeam.transforms.validating import ValidateConversions
 

@@ -11,7 +11,7 @@ from typing import Final
 import click
 
 from capybeam.pipeline import cli
-from capybeam.pipeline.options import IN_CONTAINER, OPTIONS, SAID_TWICE, Form, Option
+from capybeam.pipeline.run.options import IN_CONTAINER, OPTIONS, SAID_TWICE, Form, Option
 
 IMAGE: Final = "CAPYBEAM_IMAGE"  # holds the name of the image that a container is of; the Dockerfile sets it
 

@@ -17,15 +17,17 @@ from typing import Any, Final, cast
 
 import orjson
 
-from capybeam.pipeline.config import Job
+from capybeam.pipeline.job.loader import Job
 from capybeam.pipeline.sources.csv_rows import is_csv, rows_of
 from capybeam.pipeline.sources.file_lines import CHUNK, lines_of
 from capybeam.pipeline.sources.json_documents import checked
 from capybeam.pipeline.sources.table_files import rows_of_table
-from capybeam.transforms import conversions, events
-from capybeam.transforms.envelopes import Row
-from capybeam.transforms.events import Event
-from capybeam.transforms.rejections import Rejected, Stage, as_rejected
+from capybeam.transforms.core import events
+from capybeam.transforms.core.conversions import Conversion, split_key, split_line
+from capybeam.transforms.core.events import Event
+from capybeam.transforms.core.message_formats import Row
+from capybeam.transforms.core.rejections import Rejected, Stage, as_rejected
+from capybeam.transforms.engine import conversions
 
 
 def preview(
@@ -119,7 +121,7 @@ class _Way:
             for conversion in named:
                 yield {**where, **self._conversion(conversion)}
 
-    def _conversion(self, conversion: conversions.Conversion) -> dict[str, Any]:
+    def _conversion(self, conversion: Conversion) -> dict[str, Any]:
         stage: Stage = "map"
         try:
             conversion = self._mapped(conversion, self._note)
@@ -129,14 +131,14 @@ class _Way:
             ready = self._validated(conversion, self._now, self._note)
         except Exception as error:  # as the steps do: a defect of ours costs one event, not the run
             return _rejected(stage, as_rejected(error))
-        address = conversions.split_key(ready.key)
+        address = split_key(ready.key)
         outcome: dict[str, Any] = {"status": "ready", "dataset_id": address.dataset_id}
         if address.test_event_code:
             outcome["test_event_code"] = address.test_event_code
         if address.upload_tag:
             outcome["upload_tag"] = address.upload_tag
         outcome.update(self._parameters[address.destination])
-        return {**outcome, "payload": orjson.Fragment(conversions.split_line(ready.line)[1])}
+        return {**outcome, "payload": orjson.Fragment(split_line(ready.line)[1])}
 
     def _note(self, name: str) -> None:
         self._notes[name] += 1

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-from capybeam.pipeline.options import TEMPLATES, metadata
+from capybeam.pipeline.run.options import TEMPLATES, metadata
 from capybeam.pipeline.sinks import dead_letters, receipts
 
 HERE: Final = Path(__file__).parent

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from capybeam.transforms.stopping import STOPPING
+from capybeam.transforms.core.shutdown import STOPPING
 from examples.local_pubsub import NoServer, pubsub_server
 
 PROJECT = "capybeam-tests"

@@ -1,4 +1,4 @@
-"""Makes ``transforms/countries.json``, the names of countries and states: ``python -m tools.countries``.
+"""Makes ``transforms/standards/countries.json``, the names of countries and states: ``python -m tools.countries``.
 
 The names are those of CLDR in all its languages (by Babel) and of ISO 3166 in English (by pycountry). They
 are pinned in a file so that a digest changes with a commit, never with somebody's release; it is also read in a
@@ -15,8 +15,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from capybeam.transforms import countries
-from capybeam.transforms.spelling import plain
+from capybeam.transforms.standards import countries
+from capybeam.transforms.standards.spelling import plain
 
 PATH: Final = Path(countries.__file__).with_name("countries.json")
 

@@ -12,11 +12,11 @@ from apache_beam.coders import BooleanCoder
 from apache_beam.transforms.timeutil import TimeDomain
 from apache_beam.transforms.userstate import ReadModifyWriteStateSpec, TimerSpec, on_timer
 
-from capybeam.transforms.conversions import split_key, split_line
-from capybeam.transforms.repeats import RECENT, repeat_key
-from capybeam.transforms.replays import unmarked
-from capybeam.transforms.steps import settle
-from capybeam.transforms.tallies import LIVE, Tally
+from capybeam.transforms.base import settle
+from capybeam.transforms.core.conversions import split_key, split_line
+from capybeam.transforms.core.counters import LIVE, Tally
+from capybeam.transforms.core.recent_ids import RECENT, repeat_key
+from capybeam.transforms.engine.replay import unmarked
 
 
 @dataclasses.dataclass

@@ -8,10 +8,10 @@ from typing import Any
 
 import apache_beam as beam
 
-from capybeam.transforms import conversions
-from capybeam.transforms.conversions import Subscription
-from capybeam.transforms.events import Event
-from capybeam.transforms.steps import StepDoFn, with_rejections
+from capybeam.transforms.base import StepDoFn, with_rejections
+from capybeam.transforms.core.events import Event
+from capybeam.transforms.engine import conversions
+from capybeam.transforms.engine.conversions import Subscription
 
 
 @dataclasses.dataclass

@@ -8,10 +8,11 @@ from typing import Any
 
 import apache_beam as beam
 
-from capybeam.transforms import conversions
-from capybeam.transforms.conversions import Conversion, Subscription
-from capybeam.transforms.steps import SubscriptionStepDoFn, with_rejections
-from capybeam.transforms.user_data import Count
+from capybeam.transforms.base import SubscriptionStepDoFn, with_rejections
+from capybeam.transforms.core.conversions import Conversion
+from capybeam.transforms.engine import conversions
+from capybeam.transforms.engine.conversions import Subscription
+from capybeam.transforms.meta.user_data import Count
 
 
 @dataclasses.dataclass

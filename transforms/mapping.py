@@ -8,9 +8,10 @@ from typing import Any
 
 import apache_beam as beam
 
-from capybeam.transforms import conversions
-from capybeam.transforms.conversions import Conversion, Subscription
-from capybeam.transforms.steps import SubscriptionStepDoFn, with_rejections
+from capybeam.transforms.base import SubscriptionStepDoFn, with_rejections
+from capybeam.transforms.core.conversions import Conversion
+from capybeam.transforms.engine import conversions
+from capybeam.transforms.engine.conversions import Subscription
 
 
 @dataclasses.dataclass
@@ -18,7 +19,7 @@ class MapProperties(beam.PTransform):
     """Conversions → ``conversions`` with mapped, typed fields, and ``rejections`` (whose payload is the event).
 
     >>> import apache_beam as beam
-    >>> from capybeam.transforms.fields import Field
+    >>> from capybeam.transforms.language.fields import Field
     >>> fields = (Field("event_name", "string"), Field("value", "number"))
     >>> orders = Subscription("web", "orders", "all", {"value": {"@path": "$.properties.total"}}, fields, ("1",))
     >>> conversion = Conversion("web/orders", "Purchase", "1", {"messageId": "m", "properties": {"total": "9.5"}}, {})

@@ -8,12 +8,12 @@ from typing import Any
 
 import apache_beam as beam
 
-from capybeam.transforms import conversions
-from capybeam.transforms.conversions import Subscription
-from capybeam.transforms.envelopes import Count, Found, Row
-from capybeam.transforms.events import Event, is_blank
-from capybeam.transforms.rejections import Rejected
-from capybeam.transforms.steps import StepDoFn, note_unfinished, show_no_event, with_rejections
+from capybeam.transforms.base import StepDoFn, note_unfinished, show_no_event, with_rejections
+from capybeam.transforms.core.events import Event, is_blank
+from capybeam.transforms.core.message_formats import Count, Found, Row
+from capybeam.transforms.core.rejections import Rejected
+from capybeam.transforms.engine import conversions
+from capybeam.transforms.engine.conversions import Subscription
 
 Parse = Callable[[Row, Count], "tuple[Event] | Iterator[Found]"]
 

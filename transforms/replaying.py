@@ -10,12 +10,13 @@ from typing import Any
 import apache_beam as beam
 from apache_beam import typehints
 
-from capybeam.transforms.conversions import Ready, Subscription
-from capybeam.transforms.events import UnreadableRow, is_blank
-from capybeam.transforms.rejections import Rejection
-from capybeam.transforms.replays import Choice, DeadLetter, compile_replay, parse_dead_letter
-from capybeam.transforms.steps import SubscriptionStepDoFn, note_unfinished, show_no_event, with_rejections
-from capybeam.transforms.user_data import Count
+from capybeam.transforms.base import SubscriptionStepDoFn, note_unfinished, show_no_event, with_rejections
+from capybeam.transforms.core.conversions import Ready
+from capybeam.transforms.core.events import UnreadableRow, is_blank
+from capybeam.transforms.core.rejections import Rejection
+from capybeam.transforms.engine.conversions import Subscription
+from capybeam.transforms.engine.replay import Choice, DeadLetter, compile_replay, parse_dead_letter
+from capybeam.transforms.meta.user_data import Count
 
 Replay = Callable[[DeadLetter, float, Count, Callable[[str], Count]], Iterator["Ready | Rejection"]]
 

@@ -15,14 +15,14 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.shared import Shared
 from apache_beam.utils.windowed_value import WindowedValue
 
+from capybeam.transforms.base import NAMESPACE, REJECTIONS, settle, with_rejections
 from capybeam.transforms.batching import Batch
-from capybeam.transforms.conversions import split_key
-from capybeam.transforms.couriers import Courier
-from capybeam.transforms.graph_api import Delivery, Destination
-from capybeam.transforms.parcels import Outcome, Parcel
-from capybeam.transforms.replays import unmarked, with_origin
-from capybeam.transforms.steps import NAMESPACE, REJECTIONS, settle, with_rejections
-from capybeam.transforms.tallies import LIVE, Tally
+from capybeam.transforms.core.batches import Outcome, Parcel
+from capybeam.transforms.core.conversions import split_key
+from capybeam.transforms.core.counters import LIVE, Tally
+from capybeam.transforms.engine.replay import unmarked, with_origin
+from capybeam.transforms.meta.answers import Delivery, Destination
+from capybeam.transforms.meta.client import Courier
 
 BACKLOG: Final = 32 * 1024 * 1024  # bytes of requests that wait for one destination before everything waits for it
 _LOOK: Final = 0.05  # seconds between two looks at a backlog that other bundles have filled

@@ -10,10 +10,11 @@ from typing import Any
 import apache_beam as beam
 from apache_beam import typehints
 
-from capybeam.transforms import conversions
-from capybeam.transforms.conversions import Conversion, Ready, Subscription
-from capybeam.transforms.steps import SubscriptionStepDoFn, with_rejections
-from capybeam.transforms.user_data import Count
+from capybeam.transforms.base import SubscriptionStepDoFn, with_rejections
+from capybeam.transforms.core.conversions import Conversion, Ready
+from capybeam.transforms.engine import conversions
+from capybeam.transforms.engine.conversions import Subscription
+from capybeam.transforms.meta.user_data import Count
 
 Validate = Callable[[Conversion, float, Count], Ready]
 
@@ -22,7 +23,7 @@ Validate = Callable[[Conversion, float, Count], Ready]
 class ValidateConversions(beam.PTransform):
     """Hashed conversions → ``ready``: (destination key, line) in str and bytes, and ``rejections``.
 
-    A line is the subscription's name, a tab and the body (`conversions.split_line`): whatever comes after, shuffles
+    A line is the subscription's name, a tab and the body (`split_line`): whatever comes after, shuffles
     included, carries bytes only, and an event is encoded once.
 
     Args:
@@ -30,7 +31,7 @@ class ValidateConversions(beam.PTransform):
         clock: Unix seconds, for the age limits.
 
     >>> import apache_beam as beam
-    >>> from capybeam.transforms.meta_rules import DAY
+    >>> from capybeam.transforms.meta.rules import DAY
     >>> leads = Subscription("web", "leads", "all", {}, (), ("1",))
     >>> fields = {"event_name": "Lead", "event_time": DAY, "event_id": "m", "action_source": "email"}
     >>> conversion = Conversion("web/leads", "Lead", "1", None, {**fields, "user_data": {"em": "6b" * 32}})

@@ -11,7 +11,7 @@ import apache_beam as beam
 from capybeam.pipeline.sinks.lines import WriteLines
 from capybeam.pipeline.sinks.tables import LARGEST_ROW, Schema, WriteRows, is_table, size_of
 from capybeam.pipeline.sinks.topics import LARGEST_MESSAGE, WriteMessages, is_topic
-from capybeam.transforms.rejections import Rejection
+from capybeam.transforms.core.rejections import Rejection
 
 WHAT: Final = "Dead letters"
 SCHEMA: Final = Schema.of(

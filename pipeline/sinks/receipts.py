@@ -10,7 +10,7 @@ import apache_beam as beam
 from capybeam.pipeline.sinks.lines import WriteLines
 from capybeam.pipeline.sinks.tables import Schema, WriteRows, is_table
 from capybeam.pipeline.sinks.topics import WriteMessages, is_topic
-from capybeam.transforms.parcels import Receipt
+from capybeam.transforms.core.batches import Receipt
 
 WHAT: Final = "Receipts"
 SCHEMA: Final = Schema.of(Receipt, "delivered_at")

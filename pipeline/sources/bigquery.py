@@ -22,10 +22,10 @@ import orjson
 
 from capybeam.pipeline.sinks.tables import split_table
 from capybeam.pipeline.sources import BIGQUERY, Between, NoInput, Source
-from capybeam.pipeline.sources.warehouse import Column, EventColumns, JsonColumn, Layout, NoEvents, layout_of
-from capybeam.transforms.meta_rules import DAY, MAX_AGE, MAX_STORE_AGE
-from capybeam.transforms.stopping import STOPPING
-from capybeam.transforms.warehouse_rows import PUBSUB
+from capybeam.pipeline.sources.warehouse.layout import Column, EventColumns, JsonColumn, Layout, NoEvents, layout_of
+from capybeam.transforms.core.shutdown import STOPPING
+from capybeam.transforms.core.warehouse_rows import PUBSUB
+from capybeam.transforms.meta.rules import DAY, MAX_AGE, MAX_STORE_AGE
 
 SAMPLE: Final = 20  # values that are looked at to see whether a column holds JSON
 MOST_SAMPLED: Final = 1000  # rows that are read for them; others have none

@@ -12,7 +12,7 @@ from apache_beam.io.filesystem import FileMetadata
 from capybeam.pipeline.sources import NoInput, UnreadableFile
 from capybeam.pipeline.sources.csv_rows import BadHeader, rows_of
 from capybeam.pipeline.sources.files import check_input, chunks_of, matching, spread_files
-from capybeam.transforms.events import Event, UnreadableRest, UnreadableRow
+from capybeam.transforms.core.events import Event, UnreadableRest, UnreadableRow
 
 
 @dataclasses.dataclass

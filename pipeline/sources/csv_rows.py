@@ -22,13 +22,11 @@ import orjson
 
 from capybeam.pipeline.sources.file_lines import lines_of
 from capybeam.pipeline.sources.table_files import table_of
-from capybeam.transforms import events
-from capybeam.transforms.directives import MAX_KEYS
-from capybeam.transforms.events import Event, LongLine, UnreadableRest, UnreadableRow
-from capybeam.transforms.json_text import load_json, whole_characters
-from capybeam.transforms.misspelt import did_you_mean, misspelt
-from capybeam.transforms.stopping import STOPPING
-from capybeam.transforms.warehouse_rows import (
+from capybeam.transforms.core import events
+from capybeam.transforms.core.events import Event, LongLine, UnreadableRest, UnreadableRow
+from capybeam.transforms.core.misspelled_keys import did_you_mean, misspelt
+from capybeam.transforms.core.shutdown import STOPPING
+from capybeam.transforms.core.warehouse_rows import (
     MESSAGE,
     STATES,
     TABLES,
@@ -38,6 +36,8 @@ from capybeam.transforms.warehouse_rows import (
     row_of_segments,
     tells_kind,
 )
+from capybeam.transforms.language.directives import MAX_KEYS
+from capybeam.transforms.standards.json_text import load_json, whole_characters
 
 _NAMES: Final = (".csv", ".csv.gz", ".csv.bz2")
 _JSON: Final = ":json"

@@ -6,9 +6,9 @@ import io
 from collections.abc import Iterable, Iterator
 
 from capybeam.pipeline.sources import BrokenFile
-from capybeam.transforms import events
-from capybeam.transforms.events import UnreadableRest, UnreadableRow
-from capybeam.transforms.stopping import STOPPING
+from capybeam.transforms.core import events
+from capybeam.transforms.core.events import UnreadableRest, UnreadableRow
+from capybeam.transforms.core.shutdown import STOPPING
 
 # Bytes read at once. Every read lets go of Python's lock, for which the threads that send are waiting; reading line by
 # line, by the usual 8 kB, they would take turns with the rest of the job fifty times as often.

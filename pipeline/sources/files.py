@@ -22,8 +22,8 @@ from capybeam.pipeline.sources import BrokenFile, NoInput, Source, UnreadableFil
 from capybeam.pipeline.sources.file_lines import CHUNK, lines_of
 from capybeam.pipeline.sources.json_documents import NoLines, checked
 from capybeam.pipeline.sources.table_files import rows_of_table
-from capybeam.transforms.envelopes import Row
-from capybeam.transforms.events import UnreadableRow
+from capybeam.transforms.core.events import UnreadableRow
+from capybeam.transforms.core.message_formats import Row
 
 
 @dataclasses.dataclass

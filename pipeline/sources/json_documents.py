@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 
 import orjson
 
-from capybeam.transforms.events import without_mark
+from capybeam.transforms.core.events import without_mark
 
 HEAD: Final = 1 << 18  # bytes that are looked at, at most
 _MARK: Final = b"\xef\xbb\xbf"

@@ -21,8 +21,8 @@ from typing import Any, Final
 import apache_beam as beam
 
 from capybeam.pipeline.sources import NoInput, Source
-from capybeam.transforms.stopping import STOPPING
-from capybeam.transforms.tallies import LIVE
+from capybeam.transforms.core.counters import LIVE
+from capybeam.transforms.core.shutdown import STOPPING
 
 PUBSUB: Final = "pubsub:"
 _SUBSCRIPTION: Final = re.compile(r"projects/[^/\s]+/subscriptions/[^/\s]+")

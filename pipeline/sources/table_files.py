@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator
 
 import orjson
 
-from capybeam.transforms.envelopes import Row, row_certainty
-from capybeam.transforms.json_text import load_json
-from capybeam.transforms.warehouse_rows import TABLES, event_of
+from capybeam.transforms.core.message_formats import Row, row_certainty
+from capybeam.transforms.core.warehouse_rows import TABLES, event_of
+from capybeam.transforms.standards.json_text import load_json
 
 
 def table_of(file: str) -> str:

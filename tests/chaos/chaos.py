@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from capybeam.pipeline.sandbox import Faults, SandboxServer, SandboxSettings
+from capybeam.pipeline.sandbox.server import Faults, SandboxServer, SandboxSettings
 from tests.chaos import checks
 from tests.chaos.plans import DATASETS, REFUSED, Plan, Stored, draw, stored
 from tests.chaos.runs import Run, run

@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import urlencode
 
-from capybeam.pipeline.sandbox import POISON_ANSWERS
-from capybeam.transforms.events import event_id
+from capybeam.pipeline.sandbox.server import POISON_ANSWERS
+from capybeam.transforms.core.events import event_id
 
 REFUSED: Final = "cursed"  # what the event_id holds of those that Meta alone knows to be bad
 VENOM: Final = "venom"  # the same of those that a server may fail on

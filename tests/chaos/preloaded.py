@@ -3,8 +3,9 @@
 import logging
 
 logging.disable(logging.WARNING)
-from capybeam.pipeline import cli, run  # noqa: E402
+from capybeam.pipeline import cli  # noqa: E402
+from capybeam.pipeline.run import execute  # noqa: E402
 
 logging.disable(logging.NOTSET)
 
-__all__ = ["cli", "run"]
+__all__ = ["cli", "execute"]

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from capybeam.pipeline.sandbox import SandboxServer
+from capybeam.pipeline.sandbox.server import SandboxServer
 from tests.chaos.plans import Plan
 
 LONGEST: Final = 300.0  # seconds; a run that takes longer hangs. Each has a bound of its own: `checks.bound`

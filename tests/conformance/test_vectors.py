@@ -18,13 +18,13 @@ from typing import Any
 import orjson
 import pytest
 
-from capybeam.pipeline.config import parse_job, presets
+from capybeam.pipeline.job.loader import parse_job, presets
 from capybeam.pipeline.preview import preview
-from capybeam.transforms.directives import MISSING, MappingError, compile_mapping
-from capybeam.transforms.events import parse_event
-from capybeam.transforms.rejections import Rejected
-from capybeam.transforms.triggers import compile_trigger
-from capybeam.transforms.user_data import KEYS, compile_user_data, normaliser
+from capybeam.transforms.core.events import parse_event
+from capybeam.transforms.core.rejections import Rejected
+from capybeam.transforms.language.directives import MISSING, MappingError, compile_mapping
+from capybeam.transforms.language.triggers import compile_trigger
+from capybeam.transforms.meta.user_data import KEYS, compile_user_data, normaliser
 
 SHARED = Path(os.environ.get("CAPYBEAM_SHARED") or Path(__file__).parents[3] / "shared")
 VECTORS = SHARED / "vectors"

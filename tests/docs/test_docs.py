@@ -18,8 +18,8 @@ import jsonschema
 import orjson
 import pytest
 
-from capybeam.pipeline import documents
-from capybeam.pipeline.config import (
+from capybeam.pipeline.job import yaml_source
+from capybeam.pipeline.job.loader import (
     ACTIONS,
     END_OF_OFFLINE_EVENTS,
     OfflineModel,
@@ -28,32 +28,31 @@ from capybeam.pipeline.config import (
     parse_job,
     presets,
 )
-from capybeam.pipeline.options import OPTIONS, TEMPLATES
 from capybeam.pipeline.preview import preview
-from capybeam.pipeline.sandbox import Faults
+from capybeam.pipeline.run.options import OPTIONS, TEMPLATES
+from capybeam.pipeline.sandbox.server import Faults
 from capybeam.pipeline.sinks import dead_letters, receipts
 from capybeam.pipeline.sinks.tables import Schema
-from capybeam.pipeline.sources import warehouse
-from capybeam.transforms import (
-    directives,
-    events,
-    fields,
-    graph_api,
-    liquid_expressions,
-    liquid_templates,
-    liquid_values,
-    normalisers,
-    spelling,
-    triggers,
-    user_data,
-    warehouse_rows,
+from capybeam.pipeline.sources.warehouse import layout
+from capybeam.transforms.core import events, warehouse_rows
+from capybeam.transforms.core.rejections import CODES
+from capybeam.transforms.language import directives, fields, triggers
+from capybeam.transforms.language.directives import compile_mapping
+from capybeam.transforms.language.fields import Field
+from capybeam.transforms.language.liquid import (
+    expressions as liquid_expressions,
 )
-from capybeam.transforms.directives import compile_mapping
-from capybeam.transforms.fields import Field
-from capybeam.transforms.graph_api import Delivery, request_body
-from capybeam.transforms.liquid_filters import FILTERS
-from capybeam.transforms.rejections import CODES
-from capybeam.transforms.triggers import compile_trigger
+from capybeam.transforms.language.liquid import (
+    templates as liquid_templates,
+)
+from capybeam.transforms.language.liquid import (
+    values as liquid_values,
+)
+from capybeam.transforms.language.liquid.filters import FILTERS
+from capybeam.transforms.language.triggers import compile_trigger
+from capybeam.transforms.meta import answers, normalisers, user_data
+from capybeam.transforms.meta.answers import Delivery, request_body
+from capybeam.transforms.standards import spelling
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -121,7 +120,7 @@ JOB_FILES = [
 @pytest.mark.parametrize("text", JOB_FILES)
 def test_a_job_file_in_the_documents_is_fine(text: str) -> None:
     assert [warning for warning in parse_job(text).warnings if END_OF_OFFLINE_EVENTS not in warning] == []
-    jsonschema.validate(documents.read(text, "job").data, json_schema())
+    jsonschema.validate(yaml_source.read(text, "job").data, json_schema())
 
 
 def test_the_delivery_settings_and_their_defaults_are_listed() -> None:
@@ -154,21 +153,21 @@ def numbers(allowed: Any) -> str:
 _HUNDREDS = {range(500, 1000): "HTTP 5xx", range(400, 500): "HTTP 4xx"}
 
 
-def which(row: graph_api.Row) -> str:
+def which(row: answers.Row) -> str:
     """The answers that a row of the table fits."""
     if row.trouble:
         return "no answer"
     if row.received:
         return "HTTP 2xx"
     parts = []
-    if row.codes is graph_api.ANY:
+    if row.codes is answers.ANY:
         parts.append("any other code")
-    elif row.codes == graph_api.NONE or row.refusal:
+    elif row.codes == answers.NONE or row.refusal:
         parts.append("no code")
     elif row.codes is not None:
         parts.append(f"code {numbers(row.codes)}")
     if row.subcodes is not None:
-        parts.append("no subcode" if row.subcodes == graph_api.NONE else f"subcode {numbers(row.subcodes)}")
+        parts.append("no subcode" if row.subcodes == answers.NONE else f"subcode {numbers(row.subcodes)}")
     if row.statuses is not None:
         parts.append(_HUNDREDS.get(row.statuses) or f"HTTP {numbers(row.statuses)}")
     if row.types is not None:
@@ -181,7 +180,7 @@ def which(row: graph_api.Row) -> str:
 
 
 def test_what_each_answer_means_is_listed_as_the_code_has_it() -> None:
-    listed = "\n".join(f"| {row.means} | {which(row)} | {row.kind} |" for row in graph_api.TABLE)
+    listed = "\n".join(f"| {row.means} | {which(row)} | {row.kind} |" for row in answers.TABLE)
     assert listed in section(OPERATIONS, "## What an answer means")
 
 
@@ -196,8 +195,8 @@ def test_the_limits_are_listed() -> None:
         "phone numbers of one event": str(user_data._MOST_PHONES),
         "combining marks behind one character, where it is hashed": f"{spelling._MOST_MARKS}, in texts of more than"
         f" {4 * spelling._MOST_MARKS} characters",
-        "levels of a job file, its aliases followed": str(documents.MAX_LEVELS),
-        "values of a job file, its aliases and merges followed": f"{documents.MAX_VALUES:,}",
+        "levels of a job file, its aliases followed": str(yaml_source.MAX_LEVELS),
+        "values of a job file, its aliases and merges followed": f"{yaml_source.MAX_VALUES:,}",
         "levels of a mapping": str(directives.MAX_LEVELS),
         "keys of a path in a mapping": str(directives.MAX_KEYS),
         "levels of a trigger": str(triggers._LEVELS),
@@ -515,7 +514,7 @@ def test_every_column_at_the_root_of_an_event_is_listed() -> None:
     assert {column for column, *_ in table(SOURCES, "column")} > set(warehouse_rows.ROOT)
 
 
-@pytest.mark.parametrize("names", [warehouse._JSON_NAMES, warehouse._JSON_TIMES, tuple(warehouse_rows.TABLES)])
+@pytest.mark.parametrize("names", [layout._JSON_NAMES, layout._JSON_TIMES, tuple(warehouse_rows.TABLES)])
 def test_every_name_that_is_looked_for_is_listed(names: tuple[str, ...]) -> None:
     assert [name for name in names if f"`{name}`" not in section(SOURCES, "### Two kinds of tables")] == []
 

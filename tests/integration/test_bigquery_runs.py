@@ -18,16 +18,16 @@ from apache_beam.testing.util import assert_that, equal_to
 from click.testing import CliRunner
 
 from capybeam.pipeline.cli import main
-from capybeam.pipeline.config import parse_job
-from capybeam.pipeline.run import CONFIGURATION, DEAD_LETTERS, FAILED, OK, REFUSED, Places, replay_job, run_job
-from capybeam.pipeline.sandbox import SandboxServer, SandboxSettings
+from capybeam.pipeline.job.loader import parse_job
+from capybeam.pipeline.run.execute import CONFIGURATION, DEAD_LETTERS, FAILED, OK, REFUSED, Places, replay_job, run_job
+from capybeam.pipeline.sandbox.server import SandboxServer, SandboxSettings
 from capybeam.pipeline.sinks import dead_letters, receipts
 from capybeam.pipeline.sinks.lines import SinkError
 from capybeam.pipeline.sinks.tables import prepare_table
 from capybeam.pipeline.sources import ALWAYS, Between, NoInput
 from capybeam.pipeline.sources.bigquery import open_table
-from capybeam.transforms.events import UnreadableRow
-from capybeam.transforms.replays import Choice
+from capybeam.transforms.core.events import UnreadableRow
+from capybeam.transforms.engine.replay import Choice
 from tests.integration.conftest import PROJECT, BigQuery
 
 NOW = time.time()
@@ -622,7 +622,7 @@ def test_rows_that_bigquery_refuses_fail_the_run_loudly(
 def test_the_table_of_dead_letters_that_goes_away_fails_the_run_loudly(
     big_query: BigQuery, sandbox: SandboxServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("capybeam.pipeline.run.prepare", lambda *_: None)  # as if it had been there when the run began
+    monkeypatch.setattr("capybeam.pipeline.run.execute.prepare", lambda *_: None)  # as if it was there at the start
     path = f"bigquery:{big_query.name('gone')}"
     Path("events.jsonl").write_bytes(b"{broken\n")
     assert run(sandbox.url, "events.jsonl", path)[0] == FAILED

@@ -19,7 +19,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from capybeam.pipeline.cli import main
-from capybeam.transforms import events as limits
+from capybeam.transforms.core import events as limits
 
 NOW = "2026-11-22T10:00:00Z"
 UNIX_NOW = 1_795_341_600

@@ -18,16 +18,16 @@ from apache_beam.runners.dataflow.dataflow_runner import DataflowRunner
 from apache_beam.runners.dataflow.ptransform_overrides import get_dataflow_transform_overrides
 from apache_beam.testing.test_stream import TestStream
 from apache_beam.transforms.window import TimestampedValue
-from jobs import TOKEN, job_file, order, rows
 
-from capybeam.pipeline import run
-from capybeam.pipeline.config import parse_job
 from capybeam.pipeline.graph import deliver
-from capybeam.pipeline.run import Places
-from capybeam.pipeline.sandbox import SandboxServer, SandboxSettings
+from capybeam.pipeline.job.loader import parse_job
+from capybeam.pipeline.run import execute
+from capybeam.pipeline.run.execute import Places
+from capybeam.pipeline.sandbox.server import SandboxServer, SandboxSettings
 from capybeam.pipeline.sources import Source
 from capybeam.pipeline.sources.pubsub import Attributes, Look, ReadMessages, Subscription, line_of
-from capybeam.transforms import tokens
+from capybeam.transforms.core import tokens
+from tests.pipeline.jobs import TOKEN, job_file, order, rows
 
 SECRET = "secret:projects/acme-shop/secrets/meta/versions/latest"
 
@@ -83,13 +83,15 @@ def streamed(look: Look = LOOK) -> Any:
         return Source(text, "a subscription", read, subscription=subscription)
 
     with pytest.MonkeyPatch.context() as patch:  # where the cloud would be asked
-        patch.setattr(run, "open_source", opened)
-        patch.setattr(run, "prepare", lambda *_: None)
+        patch.setattr(execute, "open_source", opened)
+        patch.setattr(execute, "prepare", lambda *_: None)
         patch.setattr(PipelineOptionsValidator, "validate", lambda _validator: [])
         patch.setattr(DataflowRunner, "run_pipeline", take)
         options = ["--runner=DataflowRunner", "--streaming", "--project=acme-shop", "--region=europe-west1"]
         inputs = ["pubsub:projects/acme-shop/subscriptions/events"]
-        assert run.run_job(job, inputs, PLACES, [*options, "--temp_location=gs://acme/temp"], wait=False) == run.OK
+        assert (
+            execute.run_job(job, inputs, PLACES, [*options, "--temp_location=gs://acme/temp"], wait=False) == execute.OK
+        )
     return handed[0]
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from capybeam.pipeline import cli, launch
 from capybeam.pipeline.launch import arguments
-from capybeam.pipeline.run import _beam_options
+from capybeam.pipeline.run.execute import _beam_options
 
 GIVEN = [
     "--config=gs://acme/conversions.yaml",

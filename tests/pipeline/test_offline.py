@@ -15,9 +15,9 @@ from typing import Any
 import orjson
 import pytest
 
-from capybeam.pipeline.config import Job, offline_preset, parse_job
+from capybeam.pipeline.job.loader import Job, offline_preset, parse_job
 from capybeam.pipeline.preview import preview
-from capybeam.transforms.conversions import event_time
+from capybeam.transforms.core.conversions import event_time
 
 NOW = 1_795_341_600  # 2026-11-22T10:00:00Z
 TIME = "2026-11-22T09:58:20.123Z"

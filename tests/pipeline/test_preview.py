@@ -13,10 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from capybeam.pipeline.config import Job, parse_job
+from capybeam.pipeline.job.loader import Job, parse_job
 from capybeam.pipeline.preview import _Way, preview
-from capybeam.transforms import conversions
-from capybeam.transforms.rejections import json_bytes
+from capybeam.transforms.core.conversions import split_line
+from capybeam.transforms.core.rejections import json_bytes
+from capybeam.transforms.engine import conversions
 from tests.transforms.edits import edited
 
 NOW = 1_795_341_600  # 2026-11-22T10:00:00Z
@@ -364,7 +365,7 @@ def test_the_payload_is_byte_for_byte_what_the_steps_make() -> None:
 
     line = orjson.dumps(next(preview(job(), [json.dumps(event()).encode()], NOW)))
 
-    assert line.endswith(b'"payload":' + conversions.split_line(ready.line)[-1] + b"}")
+    assert line.endswith(b'"payload":' + split_line(ready.line)[-1] + b"}")
 
 
 def test_the_largest_batch_is_the_largest_event() -> None:

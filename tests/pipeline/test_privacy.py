@@ -10,9 +10,9 @@ import orjson
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from capybeam.pipeline.config import parse_job
+from capybeam.pipeline.job.loader import parse_job
 from capybeam.pipeline.preview import preview
-from capybeam.pipeline.sandbox import leaks
+from capybeam.pipeline.sandbox.server import leaks
 
 NOW = 1_795_341_600  # 2026-11-22T10:00:00Z
 TRAITS = {

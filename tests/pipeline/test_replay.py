@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from jobs import TOKEN, job_file, order, rows
 
 from capybeam.pipeline.cli import main
-from capybeam.pipeline.config import parse_job
-from capybeam.pipeline.run import CONFIGURATION, DEAD_LETTERS, FAILED, OK, Places, replay_job, run_job
-from capybeam.pipeline.sandbox import SandboxServer, SandboxSettings
+from capybeam.pipeline.job.loader import parse_job
+from capybeam.pipeline.run.execute import CONFIGURATION, DEAD_LETTERS, FAILED, OK, Places, replay_job, run_job
+from capybeam.pipeline.sandbox.server import SandboxServer, SandboxSettings
 from capybeam.pipeline.sources import NoInput
-from capybeam.transforms import events
-from capybeam.transforms.replays import Choice
+from capybeam.transforms.core import events
+from capybeam.transforms.engine.replay import Choice
+from tests.pipeline.jobs import TOKEN, job_file, order, rows
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from apache_beam.io import localfilesystem
 from apache_beam.options.pipeline_options_validator import PipelineOptionsValidator
 from apache_beam.runners.runner import PipelineRunner
 
-from capybeam.pipeline.config import parse_job
-from capybeam.pipeline.run import CONFIGURATION, FAILED, OK, Places, run_job
-from capybeam.transforms import tokens
+from capybeam.pipeline.job.loader import parse_job
+from capybeam.pipeline.run.execute import CONFIGURATION, FAILED, OK, Places, run_job
+from capybeam.transforms.core import tokens
 
 SECRET = "secret:projects/acme-prod/secrets/meta/versions/latest"
 ELSEWHERE = {"dead_letters": "away://acme/dead", "receipts": "away://acme/receipts"}

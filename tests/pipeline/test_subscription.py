@@ -19,16 +19,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jobs import JANE, TOKEN, job_file, order, rows
 
-from capybeam.pipeline.config import parse_job
-from capybeam.pipeline.run import CONFIGURATION, DEAD_LETTERS, FAILED, OK, REFUSED, Places, replay_job, run_job
-from capybeam.pipeline.sandbox import SandboxServer, SandboxSettings
+from capybeam.pipeline.job.loader import parse_job
+from capybeam.pipeline.run.execute import CONFIGURATION, DEAD_LETTERS, FAILED, OK, REFUSED, Places, replay_job, run_job
+from capybeam.pipeline.sandbox.server import SandboxServer, SandboxSettings
 from capybeam.pipeline.sources.pubsub import Attributes, Message, Pulling, Subscription
-from capybeam.transforms.replays import Choice
-from capybeam.transforms.tallies import LIVE
+from capybeam.transforms.core.counters import LIVE
+from capybeam.transforms.engine.replay import Choice
 from examples.local_pubsub import NoServer, pubsub_server
 from tests.conftest import Topic
+from tests.pipeline.jobs import JANE, TOKEN, job_file, order, rows
 
 DELIVERY = "{max_batch_delay: 200ms, retry_for: 5s}"
 PLACES = Places("dead.jsonl", "receipts.jsonl", "books.json")
@@ -55,8 +55,8 @@ def start(sandbox: SandboxServer, topic: Topic, *options: str, lease: int = 60) 
     """`capybeam run` in a process of its own, in the current folder."""
     Path("job.yaml").write_text(job_file(sandbox.url, DELIVERY))
     program = (
-        "import capybeam.pipeline.cli, capybeam.pipeline.sources.pubsub, capybeam.transforms.couriers;"
-        f" capybeam.pipeline.sources.pubsub._LEASE = {lease}; capybeam.transforms.couriers._HOLD_PAUSE = 1;"
+        "import capybeam.pipeline.cli, capybeam.pipeline.sources.pubsub, capybeam.transforms.meta.client;"
+        f" capybeam.pipeline.sources.pubsub._LEASE = {lease}; capybeam.transforms.meta.client._HOLD_PAUSE = 1;"
         " capybeam.pipeline.cli.main()"
     )
     command = [sys.executable, "-c", program, "run", "--config", "job.yaml"]

@@ -13,11 +13,11 @@ from typing import Any
 import hcl2
 import pytest
 
-from capybeam.pipeline.config import load_job
-from capybeam.pipeline.options import OPTIONS
+from capybeam.pipeline.job.loader import load_job
+from capybeam.pipeline.run.options import OPTIONS
 from capybeam.pipeline.sinks import dead_letters, receipts
-from capybeam.transforms.parcels import Receipt
-from capybeam.transforms.rejections import Rejection
+from capybeam.transforms.core.batches import Receipt
+from capybeam.transforms.core.rejections import Rejection
 
 ROOT = Path(__file__).parents[2]
 MODULE = ROOT / "templates" / "terraform"

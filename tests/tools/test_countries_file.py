@@ -1,4 +1,4 @@
-"""transforms/countries.json is what tools.countries makes, with the libraries that it was made with."""
+"""transforms/standards/countries.json is what tools.countries makes, with the libraries that it was made with."""
 
 from __future__ import annotations
 

@@ -16,15 +16,17 @@ from typing import Any
 import orjson
 import pytest
 
-from capybeam.pipeline.config import parse_job
-from capybeam.transforms import conversions, directives, fields, personal_data
-from capybeam.transforms.directives import compile_mapping
-from capybeam.transforms.events import parse_event
-from capybeam.transforms.fields import Field, Unfit, compile_check
-from capybeam.transforms.memos import Memo
-from capybeam.transforms.rejections import Rejected, as_rejected, reject
-from capybeam.transforms.triggers import compile_trigger
-from capybeam.transforms.user_data import KEYS, compile_user_data, fbc_from_url, normaliser
+from capybeam.pipeline.job.loader import parse_job
+from capybeam.transforms.core.events import parse_event
+from capybeam.transforms.core.memos import Memo
+from capybeam.transforms.core.rejections import Rejected, as_rejected, reject
+from capybeam.transforms.engine import conversions
+from capybeam.transforms.language import directives, fields
+from capybeam.transforms.language.directives import compile_mapping
+from capybeam.transforms.language.fields import Field, Unfit, compile_check
+from capybeam.transforms.language.triggers import compile_trigger
+from capybeam.transforms.meta import personal_data
+from capybeam.transforms.meta.user_data import KEYS, compile_user_data, fbc_from_url, normaliser
 from tests import adversary
 from tests.adversary import check_time
 

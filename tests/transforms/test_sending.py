@@ -18,15 +18,15 @@ from apache_beam.metrics import MetricsFilter
 from apache_beam.pvalue import TaggedOutput
 from apache_beam.testing.util import assert_that, equal_to
 
-from capybeam.pipeline.sandbox import SandboxServer, SandboxSettings
-from capybeam.transforms import couriers
-from capybeam.transforms.conversions import destination_key
-from capybeam.transforms.graph_api import Delivery, Destination
-from capybeam.transforms.parcels import DestinationHeld, Receipt
+from capybeam.pipeline.sandbox.server import SandboxServer, SandboxSettings
+from capybeam.transforms.core.batches import DestinationHeld, Receipt
+from capybeam.transforms.core.conversions import destination_key
+from capybeam.transforms.core.counters import LIVE
+from capybeam.transforms.core.shutdown import STOPPING
+from capybeam.transforms.core.tokens import TokenReference
+from capybeam.transforms.meta import client
+from capybeam.transforms.meta.answers import Delivery, Destination
 from capybeam.transforms.sending import KEPT, SendBatches, _SendBatches
-from capybeam.transforms.stopping import STOPPING
-from capybeam.transforms.tallies import LIVE
-from capybeam.transforms.tokens import TokenReference
 from tests.transforms.graph_server import graph_server, taken
 
 TOKEN = "EAAB-the-token"
@@ -171,7 +171,7 @@ def test_throttled_time_is_told_to_the_runner(sandbox: SandboxServer) -> None:
 def test_a_held_destination_fails_the_step_and_rejects_nothing(
     sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(couriers, "_HOLD_FOR", 0.0)
+    monkeypatch.setattr(client, "_HOLD_FOR", 0.0)
     sandbox.set_faults(dead_token=True)
     pipeline = beam.Pipeline("FnApiRunner")
     batches = pipeline | beam.Create([(destination_key("web", "1"), [line(1)])])
@@ -183,7 +183,7 @@ def test_a_held_destination_fails_the_step_and_rejects_nothing(
 
 
 def test_a_bundle_that_is_done_again_is_counted_once(sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(couriers, "_HOLD_FOR", 0.0)
+    monkeypatch.setattr(client, "_HOLD_FOR", 0.0)
     destinations = (destination("web", sandbox.url), destination("crm", sandbox.url))
     step = _SendBatches(destinations, Delivery(), 1, hold=True)
     step.setup()

@@ -13,8 +13,8 @@ import pytest
 from capybeam.pipeline.sinks.dead_letters import WriteDeadLetters
 from capybeam.pipeline.sinks.lines import SinkError, WriteLines, keep_safe, open_for_append, start_afresh
 from capybeam.pipeline.sinks.receipts import WriteReceipts
-from capybeam.transforms.parcels import Receipt
-from capybeam.transforms.rejections import Rejection
+from capybeam.transforms.core.batches import Receipt
+from capybeam.transforms.core.rejections import Rejection
 
 
 def test_lines_are_appended_to_one_file(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from capybeam.pipeline.sinks import dead_letters, receipts
 from capybeam.pipeline.sinks.lines import SinkError
 from capybeam.pipeline.sinks.receipts import _row
 from capybeam.pipeline.sinks.tables import parts_of
-from capybeam.transforms.parcels import Receipt
-from capybeam.transforms.rejections import Rejection
+from capybeam.transforms.core.batches import Receipt
+from capybeam.transforms.core.rejections import Rejection
 
 RECEIPT = Receipt("web", "1", 2, 3, 4, None, ("Soon v26.0",), 1, 0.1, 5)
 

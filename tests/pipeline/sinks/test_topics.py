@@ -13,8 +13,8 @@ from capybeam.pipeline.sinks.dead_letters import WriteDeadLetters, _message
 from capybeam.pipeline.sinks.lines import SinkError
 from capybeam.pipeline.sinks.receipts import WriteReceipts
 from capybeam.pipeline.sinks.topics import LARGEST_MESSAGE
-from capybeam.transforms.parcels import Receipt
-from capybeam.transforms.rejections import Rejection
+from capybeam.transforms.core.batches import Receipt
+from capybeam.transforms.core.rejections import Rejection
 from tests.conftest import Topic
 
 REJECTION = Rejection("map", "mapping_failed", "…", "web", "orders", "123", "m1", {"email": "jane@example.com"})

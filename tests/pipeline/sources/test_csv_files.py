@@ -11,7 +11,7 @@ from apache_beam.testing.util import assert_that, equal_to
 
 from capybeam.pipeline.sources import NoInput, open_source
 from capybeam.pipeline.sources.csv_files import ReadCsv
-from capybeam.transforms.events import UnreadableRest
+from capybeam.transforms.core.events import UnreadableRest
 
 
 def test_each_file_of_a_glob_has_its_own_header(tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from capybeam.pipeline.sources.csv_rows import BadHeader, rows_of
-from capybeam.transforms import events as limits
-from capybeam.transforms.envelopes import compile_parsing
-from capybeam.transforms.events import LongLine, UnreadableRow
+from capybeam.transforms.core import events as limits
+from capybeam.transforms.core.events import LongLine, UnreadableRow
+from capybeam.transforms.core.message_formats import compile_parsing
 
 LIKE = "a header is like type,event,messageId,timestamp,userId,properties.total"
 NO_HEADER = f"there is no header, or no column in it is a key of an event; {LIKE}"

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from capybeam.pipeline.sources import BrokenFile
 from capybeam.pipeline.sources.file_lines import CHUNK, lines_of
-from capybeam.transforms import events
-from capybeam.transforms.events import LongLine, UnreadableRest
-from capybeam.transforms.stopping import STOPPING
+from capybeam.transforms.core import events
+from capybeam.transforms.core.events import LongLine, UnreadableRest
+from capybeam.transforms.core.shutdown import STOPPING
 
 MB = 1 << 20
 

@@ -16,9 +16,9 @@ from apache_beam.testing.util import assert_that, equal_to
 from capybeam.pipeline.preview import numbered_rows
 from capybeam.pipeline.sources import NoInput, UnreadableFile, open_letters, open_source
 from capybeam.pipeline.sources.files import ReadLines, ReadNumberedLines, check_input, chunks_of, matching
-from capybeam.transforms import events
-from capybeam.transforms.events import LongLine, UnreadableRest
-from capybeam.transforms.stopping import STOPPING
+from capybeam.transforms.core import events
+from capybeam.transforms.core.events import LongLine, UnreadableRest
+from capybeam.transforms.core.shutdown import STOPPING
 
 
 def read(pattern: str, expected: list[Any]) -> None:

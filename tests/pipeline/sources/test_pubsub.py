@@ -17,7 +17,7 @@ import pytest
 
 from capybeam.pipeline.sources import pubsub
 from capybeam.pipeline.sources.pubsub import Look, Message, Pulling, SubscriptionLost
-from capybeam.transforms.tallies import LIVE
+from capybeam.transforms.core.counters import LIVE
 
 exceptions = pytest.importorskip("google.api_core.exceptions", reason="needs the extra gcp")
 pubsub_v1 = pytest.importorskip("google.cloud.pubsub_v1", reason="needs the extra gcp")

@@ -1,0 +1,1 @@
+"""The job file: its models, its presets, and reading it with all its problems at once."""

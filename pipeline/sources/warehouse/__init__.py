@@ -1,0 +1,1 @@
+"""Rows of a warehouse's tables → events, as they were sent."""

@@ -1,0 +1,119 @@
+"""An event's fields: the fast way and the thorough one say the same, and count the same."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from capybeam.pipeline.job.loader import ACTIONS, merged_mapping, offline_preset, presets
+from capybeam.transforms.core.rejections import Rejected
+from capybeam.transforms.language.fields import Field
+from capybeam.transforms.language.mapped_fields import _known, _thoroughly, compile_event_fields
+
+Json = dict[str, Any]
+TIME = "2026-11-22T09:58:20Z"
+
+OWN: Json = {  # objects of which only the event tells what is in them
+    "action_source": "website",
+    "event_time": {"@path": "$.timestamp"},
+    "user_data": {"@path": "$.traits"},
+    "contents": {"@path": "$.properties.products"},
+    "content_ids": {"@arrayPath": ["$.properties.products", {"@path": "$.id"}]},
+    "value": {"@path": "$.properties.revenue"},
+    "currency": "USD",
+    "store_data": {"store_code": {"@path": "$.properties.products"}, "unknown": 5},
+}
+
+
+def ways() -> dict[str, tuple[Json, tuple[Field, ...]]]:
+    defaults = {action: (merged_mapping(presets()[action], {}, True), presets()[action].fields) for action in ACTIONS}
+    offline = offline_preset().action("Order Completed", "value", "conversions_api")
+    both = {**defaults, "own": (OWN, presets()["purchase"].fields), "offline": (offline.defaults, offline.fields)}
+    return {name: ({**mapping, "event_name": None}, fields) for name, (mapping, fields) in both.items()}
+
+
+def thorough(mapping: Json, fields: tuple[Field, ...]) -> Callable[..., Json]:
+    return _thoroughly({key: node for key, node in _known(mapping, fields).items() if key != "event_name"}, fields, {})
+
+
+WAYS = {name: (compile_event_fields(*way), thorough(*way)) for name, way in ways().items()}
+
+_VALUE = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-5, 2**40)
+    | st.floats()
+    | st.sampled_from(["", "a", "undefined", "null", "12.5", "USD", "drone", "in_store", TIME, "jane@example.com"]),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(
+        st.sampled_from(["id", "product_id", "sku", "quantity", "price", "item_price", "email", "leadID", "0", "name"]),
+        inner,
+        max_size=4,
+    ),
+    max_leaves=8,
+)  # fmt: skip
+_OBJECT = st.dictionaries(
+    st.sampled_from(["products", "revenue", "currency", "product_id", "price", "email", "name", "address"]),
+    _VALUE,
+    max_size=6,
+)  # fmt: skip
+_EVENTS = st.fixed_dictionaries(
+    {},
+    optional={
+        "type": st.sampled_from(["track", "group", "page"]),
+        "timestamp": _VALUE | st.just(TIME),
+        "messageId": _VALUE,
+        "userId": _VALUE,
+        "properties": _OBJECT | _VALUE,
+        "traits": _OBJECT | _VALUE,
+        "context": st.fixed_dictionaries({}, optional={"traits": _OBJECT, "ip": _VALUE, "page": _OBJECT}),
+    },
+)
+
+
+def outcome(way: Callable[..., Json], event: Json) -> tuple[Any, Counter[str]]:
+    """The fields of an event, in any order and NaN being like NaN, or its code, and what was counted."""
+    counted: list[str] = []
+    try:
+        fields = way(event, "Purchase", counted.append)
+    except Rejected as cause:
+        return cause.code, Counter(counted)
+    return sorted((name, repr(value)) for name, value in fields.items()), Counter(counted)
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.sampled_from(sorted(WAYS)), _EVENTS)
+def test_both_ways_give_the_same_fields_and_count_the_same(name: str, event: Json) -> None:
+    fast, slow = WAYS[name]
+
+    assert outcome(fast, event) == outcome(slow, event)
+
+
+def test_products_without_an_id_cost_no_second_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    mapping, fields = ways()["purchase"]
+    mapped = compile_event_fields(mapping, fields)
+    event = {"timestamp": 5, "properties": {"currency": "USD", "revenue": 5, "products": [{"sku": "a"}] * 3}}
+    monkeypatch.setattr(
+        "capybeam.transforms.language.mapped_fields._thoroughly", lambda *_: pytest.fail("the event went the slow way")
+    )
+    counted: list[str] = []
+
+    assert "contents" not in mapped(event, "Purchase", counted.append)
+    assert counted == ["contents_without_id"] * 3
+
+
+def test_a_key_of_the_mapping_that_an_object_does_not_know_is_not_the_events_fault() -> None:
+    shape = {"id": {"@path": "$.id"}, "colour": "red"}
+    mapping = {"contents": {"@arrayPath": ["$.items", shape]}, "user_data": {"email": "a@example.com", "fax": "1"}}
+    known = [field for field in presets()["purchase"].fields if field.name in mapping]
+    counted: list[str] = []
+
+    fields = compile_event_fields(mapping, known)({"items": [{"id": "a"}, {"id": {}}]}, None, counted.append)
+
+    assert fields == {"user_data": {"email": "a@example.com"}, "contents": [{"id": "a"}]}
+    assert counted == ["contents_without_id"]

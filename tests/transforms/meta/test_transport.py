@@ -1,0 +1,159 @@
+"""One request: what goes out with it, where it goes, and what of it is never repeated."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import http.server
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from capybeam.pipeline.sandbox.server import SandboxServer, SandboxSettings
+from capybeam.transforms.core.tokens import TokenReference
+from capybeam.transforms.meta.answers import Delivery, Destination
+from capybeam.transforms.meta.transport import TOKEN_PAUSE, Transport
+from tests.transforms.graph_server import Reply, graph_server, taken
+
+TOKEN, SECRET = "EAAB-the-token", "the-app-secret"
+BODY = b'{"data":[{"event_id":"e1"}]}'
+
+
+@pytest.fixture(autouse=True)
+def _secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKEN", TOKEN)
+    monkeypatch.setenv("SECRET", SECRET)
+
+
+def destination(endpoint: str, app_secret: str | None = None, token: str = "env:TOKEN") -> Destination:
+    secret = None if app_secret is None else TokenReference(app_secret)
+    return Destination("web", TokenReference(token), endpoint=endpoint, app_secret=secret)
+
+
+def transport(endpoint: str, app_secret: str | None = None) -> Transport:
+    return Transport((destination(endpoint, app_secret),), Delivery(timeout=2.0))
+
+
+# --- appsecret_proof ------------------------------------------------------------------------------------------------
+
+
+def test_an_app_secret_makes_a_proof_in_the_body_and_nowhere_else() -> None:
+    with graph_server(taken) as graph:
+        assert transport(graph.url, "env:SECRET").post("web", "123", BODY, 1).kind == "delivered"
+    proof = hmac.new(SECRET.encode(), TOKEN.encode(), hashlib.sha256).hexdigest()
+    assert graph.bodies == [{"data": [{"event_id": "e1"}], "appsecret_proof": proof}]
+    assert graph.paths == ["/v25.0/123/events"]
+
+
+def test_without_one_the_body_goes_out_as_it_is() -> None:
+    with graph_server(taken) as graph:
+        transport(graph.url).post("web", "123", BODY, 1)
+    assert graph.bodies == [{"data": [{"event_id": "e1"}]}]
+
+
+@pytest.mark.parametrize(
+    ("app_secret", "kind", "message"),
+    [
+        (None, "destination", "Meta, code 100: API calls from the server require an appsecret_proof argument"),
+        ("env:TOKEN", "destination", "Meta, code 100: Invalid appsecret_proof provided in the API argument"),
+        ("env:SECRET", "event", "Meta, code 100, subcode 2804019: user_data is required, an object"),
+    ],
+)
+def test_the_sandbox_requires_it_as_meta_does(app_secret: str | None, kind: str, message: str) -> None:
+    with SandboxServer(SandboxSettings(app_secret=SECRET)) as sandbox:
+        answer = transport(sandbox.url, app_secret).post("web", "123", BODY, 1)
+    assert (answer.kind, answer.message) == (kind, message)
+
+
+# --- new tokens -----------------------------------------------------------------------------------------------------
+
+
+def test_a_token_is_read_again_once_in_a_while_however_many_ask(tmp_path: Path) -> None:
+    now = [1000.0]
+    (tmp_path / "token").write_text("first")
+    sender = Transport((destination("http://127.0.0.1:9", token=f"file:{tmp_path}/token"),), Delivery(), lambda: now[0])
+    (tmp_path / "token").write_text("second")
+    threads = [threading.Thread(target=sender.look_for_new_token, args=("web",)) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sender.access_number("web") == 1
+    (tmp_path / "token").write_text("third")
+    now[0] += TOKEN_PAUSE - 1
+    sender.look_for_new_token("web")
+    assert sender.access_number("web") == 1
+    now[0] += 1
+    sender.look_for_new_token("web")
+    assert sender.access_number("web") == 2
+
+
+def test_a_token_that_cannot_be_read_any_more_leaves_the_last_one(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("first")
+    sender = Transport((destination("http://127.0.0.1:9", token=f"file:{tmp_path}/token"),), Delivery())
+    (tmp_path / "token").unlink()
+    sender.look_for_new_token("web")
+    assert sender.access_number("web") == 0
+
+
+# --- proxies --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """A proxy in the environment; yields the headers that it was sent."""
+    seen: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            seen.append(str(self.headers))
+            self.send_response(502)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{server.server_port}")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    yield seen
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_proxy_of_the_environment_is_not_sent_the_token_of_an_endpoint_on_this_machine(
+    proxy: list[str], host: str
+) -> None:
+    with graph_server(taken) as graph:
+        answer = transport(graph.url.replace("127.0.0.1", host)).post("web", "123", BODY, 1)
+    assert (answer.kind, proxy) == ("delivered", [])
+
+
+def test_a_proxy_of_the_environment_is_used_for_other_endpoints(proxy: list[str]) -> None:
+    answer = transport("http://graph.example").post("web", "123", BODY, 1)
+    assert (answer.kind, len(proxy)) == ("transient", 1)
+
+
+# --- connections ----------------------------------------------------------------------------------------------------
+
+
+def test_a_connection_that_answers_for_more_events_than_were_sent_is_not_used_again() -> None:
+    with graph_server(lambda _: Reply(200, b'{"events_received": 7}')) as graph:
+        sender = transport(graph.url)
+        answers = [sender.post("web", "123", BODY, 1) for _ in range(3)]
+    assert [answer.received for answer in answers] == ["more"] * 3
+    assert graph.connections == 3
+
+
+def test_answers_in_order_share_a_connection() -> None:
+    with graph_server(taken) as graph:
+        sender = transport(graph.url)
+        answers = [sender.post("web", "123", BODY, 1) for _ in range(3)]
+    assert [answer.kind for answer in answers] == ["delivered"] * 3
+    assert graph.connections == 1

@@ -1,0 +1,150 @@
+"""What all steps share: compiled once per process, counted, and never stopped by one event.
+
+A step is a thin `StepDoFn` around pure functions: `compile` makes them from the frozen definitions that the step was
+built with (what travels to the workers is the definitions), `convert` puts one element through them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Generic, TypeVar
+
+import apache_beam as beam
+from apache_beam.metrics import Metrics
+from apache_beam.pvalue import TaggedOutput
+from apache_beam.utils.shared import Shared
+
+from capybeam.transforms.core.conversions import Conversion
+from capybeam.transforms.core.counters import LIVE, Tally
+from capybeam.transforms.core.events import UnreadableRest
+from capybeam.transforms.core.rejections import Rejected, Rejection, Stage, as_rejected, reject
+from capybeam.transforms.engine.conversions import Subscription
+
+REJECTIONS = "rejections"
+NAMESPACE = "capybeam"
+
+M = TypeVar("M")
+_log = logging.getLogger(__name__)
+
+
+def add_to_metrics(counts: Mapping[str, int]) -> None:
+    """Adds counts to the runner's counters of the same names."""
+    for name, by in counts.items():
+        Metrics.counter(NAMESPACE, name).inc(by)
+
+
+def settle(tally: Tally) -> None:
+    """Hands over what a bundle has counted, to the runner's counters and to the totals of this process."""
+    add_to_metrics(tally)
+    LIVE.settle(tally)
+
+
+class StepDoFn(beam.DoFn, Generic[M]):
+    """A step of the way, around the functions that `compile` makes.
+
+    Subclasses say what an element becomes (`convert`) and where a rejected one comes from (`origin`).
+    """
+
+    stage: ClassVar[Stage]
+
+    def __init__(self) -> None:
+        self._shared = Shared()
+
+    def compile(self) -> M:
+        raise NotImplementedError
+
+    def convert(self, element: Any) -> Iterable[Any]:
+        """The outputs for one element. Raises Rejected."""
+        raise NotImplementedError
+
+    def origin(self, element: Any) -> Mapping[str, Any]:
+        """The fields of `Rejection` that tell where a rejected element comes from."""
+        raise NotImplementedError
+
+    def setup(self) -> None:
+        self.machinery: M = self._shared.acquire(self.compile)
+
+    def start_bundle(self) -> None:
+        failed = getattr(self, "tally", None)
+        self.tally = Tally()
+        LIVE.watch(self.tally, instead_of=failed)
+
+    def process(self, element: Any) -> Iterable[Any]:
+        try:
+            return self.convert(element)
+        except Exception as error:  # one event must never stop a run, nor its values reach a log
+            return [self.refused(element, error)]
+
+    def refused(self, element: Any, error: Exception) -> TaggedOutput:
+        """The rejection of an element, or of the part of it that the error has as its payload."""
+        cause = as_rejected(error)
+        if cause.code == "internal_error":
+            _log.error("%s failed on an event: %s", type(self).__name__, type(error).__name__)
+        origin = self.origin(element)
+        if cause.payload is not None:
+            origin = {**origin, "payload": cause.payload}
+        return self.rejected(reject(self.stage, cause, **origin))
+
+    def finish_bundle(self) -> None:
+        settle(self.tally)
+
+    def rejected(self, rejection: Rejection) -> TaggedOutput:
+        """The rejection, counted, for the step's second output."""
+        key = f"{rejection.destination}/{rejection.subscription}" if rejection.destination else ""
+        self.tally[f"rejected:{key}:{rejection.stage}:{rejection.code}"] += 1
+        return TaggedOutput(REJECTIONS, rejection)
+
+
+def note_unfinished(row: Any, tally: Tally) -> None:
+    """Counts an input that has not been read to its end, under the sentence that says so: workers may be elsewhere."""
+    if isinstance(row, UnreadableRest):
+        tally[f"unfinished:{row.message}"] += 1
+
+
+def show_no_event(cause: Rejected | Rejection, tally: Tally) -> None:
+    """Says what the first object that is no event looks like, at once and in the books of the run, which workers
+    elsewhere reach by their counters only. Later ones look alike, as a rule."""
+    if cause.code == "not_an_event" and LIVE.remark("parse/not_an_event", cause.message, once_for="parse/not_an_event"):
+        tally[f"no_event:{cause.message}"] += 1
+
+
+class SubscriptionStepDoFn(StepDoFn[M]):
+    """A step whose functions are made from the job's subscriptions; its elements are conversions."""
+
+    def __init__(self, subscriptions: Sequence[Subscription]) -> None:
+        super().__init__()
+        self.subscriptions = tuple(subscriptions)
+
+    def start_bundle(self) -> None:
+        super().start_bundle()
+        self.notes = {subscription.key: self._note(subscription.key) for subscription in self.subscriptions}
+
+    def origin(self, element: Conversion) -> Mapping[str, Any]:
+        destination, _, subscription = element.subscription.partition("/")
+        event_id = element.fields.get("event_id")
+        if event_id is None and element.event is not None:
+            event_id = element.event.get("messageId")
+        return {
+            "destination": destination,
+            "subscription": subscription,
+            "dataset_id": element.dataset_id,
+            "event_id": event_id if isinstance(event_id, str) else None,
+            "payload": element.event if element.event is not None else element.fields,
+        }
+
+    def _note(self, key: str) -> Callable[[str], None]:
+        """A counter of what is dropped on the way of one subscription's conversions."""
+        tally = self.tally
+
+        def note(name: str) -> None:
+            tally[f"note:{key}:{name}"] += 1
+
+        return note
+
+
+def with_rejections(pcoll: beam.PCollection, step: beam.DoFn, main: str, label: str = "Convert") -> Any:
+    """Applies a step: its results under the name `main`, its rejections under `REJECTIONS`."""
+    convert = beam.ParDo(step)
+    convert.label = label  # it would be the class's name, and another one a step that a running job does not have
+    return pcoll | convert.with_outputs(REJECTIONS, main=main)

@@ -1,0 +1,1 @@
+"""Events, conversions, rejections, counters, tokens: all that is neither Segment's language nor Meta's rules."""

@@ -1,0 +1,124 @@
+"""A batch as one request, how it has been tried, and what became of its events."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import orjson
+
+from capybeam.transforms.core.conversions import TIME_AT, split_key
+from capybeam.transforms.core.rejections import Rejection
+from capybeam.transforms.meta.answers import request_body
+
+
+@dataclasses.dataclass(frozen=True)
+class Receipt:
+    """One delivered request. Times in Unix seconds, `seconds` from the first try to the answer.
+
+    Attributes:
+        event_ids: only on detailed receipts.
+    """
+
+    destination: str
+    dataset_id: str
+    events: int
+    first_event_time: int
+    last_event_time: int
+    fbtrace_id: str | None
+    messages: tuple[str, ...]
+    tries: int
+    seconds: float
+    delivered_at: int
+    event_ids: tuple[str | None, ...] | None = None
+
+    def encode(self) -> bytes:
+        row = dataclasses.asdict(self)
+        if self.event_ids is None:
+            del row["event_ids"]
+        return orjson.dumps(row)
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What became of a batch: every event of it is in `delivered` (by subscription key) or in `rejections`."""
+
+    delivered: dict[str, int] = dataclasses.field(default_factory=dict)
+    receipts: list[Receipt] = dataclasses.field(default_factory=list)
+    rejections: list[Rejection] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass(frozen=True)
+class Parcel:
+    """A batch as one request: its events' lines, and what is read off them once.
+
+    Attributes:
+        lines: `Ready` lines.
+        body: of the request.
+        counts: events by subscription key.
+        first_event_time, last_event_time: Unix seconds.
+    """
+
+    key: str
+    lines: Sequence[bytes] = dataclasses.field(repr=False)
+    body: bytes = dataclasses.field(repr=False)
+    counts: Mapping[str, int]
+    first_event_time: int
+    last_event_time: int
+
+    @classmethod
+    def pack(cls, key: str, lines: Sequence[bytes]) -> Parcel:
+        """Packs at least one line.
+
+        A step does that in its own thread, not in one that sends: what one core has just written another would have to
+        fetch.
+        """
+        address = split_key(key)
+        cuts = [line.index(b"\t") for line in lines]
+        names = Counter([line[:cut] for line, cut in zip(lines, cuts, strict=True)])
+        bodies = [line[cut + 1 :] for line, cut in zip(lines, cuts, strict=True)]
+        times = [body[TIME_AT] for body in bodies]
+        return cls(
+            key=key,
+            lines=lines,
+            body=request_body(bodies, address.test_event_code, address.upload_tag),
+            counts={f"{address.destination}/{name.decode()}": count for name, count in names.items()},
+            first_event_time=int(min(times)),
+            last_event_time=int(max(times)),
+        )
+
+    def halves(self) -> tuple[Parcel, Parcel]:
+        middle = len(self.lines) // 2
+        return Parcel.pack(self.key, self.lines[:middle]), Parcel.pack(self.key, self.lines[middle:])
+
+    def parted(self, index: int) -> tuple[Parcel, Parcel]:
+        """One of several events, and the others."""
+        others = [*self.lines[:index], *self.lines[index + 1 :]]
+        return Parcel.pack(self.key, [self.lines[index]]), Parcel.pack(self.key, others)
+
+
+@dataclasses.dataclass
+class Attempt:
+    """What has been tried for a part of a batch. Seconds of the monotonic clock.
+
+    Attributes:
+        started: when it was first to be sent.
+        tries: requests so far.
+        failing_since: when a try first failed in a way that may pass; None where none has.
+        over: whether nothing more is to be tried.
+    """
+
+    started: float = dataclasses.field(default_factory=time.monotonic)
+    tries: int = 0
+    failing_since: float | None = None
+    over: bool = False
+
+
+class DestinationHeld(Exception):
+    """A destination refuses everything, and its events are kept by whoever brings them again."""
+
+
+class Stopped(Exception):
+    """The process is to stop before all is delivered, and the events are kept by whoever brings them again."""

@@ -1,0 +1,1 @@
+"""Segment's mapping language: triggers, directives, fields, Liquid templates."""

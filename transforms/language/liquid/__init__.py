@@ -1,0 +1,1 @@
+"""Liquid templates as Segment renders them, which is LiquidJS's dialect."""

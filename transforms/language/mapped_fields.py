@@ -1,0 +1,262 @@
+"""An event's fields: mapped, checked and converted, in one Python function for a subscription.
+
+What a mapping yields is mostly what its field wants, so the function written here maps a value and keeps it if it
+plainly fits, without gathering the mapped values first. Where a value does not fit, the event goes the slow way, by
+`directives` and then `fields`, which finds all that is wrong and says so, or leaves it out and counts it.
+
+user_data is about a person. A group call's own traits are its company's: a mapping of user_data does not find those
+there that Segment's spec has (``email``, ``phone``, ``name`` …).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import orjson
+
+from capybeam.transforms.core.events import Event
+from capybeam.transforms.core.rejections import Rejected
+from capybeam.transforms.language.directives import (
+    ROOT_DIRECTIVE,
+    Code,
+    Value,
+    check_mapping,
+    compile_mapping,
+    is_directive,
+    parse_path,
+    paths,
+)
+from capybeam.transforms.language.fields import (
+    NOTHING,
+    PLAINLY,
+    Check,
+    Field,
+    Unfit,
+    compile_check,
+    compile_fields,
+    ignore,
+    left_out,
+)
+from capybeam.transforms.meta.user_data import Count
+from capybeam.transforms.standards.javascript import MISSING
+
+Fields = dict[str, Any]
+
+
+def compile_event_fields(mapping: Mapping[str, Any], fields: Sequence[Field]) -> Callable[..., Fields]:
+    """The function from an event and its event name to its fields, typed and complete.
+
+    It takes `count` as well, which is told of what is left out of an event that goes on, and raises Rejected:
+    missing_required_field, invalid_<field>, invalid_field, mapping_failed.
+
+    Args:
+        mapping: field → mapping; its event_name, if there is one, only tells where the event name was looked for.
+        fields: the action's.
+
+    >>> fields = (Field("event_name", "string", required=True), Field("value", "number"))
+    >>> mapped = compile_event_fields({"value": {"@path": "$.properties.total"}}, fields)
+    >>> mapped({"properties": {"total": "9.5"}}, "Lead")
+    {'event_name': 'Lead', 'value': 9.5}
+    """
+    sources = {name: ", ".join(paths(node)) for name, node in mapping.items()}
+    mapping = {name: node for name, node in _known(mapping, fields).items() if name != "event_name"}
+    check_mapping(mapping)
+    if mapped_names(mapping) is None:
+        return _thoroughly(mapping, fields, {})  # only the event tells which fields there are
+    code = _Code()
+    result = _write_fields(code, mapping, fields)
+    code.constants["_count"] = _count
+    for number, note in code.without.items():
+        code.line(f"if {number}: _count({note!r}, {number}, count)")
+    plainly = code.function_returning(result, "e, event_name, count")
+    finds_traits = _mentions_traits(mapping.get("user_data"))
+
+    def mapped(event: Event, event_name: Any, count: Count = ignore) -> Fields:
+        if finds_traits and "traits" in event and event.get("type") == "group":
+            return thoroughly()(event, event_name, count)
+        try:
+            values: Fields = plainly(event, event_name, count)
+        except Unfit:
+            return thoroughly()(event, event_name, count)
+        return values
+
+    thoroughly = functools.cache(lambda: _thoroughly(mapping, fields, sources))  # made when it is first needed
+    return mapped
+
+
+def _mentions_traits(node: Any) -> bool:
+    """Whether a mapping may find an event's own traits. Only False is certain."""
+    return b"traits" in orjson.dumps(node) or any(not parse_path(path) for path in paths(node))
+
+
+def _count(note: str, number: int, count: Count) -> None:
+    for _ in range(number):
+        count(note)
+
+
+def _known(mapping: Mapping[str, Any], fields: Sequence[Field]) -> dict[str, Any]:
+    """A mapping without the keys that an object does not know. They are the mapping's, and `check` warns of them."""
+    known = dict(mapping)
+    for field in fields:
+        if field.properties is not None and field.name in known:
+            names = {inner.name for inner in field.properties}
+            known[field.name] = _only(known[field.name], names)
+    return known
+
+
+def _only(node: Any, names: set[str]) -> Any:
+    if isinstance(node, list):
+        return [_only(item, names) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if not is_directive(node):
+        return {name: part for name, part in node.items() if name in names}
+    array = node.get("@arrayPath")
+    if isinstance(array, list) and len(array) == 2 and isinstance(array[1], dict):
+        return {**node, "@arrayPath": [array[0], _only(array[1], names)]}
+    return node
+
+
+def mapped_names(mapping: Mapping[str, Any]) -> frozenset[str] | None:
+    """The names that an object of a mapping can yield; None where only the event tells."""
+    if is_directive(mapping) or ROOT_DIRECTIVE in mapping:
+        return None
+    return frozenset(mapping)
+
+
+def _thoroughly(
+    mapping: Mapping[str, Any], fields: Sequence[Field], sources: Mapping[str, str]
+) -> Callable[..., Fields]:
+    names = mapped_names(mapping)
+    map_event = compile_mapping(mapping)
+    check = compile_fields(fields, None if names is None else {*names, "event_name"}, sources)
+
+    def mapped(event: Event, event_name: Any, count: Count = ignore) -> Fields:
+        values = map_event(event)
+        if values is MISSING or type(values) is not dict:
+            raise Rejected("mapping_failed", "The mapping yields no object of fields.")
+        if event.get("type") == "group":
+            of_a_person = map_event(_of_a_person(event))
+            values = {**values, "user_data": of_a_person.get("user_data") if of_a_person else None}
+        return check({"event_name": event_name, **values}, count)
+
+    return mapped
+
+
+def _of_a_person(event: Event) -> Event:
+    """A group call without its company's traits."""
+    traits = event.get("traits")
+    if type(traits) is not dict:
+        return event
+    own = {key: value for key, value in traits.items() if key.replace("_", "").lower() not in _OF_A_COMPANY}
+    return {**event, "traits": own}
+
+
+# The traits of Segment's specs of group and identify calls, and the parts of an address. Those are a person's in every
+# other call; in a group call a company has them, or its founding date for a birthday.
+_OF_A_COMPANY: Final = frozenset(
+    "address age avatar birthday city company country createdat dateofbirth description email employees firstname"
+    " gender id industry lastname name phone plan postalcode state street title username website zip".split()
+)
+
+
+# --- writing the function ---------------------------------------------------------------------------------------
+
+
+class _Code(Code):
+    """The function in the making.
+
+    Attributes:
+        without: variables that hold how many items of a list have been left out → the note of each of them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.without: dict[str, str] = {}
+
+
+def _write_fields(code: _Code, mapping: Mapping[str, Any], fields: Sequence[Field], root: bool = True) -> str:
+    """Writes what maps and checks an object's fields; gives back the variable that holds the object.
+
+    The object is made with room for all its fields, and those without a value are taken out: growing it one by one
+    would take longer.
+    """
+    variables = {field.name: variable for field, variable in _write_values(code, mapping, fields, root)}
+    for field in fields:
+        if field.required:
+            variable = variables.get(field.name, "None")
+            missing = f"{variable} is None" + ("" if root else f" or {variable} in {code.constant(NOTHING)}")
+            code.block(f"if {missing}:", lambda: code.line("raise Unfit('is incomplete')" if root else "return None"))
+    result = code.assign("{" + ", ".join(f"{name!r}: {variable}" for name, variable in variables.items()) + "}").code
+    for field in fields:
+        if field.name in variables and not field.required:
+            code.line(f"if {variables[field.name]} is None: del {result}[{field.name!r}]")
+    return result
+
+
+def _write_values(
+    code: _Code, mapping: Mapping[str, Any], fields: Sequence[Field], root: bool
+) -> Iterator[tuple[Field, str]]:
+    code.constants["Unfit"] = Unfit
+    for field in fields:
+        if root and field.name == "event_name":
+            yield field, _write_check(code, Value("event_name"), field, root)
+        elif field.name in mapping:
+            yield field, _write_value(code, mapping[field.name], field, root)
+
+
+def _write_value(code: _Code, node: Any, field: Field, root: bool) -> str:
+    """Writes what maps and checks one field; gives back the variable that holds its value, None where it has none."""
+    if field.type == "object" and field.properties is not None and isinstance(node, dict):
+        if not is_directive(node) and not field.multiple and not any(inner.required for inner in field.properties):
+            return _write_fields(code, node, field.properties, root=False)
+        if field.multiple and "@arrayPath" in node:
+            path, *shape = node["@arrayPath"]
+            if shape and isinstance(shape[0], dict) and shape[0] and not is_directive(shape[0]):
+                return _write_items(code, code.value({"@arrayPath": [path]}).code, shape[0], field, root)
+    return _write_check(code, code.value(node), field, root)
+
+
+def _write_items(code: _Code, array: str, shape: Mapping[str, Any], field: Field, root: bool) -> str:
+    """Writes what makes a list of objects; an item that lacks what it needs is left out."""
+    inner = _Code()
+    item = code.constant(inner.function_returning(_write_fields(inner, shape, field.properties or (), root=False)))
+    check = code.constant(_check(field, root))
+    items = code.assign(
+        f"[{item}(i) for i in {array}] if type({array}) is list"
+        f" else [{item}({array})] if type({array}) is dict else {check}({array})"
+    ).code
+    without = code.assign(f"{items}.count(None) if {items} else 0").code
+    code.line(f"if {without}: {items} = [i for i in {items} if i is not None]")
+    code.line(f"{items} = {items} or None")
+    if not field.incidental:
+        code.without[without] = left_out(field)
+    return items
+
+
+def _write_check(code: _Code, value: Value, field: Field, root: bool) -> str:
+    check = code.constant(_check(field, root))
+    if field.type not in PLAINLY or field.multiple:
+        something = code.constant(compile_check(field))
+        return code.assign(f"{something}({value.code}) if {value.code} else {check}({value.code})").code
+    plainly = PLAINLY[field.type].format(value.code)
+    if field.choices:
+        plainly = f"({plainly}) and {value.code} in {code.constant(frozenset(field.choices))}"
+    if root and "str" in plainly:  # where "" is no value
+        plainly = f"{value.code} and {plainly}"
+    if value.own:
+        code.line(f"if not ({plainly}): {value.code} = {check}({value.code})")
+        return value.code
+    return code.assign(f"{value.code} if {plainly} else {check}({value.code})").code
+
+
+def _check(field: Field, root: bool) -> Check:
+    """The field's check for what may be nothing: missing, null and, at the root, ""."""
+    check = compile_check(field)
+
+    def checked(value: Any) -> Any:
+        return None if value is MISSING or value is None or (root and value == "") else check(value)
+
+    return checked

@@ -1,0 +1,448 @@
+"""Taking batches to Meta, until each of their events is delivered or rejected with a reason of its own.
+
+`Courier` is what all batches of a process share: connections, pace, the state of each destination, how long it waits.
+How one batch comes apart when it is refused stands in `isolation`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import math
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final
+
+from capybeam.transforms.core.batches import Attempt, DestinationHeld, Outcome, Parcel
+from capybeam.transforms.core.conversions import action_source, event_time, split_key, split_line
+from capybeam.transforms.core.counters import LIVE
+from capybeam.transforms.core.rejections import Rejected
+from capybeam.transforms.core.shutdown import STOPPING
+from capybeam.transforms.meta import rules
+from capybeam.transforms.meta.answers import Answer, Delivery, Destination, failed
+from capybeam.transforms.meta.circuits import Circuits, Dataset
+from capybeam.transforms.meta.isolation import BatchDelivery, rejection_of
+from capybeam.transforms.meta.rate_limits import Brake, Pacer, Stopwatch
+from capybeam.transforms.meta.transport import Transport
+
+_log = logging.getLogger(__name__)
+
+_BACK_OFF_FROM: Final = 0.5  # seconds; doubles at each try
+_BACK_OFF_TO: Final = 30.0
+_HOLD_PAUSE: Final = 15.0  # seconds, on average, between looks at a destination that is held
+_HOLD_FOR: Final = 300.0  # seconds until the runner is told, which then brings the events again
+_FORGOTTEN_AFTER: Final = 2 * _BACK_OFF_TO  # seconds without a further failure after which one is an old story
+_TRIES_ALONE: Final = 4  # of an event that fails alone, at least, however long other events have been failing so
+_ALONE_IN_A_ROW: Final = 8  # events given up so, with nothing getting through, after which it may be an outage
+_LOOK: Final = 1.0  # seconds between two looks while waiting
+
+
+@dataclasses.dataclass(frozen=True)
+class _Failing:
+    """A dataset that fails: since when, when last, and how. Seconds of the monotonic clock.
+
+    Attributes:
+        is_given_up: whether it has been failing for retry_for.
+    """
+
+    since: float
+    last: float
+    answer: Answer
+    is_given_up: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class _FailingAlone:
+    """Events of a dataset that fail while others get through: since when, when last. Seconds of the monotonic clock.
+
+    Attributes:
+        in_a_row: how many were given up since anything got through.
+    """
+
+    since: float
+    last: float
+    in_a_row: int = 0
+
+
+class Courier:
+    """A process's way to Meta: its connections, its pace, and what it knows of its destinations.
+
+    Safe to use from many threads. No lock is held while anything is waited for, but for the one of a dataset of which
+    one thread finds out for all whether it takes anything.
+
+    Args:
+        share: of the job's requests_per_second that this process may use, 0 to 1.
+        hold: whether the events of a destination that refuses everything are held until it takes them again, as a
+            stream wants, rather than rejected.
+        patient: whether they are held for as long as it takes; otherwise `DestinationHeld` is raised after minutes.
+        ask: asks a limit over all workers for a request to the destination of that name: the seconds until it is worth
+            asking again, 0 where the request may start.
+        clock: Unix seconds.
+    """
+
+    def __init__(
+        self,
+        destinations: Sequence[Destination],
+        delivery: Delivery,
+        *,
+        share: float = 1.0,
+        hold: bool = False,
+        patient: bool = False,
+        ask: Callable[[str], float] | None = None,
+        clock: Callable[[], float] = time.time,
+        jitter: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self._transport = Transport(destinations, delivery)
+        self._token_kinds = {destination.name: destination.token.kind for destination in destinations}
+        self.delivery, self.hold, self._patient, self._ask = delivery, hold, patient, ask
+        rate = delivery.requests_per_second
+        self._pacer = Pacer(None if rate is None else rate * share)
+        self._brakes = {destination.name: Brake(delivery.retry_for) for destination in destinations}
+        self.throttled = Stopwatch()
+        self.clock, self._jitter = clock, jitter
+        self.circuits = Circuits(lambda: jitter(0.5, 1.5) * _HOLD_PAUSE)
+        self._lock = threading.Lock()
+        self._failing: dict[Dataset, _Failing] = {}
+        self._failing_alone: dict[Dataset, _FailingAlone] = {}
+        self._queues = {
+            destination.name: _Queue(destination.name, delivery.concurrency) for destination in destinations
+        }
+        self._users = 0
+
+    # --- batches of all bundles, side by side ------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Says that somebody is about to `submit`, who will `close`."""
+        with self._lock:
+            self._users += 1
+
+    def close(self) -> None:
+        """Drops what waits to be sent when nobody is left who has asked for it."""
+        with self._lock:
+            self._users -= 1
+            unused = self._users == 0
+        if unused:
+            for queue in self._queues.values():
+                queue.stop()
+
+    def submit(self, parcel: Parcel) -> Future[Outcome]:
+        """As `deliver`, in one of the destination's threads: `delivery.concurrency` for the whole process."""
+        return self._queues[split_key(parcel.key).destination].submit(parcel, self.deliver)
+
+    def backlog(self, name: str) -> int:
+        """Bytes of requests to a destination that are on their way or wait for it, of the whole process."""
+        return self._queues[name].bytes
+
+    def deliver(self, parcel: Parcel) -> Outcome:
+        """Sends the events of one destination key until each is delivered or rejected.
+
+        Never raises for what a server does.
+
+        Raises:
+            DestinationHeld: with `hold`, where the destination has been refusing everything for minutes, or the
+                process is to stop meanwhile.
+            Stopped: with `hold`, where the process is to stop before all is settled.
+        """
+        outcome = Outcome()
+        for young in self._in_time(parcel, outcome):
+            BatchDelivery(self, young, outcome).run()
+        return outcome
+
+    def _in_time(self, parcel: Parcel, outcome: Outcome) -> list[Parcel]:
+        """The events that are still young enough: a batch may have waited, and one too old fails them all."""
+        now = self.clock()
+        if parcel.first_event_time >= now - rules.MAX_AGE:
+            return [parcel]
+        kept = []
+        for line in parcel.lines:
+            _, body = split_line(line)
+            try:
+                rules.check_age(event_time(body), action_source(body), now)
+                kept.append(line)
+            except Rejected as cause:
+                outcome.rejections.append(rejection_of(parcel.key, line, cause))
+        return [Parcel.pack(parcel.key, kept)] if kept else []
+
+    # --- one request -------------------------------------------------------------------------------------------------
+
+    def try_once(self, parcel: Parcel, attempt: Attempt) -> Answer:
+        """Sends a request when its turn comes, and takes in what the answer says of its destination.
+
+        Where it cannot wait for its turn any longer, the attempt is over, and the answer is why.
+        """
+        name, dataset_id, *_ = split_key(parcel.key)
+        answer = self._await_turn(name, dataset_id, attempt)
+        if answer is not None:
+            return answer
+        attempt.tries += 1
+        started = time.monotonic()
+        answer = self._transport.post(name, dataset_id, parcel.body, len(parcel.lines))
+        if not answer.is_passing:
+            self._settled((name, dataset_id), answer, started)
+        return answer
+
+    def _await_turn(self, name: str, dataset_id: str, attempt: Attempt) -> Answer | None:
+        """Waits until a request to the destination may start; why it may not, where that takes too long."""
+        brake, waits_since = self._brakes[name], time.monotonic()
+        while (wait := brake.wait()) > 0:
+            if STOPPING.is_set():
+                attempt.over = True
+                return Answer("throttled", "The destination is near its rate limit, and the run was stopped.")
+            since = max(waits_since, self.circuits.delivered_at((name, dataset_id)))
+            if brake.stopped() > 0 and not self.hold and brake.stopped() >= self._left(since):
+                attempt.over = True
+                cause = brake.cause or Answer("throttled", "The destination has reached its rate limit.")
+                LIVE.remark(name, f"gave up: {cause.summary or _NEAR_LIMIT} It asks for longer than retry_for.")
+                return dataclasses.replace(cause, kind="throttled", message=cause.message or _NEAR_LIMIT)
+            if self.hold and not self._patient and time.monotonic() - waits_since > _HOLD_FOR:
+                raise DestinationHeld(f"{name}: {_NEAR_LIMIT}")
+            LIVE.say(name, f"near its rate limit at Meta; the next request may start in {_duration(wait)}.")
+            self._wait(min(wait, 60.0), throttled=True)
+        while (wait := self._pacer.wait()) > 0:
+            with self.throttled.waiting():
+                time.sleep(wait)  # a run that is to stop keeps its pace
+        return self._await_service(name, attempt) if self._ask is not None else None
+
+    def _await_service(self, name: str, attempt: Attempt) -> Answer | None:
+        """The same for the limit over all workers."""
+        assert self._ask is not None
+        waits_since = time.monotonic()
+        while True:
+            try:
+                wait = self._ask(name)
+            except Exception as error:  # of gRPC
+                return failed("unreachable", f"The rate limit service cannot be reached ({type(error).__name__}).")
+            if wait <= 0:
+                return None
+            if STOPPING.is_set() or (not self.hold and wait >= self._left(waits_since)):
+                attempt.over = True
+                return Answer("throttled", f"The rate limit service allows no request for {_duration(wait)}.")
+            if self.hold and not self._patient and time.monotonic() - waits_since > _HOLD_FOR:
+                raise DestinationHeld(f"{name}: the rate limit service allows no request")
+            LIVE.say(name, f"the rate limit service allows no request for {_duration(wait)}.")
+            self._wait(min(wait, 60.0), throttled=True)
+
+    def _settled(self, dataset: Dataset, answer: Answer, started: float) -> None:
+        """Takes in an answer that will not change by itself: the destination is there, in order or not."""
+        name, _ = dataset
+        self._brakes[name].observe(answer)
+        if answer.kind in ("delivered", "short"):
+            self._got_through(dataset)
+        if answer.kind == "delivered":
+            self.circuits.delivered(dataset, started)
+        elif answer.kind == "destination":
+            return
+        else:
+            self.circuits.understood(dataset, answer)
+        if not self.circuits.is_anything_open(name):
+            LIVE.say(name, "")
+
+    def _got_through(self, dataset: Dataset) -> None:
+        with self._lock:
+            self._failing.pop(dataset, None)
+            alone = self._failing_alone.get(dataset)
+            if alone is not None and alone.in_a_row >= _ALONE_IN_A_ROW:  # that was an outage
+                del self._failing_alone[dataset]
+            elif alone is not None and alone.in_a_row:
+                self._failing_alone[dataset] = dataclasses.replace(alone, in_a_row=0)
+
+    # --- trying again ------------------------------------------------------------------------------------------------
+
+    def back_off(self, parcel: Parcel, answer: Answer, attempt: Attempt) -> bool:
+        """Waits until the next try; whether there is one. There is none when retry_for is over, or the run is stopping.
+
+        It is over when the dataset has been failing for that long, whichever batch met it: otherwise every batch of a
+        long outage would wait its own time. It is over as well when this request has, though others get through; and
+        for a single event when events like it, which fail alone, have.
+        """
+        name, dataset_id, *_ = split_key(parcel.key)
+        dataset, is_single = (name, dataset_id), len(parcel.lines) == 1
+        with self._lock:
+            now = time.monotonic()
+            attempt.failing_since = now if attempt.failing_since is None else attempt.failing_since
+            failing = self._failing.get(dataset)
+            if failing is None or not self._is_current(failing, now):
+                failing = _Failing(now, now, answer)
+            self._failing[dataset] = dataclasses.replace(failing, last=now, answer=answer)
+            left_of_outage = self._left(failing.since)
+            left = min(left_of_outage, self._left(attempt.failing_since))
+            if is_single and attempt.tries >= _TRIES_ALONE:
+                left = min(left, self._left_alone(dataset, now))
+        wait = self._pause(attempt.tries)
+        if answer.wait is not None:
+            wait = max(wait, answer.wait)
+        if answer.kind == "throttled":
+            self._brakes[name].stop(wait, answer)  # of all that goes there, not of this request alone
+        if attempt.over or wait >= left or STOPPING.is_set():
+            attempt.over = True
+            if not STOPPING.is_set():
+                self._gave_up(dataset, answer, attempt, is_single, wait >= left_of_outage)
+            return False
+        LIVE.say(name, f"{answer.summary} Trying again in {_duration(wait)}, for another {_duration(left)}.")
+        self._wait(wait, answer.kind == "throttled")
+        return True
+
+    def _gave_up(self, dataset: Dataset, answer: Answer, attempt: Attempt, is_single: bool, is_outage: bool) -> None:
+        name, _ = dataset
+        LIVE.remark(name, f"gave up: {answer.summary}")
+        with self._lock:
+            now = time.monotonic()
+            if is_outage and answer.kind == "transient" and dataset in self._failing:
+                self._failing[dataset] = dataclasses.replace(self._failing[dataset], is_given_up=True)
+            if is_single and answer.kind == "transient":
+                alone = self._alone(dataset, now, attempt.failing_since or now)
+                self._failing_alone[dataset] = dataclasses.replace(alone, in_a_row=alone.in_a_row + 1)
+
+    def wait_alone(self, dataset: Dataset, answer: Answer, tries: int) -> bool:
+        """Waits before events are sent again that have failed alone while others got through; whether they are.
+
+        retry_for counts from the first such failure, whichever batch met it: otherwise every batch with an event that
+        the server fails on would wait its own time.
+
+        Args:
+            tries: that each of them has had alone.
+        """
+        name, _ = dataset
+        with self._lock:
+            now = time.monotonic()
+            alone = self._alone(dataset, now, now)
+            self._failing_alone[dataset] = alone
+            left = self._left(alone.since)
+        wait = self._pause(tries)
+        if tries < _TRIES_ALONE:
+            wait = min(wait, self.delivery.retry_for)
+        elif wait >= left:
+            wait = math.inf
+        if STOPPING.is_set() or math.isinf(wait) or self.has_given_up(dataset):
+            return False
+        LIVE.say(name, f"{answer.summary} Other events get through. Trying again in {_duration(wait)}.")
+        self._wait(wait)
+        return True
+
+    def _alone(self, dataset: Dataset, now: float, since: float) -> _FailingAlone:
+        """The record of events that fail alone, up to now; a new one, from `since`, where the last is an old story."""
+        alone = self._failing_alone.get(dataset)
+        if alone is None or now - alone.last > max(_FORGOTTEN_AFTER + self.delivery.timeout, self.delivery.retry_for):
+            return _FailingAlone(since, now)
+        return dataclasses.replace(alone, last=now)
+
+    def _left_alone(self, dataset: Dataset, now: float) -> float:
+        """Seconds that are left for an event that fails, as far as others have failed alone before it."""
+        alone = self._alone(dataset, now, now)
+        is_outage = alone.in_a_row >= _ALONE_IN_A_ROW or self.circuits.delivered_at(dataset) <= alone.since
+        return math.inf if is_outage else self._left(alone.since)
+
+    def has_given_up(self, dataset: Dataset) -> bool:
+        """Whether a dataset has been failing for retry_for, and nothing has got through since."""
+        with self._lock:
+            failing = self._failing.get(dataset)
+            return failing is not None and failing.is_given_up and self._is_current(failing, time.monotonic())
+
+    def _is_current(self, failing: _Failing, now: float) -> bool:
+        patience = _FORGOTTEN_AFTER + self.delivery.timeout + (failing.answer.wait or 0.0)
+        return now - failing.last <= patience
+
+    def _pause(self, tries: int) -> float:
+        return self._jitter(0, min(_BACK_OFF_TO, _BACK_OFF_FROM * 2.0 ** min(tries, 10)))
+
+    def _left(self, since: float) -> float:
+        return self.delivery.retry_for - (time.monotonic() - since)
+
+    def _wait(self, seconds: float, throttled: bool = False) -> None:
+        with self.throttled.waiting() if throttled else contextlib.nullcontext():
+            STOPPING.wait(seconds)
+
+    # --- destinations out of order -----------------------------------------------------------------------------------
+
+    def gate(self, dataset: Dataset) -> Answer | bool:
+        """Waits until a batch may be sent: why it may not, or whether one event of it is to be tried first, for all.
+
+        Raises:
+            DestinationHeld: see `deliver`.
+        """
+        name, _ = dataset
+        while True:
+            gate = self.circuits.gate(dataset, self._transport.access_number(name), self.hold)
+            if gate == "go" or gate == "try":
+                return gate == "try"
+            if isinstance(gate, Answer):
+                return gate
+            held_for = self.circuits.open_for(dataset)
+            if STOPPING.is_set() or (not self._patient and held_for > _HOLD_FOR):
+                raise DestinationHeld(f"{name}: {LIVE.state(name) or 'refuses everything'}")
+            self._wait(_LOOK)
+            self._transport.look_for_new_token(name)
+
+    def refuses_everything(self, dataset: Dataset, answer: Answer, inferred: bool = False) -> None:
+        """Opens a circuit, and says so."""
+        name, dataset_id = dataset
+        self.circuits.open(dataset, answer, self._transport.access_number(name), inferred)
+        whose = f"Dataset {dataset_id}: " if inferred or answer.row.scope == "dataset" else ""
+        todo = answer.row.todo
+        if inferred:
+            todo = (
+                "Events sent one by one are all refused like this, and nothing gets through. See Meta's message in the"
+                " dead letters." if not self.hold else
+                "Events sent one by one are all refused like this, and nothing gets through."
+            )  # fmt: skip
+        if not self.hold:
+            LIVE.say(name, f"REFUSED. {whose}{answer.summary} {todo}")
+            return
+        if self._token_kinds[name] in ("file", "secret"):  # which are read again
+            todo = todo.replace(" and run again.", ": the run picks it up by itself.")
+        state = f"HELD. {whose}{answer.summary} {todo} Nothing is lost: its events wait."
+        LIVE.say(name, state)
+        if not LIVE.shown:
+            _log.error("%s: %s", name, state)
+
+
+_NEAR_LIMIT: Final = "The destination has reached its rate limit at Meta."
+
+
+def _duration(seconds: float) -> str:
+    """For people.
+
+    >>> _duration(4.2), _duration(880), _duration(7200)
+    ('4 s', '880 s', '2 h')
+    """
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 1000
+        else f"{seconds / 60:.0f} min"
+        if seconds < 7200
+        else f"{seconds / 3600:.0f} h"
+    )
+
+
+class _Queue:
+    """The threads of one destination, and what they have still to send. Threads start when they are first needed."""
+
+    def __init__(self, name: str, concurrency: int) -> None:
+        self._name, self._concurrency = name, concurrency
+        self._lock = threading.Lock()
+        self._executor: ThreadPoolExecutor | None = None
+        self.bytes = 0
+
+    def submit(self, parcel: Parcel, deliver: Callable[[Parcel], Outcome]) -> Future[Outcome]:
+        size = len(parcel.body)
+        with self._lock:
+            if self._executor is None:
+                self._executor = ThreadPoolExecutor(self._concurrency, thread_name_prefix=f"send-{self._name}")
+            self.bytes += size
+            sending = self._executor.submit(deliver, parcel)
+        sending.add_done_callback(lambda _: self._release(size))
+        return sending
+
+    def stop(self) -> None:
+        with self._lock:
+            executor, self._executor = self._executor, None
+        if executor is not None:
+            executor.shutdown(wait=False, cancel_futures=True)
+
+    def _release(self, size: int) -> None:
+        with self._lock:
+            self.bytes -= size

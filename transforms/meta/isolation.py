@@ -1,0 +1,470 @@
+"""One batch on its way: in one request, and where that is refused or keeps failing, in parts.
+
+Meta refuses a whole batch for one invalid event and does not say which, so it is found by sending parts. The event_id
+makes it harmless that an event is sent twice.
+
+- **Halves.** With k invalid events of n about 2 · k · log2(n) + 1 requests find them all.
+- **One by one**, once most of what was tried is refused: n requests instead of 2 n. In an order spread over the batch,
+  so that invalid events next to one another do not look like a destination that refuses everything.
+- **Single events first** where nothing has got through to the dataset yet: after one refusal of a whole batch, events
+  of it are sent alone. The first that gets through shows that the destination is in order; `circuits.ALIKE` refused
+  alike show that it is not, and cost no more than that, however many events there are.
+- **A batch that keeps failing** (an HTTP 500, a time-out) while others get through holds an event that the server fails
+  on: it is halved, too. Where there are no others to compare with, single events are tried in its place. What fails
+  alone is left for later, so that it holds up nothing, and is tried again when all else is settled.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import orjson
+
+from capybeam.transforms.core.batches import Attempt, Outcome, Parcel, Receipt, Stopped
+from capybeam.transforms.core.conversions import split_key, split_line
+from capybeam.transforms.core.counters import LIVE
+from capybeam.transforms.core.rejections import Rejected, Rejection, reject
+from capybeam.transforms.core.shutdown import STOPPING
+from capybeam.transforms.meta.answers import Answer
+
+if TYPE_CHECKING:
+    from capybeam.transforms.meta.client import Courier
+
+WHOLE_TRIES: Final = 3  # of a failing batch, before single events are sent in its place
+_RECENT: Final = 16  # results by which it is told whether most of a batch is refused
+_FAILING_ALIKE: Final = 20  # events failing in a row, each sent alone, that make it the destination's failure after all
+_ENOUGH: Final = 12  # single events of a batch that have to fail before all of it is given up
+_A_FEW: Final = 3  # the same where its dataset has been given up already
+_ROUNDS: Final = 3  # in which all that has failed alone is sent again; from then on a few of them at a time
+_POLL: Final = 0.2  # seconds
+
+
+@dataclasses.dataclass
+class _Group:
+    """Two halves of a part that was refused: whether an event at fault has been found among them."""
+
+    parent: _Group | None
+    found: bool = False
+
+    def mark(self) -> None:
+        group: _Group | None = self
+        while group is not None:
+            group.found, group = True, group.parent
+
+
+@dataclasses.dataclass
+class _Part:
+    """What is still to be sent.
+
+    Attributes:
+        group: of which it is a half, if it is one.
+        implied: whether it holds an event at fault, unless its group has found one by then.
+        failure: how it failed alone, for a single event that did.
+    """
+
+    parcel: Parcel
+    group: _Group | None = None
+    implied: bool = False
+    failure: Answer | None = None
+    attempt: Attempt = dataclasses.field(default_factory=Attempt)
+
+    def __len__(self) -> int:
+        return len(self.parcel.lines)
+
+    @property
+    def is_known_bad(self) -> bool:
+        return self.implied and self.group is not None and not self.group.found
+
+
+class _Suspect(NamedTuple):
+    """An event that was refused alone. Whether it is at fault shows when something else gets through, or nothing."""
+
+    part: _Part
+    answer: Answer
+
+
+class BatchDelivery:
+    """Delivers or rejects every event of one batch. `run` may be called once."""
+
+    def __init__(self, courier: Courier, parcel: Parcel, outcome: Outcome) -> None:
+        self._courier, self._outcome = courier, outcome
+        self._key = parcel.key
+        self._name, self._dataset_id, *_ = split_key(parcel.key)
+        self._dataset = (self._name, self._dataset_id)
+        self._parts = [_Part(parcel)]
+        self._suspects: list[_Suspect] = []
+        self._recent: deque[bool] = deque(maxlen=_RECENT)  # of requests: whether an event was refused or failed alone
+        self._verdict: Answer | None = None  # why all that is left is rejected
+        self._was_refused = False
+        self._is_mixed = False  # some of it got through after it was refused as a whole, so it is not the destination
+        self._one_by_one = False
+        self._probes = 0
+        self._is_isolating = False  # what fails is taken apart at once
+        self._is_probing = False
+        self._failing: list[_Part] = []  # single events, to be tried again when all others are settled
+        self._failing_in_a_row = 0
+        self._failing_since = 0.0  # when the first of those in a row failed
+        self._rounds = 0
+        self._has_recovered = False  # whether any of those that had failed got through in the last round
+
+    def run(self) -> None:
+        """Raises what `Courier.deliver` raises."""
+        while self._parts or self._failing:
+            if self._parts:
+                self._settle(self._parts.pop())
+            else:
+                self._try_again()
+        if self._verdict is not None:
+            self._refuse_all([], self._verdict)
+        for suspect in self._suspects:
+            self._judge(suspect)
+
+    # --- one part ----------------------------------------------------------------------------------------------------
+
+    def _settle(self, part: _Part) -> None:
+        gate = self._verdict or self._courier.gate(self._dataset)
+        if isinstance(gate, Answer):
+            self._refuse_all([part], gate)
+            return
+        if gate and len(part) > 1:
+            part = self._take_one(part)
+        elif part.is_known_bad and len(part) > 1:
+            self._halve(part, holds_bad=True)
+            return
+        sent, answer = self._exchange(part)
+        if answer is None:
+            return
+        if answer.kind == "delivered":
+            self._delivered(sent, answer)
+        elif answer.kind == "destination":
+            self._courier.refuses_everything(self._dataset, answer)
+            self._parts.append(sent)
+        elif answer.is_refusal:
+            self._refused(sent, answer)
+        elif answer.kind == "short":
+            self._halve(sent, holds_bad=False)
+        else:
+            self._give_up(sent, answer)
+
+    def _exchange(self, part: _Part) -> tuple[_Part, Answer | None]:
+        """Sends a part, again and again while it fails in a way that may pass.
+
+        Gives back what was sent, the part or a single event of it, with the answer that settles it; None for the answer
+        where the part has been put among those to be sent otherwise.
+        """
+        courier, attempt, samples = self._courier, part.attempt, 0
+        enough = _A_FEW if courier.has_given_up(self._dataset) else _ENOUGH
+        while True:
+            sent, rest = part, None
+            if len(part) > 1 and (samples or attempt.tries >= WHOLE_TRIES or courier.has_given_up(self._dataset)):
+                sent, rest = self._parted(part)  # tells as much, is cheaper, and is not failed by another event
+                samples += 1
+            answer = courier.try_once(sent.parcel, attempt)
+            sent.attempt.tries = attempt.tries
+            if not answer.is_passing:
+                if rest is not None:
+                    since = attempt.failing_since
+                    rest.attempt = Attempt(attempt.started, WHOLE_TRIES - 1, since)  # once more as a whole
+                    self._parts.append(rest)
+                return sent, answer
+            if answer.kind == "transient" and not STOPPING.is_set() and self._is_taken_apart(part, answer):
+                return part, None
+            if courier.back_off(part.parcel, answer, attempt):
+                continue
+            if answer.kind != "transient" or STOPPING.is_set() or len(part) == 1 or samples >= enough:
+                return part, answer
+            samples = max(samples, 1)  # before all are given up for what one of them may cause
+
+    def _is_taken_apart(self, part: _Part, answer: Answer) -> bool:
+        """Whether a part that has failed is halved, or left for later, rather than tried again."""
+        attempt = part.attempt
+        if attempt.failing_since is None:
+            attempt.failing_since = time.monotonic()
+        others = self._courier.circuits.delivered_at(self._dataset) > attempt.failing_since
+        if len(part) > 1:
+            if self._is_isolating or (others and attempt.tries >= WHOLE_TRIES):
+                self._isolate(part, answer)
+                return True
+            return False
+        is_probe = self._is_probing and self._failing_in_a_row < _A_FEW
+        if others or is_probe or self._is_isolating or self._parts or part.failure is not None:
+            self._failed_alone(part, answer)
+            return True
+        return False
+
+    def _delivered(self, part: _Part, answer: Answer) -> None:
+        outcome, parcel, courier = self._outcome, part.parcel, self._courier
+        self._recent.append(False)
+        self._failing_in_a_row = 0
+        self._has_recovered = self._has_recovered or part.failure is not None
+        self._is_mixed = self._was_refused
+        for name, count in parcel.counts.items():
+            outcome.delivered[name] = outcome.delivered.get(name, 0) + count
+        event_ids = None
+        if courier.delivery.receipts == "detailed":
+            event_ids = tuple(orjson.loads(split_line(line)[1]).get("event_id") for line in parcel.lines)
+        outcome.receipts.append(
+            Receipt(
+                destination=self._name,
+                dataset_id=self._dataset_id,
+                events=len(parcel.lines),
+                first_event_time=parcel.first_event_time,
+                last_event_time=parcel.last_event_time,
+                fbtrace_id=answer.fbtrace_id,
+                messages=answer.messages,
+                tries=part.attempt.tries,
+                seconds=round(time.monotonic() - part.attempt.started, 3),
+                delivered_at=int(courier.clock()),
+                event_ids=event_ids,
+            )
+        )
+
+    # --- refusals ----------------------------------------------------------------------------------------------------
+
+    def _refused(self, part: _Part, answer: Answer) -> None:
+        self._was_refused = True
+        if len(part) == 1:
+            self._refused_alone(part, answer)
+        elif self._courier.circuits.is_proven(self._dataset):
+            self._halve(part, holds_bad=answer.kind != "request")
+        else:
+            self._find_out(part, answer)
+
+    def _refused_alone(self, part: _Part, answer: Answer) -> None:
+        LIVE.refused(self._name, answer.summary)
+        LIVE.remark(self._name, f"refuses events. {answer.summary} Looking for the events at fault.")
+        if part.group is not None:
+            part.group.mark()
+        self._recent.append(True)
+        self._suspects.append(_Suspect(part, answer))
+        circuits = self._courier.circuits
+        is_everything = circuits.refused(self._dataset, answer, self._courier.hold)
+        if is_everything and not (self._is_mixed and circuits.is_of_events(self._dataset, answer, is_mixed=True)):
+            self._courier.refuses_everything(self._dataset, answer, inferred=True)
+            if self._courier.hold:  # which it waits for, and then they are tried again
+                self._parts[:0] = [_Part(suspect.part.parcel) for suspect in self._suspects]
+                self._suspects.clear()
+            else:
+                self._verdict = answer
+        elif not self._one_by_one and self._is_mostly_bad():
+            self._go_one_by_one()
+
+    def _find_out(self, part: _Part, answer: Answer) -> None:
+        """Sends single events until one gets through or the circuit opens. One batch does so for all of its dataset."""
+        circuits, lock = self._courier.circuits, self._courier.circuits.finding_out(self._dataset)
+        while not lock.acquire(timeout=_POLL):
+            if self._is_found_out():
+                break
+            if STOPPING.is_set() and self._courier.hold:
+                raise Stopped(f"{self._name}: stopped before all was delivered; the rest comes again. {answer.summary}")
+        else:
+            try:
+                self._is_probing = True
+                rest = self._probe(part)
+            finally:
+                self._is_probing = False
+                lock.release()
+            if rest is None:
+                return
+            part = rest
+        if circuits.is_proven(self._dataset):
+            self._halve(part, holds_bad=answer.kind != "request" and not self._suspects)
+        else:
+            self._parts.append(part)
+
+    def _probe(self, part: _Part) -> _Part | None:
+        """What is left of a part when it shows whether its dataset takes anything."""
+        lines, order = part.parcel.lines, list(spread(len(part)))
+        for tried, index in enumerate(order):
+            if self._is_found_out():
+                left = sorted(order[tried:])
+                return _Part(Parcel.pack(self._key, [lines[i] for i in left]))
+            self._settle(_Part(Parcel.pack(self._key, [lines[index]])))
+        return None
+
+    def _is_found_out(self) -> bool:
+        """Whether a dataset is known to take something, or not to, or not to answer at all."""
+        courier, dataset = self._courier, self._dataset
+        circuits = courier.circuits
+        return circuits.is_proven(dataset) or circuits.is_open(dataset) or courier.has_given_up(dataset)
+
+    def _halve(self, part: _Part, holds_bad: bool) -> None:
+        """Puts both halves among what is to be sent. Where one event at least is at fault and the first half has none,
+        the second has it, and need not be sent whole to find out."""
+        if len(part) == 1 or self._one_by_one:
+            self._parts.append(part)
+            if len(part) > 1:
+                self._go_one_by_one()
+            return
+        group = _Group(part.group)
+        first, second = part.parcel.halves()
+        self._parts.append(_Part(second, group, implied=holds_bad))
+        self._parts.append(_Part(first, group))
+
+    def _is_mostly_bad(self) -> bool:
+        return len(self._recent) == _RECENT and sum(self._recent) > _RECENT / 2
+
+    def _go_one_by_one(self) -> None:
+        self._one_by_one = True
+        parts, self._parts = self._parts, [part for part in self._parts if part.failure is not None]
+        lines = [line for part in parts if part.failure is None for line in part.parcel.lines]
+        if lines:
+            LIVE.remark(self._name, "most events of a batch are refused or fail; the rest of it is sent one by one.")
+        # The last one is sent first.
+        self._parts += reversed([_Part(Parcel.pack(self._key, [lines[index]])) for index in spread(len(lines))])
+
+    def _judge(self, suspect: _Suspect) -> None:
+        """An event is at fault if Meta says that it is, or something else got through after a refusal like its own."""
+        part, answer = suspect
+        is_to_blame = self._courier.circuits.is_of_events(self._dataset, answer, self._is_mixed)
+        if answer.kind == "event" or is_to_blame:
+            self._reject(part.parcel, "meta_refused_event", answer)
+        else:
+            if self._courier.circuits.is_proven(self._dataset):
+                LIVE.remark(self._name, f"refused the last events. {answer.summary} {_UNPROVEN}")
+            else:
+                LIVE.say(self._name, f"REFUSED. {answer.summary} {_UNPROVEN}")
+            self._reject(part.parcel, "destination_refused", answer, retryable=True)
+
+    def _refuse_all(self, parts: Iterable[_Part], answer: Answer) -> None:
+        """Rejects all that is left, for a destination that refuses everything."""
+        for part in [*parts, *self._parts, *self._failing]:
+            self._reject(part.parcel, "destination_refused", answer, retryable=True)
+        for part, refusal in self._suspects:
+            if self._courier.circuits.is_of_events(self._dataset, refusal, self._is_mixed):
+                self._reject(part.parcel, "meta_refused_event", refusal)
+            else:
+                self._reject(part.parcel, "destination_refused", answer, retryable=True)
+        self._parts, self._failing, self._suspects = [], [], []
+
+    # --- failures ----------------------------------------------------------------------------------------------------
+
+    def _isolate(self, part: _Part, answer: Answer) -> None:
+        """Halves a batch that keeps failing while something else gets through."""
+        if not self._is_isolating:
+            self._is_isolating = True
+            LIVE.remark(
+                self._name, f"a batch keeps failing while others get through. {answer.summary} It is sent in parts."
+            )
+        self._halve(part, holds_bad=False)
+
+    def _failed_alone(self, part: _Part, answer: Answer) -> None:
+        """Leaves an event for later. Where many in a row fail, however they are picked, and nothing gets through, all
+        that is left has to wait for the destination."""
+        part.failure = answer
+        self._failing.append(part)
+        self._recent.append(True)
+        if self._failing_in_a_row == 0:
+            self._failing_since = time.monotonic()
+        self._failing_in_a_row += 1
+        others = self._courier.circuits.delivered_at(self._dataset) > self._failing_since
+        if self._failing_in_a_row >= _FAILING_ALIKE and self._one_by_one and not others:
+            self._wait_for_destination()
+        elif not self._one_by_one and self._is_mostly_bad():
+            self._go_one_by_one()
+
+    def _wait_for_destination(self) -> None:
+        self._is_isolating, self._failing_in_a_row = False, 0
+        parts, self._parts = self._parts, []
+        self._failing += [part for part in parts if part.failure is not None]
+        self._push_together([part for part in parts if part.failure is None])
+
+    def _push_together(self, parts: Sequence[_Part]) -> None:
+        """Puts parts among what is to be sent as one part."""
+        lines = [line for part in parts for line in part.parcel.lines]
+        if lines:
+            self._parts.append(_Part(Parcel.pack(self._key, lines)))
+
+    def _try_again(self) -> None:
+        """Sends what has failed alone again, after a pause; gives it up when there is no more time."""
+        failing, self._failing = self._failing, []
+        failure = failing[0].failure
+        assert failure is not None
+        if not self._courier.wait_alone(self._dataset, failure, self._rounds + 1):
+            for part in failing:
+                self._give_up(part, part.failure or failure)
+            return
+        some = len(failing) if self._rounds < _ROUNDS or self._has_recovered else _A_FEW
+        self._parts, self._failing = failing[:some], failing[some:]
+        self._rounds, self._has_recovered, self._failing_in_a_row = self._rounds + 1, False, 0
+
+    def _give_up(self, part: _Part, answer: Answer) -> None:
+        if self._courier.hold and STOPPING.is_set():
+            raise Stopped(f"{self._name}: stopped before all was delivered; the rest comes again. {answer.summary}")
+        self._reject(part.parcel, "interrupted" if STOPPING.is_set() else "gave_up_retrying", answer, retryable=True)
+        if STOPPING.is_set() and len(self._parts) > 1:  # each of which might time out
+            parts, self._parts = self._parts, []
+            self._push_together(parts)
+
+    # --- what both need ----------------------------------------------------------------------------------------------
+
+    def _take_one(self, part: _Part) -> _Part:
+        """One event of a part; the others are put among what is to be sent."""
+        one, rest = self._parted(part)
+        self._parts.append(rest)
+        return one
+
+    def _parted(self, part: _Part) -> tuple[_Part, _Part]:
+        """One event of several, another one each time, and the others."""
+        index = spread_index(self._probes, len(part))
+        self._probes += 1
+        one, rest = part.parcel.parted(index)
+        return _Part(one, attempt=dataclasses.replace(part.attempt)), _Part(rest, part.group, attempt=part.attempt)
+
+    def _reject(self, parcel: Parcel, code: str, answer: Answer, retryable: bool = False) -> None:
+        cause = Rejected(code, answer.message)
+        self._outcome.rejections += [
+            rejection_of(parcel.key, line, cause, meta_code=answer.meta_code, retryable=retryable)
+            for line in parcel.lines
+        ]
+
+
+_UNPROVEN: Final = "Nothing got through afterwards, so it may not be the events; they are marked retryable."
+
+
+def rejection_of(key: str, line: bytes, cause: Rejected, **more: Any) -> Rejection:
+    """The rejection of an event that was ready to be sent."""
+    destination, dataset_id, *_ = split_key(key)
+    subscription, body = split_line(line)
+    payload = orjson.loads(body)
+    return reject(
+        "send",
+        cause,
+        destination=destination,
+        subscription=subscription,
+        dataset_id=dataset_id,
+        event_id=payload.get("event_id"),
+        payload=payload,
+        **more,
+    )
+
+
+_GOLDEN: Final = 0.6180339887498949  # whose multiples, less their whole part, are spread evenly however many there are
+
+
+def spread_index(number: int, count: int) -> int:
+    """The `number`-th of places spread over `count`.
+
+    >>> [spread_index(number, 1000) for number in range(5)]
+    [0, 618, 236, 854, 472]
+    """
+    return int(number * _GOLDEN % 1.0 * count)
+
+
+def spread(count: int) -> Iterator[int]:
+    """All of `count` indices in an order in which any few in a row are spread over the whole.
+
+    >>> list(spread(8))
+    [0, 4, 1, 6, 3, 2, 5, 7]
+    """
+    seen = bytearray(count)
+    for number in range(count):
+        index = spread_index(number, count)
+        while seen[index]:
+            index = (index + 1) % count
+        seen[index] = 1
+        yield index

@@ -1,0 +1,226 @@
+"""One request to the Graph API, from the token to what the answer means. Knows nothing of batches that wait or fail.
+
+The token travels in a header, an appsecret_proof in the body: neither is ever part of a URL or of an error's text.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import hmac
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import requests
+import requests.auth
+import urllib3.exceptions
+
+from capybeam.transforms.core.tokens import TokenError
+from capybeam.transforms.meta.answers import (
+    Answer,
+    Delivery,
+    Destination,
+    classify,
+    failed,
+    is_loopback,
+    with_parameters,
+)
+from capybeam.transforms.meta.connections import TimedAdapter, reserved
+
+_LONGEST_ANSWER: Final = 1024 * 1024  # bytes
+TOKEN_PAUSE: Final = 15.0  # seconds between two looks at where the token of a destination is kept
+
+
+class Transport:
+    """The connections, tokens and secrets of a process. Safe to use from many threads.
+
+    Raises:
+        TokenError: a token or secret cannot be read.
+    """
+
+    def __init__(
+        self,
+        destinations: Sequence[Destination],
+        delivery: Delivery,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._timeout, self._clock = delivery.timeout, clock
+        self._access = {destination.name: _Access(destination) for destination in destinations}
+        self._session = requests.Session()
+        for scheme in ("http://", "https://"):
+            connections = delivery.concurrency * max(1, len(destinations))
+            self._session.mount(scheme, TimedAdapter(pool_maxsize=connections))
+
+    def post(self, name: str, dataset_id: str, body: bytes, events: int) -> Answer:
+        """Sends a body to a dataset of the destination of that name; what the answer, or its lack, means."""
+        access = self._access[name]
+        endpoint, bearer, parameters = access.destination.endpoint, access.bearer, access.parameters
+        try:
+            with (
+                self._session.post(
+                    f"{endpoint}/{access.destination.api_version}/{dataset_id}/events",
+                    data=with_parameters(body, parameters),
+                    headers={"Content-Type": "application/json"},
+                    auth=bearer,
+                    timeout=self._timeout,
+                    proxies=access.proxies,
+                    allow_redirects=False,  # a redirect would take the token along
+                    stream=True,
+                ) as response,
+                reserved(response.raw) as connection,
+            ):
+                answer = classify(response.status_code, response.headers, _read(response.raw), events)
+                if connection is None:
+                    return bearer.withheld(answer)
+                if access.is_repeated(connection.last_trace, answer.fbtrace_id):
+                    answer = failed("repeated", f"{endpoint} sent the answer to an earlier request once more.")
+                connection.last_trace = answer.fbtrace_id
+                if answer.received == "more" or not access.can_be_told_apart(answer):
+                    connection.close()  # what comes next on it may not be meant for the next request
+                return bearer.withheld(answer)
+        except requests.exceptions.SSLError as error:
+            if "certificate" in str(error):
+                return failed("certificate", f"The certificate of {endpoint} is not valid.")
+            return failed("broken", f"No secure connection to {endpoint} ({type(error).__name__}).")
+        except (requests.Timeout, urllib3.exceptions.TimeoutError):
+            return failed("timeout", f"{endpoint} did not answer within {self._timeout:g} s.")
+        except _Endless:
+            return failed("endless", f"{endpoint} gave an answer without an end.")
+        except (requests.RequestException, OSError) as error:
+            return failed("unreachable", f"{endpoint} cannot be reached ({_reason(error)}).")
+        except Exception as error:  # urllib3 and http.client have errors of their own for broken answers
+            return failed("broken", f"{endpoint} broke off its answer ({type(error).__name__}).")
+
+    def access_number(self, name: str) -> int:
+        """Counts the tokens and secrets that a destination has had: two requests with the same number had the same."""
+        return self._access[name].number
+
+    def look_for_new_token(self, name: str) -> None:
+        """Reads token and secret again, at most once in `TOKEN_PAUSE` however many threads ask."""
+        self._access[name].refresh(self._clock())
+
+
+class _Access:
+    """What lets a process use a destination: read when it is made, and again when asked."""
+
+    def __init__(self, destination: Destination) -> None:
+        self.destination = destination
+        self.proxies = _proxies(destination.endpoint)
+        self.number = 0
+        self._lock = threading.Lock()
+        self._read_at = float("-inf")
+        self._doubted: str | None = None
+        self._traces_are_unique = True
+        self.bearer, self.parameters = _credentials(destination)
+
+    def is_repeated(self, before: str | None, trace: str | None) -> bool:
+        """Whether the fbtrace_id of an answer shows that it is the one before on its connection, sent twice.
+
+        Meta's are unique. Whether a server's are, which only speaks like Meta, shows when the request is sent again: an
+        ID that was doubted and comes on a new connection, too, is not, and none is doubted any more.
+        """
+        with self._lock:
+            if trace is None or not self._traces_are_unique:
+                return False
+            if before is None:
+                self._traces_are_unique = trace != self._doubted
+                return False
+            if trace == before:
+                self._doubted = trace
+            return trace == before
+
+    def can_be_told_apart(self, answer: Answer) -> bool:
+        """Whether it would be noticed if the same answer came again. A connection is not used again otherwise."""
+        return answer.fbtrace_id is not None and self._traces_are_unique
+
+    def refresh(self, now: float) -> None:
+        with self._lock:
+            if now - self._read_at < TOKEN_PAUSE:
+                return
+            self._read_at = now
+        try:
+            found = _credentials(self.destination)
+        except TokenError:
+            return
+        if found != (self.bearer, self.parameters):
+            self.bearer, self.parameters = found
+            self.number += 1
+
+
+def _credentials(destination: Destination) -> tuple[_Bearer, tuple[tuple[str, str], ...]]:
+    """The token, and the parameters of each request: the destination's own, and the proof of holding the app's secret
+    (Meta, "Securing Graph API Requests")."""
+    token = destination.token.read()
+    if destination.app_secret is None:
+        return _Bearer(token), destination.parameters
+    secret = destination.app_secret.read()
+    proof = hmac.new(secret.encode(), token.encode(), hashlib.sha256).hexdigest()
+    return _Bearer(token), (*destination.parameters, ("appsecret_proof", proof))
+
+
+def _proxies(endpoint: str) -> dict[str, str] | None:
+    """How requests is to go about proxies: by the environment, but never for an endpoint on this machine, which no
+    proxy can reach and whose token would be sent to the proxy in the clear."""
+    host = urlsplit(endpoint).hostname or ""
+    return {"no_proxy": host} if is_loopback(host) else None
+
+
+class _Bearer(requests.auth.AuthBase):
+    """The token by header: it stays out of URLs and logs, and .netrc cannot replace it."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Bearer) and self._token == other._token
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return "_Bearer(…)"
+
+    def withheld(self, answer: Answer) -> Answer:
+        """The answer without the token, should the server have quoted it."""
+        if self._token not in f"{answer.message}{answer.messages}":
+            return answer
+        messages = tuple(message.replace(self._token, "…") for message in answer.messages)
+        return dataclasses.replace(answer, message=answer.message.replace(self._token, "…"), messages=messages)
+
+
+class _Endless(Exception):
+    """An answer that goes on for too long."""
+
+
+def _read(raw: Any) -> bytes:
+    """The body of an answer, decoded. Raises _Endless where it is too long."""
+    parts, size = [], 0
+    while part := raw.read1(1 << 16, decode_content=True):
+        parts.append(part)
+        size += len(part)
+        if size > _LONGEST_ANSWER:
+            raise _Endless
+    return b"".join(parts)
+
+
+_REASONS: Final = (
+    "Connection refused",
+    "Connection reset",
+    "Connection aborted",
+    "Name or service not known",
+    "Temporary failure in name resolution",
+    "Network is unreachable",
+    "certificate verify failed",
+)
+
+
+def _reason(error: BaseException) -> str:
+    """Why nothing was reached, in words that hold nothing of the request."""
+    text = str(error)
+    return next((reason.lower() for reason in _REASONS if reason in text), type(error).__name__)

@@ -1,0 +1,399 @@
+"""user_data: who the event is about, normalised by Meta's rules and SHA-256 hashed.
+
+The rules themselves are in `normalisers`, one function each. A value that normalises to nothing drops its key, counted,
+and never the event. A value that is already hashed (`already_hashed`) passes as it is and is never hashed again.
+"""
+
+from __future__ import annotations
+
+import binascii
+import dataclasses
+import functools
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+from urllib.parse import unquote_plus
+
+from capybeam.transforms.core.memos import FEW, MAX_BYTES, Memo
+from capybeam.transforms.core.placeholders import is_placeholder
+from capybeam.transforms.meta import normalisers
+from capybeam.transforms.meta.normalisers import Normalise
+from capybeam.transforms.standards.spelling import BLANKS
+
+Count = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Key:
+    """How one field of a mapping's user_data reaches Meta.
+
+    Attributes:
+        wire: Meta's name for it.
+        hashed: whether it is SHA-256 hashed.
+    """
+
+    wire: str
+    hashed: bool = False
+
+
+KEYS: Final[Mapping[str, Key]] = {
+    "externalId": Key("external_id", hashed=True),
+    "email": Key("em", hashed=True),
+    "phone": Key("ph", hashed=True),
+    "gender": Key("ge", hashed=True),
+    "dateOfBirth": Key("db", hashed=True),
+    "lastName": Key("ln", hashed=True),
+    "firstName": Key("fn", hashed=True),
+    "city": Key("ct", hashed=True),
+    "state": Key("st", hashed=True),
+    "zip": Key("zp", hashed=True),
+    "country": Key("country", hashed=True),
+    "client_ip_address": Key("client_ip_address"),
+    "client_user_agent": Key("client_user_agent"),
+    "fbc": Key("fbc"),
+    "fbp": Key("fbp"),
+    "subscriptionID": Key("subscription_id"),
+    "leadID": Key("lead_id"),
+    "fbLoginID": Key("fb_login_id"),
+    "anonId": Key("anon_id"),
+    "madId": Key("madid"),
+    "partner_id": Key("partner_id"),
+    "partner_name": Key("partner_name"),
+    "ctwa_clid": Key("ctwa_clid"),
+    "page_id": Key("page_id"),
+    "page_scoped_user_id": Key("page_scoped_user_id"),
+    "whatsapp_business_account_id": Key("whatsapp_business_account_id"),
+    "ig_account_id": Key("ig_account_id"),
+    "ig_sid": Key("ig_sid"),
+}
+
+
+@functools.lru_cache(256)
+def compile_user_data(
+    default_country: str | None = None, names: frozenset[str] | None = None
+) -> Callable[..., dict[str, Any]]:
+    """The function from a mapping's user_data to Meta's.
+
+    Args:
+        default_country: ISO 3166-1 alpha-2; gives national phone numbers their country code, and is the country of
+            states and postal codes where the event names none.
+        names: the only keys that user_data can have, where that is known; others are not looked for.
+
+    The function takes the mapped values (text, integers, lists of text), `count`, which is called with
+    ``dropped_<wire key>`` for each key of which a value was dropped, and the event's time in Unix seconds, at which an
+    fbc has its age; without it the age is not looked at, and a click ID alone makes no fbc.
+    """
+    wires = {name: key.wire for name, key in KEYS.items() if names is None or name in names}
+    # One Python function for the keys in a row. The result is made with room for all of them, and those of which
+    # nothing is left are taken out: growing it one by one would take longer.
+    lines = ["def hashed(user_data, count, event_time=None):", "    get = user_data.get"]
+    if "state" in wires or "zip" in wires:
+        lines += [
+            "    where = get('country')",
+            "    st, zp = by_country(where if type(where) is str else first_text(where))",
+        ]
+    for name, wire in wires.items():
+        most = f", {_MOST_PHONES}" if wire == "ph" else ""
+        lines += [
+            f"    v = get({name!r})",
+            f"    {wire}_ = {wire}(v) if type(v) is str else v and several({wire}, v, count, 'dropped_{wire}'{most})"
+            if wire != "fbc"
+            else "    fbc_ = v and fbc(v, event_time, count)",
+        ]
+    lines += ["    ready = {" + ", ".join(f"{wire!r}: {wire}_" for wire in wires.values()) + "}"]
+    for name, wire in wires.items():
+        lines += [
+            f"    if not {wire}_:",
+            f"        del ready[{wire!r}]",
+            f"        if get({name!r}, '') not in nothing: count('dropped_{wire}')",
+        ]
+        if wire == "external_id":  # always a list, as Segment sends it
+            lines += [f"    elif type({wire}_) is str: ready[{wire!r}] = [{wire}_]"]
+    namespace: dict[str, Any] = {
+        **_converters(default_country),
+        "several": _several,
+        "first_text": _first_text,
+        "nothing": ("", []),
+    }
+    exec(compile("\n".join([*lines, "    return ready"]), "<user_data>", "exec"), namespace)
+    hashed: Callable[[Mapping[str, Any], Count], dict[str, Any]] = namespace["hashed"]
+    return hashed
+
+
+@functools.lru_cache(256)
+def _converters(default_country: str | None) -> Mapping[str, Callable[..., Any]]:
+    """By wire key, what makes Meta's form of a text, "" where nothing is left; for ``st`` and ``zp``, which depend on
+    the country, ``by_country`` gives it. Shared by all subscriptions of a process, as is what they remember.
+    """
+    home = default_country.lower() if default_country else ""
+    hashing = {**_hashing(), "ph": _digester(normaliser("ph", default_country), "ph")}
+    places = _places()
+
+    def by_country(text: str) -> tuple[Normalise, ...]:
+        country = (normalisers.country(text) if text else "") or home
+        return places[country if country in places else _ANOTHER]
+
+    converters: dict[str, Callable[..., Any]] = {key.wire: normalisers.text_or_nothing for key in KEYS.values()}
+    return {**converters, **_PLAIN, **hashing, "fbc": click, "by_country": Memo(by_country, FEW).__getitem__}
+
+
+@functools.cache
+def _hashing() -> Mapping[str, Callable[[str], str]]:
+    """By wire key, what hashes a text where no country matters."""
+    return {wire: _digester(normalise, wire) for wire, normalise in _NORMALISERS.items()}
+
+
+@functools.cache
+def _places() -> Mapping[str, tuple[Normalise, ...]]:
+    """By country, what hashes a state and a postal code."""
+    return {
+        country: tuple(_digester(functools.partial(_NORMALISERS[wire], country=country), wire) for wire in ("st", "zp"))
+        for country in ("", "us", "ca", _ANOTHER)
+    }
+
+
+_ANOTHER: Final = "another"  # than those whose states and postal codes Meta wants in a form of their own
+
+
+def match_keys(user_data: Mapping[str, Any]) -> dict[str, Any]:
+    """The same person in the older Offline Conversions API: `user_data`, hashed, under its names and in its forms.
+
+    Some keys take a list, some one value; of several the first goes out. A hashed date of birth cannot be taken apart
+    into that API's doby, dobm and dobd, so db has no name there.
+
+    >>> match_keys({"external_id": ["6b86"], "em": "3e23", "ge": "252f"})
+    {'email': ['3e23'], 'gen': '252f', 'extern_id': '6b86'}
+    """
+    keys = {}
+    for wire, (name, several) in OFFLINE_KEYS.items():
+        if wire in user_data:
+            value = user_data[wire]
+            values = value if type(value) is list else [value]
+            keys[name] = values if several else values[0]
+    return keys
+
+
+# Names in the older Offline Conversions API, and whether they take a list.
+OFFLINE_KEYS: Final[Mapping[str, tuple[str, bool]]] = {
+    "em": ("email", True),
+    "ph": ("phone", True),
+    "ge": ("gen", False),
+    "ln": ("ln", False),
+    "fn": ("fn", False),
+    "ct": ("ct", False),
+    "st": ("st", True),
+    "zp": ("zip", True),
+    "country": ("country", False),
+    "madid": ("madid", False),
+    "external_id": ("extern_id", False),
+    "lead_id": ("lead_id", False),
+}
+
+
+# --- what goes out hashed ---------------------------------------------------------------------------------------
+
+HASHED: Final = tuple(key.wire for key in KEYS.values() if key.hashed)
+OLDER_HASHED: Final = (
+    *(OFFLINE_KEYS[wire][0] for wire in HASHED if wire in OFFLINE_KEYS),
+    "fi",
+    "doby",
+    "dobm",
+    "dobd",
+)
+
+
+def unhashed(user_data: Mapping[str, Any], keys: Iterable[str] = HASHED) -> str | None:
+    """The first of the keys that holds anything but digests, None where all that are there hold nothing else."""
+    fullmatch = DIGEST.fullmatch
+    for key in keys:
+        if key in user_data:
+            value = user_data[key]
+            listed = value if type(value) is list and value else (value,)
+            if not all([type(each) is str and fullmatch(each) for each in listed]):
+                return key
+    return None
+
+
+def compile_digests() -> Callable[[Mapping[str, Any]], bool]:
+    """The function that says of most user_data at once that its hashed keys hold digests; `unhashed` says it of all.
+
+    It looks at them all together: nothing but hexadecimal digits, and as many as so many digests have.
+    """
+    keys = [key for key in HASHED if key != "external_id"]  # which is a list, mostly of one
+    all_keys = "".join([f"{{user_data[{key!r}]}}" for key in keys])
+    some_keys = "".join([f"{{get({key!r}, '')}}" for key in keys])
+    lines = [
+        "def digests(user_data):",
+        "    try:",
+        "        (external_id,) = user_data['external_id']",
+        f'        return not len(unhexlify(f"{{external_id}}{all_keys}")) % 32',
+        "    except KeyError:",
+        "        get, external_id = user_data.get, user_data.get('external_id', '')",
+        "        if external_id and len(external_id) == 1: (external_id,) = external_id",
+        "        try:",
+        f'            return not len(unhexlify(f"{{external_id}}{some_keys}")) % 32',
+        "        except ValueError:",
+        "            return False",
+        "    except (TypeError, ValueError):",
+        "        return False",
+    ]
+    namespace: dict[str, Any] = {"unhexlify": binascii.unhexlify}
+    exec(compile("\n".join(lines), "<digests>", "exec"), namespace)
+    digests: Callable[[Mapping[str, Any]], bool] = namespace["digests"]
+    return digests
+
+
+def _first_text(values: Any) -> str:
+    return values[0] if type(values) is list and values else ""
+
+
+def _several(convert: Normalise, value: list[str] | int, count: Count, note: str, most: int | None = None) -> Any:
+    """The values of a list, each once, and only the first `most`; a number (lead_id) as it is. `note` is counted where
+    only some are left."""
+    if not isinstance(value, list):
+        return value
+    converted = list(map(convert, value[:most]))
+    if ("" in converted or len(converted) < len(value)) and any(converted):
+        count(note)
+    return list(dict.fromkeys(filter(None, converted)))
+
+
+_MOST_PHONES: Final = 10  # of one event; with a default country each takes a fraction of a millisecond
+
+
+def normaliser(wire: str, default_country: str | None = None) -> Normalise:
+    """The rule of one hashed key, as a function from text to normalised text; "" where nothing is left.
+
+    >>> normaliser("ph")("1 (650) 555-1212")
+    '16505551212'
+    """
+    return normalisers.national_phone(default_country) if wire == "ph" and default_country else _NORMALISERS[wire]
+
+
+def digest(normalised: str) -> str:
+    """SHA-256 of the UTF-8 text, 64 lower-case hex digits."""
+    return hashlib.sha256(normalised.encode()).hexdigest()
+
+
+# --- already hashed ---------------------------------------------------------------------------------------------
+
+# SHA-256, or MD5 as browsers take it too, alone or with the suffix of Meta's param-builder.
+DIGEST: Final = re.compile(rf"((?:[0-9a-fA-F]{{32}}){{1,2}})(\.{normalisers.SUFFIX})?")
+_SIZES: Final = frozenset({32, 35, 41, 64, 67, 73})
+
+
+def already_hashed(text: str) -> str:
+    """The digest that a value of a hashed key is, its hexadecimal digits in lower case; "" where it is none.
+
+    >>> already_hashed("5D41402ABC4B2A76B9719D911017C592"), already_hashed("hello")
+    ('5d41402abc4b2a76b9719d911017c592', '')
+    """
+    bare = text.strip(BLANKS)
+    found = DIGEST.fullmatch(bare) if len(bare) in _SIZES else None
+    return found[1].lower() + (found[2] or "") if found else ""
+
+
+def _digester(normalise: Normalise, wire: str) -> Callable[[str], str]:
+    sha256 = hashlib.sha256
+
+    def digester(value: str) -> str:
+        if len(value) >= 32:
+            hashed = already_hashed(value)
+            if hashed:
+                return hashed
+        normalised = normalise(value)
+        return sha256(normalised.encode()).hexdigest() if normalised else ""
+
+    if wire in _UNIQUE:
+        return digester
+    return Memo(digester, FEW if wire in _FEW else MAX_BYTES).__getitem__
+
+
+_UNIQUE: Final = frozenset({"em", "ph", "external_id"})  # hardly ever the same twice: remembering them is a waste
+_FEW: Final = frozenset({"ge", "st", "country"})  # values that there are
+
+
+# --- clicks and browsers ----------------------------------------------------------------------------------------
+
+_FBC: Final = re.compile(r"fb\.\d{1,2}\.(\d{13})\.(\S+)", re.ASCII)
+_FBP: Final = re.compile(rf"fb\.\d{{1,2}}\.\d{{13}}\.\d+(?:\.{normalisers.SUFFIX})?", re.ASCII)
+_FBCLID: Final = re.compile(r"[\w.~-]+", re.ASCII)
+# A click ID is long and random: it has a digit, or a capital behind a small letter.
+_CLICK_ALONE: Final = re.compile(r"(?=[^\d]*\d|.*[a-z][A-Z])[\w-]{5,}", re.ASCII)
+_IN_QUERY: Final = re.compile(r"(?:^|[&;])fbclid=([^&;\s]*)")  # "&amp;" is an & that was escaped once too often
+_CLICK_LASTS: Final = 90 * 86_400  # seconds, as Meta's cookie does
+
+
+def click(value: str, event_time: int | None, count: Count) -> str:
+    """The ``fbc`` cookie, as it is; made of a click ID where there is nothing but that. "" where it is neither, or
+    older than 90 days at `event_time` (Unix seconds).
+    """
+    bare = value.strip(BLANKS) if type(value) is str else ""
+    cookie = _FBC.fullmatch(bare)
+    if cookie:
+        expired = event_time is not None and int(cookie[1]) < (event_time - _CLICK_LASTS) * 1000
+        return "" if expired else bare
+    if event_time is None:
+        return ""
+    made = fbc_from_url(bare, event_time)
+    if made is None and _CLICK_ALONE.fullmatch(bare) and not is_placeholder(bare):
+        made = _cookie(bare, event_time)
+    if made:
+        count("derived_fbc")
+    return made or ""
+
+
+def fbc_from_url(url: str, event_time: int) -> str | None:
+    """The click ID that a landing page's URL carries, as the cookie would hold it: ``fb.1.{ms}.{fbclid}``.
+
+    The click's own time is not known, so the event's stands in for it.
+    """
+    if "fbclid=" not in url:
+        return None
+    query = url.strip().partition("#")[0].partition("?")[2]  # not by urlsplit, which remembers URLs of any length
+    clicked = next(filter(None, _IN_QUERY.findall(query)), "")
+    clicked = unquote_plus(clicked)
+    return _cookie(clicked, event_time) if _FBCLID.fullmatch(clicked) else None
+
+
+def newer_click(url: str, event_time: int, fbc: str | None) -> str | None:
+    """`fbc_from_url` where the URL's click is another than the cookie's, and so came after it."""
+    made = fbc_from_url(url, event_time)
+    cookie = _FBC.fullmatch(fbc) if made and fbc else None
+    if not made or not cookie:
+        return made
+    clicked = made.split(".", 3)[3]
+    same = cookie[2] == clicked or cookie[2].startswith(f"{clicked}.")  # with param-builder's suffix
+    return None if same or int(cookie[1]) >= event_time * 1000 else made
+
+
+def _cookie(clicked: str, event_time: int) -> str:
+    return f"fb.1.{event_time * 1000}.{clicked}"
+
+
+def _browser(value: str) -> str:
+    bare = value.strip(BLANKS)
+    return bare if _FBP.fullmatch(bare) else ""
+
+
+# --- the rules by key -------------------------------------------------------------------------------------------
+
+_NORMALISERS: Final[Mapping[str, Callable[..., str]]] = {
+    "em": normalisers.email,
+    "ph": normalisers.phone,
+    "ge": normalisers.gender,
+    "db": normalisers.birthday,
+    "ln": normalisers.name,
+    "fn": normalisers.name,
+    "ct": normalisers.city,
+    "st": normalisers.state,
+    "zp": normalisers.zip_code,
+    "country": normalisers.country,
+    "external_id": normalisers.external_id,
+}
+_PLAIN: Final[Mapping[str, Normalise]] = {
+    "client_ip_address": Memo(normalisers.ip_address).__getitem__,
+    "client_user_agent": normalisers.trimmed,
+    "fbp": _browser,
+}

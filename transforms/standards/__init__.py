@@ -1,0 +1,1 @@
+"""What standards say: countries, currencies, JavaScript's reading of JSON values, JSON text, Unicode spelling."""
