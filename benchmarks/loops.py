@@ -27,11 +27,11 @@ import orjson
 from benchmarks.rows import stored
 from capybeam.pipeline.job.loader import load_job
 from capybeam.transforms.core import events
-from capybeam.transforms.core.batches import Parcel, Receipt
+from capybeam.transforms.core.batches import EncodedBatch, Receipt
 from capybeam.transforms.core.conversions import Ready, split_line
 from capybeam.transforms.engine import conversions
 from capybeam.transforms.meta.answers import Delivery, classify
-from capybeam.transforms.meta.rate_limits import Brake, Pacer
+from capybeam.transforms.meta.rate_limits import Pacer, RateLimitGuard
 
 JOB: Final = Path(__file__).parent / "job.yaml"
 BLOCK: Final = 1000  # rows that come at once from the Storage API
@@ -94,19 +94,19 @@ def rows(path: Path) -> tuple[float, float]:
 def upkeep(path: Path) -> float:
     """Seconds an event for pacing, classifying and receipts, what is read off the events for them included."""
     key, lines = _batch(path)
-    pacer, brake = Pacer(1e9), Brake()
+    pacer, guard = Pacer(1e9), RateLimitGuard()
     headers = {"X-App-Usage": '{"call_count":28,"total_time":25,"total_cputime":25}'}
     body = b'{"events_received":%d,"messages":[],"fbtrace_id":"A1b2C3d4"}' % len(lines)
     repeats = 50
     started = time.perf_counter()
     for _ in range(repeats):
-        parcel = Parcel.pack(key, lines)
-        while brake.wait() > 0 or pacer.wait() > 0:
+        batch = EncodedBatch.pack(key, lines)
+        while guard.wait() > 0 or pacer.wait() > 0:
             pass
         answer = classify(200, headers, body, len(lines))
-        brake.observe(answer)
+        guard.observe(answer)
         Receipt(
-            "web", "1", len(lines), parcel.first_event_time, parcel.last_event_time, answer.fbtrace_id, (), 1, 0.1, 0
+            "web", "1", len(lines), batch.first_event_time, batch.last_event_time, answer.fbtrace_id, (), 1, 0.1, 0
         ).encode()
     return (time.perf_counter() - started) / repeats / len(lines)
 

@@ -24,7 +24,7 @@ import click
 
 from capybeam.pipeline.job.loader import ConfigError, Job, duration, json_schema, load_job
 from capybeam.pipeline.run.options import option
-from capybeam.pipeline.sources import Between
+from capybeam.pipeline.sources import TimeRange
 from capybeam.transforms.core.rejections import CODES
 from capybeam.transforms.core.tokens import holds_token
 
@@ -228,18 +228,18 @@ def run(
     been read and shows the books so far.
     """
     job = _job(config)
-    between = Between(
+    between = TimeRange(
         None if since is None else _moment("--since", since), None if until is None else _moment("--until", until)
     )
     try:
         logging.disable(logging.WARNING)  # Beam warns at import of extras that are not installed
-        from capybeam.pipeline.run.execute import Places, run_job  # Beam takes two seconds to import
+        from capybeam.pipeline.run.execute import Outputs, run_job  # Beam takes two seconds to import
         from capybeam.pipeline.sources.pubsub import Attributes
 
         logging.disable(logging.NOTSET)
-        places, attributes = Places(dead_letters, receipts, books), Attributes(id_attribute, timestamp_attribute)
+        outputs, attributes = Outputs(dead_letters, receipts, books), Attributes(id_attribute, timestamp_attribute)
         idle = _seconds("--until-idle", until_idle)
-        sys.exit(run_job(job, inputs, places, beam_options, idle, attributes, between, wait=not no_wait))
+        sys.exit(run_job(job, inputs, outputs, beam_options, idle, attributes, between, wait=not no_wait))
     except KeyboardInterrupt:  # before the run has begun, or after it has ended
         sys.exit(130)
 
@@ -294,12 +294,12 @@ def replay(
             _fail(f"--only {code}: there is no such code" + (f"; did you mean {close[0]}?" if close else ""))
     try:
         logging.disable(logging.WARNING)
-        from capybeam.pipeline.run.execute import Places, replay_job
-        from capybeam.transforms.engine.replay import Choice
+        from capybeam.pipeline.run.execute import Outputs, replay_job
+        from capybeam.transforms.engine.replay import ReplayFilter
 
         logging.disable(logging.NOTSET)
-        choice, places = Choice(frozenset(codes), retryable), Places(dead_letters, receipts, books)
-        sys.exit(replay_job(job, letters, choice, places, beam_options, _seconds("--until-idle", until_idle)))
+        replay_filter, outputs = ReplayFilter(frozenset(codes), retryable), Outputs(dead_letters, receipts, books)
+        sys.exit(replay_job(job, letters, replay_filter, outputs, beam_options, _seconds("--until-idle", until_idle)))
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -16,7 +16,7 @@ from capybeam.pipeline.sinks.dead_letters import WriteDeadLetters
 from capybeam.pipeline.sinks.receipts import WriteReceipts
 from capybeam.transforms.batching import BatchByDestination
 from capybeam.transforms.deduplicating import DropRepeats
-from capybeam.transforms.engine.replay import Choice
+from capybeam.transforms.engine.replay import ReplayFilter
 from capybeam.transforms.filtering import FilterEvents
 from capybeam.transforms.hashing import HashUserData
 from capybeam.transforms.mapping import MapProperties
@@ -34,7 +34,7 @@ Flow = Literal["finite", "batch", "stream"]
 def redeliver(
     letters: beam.PCollection,
     job: Job,
-    choice: Choice,
+    replay_filter: ReplayFilter,
     dead_letters: str,
     receipts: str,
     workers: int = 1,
@@ -42,7 +42,7 @@ def redeliver(
 ) -> None:
     """Builds the way from dead letters, each a pair of its place and its line, to receipts and new dead letters."""
     replayed = letters | ReplayDeadLetters(
-        job.subscriptions, job.delivery.max_batch_bytes, choice, skip_blank=flow == "finite", unwrap=job.unwrap
+        job.subscriptions, job.delivery.max_batch_bytes, replay_filter, skip_blank=flow == "finite", unwrap=job.unwrap
     )
     sent = _send(replayed.ready, job, receipts, workers, flow)
     _write_rejections({"Unreplayed": replayed, "Undelivered": sent}, dead_letters)

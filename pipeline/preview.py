@@ -47,8 +47,8 @@ def preview_rows(
         now: Unix seconds, for the age limits.
         notes: filled with what was dropped or left out on the way.
     """
-    tally: Counter[str] = Counter() if notes is None else notes
-    way = _Way(job, now, tally)
+    counters: Counter[str] = Counter() if notes is None else notes
+    way = _Way(job, now, counters)
     for number, row in rows:
         if not (isinstance(row, bytes) and events.is_blank(row)):
             for outcome in way.outcomes(row):

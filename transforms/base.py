@@ -16,7 +16,7 @@ from apache_beam.pvalue import TaggedOutput
 from apache_beam.utils.shared import Shared
 
 from capybeam.transforms.core.conversions import Conversion
-from capybeam.transforms.core.counters import LIVE, Tally
+from capybeam.transforms.core.counters import LIVE, Counters
 from capybeam.transforms.core.events import UnreadableRest
 from capybeam.transforms.core.rejections import Rejected, Rejection, Stage, as_rejected, reject
 from capybeam.transforms.engine.conversions import Subscription
@@ -34,10 +34,10 @@ def add_to_metrics(counts: Mapping[str, int]) -> None:
         Metrics.counter(NAMESPACE, name).inc(by)
 
 
-def settle(tally: Tally) -> None:
+def settle(counters: Counters) -> None:
     """Hands over what a bundle has counted, to the runner's counters and to the totals of this process."""
-    add_to_metrics(tally)
-    LIVE.settle(tally)
+    add_to_metrics(counters)
+    LIVE.settle(counters)
 
 
 class StepDoFn(beam.DoFn, Generic[M]):
@@ -66,9 +66,9 @@ class StepDoFn(beam.DoFn, Generic[M]):
         self.machinery: M = self._shared.acquire(self.compile)
 
     def start_bundle(self) -> None:
-        failed = getattr(self, "tally", None)
-        self.tally = Tally()
-        LIVE.watch(self.tally, instead_of=failed)
+        failed = getattr(self, "counters", None)
+        self.counters = Counters()
+        LIVE.watch(self.counters, instead_of=failed)
 
     def process(self, element: Any) -> Iterable[Any]:
         try:
@@ -87,26 +87,26 @@ class StepDoFn(beam.DoFn, Generic[M]):
         return self.rejected(reject(self.stage, cause, **origin))
 
     def finish_bundle(self) -> None:
-        settle(self.tally)
+        settle(self.counters)
 
     def rejected(self, rejection: Rejection) -> TaggedOutput:
         """The rejection, counted, for the step's second output."""
         key = f"{rejection.destination}/{rejection.subscription}" if rejection.destination else ""
-        self.tally[f"rejected:{key}:{rejection.stage}:{rejection.code}"] += 1
+        self.counters[f"rejected:{key}:{rejection.stage}:{rejection.code}"] += 1
         return TaggedOutput(REJECTIONS, rejection)
 
 
-def note_unfinished(row: Any, tally: Tally) -> None:
+def note_unfinished(row: Any, counters: Counters) -> None:
     """Counts an input that has not been read to its end, under the sentence that says so: workers may be elsewhere."""
     if isinstance(row, UnreadableRest):
-        tally[f"unfinished:{row.message}"] += 1
+        counters[f"unfinished:{row.message}"] += 1
 
 
-def show_no_event(cause: Rejected | Rejection, tally: Tally) -> None:
+def show_no_event(cause: Rejected | Rejection, counters: Counters) -> None:
     """Says what the first object that is no event looks like, at once and in the books of the run, which workers
     elsewhere reach by their counters only. Later ones look alike, as a rule."""
     if cause.code == "not_an_event" and LIVE.remark("parse/not_an_event", cause.message, once_for="parse/not_an_event"):
-        tally[f"no_event:{cause.message}"] += 1
+        counters[f"no_event:{cause.message}"] += 1
 
 
 class SubscriptionStepDoFn(StepDoFn[M]):
@@ -135,10 +135,10 @@ class SubscriptionStepDoFn(StepDoFn[M]):
 
     def _note(self, key: str) -> Callable[[str], None]:
         """A counter of what is dropped on the way of one subscription's conversions."""
-        tally = self.tally
+        counters = self.counters
 
         def note(name: str) -> None:
-            tally[f"note:{key}:{name}"] += 1
+            counters[f"note:{key}:{name}"] += 1
 
         return note
 

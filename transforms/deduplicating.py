@@ -14,7 +14,7 @@ from apache_beam.transforms.userstate import ReadModifyWriteStateSpec, TimerSpec
 
 from capybeam.transforms.base import settle
 from capybeam.transforms.core.conversions import split_key, split_line
-from capybeam.transforms.core.counters import LIVE, Tally
+from capybeam.transforms.core.counters import LIVE, Counters
 from capybeam.transforms.core.recent_ids import RECENT, repeat_key
 from capybeam.transforms.engine.replay import unmarked
 
@@ -53,15 +53,15 @@ class _Dropping(beam.DoFn):
         self._window, self._clock = window, clock
 
     def start_bundle(self) -> None:
-        self._tally = Tally()
-        LIVE.watch(self._tally)
+        self._counters = Counters()
+        LIVE.watch(self._counters)
 
     def finish_bundle(self) -> None:
-        settle(self._tally)
+        settle(self._counters)
 
     def dropped(self, key: str, line: bytes) -> Iterable[Any]:
         name, _ = split_line(line)
-        self._tally[f"repeated:{split_key(key)[0]}/{unmarked(name)}"] += 1
+        self._counters[f"repeated:{split_key(key)[0]}/{unmarked(name)}"] += 1
         return ()
 
 

@@ -47,7 +47,7 @@ class _FilterEvents(StepDoFn[Callable[[Event], list[str]]]):
 
     def convert(self, element: Event) -> Iterable[Any]:
         keys = self.machinery(element)
-        self.tally["taken" if keys else "filtered"] += 1
+        self.counters["taken" if keys else "filtered"] += 1
         return [(element, key) for key in keys]
 
     def origin(self, element: Event) -> Mapping[str, Any]:

@@ -50,10 +50,10 @@ class _MapEventNames(SubscriptionStepDoFn[Callable[[Event, str], list[Conversion
     def convert(self, element: tuple[Event, str]) -> Iterable[Any]:
         event, key = element
         named = self.machinery(event, key)
-        self.tally[self._matched[key]] += len(named)
+        self.counters[self._matched[key]] += len(named)
         return named
 
     def origin(self, element: Any) -> Mapping[str, Any]:
         event, key = element
-        self.tally[self._matched[key]] += 1
+        self.counters[self._matched[key]] += 1
         return super().origin(Conversion(key, None, "", event, {}))

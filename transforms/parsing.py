@@ -63,7 +63,7 @@ class _ParseEvents(StepDoFn[Parse]):
         found = self.machinery(element, self._note)
         if type(found) is not tuple:
             return self._opened(element, found)
-        self.tally["read"] += 1
+        self.counters["read"] += 1
         return found
 
     def _opened(self, element: Row, found: Iterable[Found]) -> Iterator[Any]:
@@ -71,19 +71,19 @@ class _ParseEvents(StepDoFn[Parse]):
         try:
             for each in found:
                 if isinstance(each, Rejected):
-                    show_no_event(each, self.tally)
+                    show_no_event(each, self.counters)
                     yield self.refused(element, each)
                 else:
-                    self.tally["read"] += 1
+                    self.counters["read"] += 1
                     yield each
         except Exception as error:
             yield self.refused(element, error)
 
     def origin(self, element: Row) -> Mapping[str, Any]:
-        self.tally["read"] += 1
-        self.tally["unparsable"] += 1
-        note_unfinished(element, self.tally)
+        self.counters["read"] += 1
+        self.counters["unparsable"] += 1
+        note_unfinished(element, self.counters)
         return {"payload": element}
 
     def _note(self, name: str) -> None:
-        self.tally[f"note::{name}"] += 1
+        self.counters[f"note::{name}"] += 1

@@ -15,7 +15,7 @@ from capybeam.transforms.core.conversions import Ready
 from capybeam.transforms.core.events import UnreadableRow, is_blank
 from capybeam.transforms.core.rejections import Rejection
 from capybeam.transforms.engine.conversions import Subscription
-from capybeam.transforms.engine.replay import Choice, DeadLetter, compile_replay, parse_dead_letter
+from capybeam.transforms.engine.replay import DeadLetter, ReplayFilter, compile_replay, parse_dead_letter
 from capybeam.transforms.meta.user_data import Count
 
 Replay = Callable[[DeadLetter, float, Count, Callable[[str], Count]], Iterator["Ready | Rejection"]]
@@ -36,7 +36,7 @@ class ReplayDeadLetters(beam.PTransform):
 
     subscriptions: tuple[Subscription, ...]
     max_bytes: int = 4 * 1024 * 1024
-    choice: Choice = dataclasses.field(default_factory=Choice)
+    choice: ReplayFilter = dataclasses.field(default_factory=ReplayFilter)
     clock: Callable[[], float] = time.time
     skip_blank: bool = True
     unwrap: str | None = None
@@ -57,7 +57,7 @@ class _ReplayDeadLetters(SubscriptionStepDoFn[Replay]):
         self,
         subscriptions: tuple[Subscription, ...],
         max_bytes: int,
-        choice: Choice,
+        choice: ReplayFilter,
         clock: Callable[[], float],
         skip_blank: bool,
         unwrap: str | None,
@@ -84,14 +84,14 @@ class _ReplayDeadLetters(SubscriptionStepDoFn[Replay]):
         return [self._again(outcome) if isinstance(outcome, Rejection) else outcome for outcome in outcomes]
 
     def _again(self, outcome: Rejection) -> Any:
-        show_no_event(outcome, self.tally)
+        show_no_event(outcome, self.counters)
         return self.rejected(outcome)
 
     def origin(self, element: Any) -> Mapping[str, Any]:
         self._count("read")
         self._count("unparsable")
-        note_unfinished(element[1], self.tally)
+        note_unfinished(element[1], self.counters)
         return {"payload": element[1]}
 
     def _count(self, name: str) -> None:
-        self.tally[name] += 1
+        self.counters[name] += 1

@@ -17,12 +17,12 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from capybeam.transforms.base import NAMESPACE, REJECTIONS, settle, with_rejections
 from capybeam.transforms.batching import Batch
-from capybeam.transforms.core.batches import Outcome, Parcel
+from capybeam.transforms.core.batches import EncodedBatch, Outcome
 from capybeam.transforms.core.conversions import split_key
-from capybeam.transforms.core.counters import LIVE, Tally
+from capybeam.transforms.core.counters import LIVE, Counters
 from capybeam.transforms.engine.replay import unmarked, with_origin
 from capybeam.transforms.meta.answers import Delivery, Destination
-from capybeam.transforms.meta.client import Courier
+from capybeam.transforms.meta.client import MetaClient
 
 BACKLOG: Final = 32 * 1024 * 1024  # bytes of requests that wait for one destination before everything waits for it
 _LOOK: Final = 0.05  # seconds between two looks at a backlog that other bundles have filled
@@ -75,16 +75,16 @@ class _SendBatches(beam.DoFn):
         if self._patient:
             key = (self._destinations, self._delivery, self._workers)
             if key not in KEPT:
-                KEPT[key] = self._make_courier()
-            self._courier: Courier = KEPT[key]
+                KEPT[key] = self._make_client()
+            self._client: MetaClient = KEPT[key]
         else:
-            self._courier = self._shared.acquire(self._make_courier)
-        self._courier.open()
+            self._client = self._shared.acquire(self._make_client)
+        self._client.open()
         self._throttling = ThrottlingSignaler(NAMESPACE)
 
-    def _make_courier(self) -> Courier:
+    def _make_client(self) -> MetaClient:
         service = self._delivery.rate_limit_service
-        return Courier(
+        return MetaClient(
             self._destinations,
             self._delivery,
             share=1 / self._workers,
@@ -96,19 +96,19 @@ class _SendBatches(beam.DoFn):
     def start_bundle(self) -> None:
         self._done: SimpleQueue[Future[Outcome]] = SimpleQueue()
         self._pending = 0
-        failed = getattr(self, "_tally", None)
-        self._tally = Tally()
-        LIVE.watch(self._tally, instead_of=failed)
+        failed = getattr(self, "_counters", None)
+        self._counters = Counters()
+        LIVE.watch(self._counters, instead_of=failed)
 
     def process(self, element: Batch) -> Iterable[Any]:
-        parcel = Parcel.pack(*element)
-        name = split_key(parcel.key).destination
+        batch = EncodedBatch.pack(*element)
+        name = split_key(batch.key).destination
         yield from self._outputs()
-        while self._courier.backlog(name) > BACKLOG:
+        while self._client.backlog(name) > BACKLOG:
             yield from self._outputs(wait=_LOOK)
         done = self._done  # of this bundle: what a failed one leaves behind is not for the next
         self._pending += 1
-        self._courier.submit(parcel).add_done_callback(done.put)
+        self._client.submit(batch).add_done_callback(done.put)
 
     def finish_bundle(self) -> Iterator[Any]:
         window = GlobalWindow()
@@ -117,10 +117,10 @@ class _SendBatches(beam.DoFn):
                 tagged = isinstance(output, TaggedOutput)
                 value = WindowedValue(output.value if tagged else output, window.max_timestamp(), [window])
                 yield TaggedOutput(output.tag, value) if tagged else value
-        settle(self._tally)
+        settle(self._counters)
 
     def teardown(self) -> None:
-        self._courier.close()
+        self._client.close()
 
     def _outputs(self, wait: float | None = 0.0) -> Iterator[Any]:
         """What has been settled; where nothing has, after so many seconds, or for None when something is.
@@ -135,22 +135,22 @@ class _SendBatches(beam.DoFn):
             wait = 0.0
             self._pending -= 1
             yield from self._accounted(sending.result())
-        throttled = self._courier.throttled.take()
+        throttled = self._client.throttled.take()
         if throttled:
             self._throttling.signal_throttled(throttled)
 
     def _accounted(self, outcome: Outcome) -> Iterator[Any]:
         for key, count in outcome.delivered.items():
-            self._tally[f"delivered:{unmarked(key)}"] += count
+            self._counters[f"delivered:{unmarked(key)}"] += count
         yield from outcome.receipts
         for rejection in map(with_origin, outcome.rejections):
             key = f"{rejection.destination}/{rejection.subscription}"
-            self._tally[f"rejected:{key}:{rejection.stage}:{rejection.code}"] += 1
+            self._counters[f"rejected:{key}:{rejection.stage}:{rejection.code}"] += 1
             yield TaggedOutput(REJECTIONS, rejection)
 
 
-# The couriers of streams that are worked off in many graphs, to be cleared when such a stream begins.
-KEPT: Final[dict[tuple[tuple[Destination, ...], Delivery, int], Courier]] = {}
+# The clients of streams that are worked off in many graphs, to be cleared when such a stream begins.
+KEPT: Final[dict[tuple[tuple[Destination, ...], Delivery, int], MetaClient]] = {}
 
 
 def _limited_by(service: str) -> Callable[[str], float]:

@@ -28,13 +28,13 @@ from capybeam.pipeline.graph import Flow, deliver, redeliver
 from capybeam.pipeline.job.loader import Job
 from capybeam.pipeline.run import terminal
 from capybeam.pipeline.run.options import OPTIONS, SAID_TWICE
-from capybeam.pipeline.run.report import Books
+from capybeam.pipeline.run.report import RunReport
 from capybeam.pipeline.runners.errors import told_by
 from capybeam.pipeline.runners.support import (
     RUNNERS,
     CheckWorkers,
     RemoteJob,
-    UnfitRunner,
+    UnsupportedRunner,
     canonical,
     check_place,
     check_runner,
@@ -49,7 +49,7 @@ from capybeam.pipeline.sinks.books import WHAT as BOOKS
 from capybeam.pipeline.sinks.books import check_place as check_books
 from capybeam.pipeline.sinks.books import write_books
 from capybeam.pipeline.sinks.lines import SinkError, is_local, keep_safe, plain
-from capybeam.pipeline.sources import ALWAYS, Between, NoInput, Source, UnreadableFile, open_letters, open_source
+from capybeam.pipeline.sources import ANY_TIME, NoInput, Source, TimeRange, UnreadableFile, open_letters, open_source
 from capybeam.pipeline.sources.files import matching
 from capybeam.pipeline.sources.pubsub import PUBSUB, Attributes, Message, Pulling, SubscriptionLost
 from capybeam.transforms.core.batches import DestinationHeld, Stopped
@@ -57,7 +57,7 @@ from capybeam.transforms.core.counters import LIVE
 from capybeam.transforms.core.recent_ids import RECENT
 from capybeam.transforms.core.shutdown import STOPPING
 from capybeam.transforms.core.tokens import TokenError
-from capybeam.transforms.engine.replay import Choice
+from capybeam.transforms.engine.replay import ReplayFilter
 from capybeam.transforms.meta.answers import Destination
 from capybeam.transforms.sending import KEPT
 
@@ -75,7 +75,7 @@ _LOCAL_RUNNERS: Final = frozenset(
 
 
 @dataclasses.dataclass(frozen=True)
-class Places:
+class Outputs:
     """Where a run writes: its dead letters, its receipts and, as JSON, its books, if they are wanted."""
 
     dead_letters: str
@@ -86,11 +86,11 @@ class Places:
 def run_job(
     job: Job,
     inputs: Sequence[str],
-    places: Places,
+    outputs: Outputs,
     beam_options: Sequence[str],
     until_idle: float | None = None,
     attributes: Attributes | None = None,
-    between: Between = ALWAYS,
+    between: TimeRange = ANY_TIME,
     wait: bool = True,
 ) -> int:
     """Runs a job to its end, or starts it, and returns the exit code.
@@ -105,19 +105,19 @@ def run_job(
     """
 
     def build(lines: beam.PCollection, workers: int, flow: Flow) -> None:
-        deliver(lines, job, places.dead_letters, places.receipts, workers, flow)
+        deliver(lines, job, outputs.dead_letters, outputs.receipts, workers, flow)
 
     def open_input(text: str, project: str | None) -> Source:
         return open_source(text, between, project, attributes, job.unread())
 
-    return _perform(job, inputs, open_input, build, places, beam_options, until_idle, wait)
+    return _perform(job, inputs, open_input, build, outputs, beam_options, until_idle, wait)
 
 
 def replay_job(
     job: Job,
     letters: Sequence[str],
-    choice: Choice,
-    places: Places,
+    replay_filter: ReplayFilter,
+    outputs: Outputs,
     beam_options: Sequence[str],
     until_idle: float | None = None,
 ) -> int:
@@ -129,15 +129,15 @@ def replay_job(
     """
 
     def build(lines: beam.PCollection, workers: int, flow: Flow) -> None:
-        redeliver(lines, job, choice, places.dead_letters, places.receipts, workers, flow)
+        redeliver(lines, job, replay_filter, outputs.dead_letters, outputs.receipts, workers, flow)
 
     def open_chosen(text: str, project: str | None) -> Source:
         source = open_letters(text, project)
-        if source.subscription and choice != Choice():
+        if source.subscription and replay_filter != ReplayFilter():
             raise NoInput(f"{text}: --only and --retryable are for files; what they leave out would be acknowledged")
         return source
 
-    return _perform(job, letters, open_chosen, build, places, beam_options, until_idle)
+    return _perform(job, letters, open_chosen, build, outputs, beam_options, until_idle)
 
 
 def _perform(
@@ -145,7 +145,7 @@ def _perform(
     inputs: Sequence[str],
     open_input: Callable[[str, str | None], Source],
     build: _Build,
-    places: Places,
+    outputs: Outputs,
     beam_options: Sequence[str],
     until_idle: float | None,
     wait: bool = True,
@@ -153,8 +153,8 @@ def _perform(
     console, log = terminal.console(), terminal.console(stderr=True)
     try:
         setting = _setting(job, beam_options, wait)
-        ready = _ready(job, setting, inputs, open_input, places, until_idle, log)
-    except (BadOption, NoInput, TokenError, SinkError, UnfitRunner) as error:
+        ready = _ready(job, setting, inputs, open_input, outputs, until_idle, log)
+    except (BadOption, NoInput, TokenError, SinkError, UnsupportedRunner) as error:
         log.print(f"capybeam: {error}", style="red", highlight=False, markup=False)
         return CONFIGURATION
     LIVE.reset()
@@ -167,20 +167,20 @@ def _perform(
 
     if not wait:
         return _start(functools.partial(_pipeline, reads, built, options, flow), options, console, log)
-    remote = None if setting.local or flow == "stream" else RemoteJob(setting.runner, options, places.receipts)
+    remote = None if setting.local or flow == "stream" else RemoteJob(setting.runner, options, outputs.receipts)
     with _stopping_on_signals(log, remote):
         with _progress(log, remote):
             if flow != "batch":
                 counts, failure = _run(reads, built, options, flow, remote)
             else:
                 with ready.subscription.pulling(job.delivery.max_batch_delay, until_idle, ready.first) as pulling:
-                    counts, failure = _work_off(pulling, ready.subscription.element, built, places, options)
+                    counts, failure = _work_off(pulling, ready.subscription.element, built, outputs, options)
         if failure is None and flow == "stream" and not setting.local:
             text = f"The job goes on on {setting.runner}: its books are the metrics there. Drain it to end it."
             log.print(text, highlight=False)
             return OK
         end = _End(counts, failure, stopped=STOPPING.is_set(), endless=ready.subscription is not None)
-        code = _account(end, setting.runner, remote, places, console, log)
+        code = _account(end, setting.runner, remote, outputs, console, log)
     if failure is not None:
         STOPPING.set()  # what is still being sent, or waits to be, is not waited for
     return code
@@ -248,13 +248,13 @@ def _ready(
     setting: _Setting,
     inputs: Sequence[str],
     open_input: Callable[[str, str | None], Source],
-    places: Places,
+    outputs: Outputs,
     until_idle: float | None,
     log: Console,
 ) -> _Ready:
-    """Looks at all that a run needs, and then makes its places ready.
+    """Looks at all that a run needs, and then makes its outputs ready.
 
-    Raises NoInput, TokenError, SinkError and UnfitRunner; then nothing has been touched but earlier files of places.
+    Raises NoInput, TokenError, SinkError and UnsupportedRunner; only earlier output files have been touched then.
     """
     options, runner, local = setting.options, setting.runner, setting.local
     sources = [open_input(text, options.view_as(GoogleCloudOptions).project) for text in inputs]
@@ -277,18 +277,18 @@ def _ready(
         )
     for destination in job.destinations:
         _check_token(destination, options, runner, local)
-    _tell_apart(places)
-    if places.books:
-        _keep_apart(places.books, BOOKS, sources)
-    for path, what in zip((places.dead_letters, places.receipts), SINKS, strict=True):
+    _tell_apart(outputs)
+    if outputs.books:
+        _keep_apart(outputs.books, BOOKS, sources)
+    for path, what in zip((outputs.dead_letters, outputs.receipts), SINKS, strict=True):
         _keep_apart(path, what, sources)
-    if places.books:
-        check_books(places.books)
+    if outputs.books:
+        check_books(outputs.books)
     first = list[Message]()
     if subscription is not None and not (standard.streaming and subscription.topic):
         first = subscription.try_to_pull()
     try:
-        for path, what in zip((places.dead_letters, places.receipts), SINKS, strict=True):
+        for path, what in zip((outputs.dead_letters, outputs.receipts), SINKS, strict=True):
             kept = prepare(path, what, local, runner, subscription is not None)
             if kept:
                 log.print(f"{what} of an earlier run are kept in {kept}", highlight=False, markup=False)
@@ -321,18 +321,18 @@ class _End:
     endless: bool
 
 
-def _account(end: _End, runner: str, remote: RemoteJob | None, places: Places, console: Console, log: Console) -> int:
+def _account(end: _End, runner: str, remote: RemoteJob | None, outputs: Outputs, console: Console, log: Console) -> int:
     """Shows the books of a run that has ended, and writes them where they are wanted; the exit code."""
     counts, failure = end.counts, end.failure
     sent = remote.sent if remote else None
     goes_on = remote is not None and remote.goes_on and (end.stopped or failure is not None)
     if goes_on:
         log.print(_GOES_ON, style="red", highlight=False, markup=False)
-    if isinstance(failure, UnfitRunner) and not sent:
+    if isinstance(failure, UnsupportedRunner) and not sent:
         log.print(f"capybeam: {failure}", style="red", highlight=False, markup=False)
         return CONFIGURATION
     at_least = remote is not None and remote.worth == "unknown"
-    books = Books.from_counts(counts, at_least, sent if failure is None else None)
+    books = RunReport.from_counts(counts, at_least, sent if failure is None else None)
     if remote is not None and not counts and (failure is not None or end.stopped):
         receipts_say = "See the receipts" if sent is None else f"By the receipts, {sent:,} events have been delivered"
         console.print(f"{runner} counts a job only when it has ended well. {receipts_say}.", highlight=False)
@@ -342,14 +342,14 @@ def _account(end: _End, runner: str, remote: RemoteJob | None, places: Places, c
         console.print(books.render())
         if reason := terminal.lost(console):
             log.print(f"The books cannot be shown on standard output: {reason}", style="red", markup=False)
-    unwritten = _write_books(books, places.books)
-    code = INTERRUPTED if goes_on and failure is None else _conclude(books, end, places.dead_letters, log)
+    unwritten = _write_books(books, outputs.books)
+    code = INTERRUPTED if goes_on and failure is None else _conclude(books, end, outputs.dead_letters, log)
     if unwritten:
         log.print(f"capybeam: {unwritten}", style="red", highlight=False, markup=False)
     return FAILED if unwritten and code == OK else code
 
 
-def _write_books(books: Books, path: str | None) -> str | None:
+def _write_books(books: RunReport, path: str | None) -> str | None:
     """Writes the books where they are wanted; why they cannot be written."""
     if path is None:
         return None
@@ -471,11 +471,11 @@ def _subscription(sources: Sequence[Source]) -> Any:
     return found[0].subscription if found else None
 
 
-def _tell_apart(places: Places) -> None:
+def _tell_apart(outputs: Outputs) -> None:
     """Two kinds of lines in one place would be of no use."""
     given = [
         os.path.realpath(plain(place)) if is_local(plain(place)) else place
-        for place in (places.dead_letters, places.receipts, places.books)
+        for place in (outputs.dead_letters, outputs.receipts, outputs.books)
         if place
     ]
     if len(set(given)) < len(given):
@@ -519,7 +519,7 @@ def _work_off(
     pulling: Pulling,
     element: Callable[[Message], Any],
     build: Callable[[Any, Flow], None],
-    places: Places,
+    outputs: Outputs,
     options: PipelineOptions,
 ) -> tuple[Mapping[str, int], BaseException | None]:
     """Runs the graph on one batch of messages after the other; what was counted, and what went wrong.
@@ -534,7 +534,7 @@ def _work_off(
         for messages in pulling.batches():
             elements = beam.Create([element(message) for message in messages], reshuffle=False)
             counts, failure = _run([elements], build, options, "batch")
-            failure = failure or _keep_safe(places)
+            failure = failure or _keep_safe(outputs)
             if failure is not None:
                 RECENT.forget_unsettled()
                 LIVE.restore(totals)
@@ -549,10 +549,10 @@ def _work_off(
     return totals, None
 
 
-def _keep_safe(places: Places) -> SinkError | None:
+def _keep_safe(outputs: Outputs) -> SinkError | None:
     """Returns when what has been written would outlive the machine's power, or with the reason why it would not."""
     try:
-        for path, what in zip((places.dead_letters, places.receipts), SINKS, strict=True):
+        for path, what in zip((outputs.dead_letters, outputs.receipts), SINKS, strict=True):
             keep_safe(path, what)
     except SinkError as error:
         return error
@@ -645,7 +645,7 @@ def _wait_or_leave(result: Any) -> None:
         result.cancel()
 
 
-def _conclude(books: Books, end: _End, dead_letters: str, log: Console) -> int:
+def _conclude(books: RunReport, end: _End, dead_letters: str, log: Console) -> int:
     """The exit code, with a word on what to do.
 
     An endless input that was stopped, with all done that was pulled, has come to an end like any other.
@@ -716,14 +716,14 @@ _TELLING: Final = (
     SubscriptionLost,
     DestinationHeld,
     Stopped,
-    UnfitRunner,
+    UnsupportedRunner,
     UnreadableFile,
 )  # errors whose texts are for people
 
 
 def _show(error: BaseException, options: PipelineOptions) -> None:
     """An error with all that led to it, where that is asked for."""
-    if options.view_as(_Verbosity).verbose and not isinstance(error, UnfitRunner):
+    if options.view_as(_Verbosity).verbose and not isinstance(error, UnsupportedRunner):
         logging.getLogger(__name__).error("The run failed.", exc_info=error)
 
 
@@ -761,7 +761,7 @@ def _stopping_on_signals(log: Console, remote: RemoteJob | None) -> Iterator[Non
                 if remote:
                     os.write(2, f"{_GOES_ON}\n".encode())
                 else:
-                    terminal.console().print(Books.from_counts(LIVE.snapshot()[0]).render())
+                    terminal.console().print(RunReport.from_counts(LIVE.snapshot()[0]).render())
             finally:
                 os._exit(INTERRUPTED)
 
@@ -832,7 +832,7 @@ def _show_progress(log: Console, done: threading.Event, remote: RemoteJob | None
 
 
 def _progress_line(counts: Mapping[str, int], seconds: float) -> str:
-    books = Books.from_counts(counts)
+    books = RunReport.from_counts(counts)
     refusals = LIVE.refusals()
     refused = f"{sum(refusals.values()):,} refused by Meta, " if refusals else ""
     return (

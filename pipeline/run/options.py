@@ -170,7 +170,7 @@ OPTIONS: Final = (
             "batch": _sink("receipts", "capybeam-receipts", "gs://acme-capybeam/receipts/november"),
         },
     ),
-    Option("books", "Books", "Also write the books as JSON."),
+    Option("books", "RunReport", "Also write the books as JSON."),
     Option("until-idle", "Until idle", "Leave a subscription when nothing has come for so long, as in 5s."),
     Option("no-wait", "No wait", "Start the job where its runner is, say how to look at it, and leave."),
     Option(
@@ -226,6 +226,6 @@ def _parameter(option: Option, form: Form) -> dict[str, Any]:
     return found
 
 
-# Terraform's provider looks for a job's places by the names that Java has for them, finds none on a Python job, and
+# Terraform's provider looks for a job's outputs by the names that Java has for them, finds none on a Python job, and
 # would update the job at each apply: so the launcher says them by those names, too.
 SAID_TWICE: Final = {"temp_location": "tempLocation", "staging_location": "stagingLocation"}

@@ -36,7 +36,7 @@ class Account:
 
 
 @dataclasses.dataclass(frozen=True)
-class Books:
+class RunReport:
     """What became of everything that was read.
 
     Attributes:
@@ -61,7 +61,7 @@ class Books:
     notes: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     @classmethod
-    def from_counts(cls, counts: Mapping[str, int], at_least: bool = False, sent: int | None = None) -> Books:
+    def from_counts(cls, counts: Mapping[str, int], at_least: bool = False, sent: int | None = None) -> RunReport:
         """The books from counters named as in `capybeam.transforms.core.counters`."""
         matched: Counter[str] = Counter()
         delivered: Counter[str] = Counter()

@@ -33,7 +33,8 @@ def told_by(failure: BaseException, kinds: Sequence[Kind]) -> Told | None:
 def told_in(text: str, kinds: Sequence[Kind]) -> Told | None:
     """What an error of one of these classes says in a text with tracebacks; the last, as it ends the outermost one.
 
-    >>> text = 'Traceback (most recent call last):\\n  File "a.py", line 1\\ncapybeam.pipeline.runners.errors.Lost: No way. [while ...'
+    >>> line = "capybeam.pipeline.runners.errors.Lost: No way."
+    >>> text = f"Traceback (most recent call last):\\n  File 'a.py', line 1\\n{line} [while ..."
     >>> told_in(text.replace("...", "running 'Send']"), [type("Lost", (Exception,), {"__module__": __name__})]).text
     'No way.'
     """

@@ -45,7 +45,7 @@ Worth = Literal["once", "unknown"]
 """
 
 
-class UnfitRunner(Exception):
+class UnsupportedRunner(Exception):
     """A runner, or its cluster, that must not or cannot do this job: says why, and what to do."""
 
 
@@ -70,7 +70,7 @@ def canonical(runner: str) -> str:
 
 
 def check_runner(runner: str, options: Any, streaming: bool) -> None:
-    """Refuses runners that are known to lose events, and clusters that are not there. Raises UnfitRunner.
+    """Refuses runners that are known to lose events, and clusters that are not there. Raises UnsupportedRunner.
 
     Args:
         streaming: whether a subscription is streamed, rather than worked off in batches.
@@ -78,7 +78,7 @@ def check_runner(runner: str, options: Any, streaming: bool) -> None:
     name = short(runner)
     unfit = _unfit(name, streaming)
     if unfit and not options.view_as(_Safety).allow_unsafe_runner:
-        raise UnfitRunner(f"{unfit} To use it all the same: --allow-unsafe-runner")
+        raise UnsupportedRunner(f"{unfit} To use it all the same: --allow-unsafe-runner")
     if name in _ON_JOB_SERVERS:
         _check_cluster(name, options)
 
@@ -139,11 +139,11 @@ def _check_cluster(name: str, options: Any) -> None:
     master, portable = _flink_master(options), options.view_as(PortableOptions)
     endpoint = portable.job_endpoint
     if name == "PortableRunner" and not endpoint:
-        raise UnfitRunner("PortableRunner needs the address of a job server: --job_endpoint HOST:PORT")
+        raise UnsupportedRunner("PortableRunner needs the address of a job server: --job_endpoint HOST:PORT")
     if endpoint and endpoint != "embed":
         trouble = _trouble_with(endpoint)
         if trouble:
-            raise UnfitRunner(
+            raise UnsupportedRunner(
                 f"{trouble} at {endpoint}. Start Beam's job server there, or mend --job_endpoint (docs/clusters.md)"
             )
     if master:
@@ -158,12 +158,12 @@ def _check_slots(master: str, parallelism: int) -> None:
             for setting in ask_flink(master, "/jobmanager/config")
         )
     except (OSError, ValueError, KeyError, TypeError):
-        raise UnfitRunner(
+        raise UnsupportedRunner(
             f"No Flink JobManager answers at {master}. Start one, or mend --flink_master (its web address)"
         ) from None
     free, slots = overview["slots-available"], max(parallelism, 1)
     if free < slots and not on_demand:  # such a cluster starts TaskManagers as they are needed
-        raise UnfitRunner(
+        raise UnsupportedRunner(
             f"Flink at {master} has {_count(free, 'free slot')} and the job needs {slots}: it would wait for ever."
             f" Start more TaskManagers, wait for other jobs to end{f', or give --parallelism {free}' if free else ''}"
         )
@@ -191,7 +191,7 @@ def _trouble_with(endpoint: str) -> str | None:
 _ON_JOB_SERVERS: Final = ("PortableRunner", "FlinkRunner")
 
 
-def unreachable(error: BaseException, runner: str) -> UnfitRunner | None:
+def unreachable(error: BaseException, runner: str) -> UnsupportedRunner | None:
     """What is wrong where a graph cannot be handed over to a job server that has answered."""
     import grpc
 
@@ -199,7 +199,7 @@ def unreachable(error: BaseException, runner: str) -> UnfitRunner | None:
         return None
     silent = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
     if isinstance(error, grpc.RpcError) and isinstance(error, grpc.Call) and error.code() in silent:
-        return UnfitRunner(
+        return UnsupportedRunner(
             "The job server takes artifacts at an address that does not answer from here. Give the right one:"
             " --artifact_endpoint HOST:PORT (docs/clusters.md)"
         )
@@ -305,13 +305,13 @@ class _CheckWorkers(beam.DoFn):
     def setup(self) -> None:
         difference = self._versions.difference(Versions.here())
         if difference:
-            raise UnfitRunner(difference)
+            raise UnsupportedRunner(difference)
 
     def process(self, element: Any) -> tuple[Any]:
         return (element,)
 
 
-_OWN_ERRORS: Final = (UnfitRunner, TokenError, SinkError)
+_OWN_ERRORS: Final = (UnsupportedRunner, TokenError, SinkError)
 _KNOWN: Final = (
     (
         r"No module named 'capybeam",
@@ -414,7 +414,7 @@ class RemoteJob:
         return ", ".join([*parts, f"{seconds:,.0f} s"])
 
     def follow(self, result: Any) -> None:
-        """Waits for the job's end; cancels it when the run is to stop. Raises UnfitRunner, and what Beam raises."""
+        """Waits for the job's end; cancels it when the run is to stop. Raises UnsupportedRunner and Beam's errors."""
         self._result, self._since = result, time.monotonic()
         failure: list[BaseException] = []
 
@@ -432,14 +432,14 @@ class RemoteJob:
                 self._cancel()
                 self.ended = self._has_ended(waiting)
                 if trouble:
-                    raise UnfitRunner(trouble)
+                    raise UnsupportedRunner(trouble)
                 return
             waiting.join(2.0)
         self._look()
         self.ended = not failure or self._is_over()
         if failure:
             known = explain(str(failure[0]))
-            raise UnfitRunner(known) if known else failure[0]
+            raise UnsupportedRunner(known) if known else failure[0]
 
     def counts(self) -> dict[str, int]:
         """What the runner has counted so far; many count only when a job has ended."""

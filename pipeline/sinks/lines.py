@@ -73,7 +73,7 @@ def is_local(path: str) -> bool:
     return "://" not in path and not path.startswith(_ELSEWHERE)
 
 
-_ELSEWHERE: Final = ("pubsub:", "bigquery:")  # places that are no files, with modules of their own
+_ELSEWHERE: Final = ("pubsub:", "bigquery:")  # outputs that are no files, with modules of their own
 
 
 def plain(path: str) -> str:

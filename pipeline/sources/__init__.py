@@ -23,7 +23,7 @@ class BrokenFile(UnreadableFile):
 
 
 @dataclasses.dataclass(frozen=True)
-class Between:
+class TimeRange:
     """A stretch of time, in Unix seconds: from `since` up to, and without, `until`. None is open."""
 
     since: float | None = None
@@ -33,7 +33,7 @@ class Between:
         return self.since is not None or self.until is not None
 
 
-ALWAYS = Between()
+ANY_TIME = TimeRange()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +80,7 @@ def open_letters(text: str, project: str | None = None) -> Source:
 
 def open_source(
     text: str,
-    between: Between = ALWAYS,
+    between: TimeRange = ANY_TIME,
     project: str | None = None,
     attributes: Attributes | None = None,
     unread: Collection[str] = (),

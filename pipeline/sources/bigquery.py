@@ -21,7 +21,7 @@ import apache_beam as beam
 import orjson
 
 from capybeam.pipeline.sinks.tables import split_table
-from capybeam.pipeline.sources import BIGQUERY, Between, NoInput, Source
+from capybeam.pipeline.sources import BIGQUERY, NoInput, Source, TimeRange
 from capybeam.pipeline.sources.warehouse.layout import Column, EventColumns, JsonColumn, Layout, NoEvents, layout_of
 from capybeam.transforms.core.shutdown import STOPPING
 from capybeam.transforms.core.warehouse_rows import PUBSUB
@@ -129,7 +129,7 @@ def open_letters(text: str, project: str | None = None, client: Any = None) -> S
 
 
 def open_table(
-    text: str, between: Between, project: str | None, unread: Collection[str] = (), client: Any = None
+    text: str, between: TimeRange, project: str | None, unread: Collection[str] = (), client: Any = None
 ) -> Source:
     """Looks at ``bigquery:PROJECT.DATASET.TABLE`` or ``bigquery:SELECT …``. Raises NoInput.
 
@@ -263,7 +263,7 @@ def _with_time(layout: Layout) -> list[str]:
     return list(dict.fromkeys((*layout.columns, *time_column)))
 
 
-def _restriction(name: str, layout: Layout, between: Between) -> str:
+def _restriction(name: str, layout: Layout, between: TimeRange) -> str:
     if not between:
         return ""
     if layout.time is None:

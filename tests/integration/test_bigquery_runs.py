@@ -19,15 +19,15 @@ from click.testing import CliRunner
 
 from capybeam.pipeline.cli import main
 from capybeam.pipeline.job.loader import parse_job
-from capybeam.pipeline.run.execute import CONFIGURATION, DEAD_LETTERS, FAILED, OK, REFUSED, Places, replay_job, run_job
+from capybeam.pipeline.run.execute import CONFIGURATION, DEAD_LETTERS, FAILED, OK, REFUSED, Outputs, replay_job, run_job
 from capybeam.pipeline.sandbox.server import SandboxServer, SandboxSettings
 from capybeam.pipeline.sinks import dead_letters, receipts
 from capybeam.pipeline.sinks.lines import SinkError
 from capybeam.pipeline.sinks.tables import prepare_table
-from capybeam.pipeline.sources import ALWAYS, Between, NoInput
+from capybeam.pipeline.sources import ANY_TIME, NoInput, TimeRange
 from capybeam.pipeline.sources.bigquery import open_table
 from capybeam.transforms.core.events import UnreadableRow
-from capybeam.transforms.engine.replay import Choice
+from capybeam.transforms.engine.replay import ReplayFilter
 from tests.integration.conftest import PROJECT, BigQuery
 
 NOW = time.time()
@@ -109,7 +109,7 @@ def orders(big_query: BigQuery, rows: list[dict[str, Any]], table: str = "order_
     return big_query.make_table(table, [field(*column) for column in ORDER_COLUMNS], rows)
 
 
-def read(text: str, expected: list[Any], between: Between = ALWAYS) -> str:
+def read(text: str, expected: list[Any], between: TimeRange = ANY_TIME) -> str:
     """Reads an input and asserts what comes; what is said of its extent."""
     source = open_table(text, between, PROJECT)
     with beam.Pipeline("FnApiRunner") as pipeline:
@@ -135,7 +135,7 @@ def test_since_and_until_are_about_the_events_time(
 ) -> None:
     ages = {1: 600, 2: 2 * DAY, 3: 5 * DAY}
     text = orders(big_query, [order(number, age) for number, age in ages.items()])
-    read(text, [order_event(number, ages[number]) for number in numbers], Between(since, until))
+    read(text, [order_event(number, ages[number]) for number in numbers], TimeRange(since, until))
 
 
 @pytest.mark.parametrize(("type_", "literal"), [("DATETIME", "%Y-%m-%dT%H:%M:%S"), ("DATE", "%Y-%m-%d")])
@@ -144,7 +144,7 @@ def test_since_is_about_columns_of_other_types_too(big_query: BigQuery, type_: s
     times = [dt.datetime.fromtimestamp(NOW - age, dt.timezone.utc).strftime(literal) for age in ages]
     rows = [{"id": str(number), "event_text": "E", "timestamp": at} for number, at in enumerate(times)]
     text = big_query.make_table("t", [field("id"), field("event_text"), field("timestamp", type_)], rows)
-    source = open_table(text, Between(since=NOW - 10 * DAY), PROJECT)
+    source = open_table(text, TimeRange(since=NOW - 10 * DAY), PROJECT)
     with beam.Pipeline("FnApiRunner") as pipeline:
         assert_that(pipeline | source.read | beam.Map(lambda event: event["messageId"]), equal_to(["0"]))
 
@@ -152,13 +152,13 @@ def test_since_is_about_columns_of_other_types_too(big_query: BigQuery, type_: s
 @pytest.mark.parametrize(
     ("between", "ids"),
     [
-        (Between(since=NOW), ["tomorrow"]),
-        (Between(since=NOW - DAY), ["today", "tomorrow"]),
-        (Between(until=NOW), ["yesterday", "today"]),
-        (Between(until=NOW - DAY), ["yesterday"]),
+        (TimeRange(since=NOW), ["tomorrow"]),
+        (TimeRange(since=NOW - DAY), ["today", "tomorrow"]),
+        (TimeRange(until=NOW), ["yesterday", "today"]),
+        (TimeRange(until=NOW - DAY), ["yesterday"]),
     ],
 )
-def test_an_event_of_a_date_happened_as_the_day_began(big_query: BigQuery, between: Between, ids: list[str]) -> None:
+def test_an_event_of_a_date_happened_as_the_day_began(big_query: BigQuery, between: TimeRange, ids: list[str]) -> None:
     days = {"yesterday": NOW - DAY, "today": NOW, "tomorrow": NOW + DAY}
     rows = [
         {"id": name, "event_text": "E", "timestamp": f"{dt.datetime.fromtimestamp(at, dt.timezone.utc):%Y-%m-%d}"}
@@ -176,7 +176,7 @@ def test_a_column_of_json_is_read_as_lines(big_query: BigQuery, type_: str) -> N
     stored = base64.b64encode(event.encode()).decode() if type_ == "BYTES" else event
     rows = [{"payload": stored, "received_at": iso(0)}, {"payload": None, "received_at": iso(9 * DAY)}]
     text = big_query.make_table("archive", [field("payload", type_), field("received_at", "TIMESTAMP")], rows)
-    source = open_table(text, Between(), PROJECT)
+    source = open_table(text, TimeRange(), PROJECT)
     with beam.Pipeline("FnApiRunner") as pipeline:
         found = pipeline | source.read | beam.Map(lambda line: orjson.loads(line) if type(line) is bytes else line)
         assert_that(found, equal_to([order_event(1), UnreadableRow({"payload": None})]))
@@ -188,7 +188,7 @@ def test_without_a_column_of_time_ages_are_told_by_the_events(big_query: BigQuer
     payloads = [json.dumps(order_event(n, age)) for n, age in enumerate((60, 8 * DAY, 70 * DAY))]
     payloads += ['{"timestamp": "some day"}', '{"type": "page"}'] + ["{broken"] * (type_ == "STRING")
     text = big_query.make_table("archive", [field("payload", type_)], [{"payload": text} for text in payloads])
-    extent = open_table(text, ALWAYS, PROJECT).extent
+    extent = open_table(text, ANY_TIME, PROJECT).extent
     assert extent.startswith(f"{len(payloads)} rows, 2 older than the 7 days that Meta takes, 1 older")
 
 
@@ -210,7 +210,7 @@ def test_clocks_that_the_job_does_not_read_are_left_out(
         for id_ in ids
     ]
     text = big_query.make_table("e", [*columns, field("total", "INTEGER")], rows)
-    source = open_table(text, ALWAYS, PROJECT, unread=("sentAt",))
+    source = open_table(text, ANY_TIME, PROJECT, unread=("sentAt",))
     common = {"type": "track", "event": "E", "timestamp": iso(60), **times, "properties": {"total": 5}}
     with beam.Pipeline("FnApiRunner") as pipeline:
         expected = [common if id_ is None else {**common, "messageId": id_} for id_ in ids]
@@ -221,7 +221,7 @@ def test_clocks_that_the_job_does_not_read_are_left_out(
 def test_tracks_alone_are_said_to_have_no_properties(big_query: BigQuery) -> None:
     columns = [field(*column) for column in ORDER_COLUMNS[:9]]
     row = {name: value for name, value in order(1).items() if name in dict(ORDER_COLUMNS[:9])}
-    extent = open_table(big_query.make_table("tracks", columns, [row]), ALWAYS, PROJECT).extent
+    extent = open_table(big_query.make_table("tracks", columns, [row]), ANY_TIME, PROJECT).extent
     assert extent.endswith("; without properties, which Segment keeps in the event tables")
 
 
@@ -237,13 +237,13 @@ def test_the_table_of_a_pubsub_subscription_is_read_by_its_data(big_query: BigQu
         {"message_id": "1", "publish_time": iso(60), "data": '{"type":"page"}', "attributes": "{}"},
         {"message_id": "2", "publish_time": iso(9 * DAY), "data": '{"type":"page"}', "attributes": "{}"},
     ]
-    read(big_query.make_table("archive", columns, rows), [b'{"type":"page"}'], Between(since=NOW - DAY))
+    read(big_query.make_table("archive", columns, rows), [b'{"type":"page"}'], TimeRange(since=NOW - DAY))
 
 
 def test_when_a_message_was_published_is_not_said_to_be_when_its_event_happened(big_query: BigQuery) -> None:
     columns = [field("subscription_name"), field("message_id"), field("publish_time", "TIMESTAMP"), field("data")]
     rows = [{"message_id": str(age), "publish_time": iso(age), "data": '{"type":"page"}'} for age in (60, 9 * DAY)]
-    extent = open_table(big_query.make_table("archive", columns, rows), ALWAYS, PROJECT).extent
+    extent = open_table(big_query.make_table("archive", columns, rows), ANY_TIME, PROJECT).extent
     assert extent.startswith("2 rows, 1 older by publish_time than the 7 days that Meta takes, 0 older than")
 
 
@@ -255,7 +255,7 @@ def test_the_table_of_a_subscription_with_a_schema_is_read_without_what_is_the_m
     rows = [{**message, **event, "properties": '{"total":5}'}]
     read(big_query.make_table("events", columns, rows), [{**event, "properties": {"total": 5}}])
     without_id = [{**message, **event, "messageId": None, "properties": None}]
-    source = open_table(big_query.make_table("nameless", columns, without_id), ALWAYS, PROJECT)
+    source = open_table(big_query.make_table("nameless", columns, without_id), ANY_TIME, PROJECT)
     assert "; 1 without messageId" in source.extent
 
 
@@ -263,7 +263,7 @@ def test_a_table_without_an_id_is_read_and_says_so(big_query: BigQuery) -> None:
     columns = [field("event_text"), field("timestamp", "TIMESTAMP"), field("context_ip")]
     row = {"event_text": "Sold", "timestamp": iso(60), "context_ip": "192.0.2.7"}
     text = big_query.make_table("models", columns, [row])
-    assert "; 1 without an ID" in open_table(text, ALWAYS, PROJECT).extent
+    assert "; 1 without an ID" in open_table(text, ANY_TIME, PROJECT).extent
     read(text, [{"type": "track", "event": "Sold", "timestamp": iso(60), "context": {"ip": "192.0.2.7"}}])
 
 
@@ -271,7 +271,7 @@ def test_columns_in_capitals_are_read(big_query: BigQuery) -> None:
     columns = [field("ID"), field("TIMESTAMP", "TIMESTAMP"), field("EVENT_TEXT"), field("REVENUE", "FLOAT")]
     row = {"ID": "o", "TIMESTAMP": iso(60), "EVENT_TEXT": "Sold", "REVENUE": 5.0}
     expected = {"type": "track", "messageId": "o", "timestamp": iso(60), "event": "Sold", "properties": {"revenue": 5}}
-    read(big_query.make_table("orders", columns, [row]), [expected], Between(since=NOW - DAY))
+    read(big_query.make_table("orders", columns, [row]), [expected], TimeRange(since=NOW - DAY))
 
 
 def test_columns_of_all_types_are_read(big_query: BigQuery) -> None:
@@ -326,7 +326,7 @@ def test_columns_of_all_types_are_read(big_query: BigQuery) -> None:
 def test_a_query_is_read_as_a_table_is(big_query: BigQuery) -> None:
     text = orders(big_query, [order(1), order(2), order(3, 3 * DAY)])
     sql = f"bigquery:SELECT * FROM `{text.removeprefix('bigquery:')}` WHERE id != 'order-1'"
-    assert read(sql, [order_event(2)], Between(since=NOW - DAY)).startswith("1 row, 0 older")
+    assert read(sql, [order_event(2)], TimeRange(since=NOW - DAY)).startswith("1 row, 0 older")
 
 
 def test_tracks_joined_with_an_event_table_are_whole_events(big_query: BigQuery) -> None:
@@ -349,13 +349,13 @@ def test_a_view_is_read(big_query: BigQuery) -> None:
     view = Table(big_query.name("order_completed_view"), schema=columns)
     view.view_query = f"SELECT * FROM `{text.removeprefix('bigquery:')}`"
     big_query.client.create_table(view)
-    read(f"bigquery:{big_query.name('order_completed_view')}", [order_event(1)], Between(since=NOW - DAY))
+    read(f"bigquery:{big_query.name('order_completed_view')}", [order_event(1)], TimeRange(since=NOW - DAY))
 
 
 # --- what cannot be read ----------------------------------------------------------------------------------------
 
 
-def refusal(text: str, between: Between = ALWAYS) -> str:
+def refusal(text: str, between: TimeRange = ANY_TIME) -> str:
     with pytest.raises(NoInput) as raised:
         open_table(text, between, PROJECT)
     return str(raised.value)
@@ -373,7 +373,7 @@ def test_an_empty_table_is_named(big_query: BigQuery) -> None:
 
 def test_no_rows_in_the_time_asked_for_is_said(big_query: BigQuery) -> None:
     text = orders(big_query, [order(1)])
-    assert refusal(text, Between(until=NOW - DAY)) == f"{text}: has no rows between --since and --until"
+    assert refusal(text, TimeRange(until=NOW - DAY)) == f"{text}: has no rows between --since and --until"
 
 
 def test_a_column_that_is_no_json_is_named(big_query: BigQuery) -> None:
@@ -386,7 +386,7 @@ def test_a_column_is_judged_by_its_values_in_the_time_asked_for(big_query: BigQu
     old = [{"payload": "an old format", "received_at": iso(5 * DAY)}] * 21
     empty = [{"payload": None, "received_at": iso(60)}] * 25
     text = big_query.make_table("archive", columns, [*old, *empty, {"payload": "{}", "received_at": iso(60)}])
-    assert open_table(text, Between(since=NOW - DAY), PROJECT).extent.startswith("26 rows")
+    assert open_table(text, TimeRange(since=NOW - DAY), PROJECT).extent.startswith("26 rows")
     assert "the column payload holds no events as JSON (20 rows looked at)" in refusal(text)
 
 
@@ -421,7 +421,7 @@ def test_a_table_of_something_else_is_named_with_its_columns(big_query: BigQuery
 
 def test_since_without_a_column_of_time_is_refused(big_query: BigQuery) -> None:
     text = big_query.make_table("t", [field("data")], [{"data": "{}"}])
-    assert "has no column of time for --since and --until" in refusal(text, Between(since=1))
+    assert "has no column of time for --since and --until" in refusal(text, TimeRange(since=1))
 
 
 JOB = """
@@ -448,7 +448,7 @@ def sandbox(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Sandbox
 
 def run(endpoint: str, text: str, dead: str = "dead.jsonl", kept: str = "receipts.jsonl") -> tuple[int, dict[str, Any]]:
     job = parse_job(JOB.format(endpoint=endpoint))
-    code = run_job(job, [text], Places(dead, kept, "books.json"), [])
+    code = run_job(job, [text], Outputs(dead, kept, "books.json"), [])
     return code, json.loads(Path("books.json").read_text()) if Path("books.json").exists() else {}
 
 
@@ -507,9 +507,11 @@ def test_dead_letters_in_a_table_are_replayed(big_query: BigQuery, sandbox: Sand
     assert code == REFUSED
     sandbox.set_faults(dead_token=False)
 
-    again = Places(str(tmp_path / "again.jsonl"), str(tmp_path / "receipts.jsonl"), str(tmp_path / "books.json"))
+    again = Outputs(str(tmp_path / "again.jsonl"), str(tmp_path / "receipts.jsonl"), str(tmp_path / "books.json"))
     for _ in range(2):  # twice, and yet delivered once
-        assert replay_job(parse_job(JOB.format(endpoint=sandbox.url)), [dead], Choice(), again, []) == DEAD_LETTERS
+        assert (
+            replay_job(parse_job(JOB.format(endpoint=sandbox.url)), [dead], ReplayFilter(), again, []) == DEAD_LETTERS
+        )
         books = json.loads((tmp_path / "books.json").read_bytes())
         assert (books["delivered"], books["dead_lettered"], books["balanced"]) == (3, 1, True)
     assert sorted(sandbox.event_ids("123")) == [("Purchase", f"order-{number}") for number in range(3)]
@@ -522,8 +524,8 @@ def test_a_table_without_dead_letters_is_not_replayed(
     big_query: BigQuery, sandbox: SandboxServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = orders(big_query, [order(1)])
-    places = Places(str(tmp_path / "again.jsonl"), str(tmp_path / "receipts.jsonl"), None)
-    assert replay_job(parse_job(JOB.format(endpoint=sandbox.url)), [text], Choice(), places, []) == CONFIGURATION
+    outputs = Outputs(str(tmp_path / "again.jsonl"), str(tmp_path / "receipts.jsonl"), None)
+    assert replay_job(parse_job(JOB.format(endpoint=sandbox.url)), [text], ReplayFilter(), outputs, []) == CONFIGURATION
     assert "is no table of dead letters: it has no column code, dead_lettered_at" in capsys.readouterr().err
 
 

@@ -22,7 +22,7 @@ from apache_beam.transforms.window import TimestampedValue
 from capybeam.pipeline.graph import deliver
 from capybeam.pipeline.job.loader import parse_job
 from capybeam.pipeline.run import execute
-from capybeam.pipeline.run.execute import Places
+from capybeam.pipeline.run.execute import Outputs
 from capybeam.pipeline.sandbox.server import SandboxServer, SandboxSettings
 from capybeam.pipeline.sources import Source
 from capybeam.pipeline.sources.pubsub import Attributes, Look, ReadMessages, Subscription, line_of
@@ -59,7 +59,7 @@ STEPS = Path(__file__).parent / "steps_of_a_stream.txt"
 # Steps of Beam's. What is inside of them another version of Beam may call otherwise: such an update takes a drain, and
 # nothing here can change that.
 BEAMS = ("Input/Pull", "BatchByDestination/Gather", "WriteToBigQuery")
-PLACES = Places("bigquery:acme-shop.capybeam.dead_letters", "bigquery:acme-shop.capybeam.receipts")
+OUTPUTS = Outputs("bigquery:acme-shop.capybeam.dead_letters", "bigquery:acme-shop.capybeam.receipts")
 
 
 LOOK = Look("projects/acme-shop/topics/events", ack_deadline=600.0)
@@ -90,7 +90,8 @@ def streamed(look: Look = LOOK) -> Any:
         options = ["--runner=DataflowRunner", "--streaming", "--project=acme-shop", "--region=europe-west1"]
         inputs = ["pubsub:projects/acme-shop/subscriptions/events"]
         assert (
-            execute.run_job(job, inputs, PLACES, [*options, "--temp_location=gs://acme/temp"], wait=False) == execute.OK
+            execute.run_job(job, inputs, OUTPUTS, [*options, "--temp_location=gs://acme/temp"], wait=False)
+            == execute.OK
         )
     return handed[0]
 

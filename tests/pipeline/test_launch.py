@@ -39,12 +39,12 @@ def test_options_of_beam_pass_through_as_they_are() -> None:
 
 
 def test_the_places_of_a_job_are_said_as_terraform_looks_for_them_too() -> None:
-    places = ["--temp_location=gs://acme/tmp", "--staging_location=gs://acme/staging"]
-    command = arguments([*GIVEN, *places])
+    outputs = ["--temp_location=gs://acme/tmp", "--staging_location=gs://acme/staging"]
+    command = arguments([*GIVEN, *outputs])
     java = ["--tempLocation=gs://acme/tmp", "--stagingLocation=gs://acme/staging"]
-    assert command == [*RUN, places[0], java[0], places[1], java[1]]
+    assert command == [*RUN, outputs[0], java[0], outputs[1], java[1]]
     # what the service shows of a job, and Terraform's provider reads, is all options that are not as by default
-    assert _beam_options([*places, *java]).get_all_options(drop_default=True) == {
+    assert _beam_options([*outputs, *java]).get_all_options(drop_default=True) == {
         "temp_location": "gs://acme/tmp",
         "staging_location": "gs://acme/staging",
         "tempLocation": "gs://acme/tmp",

@@ -14,11 +14,11 @@ from click.testing import CliRunner
 
 from capybeam.pipeline.cli import main
 from capybeam.pipeline.job.loader import parse_job
-from capybeam.pipeline.run.execute import CONFIGURATION, DEAD_LETTERS, FAILED, OK, Places, replay_job, run_job
+from capybeam.pipeline.run.execute import CONFIGURATION, DEAD_LETTERS, FAILED, OK, Outputs, replay_job, run_job
 from capybeam.pipeline.sandbox.server import SandboxServer, SandboxSettings
 from capybeam.pipeline.sources import NoInput
 from capybeam.transforms.core import events
-from capybeam.transforms.engine.replay import Choice
+from capybeam.transforms.engine.replay import ReplayFilter
 from tests.pipeline.jobs import TOKEN, job_file, order, rows
 
 
@@ -36,14 +36,14 @@ def _token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def run(job: str, lines: list[bytes]) -> int:
     Path("events.jsonl").write_bytes(b"".join(line + b"\n" for line in lines))
-    return run_job(parse_job(job), ["events.jsonl"], Places("dead.jsonl", "receipts.jsonl"), [])
+    return run_job(parse_job(job), ["events.jsonl"], Outputs("dead.jsonl", "receipts.jsonl"), [])
 
 
 def replay(
-    job: str, letters: str = "dead.jsonl", dead_letters: str = "again.jsonl", choice: Choice | None = None
+    job: str, letters: str = "dead.jsonl", dead_letters: str = "again.jsonl", replay_filter: ReplayFilter | None = None
 ) -> tuple[int, dict[str, Any]]:
-    places = Places(dead_letters, "replayed.jsonl", "books.json")
-    code = replay_job(parse_job(job), [letters], choice or Choice(), places, [])
+    outputs = Outputs(dead_letters, "replayed.jsonl", "books.json")
+    code = replay_job(parse_job(job), [letters], replay_filter or ReplayFilter(), outputs, [])
     return code, json.loads(Path("books.json").read_text()) if Path("books.json").exists() else {}
 
 
@@ -173,7 +173,7 @@ def test_only_the_chosen_are_replayed_and_the_others_stay_where_they_are(sandbox
     sandbox.set_faults(dead_token=True)
     run(job_file(sandbox.url), [order(1), order(2, properties={"revenue": 1}), b"{"])
     sandbox.set_faults(dead_token=False)
-    code, books = replay(job_file(sandbox.url), choice=Choice(retryable=True))
+    code, books = replay(job_file(sandbox.url), replay_filter=ReplayFilter(retryable=True))
     assert (code, books["read"], books["filtered"], books["delivered"], books["balanced"]) == (OK, 3, 2, 1, True)
     assert Counter(row["code"] for row in rows("dead.jsonl")) == {
         "destination_refused": 1,
@@ -200,9 +200,9 @@ def test_the_project_that_is_given_pays_for_looking_at_a_table(
         raise NoInput(f"{project} pays")
 
     monkeypatch.setattr("capybeam.pipeline.sources.bigquery._client", client)
-    places, letters = Places("again.jsonl", "replayed.jsonl"), ["bigquery:acme.meta.dead_letters"]
+    outputs, letters = Outputs("again.jsonl", "replayed.jsonl"), ["bigquery:acme.meta.dead_letters"]
     job = parse_job(job_file("http://127.0.0.1:9"))
-    assert replay_job(job, letters, Choice(), places, ["--project", "payer"]) == CONFIGURATION
+    assert replay_job(job, letters, ReplayFilter(), outputs, ["--project", "payer"]) == CONFIGURATION
     assert "capybeam: payer pays\n" in capsys.readouterr().err
 
 

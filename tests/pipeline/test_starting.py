@@ -12,7 +12,7 @@ from apache_beam.options.pipeline_options_validator import PipelineOptionsValida
 from apache_beam.runners.runner import PipelineRunner
 
 from capybeam.pipeline.job.loader import parse_job
-from capybeam.pipeline.run.execute import CONFIGURATION, FAILED, OK, Places, run_job
+from capybeam.pipeline.run.execute import CONFIGURATION, FAILED, OK, Outputs, run_job
 from capybeam.transforms.core import tokens
 
 SECRET = "secret:projects/acme-prod/secrets/meta/versions/latest"
@@ -69,7 +69,7 @@ def _ready(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(PipelineOptionsValidator, "validate", lambda _validator: [])
 
 
-def start(*options: str, token: str = SECRET, wait: bool = False, **places: str) -> int:
+def start(*options: str, token: str = SECRET, wait: bool = False, **outputs: str) -> int:
     job = parse_job(f"""
 destinations:
   - name: web
@@ -78,9 +78,9 @@ destinations:
     access_token: {token}
     subscriptions: [{{action: purchase}}]
 """)
-    where = {**ELSEWHERE, **places}
+    where = {**ELSEWHERE, **outputs}
     files = Path("events.jsonl").absolute().as_uri()  # in a folder that the workers share
-    return run_job(job, [files], Places(where["dead_letters"], where["receipts"], None), options, wait=wait)
+    return run_job(job, [files], Outputs(where["dead_letters"], where["receipts"], None), options, wait=wait)
 
 
 def test_a_job_is_started_and_left_with_a_word_on_where_to_look(capsys: pytest.CaptureFixture[str]) -> None:

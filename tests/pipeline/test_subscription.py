@@ -21,17 +21,17 @@ from typing import Any
 import pytest
 
 from capybeam.pipeline.job.loader import parse_job
-from capybeam.pipeline.run.execute import CONFIGURATION, DEAD_LETTERS, FAILED, OK, REFUSED, Places, replay_job, run_job
+from capybeam.pipeline.run.execute import CONFIGURATION, DEAD_LETTERS, FAILED, OK, REFUSED, Outputs, replay_job, run_job
 from capybeam.pipeline.sandbox.server import SandboxServer, SandboxSettings
 from capybeam.pipeline.sources.pubsub import Attributes, Message, Pulling, Subscription
 from capybeam.transforms.core.counters import LIVE
-from capybeam.transforms.engine.replay import Choice
+from capybeam.transforms.engine.replay import ReplayFilter
 from examples.local_pubsub import NoServer, pubsub_server
 from tests.conftest import Topic
 from tests.pipeline.jobs import JANE, TOKEN, job_file, order, rows
 
 DELIVERY = "{max_batch_delay: 200ms, retry_for: 5s}"
-PLACES = Places("dead.jsonl", "receipts.jsonl", "books.json")
+OUTPUTS = Outputs("dead.jsonl", "receipts.jsonl", "books.json")
 
 
 @pytest.fixture
@@ -46,9 +46,9 @@ def _token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def run(sandbox: SandboxServer, topic: Topic, places: Places = PLACES, idle: float = 1.0) -> int:
+def run(sandbox: SandboxServer, topic: Topic, outputs: Outputs = OUTPUTS, idle: float = 1.0) -> int:
     job = parse_job(job_file(sandbox.url, DELIVERY))
-    return run_job(job, [f"pubsub:{topic.subscription}"], places, [], idle)
+    return run_job(job, [f"pubsub:{topic.subscription}"], outputs, [], idle)
 
 
 def start(sandbox: SandboxServer, topic: Topic, *options: str, lease: int = 60) -> subprocess.Popen[str]:
@@ -176,7 +176,7 @@ def test_what_cannot_be_written_is_not_acknowledged(
 ) -> None:
     messages = [order(1), b"{broken"]
     topic.publish(*messages)
-    assert run(sandbox, topic, Places("/dev/full", "receipts.jsonl", "books.json")) == FAILED
+    assert run(sandbox, topic, Outputs("/dev/full", "receipts.jsonl", "books.json")) == FAILED
     error = capsys.readouterr().err
     assert "Dead letters cannot be written to /dev/full: No space left" in error
     assert "What is not acknowledged comes again." in error
@@ -245,11 +245,11 @@ def test_dead_letters_that_were_published_are_replayed_from_their_subscription(
     Path("events.jsonl").write_bytes(order(1) + b"\n")
     job = parse_job(job_file(sandbox.url, DELIVERY))
     sandbox.set_faults(dead_token=True)
-    run_job(job, ["events.jsonl"], Places("dead.jsonl", "receipts.jsonl"), [])
+    run_job(job, ["events.jsonl"], Outputs("dead.jsonl", "receipts.jsonl"), [])
     sandbox.set_faults(dead_token=False)
     topic.publish(*Path("dead.jsonl").read_bytes().splitlines(), b"stray", b"")
-    places = Places("again.jsonl", "replayed.jsonl", "books.json")
-    assert replay_job(job, [f"pubsub:{topic.subscription}"], Choice(), places, [], 1.0) == DEAD_LETTERS
+    outputs = Outputs("again.jsonl", "replayed.jsonl", "books.json")
+    assert replay_job(job, [f"pubsub:{topic.subscription}"], ReplayFilter(), outputs, [], 1.0) == DEAD_LETTERS
     assert (books()["balanced"], books()["delivered"], books()["unparsable"]) == (True, 1, 2)
     assert sorted(row["message"].partition(" is ")[2] for row in rows("again.jsonl")) == [
         "no dead letter: it is empty.",
@@ -261,7 +261,7 @@ def test_dead_letters_that_were_published_are_replayed_from_their_subscription(
 def test_a_choice_of_dead_letters_is_for_files(topic: Topic, capsys: pytest.CaptureFixture[str]) -> None:
     job = parse_job(job_file("http://127.0.0.1:9"))
     letters = [f"pubsub:{topic.subscription}"]
-    assert replay_job(job, letters, Choice(retryable=True), PLACES, [], 1.0) == CONFIGURATION
+    assert replay_job(job, letters, ReplayFilter(retryable=True), OUTPUTS, [], 1.0) == CONFIGURATION
     assert "--only and --retryable are for files" in capsys.readouterr().err
 
 
@@ -370,7 +370,7 @@ def test_what_is_in_an_envelope_is_delivered_and_what_is_no_event_is_a_dead_lett
 
 
 def refusal(sandbox_url: str, inputs: list[str], capsys: pytest.CaptureFixture[str], **settings: Any) -> str:
-    code = run_job(parse_job(job_file(sandbox_url)), inputs, PLACES, [], **settings)
+    code = run_job(parse_job(job_file(sandbox_url)), inputs, OUTPUTS, [], **settings)
     assert code == CONFIGURATION
     return capsys.readouterr().err
 
@@ -417,22 +417,22 @@ def test_what_the_look_at_a_subscription_brings_goes_back_when_the_run_does_not_
 ) -> None:
     event = order(1)
     topic.publish(event)
-    nowhere = Places("dead.jsonl", "pubsub:projects/capybeam-tests/topics/nowhere")
+    nowhere = Outputs("dead.jsonl", "pubsub:projects/capybeam-tests/topics/nowhere")
     assert run(sandbox, topic, nowhere) == CONFIGURATION
     assert topic.drain() == [event]
 
 
 @pytest.mark.parametrize(
-    ("places", "what"),
+    ("outputs", "what"),
     [
-        (lambda path: Places(path, "receipts.jsonl"), "Dead letters"),
-        (lambda path: Places("dead.jsonl", path), "Receipts"),
+        (lambda path: Outputs(path, "receipts.jsonl"), "Dead letters"),
+        (lambda path: Outputs("dead.jsonl", path), "Receipts"),
     ],
     ids=["dead letters", "receipts"],
 )
 @pytest.mark.parametrize("command", ["run", "replay"])
 def test_a_run_does_not_read_what_it_writes(
-    topic: Topic, capsys: pytest.CaptureFixture[str], command: str, places: Callable[[str], Places], what: str
+    topic: Topic, capsys: pytest.CaptureFixture[str], command: str, outputs: Callable[[str], Outputs], what: str
 ) -> None:
     job, source, path = (
         parse_job(job_file("http://127.0.0.1:9")),
@@ -440,9 +440,9 @@ def test_a_run_does_not_read_what_it_writes(
         f"pubsub:{topic.path}",
     )
     if command == "run":
-        code = run_job(job, [source], places(path), [], 1.0)
+        code = run_job(job, [source], outputs(path), [], 1.0)
     else:
-        code = replay_job(job, [source], Choice(), places(path), [], 1.0)
+        code = replay_job(job, [source], ReplayFilter(), outputs(path), [], 1.0)
     assert code == CONFIGURATION
     assert (
         f"{what} cannot be published to {path}: {source} is a subscription of that topic, so the run would read what it"
@@ -499,7 +499,7 @@ def test_attributes_are_for_runners_elsewhere(
 ) -> None:
     inputs, attributes = [f"pubsub:{topic.subscription}"], Attributes(id="id")
     job = parse_job(job_file("http://127.0.0.1:9"))
-    assert run_job(job, inputs, PLACES, options, attributes=attributes) == CONFIGURATION
+    assert run_job(job, inputs, OUTPUTS, options, attributes=attributes) == CONFIGURATION
     assert "are for runners that stream elsewhere, such as Dataflow" in capsys.readouterr().err
 
 
@@ -523,9 +523,9 @@ def test_a_server_that_is_not_there_is_named(
 def test_repeats_are_dropped_and_counted_where_the_job_asks_for_it(sandbox: SandboxServer, topic: Topic) -> None:
     job = parse_job(job_file(sandbox.url, "{max_batch_delay: 100ms, deduplicate: 10m}"))
     topic.publish(order(1), order(2), order(1))
-    assert run_job(job, [f"pubsub:{topic.subscription}"], PLACES, [], 1.0) == OK
+    assert run_job(job, [f"pubsub:{topic.subscription}"], OUTPUTS, [], 1.0) == OK
     topic.publish(order(2), order(3))
-    assert run_job(job, [f"pubsub:{topic.subscription}"], PLACES, [], 1.0) == OK
+    assert run_job(job, [f"pubsub:{topic.subscription}"], OUTPUTS, [], 1.0) == OK
     assert books()["subscriptions"]["web/purchase"] == {
         "matched": 2,
         "delivered": 1,
@@ -541,9 +541,9 @@ def test_a_batch_that_failed_is_no_repeat_of_itself(sandbox: SandboxServer, topi
     job = parse_job(job_file(sandbox.url, "{max_batch_delay: 100ms, deduplicate: 10m}"))
     topic.publish(order(1001), b"{broken")
     if Path("/dev/full").exists():
-        places = Places("/dev/full", "receipts.jsonl", "books.json")
-        assert run_job(job, [f"pubsub:{topic.subscription}"], places, [], 1.0) == FAILED
-    assert run_job(job, [f"pubsub:{topic.subscription}"], PLACES, [], 1.0) == DEAD_LETTERS
+        outputs = Outputs("/dev/full", "receipts.jsonl", "books.json")
+        assert run_job(job, [f"pubsub:{topic.subscription}"], outputs, [], 1.0) == FAILED
+    assert run_job(job, [f"pubsub:{topic.subscription}"], OUTPUTS, [], 1.0) == DEAD_LETTERS
     assert books()["subscriptions"]["web/purchase"]["delivered"] == 1
 
 
@@ -561,7 +561,7 @@ def test_the_graph_that_streams_delivers_from_beams_own_source(sandbox: SandboxS
 def test_dead_letters_and_receipts_may_go_to_topics(sandbox: SandboxServer, topic: Topic, pubsub: str) -> None:
     dead, receipts = Topic(), Topic()
     topic.publish(*[order(n) for n in range(90, 110)], b"{broken")
-    assert run(sandbox, topic, Places(f"pubsub:{dead.path}", f"pubsub:{receipts.path}", "books.json")) == DEAD_LETTERS
+    assert run(sandbox, topic, Outputs(f"pubsub:{dead.path}", f"pubsub:{receipts.path}", "books.json")) == DEAD_LETTERS
     assert [json.loads(message)["payload"] for message in dead.drain()] == ["{broken"]
     assert sum(json.loads(message)["events"] for message in receipts.drain()) == 30
 
@@ -571,6 +571,6 @@ def test_a_topic_that_is_not_there_is_named_before_anything_is_sent(
 ) -> None:
     topic.publish(order(1))
     nowhere = "projects/capybeam-tests/topics/nowhere"
-    assert run(sandbox, topic, Places(f"pubsub:{nowhere}", "receipts.jsonl")) == CONFIGURATION
+    assert run(sandbox, topic, Outputs(f"pubsub:{nowhere}", "receipts.jsonl")) == CONFIGURATION
     assert f"capybeam: Dead letters cannot be published to {nowhere}: no such topic\n" in capsys.readouterr().err
     assert sandbox.stats()["requests"] == 0

@@ -132,7 +132,7 @@ def test_a_defect_that_shows_while_an_envelope_is_opened_is_a_rejection_of_the_l
     message = "capybeam failed on this event; this is a defect of capybeam. (KeyError)"
     assert event == {"type": "page"}
     assert refused.value == Rejection("parse", "internal_error", message, payload=line)
-    assert step.tally == {"read": 2, "unparsable": 1, "rejected::parse:internal_error": 1}
+    assert step.counters == {"read": 2, "unparsable": 1, "rejected::parse:internal_error": 1}
 
 
 def test_parse_events_rejects_blank_messages_which_are_no_gaps_between_lines() -> None:
@@ -330,7 +330,7 @@ def test_a_bundle_that_fails_and_is_done_again_is_counted_once() -> None:
     before, _ = LIVE.snapshot()
     step.finish_bundle()
     assert before == LIVE.snapshot()[0] == expected
-    assert step.tally == {}
+    assert step.counters == {}
 
 
 def test_bundles_at_the_same_time_are_all_counted() -> None:

@@ -23,7 +23,7 @@ from capybeam.transforms.core.rejections import Rejected, as_rejected, reject
 from capybeam.transforms.engine import conversions
 from capybeam.transforms.language import directives, fields
 from capybeam.transforms.language.directives import compile_mapping
-from capybeam.transforms.language.fields import Field, Unfit, compile_check
+from capybeam.transforms.language.fields import Field, FieldError, compile_check
 from capybeam.transforms.language.triggers import compile_trigger
 from capybeam.transforms.meta import personal_data
 from capybeam.transforms.meta.user_data import KEYS, compile_user_data, fbc_from_url, normaliser
@@ -91,7 +91,7 @@ def rejected(run: Callable[[Any], object]) -> Callable[[Any], None]:
     """A run that may end in a rejection, though in none for a defect."""
 
     def running(data: Any) -> None:
-        with contextlib.suppress(Rejected, Unfit, RecursionError):
+        with contextlib.suppress(Rejected, FieldError, RecursionError):
             run(data)
 
     return running

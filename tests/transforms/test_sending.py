@@ -1,4 +1,4 @@
-"""SendBatches around the courier: many requests at once, no destination in the way of another, the runner told."""
+"""SendBatches around the client: many requests at once, no destination in the way of another, the runner told."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ from capybeam.transforms.core.conversions import destination_key
 from capybeam.transforms.core.counters import LIVE
 from capybeam.transforms.core.shutdown import STOPPING
 from capybeam.transforms.core.tokens import TokenReference
-from capybeam.transforms.meta import client
 from capybeam.transforms.meta.answers import Delivery, Destination
 from capybeam.transforms.sending import KEPT, SendBatches, _SendBatches
 from tests.transforms.graph_server import graph_server, taken
@@ -117,7 +116,7 @@ def test_a_destination_that_lags_too_far_behind_is_waited_for(
     waiting = []
     for number in range(30):
         list(step.process((destination_key("web", "1"), [line(number)])))
-        waiting.append(step._courier.backlog("web"))
+        waiting.append(step._client.backlog("web"))
     list(step.finish_bundle())
     step.teardown()
     assert max(waiting) <= 1000 + 300
@@ -140,13 +139,13 @@ def test_concurrency_and_backlog_hold_for_a_process_and_not_for_each_of_its_bund
             receipts = []
             for batch in range(10):
                 receipts += list(step.process((destination_key("web", "1"), [line(100 * number + batch)])))
-                backlogs.append(step._courier.backlog("web"))
+                backlogs.append(step._client.backlog("web"))
             receipts += list(step.finish_bundle())
             return len(receipts)
 
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
             assert list(pool.map(work, range(4), steps)) == [10] * 4
-        assert len({id(step._courier) for step in steps}) == 1
+        assert len({id(step._client) for step in steps}) == 1
         for step in steps:
             step.teardown()
     assert graph.most_in_flight == 2
@@ -171,7 +170,7 @@ def test_throttled_time_is_told_to_the_runner(sandbox: SandboxServer) -> None:
 def test_a_held_destination_fails_the_step_and_rejects_nothing(
     sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "_HOLD_FOR", 0.0)
+    monkeypatch.setattr("capybeam.transforms.meta.client._HOLD_FOR", 0.0)
     sandbox.set_faults(dead_token=True)
     pipeline = beam.Pipeline("FnApiRunner")
     batches = pipeline | beam.Create([(destination_key("web", "1"), [line(1)])])
@@ -183,7 +182,7 @@ def test_a_held_destination_fails_the_step_and_rejects_nothing(
 
 
 def test_a_bundle_that_is_done_again_is_counted_once(sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "_HOLD_FOR", 0.0)
+    monkeypatch.setattr("capybeam.transforms.meta.client._HOLD_FOR", 0.0)
     destinations = (destination("web", sandbox.url), destination("crm", sandbox.url))
     step = _SendBatches(destinations, Delivery(), 1, hold=True)
     step.setup()

@@ -51,7 +51,7 @@ class Outcome:
 
 
 @dataclasses.dataclass(frozen=True)
-class Parcel:
+class EncodedBatch:
     """A batch as one request: its events' lines, and what is read off them once.
 
     Attributes:
@@ -69,7 +69,7 @@ class Parcel:
     last_event_time: int
 
     @classmethod
-    def pack(cls, key: str, lines: Sequence[bytes]) -> Parcel:
+    def pack(cls, key: str, lines: Sequence[bytes]) -> EncodedBatch:
         """Packs at least one line.
 
         A step does that in its own thread, not in one that sends: what one core has just written another would have to
@@ -89,14 +89,14 @@ class Parcel:
             last_event_time=int(max(times)),
         )
 
-    def halves(self) -> tuple[Parcel, Parcel]:
+    def halves(self) -> tuple[EncodedBatch, EncodedBatch]:
         middle = len(self.lines) // 2
-        return Parcel.pack(self.key, self.lines[:middle]), Parcel.pack(self.key, self.lines[middle:])
+        return EncodedBatch.pack(self.key, self.lines[:middle]), EncodedBatch.pack(self.key, self.lines[middle:])
 
-    def parted(self, index: int) -> tuple[Parcel, Parcel]:
+    def parted(self, index: int) -> tuple[EncodedBatch, EncodedBatch]:
         """One of several events, and the others."""
         others = [*self.lines[:index], *self.lines[index + 1 :]]
-        return Parcel.pack(self.key, [self.lines[index]]), Parcel.pack(self.key, others)
+        return EncodedBatch.pack(self.key, [self.lines[index]]), EncodedBatch.pack(self.key, others)
 
 
 @dataclasses.dataclass

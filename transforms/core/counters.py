@@ -1,8 +1,8 @@
 """Counting what happens to events, for the books of a run.
 
-A step counts into its own `Tally`, which costs a dictionary update per event. At the end of a bundle the tally is
+A step counts into its own `Counters`, which costs a dictionary update per event. At the end of a bundle the counters is
 flushed to wherever it is wanted: the runner's metrics, and `LIVE`, the running totals of this process, which progress
-lines and the books of a run that failed are read from. `LIVE` watches tallies that are still being filled: on one
+lines and the books of a run that failed are read from. `LIVE` watches counters that are still being filled: on one
 machine a bundle is as long as its file.
 
 Names: ``read``, ``unparsable``, ``filtered``, ``taken`` (events that at least one trigger took), and with a
@@ -21,8 +21,8 @@ from collections.abc import Callable, Mapping
 _log = logging.getLogger(__name__)
 
 
-class Tally(dict[str, int]):
-    """Counts since the last flush, by name: ``tally["read"] += 1``. Not for sharing between threads."""
+class Counters(dict[str, int]):
+    """Counts since the last flush, by name: ``counters["read"] += 1``. Not for sharing between threads."""
 
     def __missing__(self, name: str) -> int:
         return 0
@@ -50,23 +50,23 @@ class LiveTotals:
         self._states: dict[str, str] = {}
         self._remarks: dict[str, str] = {}  # in their order
         self._refusals: dict[tuple[str, str], int] = {}
-        self._watched: list[Tally] = []
+        self._watched: list[Counters] = []
 
-    def watch(self, tally: Tally, instead_of: Tally | None = None) -> None:
-        """Takes what a tally has not flushed yet into the totals.
+    def watch(self, counters: Counters, instead_of: Counters | None = None) -> None:
+        """Takes what a counters has not flushed yet into the totals.
 
         Args:
-            instead_of: the tally of a bundle that has failed and is now done again, which no longer counts.
+            instead_of: the counters of a bundle that has failed and is now done again, which no longer counts.
         """
         with self._lock:
             self._watched = [other for other in self._watched if other is not instead_of]
-            self._watched.append(tally)
+            self._watched.append(counters)
 
-    def settle(self, tally: Tally) -> None:
-        """Flushes a watched tally and lets go of it."""
+    def settle(self, counters: Counters) -> None:
+        """Flushes a watched counters and lets go of it."""
         with self._lock:
-            tally.flush(self._counts.update)
-            self._watched = [other for other in self._watched if other is not tally]
+            counters.flush(self._counts.update)
+            self._watched = [other for other in self._watched if other is not counters]
 
     def add(self, counts: Mapping[str, int]) -> None:
         with self._lock:
@@ -120,7 +120,7 @@ class LiveTotals:
 
     def snapshot(self) -> tuple[dict[str, int], dict[str, str]]:
         with self._lock:
-            counts = sum((Counter(tally) for tally in self._watched), self._counts)
+            counts = sum((Counter(counters) for counters in self._watched), self._counts)
             return dict(counts), {name: state for name, state in self._states.items() if state}
 
     def reset(self) -> None:

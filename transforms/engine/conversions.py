@@ -23,7 +23,7 @@ from capybeam.transforms.core.events import Event
 from capybeam.transforms.core.message_formats import Found, Row
 from capybeam.transforms.core.rejections import Rejected
 from capybeam.transforms.language.directives import compile_mapping, get_path, parse_path, paths
-from capybeam.transforms.language.fields import NOTHING, Field, Unfit, compile_check, ignore
+from capybeam.transforms.language.fields import NOTHING, Field, FieldError, compile_check, ignore
 from capybeam.transforms.language.mapped_fields import compile_event_fields, mapped_names
 from capybeam.transforms.language.triggers import compile_triggers
 from capybeam.transforms.meta import rules
@@ -179,7 +179,7 @@ def _take_value(fields: dict[str, Any], value: Any, count: Count) -> None:
     """Takes a value from where the mapping does not look; what is no number is none."""
     try:
         fields["value"] = _number(value)
-    except Unfit:
+    except FieldError:
         return
     count("value_fallback")
     custom_data = fields.get("custom_data")

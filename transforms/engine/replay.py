@@ -3,7 +3,7 @@
 Up to hashing a dead letter holds the event: it is mapped again, but only for the subscription and dataset that rejected
 it, for others may have it. After hashing it holds the ready body: it is checked again, for it may have grown too old,
 and sent as it is. What is rejected again is the same dead letter with the new reason: payloads never nest, and the
-`Origin`, the time at which it first became one, stays.
+`ReplayHistory`, the time at which it first became one, stays.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from capybeam.transforms.standards.json_text import load_json
 _READY: Final = ("validate", "send")  # stages whose payload is the ready body
 
 
-class Origin(NamedTuple):
+class ReplayHistory(NamedTuple):
     """Where a dead letter began: Unix seconds, and how many replays it has been through."""
 
     first_dead_lettered_at: int
@@ -46,7 +46,7 @@ class DeadLetter:
     event_id: str | None
     payload: Any = dataclasses.field(repr=False)
     retryable: bool
-    origin: Origin
+    origin: ReplayHistory
 
     @property
     def key(self) -> str | None:
@@ -66,7 +66,7 @@ class DeadLetter:
 
 
 @dataclasses.dataclass(frozen=True)
-class Choice:
+class ReplayFilter:
     """Which dead letters are replayed.
 
     Attributes:
@@ -155,7 +155,7 @@ def parse_dead_letter(line: bytes, place: str) -> DeadLetter:
         raise no("its destination has a name that a job file cannot give")
     payload = _payload(stage, code, row, no)
     retryable = row.get("retryable") is True
-    origin = Origin(first, replays + 1)
+    origin = ReplayHistory(first, replays + 1)
     return DeadLetter(stage, code, destination, subscription, dataset_id, event_id, payload, retryable, origin)
 
 
@@ -213,7 +213,7 @@ def compile_replay(
 ) -> Callable[[DeadLetter, float, Count, Callable[[str], Count]], Iterator[Ready | Rejection]]:
     """The function from a dead letter to what becomes of it: nothing where no trigger takes it any more.
 
-    Besides the dead letter it takes the time (Unix seconds) and two ways to count, named as in `transforms.tallies`:
+    Besides the dead letter it takes the time (Unix seconds) and two ways to count, named as in `transforms.counters`:
     what happened, and by subscription key what was dropped on the way.
     """
     return _Way(subscriptions, max_bytes, unwrap).outcomes
@@ -364,7 +364,7 @@ def _names(key: str) -> dict[str, str]:
 _MARK: Final = "\x1f"  # which no name of a subscription contains
 
 
-def marked(ready: Ready, origin: Origin) -> Ready:
+def marked(ready: Ready, origin: ReplayHistory) -> Ready:
     """A conversion whose line carries its origin, behind the subscription's name."""
     name, tab, body = ready.line.partition(b"\t")
     return Ready(ready.key, name + f"{_MARK}{origin.first_dead_lettered_at},{origin.replays}".encode() + tab + body)

@@ -53,21 +53,21 @@ class Field:
     incidental: bool = False
 
 
-class Unfit(Exception):
+class FieldError(Exception):
     """A value that does not fit; its path is written only then, from the inside out."""
 
     def __init__(self, should: str, path: str = "") -> None:
         self.should, self.path = should, path
         super().__init__(should)
 
-    def inside(self, key: str) -> Unfit:
+    def inside(self, key: str) -> FieldError:
         return type(self)(self.should, key + self.path)
 
     def __str__(self) -> str:
         return f"{self.path} {self.should}."
 
 
-class NoChoice(Unfit):
+class NoChoice(FieldError):
     """A value that is none of the few allowed. It rejects the event wherever it is, as at Segment."""
 
 
@@ -108,7 +108,7 @@ def compile_fields(
 def compile_check(field: Field) -> Check:
     """The function that checks and converts one value; None where there is none.
 
-    It raises Unfit, also where something would be left out: counting that is for `compile_fields`.
+    It raises FieldError, also where something would be left out: counting that is for `compile_fields`.
     """
     if field.type in _CHECKS and not field.multiple:
         return _plain_check(field)
@@ -117,7 +117,7 @@ def compile_check(field: Field) -> Check:
 
 
 def _refuse(_: str) -> None:
-    raise Unfit("would lose a part")
+    raise FieldError("would lose a part")
 
 
 # What a value of a type mostly is, as a Python condition on {0}; such a value is kept as it is.
@@ -172,7 +172,7 @@ def _thorough_check(field: Field, owner: Field | None) -> Thorough:
 
 def _object_checks(
     fields: Sequence[Field], owner: Field | None = None
-) -> Callable[[Mapping[str, Any], Count], tuple[dict[str, Any], list[Unfit]]]:
+) -> Callable[[Mapping[str, Any], Count], tuple[dict[str, Any], list[FieldError]]]:
     """The function from an object to its fields, checked, and all that is wrong with them.
 
     Args:
@@ -184,15 +184,15 @@ def _object_checks(
         for field in fields
     ]
 
-    def checked(values: Mapping[str, Any], drop: Count) -> tuple[dict[str, Any], list[Unfit]]:
+    def checked(values: Mapping[str, Any], drop: Count) -> tuple[dict[str, Any], list[FieldError]]:
         kept: dict[str, Any] = {}
-        problems: list[Unfit] = []
+        problems: list[FieldError] = []
         for name, path, check, note, optional in checks:
             value = values.get(name)
             if value is not None and (owner or value != ""):
                 try:
                     value = check(value, drop)
-                except Unfit as problem:
+                except FieldError as problem:
                     if owner is None or type(problem) is NoChoice:
                         problems.append(problem.inside(path))
                     elif optional:  # what lacks what it needs is left out as a whole
@@ -205,7 +205,7 @@ def _object_checks(
     return checked
 
 
-def _rejected(missing: Sequence[str], wrong: Sequence[Unfit], sources: Mapping[str, str]) -> Rejected:
+def _rejected(missing: Sequence[str], wrong: Sequence[FieldError], sources: Mapping[str, str]) -> Rejected:
     invalid = {re.split(r"[.\[]", problem.path)[0] for problem in wrong}
     absent = [name for name in missing if name not in invalid]
     sentences = [f"The required field {name!r} has no value{_looked_for(sources.get(name))}." for name in absent]
@@ -263,7 +263,7 @@ def _list_check(check: Thorough, note: str) -> Thorough:
                 item = check(item, drop)
             except NoChoice as problem:
                 raise problem.inside(f"[{index}]") from None
-            except Unfit:
+            except FieldError:
                 drop(note)
                 continue
             if item is not None:
@@ -307,7 +307,7 @@ def _needed(field: Field) -> list[str]:
 
 def _object(value: Any) -> dict[str, Any]:
     if type(value) is not dict:
-        raise Unfit("should be an object")
+        raise FieldError("should be an object")
     return value
 
 
@@ -318,7 +318,7 @@ def _string(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, (int, float)):
         return str(int(value)) if isinstance(value, float) and value.is_integer() and abs(value) < 1e21 else str(value)
-    raise Unfit("should be a string")
+    raise FieldError("should be a string")
 
 
 def _strings_check(note: str) -> Thorough:
@@ -336,7 +336,7 @@ def _strings_check(note: str) -> Thorough:
             if item is not None:
                 try:
                     kept.append(_string(item))
-                except Unfit:
+                except FieldError:
                     drop(note)
         return kept
 
@@ -358,13 +358,13 @@ def _number(value: Any) -> int | float:
             return int(number)
         if math.isfinite(number):
             return number
-    raise Unfit("should be a number")
+    raise FieldError("should be a number")
 
 
 def _integer(value: Any) -> int:
     number = _number(value)
     if int(number) != number:
-        raise Unfit("should be an integer")
+        raise FieldError("should be an integer")
     if isinstance(value, str) and (digits := value.strip().lstrip("+-")).isdecimal():
         whole = int(digits.lstrip("0") or "0")  # at most 309 digits, as it is a finite number; Python reads 4,300
         return -whole if "-" in value else whole
@@ -376,7 +376,7 @@ def _boolean(value: Any) -> bool:
         return True
     if value is False or value == "false" or (value == 0 and type(value) in (int, float)):
         return False
-    raise Unfit("should be true or false")
+    raise FieldError("should be true or false")
 
 
 MILLISECONDS_FROM: Final = 10**11  # as seconds the year 5138, as milliseconds 1973
@@ -402,7 +402,7 @@ def _time(value: Any) -> int:
         moment = ciso8601.parse_datetime(_with_zone(value.strip().removesuffix(" UTC")))
         seconds = math.floor((moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp())
     except (ValueError, OverflowError):
-        raise Unfit(_NO_TIME) from None
+        raise FieldError(_NO_TIME) from None
     if len(_MINUTES) < _REMEMBERED and len(_SECONDS) < _REMEMBERED and _IN_UTC.fullmatch(value):
         _SECONDS[value[17:]] = moment.second
         _MINUTES[value[:17]] = seconds - moment.second
@@ -418,10 +418,10 @@ def _with_zone(text: str) -> str:
 def _unix_time(value: Any) -> int:
     try:
         number = _number(value)
-    except Unfit:
-        raise Unfit(_NO_TIME) from None
+    except FieldError:
+        raise FieldError(_NO_TIME) from None
     if abs(number) >= MILLISECONDS_FROM * 1000**3:
-        raise Unfit(_NO_TIME)
+        raise FieldError(_NO_TIME)
     while abs(number) >= MILLISECONDS_FROM:  # at most three times; an integer stays exact
         number //= 1000
     return math.floor(number)
@@ -432,7 +432,7 @@ def _currency(value: Any) -> str:
         return value
     code = value.strip().upper() if type(value) is str else ""
     if code not in CURRENCIES:
-        raise Unfit("is not an ISO 4217 code such as USD")
+        raise FieldError("is not an ISO 4217 code such as USD")
     return code
 
 

@@ -33,7 +33,7 @@ from capybeam.transforms.language.fields import (
     PLAINLY,
     Check,
     Field,
-    Unfit,
+    FieldError,
     compile_check,
     compile_fields,
     ignore,
@@ -78,7 +78,7 @@ def compile_event_fields(mapping: Mapping[str, Any], fields: Sequence[Field]) ->
             return thoroughly()(event, event_name, count)
         try:
             values: Fields = plainly(event, event_name, count)
-        except Unfit:
+        except FieldError:
             return thoroughly()(event, event_name, count)
         return values
 
@@ -188,7 +188,9 @@ def _write_fields(code: _Code, mapping: Mapping[str, Any], fields: Sequence[Fiel
         if field.required:
             variable = variables.get(field.name, "None")
             missing = f"{variable} is None" + ("" if root else f" or {variable} in {code.constant(NOTHING)}")
-            code.block(f"if {missing}:", lambda: code.line("raise Unfit('is incomplete')" if root else "return None"))
+            code.block(
+                f"if {missing}:", lambda: code.line("raise FieldError('is incomplete')" if root else "return None")
+            )
     result = code.assign("{" + ", ".join(f"{name!r}: {variable}" for name, variable in variables.items()) + "}").code
     for field in fields:
         if field.name in variables and not field.required:
@@ -199,7 +201,7 @@ def _write_fields(code: _Code, mapping: Mapping[str, Any], fields: Sequence[Fiel
 def _write_values(
     code: _Code, mapping: Mapping[str, Any], fields: Sequence[Field], root: bool
 ) -> Iterator[tuple[Field, str]]:
-    code.constants["Unfit"] = Unfit
+    code.constants["FieldError"] = FieldError
     for field in fields:
         if root and field.name == "event_name":
             yield field, _write_check(code, Value("event_name"), field, root)

@@ -1,7 +1,7 @@
 """Meta's Graph API as a sender sees it: one request a batch, and what the answer means.
 
 `TABLE` is all there is to know about what an answer means: codes, subcodes, types and statuses decide, texts are
-localised and decide nothing. `classify` and `failed` read it, `couriers` acts on it, and docs/operations.md shows it.
+localised and decide nothing. `classify` and `failed` read it, `clients` acts on it, and docs/operations.md shows it.
 
 Codes cannot be listed for good. What the table does not know is of the kind ``unknown``: it is isolated like an invalid
 event, and it is the destination's where nothing gets through (`circuits`).

@@ -1,6 +1,6 @@
 """Taking batches to Meta, until each of their events is delivered or rejected with a reason of its own.
 
-`Courier` is what all batches of a process share: connections, pace, the state of each destination, how long it waits.
+`MetaClient` is what all batches of a process share: connections, pace, the state and the waits of each destination.
 How one batch comes apart when it is refused stands in `isolation`.
 """
 
@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
-from capybeam.transforms.core.batches import Attempt, DestinationHeld, Outcome, Parcel
+from capybeam.transforms.core.batches import Attempt, DestinationHeld, EncodedBatch, Outcome
 from capybeam.transforms.core.conversions import action_source, event_time, split_key, split_line
 from capybeam.transforms.core.counters import LIVE
 from capybeam.transforms.core.rejections import Rejected
@@ -26,7 +26,7 @@ from capybeam.transforms.meta import rules
 from capybeam.transforms.meta.answers import Answer, Delivery, Destination, failed
 from capybeam.transforms.meta.circuits import Circuits, Dataset
 from capybeam.transforms.meta.isolation import BatchDelivery, rejection_of
-from capybeam.transforms.meta.rate_limits import Brake, Pacer, Stopwatch
+from capybeam.transforms.meta.rate_limits import Pacer, RateLimitGuard, Stopwatch
 from capybeam.transforms.meta.transport import Transport
 
 _log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class _FailingAlone:
     in_a_row: int = 0
 
 
-class Courier:
+class MetaClient:
     """A process's way to Meta: its connections, its pace, and what it knows of its destinations.
 
     Safe to use from many threads. No lock is held while anything is waited for, but for the one of a dataset of which
@@ -101,7 +101,7 @@ class Courier:
         self.delivery, self.hold, self._patient, self._ask = delivery, hold, patient, ask
         rate = delivery.requests_per_second
         self._pacer = Pacer(None if rate is None else rate * share)
-        self._brakes = {destination.name: Brake(delivery.retry_for) for destination in destinations}
+        self._guards = {destination.name: RateLimitGuard(delivery.retry_for) for destination in destinations}
         self.throttled = Stopwatch()
         self.clock, self._jitter = clock, jitter
         self.circuits = Circuits(lambda: jitter(0.5, 1.5) * _HOLD_PAUSE)
@@ -129,15 +129,15 @@ class Courier:
             for queue in self._queues.values():
                 queue.stop()
 
-    def submit(self, parcel: Parcel) -> Future[Outcome]:
+    def submit(self, batch: EncodedBatch) -> Future[Outcome]:
         """As `deliver`, in one of the destination's threads: `delivery.concurrency` for the whole process."""
-        return self._queues[split_key(parcel.key).destination].submit(parcel, self.deliver)
+        return self._queues[split_key(batch.key).destination].submit(batch, self.deliver)
 
     def backlog(self, name: str) -> int:
         """Bytes of requests to a destination that are on their way or wait for it, of the whole process."""
         return self._queues[name].bytes
 
-    def deliver(self, parcel: Parcel) -> Outcome:
+    def deliver(self, batch: EncodedBatch) -> Outcome:
         """Sends the events of one destination key until each is delivered or rejected.
 
         Never raises for what a server does.
@@ -148,54 +148,54 @@ class Courier:
             Stopped: with `hold`, where the process is to stop before all is settled.
         """
         outcome = Outcome()
-        for young in self._in_time(parcel, outcome):
+        for young in self._in_time(batch, outcome):
             BatchDelivery(self, young, outcome).run()
         return outcome
 
-    def _in_time(self, parcel: Parcel, outcome: Outcome) -> list[Parcel]:
+    def _in_time(self, batch: EncodedBatch, outcome: Outcome) -> list[EncodedBatch]:
         """The events that are still young enough: a batch may have waited, and one too old fails them all."""
         now = self.clock()
-        if parcel.first_event_time >= now - rules.MAX_AGE:
-            return [parcel]
+        if batch.first_event_time >= now - rules.MAX_AGE:
+            return [batch]
         kept = []
-        for line in parcel.lines:
+        for line in batch.lines:
             _, body = split_line(line)
             try:
                 rules.check_age(event_time(body), action_source(body), now)
                 kept.append(line)
             except Rejected as cause:
-                outcome.rejections.append(rejection_of(parcel.key, line, cause))
-        return [Parcel.pack(parcel.key, kept)] if kept else []
+                outcome.rejections.append(rejection_of(batch.key, line, cause))
+        return [EncodedBatch.pack(batch.key, kept)] if kept else []
 
     # --- one request -------------------------------------------------------------------------------------------------
 
-    def try_once(self, parcel: Parcel, attempt: Attempt) -> Answer:
+    def try_once(self, batch: EncodedBatch, attempt: Attempt) -> Answer:
         """Sends a request when its turn comes, and takes in what the answer says of its destination.
 
         Where it cannot wait for its turn any longer, the attempt is over, and the answer is why.
         """
-        name, dataset_id, *_ = split_key(parcel.key)
+        name, dataset_id, *_ = split_key(batch.key)
         answer = self._await_turn(name, dataset_id, attempt)
         if answer is not None:
             return answer
         attempt.tries += 1
         started = time.monotonic()
-        answer = self._transport.post(name, dataset_id, parcel.body, len(parcel.lines))
+        answer = self._transport.post(name, dataset_id, batch.body, len(batch.lines))
         if not answer.is_passing:
             self._settled((name, dataset_id), answer, started)
         return answer
 
     def _await_turn(self, name: str, dataset_id: str, attempt: Attempt) -> Answer | None:
         """Waits until a request to the destination may start; why it may not, where that takes too long."""
-        brake, waits_since = self._brakes[name], time.monotonic()
-        while (wait := brake.wait()) > 0:
+        guard, waits_since = self._guards[name], time.monotonic()
+        while (wait := guard.wait()) > 0:
             if STOPPING.is_set():
                 attempt.over = True
                 return Answer("throttled", "The destination is near its rate limit, and the run was stopped.")
             since = max(waits_since, self.circuits.delivered_at((name, dataset_id)))
-            if brake.stopped() > 0 and not self.hold and brake.stopped() >= self._left(since):
+            if guard.stopped() > 0 and not self.hold and guard.stopped() >= self._left(since):
                 attempt.over = True
-                cause = brake.cause or Answer("throttled", "The destination has reached its rate limit.")
+                cause = guard.cause or Answer("throttled", "The destination has reached its rate limit.")
                 LIVE.remark(name, f"gave up: {cause.summary or _NEAR_LIMIT} It asks for longer than retry_for.")
                 return dataclasses.replace(cause, kind="throttled", message=cause.message or _NEAR_LIMIT)
             if self.hold and not self._patient and time.monotonic() - waits_since > _HOLD_FOR:
@@ -229,7 +229,7 @@ class Courier:
     def _settled(self, dataset: Dataset, answer: Answer, started: float) -> None:
         """Takes in an answer that will not change by itself: the destination is there, in order or not."""
         name, _ = dataset
-        self._brakes[name].observe(answer)
+        self._guards[name].observe(answer)
         if answer.kind in ("delivered", "short"):
             self._got_through(dataset)
         if answer.kind == "delivered":
@@ -252,15 +252,15 @@ class Courier:
 
     # --- trying again ------------------------------------------------------------------------------------------------
 
-    def back_off(self, parcel: Parcel, answer: Answer, attempt: Attempt) -> bool:
+    def back_off(self, batch: EncodedBatch, answer: Answer, attempt: Attempt) -> bool:
         """Waits until the next try; whether there is one. There is none when retry_for is over, or the run is stopping.
 
         It is over when the dataset has been failing for that long, whichever batch met it: otherwise every batch of a
         long outage would wait its own time. It is over as well when this request has, though others get through; and
         for a single event when events like it, which fail alone, have.
         """
-        name, dataset_id, *_ = split_key(parcel.key)
-        dataset, is_single = (name, dataset_id), len(parcel.lines) == 1
+        name, dataset_id, *_ = split_key(batch.key)
+        dataset, is_single = (name, dataset_id), len(batch.lines) == 1
         with self._lock:
             now = time.monotonic()
             attempt.failing_since = now if attempt.failing_since is None else attempt.failing_since
@@ -276,7 +276,7 @@ class Courier:
         if answer.wait is not None:
             wait = max(wait, answer.wait)
         if answer.kind == "throttled":
-            self._brakes[name].stop(wait, answer)  # of all that goes there, not of this request alone
+            self._guards[name].stop(wait, answer)  # of all that goes there, not of this request alone
         if attempt.over or wait >= left or STOPPING.is_set():
             attempt.over = True
             if not STOPPING.is_set():
@@ -427,13 +427,13 @@ class _Queue:
         self._executor: ThreadPoolExecutor | None = None
         self.bytes = 0
 
-    def submit(self, parcel: Parcel, deliver: Callable[[Parcel], Outcome]) -> Future[Outcome]:
-        size = len(parcel.body)
+    def submit(self, batch: EncodedBatch, deliver: Callable[[EncodedBatch], Outcome]) -> Future[Outcome]:
+        size = len(batch.body)
         with self._lock:
             if self._executor is None:
                 self._executor = ThreadPoolExecutor(self._concurrency, thread_name_prefix=f"send-{self._name}")
             self.bytes += size
-            sending = self._executor.submit(deliver, parcel)
+            sending = self._executor.submit(deliver, batch)
         sending.add_done_callback(lambda _: self._release(size))
         return sending
 

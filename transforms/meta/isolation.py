@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 
-from capybeam.transforms.core.batches import Attempt, Outcome, Parcel, Receipt, Stopped
+from capybeam.transforms.core.batches import Attempt, EncodedBatch, Outcome, Receipt, Stopped
 from capybeam.transforms.core.conversions import split_key, split_line
 from capybeam.transforms.core.counters import LIVE
 from capybeam.transforms.core.rejections import Rejected, Rejection, reject
@@ -32,7 +32,7 @@ from capybeam.transforms.core.shutdown import STOPPING
 from capybeam.transforms.meta.answers import Answer
 
 if TYPE_CHECKING:
-    from capybeam.transforms.meta.client import Courier
+    from capybeam.transforms.meta.client import MetaClient
 
 WHOLE_TRIES: Final = 3  # of a failing batch, before single events are sent in its place
 _RECENT: Final = 16  # results by which it is told whether most of a batch is refused
@@ -66,14 +66,14 @@ class _Part:
         failure: how it failed alone, for a single event that did.
     """
 
-    parcel: Parcel
+    batch: EncodedBatch
     group: _Group | None = None
     implied: bool = False
     failure: Answer | None = None
     attempt: Attempt = dataclasses.field(default_factory=Attempt)
 
     def __len__(self) -> int:
-        return len(self.parcel.lines)
+        return len(self.batch.lines)
 
     @property
     def is_known_bad(self) -> bool:
@@ -90,12 +90,12 @@ class _Suspect(NamedTuple):
 class BatchDelivery:
     """Delivers or rejects every event of one batch. `run` may be called once."""
 
-    def __init__(self, courier: Courier, parcel: Parcel, outcome: Outcome) -> None:
-        self._courier, self._outcome = courier, outcome
-        self._key = parcel.key
-        self._name, self._dataset_id, *_ = split_key(parcel.key)
+    def __init__(self, client: MetaClient, batch: EncodedBatch, outcome: Outcome) -> None:
+        self._client, self._outcome = client, outcome
+        self._key = batch.key
+        self._name, self._dataset_id, *_ = split_key(batch.key)
         self._dataset = (self._name, self._dataset_id)
-        self._parts = [_Part(parcel)]
+        self._parts = [_Part(batch)]
         self._suspects: list[_Suspect] = []
         self._recent: deque[bool] = deque(maxlen=_RECENT)  # of requests: whether an event was refused or failed alone
         self._verdict: Answer | None = None  # why all that is left is rejected
@@ -112,7 +112,7 @@ class BatchDelivery:
         self._has_recovered = False  # whether any of those that had failed got through in the last round
 
     def run(self) -> None:
-        """Raises what `Courier.deliver` raises."""
+        """Raises what `MetaClient.deliver` raises."""
         while self._parts or self._failing:
             if self._parts:
                 self._settle(self._parts.pop())
@@ -126,7 +126,7 @@ class BatchDelivery:
     # --- one part ----------------------------------------------------------------------------------------------------
 
     def _settle(self, part: _Part) -> None:
-        gate = self._verdict or self._courier.gate(self._dataset)
+        gate = self._verdict or self._client.gate(self._dataset)
         if isinstance(gate, Answer):
             self._refuse_all([part], gate)
             return
@@ -141,7 +141,7 @@ class BatchDelivery:
         if answer.kind == "delivered":
             self._delivered(sent, answer)
         elif answer.kind == "destination":
-            self._courier.refuses_everything(self._dataset, answer)
+            self._client.refuses_everything(self._dataset, answer)
             self._parts.append(sent)
         elif answer.is_refusal:
             self._refused(sent, answer)
@@ -156,14 +156,14 @@ class BatchDelivery:
         Gives back what was sent, the part or a single event of it, with the answer that settles it; None for the answer
         where the part has been put among those to be sent otherwise.
         """
-        courier, attempt, samples = self._courier, part.attempt, 0
-        enough = _A_FEW if courier.has_given_up(self._dataset) else _ENOUGH
+        client, attempt, samples = self._client, part.attempt, 0
+        enough = _A_FEW if client.has_given_up(self._dataset) else _ENOUGH
         while True:
             sent, rest = part, None
-            if len(part) > 1 and (samples or attempt.tries >= WHOLE_TRIES or courier.has_given_up(self._dataset)):
+            if len(part) > 1 and (samples or attempt.tries >= WHOLE_TRIES or client.has_given_up(self._dataset)):
                 sent, rest = self._parted(part)  # tells as much, is cheaper, and is not failed by another event
                 samples += 1
-            answer = courier.try_once(sent.parcel, attempt)
+            answer = client.try_once(sent.batch, attempt)
             sent.attempt.tries = attempt.tries
             if not answer.is_passing:
                 if rest is not None:
@@ -173,7 +173,7 @@ class BatchDelivery:
                 return sent, answer
             if answer.kind == "transient" and not STOPPING.is_set() and self._is_taken_apart(part, answer):
                 return part, None
-            if courier.back_off(part.parcel, answer, attempt):
+            if client.back_off(part.batch, answer, attempt):
                 continue
             if answer.kind != "transient" or STOPPING.is_set() or len(part) == 1 or samples >= enough:
                 return part, answer
@@ -184,7 +184,7 @@ class BatchDelivery:
         attempt = part.attempt
         if attempt.failing_since is None:
             attempt.failing_since = time.monotonic()
-        others = self._courier.circuits.delivered_at(self._dataset) > attempt.failing_since
+        others = self._client.circuits.delivered_at(self._dataset) > attempt.failing_since
         if len(part) > 1:
             if self._is_isolating or (others and attempt.tries >= WHOLE_TRIES):
                 self._isolate(part, answer)
@@ -197,28 +197,28 @@ class BatchDelivery:
         return False
 
     def _delivered(self, part: _Part, answer: Answer) -> None:
-        outcome, parcel, courier = self._outcome, part.parcel, self._courier
+        outcome, batch, client = self._outcome, part.batch, self._client
         self._recent.append(False)
         self._failing_in_a_row = 0
         self._has_recovered = self._has_recovered or part.failure is not None
         self._is_mixed = self._was_refused
-        for name, count in parcel.counts.items():
+        for name, count in batch.counts.items():
             outcome.delivered[name] = outcome.delivered.get(name, 0) + count
         event_ids = None
-        if courier.delivery.receipts == "detailed":
-            event_ids = tuple(orjson.loads(split_line(line)[1]).get("event_id") for line in parcel.lines)
+        if client.delivery.receipts == "detailed":
+            event_ids = tuple(orjson.loads(split_line(line)[1]).get("event_id") for line in batch.lines)
         outcome.receipts.append(
             Receipt(
                 destination=self._name,
                 dataset_id=self._dataset_id,
-                events=len(parcel.lines),
-                first_event_time=parcel.first_event_time,
-                last_event_time=parcel.last_event_time,
+                events=len(batch.lines),
+                first_event_time=batch.first_event_time,
+                last_event_time=batch.last_event_time,
                 fbtrace_id=answer.fbtrace_id,
                 messages=answer.messages,
                 tries=part.attempt.tries,
                 seconds=round(time.monotonic() - part.attempt.started, 3),
-                delivered_at=int(courier.clock()),
+                delivered_at=int(client.clock()),
                 event_ids=event_ids,
             )
         )
@@ -229,7 +229,7 @@ class BatchDelivery:
         self._was_refused = True
         if len(part) == 1:
             self._refused_alone(part, answer)
-        elif self._courier.circuits.is_proven(self._dataset):
+        elif self._client.circuits.is_proven(self._dataset):
             self._halve(part, holds_bad=answer.kind != "request")
         else:
             self._find_out(part, answer)
@@ -241,12 +241,12 @@ class BatchDelivery:
             part.group.mark()
         self._recent.append(True)
         self._suspects.append(_Suspect(part, answer))
-        circuits = self._courier.circuits
-        is_everything = circuits.refused(self._dataset, answer, self._courier.hold)
+        circuits = self._client.circuits
+        is_everything = circuits.refused(self._dataset, answer, self._client.hold)
         if is_everything and not (self._is_mixed and circuits.is_of_events(self._dataset, answer, is_mixed=True)):
-            self._courier.refuses_everything(self._dataset, answer, inferred=True)
-            if self._courier.hold:  # which it waits for, and then they are tried again
-                self._parts[:0] = [_Part(suspect.part.parcel) for suspect in self._suspects]
+            self._client.refuses_everything(self._dataset, answer, inferred=True)
+            if self._client.hold:  # which it waits for, and then they are tried again
+                self._parts[:0] = [_Part(suspect.part.batch) for suspect in self._suspects]
                 self._suspects.clear()
             else:
                 self._verdict = answer
@@ -255,11 +255,11 @@ class BatchDelivery:
 
     def _find_out(self, part: _Part, answer: Answer) -> None:
         """Sends single events until one gets through or the circuit opens. One batch does so for all of its dataset."""
-        circuits, lock = self._courier.circuits, self._courier.circuits.finding_out(self._dataset)
+        circuits, lock = self._client.circuits, self._client.circuits.finding_out(self._dataset)
         while not lock.acquire(timeout=_POLL):
             if self._is_found_out():
                 break
-            if STOPPING.is_set() and self._courier.hold:
+            if STOPPING.is_set() and self._client.hold:
                 raise Stopped(f"{self._name}: stopped before all was delivered; the rest comes again. {answer.summary}")
         else:
             try:
@@ -278,19 +278,19 @@ class BatchDelivery:
 
     def _probe(self, part: _Part) -> _Part | None:
         """What is left of a part when it shows whether its dataset takes anything."""
-        lines, order = part.parcel.lines, list(spread(len(part)))
+        lines, order = part.batch.lines, list(spread(len(part)))
         for tried, index in enumerate(order):
             if self._is_found_out():
                 left = sorted(order[tried:])
-                return _Part(Parcel.pack(self._key, [lines[i] for i in left]))
-            self._settle(_Part(Parcel.pack(self._key, [lines[index]])))
+                return _Part(EncodedBatch.pack(self._key, [lines[i] for i in left]))
+            self._settle(_Part(EncodedBatch.pack(self._key, [lines[index]])))
         return None
 
     def _is_found_out(self) -> bool:
         """Whether a dataset is known to take something, or not to, or not to answer at all."""
-        courier, dataset = self._courier, self._dataset
-        circuits = courier.circuits
-        return circuits.is_proven(dataset) or circuits.is_open(dataset) or courier.has_given_up(dataset)
+        client, dataset = self._client, self._dataset
+        circuits = client.circuits
+        return circuits.is_proven(dataset) or circuits.is_open(dataset) or client.has_given_up(dataset)
 
     def _halve(self, part: _Part, holds_bad: bool) -> None:
         """Puts both halves among what is to be sent. Where one event at least is at fault and the first half has none,
@@ -301,7 +301,7 @@ class BatchDelivery:
                 self._go_one_by_one()
             return
         group = _Group(part.group)
-        first, second = part.parcel.halves()
+        first, second = part.batch.halves()
         self._parts.append(_Part(second, group, implied=holds_bad))
         self._parts.append(_Part(first, group))
 
@@ -311,34 +311,34 @@ class BatchDelivery:
     def _go_one_by_one(self) -> None:
         self._one_by_one = True
         parts, self._parts = self._parts, [part for part in self._parts if part.failure is not None]
-        lines = [line for part in parts if part.failure is None for line in part.parcel.lines]
+        lines = [line for part in parts if part.failure is None for line in part.batch.lines]
         if lines:
             LIVE.remark(self._name, "most events of a batch are refused or fail; the rest of it is sent one by one.")
         # The last one is sent first.
-        self._parts += reversed([_Part(Parcel.pack(self._key, [lines[index]])) for index in spread(len(lines))])
+        self._parts += reversed([_Part(EncodedBatch.pack(self._key, [lines[index]])) for index in spread(len(lines))])
 
     def _judge(self, suspect: _Suspect) -> None:
         """An event is at fault if Meta says that it is, or something else got through after a refusal like its own."""
         part, answer = suspect
-        is_to_blame = self._courier.circuits.is_of_events(self._dataset, answer, self._is_mixed)
+        is_to_blame = self._client.circuits.is_of_events(self._dataset, answer, self._is_mixed)
         if answer.kind == "event" or is_to_blame:
-            self._reject(part.parcel, "meta_refused_event", answer)
+            self._reject(part.batch, "meta_refused_event", answer)
         else:
-            if self._courier.circuits.is_proven(self._dataset):
+            if self._client.circuits.is_proven(self._dataset):
                 LIVE.remark(self._name, f"refused the last events. {answer.summary} {_UNPROVEN}")
             else:
                 LIVE.say(self._name, f"REFUSED. {answer.summary} {_UNPROVEN}")
-            self._reject(part.parcel, "destination_refused", answer, retryable=True)
+            self._reject(part.batch, "destination_refused", answer, retryable=True)
 
     def _refuse_all(self, parts: Iterable[_Part], answer: Answer) -> None:
         """Rejects all that is left, for a destination that refuses everything."""
         for part in [*parts, *self._parts, *self._failing]:
-            self._reject(part.parcel, "destination_refused", answer, retryable=True)
+            self._reject(part.batch, "destination_refused", answer, retryable=True)
         for part, refusal in self._suspects:
-            if self._courier.circuits.is_of_events(self._dataset, refusal, self._is_mixed):
-                self._reject(part.parcel, "meta_refused_event", refusal)
+            if self._client.circuits.is_of_events(self._dataset, refusal, self._is_mixed):
+                self._reject(part.batch, "meta_refused_event", refusal)
             else:
-                self._reject(part.parcel, "destination_refused", answer, retryable=True)
+                self._reject(part.batch, "destination_refused", answer, retryable=True)
         self._parts, self._failing, self._suspects = [], [], []
 
     # --- failures ----------------------------------------------------------------------------------------------------
@@ -361,7 +361,7 @@ class BatchDelivery:
         if self._failing_in_a_row == 0:
             self._failing_since = time.monotonic()
         self._failing_in_a_row += 1
-        others = self._courier.circuits.delivered_at(self._dataset) > self._failing_since
+        others = self._client.circuits.delivered_at(self._dataset) > self._failing_since
         if self._failing_in_a_row >= _FAILING_ALIKE and self._one_by_one and not others:
             self._wait_for_destination()
         elif not self._one_by_one and self._is_mostly_bad():
@@ -375,16 +375,16 @@ class BatchDelivery:
 
     def _push_together(self, parts: Sequence[_Part]) -> None:
         """Puts parts among what is to be sent as one part."""
-        lines = [line for part in parts for line in part.parcel.lines]
+        lines = [line for part in parts for line in part.batch.lines]
         if lines:
-            self._parts.append(_Part(Parcel.pack(self._key, lines)))
+            self._parts.append(_Part(EncodedBatch.pack(self._key, lines)))
 
     def _try_again(self) -> None:
         """Sends what has failed alone again, after a pause; gives it up when there is no more time."""
         failing, self._failing = self._failing, []
         failure = failing[0].failure
         assert failure is not None
-        if not self._courier.wait_alone(self._dataset, failure, self._rounds + 1):
+        if not self._client.wait_alone(self._dataset, failure, self._rounds + 1):
             for part in failing:
                 self._give_up(part, part.failure or failure)
             return
@@ -393,9 +393,9 @@ class BatchDelivery:
         self._rounds, self._has_recovered, self._failing_in_a_row = self._rounds + 1, False, 0
 
     def _give_up(self, part: _Part, answer: Answer) -> None:
-        if self._courier.hold and STOPPING.is_set():
+        if self._client.hold and STOPPING.is_set():
             raise Stopped(f"{self._name}: stopped before all was delivered; the rest comes again. {answer.summary}")
-        self._reject(part.parcel, "interrupted" if STOPPING.is_set() else "gave_up_retrying", answer, retryable=True)
+        self._reject(part.batch, "interrupted" if STOPPING.is_set() else "gave_up_retrying", answer, retryable=True)
         if STOPPING.is_set() and len(self._parts) > 1:  # each of which might time out
             parts, self._parts = self._parts, []
             self._push_together(parts)
@@ -412,14 +412,14 @@ class BatchDelivery:
         """One event of several, another one each time, and the others."""
         index = spread_index(self._probes, len(part))
         self._probes += 1
-        one, rest = part.parcel.parted(index)
+        one, rest = part.batch.parted(index)
         return _Part(one, attempt=dataclasses.replace(part.attempt)), _Part(rest, part.group, attempt=part.attempt)
 
-    def _reject(self, parcel: Parcel, code: str, answer: Answer, retryable: bool = False) -> None:
+    def _reject(self, batch: EncodedBatch, code: str, answer: Answer, retryable: bool = False) -> None:
         cause = Rejected(code, answer.message)
         self._outcome.rejections += [
-            rejection_of(parcel.key, line, cause, meta_code=answer.meta_code, retryable=retryable)
-            for line in parcel.lines
+            rejection_of(batch.key, line, cause, meta_code=answer.meta_code, retryable=retryable)
+            for line in batch.lines
         ]
 
 

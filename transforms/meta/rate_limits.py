@@ -48,7 +48,7 @@ LONGEST_PAUSE: Final = 30.0  # seconds between requests as the limit comes near
 STOP: Final = 60.0  # seconds, where Meta does not say when access is regained
 
 
-class Brake:
+class RateLimitGuard:
     """Holds the requests of one destination back as it comes near its rate limit at Meta. Shared by threads.
 
     From 75 % of the limit on, requests start one by one with pauses that grow with the square of what is used beyond;

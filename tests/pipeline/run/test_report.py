@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from capybeam.pipeline.run.report import Account, Books
+from capybeam.pipeline.run.report import Account, RunReport
 
 COUNTS = {
     "read": 10,
@@ -27,14 +27,14 @@ COUNTS = {
 }
 
 
-def shown(books: Books) -> str:
+def shown(books: RunReport) -> str:
     console = Console(width=200, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
     console.print(books.render())
     return console.export_text()
 
 
 def test_books_are_made_from_counters() -> None:
-    assert Books.from_counts(COUNTS) == Books(
+    assert RunReport.from_counts(COUNTS) == RunReport(
         read=10,
         taken=7,
         filtered=1,
@@ -55,7 +55,7 @@ def test_books_are_made_from_counters() -> None:
 
 def test_what_is_known_before_any_subscription_is_shown() -> None:
     counts = {**COUNTS, "note::replaced_characters": 3, "no_event:Its keys: b.": 1, "no_event:Its keys: a.": 1}
-    books = Books.from_counts(counts)
+    books = RunReport.from_counts(counts)
     assert (books.no_event, books.notes, books.balanced) == ("Its keys: a.", {"replaced_characters": 3}, True)
     assert "parse / not_an_event, the first: Its keys: a." in shown(books)
     assert "Along the way: replaced_characters 3, dropped_ph 2" in shown(books)
@@ -64,11 +64,11 @@ def test_what_is_known_before_any_subscription_is_shown() -> None:
 
 def test_a_name_is_shown_as_it_is() -> None:
     counts = {"matched:web/events: [b]x[/i] :smile:": 1, "delivered:web/events: [b]x[/i] :smile:": 1}
-    assert "web/events: [b]x[/i] :smile:" in shown(Books.from_counts(counts))
+    assert "web/events: [b]x[/i] :smile:" in shown(RunReport.from_counts(counts))
 
 
 def test_totals_and_refused_destinations_follow() -> None:
-    books = Books.from_counts(COUNTS)
+    books = RunReport.from_counts(COUNTS)
     assert (books.matched, books.delivered, books.dead_lettered) == (9, 7, 4)
     assert books.refused_destinations == ("web",)
     assert books.balanced
@@ -78,18 +78,18 @@ def test_totals_and_refused_destinations_follow() -> None:
     "name", ["read", "taken", "filtered", "unparsable", "matched:web/orders", "delivered:web/orders"]
 )
 def test_one_event_too_many_anywhere_unbalances_them(name: str) -> None:
-    assert not Books.from_counts({**COUNTS, name: COUNTS[name] + 1}).balanced
+    assert not RunReport.from_counts({**COUNTS, name: COUNTS[name] + 1}).balanced
 
 
 def test_what_is_in_flight_is_shown_while_there_is_any() -> None:
-    text = shown(Books.from_counts({**COUNTS, "delivered:web/orders": 1}))
+    text = shown(RunReport.from_counts({**COUNTS, "delivered:web/orders": 1}))
     assert "in flight" in text
     assert "+ 2 in flight. THE BOOKS DO NOT BALANCE." in text
-    assert "in flight" not in shown(Books.from_counts(COUNTS))
+    assert "in flight" not in shown(RunReport.from_counts(COUNTS))
 
 
 def test_people_see_the_table_the_reasons_and_the_sentence() -> None:
-    text = shown(Books.from_counts(COUNTS))
+    text = shown(RunReport.from_counts(COUNTS))
     for part in (
         "web/orders",
         "map / missing_required_field",
@@ -101,7 +101,7 @@ def test_people_see_the_table_the_reasons_and_the_sentence() -> None:
 
 
 def test_programs_get_the_same() -> None:
-    assert Books.from_counts(COUNTS).as_json() == {
+    assert RunReport.from_counts(COUNTS).as_json() == {
         "balanced": True,
         "read": 10,
         "taken": 7,
@@ -131,11 +131,11 @@ def test_they_balance_whenever_every_event_ends_somewhere(fates: list[str]) -> N
             counts[fate] += 1
         else:
             counts.update(["taken", "matched:w/s", "delivered:w/s" if fate == "delivered" else "rejected:w/s:map:x"])
-    assert Books.from_counts(counts).balanced
+    assert RunReport.from_counts(counts).balanced
 
 
 def test_what_was_sent_again_is_told_beside_the_balance() -> None:
-    books = Books.from_counts({"read": 2, "taken": 2, "matched:a/b": 2, "delivered:a/b": 2}, sent=3)
+    books = RunReport.from_counts({"read": 2, "taken": 2, "matched:a/b": 2, "delivered:a/b": 2}, sent=3)
     assert books.balanced
     assert books.resent == 1
     assert "The books balance. 1 events were sent again" in books.sentence()
@@ -145,11 +145,11 @@ def test_what_was_sent_again_is_told_beside_the_balance() -> None:
 def test_where_work_may_be_counted_again_the_receipts_decide() -> None:
     counts = {"read": 4, "taken": 4, "matched:a/b": 4, "delivered:a/b": 2}
     assert (
-        Books.from_counts(counts, at_least=True, sent=2)
+        RunReport.from_counts(counts, at_least=True, sent=2)
         .sentence()
         .endswith(
             "Work that was done again is counted again, each event at least once; by the receipts 2 were delivered."
         )
     )
-    assert Books.from_counts(counts, at_least=True).sentence().endswith("at least once; the receipts decide.")
-    assert "sent" not in Books.from_counts(counts).as_json()
+    assert RunReport.from_counts(counts, at_least=True).sentence().endswith("at least once; the receipts decide.")
+    assert "sent" not in RunReport.from_counts(counts).as_json()

@@ -21,7 +21,7 @@ from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc
 from capybeam.pipeline.runners import support
 from capybeam.pipeline.runners.support import (
     RemoteJob,
-    UnfitRunner,
+    UnsupportedRunner,
     Versions,
     _CheckWorkers,
     check_place,
@@ -134,7 +134,7 @@ def options(*arguments: str) -> PipelineOptions:
     ],
 )
 def test_a_runner_that_loses_events_is_refused(runner: str, streaming: bool, reason: str) -> None:
-    with pytest.raises(UnfitRunner, match=reason) as refused:
+    with pytest.raises(UnsupportedRunner, match=reason) as refused:
         check_runner(runner, options(), streaming)
     assert "Leave --runner" in str(refused.value)
     check_runner(runner, options("--allow-unsafe-runner"), streaming)
@@ -165,11 +165,11 @@ def test_what_counters_are_worth() -> None:
 
 
 def test_a_job_server_that_is_not_named_or_not_there_is_said_at_once(nobody: str) -> None:
-    with pytest.raises(UnfitRunner, match="needs the address of a job server: --job_endpoint"):
+    with pytest.raises(UnsupportedRunner, match="needs the address of a job server: --job_endpoint"):
         check_runner("PortableRunner", options(), streaming=False)
     started = time.monotonic()
     for endpoint in (nobody, "no port", "localhost:seven"):
-        with pytest.raises(UnfitRunner, match=f"No job server answers at {endpoint}"):
+        with pytest.raises(UnsupportedRunner, match=f"No job server answers at {endpoint}"):
             check_runner("PortableRunner", options("--job_endpoint", endpoint), streaming=False)
     assert time.monotonic() - started < 2
 
@@ -177,7 +177,7 @@ def test_a_job_server_that_is_not_named_or_not_there_is_said_at_once(nobody: str
 def test_what_is_no_job_server_is_said_at_once(deaf_server: str, flink: Flink, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(support, "PATIENCE", 0.5)
     for endpoint in (deaf_server, flink.master):
-        with pytest.raises(UnfitRunner) as raised:
+        with pytest.raises(UnsupportedRunner) as raised:
             check_runner("PortableRunner", options("--job_endpoint", endpoint), streaming=False)
         assert str(raised.value) == (
             f"Something else than a job server answers at {endpoint}. Start Beam's job server there, or mend"
@@ -209,7 +209,7 @@ def test_nothing_is_staged_for_a_pool_that_has_all_it_needs(kind: str, experimen
 
 def test_a_job_manager_that_is_not_there_is_said_at_once(job_server: str, nobody: str) -> None:
     given = options("--job_endpoint", job_server, "--flink_master", nobody)
-    with pytest.raises(UnfitRunner, match=f"No Flink JobManager answers at {nobody}"):
+    with pytest.raises(UnsupportedRunner, match=f"No Flink JobManager answers at {nobody}"):
         check_runner("PortableRunner", given, streaming=False)
 
 
@@ -217,7 +217,7 @@ def test_too_few_slots_are_said_before_the_job_waits_for_ever(job_server: str, f
     given = options("--job_endpoint", job_server, "--flink_master", f"http://{flink.master}", "--parallelism", "4")
     check_runner("PortableRunner", given, streaming=False)
     flink.slots(1)
-    with pytest.raises(UnfitRunner, match=r"1 free slot and the job needs 4.*--parallelism 1"):
+    with pytest.raises(UnsupportedRunner, match=r"1 free slot and the job needs 4.*--parallelism 1"):
         check_runner("PortableRunner", given, streaming=False)
 
 
@@ -239,7 +239,7 @@ def test_workers_of_the_same_versions_pass_elements_on() -> None:
 @pytest.mark.parametrize("field", ["python", "beam", "capybeam"])
 def test_workers_of_another_version_refuse_before_the_first_event(field: str) -> None:
     step = _CheckWorkers(dataclasses.replace(Versions.here(), **{field: "0.0"}))
-    with pytest.raises(UnfitRunner, match=f"{field.capitalize()} is 0.0 here and .* on the workers"):
+    with pytest.raises(UnsupportedRunner, match=f"{field.capitalize()} is 0.0 here and .* on the workers"):
         step.setup()
 
 
@@ -261,7 +261,7 @@ for instruction 4: Traceback (most recent call last):
             "The environment variable T is not set. Set it.",
         ),
         (
-            "capybeam.pipeline.runners.support.UnfitRunner: Versions do not match: Beam is 1 here.",
+            "capybeam.pipeline.runners.support.UnsupportedRunner: Versions do not match: Beam is 1 here.",
             "Versions do not match: Beam is 1",
         ),
         (
@@ -390,7 +390,7 @@ def test_a_job_that_waits_for_slots_is_given_up(flink: Flink, monkeypatch: pytes
     monkeypatch.setattr(support, "WAIT_FOR_SLOTS", 0.0)
     flink.job("RUNNING", scheduled=20)
     job, result = remote_job(flink), Result()
-    with pytest.raises(UnfitRunner, match="Flink has not had 4 slots"):
+    with pytest.raises(UnsupportedRunner, match="Flink has not had 4 slots"):
         job.follow(result)
     assert result.cancelled
 
@@ -410,7 +410,7 @@ def test_a_job_whose_workers_lack_the_token_is_not_tried_for_ever(flink: Flink) 
         TRACEBACK.format("capybeam.transforms.core.tokens.TokenError: The environment variable T is not set.")
     )
     result = Result()
-    with pytest.raises(UnfitRunner, match="The environment variable T is not set"):
+    with pytest.raises(UnsupportedRunner, match="The environment variable T is not set"):
         remote_job(flink).follow(result)
     assert result.cancelled
     assert flink.cancelled == ["/jobs/j1?mode=cancel"]
@@ -452,7 +452,7 @@ def test_the_page_of_flinks_jobs_is_told() -> None:
 def test_what_ends_a_job_is_raised(flink: Flink) -> None:
     with pytest.raises(RuntimeError, match="the cluster burns"):
         remote_job(flink).follow(Result(RuntimeError("the cluster burns")))
-    with pytest.raises(UnfitRunner, match="lack the package orjson"):
+    with pytest.raises(UnsupportedRunner, match="lack the package orjson"):
         remote_job(flink).follow(Result(RuntimeError("No module named 'orjson'")))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from capybeam.pipeline.sources import ALWAYS, Between, NoInput, bigquery, open_letters, open_source
+from capybeam.pipeline.sources import ANY_TIME, NoInput, TimeRange, bigquery, open_letters, open_source
 from capybeam.pipeline.sources.bigquery import open_table
 
 TABLE = "bigquery:acme.shop.orders"
@@ -26,7 +26,7 @@ class Client:
         return fail
 
 
-def refusal(text: str, client: Any = None, between: Between = ALWAYS) -> str:
+def refusal(text: str, client: Any = None, between: TimeRange = ANY_TIME) -> str:
     with pytest.raises(NoInput) as raised:
         open_table(text, between, "acme", client=client)
     return str(raised.value)
@@ -104,4 +104,4 @@ def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_since_is_not_for_files() -> None:
     with pytest.raises(NoInput, match=r"events\.jsonl: --since and --until are for bigquery: inputs"):
-        open_source("events.jsonl", Between(since=1), None)
+        open_source("events.jsonl", TimeRange(since=1), None)

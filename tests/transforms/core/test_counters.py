@@ -8,53 +8,53 @@ from collections import Counter
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from capybeam.transforms.core.counters import LiveTotals, Tally
+from capybeam.transforms.core.counters import Counters, LiveTotals
 
 
-def test_a_tally_flushes_what_was_counted_to_every_sink() -> None:
-    tally = Tally()
+def test_counters_flush_what_was_counted_to_every_sink() -> None:
+    counters = Counters()
     one: list[dict[str, int]] = []
     two: list[dict[str, int]] = []
 
-    tally["read"] += 1
-    tally["read"] += 1
-    tally["delivered:web/orders"] += 500
-    tally.flush(lambda counts: one.append(dict(counts)), lambda counts: two.append(dict(counts)))
+    counters["read"] += 1
+    counters["read"] += 1
+    counters["delivered:web/orders"] += 500
+    counters.flush(lambda counts: one.append(dict(counts)), lambda counts: two.append(dict(counts)))
 
     assert one == two == [{"read": 2, "delivered:web/orders": 500}]
 
 
 def test_a_flush_hands_over_only_what_came_since_the_last() -> None:
-    tally = Tally()
+    counters = Counters()
     flushed: list[dict[str, int]] = []
 
-    tally["read"] += 3
-    tally.flush(lambda counts: flushed.append(dict(counts)))
-    tally["filtered"] += 1
-    tally.flush(lambda counts: flushed.append(dict(counts)))
+    counters["read"] += 3
+    counters.flush(lambda counts: flushed.append(dict(counts)))
+    counters["filtered"] += 1
+    counters.flush(lambda counts: flushed.append(dict(counts)))
 
     assert flushed == [{"read": 3}, {"filtered": 1}]
 
 
-def test_an_empty_tally_bothers_no_sink() -> None:
-    tally = Tally()
+def test_empty_counters_reach_no_sink() -> None:
+    counters = Counters()
     flushed: list[dict[str, int]] = []
 
-    tally.flush(lambda counts: flushed.append(dict(counts)))
-    tally["read"] += 1
-    tally.flush(lambda counts: flushed.append(dict(counts)))
-    tally.flush(lambda counts: flushed.append(dict(counts)))
+    counters.flush(lambda counts: flushed.append(dict(counts)))
+    counters["read"] += 1
+    counters.flush(lambda counts: flushed.append(dict(counts)))
+    counters.flush(lambda counts: flushed.append(dict(counts)))
 
     assert flushed == [{"read": 1}]
 
 
 def test_what_a_sink_was_given_does_not_change_under_it() -> None:
-    tally = Tally()
+    counters = Counters()
     kept: list[object] = []
 
-    tally["read"] += 1
-    tally.flush(kept.append)
-    tally["read"] += 99
+    counters["read"] += 1
+    counters.flush(kept.append)
+    counters["read"] += 99
 
     assert kept == [{"read": 1}]
 
@@ -65,14 +65,14 @@ _COUNTS = st.tuples(st.sampled_from(["read", "filtered", "taken"]), st.integers(
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(_COUNTS | st.just("flush")))
 def test_however_often_it_is_flushed_the_totals_are_those_of_the_counts(steps: list[tuple[str, int] | str]) -> None:
-    tally, live, expected = Tally(), LiveTotals(), Counter[str]()
+    counters, live, expected = Counters(), LiveTotals(), Counter[str]()
     for step in steps:
         if isinstance(step, str):
-            tally.flush(live.add)
+            counters.flush(live.add)
         else:
-            tally[step[0]] += step[1]
+            counters[step[0]] += step[1]
             expected[step[0]] += step[1]
-    tally.flush(live.add)
+    counters.flush(live.add)
 
     assert live.snapshot() == (dict(expected), {})
 
@@ -146,12 +146,12 @@ def test_no_count_is_lost_between_threads() -> None:
     assert live.snapshot() == ({"read": 8000, "taken": 16000}, {})
 
 
-def test_a_watched_tally_is_in_the_totals_before_and_after_it_is_settled() -> None:
-    live, tally = LiveTotals(), Tally()
-    live.watch(tally)
-    tally["read"] += 2
+def test_watched_counters_are_in_the_totals_before_and_after_they_are_settled() -> None:
+    live, counters = LiveTotals(), Counters()
+    live.watch(counters)
+    counters["read"] += 2
     before = live.snapshot()
-    live.settle(tally)
-    tally["read"] += 5
+    live.settle(counters)
+    counters["read"] += 5
 
     assert before == live.snapshot() == ({"read": 2}, {})

@@ -14,12 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from capybeam.pipeline.job.loader import parse_job
-from capybeam.pipeline.run.report import Books
+from capybeam.pipeline.run.report import RunReport
 from capybeam.transforms.core.conversions import Ready, destination_key, split_key
 from capybeam.transforms.core.rejections import Rejected, Rejection, json_bytes
 from capybeam.transforms.engine.replay import (
-    Choice,
-    Origin,
+    ReplayFilter,
+    ReplayHistory,
     compile_replay,
     marked,
     parse_dead_letter,
@@ -379,19 +379,19 @@ def test_a_line_that_capybeam_has_not_written_so_is_named(line: bytes, reason: s
 @pytest.mark.parametrize(
     ("choice", "takes"),
     [
-        (Choice(), True),
-        (Choice(frozenset({"gave_up_retrying"})), True),
-        (Choice(frozenset({"missing_value"})), False),
-        (Choice(retryable=True), True),
-        (Choice(frozenset({"missing_value"}), retryable=True), False),
+        (ReplayFilter(), True),
+        (ReplayFilter(frozenset({"gave_up_retrying"})), True),
+        (ReplayFilter(frozenset({"missing_value"})), False),
+        (ReplayFilter(retryable=True), True),
+        (ReplayFilter(frozenset({"missing_value"}), retryable=True), False),
     ],
 )
-def test_dead_letters_are_chosen_by_code_and_by_whose_fault_it_was(choice: Choice, takes: bool) -> None:
+def test_dead_letters_are_chosen_by_code_and_by_whose_fault_it_was(choice: ReplayFilter, takes: bool) -> None:
     assert choice.takes(parse_dead_letter(orjson.dumps(letter("send", BODY)), "")) is takes
 
 
 def test_an_origin_travels_in_the_line_and_leaves_no_trace_in_names() -> None:
-    line = marked(Ready(KEY, b"pages\t{}"), Origin(NOW, 2)).line
+    line = marked(Ready(KEY, b"pages\t{}"), ReplayHistory(NOW, 2)).line
     assert line == b"pages\x1f1795000000,2\t{}"
     assert unmarked("web/pages\x1f1795000000,2") == unmarked("web/pages") == "web/pages"
     rejection = Rejection("send", "interrupted", "…", "web", f"pages\x1f{NOW},2")
@@ -478,7 +478,7 @@ LETTERS = [
 
 @pytest.fixture(scope="module")
 def step() -> _ReplayDeadLetters:
-    step = _ReplayDeadLetters(EDITED_JOB.subscriptions, 4 * 1024 * 1024, Choice(), lambda: NOW, False, None)
+    step = _ReplayDeadLetters(EDITED_JOB.subscriptions, 4 * 1024 * 1024, ReplayFilter(), lambda: NOW, False, None)
     step.setup()
     return step
 
@@ -491,7 +491,7 @@ KEYS = ("match_keys", "payload_encoding", "replays", "first_dead_lettered_at", "
 def test_whatever_is_edited_becomes_what_it_can_and_the_books_balance(step: _ReplayDeadLetters, row: Any) -> None:
     step.start_bundle()
     outcomes = list(step.process(("Line 1", json_bytes(row))))
-    counts = Counter(step.tally)
+    counts = Counter(step.counters)
     for outcome in outcomes:
         if isinstance(outcome, TaggedOutput):
             assert outcome.value.code != "internal_error"
@@ -501,4 +501,4 @@ def test_whatever_is_edited_becomes_what_it_can_and_the_books_balance(step: _Rep
             assert orjson.loads(body)["event_time"] > 0
             counts[f"delivered:{split_key(outcome.key).destination}/{unmarked(name)}"] += 1
     assert counts["read"] == 1
-    assert Books.from_counts(counts).balanced
+    assert RunReport.from_counts(counts).balanced

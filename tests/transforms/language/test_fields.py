@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from capybeam.transforms.core.rejections import Rejected
 from capybeam.transforms.language import fields
-from capybeam.transforms.language.fields import Field, Unfit, compile_check, compile_fields
+from capybeam.transforms.language.fields import Field, FieldError, compile_check, compile_fields
 from tests.transforms.edits import JUNK
 
 NAN, INFINITY = float("nan"), float("inf")
@@ -564,7 +564,7 @@ def test_what_is_missing_says_where_it_was_looked_for() -> None:
 def test_whatever_a_value_is_a_field_takes_it_or_says_what_it_should_be(kind: str, multiple: bool) -> None:
     check = compile_check(Field("x", kind, multiple=multiple))
     for text in JUNK:
-        with contextlib.suppress(Unfit):
+        with contextlib.suppress(FieldError):
             check(orjson.loads(text))
 
 

@@ -17,14 +17,14 @@ import pytest
 import trustme
 
 from capybeam.pipeline.sandbox.server import SandboxServer, SandboxSettings
-from capybeam.transforms.core.batches import DestinationHeld, Outcome, Parcel, Stopped
+from capybeam.transforms.core.batches import DestinationHeld, EncodedBatch, Outcome, Stopped
 from capybeam.transforms.core.conversions import destination_key
 from capybeam.transforms.core.counters import LIVE
 from capybeam.transforms.core.shutdown import STOPPING
 from capybeam.transforms.core.tokens import TokenReference
-from capybeam.transforms.meta import client, transport
+from capybeam.transforms.meta import transport
 from capybeam.transforms.meta.answers import Delivery, Destination
-from capybeam.transforms.meta.client import Courier
+from capybeam.transforms.meta.client import MetaClient
 
 KEY = destination_key("web", "123")
 TOKEN = "EAAB-the-token"
@@ -63,10 +63,10 @@ def line(number: int, *, age: float = 60, subscription: str = "leads", **changes
     return subscription.encode() + b"\t" + orjson.dumps(event)
 
 
-def courier(endpoint: str, **delivery: Any) -> Courier:
+def client(endpoint: str, **delivery: Any) -> MetaClient:
     settings = {"retry_for": 5.0, "timeout": 2.0, **delivery}
     destination = Destination("web", TokenReference("env:TOKEN"), endpoint=endpoint)
-    return Courier((destination,), Delivery(**settings), jitter=lambda low, high: 0.01)
+    return MetaClient((destination,), Delivery(**settings), jitter=lambda low, high: 0.01)
 
 
 def reasons(outcome: Outcome) -> list[tuple[str | None, str, bool]]:
@@ -75,7 +75,7 @@ def reasons(outcome: Outcome) -> list[tuple[str | None, str, bool]]:
 
 def test_a_batch_is_one_request_and_one_receipt(sandbox: SandboxServer) -> None:
     lines = [line(1, age=300), line(2, age=60, subscription="other")]
-    outcome = courier(sandbox.url).deliver(Parcel.pack(KEY, lines))
+    outcome = client(sandbox.url).deliver(EncodedBatch.pack(KEY, lines))
     (receipt,) = outcome.receipts
     assert outcome.delivered == {"web/leads": 1, "web/other": 1}
     assert outcome.rejections == []
@@ -87,13 +87,13 @@ def test_a_batch_is_one_request_and_one_receipt(sandbox: SandboxServer) -> None:
 
 
 def test_the_token_travels_in_the_header_alone(sandbox: SandboxServer) -> None:
-    courier(sandbox.url).deliver(Parcel.pack(KEY, [line(1)]))
+    client(sandbox.url).deliver(EncodedBatch.pack(KEY, [line(1)]))
     assert sandbox.stats()["tokens_in_url"] == 0
-    assert TOKEN not in repr(courier(sandbox.url).__dict__)
+    assert TOKEN not in repr(client(sandbox.url).__dict__)
 
 
 def test_a_test_event_code_goes_to_the_top_of_the_request(sandbox: SandboxServer) -> None:
-    outcome = courier(sandbox.url).deliver(Parcel.pack(destination_key("web", "123", "TEST1"), [line(1)]))
+    outcome = client(sandbox.url).deliver(EncodedBatch.pack(destination_key("web", "123", "TEST1"), [line(1)]))
     assert outcome.delivered == {"web/leads": 1}
 
 
@@ -115,8 +115,8 @@ def test_a_destinations_parameters_go_to_the_top_of_each_request() -> None:
     parameters = (("partner_agent", "acme"), ("upload_id", "läden 1"))
     with _serving(Handler) as url:
         destination = Destination("web", TokenReference("env:TOKEN"), endpoint=url, parameters=parameters)
-        sender = Courier((destination,), Delivery())
-        outcome = sender.deliver(Parcel.pack(destination_key("web", "123", "TEST1"), [line(1), line(2)]))
+        sender = MetaClient((destination,), Delivery())
+        outcome = sender.deliver(EncodedBatch.pack(destination_key("web", "123", "TEST1"), [line(1), line(2)]))
 
     assert outcome.delivered == {"web/leads": 2}
     (body,) = bodies
@@ -140,30 +140,30 @@ def offline_line(number: int, *, age: float = 60, **changes: Any) -> bytes:
     return b"lead_events: Form Submitted\t" + orjson.dumps(event)
 
 
-def offline_courier(endpoint: str) -> Courier:
+def offline_client(endpoint: str) -> MetaClient:
     destination = Destination("stores", TokenReference("env:TOKEN"), "v16.0", endpoint)
-    return Courier((destination,), Delivery(retry_for=5.0, timeout=10.0), jitter=lambda low, high: 0.01)
+    return MetaClient((destination,), Delivery(retry_for=5.0, timeout=10.0), jitter=lambda low, high: 0.01)
 
 
 @pytest.mark.parametrize(
     ("sender", "key", "lines"),
     [
-        (courier, destination_key("web", "123", "", "Segment"), [line(1)]),
-        (offline_courier, OFFLINE_KEY, [offline_line(1)]),
+        (client, destination_key("web", "123", "", "Segment"), [line(1)]),
+        (offline_client, OFFLINE_KEY, [offline_line(1)]),
     ],
     ids=["conversions_api", "offline_events"],
 )
 def test_an_upload_tag_goes_to_the_top_of_the_request(
-    sandbox: SandboxServer, sender: Callable[[str], Courier], key: str, lines: list[bytes]
+    sandbox: SandboxServer, sender: Callable[[str], MetaClient], key: str, lines: list[bytes]
 ) -> None:
-    assert reasons(sender(sandbox.url).deliver(Parcel.pack(key, lines))) == []
+    assert reasons(sender(sandbox.url).deliver(EncodedBatch.pack(key, lines))) == []
     assert sandbox.stats()["upload_tags"] == {"Segment": 1}
 
 
 def test_two_thousand_events_of_the_older_wire_are_one_request(sandbox: SandboxServer) -> None:
     lines = [offline_line(n) for n in range(2000)]
 
-    outcome = offline_courier(sandbox.url).deliver(Parcel.pack(OFFLINE_KEY, lines))
+    outcome = offline_client(sandbox.url).deliver(EncodedBatch.pack(OFFLINE_KEY, lines))
 
     assert outcome.delivered == {"stores/lead_events: Form Submitted": 2000}
     assert sandbox.stats()["requests"] == 1
@@ -172,7 +172,7 @@ def test_two_thousand_events_of_the_older_wire_are_one_request(sandbox: SandboxS
 def test_a_refused_batch_of_the_older_wire_is_halved_and_keeps_its_tag(sandbox: SandboxServer) -> None:
     lines = [offline_line(n, **({"colour": "red"} if n == 3 else {})) for n in range(8)]
 
-    outcome = offline_courier(sandbox.url).deliver(Parcel.pack(OFFLINE_KEY, lines))
+    outcome = offline_client(sandbox.url).deliver(EncodedBatch.pack(OFFLINE_KEY, lines))
 
     assert reasons(outcome) == [(None, "meta_refused_event", False)]
     assert outcome.rejections[0].payload["order_id"] == "o3"
@@ -183,13 +183,13 @@ def test_a_refused_batch_of_the_older_wire_is_halved_and_keeps_its_tag(sandbox: 
 def test_events_of_a_store_may_wait_until_they_are_62_days_old(sandbox: SandboxServer) -> None:
     day = 86_400
     old = [offline_line(1, age=61 * day), offline_line(2, age=63 * day)]
-    outcome = offline_courier(sandbox.url).deliver(Parcel.pack(OFFLINE_KEY, old))
+    outcome = offline_client(sandbox.url).deliver(EncodedBatch.pack(OFFLINE_KEY, old))
     assert outcome.delivered == {"stores/lead_events: Form Submitted": 1}
     assert reasons(outcome) == [(None, "event_too_old", False)]
 
     store = {"action_source": "physical_store"}
     old = [line(1, age=61 * day, **store), line(2, age=63 * day, **store), line(3, age=8 * day)]
-    outcome = courier(sandbox.url).deliver(Parcel.pack(KEY, old))
+    outcome = client(sandbox.url).deliver(EncodedBatch.pack(KEY, old))
     assert outcome.delivered == {"web/leads": 1}
     assert reasons(outcome) == [("e2", "event_too_old", False), ("e3", "event_too_old", False)]
 
@@ -197,16 +197,16 @@ def test_events_of_a_store_may_wait_until_they_are_62_days_old(sandbox: SandboxS
 @pytest.mark.parametrize(
     ("sender", "key", "lines", "path"),
     [
-        (courier, KEY, [line(1)], "/v25.0/123/events"),
-        (offline_courier, OFFLINE_KEY, [offline_line(1)], "/v16.0/555/events"),
+        (client, KEY, [line(1)], "/v25.0/123/events"),
+        (offline_client, OFFLINE_KEY, [offline_line(1)], "/v16.0/555/events"),
     ],
     ids=["conversions_api", "offline_events"],
 )
 def test_peers_put_personal_data_and_token_into_the_url_and_ours_has_neither(
-    sender: Callable[[str], Courier], key: str, lines: list[bytes], path: str
+    sender: Callable[[str], MetaClient], key: str, lines: list[bytes], path: str
 ) -> None:
     with _answering(200, b'{"events_received": 1}') as (url, asked):
-        sender(url).deliver(Parcel.pack(key, lines))
+        sender(url).deliver(EncodedBatch.pack(key, lines))
 
     assert asked == [path]
 
@@ -220,8 +220,8 @@ def test_trouble_that_passes_is_tried_again_until_all_is_delivered_once(
     sandbox: SandboxServer, faults: dict[str, Any]
 ) -> None:
     sandbox.set_faults(seed=3, **faults)
-    sender = courier(sandbox.url)
-    outcomes = [sender.deliver(Parcel.pack(KEY, [line(10 * batch + n) for n in range(10)])) for batch in range(8)]
+    sender = client(sandbox.url)
+    outcomes = [sender.deliver(EncodedBatch.pack(KEY, [line(10 * batch + n) for n in range(10)])) for batch in range(8)]
     assert [outcome.delivered for outcome in outcomes] == [{"web/leads": 10}] * 8
     assert sandbox.stats()["events_stored"] == 80
     assert sum(receipt.tries for outcome in outcomes for receipt in outcome.receipts) > 8
@@ -230,7 +230,7 @@ def test_trouble_that_passes_is_tried_again_until_all_is_delivered_once(
 @pytest.mark.parametrize("bad", [set(), {0}, {63}, {5, 6}, {0, 31, 32, 63}, set(range(0, 64, 2))], ids=str)
 def test_halving_delivers_every_good_event_and_names_every_bad_one(sandbox: SandboxServer, bad: set[int]) -> None:
     lines = [line(n, user_data={"ct": ["b" * 64]} if n in bad else GOOD_USER) for n in range(64)]
-    outcome = courier(sandbox.url).deliver(Parcel.pack(KEY, lines))
+    outcome = client(sandbox.url).deliver(EncodedBatch.pack(KEY, lines))
     assert outcome.delivered.get("web/leads", 0) == 64 - len(bad)
     assert reasons(outcome) == sorted((f"e{n}", "meta_refused_event", False) for n in bad)
     assert sorted(id for _, id in sandbox.event_ids("123")) == sorted(f"e{n}" for n in range(64) if n not in bad)
@@ -244,7 +244,7 @@ def test_one_bad_event_in_a_thousand_costs_two_requests_a_halving_at_most(sandbo
     for number, bad in enumerate((0, 499, 500, 999)):
         lines = [line(1000 * number + n, user_data={} if n == bad else GOOD_USER) for n in range(1000)]
         before = sandbox.stats()["requests"]
-        outcome = courier(sandbox.url).deliver(Parcel.pack(KEY, lines))
+        outcome = client(sandbox.url).deliver(EncodedBatch.pack(KEY, lines))
         assert outcome.delivered == {"web/leads": 999}
         assert reasons(outcome) == [(f"e{1000 * number + bad}", "meta_refused_event", False)]
         assert sandbox.stats()["requests"] - before <= 2 * 10 + 2
@@ -252,7 +252,7 @@ def test_one_bad_event_in_a_thousand_costs_two_requests_a_halving_at_most(sandbo
 
 def test_a_short_acknowledgement_is_no_success(sandbox: SandboxServer) -> None:
     sandbox.set_faults(short_rate=0.7, seed=4)
-    outcome = courier(sandbox.url).deliver(Parcel.pack(KEY, [line(n) for n in range(32)]))
+    outcome = client(sandbox.url).deliver(EncodedBatch.pack(KEY, [line(n) for n in range(32)]))
     assert (outcome.delivered, outcome.rejections) == ({"web/leads": 32}, [])
     assert sandbox.stats()["events_stored"] == 32
     assert sandbox.stats()["requests"] > 1
@@ -260,15 +260,15 @@ def test_a_short_acknowledgement_is_no_success(sandbox: SandboxServer) -> None:
 
 def test_an_event_that_is_never_acknowledged_may_be_sent_again_later(sandbox: SandboxServer) -> None:
     sandbox.set_faults(short_rate=1.0)
-    outcome = courier(sandbox.url, retry_for=0.1).deliver(Parcel.pack(KEY, [line(1), line(2)]))
+    outcome = client(sandbox.url, retry_for=0.1).deliver(EncodedBatch.pack(KEY, [line(1), line(2)]))
     assert reasons(outcome) == [("e1", "gave_up_retrying", True), ("e2", "gave_up_retrying", True)]
     assert outcome.rejections[0].message == "Meta acknowledged 0 of 1 events."
 
 
 def test_a_dead_token_stops_the_destination_and_keeps_its_events(sandbox: SandboxServer) -> None:
     sandbox.set_faults(dead_token=True)
-    sender = courier(sandbox.url)
-    first, second = (sender.deliver(Parcel.pack(KEY, [line(2 * n), line(2 * n + 1)])) for n in range(2))
+    sender = client(sandbox.url)
+    first, second = (sender.deliver(EncodedBatch.pack(KEY, [line(2 * n), line(2 * n + 1)])) for n in range(2))
     assert reasons(first) == [("e0", "destination_refused", True), ("e1", "destination_refused", True)]
     assert reasons(second) == [("e2", "destination_refused", True), ("e3", "destination_refused", True)]
     assert sandbox.stats()["requests"] == 1
@@ -281,17 +281,17 @@ def test_one_refused_destination_does_not_stop_another(sandbox: SandboxServer, m
         Destination("web", TokenReference("env:WRONG"), endpoint=sandbox.url),
         Destination("crm", TokenReference("env:TOKEN"), endpoint=sandbox.url),
     )
-    sender = Courier(destinations, Delivery())
-    assert reasons(sender.deliver(Parcel.pack(KEY, [line(1)]))) == [("e1", "destination_refused", True)]
-    assert sender.deliver(Parcel.pack(destination_key("crm", "123"), [line(2)])).delivered == {"crm/leads": 1}
+    sender = MetaClient(destinations, Delivery())
+    assert reasons(sender.deliver(EncodedBatch.pack(KEY, [line(1)]))) == [("e1", "destination_refused", True)]
+    assert sender.deliver(EncodedBatch.pack(destination_key("crm", "123"), [line(2)])).delivered == {"crm/leads": 1}
 
 
 def test_an_unreachable_endpoint_gives_up_after_retry_for_and_then_at_once() -> None:
-    sender = courier("http://127.0.0.1:9", retry_for=0.5)
+    sender = client("http://127.0.0.1:9", retry_for=0.5)
     started = time.monotonic()
-    first = sender.deliver(Parcel.pack(KEY, [line(1)]))
+    first = sender.deliver(EncodedBatch.pack(KEY, [line(1)]))
     middle = time.monotonic()
-    second = sender.deliver(Parcel.pack(KEY, [line(2)]))
+    second = sender.deliver(EncodedBatch.pack(KEY, [line(2)]))
     assert reasons(first) + reasons(second) == [("e1", "gave_up_retrying", True), ("e2", "gave_up_retrying", True)]
     assert "http://127.0.0.1:9 cannot be reached (connection refused)" in first.rejections[0].message
     assert middle - started >= 0.3
@@ -300,20 +300,20 @@ def test_an_unreachable_endpoint_gives_up_after_retry_for_and_then_at_once() -> 
 
 def test_a_missing_dataset_stops_that_dataset_alone() -> None:
     with SandboxServer(SandboxSettings(tokens=frozenset({TOKEN}), datasets=frozenset({"123"}))) as sandbox:
-        sender = courier(sandbox.url)
-        unknown = [sender.deliver(Parcel.pack(destination_key("web", "999"), [line(n)])) for n in (1, 2)]
+        sender = client(sandbox.url)
+        unknown = [sender.deliver(EncodedBatch.pack(destination_key("web", "999"), [line(n)])) for n in (1, 2)]
         assert [reasons(outcome) for outcome in unknown] == [
             [("e1", "destination_refused", True)],
             [("e2", "destination_refused", True)],
         ]
         assert sandbox.stats()["requests"] == 1
-        assert sender.deliver(Parcel.pack(KEY, [line(3)])).delivered == {"web/leads": 1}
+        assert sender.deliver(EncodedBatch.pack(KEY, [line(3)])).delivered == {"web/leads": 1}
 
 
 def test_a_detailed_receipt_names_its_events_and_a_brief_one_does_not(sandbox: SandboxServer) -> None:
     for number, receipts in enumerate(("brief", "detailed")):
         lines = [line(10 * number), line(10 * number + 1)]
-        (receipt,) = courier(sandbox.url, receipts=receipts).deliver(Parcel.pack(KEY, lines)).receipts
+        (receipt,) = client(sandbox.url, receipts=receipts).deliver(EncodedBatch.pack(KEY, lines)).receipts
         row = orjson.loads(receipt.encode())
         assert row.get("event_ids") == (["e10", "e11"] if receipts == "detailed" else None)
         assert ("event_ids" in row) == (receipts == "detailed")
@@ -324,12 +324,12 @@ def test_a_detailed_receipt_names_its_events_and_a_brief_one_does_not(sandbox: S
 
 def holding(
     endpoint: str, token: str, monkeypatch: pytest.MonkeyPatch, hold_for: float = 30.0, patient: bool = False
-) -> Courier:
-    monkeypatch.setattr(client, "_HOLD_PAUSE", 0.5)
+) -> MetaClient:
+    monkeypatch.setattr("capybeam.transforms.meta.client._HOLD_PAUSE", 0.5)
     monkeypatch.setattr(transport, "TOKEN_PAUSE", 0.1)
-    monkeypatch.setattr(client, "_HOLD_FOR", hold_for)
+    monkeypatch.setattr("capybeam.transforms.meta.client._HOLD_FOR", hold_for)
     destination = Destination("web", TokenReference(token), endpoint=endpoint)
-    return Courier((destination,), Delivery(), hold=True, patient=patient)
+    return MetaClient((destination,), Delivery(), hold=True, patient=patient)
 
 
 def test_a_held_destination_is_taken_up_again_with_a_new_token(
@@ -339,7 +339,7 @@ def test_a_held_destination_is_taken_up_again_with_a_new_token(
     sender = holding(sandbox.url, f"file:{tmp_path / 'token'}", monkeypatch)
     renewal = threading.Timer(0.5, lambda: (tmp_path / "token").write_text(TOKEN))
     renewal.start()
-    outcome = sender.deliver(Parcel.pack(KEY, [line(1)]))
+    outcome = sender.deliver(EncodedBatch.pack(KEY, [line(1)]))
     renewal.join()
     assert (outcome.delivered, outcome.rejections) == ({"web/leads": 1}, [])
     assert LIVE.snapshot()[1] == {}
@@ -353,7 +353,7 @@ def test_what_is_shown_to_somebody_is_not_logged_as_well(
     monkeypatch.setattr(LIVE, "shown", True)
     sandbox.set_faults(dead_token=True)
     with pytest.raises(DestinationHeld):
-        holding(sandbox.url, "env:TOKEN", monkeypatch, hold_for=0.0).deliver(Parcel.pack(KEY, [line(1)]))
+        holding(sandbox.url, "env:TOKEN", monkeypatch, hold_for=0.0).deliver(EncodedBatch.pack(KEY, [line(1)]))
     assert LIVE.snapshot()[1]["web"].startswith("HELD. ")
     assert caplog.text == ""
 
@@ -365,7 +365,7 @@ def test_a_held_destination_is_taken_up_again_when_the_same_token_works_again(
     sender = holding(sandbox.url, "env:TOKEN", monkeypatch)
     recovery = threading.Timer(0.5, lambda: sandbox.set_faults(dead_token=False))
     recovery.start()
-    assert sender.deliver(Parcel.pack(KEY, [line(1)])).delivered == {"web/leads": 1}
+    assert sender.deliver(EncodedBatch.pack(KEY, [line(1)])).delivered == {"web/leads": 1}
     recovery.join()
 
 
@@ -377,9 +377,9 @@ def test_a_held_destination_is_asked_by_one_for_all_and_its_token_read_once_in_a
     monkeypatch.setattr(TokenReference, "read", lambda self: read.append(self.text) or "an-old-token")
     sender = holding(sandbox.url, f"file:{tmp_path / 'token'}", monkeypatch, patient=True)
     monkeypatch.setattr(transport, "TOKEN_PAUSE", 1.0)
-    monkeypatch.setattr(client, "_LOOK", 0.05)
+    monkeypatch.setattr("capybeam.transforms.meta.client._LOOK", 0.05)
     with ThreadPoolExecutor(8) as pool:
-        batches = [Parcel.pack(KEY, [line(10 * number), line(10 * number + 1)]) for number in range(8)]
+        batches = [EncodedBatch.pack(KEY, [line(10 * number), line(10 * number + 1)]) for number in range(8)]
         sending = [pool.submit(sender.deliver, batch) for batch in batches]
         time.sleep(3.0)
         requests, reads = sandbox.stats()["requests"], len(read)
@@ -396,7 +396,7 @@ def test_a_patient_stream_holds_for_as_long_as_it_takes(
     sender = holding(sandbox.url, "env:TOKEN", monkeypatch, hold_for=0.1, patient=True)
     recovery = threading.Timer(1.0, lambda: sandbox.set_faults(dead_token=False))
     recovery.start()
-    assert sender.deliver(Parcel.pack(KEY, [line(1)])).delivered == {"web/leads": 1}
+    assert sender.deliver(EncodedBatch.pack(KEY, [line(1)])).delivered == {"web/leads": 1}
     recovery.join()
 
 
@@ -405,7 +405,7 @@ def test_held_for_too_long_the_runner_is_told_and_nothing_is_rejected(
 ) -> None:
     sandbox.set_faults(dead_token=True)
     with pytest.raises(DestinationHeld, match="Put a new one where the job file points to") as raised:
-        holding(sandbox.url, "env:TOKEN", monkeypatch, hold_for=0.1).deliver(Parcel.pack(KEY, [line(1)]))
+        holding(sandbox.url, "env:TOKEN", monkeypatch, hold_for=0.1).deliver(EncodedBatch.pack(KEY, [line(1)]))
     assert TOKEN not in str(raised.value)
 
 
@@ -414,40 +414,40 @@ def test_held_for_too_long_the_runner_is_told_and_nothing_is_rejected(
 
 def test_requests_start_no_faster_than_the_share_of_the_rate(sandbox: SandboxServer) -> None:
     destination = Destination("web", TokenReference("env:TOKEN"), endpoint=sandbox.url)
-    sender = Courier((destination,), Delivery(requests_per_second=40.0), share=0.5)
+    sender = MetaClient((destination,), Delivery(requests_per_second=40.0), share=0.5)
     started = time.monotonic()
     with ThreadPoolExecutor(8) as pool:
-        outcomes = list(pool.map(lambda n: sender.deliver(Parcel.pack(KEY, [line(n)])), range(11)))
+        outcomes = list(pool.map(lambda n: sender.deliver(EncodedBatch.pack(KEY, [line(n)])), range(11)))
     assert time.monotonic() - started >= 10 / 20
     assert sum(outcome.delivered["web/leads"] for outcome in outcomes) == 11
 
 
 def test_a_limit_nearly_used_up_slows_requests_down_before_meta_refuses(sandbox: SandboxServer) -> None:
     sandbox.set_faults(usage_percent=80)  # 1.2 s between requests
-    sender = courier(sandbox.url)
-    sender.deliver(Parcel.pack(KEY, [line(1)]))
-    sender.deliver(Parcel.pack(KEY, [line(2)]))
+    sender = client(sandbox.url)
+    sender.deliver(EncodedBatch.pack(KEY, [line(1)]))
+    sender.deliver(EncodedBatch.pack(KEY, [line(2)]))
     started = time.monotonic()
-    assert sender.deliver(Parcel.pack(KEY, [line(3)])).delivered == {"web/leads": 1}
+    assert sender.deliver(EncodedBatch.pack(KEY, [line(3)])).delivered == {"web/leads": 1}
     assert time.monotonic() - started >= 1.0
     assert sender.throttled.take() >= 1
 
 
 def test_a_throttled_destination_is_left_alone_by_all_of_its_batches(sandbox: SandboxServer) -> None:
     sandbox.set_faults(throttle_next=1, retry_minutes=0.01)  # 0.6 s
-    sender = courier(sandbox.url)
+    sender = client(sandbox.url)
     with ThreadPoolExecutor(4) as pool:
-        first = pool.submit(sender.deliver, Parcel.pack(KEY, [line(0)]))
+        first = pool.submit(sender.deliver, EncodedBatch.pack(KEY, [line(0)]))
         time.sleep(0.2)
-        rest = list(pool.map(lambda n: sender.deliver(Parcel.pack(KEY, [line(n)])), range(1, 4)))
+        rest = list(pool.map(lambda n: sender.deliver(EncodedBatch.pack(KEY, [line(n)])), range(1, 4)))
     assert [outcome.delivered for outcome in [first.result(), *rest]] == [{"web/leads": 1}] * 4
     assert sandbox.stats()["requests"] == 5
 
 
 def test_a_wait_longer_than_retry_for_asks_no_more_and_keeps_the_events(sandbox: SandboxServer) -> None:
     sandbox.set_faults(throttle_next=1, retry_minutes=60.0)
-    sender = courier(sandbox.url)
-    outcomes = [sender.deliver(Parcel.pack(KEY, [line(n)])) for n in range(3)]
+    sender = client(sandbox.url)
+    outcomes = [sender.deliver(EncodedBatch.pack(KEY, [line(n)])) for n in range(3)]
     assert [reasons(outcome) for outcome in outcomes] == [[(f"e{n}", "gave_up_retrying", True)] for n in range(3)]
     assert sandbox.stats()["requests"] == 1
 
@@ -457,8 +457,8 @@ def test_a_rate_limit_service_that_is_away_costs_no_event() -> None:
         raise ConnectionError
 
     destination = Destination("web", TokenReference("env:TOKEN"), endpoint="http://127.0.0.1:9")
-    sender = Courier((destination,), Delivery(retry_for=0.2), ask=away)
-    (rejection,) = sender.deliver(Parcel.pack(KEY, [line(1)])).rejections
+    sender = MetaClient((destination,), Delivery(retry_for=0.2), ask=away)
+    (rejection,) = sender.deliver(EncodedBatch.pack(KEY, [line(1)])).rejections
     assert (rejection.code, rejection.message, rejection.retryable) == (
         "gave_up_retrying",
         "The rate limit service cannot be reached (ConnectionError).",
@@ -481,11 +481,11 @@ def test_a_batch_that_keeps_failing_is_given_up_although_others_get_through() ->
             pass
 
     with _serving(Handler) as url, ThreadPoolExecutor(1) as pool:
-        sender = courier(url, retry_for=0.5)
-        failing = pool.submit(sender.deliver, Parcel.pack(KEY, [line(666)]))
+        sender = client(url, retry_for=0.5)
+        failing = pool.submit(sender.deliver, EncodedBatch.pack(KEY, [line(666)]))
         deadline = time.monotonic() + 5
         while not failing.done() and time.monotonic() < deadline:
-            assert sender.deliver(Parcel.pack(KEY, [line(1)])).delivered == {"web/leads": 1}
+            assert sender.deliver(EncodedBatch.pack(KEY, [line(1)])).delivered == {"web/leads": 1}
             time.sleep(0.01)
         assert failing.done()
     assert reasons(failing.result()) == [("e666", "gave_up_retrying", True)]
@@ -494,27 +494,27 @@ def test_a_batch_that_keeps_failing_is_given_up_although_others_get_through() ->
 def test_an_outage_of_long_ago_does_not_shorten_the_patience_with_the_next(
     sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "_FORGOTTEN_AFTER", -10.0)
-    sender = courier(sandbox.url, retry_for=0.3)
+    monkeypatch.setattr("capybeam.transforms.meta.client._FORGOTTEN_AFTER", -10.0)
+    sender = client(sandbox.url, retry_for=0.3)
     sandbox.set_faults(fail_next=1000)
-    assert reasons(sender.deliver(Parcel.pack(KEY, [line(1)]))) == [("e1", "gave_up_retrying", True)]
+    assert reasons(sender.deliver(EncodedBatch.pack(KEY, [line(1)]))) == [("e1", "gave_up_retrying", True)]
     time.sleep(0.4)
     sandbox.set_faults(fail_next=1)
-    assert sender.deliver(Parcel.pack(KEY, [line(2)])).delivered == {"web/leads": 1}
+    assert sender.deliver(EncodedBatch.pack(KEY, [line(2)])).delivered == {"web/leads": 1}
 
 
 def test_a_stream_that_is_stopped_keeps_its_events(sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch) -> None:
     sandbox.set_faults(fail_next=1000)
     STOPPING.set()
     with pytest.raises(Stopped, match="stopped before all was delivered"):
-        holding(sandbox.url, "env:TOKEN", monkeypatch).deliver(Parcel.pack(KEY, [line(1)]))
+        holding(sandbox.url, "env:TOKEN", monkeypatch).deliver(EncodedBatch.pack(KEY, [line(1)]))
 
 
 def test_what_to_do_about_one_dataset_is_not_forgotten_when_another_takes_its_events() -> None:
     with SandboxServer(SandboxSettings(tokens=frozenset({TOKEN}), datasets=frozenset({"123"}))) as sandbox:
-        sender = courier(sandbox.url)
-        sender.deliver(Parcel.pack(destination_key("web", "999"), [line(1)]))
-        sender.deliver(Parcel.pack(KEY, [line(2)]))
+        sender = client(sandbox.url)
+        sender.deliver(EncodedBatch.pack(destination_key("web", "999"), [line(1)]))
+        sender.deliver(EncodedBatch.pack(KEY, [line(2)]))
     assert LIVE.snapshot()[1] == {
         "web": "REFUSED. Dataset 999: Meta, code 100/33: no such dataset, or no permission for it. There is no such"
         " dataset, or the token may not use it. Check its ID; assign the dataset to the token."
@@ -524,7 +524,7 @@ def test_what_to_do_about_one_dataset_is_not_forgotten_when_another_takes_its_ev
 def test_a_stopping_run_waits_for_nothing(sandbox: SandboxServer) -> None:
     sandbox.set_faults(fail_next=1000)
     STOPPING.set()
-    assert reasons(courier(sandbox.url).deliver(Parcel.pack(KEY, [line(1)]))) == [("e1", "interrupted", True)]
+    assert reasons(client(sandbox.url).deliver(EncodedBatch.pack(KEY, [line(1)]))) == [("e1", "interrupted", True)]
 
 
 def test_a_website_event_stays_one_whatever_its_custom_data_says_of_its_source(sandbox: SandboxServer) -> None:
@@ -535,7 +535,7 @@ def test_a_website_event_stays_one_whatever_its_custom_data_says_of_its_source(s
     }
     lines = [line(1, age=8 * DAY, **website), line(2, **website), line(3, age=8 * DAY, action_source="physical_store")]
 
-    outcome = courier(sandbox.url).deliver(Parcel.pack(KEY, lines))
+    outcome = client(sandbox.url).deliver(EncodedBatch.pack(KEY, lines))
 
     assert (outcome.delivered, reasons(outcome)) == ({"web/leads": 2}, [("e1", "event_too_old", False)])
     assert sandbox.stats()["refused_requests"] == 0
@@ -559,9 +559,9 @@ def test_a_batch_is_looked_into_only_where_its_oldest_event_may_be_too_old(
         looked.append(body)
         return "physical_store"
 
-    monkeypatch.setattr(client, "action_source", action_source)
+    monkeypatch.setattr("capybeam.transforms.meta.client.action_source", action_source)
     lines = [line(number, age=age, action_source="physical_store") for number, age in enumerate(ages)]
-    outcome = courier(sandbox.url).deliver(Parcel.pack(KEY, lines))
+    outcome = client(sandbox.url).deliver(EncodedBatch.pack(KEY, lines))
 
     assert (len(looked), outcome.delivered, outcome.rejections) == (looked_at, {"web/leads": len(ages)}, [])
 
@@ -574,7 +574,7 @@ def test_an_event_that_grew_too_old_while_waiting_is_not_sent(sandbox: SandboxSe
         line(3, age=8 * day, action_source="physical_store"),
         line(4, age=63 * day, action_source="physical_store"),
     ]
-    outcome = courier(sandbox.url).deliver(Parcel.pack(KEY, lines))
+    outcome = client(sandbox.url).deliver(EncodedBatch.pack(KEY, lines))
     assert outcome.delivered == {"web/leads": 2}
     assert reasons(outcome) == [("e2", "event_too_old", False), ("e4", "event_too_old", False)]
 
@@ -624,7 +624,7 @@ def _serving(handler: type[http.server.BaseHTTPRequestHandler], tls: ssl.SSLCont
 )
 def test_an_answer_that_says_nothing_is_tried_again_and_nothing_is_lost(status: int, body: bytes) -> None:
     with _answering(status, body) as (url, asked):
-        outcome = courier(url, retry_for=0.2).deliver(Parcel.pack(KEY, [line(1)]))
+        outcome = client(url, retry_for=0.2).deliver(EncodedBatch.pack(KEY, [line(1)]))
     assert reasons(outcome) == [("e1", "gave_up_retrying", True)]
     assert len(asked) > 1
 
@@ -634,7 +634,7 @@ def test_a_redirect_is_not_followed_with_the_token() -> None:
         _answering(200, b'{"events_received": 1}') as (elsewhere, stolen),
         _answering(302, b"", {"Location": elsewhere}) as (url, _),
     ):
-        outcome = courier(url, retry_for=0.2).deliver(Parcel.pack(KEY, [line(1)]))
+        outcome = client(url, retry_for=0.2).deliver(EncodedBatch.pack(KEY, [line(1)]))
     assert reasons(outcome) == [("e1", "destination_refused", True)]
     assert stolen == []
 
@@ -664,7 +664,7 @@ def test_an_answer_without_an_end_is_cut_off(start: bytes, more: bytes, pause: f
             pass
 
     with _serving(Handler) as url:
-        outcome = courier(url, retry_for=0.1, timeout=0.5).deliver(Parcel.pack(KEY, [line(1)]))
+        outcome = client(url, retry_for=0.1, timeout=0.5).deliver(EncodedBatch.pack(KEY, [line(1)]))
     assert reasons(outcome) == [("e1", "gave_up_retrying", True)]
     assert outcome.rejections[0].message == f"{url} {message}"
 
@@ -683,9 +683,9 @@ def test_an_answer_that_comes_in_parts_within_the_time_out_is_an_answer() -> Non
             pass
 
     with _serving(Handler) as url:
-        sending = courier(url, retry_for=0.1, timeout=3.0)
+        sending = client(url, retry_for=0.1, timeout=3.0)
         for number in (1, 2, 3):  # on one connection: the time of one answer is not taken off the next's
-            assert sending.deliver(Parcel.pack(KEY, [line(number)])).delivered == {"web/leads": 1}
+            assert sending.deliver(EncodedBatch.pack(KEY, [line(number)])).delivered == {"web/leads": 1}
 
 
 def test_a_wrong_certificate_gets_no_token() -> None:
@@ -699,7 +699,7 @@ def test_a_wrong_certificate_gets_no_token() -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     with _serving(Handler, context) as url:
-        outcome = courier(url, retry_for=0.1).deliver(Parcel.pack(KEY, [line(1)]))
+        outcome = client(url, retry_for=0.1).deliver(EncodedBatch.pack(KEY, [line(1)]))
     assert reasons(outcome) == [("e1", "destination_refused", True)]
     assert outcome.rejections[0].message == f"The certificate of {url} is not valid."
     assert received == []
@@ -708,7 +708,7 @@ def test_a_wrong_certificate_gets_no_token() -> None:
 def test_a_token_that_the_server_quotes_is_repeated_nowhere() -> None:
     body = orjson.dumps({"error": {"code": 190, "message": f"Malformed access token {TOKEN}"}})
     with _answering(400, body) as (url, _):
-        outcome = courier(url).deliver(Parcel.pack(KEY, [line(1)]))
+        outcome = client(url).deliver(EncodedBatch.pack(KEY, [line(1)]))
     (rejection,) = outcome.rejections
     assert rejection.message == "Meta, code 190: Malformed access token …"
     assert TOKEN not in f"{rejection.encode()!r}{LIVE.snapshot()}"
@@ -716,7 +716,7 @@ def test_a_token_that_the_server_quotes_is_repeated_nowhere() -> None:
 
 def test_a_rejected_event_can_be_sent_again_as_it_is(sandbox: SandboxServer) -> None:
     sandbox.set_faults(dead_token=True)
-    (rejection,) = courier(sandbox.url).deliver(Parcel.pack(KEY, [line(1)])).rejections
+    (rejection,) = client(sandbox.url).deliver(EncodedBatch.pack(KEY, [line(1)])).rejections
     sandbox.set_faults(dead_token=False)
     again = b"leads\t" + orjson.dumps(rejection.payload)
-    assert courier(sandbox.url).deliver(Parcel.pack(KEY, [again])).delivered == {"web/leads": 1}
+    assert client(sandbox.url).deliver(EncodedBatch.pack(KEY, [again])).delivered == {"web/leads": 1}

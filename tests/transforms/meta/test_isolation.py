@@ -19,14 +19,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capybeam.transforms.core.batches import DestinationHeld, Outcome, Parcel
+from capybeam.transforms.core.batches import DestinationHeld, EncodedBatch, Outcome
 from capybeam.transforms.core.conversions import destination_key
 from capybeam.transforms.core.counters import LIVE
 from capybeam.transforms.core.shutdown import STOPPING
 from capybeam.transforms.core.tokens import TokenReference
-from capybeam.transforms.meta import client, transport
+from capybeam.transforms.meta import transport
 from capybeam.transforms.meta.answers import Delivery, Destination
-from capybeam.transforms.meta.client import Courier
+from capybeam.transforms.meta.client import MetaClient
 from capybeam.transforms.meta.isolation import spread
 from tests.transforms.graph_server import GraphServer, Json, Reply, error, graph_server, taken
 
@@ -48,14 +48,14 @@ def line(number: int) -> bytes:
     return b"leads\t" + orjson.dumps({**event, "action_source": "email", "user_data": {"external_id": ["a" * 64]}})
 
 
-def batch(count: int, start: int = 0, key: str = KEY) -> Parcel:
-    return Parcel.pack(key, [line(number) for number in range(start, start + count)])
+def batch(count: int, start: int = 0, key: str = KEY) -> EncodedBatch:
+    return EncodedBatch.pack(key, [line(number) for number in range(start, start + count)])
 
 
-def courier(graph: GraphServer, hold: bool = False, **delivery: Any) -> Courier:
+def client(graph: GraphServer, hold: bool = False, **delivery: Any) -> MetaClient:
     settings = {"retry_for": 5.0, "timeout": 2.0, **delivery}
     destination = Destination("web", TokenReference("env:TOKEN"), endpoint=graph.url)
-    return Courier((destination,), Delivery(**settings), hold=hold, jitter=lambda low, high: 0.01)
+    return MetaClient((destination,), Delivery(**settings), hold=hold, jitter=lambda low, high: 0.01)
 
 
 def reasons(*outcomes: Outcome) -> Counter[tuple[str, bool]]:
@@ -111,7 +111,7 @@ UNKNOWN = {
 @pytest.mark.parametrize("answer", KNOWN.values(), ids=KNOWN)
 def test_an_answer_known_to_concern_everybody_costs_one_request(answer: Reply) -> None:
     with graph_server(lambda _: answer) as graph:
-        sender = courier(graph)
+        sender = client(graph)
         outcomes = [sender.deliver(batch(100, 100 * number)) for number in range(10)]
     assert reasons(*outcomes) == {("destination_refused", True): 1000}
     assert len(graph.requests) == 1
@@ -121,7 +121,7 @@ def test_an_answer_known_to_concern_everybody_costs_one_request(answer: Reply) -
 @pytest.mark.parametrize("answer", UNKNOWN.values(), ids=UNKNOWN)
 def test_any_other_refusal_of_everything_is_found_out_by_single_events(answer: Reply) -> None:
     with graph_server(lambda _: answer) as graph:
-        outcome = courier(graph).deliver(batch(1000))
+        outcome = client(graph).deliver(batch(1000))
     assert reasons(outcome) == {("destination_refused", True): 1000}
     assert graph.sizes == [1000] + [1] * 20
     assert LIVE.state("web").startswith("REFUSED. ")
@@ -131,7 +131,7 @@ def test_any_other_refusal_of_everything_is_found_out_by_single_events(answer: R
 @pytest.mark.parametrize("concurrency", [1, 8])
 def test_it_costs_about_forty_requests_however_many_events_there_are(concurrency: int) -> None:
     with graph_server(lambda _: error(4711)) as graph, ThreadPoolExecutor(concurrency) as pool:
-        sender = courier(graph)
+        sender = client(graph)
         outcomes = list(pool.map(lambda number: sender.deliver(batch(30, 30 * number)), range(1000)))
     assert reasons(*outcomes) == {("destination_refused", True): 30_000}
     assert len(graph.requests) <= 40
@@ -143,7 +143,7 @@ ALTERNATING = {
     "two reasons against events": [error(100, 2804050), error(100, 2804019)],
     "a code and a reason against events": [error(4711), error(100, 2804050)],
     "a code and a failure": [error(4711), error(1, status=500)],
-    "a code and a brake": [error(4711), Reply(429, b"", {"Retry-After": "0"})],
+    "a code and a guard": [error(4711), Reply(429, b"", {"Retry-After": "0"})],
 }
 
 
@@ -152,7 +152,7 @@ ALTERNATING = {
 def test_refusals_by_turns_are_a_refusal_of_everything_as_well(answers: list[Reply], concurrency: int) -> None:
     turns = itertools.cycle(answers)
     with graph_server(lambda _: next(turns)) as graph, ThreadPoolExecutor(concurrency) as pool:
-        sender = courier(graph)
+        sender = client(graph)
         outcomes = list(pool.map(lambda number: sender.deliver(batch(100, 100 * number)), range(30)))
     assert reasons(*outcomes) == {("destination_refused", True): 3000}
     assert len(graph.requests) <= 2 * (40 + 30 * concurrency)
@@ -172,13 +172,13 @@ def test_too_few_events_to_tell_are_blamed_only_where_meta_does(
     answer: Reply, expected: tuple[str, bool], count: int
 ) -> None:
     with graph_server(lambda _: answer) as graph:
-        outcome = courier(graph).deliver(batch(count))
+        outcome = client(graph).deliver(batch(count))
     assert reasons(outcome) == {expected: count}
 
 
 def test_single_events_of_many_small_batches_add_up() -> None:
     with graph_server(lambda _: error(4711)) as graph:
-        sender = courier(graph)
+        sender = client(graph)
         outcomes = [sender.deliver(batch(1, number)) for number in range(1000)]
     assert reasons(*outcomes) == {("destination_refused", True): 1000}
     assert len(graph.requests) <= 40
@@ -186,7 +186,7 @@ def test_single_events_of_many_small_batches_add_up() -> None:
 
 def test_what_was_inferred_is_looked_into_again_and_what_passes_is_delivered() -> None:
     with graph_server(lambda _: error(4711)) as graph:
-        sender = courier(graph)
+        sender = client(graph)
         first = sender.deliver(batch(100))
         graph.answer = taken
         rest = [sender.deliver(batch(100, 100 * number)) for number in range(1, 10)]
@@ -196,7 +196,7 @@ def test_what_was_inferred_is_looked_into_again_and_what_passes_is_delivered() -
 
 def test_a_destination_that_refuses_everything_later_on_is_found_out_as_well() -> None:
     with graph_server(taken) as graph:
-        sender = courier(graph)
+        sender = client(graph)
         sender.deliver(batch(1000))
         graph.answer = lambda _: error(4711)
         outcome = sender.deliver(batch(1000, 1000))
@@ -213,7 +213,7 @@ def test_no_event_is_blamed_where_a_destination_turns_to_refusing_everything(siz
         return error(4711) if len(graph.requests) > 9 else holding((3).__eq__, error(100, 2804050))(events)
 
     with graph_server(answer) as graph, ThreadPoolExecutor(concurrency) as pool:
-        sender = courier(graph)
+        sender = client(graph)
         outcomes = list(pool.map(lambda start: sender.deliver(batch(size, start)), range(0, 600, size)))
     blamed = {n for outcome in outcomes for n in rejected(outcome) if codes(outcome)[n] == "meta_refused_event"}
     assert blamed <= {3}
@@ -224,7 +224,7 @@ def test_no_event_is_blamed_where_a_destination_turns_to_refusing_everything(siz
 
 def test_a_code_that_was_an_events_once_is_the_destinations_when_nothing_gets_through_any_more() -> None:
     with graph_server(holding((3).__eq__, error(4711))) as graph:
-        sender = courier(graph)
+        sender = client(graph)
         first = sender.deliver(batch(10))
         graph.answer = lambda _: error(4711)
         later = [sender.deliver(batch(20, 20 * number)) for number in range(1, 10)]
@@ -233,9 +233,11 @@ def test_a_code_that_was_an_events_once_is_the_destinations_when_nothing_gets_th
 
 
 def test_a_stream_holds_its_events_and_goes_on_when_something_gets_through(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "_HOLD_PAUSE", 10.0)  # of which the courier here waits 0.01, by its jitter
+    monkeypatch.setattr(
+        "capybeam.transforms.meta.client._HOLD_PAUSE", 10.0
+    )  # of which the client here waits 0.01, by its jitter
     with graph_server(lambda _: error(4711)) as graph, ThreadPoolExecutor(1) as pool:
-        sender = courier(graph, hold=True)
+        sender = client(graph, hold=True)
         sending = pool.submit(sender.deliver, batch(100))
         deadline = time.monotonic() + 10
         while not LIVE.state("web").startswith("HELD. ") and time.monotonic() < deadline:
@@ -248,10 +250,10 @@ def test_a_stream_holds_its_events_and_goes_on_when_something_gets_through(monke
 
 
 def test_a_stream_holds_its_events_whatever_the_turns_of_the_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "_HOLD_PAUSE", 10.0)
+    monkeypatch.setattr("capybeam.transforms.meta.client._HOLD_PAUSE", 10.0)
     turns = itertools.cycle([error(4711), error(4712)])
     with graph_server(lambda _: next(turns)) as graph, ThreadPoolExecutor(4) as pool:
-        sender = courier(graph, hold=True)
+        sender = client(graph, hold=True)
         sending = [pool.submit(sender.deliver, batch(100, 100 * number)) for number in range(4)]
         wait_until(lambda: LIVE.state("web").startswith("HELD. "))
         graph.answer = taken
@@ -263,13 +265,13 @@ def test_a_stream_holds_its_events_whatever_the_turns_of_the_refusal(monkeypatch
 def test_a_stream_goes_on_with_a_token_that_is_replaced_while_it_is_held(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(client, "_LOOK", 0.02)
+    monkeypatch.setattr("capybeam.transforms.meta.client._LOOK", 0.02)
     monkeypatch.setattr(transport, "TOKEN_PAUSE", 0.1)
     token = tmp_path / "token"
     token.write_text("old")
     with graph_server(lambda _: error(190, 463)) as graph, ThreadPoolExecutor(4) as pool:
         destination = Destination("web", TokenReference(f"file:{token}"), endpoint=graph.url)
-        sender = Courier((destination,), Delivery(retry_for=1.0), hold=True)
+        sender = MetaClient((destination,), Delivery(retry_for=1.0), hold=True)
         sending = [pool.submit(sender.deliver, batch(20, 20 * number)) for number in range(8)]
         wait_until(lambda: LIVE.state("web").startswith("HELD. "))
         held = len(graph.requests)
@@ -287,9 +289,9 @@ def test_of_two_datasets_of_a_destination_the_one_that_refuses_everything_stops_
 
     keys = [destination_key("web", dataset) for dataset in "12"]
     with graph_server(answer) as graph, ThreadPoolExecutor(2) as pool:
-        sender = courier(graph)
-        parcels = [batch(20, 20 * number, keys[number % 2]) for number in range(20)]
-        outcomes = list(pool.map(sender.deliver, parcels))
+        sender = client(graph)
+        batches = [batch(20, 20 * number, keys[number % 2]) for number in range(20)]
+        outcomes = list(pool.map(sender.deliver, batches))
     assert reasons(*outcomes[::2]) == {("destination_refused", True): 200}
     assert [outcome.delivered for outcome in outcomes[1::2]] == [{"web/leads": 20}] * 10
     assert sum(path == "/v25.0/1/events" for path in graph.paths) <= 40
@@ -297,7 +299,7 @@ def test_of_two_datasets_of_a_destination_the_one_that_refuses_everything_stops_
 
 def test_a_stream_that_is_stopped_while_it_holds_rejects_nothing() -> None:
     with graph_server(lambda _: error(4711)) as graph, ThreadPoolExecutor(1) as pool:
-        sending = pool.submit(courier(graph, hold=True).deliver, batch(100))
+        sending = pool.submit(client(graph, hold=True).deliver, batch(100))
         deadline = time.monotonic() + 10
         while not LIVE.state("web") and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -308,7 +310,7 @@ def test_a_stream_that_is_stopped_while_it_holds_rejects_nothing() -> None:
 
 def test_a_stream_is_not_held_by_events_that_are_invalid() -> None:
     with graph_server(holding(lambda n: n < 100, error(100, 2804050))) as graph:
-        sender = courier(graph, hold=True)
+        sender = client(graph, hold=True)
         outcomes = [sender.deliver(batch(100)), sender.deliver(batch(100, 100))]
     assert reasons(*outcomes) == {("meta_refused_event", False): 100}
     assert outcomes[1].delivered == {"web/leads": 100}
@@ -337,7 +339,7 @@ def test_bad_events_are_isolated_one_by_one_and_all_others_delivered(
 ) -> None:
     expected = {number for number in range(400) if bad(number)}
     with graph_server(holding(bad, refusal)) as graph:
-        outcome = courier(graph).deliver(batch(400))
+        outcome = client(graph).deliver(batch(400))
     assert rejected(outcome) == expected
     assert reasons(outcome) == {("meta_refused_event", False): len(expected)}
     assert outcome.delivered == {"web/leads": 400 - len(expected)}
@@ -347,7 +349,7 @@ def test_bad_events_are_isolated_one_by_one_and_all_others_delivered(
 
 def test_where_most_of_a_batch_is_bad_the_screen_says_that_the_rest_goes_one_by_one() -> None:
     with graph_server(holding(SHAPES["60 % mixed"], error(100, 2804050))) as graph:
-        outcome = courier(graph).deliver(batch(400))
+        outcome = client(graph).deliver(batch(400))
     assert LIVE.remarks() == [
         "web: refuses events. Meta, code 100/2804050: an invalid event. Looking for the events at fault.",
         "web: most events of a batch are refused or fail; the rest of it is sent one by one.",
@@ -377,7 +379,7 @@ POISONS = {
 def test_poison_events_are_isolated_however_meta_answers_them(poison: Reply) -> None:
     bad = {7, 150, 298}
     with graph_server(holding(bad.__contains__, poison)) as graph:
-        outcome = courier(graph, retry_for=1.0, timeout=0.3).deliver(batch(300))
+        outcome = client(graph, retry_for=1.0, timeout=0.3).deliver(batch(300))
     assert rejected(outcome) == bad
     assert outcome.delivered == {"web/leads": 297}
     assert {code for code, _ in reasons(outcome)} <= {"gave_up_retrying", "meta_refused_event"}
@@ -387,14 +389,14 @@ def test_poison_events_are_isolated_however_meta_answers_them(poison: Reply) -> 
 @pytest.mark.parametrize("retry_for", [0.0, 0.05, 1.0])
 def test_a_batch_is_never_given_up_for_one_event_while_single_ones_get_through(retry_for: float) -> None:
     with graph_server(holding((42).__eq__, POISONS["500"])) as graph:
-        outcome = courier(graph, retry_for=retry_for).deliver(batch(1000))
+        outcome = client(graph, retry_for=retry_for).deliver(batch(1000))
     assert rejected(outcome) == {42}
     assert outcome.delivered == {"web/leads": 999}
 
 
 def test_poison_among_batches_that_get_through_does_not_wait_for_retry_for() -> None:
     with graph_server(holding((42).__eq__, POISONS["500"])) as graph, ThreadPoolExecutor(2) as pool:
-        sender = courier(graph, retry_for=2.0)
+        sender = client(graph, retry_for=2.0)
         poisoned = pool.submit(sender.deliver, batch(100))
         while not poisoned.done() and graph.stored.total() < 99:
             sender.deliver(batch(1, 1000 + len(graph.requests)))
@@ -407,7 +409,7 @@ def test_poison_among_batches_that_get_through_does_not_wait_for_retry_for() -> 
 def test_no_good_event_is_given_up_for_the_poison_in_its_batch(bad: Callable[[int], bool], retry_for: float) -> None:
     expected = {number for number in range(400) if bad(number)}
     with graph_server(holding(bad, POISONS["500"])) as graph, ThreadPoolExecutor(2) as pool:
-        sender = courier(graph, retry_for=retry_for)
+        sender = client(graph, retry_for=retry_for)
         others = pool.submit(lambda: [sender.deliver(batch(1, 1000 + number)) for number in range(200)])
         outcome = sender.deliver(batch(400))
         others.result(timeout=20)
@@ -422,7 +424,7 @@ def test_poison_that_times_out_is_isolated_while_many_requests_are_in_flight() -
         return number % 40 == 7
 
     with graph_server(holding(bad, POISONS["time-out"])) as graph, ThreadPoolExecutor(8) as pool:
-        sender = courier(graph, retry_for=0.5, timeout=0.3)
+        sender = client(graph, retry_for=0.5, timeout=0.3)
         outcomes = list(pool.map(lambda number: sender.deliver(batch(40, 40 * number)), range(8)))
     assert {n for outcome in outcomes for n in rejected(outcome)} == {n for n in range(320) if bad(n)}
     assert set(reasons(*outcomes)) == {("gave_up_retrying", True)}
@@ -434,7 +436,7 @@ def test_poison_in_many_batches_is_waited_for_once(size: int) -> None:
         return number % 20 == 7
 
     with graph_server(holding(bad, POISONS["500"])) as graph:
-        sender = courier(graph, retry_for=1.0)
+        sender = client(graph, retry_for=1.0)
         started = time.monotonic()
         outcomes = [sender.deliver(batch(size, start)) for start in range(0, 600, size)]
         seconds = time.monotonic() - started
@@ -444,7 +446,7 @@ def test_poison_in_many_batches_is_waited_for_once(size: int) -> None:
 
 def test_after_poison_an_outage_is_still_waited_for() -> None:
     with graph_server(holding(lambda n: n < 3, POISONS["500"])) as graph:
-        sender = courier(graph, retry_for=1.0)
+        sender = client(graph, retry_for=1.0)
         given_up = [sender.deliver(batch(1, number)) for number in (0, 10, 1, 11, 2, 12)]
         down_until = time.monotonic() + 0.5
         graph.answer = lambda events: taken(events) if time.monotonic() > down_until else error(1, status=500)
@@ -459,10 +461,10 @@ def test_of_two_datasets_of_a_destination_the_one_that_fails_is_waited_for_once(
 
     keys = [destination_key("web", dataset) for dataset in "12"]
     with graph_server(answer) as graph, ThreadPoolExecutor(2) as pool:
-        sender = courier(graph, retry_for=1.0)
-        parcels = [batch(20, 20 * number, keys[number % 2]) for number in range(40)]
+        sender = client(graph, retry_for=1.0)
+        batches = [batch(20, 20 * number, keys[number % 2]) for number in range(40)]
         started = time.monotonic()
-        outcomes = list(pool.map(sender.deliver, parcels))
+        outcomes = list(pool.map(sender.deliver, batches))
         seconds = time.monotonic() - started
     assert reasons(*outcomes[::2]) == {("gave_up_retrying", True): 400}
     assert [outcome.delivered for outcome in outcomes[1::2]] == [{"web/leads": 20}] * 20
@@ -483,7 +485,7 @@ TOO_MANY = {
 def test_a_batch_that_is_too_large_is_halved_until_it_fits_however_that_is_said(answer: Reply, most: int) -> None:
     count = 4 * most
     with graph_server(lambda events: answer if len(events) > most else taken(events)) as graph:
-        sender = courier(graph, timeout=0.3, retry_for=1.0)
+        sender = client(graph, timeout=0.3, retry_for=1.0)
         outcomes = [sender.deliver(batch(count, count * number)) for number in range(2)]
     assert [outcome.delivered for outcome in outcomes] == [{"web/leads": count}] * 2
     assert len(graph.requests) <= 100
@@ -495,7 +497,7 @@ def test_an_outage_while_events_go_one_by_one_costs_a_few_requests_of_each_batch
         return POISONS["time-out"] if len(graph.requests) > 60 else bad(events)
 
     with graph_server(answer) as graph:
-        outcome = courier(graph, timeout=0.1, retry_for=0.5).deliver(batch(400))
+        outcome = client(graph, timeout=0.1, retry_for=0.5).deliver(batch(400))
     assert outcome.delivered["web/leads"] + len(outcome.rejections) == 400
     assert {codes(outcome)[n] for n in rejected(outcome) if not SHAPES["60 % mixed"](n)} == {"gave_up_retrying"}
     assert len(graph.requests) <= 60 + 60
@@ -504,7 +506,7 @@ def test_an_outage_while_events_go_one_by_one_costs_a_few_requests_of_each_batch
 def test_an_outage_while_it_is_found_out_who_refuses_costs_a_few_requests_of_each_batch() -> None:
     """Batches are refused, and single events not answered."""
     with graph_server(lambda events: error(4711) if len(events) > 1 else POISONS["500"]) as graph:
-        sender = courier(graph, retry_for=0.2)
+        sender = client(graph, retry_for=0.2)
         outcomes = [sender.deliver(batch(100, 100 * number)) for number in range(10)]
     assert reasons(*outcomes) == {("gave_up_retrying", True): 1000}
     assert len(graph.requests) <= 100
@@ -515,7 +517,7 @@ def test_a_run_that_is_stopped_while_poison_is_isolated_ends_soon() -> None:
         graph_server(holding(SHAPES["60 % mixed"], POISONS["time-out"])) as graph,
         ThreadPoolExecutor(1) as pool,
     ):
-        sending = pool.submit(courier(graph, timeout=0.2, retry_for=1000.0).deliver, batch(400))
+        sending = pool.submit(client(graph, timeout=0.2, retry_for=1000.0).deliver, batch(400))
         wait_until(lambda: any("sent in parts" in remark for remark in LIVE.remarks()), seconds=30)
         STOPPING.set()
         outcome = sending.result(timeout=5)
@@ -533,14 +535,14 @@ def test_an_outage_in_the_middle_of_isolating_is_waited_out() -> None:
         return holding((42).__eq__, POISONS["500"])(events)
 
     with graph_server(answer) as graph:
-        outcome = courier(graph, retry_for=3.0).deliver(batch(200))
+        outcome = client(graph, retry_for=3.0).deliver(batch(200))
     assert rejected(outcome) <= {42}
     assert outcome.delivered["web/leads"] >= 199
 
 
 def test_an_outage_costs_no_more_requests_than_tries_and_gives_up_in_time() -> None:
     with graph_server(lambda _: error(2, status=503)) as graph:
-        sender = courier(graph, retry_for=0.5)
+        sender = client(graph, retry_for=0.5)
         started = time.monotonic()
         outcomes = [sender.deliver(batch(100, 100 * number)) for number in range(50)]
         seconds = time.monotonic() - started
@@ -571,7 +573,7 @@ def test_an_outage_costs_no_more_requests_than_tries_and_gives_up_in_time() -> N
 )
 def test_one_long_wait_among_many_answers_ends_within_retry_for(throttling: Reply) -> None:
     with graph_server(lambda events: throttling if len(graph.requests) == 20 else taken(events)) as graph:
-        sender = courier(graph, retry_for=0.5)
+        sender = client(graph, retry_for=0.5)
         started = time.monotonic()
         with ThreadPoolExecutor(4) as pool:
             outcomes = list(pool.map(lambda number: sender.deliver(batch(10, 10 * number)), range(100)))
@@ -587,7 +589,7 @@ def test_a_short_wait_is_waited_for() -> None:
     with graph_server(
         lambda events: Reply(429, b"", {"Retry-After": "1"}) if len(graph.requests) == 2 else taken(events)
     ) as graph:
-        sender = courier(graph, retry_for=5.0)
+        sender = client(graph, retry_for=5.0)
         outcomes = [sender.deliver(batch(10, 10 * number)) for number in range(5)]
     assert [outcome.delivered for outcome in outcomes] == [{"web/leads": 10}] * 5
 
@@ -597,7 +599,7 @@ def test_a_wait_ends_when_the_run_is_stopped() -> None:
         graph_server(lambda _: Reply(429, b"", {"Retry-After": "100"})) as graph,
         ThreadPoolExecutor(1) as pool,
     ):
-        sending = pool.submit(courier(graph, retry_for=1000.0).deliver, batch(10))
+        sending = pool.submit(client(graph, retry_for=1000.0).deliver, batch(10))
         deadline = time.monotonic() + 10
         while not LIVE.state("web") and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -610,7 +612,7 @@ def test_more_events_acknowledged_than_sent_is_another_requests_answer() -> None
         return Reply(200, b'{"events_received": 11}') if len(graph.requests) == 2 else taken(events)
 
     with graph_server(answer) as graph:
-        sender = courier(graph)
+        sender = client(graph)
         outcomes = [sender.deliver(batch(10, 10 * number)) for number in range(3)]
     assert [outcome.delivered for outcome in outcomes] == [{"web/leads": 10}] * 3
     assert graph.sizes == [10, 10, 10, 10]
@@ -624,7 +626,7 @@ def test_an_answer_too_many_on_a_connection_is_no_answer_to_the_next_request() -
         return Reply(200, raw=answer_twice * 2, keep=True) if len(graph.requests) == 1 else error(100, 2804050)
 
     with graph_server(answer) as graph:
-        sender = courier(graph)
+        sender = client(graph)
         first = sender.deliver(batch(5))
         time.sleep(0.1)
         second = sender.deliver(batch(5, 5))
@@ -653,7 +655,7 @@ def test_an_answer_that_comes_twice_is_never_the_answer_to_another_request(
         return dataclasses.replace(reply, again=again if number % 3 == 1 else None)
 
     with graph_server(answer) as graph, ThreadPoolExecutor(concurrency) as pool:
-        sender = courier(graph)
+        sender = client(graph)
         outcomes = list(pool.map(lambda number: sender.deliver(batch(10, 10 * number)), range(30)))
     expected = {n for n in range(300) if n % 17 == 3}
     assert {n for outcome in outcomes for n in rejected(outcome)} == expected

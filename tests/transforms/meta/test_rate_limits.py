@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from capybeam.transforms.meta.answers import Answer
-from capybeam.transforms.meta.rate_limits import Brake, Pacer, Stopwatch
+from capybeam.transforms.meta.rate_limits import Pacer, RateLimitGuard, Stopwatch
 
 _ROUNDING = 1e-6  # seconds and requests
 
@@ -139,57 +139,57 @@ def test_threads_share_one_pace() -> None:
 )
 def test_from_three_quarters_of_the_limit_on_requests_are_spaced_out(usage: float, pause: float) -> None:
     clock = Clock()
-    brake = Brake(clock=clock)
-    brake.observe(Answer("delivered", usage=usage))
-    assert brake.wait() == 0.0
-    assert brake.wait() == pytest.approx(pause, abs=0.01)
+    guard = RateLimitGuard(clock=clock)
+    guard.observe(Answer("delivered", usage=usage))
+    assert guard.wait() == 0.0
+    assert guard.wait() == pytest.approx(pause, abs=0.01)
 
 
 @pytest.mark.parametrize(("regain", "stop"), [(None, 60.0), (300.0, 300.0)])
 def test_at_the_limit_nothing_starts_until_access_is_regained(regain: float | None, stop: float) -> None:
     clock = Clock()
-    brake = Brake(clock=clock)
-    brake.observe(Answer("delivered", usage=100.0, regain=regain))
-    assert brake.wait() == stop
+    guard = RateLimitGuard(clock=clock)
+    guard.observe(Answer("delivered", usage=100.0, regain=regain))
+    assert guard.wait() == stop
     clock.now = stop - 1
-    assert brake.wait() == 1.0
+    assert guard.wait() == 1.0
     clock.now = stop
-    assert brake.wait() == 0.0
-    assert brake.wait() == 30.0, "one request finds out how things stand"
-    brake.observe(Answer("delivered", usage=20.0))
+    assert guard.wait() == 0.0
+    assert guard.wait() == 30.0, "one request finds out how things stand"
+    guard.observe(Answer("delivered", usage=20.0))
     clock.now += 30.0
-    assert [brake.wait() for _ in range(5)] == [0.0] * 5
+    assert [guard.wait() for _ in range(5)] == [0.0] * 5
 
 
 def test_a_guess_at_when_access_is_regained_yields_to_an_answer_that_knows_better() -> None:
     clock = Clock()
-    brake = Brake(clock=clock)
-    brake.observe(Answer("delivered", usage=100.0))
-    brake.observe(Answer("delivered", usage=20.0))
-    assert brake.wait() == 0.0
-    brake.observe(Answer("delivered", usage=100.0, regain=300.0))
-    brake.observe(Answer("delivered", usage=20.0))
-    assert brake.wait() == 300.0, "what Meta has said holds"
+    guard = RateLimitGuard(clock=clock)
+    guard.observe(Answer("delivered", usage=100.0))
+    guard.observe(Answer("delivered", usage=20.0))
+    assert guard.wait() == 0.0
+    guard.observe(Answer("delivered", usage=100.0, regain=300.0))
+    guard.observe(Answer("delivered", usage=20.0))
+    assert guard.wait() == 300.0, "what Meta has said holds"
 
 
 def test_a_stop_is_never_cut_short_by_a_shorter_one() -> None:
     clock = Clock()
-    brake = Brake(clock=clock)
-    brake.stop(10.0, Answer("throttled"))
-    brake.stop(2.0, Answer("throttled"))
-    assert brake.wait() == 10.0
+    guard = RateLimitGuard(clock=clock)
+    guard.stop(10.0, Answer("throttled"))
+    guard.stop(2.0, Answer("throttled"))
+    assert guard.wait() == 10.0
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(RATES, BURSTS, PAUSES, st.lists(st.floats(0, 120), min_size=1))
 def test_a_brake_only_ever_slows_down(rate: float, burst: int, pauses: list[float], usages: list[float]) -> None:
     clock = Clock()
-    pacer, brake = Pacer(rate, burst, clock), Brake(clock=clock)
+    pacer, guard = Pacer(rate, burst, clock), RateLimitGuard(clock=clock)
     started = []
     for number, pause in enumerate(pauses):
         clock.now += pause
-        brake.observe(Answer("delivered", usage=usages[number % len(usages)]))
-        for gate in (brake, pacer):
+        guard.observe(Answer("delivered", usage=usages[number % len(usages)]))
+        for gate in (guard, pacer):
             while (wait := gate.wait()) > 1e-9:
                 clock.now += wait
         started.append(clock.now)
@@ -220,20 +220,20 @@ def test_time_that_several_wait_together_counts_once() -> None:
 @pytest.mark.parametrize(("longest", "guess", "pause"), [(60.0, 60.0, 30.0), (5.0, 5.0, 5.0), (0.0, 0.0, 0.0)])
 def test_neither_pause_nor_guess_is_longer_than_allowed(longest: float, guess: float, pause: float) -> None:
     clock = Clock()
-    brake = Brake(longest, clock)
-    brake.observe(Answer("delivered", usage=100.0))
-    assert brake.wait() == guess
+    guard = RateLimitGuard(longest, clock)
+    guard.observe(Answer("delivered", usage=100.0))
+    assert guard.wait() == guess
     clock.now += guess
-    assert brake.wait() == 0.0
-    assert brake.wait() == pause
+    assert guard.wait() == 0.0
+    assert guard.wait() == pause
 
 
 def test_only_what_meta_asks_for_is_a_stop() -> None:
     clock = Clock()
-    brake = Brake(clock=clock)
-    brake.observe(Answer("delivered", usage=100.0))
-    assert brake.stopped() == 0.0
+    guard = RateLimitGuard(clock=clock)
+    guard.observe(Answer("delivered", usage=100.0))
+    assert guard.stopped() == 0.0
     asked = Answer("delivered", usage=100.0, regain=300.0)
-    brake.observe(asked)
-    brake.stop(10.0, Answer("throttled"))
-    assert (brake.stopped(), brake.cause) == (300.0, asked)
+    guard.observe(asked)
+    guard.stop(10.0, Answer("throttled"))
+    assert (guard.stopped(), guard.cause) == (300.0, asked)
