@@ -295,7 +295,7 @@ def replay(
     try:
         logging.disable(logging.WARNING)
         from capybeam.pipeline.run.execute import Outputs, replay_job
-        from capybeam.transforms.engine.replay import ReplayFilter
+        from capybeam.transforms.core.dead_letters import ReplayFilter
 
         logging.disable(logging.NOTSET)
         replay_filter, outputs = ReplayFilter(frozenset(codes), retryable), Outputs(dead_letters, receipts, books)

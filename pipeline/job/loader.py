@@ -26,12 +26,14 @@ from capybeam.pipeline.job import yaml_source
 from capybeam.pipeline.job.yaml_source import Document, Loc
 from capybeam.transforms.core import tokens
 from capybeam.transforms.core.events import CLOCK_KEYS
-from capybeam.transforms.engine.conversions import InText, Subscription, Wire, in_custom_data
 from capybeam.transforms.language.directives import MappingError, compile_mapping, is_directive, parse_path, paths
 from capybeam.transforms.language.fields import TYPES, Field
+from capybeam.transforms.language.subscriptions import Subscription
 from capybeam.transforms.language.triggers import TriggerError, compile_trigger, quoted
 from capybeam.transforms.meta import rules
 from capybeam.transforms.meta.answers import Delivery, Destination, is_loopback
+from capybeam.transforms.meta.server_events import in_custom_data
+from capybeam.transforms.meta.subscriptions import InText, MetaSubscription, Wire
 from capybeam.transforms.standards import countries
 
 
@@ -480,7 +482,7 @@ def _offline_subscriptions(destination: OfflineModel) -> Iterator[Subscription]:
     for setting, event_name in preset.maps.items():
         for event, dataset_ids in getattr(destination, setting).items():
             action = preset.action(event, destination.value_field, destination.wire)
-            yield Subscription(
+            yield MetaSubscription(
                 destination=destination.name,
                 name=f"{setting}: {_readable(event)}",
                 trigger=f'type = "track" and event = {quoted(event)}',
@@ -507,7 +509,7 @@ def _readable(event: str) -> str:
 
 def _subscription(destination: ConversionsModel, model: SubscriptionModel) -> Subscription:
     preset = presets()[model.action]
-    return Subscription(
+    return MetaSubscription(
         destination=destination.name,
         name=model.name or model.action,
         trigger=model.trigger or preset.trigger or "all",

@@ -54,10 +54,10 @@ from capybeam.pipeline.sources.files import matching
 from capybeam.pipeline.sources.pubsub import PUBSUB, Attributes, Message, Pulling, SubscriptionLost
 from capybeam.transforms.core.batches import DestinationHeld, Stopped
 from capybeam.transforms.core.counters import LIVE
+from capybeam.transforms.core.dead_letters import ReplayFilter
 from capybeam.transforms.core.recent_ids import RECENT
 from capybeam.transforms.core.shutdown import STOPPING
 from capybeam.transforms.core.tokens import TokenError
-from capybeam.transforms.engine.replay import ReplayFilter
 from capybeam.transforms.meta.answers import Destination
 from capybeam.transforms.sending import KEPT
 

@@ -26,8 +26,8 @@ from capybeam.pipeline.sinks.lines import SinkError
 from capybeam.pipeline.sinks.tables import prepare_table
 from capybeam.pipeline.sources import ANY_TIME, NoInput, TimeRange
 from capybeam.pipeline.sources.bigquery import open_table
+from capybeam.transforms.core.dead_letters import ReplayFilter
 from capybeam.transforms.core.events import UnreadableRow
-from capybeam.transforms.engine.replay import ReplayFilter
 from tests.integration.conftest import PROJECT, BigQuery
 
 NOW = time.time()

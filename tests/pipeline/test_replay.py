@@ -18,7 +18,7 @@ from capybeam.pipeline.run.execute import CONFIGURATION, DEAD_LETTERS, FAILED, O
 from capybeam.pipeline.sandbox.server import SandboxServer, SandboxSettings
 from capybeam.pipeline.sources import NoInput
 from capybeam.transforms.core import events
-from capybeam.transforms.engine.replay import ReplayFilter
+from capybeam.transforms.core.dead_letters import ReplayFilter
 from tests.pipeline.jobs import TOKEN, job_file, order, rows
 
 

@@ -24,8 +24,8 @@ from capybeam.pipeline.job.loader import (
     presets,
 )
 from capybeam.transforms.core.tokens import TokenReference
-from capybeam.transforms.engine.conversions import Subscription
 from capybeam.transforms.meta.answers import Delivery, Destination
+from capybeam.transforms.meta.subscriptions import MetaSubscription
 
 TODAY = date(2026, 11, 22)
 EXAMPLES = sorted((Path(__file__).parents[3] / "examples").glob("*.yaml"))
@@ -142,7 +142,7 @@ def test_the_smallest_job_has_every_default() -> None:
             ),
         ),
         subscriptions=(
-            Subscription(
+            MetaSubscription(
                 destination="web",
                 name="purchase",
                 trigger='type = "track" and event = "Order Completed"',

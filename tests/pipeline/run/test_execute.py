@@ -45,7 +45,7 @@ from capybeam.pipeline.run.execute import (
 from capybeam.pipeline.sandbox.server import SandboxServer, SandboxSettings
 from capybeam.pipeline.sinks.lines import SinkError
 from capybeam.transforms.core.batches import Receipt
-from capybeam.transforms.engine.replay import ReplayFilter
+from capybeam.transforms.core.dead_letters import ReplayFilter
 from capybeam.transforms.filtering import _FilterEvents
 from capybeam.transforms.hashing import _HashUserData
 from capybeam.transforms.mapping import _MapProperties
