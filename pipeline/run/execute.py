@@ -44,14 +44,27 @@ from capybeam.pipeline.runners.support import (
     stage_nothing,
     unreachable,
 )
-from capybeam.pipeline.sinks import SINKS, prepare
+from capybeam.pipeline.schemes import is_local, strip_file_scheme
+from capybeam.pipeline.sinks import SinkError, Writers, prepare
 from capybeam.pipeline.sinks.books import WHAT as BOOKS
 from capybeam.pipeline.sinks.books import check_place as check_books
 from capybeam.pipeline.sinks.books import write_books
-from capybeam.pipeline.sinks.lines import SinkError, is_local, keep_safe, plain
-from capybeam.pipeline.sources import ANY_TIME, NoInput, Source, TimeRange, UnreadableFile, open_letters, open_source
+from capybeam.pipeline.sinks.dead_letters import DEAD_LETTERS as DEAD_LETTER_RECORDS
+from capybeam.pipeline.sinks.local_files import fsync_file
+from capybeam.pipeline.sinks.receipts import RECEIPTS
+from capybeam.pipeline.sinks.records import RecordType
+from capybeam.pipeline.sources import (
+    ANY_TIME,
+    NoInput,
+    ReadOptions,
+    Source,
+    TimeRange,
+    UnreadableFile,
+    open_dead_letters,
+    open_source,
+)
 from capybeam.pipeline.sources.files import matching
-from capybeam.pipeline.sources.pubsub import PUBSUB, Attributes, Message, Pulling, SubscriptionLost
+from capybeam.pipeline.sources.streams import MessageAttributes, StreamLost, StreamReader
 from capybeam.transforms.core.batches import DestinationHeld, Stopped
 from capybeam.transforms.core.counters import LIVE
 from capybeam.transforms.core.recent_ids import RECENT
@@ -73,6 +86,8 @@ _LOCAL_RUNNERS: Final = frozenset(
     {"FnApiRunner", "DirectRunner", "BundleBasedDirectRunner", "SwitchingDirectRunner", "TestDirectRunner"}
 )
 
+_RECORD_TYPES: Final[tuple[RecordType[Any], ...]] = (DEAD_LETTER_RECORDS, RECEIPTS)
+
 
 @dataclasses.dataclass(frozen=True)
 class Outputs:
@@ -89,7 +104,7 @@ def run_job(
     outputs: Outputs,
     beam_options: Sequence[str],
     until_idle: float | None = None,
-    attributes: Attributes | None = None,
+    attributes: MessageAttributes | None = None,
     between: TimeRange = ANY_TIME,
     wait: bool = True,
 ) -> int:
@@ -108,7 +123,7 @@ def run_job(
         deliver(lines, job, outputs.dead_letters, outputs.receipts, workers, flow)
 
     def open_input(text: str, project: str | None) -> Source:
-        return open_source(text, between, project, attributes, job.unread())
+        return open_source(text, ReadOptions(between, attributes or MessageAttributes(), project, job.unread()))
 
     return _perform(job, inputs, open_input, build, outputs, beam_options, until_idle, wait)
 
@@ -132,8 +147,8 @@ def replay_job(
         redeliver(lines, job, replay_filter, outputs.dead_letters, outputs.receipts, workers, flow)
 
     def open_chosen(text: str, project: str | None) -> Source:
-        source = open_letters(text, project)
-        if source.subscription and replay_filter != ReplayFilter():
+        source = open_dead_letters(text, ReadOptions(project=project))
+        if source.stream and replay_filter != ReplayFilter():
             raise NoInput(f"{text}: --only and --retryable are for files; what they leave out would be acknowledged")
         return source
 
@@ -173,7 +188,7 @@ def _perform(
             if flow != "batch":
                 counts, failure = _run(reads, built, options, flow, remote)
             else:
-                with ready.subscription.pulling(job.delivery.max_batch_delay, until_idle, ready.first) as pulling:
+                with ready.subscription.reader(job.delivery.max_batch_delay, until_idle, ready.first) as pulling:
                     counts, failure = _work_off(pulling, ready.subscription.element, built, outputs, options)
         if failure is None and flow == "stream" and not setting.local:
             text = f"The job goes on on {setting.runner}: its books are the metrics there. Drain it to end it."
@@ -239,7 +254,7 @@ class _Ready:
 
     sources: Sequence[Source]
     subscription: Any
-    first: list[Message]
+    first: Sequence[Any]
     flow: Flow
 
 
@@ -280,18 +295,18 @@ def _ready(
     _tell_apart(outputs)
     if outputs.books:
         _keep_apart(outputs.books, BOOKS, sources)
-    for path, what in zip((outputs.dead_letters, outputs.receipts), SINKS, strict=True):
-        _keep_apart(path, what, sources)
+    for path, record_type in zip((outputs.dead_letters, outputs.receipts), _RECORD_TYPES, strict=True):
+        _keep_apart(path, record_type.name, sources)
     if outputs.books:
         check_books(outputs.books)
-    first = list[Message]()
-    if subscription is not None and not (standard.streaming and subscription.topic):
+    first: Sequence[Any] = ()
+    if subscription is not None and not (standard.streaming and subscription.is_inspected):
         first = subscription.try_to_pull()
     try:
-        for path, what in zip((outputs.dead_letters, outputs.receipts), SINKS, strict=True):
-            kept = prepare(path, what, local, runner, subscription is not None)
+        for path, record_type in zip((outputs.dead_letters, outputs.receipts), _RECORD_TYPES, strict=True):
+            kept = prepare(path, record_type, Writers(runner, local, subscription is not None))
             if kept:
-                log.print(f"{what} of an earlier run are kept in {kept}", highlight=False, markup=False)
+                log.print(f"{record_type.name} of an earlier run are kept in {kept}", highlight=False, markup=False)
         for source in sources:
             _keep_out(source)
     except (NoInput, SinkError):
@@ -465,16 +480,16 @@ def _check_token(destination: Destination, options: PipelineOptions, runner: str
 
 def _subscription(sources: Sequence[Source]) -> Any:
     """The subscription that is the input, if it is one. Raises NoInput where there are other inputs beside it."""
-    found = [source for source in sources if source.subscription]
+    found = [source for source in sources if source.stream]
     if found and len(sources) > 1:
         raise NoInput(f"{found[0].name}: a subscription never ends; give it a run of its own, without other inputs")
-    return found[0].subscription if found else None
+    return found[0].stream if found else None
 
 
 def _tell_apart(outputs: Outputs) -> None:
     """Two kinds of lines in one place would be of no use."""
     given = [
-        os.path.realpath(plain(place)) if is_local(plain(place)) else place
+        os.path.realpath(strip_file_scheme(place)) if is_local(strip_file_scheme(place)) else place
         for place in (outputs.dead_letters, outputs.receipts, outputs.books)
         if place
     ]
@@ -493,13 +508,13 @@ def _keep_apart(path: str, what: str, sources: Sequence[Source]) -> None:
     """A file that is read must not be moved out of the way for a new one, nor a table be read and written at once. A
     subscription of the topic that is written to would bring what is written, without an end."""
     for source in sources:
-        if source.subscription and path == f"{PUBSUB}{source.subscription.topic}":
+        if source.stream and source.stream.is_fed_by(path):
             raise SinkError(
                 f"{what} cannot be published to {path}: {source.name} is a subscription of that topic, so the run would"
                 " read what it writes; give another topic"
             )
     if any(path == source.name for source in sources) or any(
-        Path(read).exists() and Path(plain(path)).exists() and Path(read).samefile(plain(path))
+        Path(read).exists() and Path(strip_file_scheme(path)).exists() and Path(read).samefile(strip_file_scheme(path))
         for s in sources
         for read in s.paths
     ):
@@ -516,8 +531,8 @@ _Build = Callable[[Any, int, Flow], None]  # of a graph: from what is read, with
 
 
 def _work_off(
-    pulling: Pulling,
-    element: Callable[[Message], Any],
+    pulling: StreamReader[Any],
+    element: Callable[[Any], Any],
     build: Callable[[Any, Flow], None],
     outputs: Outputs,
     options: PipelineOptions,
@@ -544,7 +559,7 @@ def _work_off(
             RECENT.settle()
             totals.update(counts)
             LIVE.restore(totals)
-    except SubscriptionLost as error:
+    except StreamLost as error:
         return totals, error
     return totals, None
 
@@ -552,8 +567,8 @@ def _work_off(
 def _keep_safe(outputs: Outputs) -> SinkError | None:
     """Returns when what has been written would outlive the machine's power, or with the reason why it would not."""
     try:
-        for path, what in zip((outputs.dead_letters, outputs.receipts), SINKS, strict=True):
-            keep_safe(path, what)
+        for path, record_type in zip((outputs.dead_letters, outputs.receipts), _RECORD_TYPES, strict=True):
+            fsync_file(path, record_type.name)
     except SinkError as error:
         return error
     return None
@@ -713,7 +728,7 @@ def _conclude(books: RunReport, end: _End, dead_letters: str, log: Console) -> i
 _TELLING: Final = (
     SinkError,
     TokenError,
-    SubscriptionLost,
+    StreamLost,
     DestinationHeld,
     Stopped,
     UnsupportedRunner,

@@ -26,7 +26,8 @@ from apache_beam.metrics import MetricsFilter
 from apache_beam.options.pipeline_options import DebugOptions, FlinkRunnerOptions, PortableOptions, StandardOptions
 
 from capybeam.pipeline.runners.errors import told_in
-from capybeam.pipeline.sinks.lines import SinkError, is_local, plain
+from capybeam.pipeline.schemes import is_local, strip_file_scheme
+from capybeam.pipeline.sinks import SinkError
 from capybeam.pipeline.sources import NoInput
 from capybeam.transforms.base import NAMESPACE
 from capybeam.transforms.core.shutdown import STOPPING
@@ -540,7 +541,7 @@ class _Receipts:
     """Adds up a file of receipts that is still being written."""
 
     def __init__(self, path: str) -> None:
-        self._path = plain(path) if is_local(plain(path)) else None
+        self._path = strip_file_scheme(path) if is_local(strip_file_scheme(path)) else None
         self._at, self._events = 0, 0
 
     def count(self) -> int | None:

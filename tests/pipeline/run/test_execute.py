@@ -43,7 +43,7 @@ from capybeam.pipeline.run.execute import (
     run_job,
 )
 from capybeam.pipeline.sandbox.server import SandboxServer, SandboxSettings
-from capybeam.pipeline.sinks.lines import SinkError
+from capybeam.pipeline.sinks import SinkError
 from capybeam.transforms.core.batches import Receipt
 from capybeam.transforms.engine.replay import ReplayFilter
 from capybeam.transforms.filtering import _FilterEvents

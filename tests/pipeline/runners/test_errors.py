@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from capybeam.pipeline.runners.errors import Told, told_by, told_in
-from capybeam.pipeline.sinks.lines import SinkError
+from capybeam.pipeline.sinks import SinkError
 from capybeam.pipeline.sources import BrokenFile, UnreadableFile
 from capybeam.transforms.core.tokens import TokenError
 from capybeam.transforms.meta.client import DestinationHeld
@@ -46,9 +46,9 @@ def caused_by(cause: BaseException | None, failure: BaseException, context: Base
         (caused_by(None, KeyError("jane@example.com"), context=TokenError("It is empty.")),
          Told(TokenError, "It is empty.")),
         (caused_by(KeyError("jane"), RuntimeError(""), context=TokenError("It is empty.")), None),
-        (RuntimeError(f"{FRAMES}capybeam.pipeline.sinks.lines.SinkError: {FULL} [while running 'Append']\n"),
+        (RuntimeError(f"{FRAMES}capybeam.pipeline.sinks.SinkError: {FULL} [while running 'Append']\n"),
          Told(SinkError, FULL)),
-        (RuntimeError(f"RuntimeError: capybeam.pipeline.sinks.lines.SinkError: {FULL}"), Told(SinkError, FULL)),
+        (RuntimeError(f"RuntimeError: capybeam.pipeline.sinks.SinkError: {FULL}"), Told(SinkError, FULL)),
         (RuntimeError(f"{FRAMES}capybeam.pipeline.sources.BrokenFile: a.gz is incomplete"),
          Told(BrokenFile, "a.gz is incomplete")),
     ],
@@ -87,7 +87,7 @@ def test_a_failure_that_leads_back_to_itself_is_looked_at_once() -> None:
 
 def test_of_several_errors_in_a_text_the_last_counts() -> None:
     text = f"{FRAMES}capybeam.transforms.core.tokens.TokenError: It is empty.\n\nDuring handling …:\n\n{FRAMES}"
-    told = told_in(f"{text}capybeam.pipeline.sinks.lines.SinkError: {FULL}\n\tat java.base/Future.get\n", KINDS)
+    told = told_in(f"{text}capybeam.pipeline.sinks.SinkError: {FULL}\n\tat java.base/Future.get\n", KINDS)
     assert told == Told(SinkError, FULL)
 
 

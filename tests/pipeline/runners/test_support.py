@@ -265,7 +265,7 @@ for instruction 4: Traceback (most recent call last):
             "Versions do not match: Beam is 1",
         ),
         (
-            "capybeam.pipeline.sinks.lines.SinkError: Receipts cannot be written to /mnt/r: No such file",
+            "capybeam.pipeline.sinks.SinkError: Receipts cannot be written to /mnt/r: No such file",
             "Receipts cannot be",
         ),
         ("ModuleNotFoundError: No module named 'capybeam'", "The Python workers do not have capybeam."),
