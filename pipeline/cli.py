@@ -225,7 +225,8 @@ def run(
     )
     try:
         logging.disable(logging.WARNING)  # Beam warns at import of extras that are not installed
-        from capybeam.pipeline.run.execute import Outputs, run_job  # Beam takes two seconds to import
+        from capybeam.pipeline.run.execute import run_job  # Beam takes two seconds to import
+        from capybeam.pipeline.run.request import Outputs, RunRequest
         from capybeam.pipeline.sources.streams import MessageAttributes
 
         logging.disable(logging.NOTSET)
@@ -234,7 +235,8 @@ def run(
             MessageAttributes(id_attribute, timestamp_attribute),
         )
         idle = _seconds("--until-idle", until_idle)
-        sys.exit(run_job(job, inputs, outputs, beam_options, idle, attributes, between, wait=not no_wait))
+        request = RunRequest(job, inputs, outputs, beam_options, idle, attributes, between, wait=not no_wait)
+        sys.exit(run_job(request))
     except KeyboardInterrupt:  # before the run has begun, or after it has ended
         sys.exit(130)
 
@@ -289,12 +291,14 @@ def replay(
             _fail(f"--only {code}: there is no such code" + (f"; did you mean {close[0]}?" if close else ""))
     try:
         logging.disable(logging.WARNING)
-        from capybeam.pipeline.run.execute import Outputs, replay_job
+        from capybeam.pipeline.run.execute import replay_job
+        from capybeam.pipeline.run.request import Outputs, RunRequest
         from capybeam.transforms.engine.replay import ReplayFilter
 
         logging.disable(logging.NOTSET)
         replay_filter, outputs = ReplayFilter(frozenset(codes), retryable), Outputs(dead_letters, receipts, books)
-        sys.exit(replay_job(job, letters, replay_filter, outputs, beam_options, _seconds("--until-idle", until_idle)))
+        request = RunRequest(job, letters, outputs, beam_options, _seconds("--until-idle", until_idle))
+        sys.exit(replay_job(request, replay_filter))
     except KeyboardInterrupt:
         sys.exit(130)
 

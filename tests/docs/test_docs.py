@@ -538,10 +538,10 @@ def test_every_parameter_of_a_template_is_listed() -> None:
         for template in templates.split(", ")
     }
     assert listed == {
-        (option.parameter, template.name): (form.required, form.help or option.help)
+        (option.parameter_name, template.name): (form.required, form.help or option.help)
         for template in TEMPLATES
         for option in OPTIONS
-        if (form := option.forms.get(template.name))
+        if (form := option.templates.get(template.name))
     }
 
 

@@ -19,7 +19,9 @@ from click.testing import CliRunner
 
 from capybeam.pipeline.cli import main
 from capybeam.pipeline.job.loader import parse_job
-from capybeam.pipeline.run.execute import CONFIGURATION, DEAD_LETTERS, FAILED, OK, REFUSED, Outputs, replay_job, run_job
+from capybeam.pipeline.run.execute import replay_job, run_job
+from capybeam.pipeline.run.exit_codes import CONFIGURATION, DEAD_LETTERS, FAILED, OK, REFUSED
+from capybeam.pipeline.run.request import Outputs, RunRequest
 from capybeam.pipeline.sandbox.server import SandboxServer, SandboxSettings
 from capybeam.pipeline.sinks import SinkError, dead_letters, receipts
 from capybeam.pipeline.sinks.tables import prepare_table
@@ -451,7 +453,7 @@ def sandbox(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Sandbox
 
 def run(endpoint: str, text: str, dead: str = "dead.jsonl", kept: str = "receipts.jsonl") -> tuple[int, dict[str, Any]]:
     job = parse_job(JOB.format(endpoint=endpoint))
-    code = run_job(job, [text], Outputs(dead, kept, "books.json"), [])
+    code = run_job(RunRequest(job, [text], Outputs(dead, kept, "books.json")))
     return code, json.loads(Path("books.json").read_text()) if Path("books.json").exists() else {}
 
 
@@ -513,7 +515,8 @@ def test_dead_letters_in_a_table_are_replayed(big_query: BigQuery, sandbox: Sand
     again = Outputs(str(tmp_path / "again.jsonl"), str(tmp_path / "receipts.jsonl"), str(tmp_path / "books.json"))
     for _ in range(2):  # twice, and yet delivered once
         assert (
-            replay_job(parse_job(JOB.format(endpoint=sandbox.url)), [dead], ReplayFilter(), again, []) == DEAD_LETTERS
+            replay_job(RunRequest(parse_job(JOB.format(endpoint=sandbox.url)), [dead], again), ReplayFilter())
+            == DEAD_LETTERS
         )
         books = json.loads((tmp_path / "books.json").read_bytes())
         assert (books["delivered"], books["dead_lettered"], books["balanced"]) == (3, 1, True)
@@ -528,7 +531,10 @@ def test_a_table_without_dead_letters_is_not_replayed(
 ) -> None:
     text = orders(big_query, [order(1)])
     outputs = Outputs(str(tmp_path / "again.jsonl"), str(tmp_path / "receipts.jsonl"), None)
-    assert replay_job(parse_job(JOB.format(endpoint=sandbox.url)), [text], ReplayFilter(), outputs, []) == CONFIGURATION
+    assert (
+        replay_job(RunRequest(parse_job(JOB.format(endpoint=sandbox.url)), [text], outputs), ReplayFilter())
+        == CONFIGURATION
+    )
     assert "is no table of dead letters: it has no column code, dead_lettered_at" in capsys.readouterr().err
 
 
@@ -627,7 +633,7 @@ def test_rows_that_bigquery_refuses_fail_the_run_loudly(
 def test_the_table_of_dead_letters_that_goes_away_fails_the_run_loudly(
     big_query: BigQuery, sandbox: SandboxServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("capybeam.pipeline.run.execute.prepare", lambda *_: None)  # as if it was there at the start
+    monkeypatch.setattr("capybeam.pipeline.run.preflight.prepare", lambda *_: None)  # as if it was there at the start
     path = f"bigquery:{big_query.name('gone')}"
     Path("events.jsonl").write_bytes(b"{broken\n")
     assert run(sandbox.url, "events.jsonl", path)[0] == FAILED

@@ -21,8 +21,9 @@ from apache_beam.transforms.window import TimestampedValue
 
 from capybeam.pipeline.graph import deliver
 from capybeam.pipeline.job.loader import parse_job
-from capybeam.pipeline.run import execute
-from capybeam.pipeline.run.execute import Outputs
+from capybeam.pipeline.run import execute, preflight
+from capybeam.pipeline.run.exit_codes import OK
+from capybeam.pipeline.run.request import Outputs, RunRequest
 from capybeam.pipeline.sandbox.server import SandboxServer, SandboxSettings
 from capybeam.pipeline.sources import Source
 from capybeam.pipeline.sources.pubsub.messages import line_of
@@ -87,14 +88,14 @@ def streamed(details: SubscriptionDetails = DETAILS) -> Any:
 
     with pytest.MonkeyPatch.context() as patch:  # where the cloud would be asked
         patch.setattr(execute, "open_source", opened)
-        patch.setattr(execute, "prepare", lambda *_: None)
+        patch.setattr(preflight, "prepare", lambda *_: None)
         patch.setattr(PipelineOptionsValidator, "validate", lambda _validator: [])
         patch.setattr(DataflowRunner, "run_pipeline", take)
         options = ["--runner=DataflowRunner", "--streaming", "--project=acme-shop", "--region=europe-west1"]
         inputs = ["pubsub:projects/acme-shop/subscriptions/events"]
         assert (
-            execute.run_job(job, inputs, OUTPUTS, [*options, "--temp_location=gs://acme/temp"], wait=False)
-            == execute.OK
+            execute.run_job(RunRequest(job, inputs, OUTPUTS, [*options, "--temp_location=gs://acme/temp"], wait=False))
+            == OK
         )
     return handed[0]
 

@@ -21,7 +21,9 @@ from typing import Any
 import pytest
 
 from capybeam.pipeline.job.loader import parse_job
-from capybeam.pipeline.run.execute import CONFIGURATION, DEAD_LETTERS, FAILED, OK, REFUSED, Outputs, replay_job, run_job
+from capybeam.pipeline.run.execute import replay_job, run_job
+from capybeam.pipeline.run.exit_codes import CONFIGURATION, DEAD_LETTERS, FAILED, OK, REFUSED
+from capybeam.pipeline.run.request import Outputs, RunRequest
 from capybeam.pipeline.sandbox.server import SandboxServer, SandboxSettings
 from capybeam.pipeline.sources.pubsub.messages import Message
 from capybeam.pipeline.sources.pubsub.reader import SubscriptionReader
@@ -51,7 +53,7 @@ def _token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def run(sandbox: SandboxServer, topic: Topic, outputs: Outputs = OUTPUTS, idle: float = 1.0) -> int:
     job = parse_job(job_file(sandbox.url, DELIVERY))
-    return run_job(job, [f"pubsub:{topic.subscription}"], outputs, [], idle)
+    return run_job(RunRequest(job, [f"pubsub:{topic.subscription}"], outputs, until_idle=idle))
 
 
 def start(sandbox: SandboxServer, topic: Topic, *options: str, lease: int = 60) -> subprocess.Popen[str]:
@@ -248,11 +250,14 @@ def test_dead_letters_that_were_published_are_replayed_from_their_subscription(
     Path("events.jsonl").write_bytes(order(1) + b"\n")
     job = parse_job(job_file(sandbox.url, DELIVERY))
     sandbox.set_faults(dead_token=True)
-    run_job(job, ["events.jsonl"], Outputs("dead.jsonl", "receipts.jsonl"), [])
+    run_job(RunRequest(job, ["events.jsonl"], Outputs("dead.jsonl", "receipts.jsonl")))
     sandbox.set_faults(dead_token=False)
     topic.publish(*Path("dead.jsonl").read_bytes().splitlines(), b"stray", b"")
     outputs = Outputs("again.jsonl", "replayed.jsonl", "books.json")
-    assert replay_job(job, [f"pubsub:{topic.subscription}"], ReplayFilter(), outputs, [], 1.0) == DEAD_LETTERS
+    assert (
+        replay_job(RunRequest(job, [f"pubsub:{topic.subscription}"], outputs, until_idle=1.0), ReplayFilter())
+        == DEAD_LETTERS
+    )
     assert (books()["balanced"], books()["delivered"], books()["unparsable"]) == (True, 1, 2)
     assert sorted(row["message"].partition(" is ")[2] for row in rows("again.jsonl")) == [
         "no dead letter: it is empty.",
@@ -264,7 +269,7 @@ def test_dead_letters_that_were_published_are_replayed_from_their_subscription(
 def test_a_choice_of_dead_letters_is_for_files(topic: Topic, capsys: pytest.CaptureFixture[str]) -> None:
     job = parse_job(job_file("http://127.0.0.1:9"))
     letters = [f"pubsub:{topic.subscription}"]
-    assert replay_job(job, letters, ReplayFilter(retryable=True), OUTPUTS, [], 1.0) == CONFIGURATION
+    assert replay_job(RunRequest(job, letters, OUTPUTS, until_idle=1.0), ReplayFilter(retryable=True)) == CONFIGURATION
     assert "--only and --retryable are for files" in capsys.readouterr().err
 
 
@@ -375,7 +380,7 @@ def test_what_is_in_an_envelope_is_delivered_and_what_is_no_event_is_a_dead_lett
 
 
 def refusal(sandbox_url: str, inputs: list[str], capsys: pytest.CaptureFixture[str], **settings: Any) -> str:
-    code = run_job(parse_job(job_file(sandbox_url)), inputs, OUTPUTS, [], **settings)
+    code = run_job(RunRequest(parse_job(job_file(sandbox_url)), inputs, OUTPUTS, **settings))
     assert code == CONFIGURATION
     return capsys.readouterr().err
 
@@ -445,13 +450,13 @@ def test_a_run_does_not_read_what_it_writes(
         f"pubsub:{topic.path}",
     )
     if command == "run":
-        code = run_job(job, [source], outputs(path), [], 1.0)
+        code = run_job(RunRequest(job, [source], outputs(path), until_idle=1.0))
     else:
-        code = replay_job(job, [source], ReplayFilter(), outputs(path), [], 1.0)
+        code = replay_job(RunRequest(job, [source], outputs(path), until_idle=1.0), ReplayFilter())
     assert code == CONFIGURATION
     assert (
-        f"{what} cannot be published to {path}: {source} is a subscription of that topic, so the run would read what it"
-        " writes; give another topic\n"
+        f"{what} cannot be written to {path}: {source} receives what is written there, so the run would read what it"
+        " writes; give another place\n"
     ) in capsys.readouterr().err
     assert not Path("dead.jsonl").exists()
 
@@ -504,7 +509,7 @@ def test_attributes_are_for_runners_elsewhere(
 ) -> None:
     inputs, attributes = [f"pubsub:{topic.subscription}"], MessageAttributes(id="id")
     job = parse_job(job_file("http://127.0.0.1:9"))
-    assert run_job(job, inputs, OUTPUTS, options, attributes=attributes) == CONFIGURATION
+    assert run_job(RunRequest(job, inputs, OUTPUTS, options, attributes=attributes)) == CONFIGURATION
     assert "are for runners that stream elsewhere, such as Dataflow" in capsys.readouterr().err
 
 
@@ -528,9 +533,9 @@ def test_a_server_that_is_not_there_is_named(
 def test_repeats_are_dropped_and_counted_where_the_job_asks_for_it(sandbox: SandboxServer, topic: Topic) -> None:
     job = parse_job(job_file(sandbox.url, "{max_batch_delay: 100ms, deduplicate: 10m}"))
     topic.publish(order(1), order(2), order(1))
-    assert run_job(job, [f"pubsub:{topic.subscription}"], OUTPUTS, [], 1.0) == OK
+    assert run_job(RunRequest(job, [f"pubsub:{topic.subscription}"], OUTPUTS, until_idle=1.0)) == OK
     topic.publish(order(2), order(3))
-    assert run_job(job, [f"pubsub:{topic.subscription}"], OUTPUTS, [], 1.0) == OK
+    assert run_job(RunRequest(job, [f"pubsub:{topic.subscription}"], OUTPUTS, until_idle=1.0)) == OK
     assert books()["subscriptions"]["web/purchase"] == {
         "matched": 2,
         "delivered": 1,
@@ -547,8 +552,8 @@ def test_a_batch_that_failed_is_no_repeat_of_itself(sandbox: SandboxServer, topi
     topic.publish(order(1001), b"{broken")
     if Path("/dev/full").exists():
         outputs = Outputs("/dev/full", "receipts.jsonl", "books.json")
-        assert run_job(job, [f"pubsub:{topic.subscription}"], outputs, [], 1.0) == FAILED
-    assert run_job(job, [f"pubsub:{topic.subscription}"], OUTPUTS, [], 1.0) == DEAD_LETTERS
+        assert run_job(RunRequest(job, [f"pubsub:{topic.subscription}"], outputs, until_idle=1.0)) == FAILED
+    assert run_job(RunRequest(job, [f"pubsub:{topic.subscription}"], OUTPUTS, until_idle=1.0)) == DEAD_LETTERS
     assert books()["subscriptions"]["web/purchase"]["delivered"] == 1
 
 

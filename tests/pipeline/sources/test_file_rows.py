@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,11 @@ from capybeam.transforms.core.events import UnreadableRest
 PAGE = b'{"id":"p","received_at":1,"context_ip":"i","url":"u"}\n'  # a row of Segment's table `pages`
 LINES = b'{"type":"page"}\r\n\n{"type":"screen"}'
 CSV = b'type,event\ntrack,"a\nb"\ntrack\n'
+
+
+def exhaust(rows: Iterator[tuple[dict[str, Any], Any]], seen: list[Any]) -> None:
+    for _, row in rows:
+        seen.append(row)
 
 
 def read(text: str) -> list[tuple[dict[str, Any], Any]]:
@@ -80,14 +86,10 @@ def test_a_file_that_breaks_off_ends_with_its_rest_and_an_error_comes_after_all_
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(b"1\n2")[:-8])
     (tmp_path / "b.jsonl").write_bytes(b"3\n")
     message = f"{tmp_path}/a.jsonl.gz is incomplete: it was cut off. What came before is read."
-    seen = []
-    with pytest.raises(BrokenFile) as raised, placed_rows(text.format(tmp_path)) as found:
-        seen += [row for _, row in iter(lambda: next(found.rows), None)]
+    seen: list[Any] = []
+    with placed_rows(text.format(tmp_path)) as found, pytest.raises(BrokenFile) as raised:
+        exhaust(found.rows, seen)
     assert str(raised.value) == message
-    assert seen == []
-    with pytest.raises(BrokenFile), placed_rows(text.format(tmp_path)) as found:
-        for _, row in found.rows:
-            seen.append(row)
     assert seen == [b"1", UnreadableRest(b"2", message), *([b"3"] if "*" in text else [])]
 
 
