@@ -5,23 +5,13 @@ The functions are those of the Beam steps, so what it shows is what a run sends.
 
 from __future__ import annotations
 
-import bz2
-import functools
-import gzip
-import io
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from typing import Any, Final, cast
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import orjson
 
 from capybeam.pipeline.job.loader import Job
-from capybeam.pipeline.sources.csv_rows import is_csv, rows_of
-from capybeam.pipeline.sources.file_lines import CHUNK, lines_of
-from capybeam.pipeline.sources.json_documents import checked
-from capybeam.pipeline.sources.table_files import rows_of_table
 from capybeam.transforms.core import events
 from capybeam.transforms.core.envelope import Address, Envelope, Ready
 from capybeam.transforms.core.message_formats import Row
@@ -32,53 +22,25 @@ def preview(
     job: Job, lines: Iterable[bytes], now: float, notes: Counter[str] | None = None
 ) -> Iterator[dict[str, Any]]:
     """`preview_rows` of events as JSON; numbered from 1, blank lines included."""
-    return preview_rows(job, enumerate(lines, 1), now, notes)
+    return preview_rows(job, (({"line": number}, line) for number, line in enumerate(lines, 1)), now, notes)
 
 
 def preview_rows(
-    job: Job, rows: Iterable[tuple[int, Row]], now: float, notes: Counter[str] | None = None
+    job: Job, rows: Iterable[tuple[dict[str, Any], Row]], now: float, notes: Counter[str] | None = None
 ) -> Iterator[dict[str, Any]]:
     """One outcome for each conversion, rejection or filtered event, in input order. Blank lines have none.
 
     Args:
-        rows: lines of JSON, or what a source made of its rows; each with its line's number.
+        rows: lines of JSON, or what a source made of its rows; each with its place, such as ``{"line": 7}``.
         now: Unix seconds, for the age limits.
         notes: filled with what was dropped or left out on the way.
     """
     counters: Counter[str] = Counter() if notes is None else notes
     preview = _Preview(job, now, counters)
-    for number, row in rows:
+    for place, row in rows:
         if not (isinstance(row, bytes) and events.is_blank(row)):
             for outcome in preview.outcomes(row):
-                yield {"line": number, **outcome}
-
-
-@contextmanager
-def numbered_rows(path: str) -> Iterator[Iterator[tuple[int, Row]]]:
-    """The rows of a file as `preview_rows` takes them: JSON lines or CSV, packed ones too, by its name; - is stdin.
-
-    Raises, also while they are read: OSError; EOFError and zlib.error for a packed file that is cut off or damaged;
-    csv_rows.BadHeader. At once: json_documents.NoLines.
-    """
-    if path == "-":
-        chunks = checked(_chunks(sys.stdin.buffer), path)
-        yield enumerate(lines_of(chunks, "standard input"), 1)
-        return
-    opened = next((open_ for ending, open_ in _PACKED.items() if path.lower().endswith(ending)), io.open)
-    with cast("io.BufferedReader", opened(path, "rb")) as file:
-        chunks = _chunks(file)
-        yield (
-            rows_of(chunks, path)
-            if is_csv(path)
-            else enumerate(rows_of_table(lines_of(checked(chunks, path), path), path), 1)
-        )
-
-
-def _chunks(file: Any) -> Iterator[bytes]:
-    return iter(functools.partial(file.read1, CHUNK), b"")
-
-
-_PACKED: Final[dict[str, Callable[..., Any]]] = {".gz": gzip.open, ".bz2": bz2.open}
+                yield {**place, **outcome}
 
 
 class _Preview:

@@ -32,7 +32,7 @@ from capybeam.pipeline.preview import preview
 from capybeam.pipeline.run.options import OPTIONS, TEMPLATES
 from capybeam.pipeline.sandbox.server import Faults
 from capybeam.pipeline.sinks import dead_letters, receipts
-from capybeam.pipeline.sinks.tables import Schema
+from capybeam.pipeline.sinks.schema import Schema
 from capybeam.pipeline.sources.warehouse import layout
 from capybeam.transforms.core import events, warehouse_rows
 from capybeam.transforms.core.rejections import CODES

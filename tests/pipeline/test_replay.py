@@ -201,7 +201,7 @@ def test_the_project_that_is_given_pays_for_looking_at_a_table(
     def client(_name: str, project: str | None) -> Any:
         raise NoInput(f"{project} pays")
 
-    monkeypatch.setattr("capybeam.pipeline.sources.bigquery._client", client)
+    monkeypatch.setattr("capybeam.pipeline.sources.bigquery.client.new_client", client)
     outputs, letters = Outputs("again.jsonl", "replayed.jsonl"), ["bigquery:acme.meta.dead_letters"]
     job = parse_job(job_file("http://127.0.0.1:9"))
     assert replay_job(RunRequest(job, letters, outputs, ["--project", "payer"]), ReplayFilter()) == CONFIGURATION
