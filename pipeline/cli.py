@@ -22,7 +22,9 @@ from typing import NoReturn
 
 import click
 
-from capybeam.pipeline.job.loader import ConfigError, Job, duration, json_schema, load_job
+from capybeam.pipeline.job.loader import ConfigError, Job, load_job
+from capybeam.pipeline.job.models import duration
+from capybeam.pipeline.job.schema import json_schema
 from capybeam.pipeline.run.options import option
 from capybeam.pipeline.sources import TimeRange
 from capybeam.transforms.core.rejections import CODES

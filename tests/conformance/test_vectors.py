@@ -18,7 +18,8 @@ from typing import Any
 import orjson
 import pytest
 
-from capybeam.pipeline.job.loader import parse_job, presets
+from capybeam.pipeline.job.loader import parse_job
+from capybeam.pipeline.job.presets import presets
 from capybeam.pipeline.preview import preview
 from capybeam.transforms.core.events import parse_event
 from capybeam.transforms.core.rejections import Rejected

@@ -19,15 +19,10 @@ import orjson
 import pytest
 
 from capybeam.pipeline.job import yaml_source
-from capybeam.pipeline.job.loader import (
-    ACTIONS,
-    END_OF_OFFLINE_EVENTS,
-    OfflineModel,
-    json_schema,
-    offline_preset,
-    parse_job,
-    presets,
-)
+from capybeam.pipeline.job.destinations.facebook_offline_conversions import END_OF_OFFLINE_EVENTS, OfflineModel
+from capybeam.pipeline.job.loader import parse_job
+from capybeam.pipeline.job.presets import offline_preset, presets
+from capybeam.pipeline.job.schema import json_schema
 from capybeam.pipeline.preview import preview
 from capybeam.pipeline.run.options import OPTIONS, TEMPLATES
 from capybeam.pipeline.sandbox.server import Faults
@@ -317,7 +312,7 @@ def test_a_field_of_every_action_is_listed(field: Field) -> None:
         assert preset.defaults.get(field.name) == default
 
 
-@pytest.mark.parametrize("action", ACTIONS)
+@pytest.mark.parametrize("action", presets())
 def test_an_actions_own_trigger_name_and_fields_are_listed(action: str) -> None:
     preset, text = PRESETS[action], section(MAPPING, f"### {action}")
     assert f"`{preset.trigger}`" in text if preset.trigger else "No trigger of its own" in text

@@ -15,7 +15,8 @@ from typing import Any
 import orjson
 import pytest
 
-from capybeam.pipeline.job.loader import Job, offline_preset, parse_job
+from capybeam.pipeline.job.loader import Job, parse_job
+from capybeam.pipeline.job.presets import offline_preset
 from capybeam.pipeline.preview import preview
 from capybeam.transforms.core.conversions import event_time
 

@@ -13,16 +13,10 @@ import jsonschema
 import pytest
 
 from capybeam.pipeline.job import yaml_source
-from capybeam.pipeline.job.loader import (
-    ACTIONS,
-    END_OF_OFFLINE_EVENTS,
-    ConfigError,
-    Job,
-    json_schema,
-    load_job,
-    parse_job,
-    presets,
-)
+from capybeam.pipeline.job.destinations.facebook_offline_conversions import END_OF_OFFLINE_EVENTS
+from capybeam.pipeline.job.loader import ConfigError, Job, load_job, parse_job
+from capybeam.pipeline.job.presets import presets
+from capybeam.pipeline.job.schema import json_schema
 from capybeam.transforms.core.tokens import TokenReference
 from capybeam.transforms.engine.conversions import Subscription
 from capybeam.transforms.meta.answers import Delivery, Destination
@@ -320,7 +314,7 @@ _COMMON_REQUIRED = {"event_name", "action_source", "event_time", "user_data"}
 @pytest.mark.parametrize(
     ("action", "required"),
     [("purchase", _COMMON_REQUIRED | {"currency", "value"})]
-    + [(action, _COMMON_REQUIRED) for action in ACTIONS if action != "purchase"],
+    + [(action, _COMMON_REQUIRED) for action in presets() if action != "purchase"],
 )
 def test_an_action_requires_what_it_requires_at_segment(action: str, required: set[str]) -> None:
     assert {field.name for field in presets()[action].fields if field.required} == required
