@@ -334,7 +334,9 @@ def sandbox(
     Point a destination's `endpoint` at it. Batches are refused whole for one bad event, tokens are checked, duplicates
     dropped; faults (500s, throttling, dropped connections, a dead token …) are switched on here or while it runs.
     """
-    from capybeam.pipeline.sandbox.server import Faults, SandboxSettings, parse_fault, serve
+    from capybeam.pipeline.sandbox.faults import Faults, parse_fault
+    from capybeam.pipeline.sandbox.server import serve
+    from capybeam.pipeline.sandbox.store import SandboxSettings
 
     if list_faults:
         for field in dataclasses.fields(Faults):

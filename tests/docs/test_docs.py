@@ -25,7 +25,7 @@ from capybeam.pipeline.job.presets import offline_preset, presets
 from capybeam.pipeline.job.schema import json_schema
 from capybeam.pipeline.preview import preview
 from capybeam.pipeline.run.options import OPTIONS, TEMPLATES
-from capybeam.pipeline.sandbox.server import Faults
+from capybeam.pipeline.sandbox.faults import Faults
 from capybeam.pipeline.sinks import dead_letters, receipts
 from capybeam.pipeline.sinks.tables import Schema
 from capybeam.pipeline.sources.warehouse import layout

@@ -20,7 +20,8 @@ from click.testing import CliRunner
 from capybeam.pipeline.cli import main
 from capybeam.pipeline.job.loader import parse_job
 from capybeam.pipeline.run.execute import CONFIGURATION, DEAD_LETTERS, FAILED, OK, REFUSED, Outputs, replay_job, run_job
-from capybeam.pipeline.sandbox.server import SandboxServer, SandboxSettings
+from capybeam.pipeline.sandbox.server import SandboxServer
+from capybeam.pipeline.sandbox.store import SandboxSettings
 from capybeam.pipeline.sinks import dead_letters, receipts
 from capybeam.pipeline.sinks.lines import SinkError
 from capybeam.pipeline.sinks.tables import prepare_table

@@ -23,7 +23,8 @@ from capybeam.pipeline.graph import deliver
 from capybeam.pipeline.job.loader import parse_job
 from capybeam.pipeline.run import execute
 from capybeam.pipeline.run.execute import Outputs
-from capybeam.pipeline.sandbox.server import SandboxServer, SandboxSettings
+from capybeam.pipeline.sandbox.server import SandboxServer
+from capybeam.pipeline.sandbox.store import SandboxSettings
 from capybeam.pipeline.sources import Source
 from capybeam.pipeline.sources.pubsub import Attributes, Look, ReadMessages, Subscription, line_of
 from capybeam.transforms.core import tokens

@@ -15,7 +15,8 @@ from click.testing import CliRunner
 from capybeam.pipeline.cli import main
 from capybeam.pipeline.job.loader import parse_job
 from capybeam.pipeline.run.execute import CONFIGURATION, DEAD_LETTERS, FAILED, OK, Outputs, replay_job, run_job
-from capybeam.pipeline.sandbox.server import SandboxServer, SandboxSettings
+from capybeam.pipeline.sandbox.server import SandboxServer
+from capybeam.pipeline.sandbox.store import SandboxSettings
 from capybeam.pipeline.sources import NoInput
 from capybeam.transforms.core import events
 from capybeam.transforms.engine.replay import ReplayFilter

@@ -22,7 +22,8 @@ import pytest
 
 from capybeam.pipeline.job.loader import parse_job
 from capybeam.pipeline.run.execute import CONFIGURATION, DEAD_LETTERS, FAILED, OK, REFUSED, Outputs, replay_job, run_job
-from capybeam.pipeline.sandbox.server import SandboxServer, SandboxSettings
+from capybeam.pipeline.sandbox.server import SandboxServer
+from capybeam.pipeline.sandbox.store import SandboxSettings
 from capybeam.pipeline.sources.pubsub import Attributes, Message, Pulling, Subscription
 from capybeam.transforms.core.counters import LIVE
 from capybeam.transforms.engine.replay import ReplayFilter

@@ -42,7 +42,8 @@ from capybeam.pipeline.run.execute import (
     replay_job,
     run_job,
 )
-from capybeam.pipeline.sandbox.server import SandboxServer, SandboxSettings
+from capybeam.pipeline.sandbox.server import SandboxServer
+from capybeam.pipeline.sandbox.store import SandboxSettings
 from capybeam.pipeline.sinks.lines import SinkError
 from capybeam.transforms.core.batches import Receipt
 from capybeam.transforms.engine.replay import ReplayFilter

@@ -17,7 +17,9 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from capybeam.pipeline.sandbox.server import Faults, SandboxServer, SandboxSettings, parse_fault, serve
+from capybeam.pipeline.sandbox.faults import Faults, parse_fault
+from capybeam.pipeline.sandbox.server import SandboxServer, serve
+from capybeam.pipeline.sandbox.store import SandboxSettings
 
 NOW = 1_790_000_000
 DAY = 86_400
