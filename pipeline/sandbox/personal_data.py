@@ -1,6 +1,6 @@
 """Finds personal data in the clear.
 
-By keys, by the form of email addresses, and by hashing pieces of texts and comparing them with the digests in user_data.
+By keys, by the form of email addresses, and by hashing pieces of texts to compare with the digests in user_data.
 """
 
 from __future__ import annotations
