@@ -45,6 +45,6 @@ def check_unique(names: Iterable[tuple[Any, Loc]], what: str, problems: Problems
             continue
         if name in seen:
             line, _ = problems.document.position(seen[name])
-            hint = "" if loc[-1] == "name" else "; give it a name of its own"
+            hint = "" if loc[-1] == "name" else "; give it another name"
             problems.add(loc, f"{name!r} is already the name of the {what} at line {line}{hint}")
         seen.setdefault(name, loc[:-1])

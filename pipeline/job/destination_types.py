@@ -20,12 +20,12 @@ from capybeam.transforms.meta.answers import Destination
 M = TypeVar("M", bound=DestinationModel)
 
 
-def _nothing_to_check(settings: Mapping[str, Any], loc: Loc, problems: Problems) -> None:
-    """A model that says everything needs no check besides."""
+def _no_check(settings: Mapping[str, Any], loc: Loc, problems: Problems) -> None:
+    """For a type whose model expresses all that is required."""
 
 
-def _nothing_odd(model: Any, loc: Loc, problems: Problems) -> None:
-    """No setting of the type is worth a warning."""
+def _no_warnings(model: Any, loc: Loc, problems: Problems) -> None:
+    """For a type whose valid settings are all fine."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,8 +41,8 @@ class DestinationType(Generic[M]):
         subscriptions: which events it takes and what becomes of them, in the order of the file.
         max_batch_events: how many events a request can hold at most, whatever the destination's settings.
         batch_limit: the same by the settings, as plain data; by default `max_batch_events`.
-        check: adds the problems that the model cannot express. It runs beside the model's validation, whether that
-            succeeds or not, so that everything wrong with a file is reported at once.
+        check: adds the problems that the model cannot express. It runs after the model's validation, whether that
+            succeeded or not, so that everything wrong with a file is reported at once.
         warn: adds warnings; runs only where the whole file is valid by its models.
     """
 
@@ -52,8 +52,8 @@ class DestinationType(Generic[M]):
     subscriptions: Callable[[M], Iterable[Subscription]]
     max_batch_events: int
     batch_limit: Callable[[Mapping[str, Any]], int] | None = None
-    check: Callable[[Mapping[str, Any], Loc, Problems], None] = _nothing_to_check
-    warn: Callable[[M, Loc, Problems], None] = _nothing_odd
+    check: Callable[[Mapping[str, Any], Loc, Problems], None] = _no_check
+    warn: Callable[[M, Loc, Problems], None] = _no_warnings
 
     def batch_events(self, settings: Mapping[str, Any]) -> int:
         """How many events a request of a destination with these settings can hold."""

@@ -2,7 +2,7 @@
 
 The format is pydantic models (`models`, and `destinations` for what differs by type); the JSON Schema for editors
 (``capybeam schema``) is made from them. Everything wrong with a file is reported at once, each with line, column and,
-where there is one, a suggestion. An access token stands in a file only by reference, and what looks like a literal one
+where there is one, a suggestion. A file holds only a reference to an access token, and what looks like a literal one
 is never repeated.
 """
 
@@ -24,12 +24,12 @@ from capybeam.transforms.meta.answers import Delivery, Destination
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What a job file says, checked and ready to be built.
+    """A job file's content, validated and ready to run.
 
     Attributes:
-        deduplicate: seconds for which a stream's repeats are dropped, by event_id; None for not at all.
-        unwrap: the path to the event in messages that have it in an envelope; None for messages that are events.
-        warnings: what is worth a word and keeps nothing from running, formatted.
+        deduplicate: seconds for which a stream's duplicates are dropped, by event_id; None for not at all.
+        unwrap: the path to the event in messages that wrap it; None for messages that are events.
+        warnings: formatted; they do not keep the job from running.
     """
 
     destinations: tuple[Destination, ...]
@@ -40,7 +40,7 @@ class Job:
     warnings: tuple[str, ...] = ()
 
     def unread(self) -> tuple[str, ...]:
-        """Those of the clocks at an event's root, its timestamp apart, that no subscription maps."""
+        """The time fields at an event's root, other than its timestamp, that no subscription maps."""
         return tuple(key for key in CLOCK_KEYS if not any(each.maps(key) for each in self.subscriptions))
 
 

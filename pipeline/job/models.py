@@ -20,13 +20,13 @@ from capybeam.transforms.meta.answers import Delivery
 if TYPE_CHECKING:
     from typing_extensions import LiteralString
 
-# --- types of values ------------------------------------------------------------------------------------------------
+# --- types of values --------------------------------------------------------------------------------------------------
 
 TEXT: Final = WithJsonSchema({"type": "string"})
 
 
 def matching(pattern: str, message: LiteralString) -> BeforeValidator:
-    """The validator of texts that match `pattern` from end to end; `message` says of others what they must be."""
+    """The validator of texts that match `pattern` from end to end; `message` says what the value must be."""
     compiled = re.compile(pattern)
 
     def check(value: Any) -> str:
@@ -49,7 +49,7 @@ def duration(value: Any) -> float:
     else:
         found = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
         if not found:
-            raise PydanticCustomError("duration", "is no duration; write it like 10s, 500ms, 15m or 1h")
+            raise PydanticCustomError("duration", "is not a duration, for example 10s, 500ms, 15m or 1h")
         seconds = float(found[1]) * _UNITS[found[2]]
     if not 0 <= seconds <= _MAX_DURATION:
         raise PydanticCustomError("duration", "must be between 0 and 7d")
@@ -79,7 +79,7 @@ def _reference(value: Any, info: pydantic.ValidationInfo) -> str:
         what = "secret" if info.field_name == "app_secret" else "token"
         raise PydanticCustomError(
             "reference",
-            "must say where the {what} is, and never be the {what} itself: env:NAME, file:PATH or"
+            "must be a reference to the {what}, not the {what} itself: env:NAME, file:PATH or"
             " secret:projects/P/secrets/S/versions/V",
             {"what": what},
         )
@@ -94,7 +94,7 @@ def _unwrap(value: Any) -> str:
 
 def _name(value: Any) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"[^\W_][\w .-]*", value):
-        raise PydanticCustomError("name", "must be letters, digits, blanks, dots, dashes and underscores")
+        raise PydanticCustomError("name", "must consist of letters, digits, spaces, dots, dashes and underscores")
     return value
 
 
@@ -109,10 +109,10 @@ Whole = Annotated[int, BeforeValidator(_not_a_boolean)]
 Reference = Annotated[
     str, BeforeValidator(_reference), WithJsonSchema({"type": "string", "pattern": f"^({tokens.REFERENCE.pattern})$"})
 ]
-ONE_LINE: Final = matching(r"[^\x00-\x1f\x7f]+", "must be a text of one line")
+ONE_LINE: Final = matching(r"[^\x00-\x1f\x7f]+", "must be a single line of text")
 
 
-# --- models ---------------------------------------------------------------------------------------------------------
+# --- models -----------------------------------------------------------------------------------------------------------
 
 
 class Model(BaseModel):
@@ -153,7 +153,8 @@ class DeliveryModel(Model):
         Delivery.receipts, description="detailed: with the event_ids of each request."
     )
     deduplicate: PositiveDuration | None = pydantic.Field(
-        None, description="How long a stream's repeats are dropped, by event_id. Meta drops them for 48 hours anyway."
+        None,
+        description="How long a stream's duplicates are dropped, by event_id. Meta drops them for 48 hours anyway.",
     )
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with a job file, and what is merely odd: messages with their positions, in the file's order."""
+"""Problems and warnings of a job file: messages with their positions, in the file's order."""
 
 from __future__ import annotations
 

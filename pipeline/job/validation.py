@@ -34,7 +34,7 @@ def validate(problems: Problems) -> JobModel | None:
     return None if problems else model
 
 
-# --- what the models say --------------------------------------------------------------------------------------------
+# --- errors of the models ---------------------------------------------------------------------------------------------
 
 
 def _add_error(error: Any, problems: Problems) -> None:
@@ -94,11 +94,11 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     return next((found for inner in get_args(annotation) if (found := _model_in(inner))), None)
 
 
-# --- what the models cannot say -------------------------------------------------------------------------------------
+# --- checks beyond the models -----------------------------------------------------------------------------------------
 
 
 def _check_beyond_models(data: Any, problems: Problems) -> None:
-    """Checks on plain data, so that what they find is reported beside the models' errors."""
+    """Checks on plain data, so that their problems are reported together with the models' errors."""
     destinations = data.get("destinations") if isinstance(data, dict) else None
     if destinations == []:
         problems.add(("destinations",), "must list at least one")

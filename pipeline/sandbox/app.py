@@ -28,7 +28,7 @@ SANDBOX: Final = web.AppKey("sandbox", Sandbox)
 
 
 def create_app(settings: SandboxSettings | None = None) -> web.Application:
-    """The sandbox as an aiohttp application; its books are at ``app[SANDBOX]``."""
+    """The sandbox as an aiohttp application; its `Sandbox` is at ``app[SANDBOX]``."""
     app = web.Application(client_max_size=MAX_BODY_BYTES)
     app[SANDBOX] = Sandbox(settings or SandboxSettings())
     app.add_routes(

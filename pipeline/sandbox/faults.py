@@ -1,4 +1,4 @@
-"""What can go wrong on purpose: the switches of the sandbox."""
+"""The faults that the sandbox can simulate."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from capybeam.pipeline.sandbox.refusals import Json
 
-# In the order they happen; a request meets at most one, drawn once, so that each rate is a share of all requests.
+# In the order in which they happen. A request has at most one, drawn once: each rate is a share of all requests.
 FAULT_KINDS: Final = ("drop_before", "error", "html", "throttle", "drop_after", "short", "excess", "double")
 
 # How a request is answered that holds an event which the server fails on (poisoned_ids); status and body.
@@ -28,10 +28,10 @@ POISON_ANSWERS: Final[Mapping[str, tuple[int, str]]] = {
 
 @dataclass(frozen=True)
 class Faults:
-    """What goes wrong, on purpose. Rates are shares of all requests, 0 to 1, and add up to at most 1.
+    """The faults to simulate. Rates are shares of all requests, 0 to 1, and add up to at most 1.
 
     The rates below are drawn from `seed`, in the order in which requests arrive. Raises ``ValueError`` when a value
-    makes no sense.
+    is invalid.
     """
 
     error_rate: float = field(default=0.0, metadata={"help": "HTTP 500 with code 2, transient"})
@@ -40,21 +40,21 @@ class Faults:
     drop_before_rate: float = field(default=0.0, metadata={"help": "connection aborted, batch not processed"})
     drop_after_rate: float = field(default=0.0, metadata={"help": "batch stored, then connection aborted"})
     short_rate: float = field(default=0.0, metadata={"help": "last event neither stored nor counted as received"})
-    excess_rate: float = field(default=0.0, metadata={"help": "one event more said to be received than was sent"})
+    excess_rate: float = field(default=0.0, metadata={"help": "one event more reported as received than was sent"})
     double_rate: float = field(default=0.0, metadata={"help": "the answer sent twice on the connection"})
     slow_rate: float = field(default=0.0, metadata={"help": "answers delayed by slow_seconds; with any other fault"})
     slow_seconds: float = field(default=0.0, metadata={"help": "delay of slow answers, seconds"})
     latency: float = field(default=0.0, metadata={"help": "delay of every answer, seconds"})
     throttle_status: int = field(default=400, metadata={"help": "HTTP status of throttled answers, 400 or 429"})
-    retry_minutes: float = field(default=0.0, metadata={"help": "minutes to regain access, said when throttling"})
+    retry_minutes: float = field(default=0.0, metadata={"help": "minutes to regain access, reported when throttling"})
     retry_after: str = field(default="", metadata={"help": "Retry-After of throttled answers, seconds or a date"})
-    usage_percent: int = field(default=0, metadata={"help": "rate limit used, said in the usage headers"})
+    usage_percent: int = field(default=0, metadata={"help": "rate limit used, reported in the usage headers"})
     fail_next: int = field(default=0, metadata={"help": "the next n requests answer HTTP 500"})
     throttle_next: int = field(default=0, metadata={"help": "the next n requests are throttled"})
     dead_token: bool = field(default=False, metadata={"help": "every token has expired (code 190, subcode 463)"})
     refused_code: int = field(default=0, metadata={"help": "every request is refused, HTTP 400 with this code"})
     refused_subcode: int = field(default=0, metadata={"help": "the subcode of refused_code; 0 for none"})
-    refused_after: int = field(default=0, metadata={"help": "the next n requests are spared by refused_code"})
+    refused_after: int = field(default=0, metadata={"help": "the next n requests are exempt from refused_code"})
     max_events: int = field(default=0, metadata={"help": "requests of more events answer HTTP 413; 0 for no limit"})
     refused_ids: str = field(default="", metadata={"help": "events whose event_id holds this text are refused"})
     poisoned_ids: str = field(
@@ -83,7 +83,7 @@ class Faults:
         """A copy with `changes`. Raises ``ValueError`` for an unknown name or a bad value."""
         unknown = changes.keys() - {f.name for f in fields(self)}
         if unknown:
-            raise ValueError(f"no such fault; choose from {', '.join(f.name for f in fields(self))}")
+            raise ValueError(f"unknown fault; choose from {', '.join(f.name for f in fields(self))}")
         return replace(self, **changes)
 
     def active(self) -> Json:
@@ -100,7 +100,7 @@ def parse_fault(text: str) -> tuple[str, Any]:
     name, given, value = text.partition("=")
     types: dict[str, type] = {f.name: type(f.default) for f in fields(Faults)}
     if name not in types:
-        raise ValueError(f"no fault is named {name}; choose from {', '.join(types)}")
+        raise ValueError(f"unknown fault {name}; choose from {', '.join(types)}")
     if types[name] is bool:
         if value.lower() not in ("", "true", "false", "1", "0"):
             raise ValueError(f"{name} must be true or false")

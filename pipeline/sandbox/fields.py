@@ -1,4 +1,4 @@
-"""The rules of one field at a time, as tables: every field with its check and the sentence that is said when it fails.
+"""The rules of one field at a time, as tables: every field with its check and the message for when it fails.
 
 `EVENT`, `USER_DATA`, `CUSTOM_DATA`, `APP_DATA` and `PARAMETERS` are of the Conversions API; `OFFLINE_EVENT`,
 `MATCH_KEYS` and `OFFLINE_PARAMETERS` of the older format. `rules` has what ties fields together.
@@ -22,7 +22,7 @@ class Rule(NamedTuple):
     subcode: int = INVALID_PARAMETER
 
 
-# `type(v) is` rather than isinstance throughout: a bool is no number here, and orjson builds exact types only.
+# `type(v) is` rather than isinstance throughout: a bool is not a number here, and orjson builds exact types only.
 
 
 def is_text(v: Any) -> bool:

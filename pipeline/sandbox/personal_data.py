@@ -85,7 +85,7 @@ AT: Final = re.compile("@|%(?:25)*40")
 BEFORE_AT: Final = re.compile(r"[\w.+-]*\w[.+-]*\Z")
 AFTER_AT: Final = re.compile(r"(?:[a-z0-9-]+\.)+([a-z]{2,})(?!\w)", re.IGNORECASE)
 APOSTROPHE: Final = re.compile(r"(?<=\w)['’](?=\w)")
-# mug@2x.png is no address.
+# mug@2x.png is not an email address.
 FILES: Final = words("png jpg jpeg gif webp svg avif ico bmp tif tiff pdf css js mjs cjs ts map json html htm php woff")
 
 
@@ -120,7 +120,7 @@ MOST_HASHED: Final = 1000  # pieces of one event
 
 
 class _Person:
-    """Whom an event is about, as far as digests tell: a text is hashed, piece by piece, and compared with them."""
+    """The digests of the person that an event is about, with which hashed pieces of texts are compared."""
 
     def __init__(self, user_data: Json) -> None:
         keys = ("ph", "phone"), ("fn",), ("ln",), ("zp", "zip"), ("ct",)
@@ -130,7 +130,7 @@ class _Person:
         self.hashed = 0
 
     def is_in(self, text: str, alone: bool) -> bool:
-        """Whether a text holds the number, the full name or the address, or is one of the names and stands `alone`."""
+        """Whether a text holds the number, the full name or the address, or, with `alone`, is one of the names."""
         plain = APOSTROPHE.sub("", text).lower()
         if self.phones and any(self._is(found, self.phones) for found in self._numbers(plain)):
             return True
@@ -187,7 +187,7 @@ def _leaks_in_url(url: str, person: _Person) -> bool:
         return True
     try:
         parts = urlsplit(url)
-    except ValueError:  # brackets that are no address
+    except ValueError:  # brackets without an IPv6 address
         return False
     return parts.username is not None or any(
         value and (_is_personal(name) or (not CAMPAIGN.match(name) and person.is_in(value, True)))

@@ -18,7 +18,7 @@ Json = dict[str, Any]
 class Refusal(Exception):
     """Why a request is refused, in Meta's terms.
 
-    ``reason`` names fields, never their values. ``where`` is for the page: Meta's answer does not say which event.
+    ``reason`` names fields, never their values. ``where`` is for the page: Meta's answer does not name the event.
     """
 
     def __init__(
@@ -71,5 +71,5 @@ TITLES: Final[Mapping[int | None, str]] = {
 
 
 def shown(key: str) -> str:
-    # A key is said back to the user only where it looks like a name: data may have slipped into the keys.
-    return key if len(key) <= 60 and key.isidentifier() else "(a key that is no name)"
+    # A key is shown only where it looks like a name: it may be personal data.
+    return key if len(key) <= 60 and key.isidentifier() else "(a key that is not a name)"

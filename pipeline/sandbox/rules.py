@@ -10,7 +10,7 @@ Where the rules come from (Meta, Conversions API)
 - parameters/custom-data: currency, value, contents.
 - deduplicate-pixel-and-server-events: same event_id and event_name to one dataset within 48 hours.
 - offline-conversions, as it was until Graph API v16.0 ended: the older format, with match_keys and upload_tag, at most
-  2000 events a request. A request to v16.0 is read as one, as an archive or a proxy that still speaks it would; server
+  2000 events a request. A request to v16.0 is read as one, as by an archive or a proxy that still supports it; server
   events in it are refused, since the version has ended.
 - Error codes: Graph API error handling, and 28040xx as observed.
 
@@ -47,7 +47,7 @@ DEFAULT_MAX_AGE: Final = 7 * DAY
 FUTURE_TOLERANCE: Final = 60
 
 # A user agent is required of websites, but Segment's custom action goes without, under any name, and Meta takes it. So
-# the names of the other actions stand for what may not.
+# the names of the other actions are those that need one.
 STANDARD_EVENTS: Final = words("AddToCart InitiateCheckout PageView Purchase Search ViewContent")
 
 TOO_BROAD_TOGETHER: Final = (

@@ -93,7 +93,7 @@ class SandboxServer:
         self._thread.join(timeout=30)
 
     def stats(self) -> Json:
-        """The books at this moment, as ``GET /sandbox/stats`` gives them."""
+        """The counts at this moment, as ``GET /sandbox/stats`` gives them."""
         return self._call(self._app[SANDBOX].stats)
 
     def event_ids(self, dataset: str) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""What has arrived, what is remembered of it, and the answer to a request.
+"""The events and requests received, as counts and recent samples, and the answer to a request.
 
 Its size does not grow with the events that it takes, except for the IDs of the deduplication window, which are capped.
 """
@@ -53,7 +53,7 @@ class SandboxSettings:
 
 
 class DeduplicationWindow:
-    """Event ids of the last 48 hours, by dataset and event name. What stands for one in the older format: of 7 days.
+    """Event ids of the last 48 hours, by dataset and event name; in the older format, their substitutes of 7 days.
 
     At most `capacity` of them: the older half is forgotten when it is full.
     """
@@ -93,7 +93,7 @@ class DeduplicationWindow:
 
 
 class Sandbox:
-    """What has arrived and what is remembered of it, and the answer to a request. One thread only."""
+    """Counts and recent samples of what was received, and the answer to a request. One thread only."""
 
     def __init__(self, settings: SandboxSettings) -> None:
         self.settings = settings
@@ -121,7 +121,7 @@ class Sandbox:
             self._random = random.Random(self.faults.seed)
 
     def draw(self) -> tuple[str | None, float]:
-        """The fault that the request just arrived shall meet, and how long its answer shall take, in seconds."""
+        """The fault for the next request, and the delay of its answer in seconds."""
         faults = self.faults
         # Always two draws a request, so that one switch does not shift what the others do.
         slow, share = self._random.random(), self._random.random()
@@ -155,7 +155,7 @@ class Sandbox:
             parameters = orjson.loads(body)
         except orjson.JSONDecodeError:
             parameters = None
-        is_object = type(parameters) is dict  # a body of any other form brings no parameters to Meta
+        is_object = type(parameters) is dict  # Meta finds no parameters in a body of any other form
         if not re.fullmatch(r"v[0-9]+\.[0-9]+", version):
             raise Refusal("Unknown path components", None, code=2500)
         major = int(version[1:].partition(".")[0])
@@ -273,7 +273,7 @@ class Sandbox:
         self.last_events.append({"dataset": dataset, **event})
 
     def _store_offline(self, dataset: str, event: Json, now: float) -> None:
-        # There is no event_id; the order, else the person, with time and name stands for one.
+        # There is no event_id; the order, else the person, with time and name identifies an event.
         who = event.get("order_id") or hashlib.sha256(orjson.dumps(event["match_keys"])).hexdigest()
         identity = f"{event['event_time']}/{who}/{event.get('item_number', '')}"
         if not self.window.is_new(dataset, event["event_name"], identity, now, OFFLINE_DEDUPLICATION_WINDOW):
@@ -287,7 +287,7 @@ class Sandbox:
         self.last_events.append({"dataset": dataset, **event})
 
     def note_refusal(self, refusal: Refusal, dataset: str, fbtrace_id: str) -> None:
-        """Put a refusal into the books."""
+        """Count and remember a refusal."""
         self.counts["refused_requests"] += 1
         self.refusals[f"{refusal.code}/{refusal.subcode}" if refusal.subcode else str(refusal.code)] += 1
         self.last_errors.append(
@@ -303,7 +303,7 @@ class Sandbox:
         )
 
     def stats(self) -> Json:
-        """Everything in the books, ready for JSON.
+        """All counts, the last events and errors, ready for JSON.
 
         Counts are of events unless the name says requests or tokens; ``raw_pii``, ``pii_in_custom_data`` and
         ``pii_in_urls`` count the events, of refused batches, that showed personal data.

@@ -316,8 +316,8 @@ CHOICES_OF_OURS = {
 DEFAULTS_OF_OURS = {"action_source", "user_data", "order_id", "referrer_url"}
 
 
-def test_the_actions_are_segments() -> None:
-    assert set(presets()) == set(ACTIONS)
+def test_segments_actions_are_all_there() -> None:
+    assert presets().keys() >= ACTIONS.keys()
 
 
 @pytest.mark.parametrize("action", ACTIONS)

@@ -22,7 +22,7 @@ from capybeam.transforms.language.directives import is_directive
 from capybeam.transforms.meta import rules
 from capybeam.transforms.meta.answers import Destination
 
-# --- the model ------------------------------------------------------------------------------------------------------
+# --- the model --------------------------------------------------------------------------------------------------------
 
 
 def _action(value: Any) -> str:
@@ -64,7 +64,7 @@ class ConversionsModel(meta.MetaModel):
     subscriptions: tuple[SubscriptionModel, ...] = pydantic.Field(json_schema_extra={"minItems": 1})
 
 
-# --- what it is to the job ------------------------------------------------------------------------------------------
+# --- subscriptions and requests ---------------------------------------------------------------------------------------
 
 
 def _destination(model: ConversionsModel) -> Destination:
@@ -85,7 +85,7 @@ def _subscriptions(model: ConversionsModel) -> Iterator[Subscription]:
         )
 
 
-# --- what the model cannot say --------------------------------------------------------------------------------------
+# --- checks and warnings beyond the model -----------------------------------------------------------------------------
 
 
 def _check(destination: Mapping[str, Any], loc: Loc, problems: Problems) -> None:
@@ -109,7 +109,7 @@ def _check(destination: Mapping[str, Any], loc: Loc, problems: Problems) -> None
         if preset and preset.trigger is None and subscription.get("trigger") is None:
             problems.add(
                 (*at, "trigger"),
-                f"is missing: the {action} action has none of its own (`all` takes every event)",
+                f"is missing: the {action} action has no default trigger (`all` takes every event)",
             )
         check_trigger(subscription.get("trigger"), (*at, "trigger"), problems)
         check_mapping(subscription.get("mapping"), (*at, "mapping"), problems)
@@ -143,14 +143,16 @@ def _warn_of_unknown_fields(subscription: SubscriptionModel, loc: Loc, problems:
                 hint = "; the action sets it"
             elif any(name == field.name for other in presets().values() for field in other.fields):
                 hint = "; put it into custom_data"
-            problems.warn((*loc, name), f"is no field of {action} and is left out{hint}")
+            problems.warn((*loc, name), f"is not a field of {action} and is left out{hint}")
             continue
         properties = fields[name].properties
         if properties is not None and isinstance(node, dict) and not is_directive(node):
             known = [inner.name for inner in properties]
             for key in node:
                 if key not in known:
-                    problems.warn((*loc, name, key), f"is no field of {name} and is left out{suggestion(key, known)}")
+                    problems.warn(
+                        (*loc, name, key), f"is not a field of {name} and is left out{suggestion(key, known)}"
+                    )
 
 
 def _warn_of_missing_fields(subscription: SubscriptionModel, loc: Loc, problems: Problems) -> None:

@@ -39,7 +39,7 @@ class OfflineModel(meta.MetaModel):
     value_field: Literal["value", "price"] = pydantic.Field(
         "value", description="The property that is an event's value; Order Completed always has revenue."
     )
-    upload_tag: meta.OneLine = pydantic.Field("Segment", description="Goes out with each request.")
+    upload_tag: meta.OneLine = pydantic.Field("Segment", description="Sent with each request.")
     wire: Wire = pydantic.Field(
         "conversions_api",
         description="offline_events is the format of the Offline Conversions API, which Meta itself has ended.",
@@ -49,7 +49,7 @@ class OfflineModel(meta.MetaModel):
     )
 
 
-# --- what it is to the job ------------------------------------------------------------------------------------------
+# --- subscriptions and requests ---------------------------------------------------------------------------------------
 
 
 def _destination(model: OfflineModel) -> Destination:
@@ -80,7 +80,7 @@ _UNREADABLE: Final = re.compile(r"[\\\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def _readable(event: str) -> str:
-    """An event's name as it can stand in the books and in front of a tab; different names stay different."""
+    """An event's name without control characters, for reports and keys; different names stay different."""
     return _UNREADABLE.sub(lambda found: f"\\u{ord(found[0]):04x}" if found[0] != "\\" else "\\\\", event)
 
 
@@ -89,13 +89,13 @@ def _batch_limit(settings: Mapping[str, Any]) -> int:
     return rules.MAX_OFFLINE_BATCH_EVENTS if older else rules.MAX_BATCH_EVENTS
 
 
-# --- what the model cannot say --------------------------------------------------------------------------------------
+# --- checks and warnings beyond the model -----------------------------------------------------------------------------
 
 
 def _check(destination: Mapping[str, Any], loc: Loc, problems: Problems) -> None:
     maps = list(offline_preset().maps)
     if not any(name in destination for name in maps):
-        problems.add((*loc, maps[0]), f"is missing: {', '.join(maps)} say which events are sent; give at least one")
+        problems.add((*loc, maps[0]), f"is missing: {', '.join(maps)} define which events are sent; give at least one")
     for name in maps:
         events = destination.get(name)
         if events == {}:
@@ -108,9 +108,11 @@ def _check(destination: Mapping[str, Any], loc: Loc, problems: Problems) -> None
         return
     for name in ("test_event_code", "partner_agent"):
         if destination.get(name):
-            problems.add((*loc, name), "is none of the wire offline_events")
+            problems.add((*loc, name), "is not available with wire: offline_events")
     if meta.is_version(version) and meta.major(version) > meta.major(OFFLINE_VERSION):
-        problems.add((*loc, "api_version"), f"{version} has no wire offline_events; use {OFFLINE_VERSION} or older")
+        problems.add(
+            (*loc, "api_version"), f"{version} does not support wire: offline_events; use {OFFLINE_VERSION} or older"
+        )
 
 
 def _warn(model: OfflineModel, loc: Loc, problems: Problems) -> None:
@@ -120,7 +122,7 @@ def _warn(model: OfflineModel, loc: Loc, problems: Problems) -> None:
         problems.warn(
             (*loc, "wire"),
             "offline_events to graph.facebook.com: Meta refuses every request; give the endpoint of a system that"
-            " still speaks it, or leave wire out",
+            " still supports it, or remove wire",
         )
 
 

@@ -20,7 +20,7 @@ from capybeam.transforms.engine.conversions import InText
 from capybeam.transforms.meta.answers import Destination, is_loopback
 from capybeam.transforms.standards import countries
 
-# --- types of values ------------------------------------------------------------------------------------------------
+# --- types of values --------------------------------------------------------------------------------------------------
 
 _VERSION: Final = r"v[0-9]{1,4}\.[0-9]{1,4}"
 
@@ -51,12 +51,14 @@ def _endpoint(value: Any) -> str:
     try:
         url = urlsplit(value if isinstance(value, str) else "")
         proper = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
-    except ValueError:  # brackets that are no IPv6 address, a port that is none
+    except ValueError:  # brackets without an IPv6 address, an invalid port
         proper = False
     if not proper or url.query or url.fragment or url.username:
         raise PydanticCustomError("endpoint", "must be a URL like https://graph.facebook.com")
     if url.scheme == "http" and not is_loopback(str(url.hostname)):
-        raise PydanticCustomError("endpoint", "must be https: the token goes there (http is for the loopback only)")
+        raise PydanticCustomError(
+            "endpoint", "must be https, because the token is sent there (http is for loopback only)"
+        )
     return str(value).rstrip("/")
 
 
@@ -81,7 +83,7 @@ ParameterId = Annotated[
 ]
 
 
-# --- the model ------------------------------------------------------------------------------------------------------
+# --- the model --------------------------------------------------------------------------------------------------------
 
 
 class MetaModel(DestinationModel):
@@ -94,28 +96,29 @@ class MetaModel(DestinationModel):
         None, description="Where the app's secret is, as access_token; for apps that require an appsecret_proof."
     )
     endpoint: Annotated[str, BeforeValidator(_endpoint), TEXT] = Destination.endpoint
-    test_event_code: Annotated[str, matching(r"\S*", "must be a code like TEST12345, without blanks"), TEXT] | None = (
-        pydantic.Field(None, description="Shows events under Test Events. It is no dry run: Meta counts them.")
+    test_event_code: Annotated[str, matching(r"\S*", "must be a code like TEST12345, without spaces"), TEXT] | None = (
+        pydantic.Field(None, description="Shows events under Test Events. This is not a dry run: Meta counts them.")
     )
     default_country: Annotated[str, BeforeValidator(_country), TEXT] | None = pydantic.Field(
-        None, description="ISO 3166-1 alpha-2; the country of phone numbers, states and postal codes that name none."
+        None,
+        description="ISO 3166-1 alpha-2; the country of phone numbers, states and postal codes that come without one.",
     )
     allow_in_custom_data: tuple[str, ...] = pydantic.Field(
         (),
-        description="Keys of custom_data, and of URLs, that may leave although they look like personal data.",
+        description="Keys of custom_data, and of URLs, that are sent although they look like personal data.",
     )
     personal_data_in_text: InText = pydantic.Field(
         "cut",
-        description="cut: email addresses, and the person's own number, name and address, leave no text and no URL."
-        " allow: texts and URLs leave as they are.",
+        description="cut: removes email addresses, and the person's own number, name and address, from texts and URLs."
+        " allow: sends texts and URLs unchanged.",
     )
     partner_agent: Annotated[str, BeforeValidator(_partner_agent), TEXT] | None = pydantic.Field(
-        None, description="Goes out with each request: the platform that sends. Under 23 characters, 2 of them letters."
+        None, description="Sent with each request: the platform that sends. Under 23 characters, 2 of them letters."
     )
-    namespace_id: ParameterId | None = pydantic.Field(None, description="Goes out with each request.")
-    upload_id: ParameterId | None = pydantic.Field(None, description="Goes out with each request.")
+    namespace_id: ParameterId | None = pydantic.Field(None, description="Sent with each request.")
+    upload_id: ParameterId | None = pydantic.Field(None, description="Sent with each request.")
     upload_source: OneLine | None = pydantic.Field(
-        None, description="Goes out with each request: where the events come from."
+        None, description="Sent with each request: where the events come from."
     )
 
 
@@ -145,7 +148,7 @@ def of_all_subscriptions(model: MetaModel) -> dict[str, Any]:
     }
 
 
-# --- versions of the Graph API --------------------------------------------------------------------------------------
+# --- versions of the Graph API ----------------------------------------------------------------------------------------
 
 GRAPH_API_ENDS: Final[Mapping[int, date]] = {
     16: date(2025, 5, 14),
@@ -173,13 +176,13 @@ def check_api_version(version: Any, loc: Loc, problems: Problems) -> None:
         return
     graph, marketing = _end(GRAPH_API_ENDS, major(version)), _end(MARKETING_API_ENDS, major(version))
     if graph and graph <= problems.today:
-        problems.add(loc, f"{version} is dead: Meta ended it by {graph}; use {Destination.api_version}")
+        problems.add(loc, f"{version} has expired: Meta ended it by {graph}; use {Destination.api_version}")
     elif marketing and marketing <= problems.today:
         problems.warn(loc, f"{version} is past the end of its Marketing API table ({marketing}); a newer one is safer")
 
 
 def _end(ends: Mapping[int, date], version: int) -> date | None:
-    """When a major version ends: it does not outlive the next one that is in the table."""
+    """When a major version ends: at the latest with the next one in the table."""
     later = [listed for listed in ends if listed >= version]
     return ends[min(later)] if later else None
 
@@ -188,7 +191,7 @@ _VERSION_IN_PATH: Final = re.compile(r"/(v\d+\.\d+)(?=/|$)", re.ASCII)
 
 
 def warn_of_path(endpoint: str, loc: Loc, problems: Problems) -> None:
-    """capybeam appends version, dataset and /events; a gateway may have a path of its own, Meta has none."""
+    """capybeam appends version, dataset and /events; a gateway may have its own path, Meta has none."""
     path = urlsplit(endpoint).path
     if not path:
         return

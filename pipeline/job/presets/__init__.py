@@ -1,4 +1,4 @@
-"""Actions as data: what the YAML files in this folder say of their fields, triggers and default mappings."""
+"""Actions as data: fields, triggers and default mappings, from the YAML files in this folder."""
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ class OfflinePreset:
     """ "Facebook Offline Conversions", from ``presets/``.
 
     Attributes:
-        maps: setting → what its events are called, or None where that is by `names` or their own.
+        maps: setting → the event name sent to Meta, or None to use `names`, else the event's own.
         value_fields: by the setting of that name, the mapping of ``value``.
         value_fallbacks: by the same, the path of the value where that mapping finds none.
-        exceptions: event → its own ``mapping``, and the fields that are ``required`` of it.
-        remaining: what custom_data holds the rest of.
+        exceptions: event → its own ``mapping`` and ``required`` fields.
+        remaining: the object whose unused keys go into custom_data.
     """
 
     maps: Mapping[str, str | None]
@@ -73,12 +73,12 @@ class OfflinePreset:
     remaining: Mapping[str, Any]
 
     def action(self, event: str, value_field: str, wire: Wire) -> Preset:
-        """What becomes of one event, as an action of its own."""
+        """The fields and mapping of one event."""
         own = self.exceptions.get(event, {})
         mapping = {**self.mapping, "value": self.value_fields[value_field], **own.get("mapping", {})}
         (root,) = parse_path(self.remaining["@path"])
         used = {below[1] for below in map(parse_path, paths(mapping)) if below[0] == root and len(below) > 1}
-        if wire == "conversions_api":  # where fields stand in custom_data, their names are not free
+        if wire == "conversions_api":  # custom_data holds fields there, so their names are taken
             used.update(in_custom_data(field.name for field in self.fields))
         remaining = {"@omit": {"object": self.remaining, "keys": sorted(used)}}
         required = own.get("required", ())
@@ -86,7 +86,7 @@ class OfflinePreset:
         return Preset((*fields, _NAME_FIELD), {**mapping, "custom_data": {"@excludeWhenNull": remaining}})
 
     def value_fallback(self, event: str, value_field: str) -> str:
-        """The path of an event's value where its mapping finds none; "" where it has no other."""
+        """The path of an event's value where its mapping finds none; "" for no fallback."""
         own = self.exceptions.get(event, {}).get("mapping", {})
         return "" if "value" in own else self.value_fallbacks.get(value_field, "")
 
@@ -118,7 +118,7 @@ def _fields(specs: Mapping[str, Mapping[str, Any]]) -> tuple[Field, ...]:
 
 
 def merged_mapping(preset: Preset, mapping: Mapping[str, Any], use_defaults: bool) -> dict[str, Any]:
-    """An action's mapping: its defaults, each replaced as a whole by the subscription's; what it does not know goes."""
+    """An action's mapping: its defaults, each replaced as a whole by the subscription's; unknown keys are dropped."""
     known = {field.name for field in preset.fields}
     merged = {**preset.defaults, **mapping} if use_defaults else dict(mapping)
     merged = {name: node for name, node in merged.items() if name in known or name.startswith("__")}

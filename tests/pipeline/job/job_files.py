@@ -82,10 +82,10 @@ destinations:
 """
 
 TOKEN_PROBLEM = (
-    "must say where the token is, and never be the token itself: env:NAME, file:PATH or"
+    "must be a reference to the token, not the token itself: env:NAME, file:PATH or"
     " secret:projects/P/secrets/S/versions/V"
 )
-NAME_PROBLEM = "must be letters, digits, blanks, dots, dashes and underscores"
+NAME_PROBLEM = "must consist of letters, digits, spaces, dots, dashes and underscores"
 
 
 def job(text: str) -> Job:

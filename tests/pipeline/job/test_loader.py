@@ -157,7 +157,7 @@ def test_a_directory_is_a_problem_and_not_a_crash(tmp_path: Path) -> None:
     assert caught.value.problems == (f"{tmp_path}: cannot be read: Is a directory",)
 
 
-def test_a_file_that_is_no_text_is_a_problem_and_not_a_crash(tmp_path: Path) -> None:
+def test_a_file_that_is_not_text_is_a_problem_and_not_a_crash(tmp_path: Path) -> None:
     (tmp_path / "job.yaml").write_bytes(b"name: \xff\xfe")
 
     with pytest.raises(ConfigError) as caught:

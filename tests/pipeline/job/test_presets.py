@@ -71,7 +71,7 @@ def test_an_action_without_a_trigger_is_one_whose_subscriptions_need_one(monkeyp
     del module.read_preset("facebook_conversions_api")["actions"]["subscribe"]["trigger"]
 
     assert problems(with_action("subscribe")) == (
-        "job.yaml:7:9: destinations[0].subscriptions[0].trigger: is missing: the subscribe action has none of its own"
-        " (`all` takes every event)",
+        "job.yaml:7:9: destinations[0].subscriptions[0].trigger: is missing: the subscribe action has no default"
+        " trigger (`all` takes every event)",
     )
     assert job(with_action("subscribe", "trigger: all")).subscriptions[0].trigger == "all"

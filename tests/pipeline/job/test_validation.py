@@ -23,10 +23,10 @@ ONE_PROBLEM = {
     "empty": ("", "1:1: the file is empty"),
     "a_list": ("- a\n", "1:1: must be an object of keys and values"),
     "a_word": ("destinations\n", "1:1: must be an object of keys and values"),
-    "no_yaml": ("destinations: [\n", "2:1: this is no valid YAML: did not find expected node content"),
+    "no_yaml": ("destinations: [\n", "2:1: this is not valid YAML: did not find expected node content"),
     "duplicate_key": (
         MINIMAL.replace("    type:", "    name: crm\n    type:"),
-        "3:5: the key 'name' stands here already, at line 2",
+        "3:5: the key 'name' is already given at line 2",
     ),
     "anchor_in_itself": (
         with_subscription("mapping: {custom_data: &a {b: *a}}"),
@@ -36,11 +36,11 @@ ONE_PROBLEM = {
         MINIMAL
         + "a: &a [x,x,x,x,x,x,x,x]\n"
         + "".join(f"{b}: &{b} [{','.join([f'*{a}'] * 8)}]\n" for a, b in itertools.pairwise("abcdefgh")),
-        "8:10: with its aliases and merges followed, the file has more than 100,000 values by here",
+        "8:10: the file has more than 100,000 values at this point, counting aliases and merges",
     ),
     "merges_of_merges": (
         MINIMAL + "m0: &m0 {a: 1}\n" + "".join(f"m{n}: &m{n} {{<<: [*m{n - 1}, *m{n - 1}]}}\n" for n in range(1, 26)),
-        "8:13: with its aliases and merges followed, the file has more than 100,000 values by here",
+        "8:13: the file has more than 100,000 values at this point, counting aliases and merges",
     ),
     "ninety_nine_ifs": (
         with_subscription("mapping: {value: " + "{'@if': {exists: 1, then: 1, else: " * 99 + "1" + "}}" * 99 + "}"),
@@ -167,11 +167,11 @@ ONE_PROBLEM = {
     ),
     "duration_in_words": (
         MINIMAL + "delivery:\n  max_batch_delay: soon\n",
-        "9:3: delivery.max_batch_delay: is no duration; write it like 10s, 500ms, 15m or 1h",
+        "9:3: delivery.max_batch_delay: is not a duration, for example 10s, 500ms, 15m or 1h",
     ),
     "duration_true": (
         MINIMAL + "delivery:\n  max_batch_delay: true\n",
-        "9:3: delivery.max_batch_delay: is no duration; write it like 10s, 500ms, 15m or 1h",
+        "9:3: delivery.max_batch_delay: is not a duration, for example 10s, 500ms, 15m or 1h",
     ),
     "duration_too_long": (
         MINIMAL + "delivery:\n  retry_for: 8d\n",
@@ -192,7 +192,7 @@ ONE_PROBLEM = {
     "action_twice_without_names": (
         MINIMAL + "      - action: purchase\n",
         "8:9: destinations[0].subscriptions[1].action: 'purchase' is already the name of the subscription at line 7;"
-        " give it a name of its own",
+        " give it another name",
     ),
     "name_that_is_another_ones_action": (
         MINIMAL + "      - action: search\n        name: purchase\n",
@@ -259,7 +259,7 @@ def test_all_problems_of_a_file_are_reported_together_in_its_order() -> None:
     assert problems(BROKEN) == (
         "job.yaml:4:5: destinations[0].dataset_id: must be digits, as Meta's Events Manager shows the ID",
         f"job.yaml:5:5: destinations[0].access_token: {TOKEN_PROBLEM}",
-        "job.yaml:6:5: destinations[0].api_version: v20.0 is dead: Meta ended it by 2026-09-24; use v25.0",
+        "job.yaml:6:5: destinations[0].api_version: v20.0 has expired: Meta ended it by 2026-09-24; use v25.0",
         "job.yaml:10:19: destinations[0].subscriptions[0].mapping.value.@pth: has an invalid directive: @pth, did you"
         " mean @path?",
         "job.yaml:14:32: destinations[0].subscriptions[0].mapping.contents.@arrayPath[1].id.@case.operator: should be"
@@ -267,13 +267,13 @@ def test_all_problems_of_a_file_are_reported_together_in_its_order() -> None:
         "job.yaml:16:37: destinations[0].subscriptions[1].trigger: unknown field propertis.x; did you mean"
         " properties.x? (character 20)",
         "job.yaml:17:9: destinations[0].subscriptions[2].action: 'purchase' is already the name of the subscription at"
-        " line 8; give it a name of its own",
+        " line 8; give it another name",
         "job.yaml:18:5: destinations[1].dataset_id: is missing",
         "job.yaml:18:5: destinations[1].name: 'web' is already the name of the destination at line 2",
         "job.yaml:21:5: destinations[1].subscriptions: must list at least one",
         "job.yaml:22:5: destinations[1].colour: is unknown",
         "job.yaml:24:3: delivery.max_batch_events: should be less than or equal to 1000",
-        "job.yaml:25:3: delivery.retry_for: is no duration; write it like 10s, 500ms, 15m or 1h",
+        "job.yaml:25:3: delivery.retry_for: is not a duration, for example 10s, 500ms, 15m or 1h",
     )
 
 

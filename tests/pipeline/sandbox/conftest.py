@@ -20,7 +20,7 @@ def server() -> Iterator[SandboxServer]:
 
 @pytest.fixture
 def sandbox(server: SandboxServer) -> SandboxServer:
-    """The module's one server, as good as new."""
+    """The module's one server, reset."""
     quiet = Faults()
     server.set_faults(**{name: getattr(quiet, name) for name in Faults.__dataclass_fields__})
     server.reset()

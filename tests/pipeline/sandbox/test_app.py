@@ -34,7 +34,7 @@ def test_an_accepted_batch_is_answered_as_meta_does(sandbox: SandboxServer) -> N
         (json.dumps({"data": [event()]}).encode(), "application/x-www-form-urlencoded"),
     ],
 )
-def test_a_body_that_is_no_json_object_is_refused(sandbox: SandboxServer, body: bytes, content_type: str) -> None:
+def test_a_body_that_is_not_a_json_object_is_refused(sandbox: SandboxServer, body: bytes, content_type: str) -> None:
     response = requests.post(
         f"{sandbox.url}/v25.0/{DATASET}/events",
         data=body,

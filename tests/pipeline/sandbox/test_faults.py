@@ -1,4 +1,4 @@
-"""The faults of the sandbox: how they are switched on, and what a sender meets."""
+"""The faults of the sandbox: how they are switched on, and what a sender sees."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_throttle_rate_says_when_to_come_back(sandbox: SandboxServer, status: in
     assert sandbox.stats()["events_stored"] == 0
 
 
-def test_usage_percent_is_said_in_the_headers_of_good_answers(sandbox: SandboxServer) -> None:
+def test_usage_percent_is_reported_in_the_headers_of_good_answers(sandbox: SandboxServer) -> None:
     sandbox.set_faults(usage_percent=80)
 
     headers = post(sandbox, event()).headers
@@ -82,7 +82,7 @@ def test_short_rate_loses_the_last_event(sandbox: SandboxServer) -> None:
     assert sandbox.event_ids(DATASET) == [("Purchase", "order-1")]
 
 
-def test_excess_rate_says_that_more_was_received_than_was_sent(sandbox: SandboxServer) -> None:
+def test_excess_rate_reports_that_more_was_received_than_was_sent(sandbox: SandboxServer) -> None:
     sandbox.set_faults(excess_rate=1)
 
     assert post(sandbox, event()).json()["events_received"] == 2
@@ -251,7 +251,7 @@ def test_faults_are_switched_and_shown_over_http(sandbox: SandboxServer) -> None
         [],
     ],
 )
-def test_faults_that_make_no_sense_are_refused_and_change_nothing(sandbox: SandboxServer, faults: Any) -> None:
+def test_invalid_faults_are_refused_and_change_nothing(sandbox: SandboxServer, faults: Any) -> None:
     before = sandbox.stats()
 
     response = requests.post(f"{sandbox.url}/sandbox/faults", json=faults, timeout=10)
@@ -279,12 +279,12 @@ def test_a_fault_is_switched_on_by_name(text: str, change: tuple[str, object]) -
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("eror_rate=1", "no fault is named eror_rate"),
+        ("eror_rate=1", "unknown fault eror_rate"),
         ("error_rate=much", "error_rate must be a number"),
         ("fail_next", "fail_next must be a number"),
         ("dead_token=maybe", "dead_token must be true or false"),
     ],
 )
-def test_a_fault_that_makes_no_sense_says_so(text: str, message: str) -> None:
+def test_an_invalid_fault_is_explained(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         parse_fault(text)

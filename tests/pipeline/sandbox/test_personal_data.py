@@ -1,4 +1,4 @@
-"""Personal data in the clear, over HTTP as a sender meets it: refused, counted, never shown."""
+"""Personal data in the clear, over HTTP, as a sender sees it: refused, counted, never shown."""
 
 from __future__ import annotations
 
@@ -150,4 +150,4 @@ def test_hashing_the_pieces_of_texts_has_a_bound(sandbox: SandboxServer) -> None
 def test_keys_that_may_be_data_are_not_shown(sandbox: SandboxServer) -> None:
     response = post(sandbox, event(**{"user_data__jane@example.com": "x"}))
 
-    assert response.json()["error"]["error_user_msg"] == "user_data.(a key that is no name) is not a known field"
+    assert response.json()["error"]["error_user_msg"] == "user_data.(a key that is not a name) is not a known field"

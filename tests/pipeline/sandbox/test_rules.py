@@ -1,4 +1,4 @@
-"""Meta's rules as the sandbox has them: each is a row in a table, once kept and once broken."""
+"""Meta's rules as the sandbox has them: each is a row in a table, once kept and once violated."""
 
 from __future__ import annotations
 
@@ -290,7 +290,7 @@ def test_an_event_is_taken_or_refused_by_the_rule(
 
 
 @pytest.mark.parametrize("not_an_event", [None, 1, "event", []])
-def test_an_event_that_is_no_object_is_refused(sandbox: SandboxServer, not_an_event: Any) -> None:
+def test_an_event_that_is_not_an_object_is_refused(sandbox: SandboxServer, not_an_event: Any) -> None:
     assert refusal(post(sandbox, not_an_event)) == (400, 100, 2804019)
 
 
@@ -339,5 +339,7 @@ def test_an_event_of_the_older_format_is_taken_or_refused_by_the_rule(
 
 
 @pytest.mark.parametrize("not_an_event", [None, 1, "event", []])
-def test_an_event_of_the_older_format_that_is_no_object_is_refused(sandbox: SandboxServer, not_an_event: Any) -> None:
+def test_an_event_of_the_older_format_that_is_not_an_object_is_refused(
+    sandbox: SandboxServer, not_an_event: Any
+) -> None:
     assert refusal(upload(sandbox, not_an_event)) == (400, 100, 2804019)

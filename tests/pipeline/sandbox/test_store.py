@@ -125,7 +125,7 @@ def test_two_thousand_events_of_the_older_format_are_taken_and_one_more_is_too_m
     assert upload(sandbox, *events[:2000]).json()["events_received"] == 2000
 
 
-def test_the_books_tell_of_the_older_format_too(sandbox: SandboxServer) -> None:
+def test_stats_cover_the_older_format_too(sandbox: SandboxServer) -> None:
     anonymous = offline(event_name="Lead", order_id=None, value=None, currency=None)
     upload(sandbox, offline(), offline(), offline(event_time=NOW - 61))
     upload(sandbox, anonymous, anonymous, dataset="555", upload_tag="stores")
@@ -147,7 +147,7 @@ def test_the_books_tell_of_the_older_format_too(sandbox: SandboxServer) -> None:
     }
 
 
-def test_stats_tell_what_was_stored(sandbox: SandboxServer) -> None:
+def test_stats_show_what_was_stored(sandbox: SandboxServer) -> None:
     first = event(custom_data__value=10)
     second = event(event_name="AddToCart", event_source_url=None, user_data__fbp="fb.1.1558571054389.1")
     third = event(event_name="Quiz", event_id=None, user_data={"external_id": "u1"}, custom_data=None)

@@ -98,7 +98,7 @@ ONE_PROBLEM = {
     ),
     "custom_without_a_trigger": (
         with_action("custom"),
-        "7:9: destinations[0].subscriptions[0].trigger: is missing: the custom action has none of its own"
+        "7:9: destinations[0].subscriptions[0].trigger: is missing: the custom action has no default trigger"
         " (`all` takes every event)",
     ),
     "trigger_no_text": (
@@ -170,17 +170,17 @@ def test_two_destinations_may_name_their_subscriptions_alike() -> None:
 ONE_WARNING = {
     "unknown_field": (
         with_subscription("mapping:\n  valeu: 5"),
-        "9:11: destinations[0].subscriptions[0].mapping.valeu: is no field of purchase and is left out;"
+        "9:11: destinations[0].subscriptions[0].mapping.valeu: is not a field of purchase and is left out;"
         " did you mean value?",
     ),
     "unknown_key_of_user_data": (
         with_subscription("mapping:\n  user_data: {emial: {'@path': $.properties.email}}"),
-        "9:23: destinations[0].subscriptions[0].mapping.user_data.emial: is no field of user_data and is left out;"
+        "9:23: destinations[0].subscriptions[0].mapping.user_data.emial: is not a field of user_data and is left out;"
         " did you mean email?",
     ),
     "event_name_of_an_action_that_has_its_own": (
         with_subscription("mapping:\n  event_name: Order"),
-        "9:11: destinations[0].subscriptions[0].mapping.event_name: is no field of purchase and is left out;"
+        "9:11: destinations[0].subscriptions[0].mapping.event_name: is not a field of purchase and is left out;"
         " the action sets it",
     ),
     "required_fields_left_out": (
@@ -192,5 +192,5 @@ ONE_WARNING = {
 
 
 @pytest.mark.parametrize(("text", "warning"), ONE_WARNING.values(), ids=ONE_WARNING.keys())
-def test_what_is_merely_odd_is_a_warning(text: str, warning: str) -> None:
+def test_what_is_suspicious_but_usable_is_a_warning(text: str, warning: str) -> None:
     assert job(text).warnings == (f"job.yaml:{warning}",)

@@ -94,7 +94,7 @@ ONE_PROBLEM = {
     ),
     "event_mapped_twice_in_one_map": (
         OFFLINE.replace('{Order Completed: "555"}', '\n      Signed Up: "1"\n      Signed Up: "2"'),
-        "7:7: the key 'Signed Up' stands here already, at line 6",
+        "7:7: the key 'Signed Up' is already given at line 6",
     ),
     "empty_map": (
         OFFLINE.replace('{Order Completed: "555"}', "{}"),
@@ -110,7 +110,7 @@ ONE_PROBLEM = {
     ),
     "no_map": (
         OFFLINE.replace('    events: {Order Completed: "555"}\n', ""),
-        "2:5: destinations[0].events: is missing: events, lead_events, complete_registration_events say which events"
+        "2:5: destinations[0].events: is missing: events, lead_events, complete_registration_events define which events"
         " are sent; give at least one",
     ),
     "map_no_object": (
@@ -135,31 +135,31 @@ ONE_PROBLEM = {
     ),
     "upload_tag_empty": (
         OFFLINE + '    upload_tag: ""\n',
-        "6:5: destinations[0].upload_tag: must be a text of one line",
+        "6:5: destinations[0].upload_tag: must be a single line of text",
     ),
     "upload_tag_with_a_tab": (
         OFFLINE + '    upload_tag: "a\\tb"\n',
-        "6:5: destinations[0].upload_tag: must be a text of one line",
+        "6:5: destinations[0].upload_tag: must be a single line of text",
     ),
     "upload_tag_a_number": (
         OFFLINE + "    upload_tag: 5\n",
-        "6:5: destinations[0].upload_tag: must be a text of one line",
+        "6:5: destinations[0].upload_tag: must be a single line of text",
     ),
     "partner_agent_on_the_older_wire": (
         OFFLINE + "    partner_agent: acme\n    wire: offline_events\n",
-        "6:5: destinations[0].partner_agent: is none of the wire offline_events",
+        "6:5: destinations[0].partner_agent: is not available with wire: offline_events",
     ),
     "dead_version_on_the_wire_of_today": (
         OFFLINE + "    api_version: v16.0\n",
-        "6:5: destinations[0].api_version: v16.0 is dead: Meta ended it by 2025-05-14; use v25.0",
+        "6:5: destinations[0].api_version: v16.0 has expired: Meta ended it by 2025-05-14; use v25.0",
     ),
     "todays_version_on_the_older_wire": (
         OFFLINE + "    wire: offline_events\n    api_version: v25.0\n",
-        "7:5: destinations[0].api_version: v25.0 has no wire offline_events; use v16.0 or older",
+        "7:5: destinations[0].api_version: v25.0 does not support wire: offline_events; use v16.0 or older",
     ),
     "test_event_code_on_the_older_wire": (
         OFFLINE + "    wire: offline_events\n    test_event_code: TEST1\n",
-        "7:5: destinations[0].test_event_code: is none of the wire offline_events",
+        "7:5: destinations[0].test_event_code: is not available with wire: offline_events",
     ),
     "too_many_events_of_an_offline_destination": (
         OFFLINE + "delivery:\n  max_batch_events: 1001\n",
@@ -185,7 +185,7 @@ def test_all_problems_of_an_offline_destination_are_reported_together() -> None:
         "job.yaml:5:14: destinations[0].events.Order Completed: must be digits, as Meta's Events Manager shows the ID",
         "job.yaml:6:5: destinations[0].lead_events: must name at least one event",
         "job.yaml:7:5: destinations[0].value_field: must be one of value, price",
-        "job.yaml:9:5: destinations[0].api_version: v24.0 has no wire offline_events; use v16.0 or older",
+        "job.yaml:9:5: destinations[0].api_version: v24.0 does not support wire: offline_events; use v16.0 or older",
         "job.yaml:10:5: destinations[0].colour: is unknown",
     )
 
@@ -210,9 +210,9 @@ def test_the_end_of_the_offline_conversions_api_is_explained_once() -> None:
         assert word in END_OF_OFFLINE_EVENTS
 
 
-def test_the_older_wire_to_meta_itself_is_a_warning_of_its_own() -> None:
+def test_the_older_wire_to_meta_itself_is_a_separate_warning() -> None:
     assert job(OFFLINE + "    wire: offline_events\n").warnings == (
         f"job.yaml:{_END}",
         "job.yaml:6:5: destinations[0].wire: offline_events to graph.facebook.com: Meta refuses every request; give the"
-        " endpoint of a system that still speaks it, or leave wire out",
+        " endpoint of a system that still supports it, or remove wire",
     )

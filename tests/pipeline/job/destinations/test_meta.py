@@ -54,13 +54,13 @@ def test_an_app_secret_is_a_reference_as_the_token_is() -> None:
     assert destination.app_secret == TokenReference("file:/run/secrets/app")
 
 
-def test_norway_is_a_country_and_no_boolean() -> None:
+def test_norway_is_a_country_and_not_a_boolean() -> None:
     (subscription,) = job(with_line("default_country: NO")).subscriptions
 
     assert subscription.default_country == "NO"
 
 
-_HTTPS = "must be https: the token goes there (http is for the loopback only)"
+_HTTPS = "must be https, because the token is sent there (http is for loopback only)"
 
 
 ONE_PROBLEM = {
@@ -80,19 +80,19 @@ ONE_PROBLEM = {
     "api_version_a_number": (with_line("api_version: 25.0"), "5:5: destinations[0].api_version: must look like v25.0"),
     "api_version_v20_dead": (
         with_line("api_version: v20.0"),
-        "5:5: destinations[0].api_version: v20.0 is dead: Meta ended it by 2026-09-24; use v25.0",
+        "5:5: destinations[0].api_version: v20.0 has expired: Meta ended it by 2026-09-24; use v25.0",
     ),
     "api_version_v19_dead": (
         with_line("api_version: v19.0"),
-        "5:5: destinations[0].api_version: v19.0 is dead: Meta ended it by 2026-05-21; use v25.0",
+        "5:5: destinations[0].api_version: v19.0 has expired: Meta ended it by 2026-05-21; use v25.0",
     ),
     "api_version_v16_dead": (
         with_line("api_version: v16.0"),
-        "5:5: destinations[0].api_version: v16.0 is dead: Meta ended it by 2025-05-14; use v25.0",
+        "5:5: destinations[0].api_version: v16.0 has expired: Meta ended it by 2025-05-14; use v25.0",
     ),
     "app_secret_itself": (
         with_line("app_secret: 0123456789abcdef0123456789abcdef"),
-        "5:5: destinations[0].app_secret: must say where the secret is, and never be the secret itself: env:NAME,"
+        "5:5: destinations[0].app_secret: must be a reference to the secret, not the secret itself: env:NAME,"
         " file:PATH or secret:projects/P/secrets/S/versions/V",
     ),
     "endpoint_no_url": (
@@ -141,7 +141,7 @@ ONE_PROBLEM = {
     ),
     "test_event_code_no_text": (
         with_line("test_event_code: 123"),
-        "5:5: destinations[0].test_event_code: must be a code like TEST12345, without blanks",
+        "5:5: destinations[0].test_event_code: must be a code like TEST12345, without spaces",
     ),
     "partner_agent_too_long": (
         OFFLINE + f"    partner_agent: {'a' * 23}\n",
@@ -153,11 +153,11 @@ ONE_PROBLEM = {
     ),
     "upload_id_of_two_lines": (
         OFFLINE + '    upload_id: "a\\nb"\n',
-        "6:5: destinations[0].upload_id: must be a text of one line",
+        "6:5: destinations[0].upload_id: must be a single line of text",
     ),
     "upload_source_a_number": (
         OFFLINE + "    upload_source: 5\n",
-        "6:5: destinations[0].upload_source: must be a text of one line",
+        "6:5: destinations[0].upload_source: must be a single line of text",
     ),
 }
 
@@ -175,7 +175,7 @@ def test_a_test_event_code_is_text_that_can_travel_in_a_key() -> None:
 
 def test_a_dead_version_is_found_beside_any_other_mistake() -> None:
     assert problems(with_line("api_version: v20.0\n    colour: blue")) == (
-        "job.yaml:5:5: destinations[0].api_version: v20.0 is dead: Meta ended it by 2026-09-24; use v25.0",
+        "job.yaml:5:5: destinations[0].api_version: v20.0 has expired: Meta ended it by 2026-09-24; use v25.0",
         "job.yaml:6:5: destinations[0].colour: is unknown",
     )
 
@@ -199,7 +199,7 @@ ONE_WARNING = {
 
 
 @pytest.mark.parametrize(("text", "warning"), ONE_WARNING.values(), ids=ONE_WARNING.keys())
-def test_what_is_merely_odd_is_a_warning(text: str, warning: str) -> None:
+def test_what_is_suspicious_but_usable_is_a_warning(text: str, warning: str) -> None:
     assert job(text).warnings == (f"job.yaml:{warning}",)
 
 
