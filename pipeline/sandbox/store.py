@@ -252,38 +252,33 @@ class Sandbox:
             raise Refusal(f"(#105) data holds more than {most} events", None, code=105)
 
     def _store(self, dataset: str, event: Json, now: float) -> None:
-        counts = self.counts
-        name = event["event_name"]
         event_id = event.get("event_id")
         if event_id is None:
-            counts["without_event_id"] += 1
-        elif not self.window.is_new(dataset, name, event_id, now):
-            counts["duplicates"] += 1
-            return
-        counts["events_stored"] += 1
-        self.by_event[dataset][name] += 1
-        match_keys = self.match_keys
-        for key in event["user_data"]:
-            match_keys[key] += 1
-        custom_data = event.get("custom_data")
-        if custom_data and "value" in custom_data:
-            self.value_by_currency[custom_data.get("currency", "")] += custom_data["value"]
-        if event["action_source"] == "website" and "event_source_url" not in event:
-            counts["website_without_url"] += 1
-        self.last_events.append({"dataset": dataset, **event})
-
-    def _store_offline(self, dataset: str, event: Json, now: float) -> None:
-        # There is no event_id; the order, else the person, with time and name identifies an event.
-        who = event.get("order_id") or hashlib.sha256(orjson.dumps(event["match_keys"])).hexdigest()
-        identity = f"{event['event_time']}/{who}/{event.get('item_number', '')}"
-        if not self.window.is_new(dataset, event["event_name"], identity, now, OFFLINE_DEDUPLICATION_WINDOW):
+            self.counts["without_event_id"] += 1
+        elif not self.window.is_new(dataset, event["event_name"], event_id, now):
             self.counts["duplicates"] += 1
             return
+        if event["action_source"] == "website" and "event_source_url" not in event:
+            self.counts["website_without_url"] += 1
+        self._count(dataset, event, event["user_data"], event.get("custom_data") or {})
+
+    def _store_offline(self, dataset: str, event: Json, now: float) -> None:
+        # Without an event_id, an event is identified by its order, else its person, with time and name.
+        who = event.get("order_id") or hashlib.sha256(orjson.dumps(event["match_keys"])).hexdigest()
+        identity = f"{event['event_time']}/{who}/{event.get('item_number', '')}"
+        if self.window.is_new(dataset, event["event_name"], identity, now, OFFLINE_DEDUPLICATION_WINDOW):
+            self._count(dataset, event, event["match_keys"], event)
+        else:
+            self.counts["duplicates"] += 1
+
+    def _count(self, dataset: str, event: Json, match_keys: Json, values: Json) -> None:
+        """Count a stored event; `values` is the object that has its value and currency."""
         self.counts["events_stored"] += 1
         self.by_event[dataset][event["event_name"]] += 1
-        self.match_keys.update(event["match_keys"].keys())
-        if "value" in event:
-            self.value_by_currency[event.get("currency", "")] += event["value"]
+        for key in match_keys:
+            self.match_keys[key] += 1
+        if "value" in values:
+            self.value_by_currency[values.get("currency", "")] += values["value"]
         self.last_events.append({"dataset": dataset, **event})
 
     def note_refusal(self, refusal: Refusal, dataset: str, fbtrace_id: str) -> None:

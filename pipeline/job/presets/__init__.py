@@ -34,7 +34,7 @@ def read_preset(name: str) -> dict[str, Any]:
 
 @functools.cache
 def presets() -> Mapping[str, Preset]:
-    """The actions of ``facebook_conversions_api``, by name. There are those that its YAML file lists."""
+    """The actions of ``facebook_conversions_api``, by name: exactly those that its YAML file lists."""
     actions = read_preset("facebook_conversions_api")["actions"]
     return {
         name: Preset(
