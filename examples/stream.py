@@ -20,7 +20,8 @@ import orjson
 
 from capybeam.pipeline.job.loader import load_job
 from capybeam.pipeline.preview import preview
-from capybeam.pipeline.sandbox.server import SandboxServer, SandboxSettings
+from capybeam.pipeline.sandbox.server import SandboxServer
+from capybeam.pipeline.sandbox.store import SandboxSettings
 from examples.generate_events import events
 from examples.local_pubsub import NoServer, pubsub_server
 

@@ -22,7 +22,8 @@ import orjson
 from capybeam.pipeline.cli import main as capybeam
 from capybeam.pipeline.job.loader import load_job
 from capybeam.pipeline.preview import preview
-from capybeam.pipeline.sandbox.server import SandboxServer, SandboxSettings
+from capybeam.pipeline.sandbox.server import SandboxServer
+from capybeam.pipeline.sandbox.store import SandboxSettings
 from capybeam.transforms.core.warehouse_rows import snake_case
 from examples.local_bigquery import PROJECT, bigquery_server, clients_of
 from examples.local_pubsub import NoServer

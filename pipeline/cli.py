@@ -21,7 +21,9 @@ from typing import NoReturn
 
 import click
 
-from capybeam.pipeline.job.loader import ConfigError, Job, duration, json_schema, load_job
+from capybeam.pipeline.job.loader import ConfigError, Job, load_job
+from capybeam.pipeline.job.models import duration
+from capybeam.pipeline.job.schema import json_schema
 from capybeam.pipeline.run.options import option
 from capybeam.pipeline.sources import TimeRange
 from capybeam.transforms.core.rejections import CODES
@@ -331,7 +333,9 @@ def sandbox(
     Point a destination's `endpoint` at it. Batches are refused whole for one bad event, tokens are checked, duplicates
     dropped; faults (500s, throttling, dropped connections, a dead token …) are switched on here or while it runs.
     """
-    from capybeam.pipeline.sandbox.server import Faults, SandboxSettings, parse_fault, serve
+    from capybeam.pipeline.sandbox.faults import Faults, parse_fault
+    from capybeam.pipeline.sandbox.server import serve
+    from capybeam.pipeline.sandbox.store import SandboxSettings
 
     if list_faults:
         for field in dataclasses.fields(Faults):

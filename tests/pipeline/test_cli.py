@@ -142,7 +142,7 @@ def test_check_shows_a_warning_and_is_content(config: Path) -> None:
     assert seen(run("check", config)) == (
         0,
         f"{config} is fine: 1 destination, 2 subscriptions.\n",
-        f"{config}:10:19: destinations[0].subscriptions[1].mapping.valeu: is no field of purchase and is left out;"
+        f"{config}:10:19: destinations[0].subscriptions[1].mapping.valeu: is not a field of purchase and is left out;"
         " did you mean value? (warning)\n",
     )
 

@@ -15,7 +15,8 @@ from typing import Any
 import orjson
 import pytest
 
-from capybeam.pipeline.job.loader import Job, offline_preset, parse_job
+from capybeam.pipeline.job.loader import Job, parse_job
+from capybeam.pipeline.job.presets import offline_preset
 from capybeam.pipeline.preview import preview
 
 NOW = 1_795_341_600  # 2026-11-22T10:00:00Z

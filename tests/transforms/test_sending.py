@@ -17,7 +17,8 @@ from apache_beam.metrics import MetricsFilter
 from apache_beam.pvalue import TaggedOutput
 from apache_beam.testing.util import assert_that, equal_to
 
-from capybeam.pipeline.sandbox.server import SandboxServer, SandboxSettings
+from capybeam.pipeline.sandbox.server import SandboxServer
+from capybeam.pipeline.sandbox.store import SandboxSettings
 from capybeam.transforms.core.batches import DestinationHeld, Receipt
 from capybeam.transforms.core.counters import LIVE
 from capybeam.transforms.core.envelope import Address

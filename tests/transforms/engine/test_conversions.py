@@ -16,7 +16,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from capybeam.pipeline.job.loader import ACTIONS, parse_job
+from capybeam.pipeline.job.loader import parse_job
+from capybeam.pipeline.job.presets import presets
 from capybeam.transforms.core.conversions import Conversion
 from capybeam.transforms.core.envelope import Address, Envelope, Ready
 from capybeam.transforms.core.events import parse_event
@@ -1194,7 +1195,7 @@ def test_user_data_that_fits_too_many_is_rejected(mapping: Json) -> None:
     )
 
 
-@pytest.mark.parametrize("action", [action for action in ACTIONS if action != "custom"])
+@pytest.mark.parametrize("action", [action for action in presets() if action != "custom"])
 def test_a_website_event_without_a_user_agent_is_rejected(action: str) -> None:
     event = with_context(with_properties(ORDER, price=5), userAgent=None)
 
@@ -2345,11 +2346,11 @@ def altered(event: Json, changes: list[tuple[list[str], Any]]) -> Json:
     return event
 
 
-_WAYS = {action: Way(job(action)) for action in ACTIONS}
+_WAYS = {action: Way(job(action)) for action in presets()}
 
 
 @settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.sampled_from(ACTIONS), st.lists(st.tuples(st.sampled_from(_PLACES), _ANY), max_size=4))
+@given(st.sampled_from(list(presets())), st.lists(st.tuples(st.sampled_from(_PLACES), _ANY), max_size=4))
 def test_any_event_at_all_becomes_a_conversion_or_a_rejection(
     action: str, changes: list[tuple[list[str], Any]]
 ) -> None:

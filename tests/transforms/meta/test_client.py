@@ -16,7 +16,8 @@ import orjson
 import pytest
 import trustme
 
-from capybeam.pipeline.sandbox.server import SandboxServer, SandboxSettings
+from capybeam.pipeline.sandbox.server import SandboxServer
+from capybeam.pipeline.sandbox.store import SandboxSettings
 from capybeam.transforms.core.batches import DestinationHeld, EncodedBatch, Outcome, Stopped
 from capybeam.transforms.core.counters import LIVE
 from capybeam.transforms.core.envelope import Address
