@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from capybeam.transforms.core.shutdown import STOPPING
-from examples.local_pubsub import NoServer, pubsub_server
+from tests.servers.pubsub import NoServer, pubsub_server
 
 PROJECT = "capybeam-tests"
 _numbers = itertools.count(time.time_ns())  # a server of one's own may know those of earlier tests

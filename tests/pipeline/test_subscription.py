@@ -26,9 +26,9 @@ from capybeam.pipeline.sandbox.server import SandboxServer, SandboxSettings
 from capybeam.pipeline.sources.pubsub import Attributes, Message, Pulling, Subscription
 from capybeam.transforms.core.counters import LIVE
 from capybeam.transforms.engine.replay import ReplayFilter
-from examples.local_pubsub import NoServer, pubsub_server
 from tests.conftest import Topic
 from tests.pipeline.jobs import JANE, TOKEN, job_file, order, rows
+from tests.servers.pubsub import NoServer, pubsub_server
 
 DELIVERY = "{max_batch_delay: 200ms, retry_for: 5s}"
 OUTPUTS = Outputs("dead.jsonl", "receipts.jsonl", "books.json")
