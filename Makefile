@@ -14,7 +14,7 @@ help:  ## Lists these targets.
 setup: $(INSTALLED)  ## Creates .venv with capybeam and all it needs.
 
 $(INSTALLED): pyproject.toml setup.py
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(not (3, 10) <= v < (3, 14) and f"capybeam needs Python 3.10 to 3.13, not {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(not (3, 10) <= v < (3, 15) and f"capybeam needs Python 3.10 to 3.14, not {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
