@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help setup demo stream warehouse test chaos lint format conformance bench cluster-test countries schema templates publish clean
+.PHONY: help setup demo stream warehouse test chaos lint format conformance bench cluster-test countries schema modules templates publish clean
 .DEFAULT_GOAL := help
 
 help:  ## Lists these targets.
@@ -28,8 +28,8 @@ stream: setup  ## Publishes events to a Pub/Sub server on this machine (needs Go
 warehouse: setup  ## Delivers orders from a table of a BigQuery emulator on this machine (needs Python 3.11).
 	@$(BIN)/python -m examples.warehouse
 
-test: setup  ## Runs the tests.
-	$(BIN)/python -m pytest
+test: setup  ## Runs the tests; make test ARGS="-m 'not slow'" runs the quick ones.
+	$(BIN)/python -m pytest $(ARGS)
 
 chaos: setup  ## Runs 200 seeds of faults, dead tokens and killed runs; nothing may be lost or doubled.
 	@$(BIN)/python -m tests.chaos --seeds 200
@@ -58,6 +58,9 @@ countries: setup  ## Writes the pinned names of countries and states.
 schema: setup  ## Writes the JSON Schema of the job file.
 	$(BIN)/capybeam schema --output docs/conversions.schema.json
 
+modules: setup  ## Writes the list of modules in docs/architecture.md.
+	$(BIN)/python -m tools.modules
+
 templates: setup  ## Writes the files in templates/ that are made from the code.
 	$(BIN)/python -m templates.generate
 
@@ -65,4 +68,4 @@ publish:  ## Builds the Dataflow image and templates: make publish PROJECT=... R
 	templates/publish.sh $(PROJECT) $(REGION) $(BUCKET) $(REPOSITORY)
 
 clean:  ## Removes what the other targets made.
-	rm -rf $(VENV) out build *.egg-info examples/events.jsonl
+	rm -rf $(VENV) out build dist *.egg-info examples/events.jsonl
