@@ -121,6 +121,20 @@ def test_what_the_image_copies_is_all_that_its_package_needs(wheel: Path, clone:
         assert set(ours.namelist()) == set(other.namelist())
 
 
+def test_a_clone_without_its_links_is_not_built_but_said_to_be_one(clone: Path, tmp_path: Path) -> None:
+    shutil.copy(clone / "setup.py", tmp_path)
+    (tmp_path / "capybeam").mkdir()
+    (tmp_path / "capybeam" / "transforms").write_text("../transforms")
+    build = [sys.executable, "setup.py", "sdist"]
+    done = subprocess.run(build, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (
+        1,
+        "",
+        "capybeam/transforms is a file and should be a link to ../transforms: git config core.symlinks true,"
+        " then git checkout -- capybeam (on Windows with developer mode switched on)\n",
+    )
+
+
 def test_the_installed_package_runs_beside_folders_of_the_names_of_its_parts(site: Path, tmp_path: Path) -> None:
     for name in ("pipeline", "transforms"):  # say, of a scheduler's tasks
         (tmp_path / name).mkdir()
