@@ -21,6 +21,7 @@ from typing import NoReturn
 
 import click
 
+from capybeam import __version__
 from capybeam.pipeline.job.loader import ConfigError, Job, load_job
 from capybeam.pipeline.job.models import duration
 from capybeam.pipeline.job.schema import json_schema
@@ -49,7 +50,7 @@ class _Careful(click.Group):
 
 
 @click.group(cls=_Careful, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="capybeam", prog_name="capybeam")
+@click.version_option(__version__, prog_name="capybeam")
 def main() -> None:
     """Delivers Segment-style events to Meta's Conversions API, accounted for to the last event.
 
@@ -333,9 +334,14 @@ def sandbox(
     Point a destination's `endpoint` at it. Batches are refused whole for one bad event, tokens are checked, duplicates
     dropped; faults (500s, throttling, dropped connections, a dead token …) are switched on here or while it runs.
     """
-    from capybeam.pipeline.sandbox.faults import Faults, parse_fault
-    from capybeam.pipeline.sandbox.server import serve
-    from capybeam.pipeline.sandbox.store import SandboxSettings
+    try:
+        from capybeam.pipeline.sandbox.faults import Faults, parse_fault
+        from capybeam.pipeline.sandbox.server import serve
+        from capybeam.pipeline.sandbox.store import SandboxSettings
+    except ModuleNotFoundError as error:
+        if error.name != "aiohttp":
+            raise
+        _fail("the sandbox needs aiohttp: pip install 'capybeam[sandbox]'")
 
     if list_faults:
         for field in dataclasses.fields(Faults):

@@ -32,9 +32,9 @@ from capybeam.pipeline.sources.pubsub.subscription import PubSubStream
 from capybeam.pipeline.sources.streams import MessageAttributes
 from capybeam.transforms.core.counters import LIVE
 from capybeam.transforms.core.dead_letters import ReplayFilter
-from examples.local_pubsub import NoServer, pubsub_server
 from tests.conftest import Topic
 from tests.pipeline.jobs import JANE, TOKEN, job_file, order, rows
+from tests.servers.pubsub import NoServer, pubsub_server
 
 DELIVERY = "{max_batch_delay: 200ms, retry_for: 5s}"
 OUTPUTS = Outputs("dead.jsonl", "receipts.jsonl", "books.json")

@@ -20,6 +20,7 @@ from capybeam.pipeline.job.yaml_source import Loc
 from capybeam.transforms.core.tokens import TokenReference
 from capybeam.transforms.language.fields import Field
 from capybeam.transforms.meta.answers import Destination
+from capybeam.transforms.meta.subscriptions import MetaSubscription
 from tests.pipeline.job.job_files import MINIMAL, job, problems
 
 WEBHOOK = """\
