@@ -357,18 +357,18 @@ class Code:
         for block in self._blocks:
             if keys in block:
                 return block[keys]
-        name = self.assign(f"{self._getter(keys[:-1])}({keys[-1]!r}, MISSING)").code
+        name = self.assign(f"{self._parent(keys[:-1])}.get({keys[-1]!r}, MISSING)").code
         self._blocks[-1][keys] = name
         return name
 
-    def _getter(self, keys: tuple[str, ...]) -> str:
-        """The variable that holds what looks a key up in what stands at `keys`."""
+    def _parent(self, keys: tuple[str, ...]) -> str:
+        """The variable that holds what stands at `keys`, or a `_Parent` where that is no dictionary."""
         marked = ("", *keys)  # no key is empty, so this is no path
         for block in self._blocks:
             if marked in block:
                 return block[marked]
         parent = self.lookup(keys)
-        name = self.assign(f"{parent}.get if type({parent}) is dict else _getter({parent})").code
+        name = self.assign(f"{parent} if type({parent}) is dict else _parent({parent})").code
         self._blocks[-1][marked] = name
         return name
 
@@ -719,13 +719,21 @@ def _liquid(code: Code, template: str) -> Value:
 # --- what the written functions call ----------------------------------------------------------------------------
 
 
-def _getter(parent: Any) -> Callable[[str, Any], Any]:
-    if parent is MISSING or parent is None:
-        return _NOTHING_THERE[parent is None]
-    return lambda key, _: _step(parent, key)
+def _parent(value: Any) -> Mapping[str, Any] | _Parent:
+    return _NOWHERE if value is MISSING else _Parent(value)
 
 
-_NOTHING_THERE: Final = (lambda key, missing: missing, lambda key, missing: None)
+_NOWHERE: Final[Mapping[str, Any]] = {}
+
+
+class _Parent:
+    """What keys are looked up in as in a dictionary, and that is none."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def get(self, key: str, _: Any) -> Any:
+        return _step(self._value, key)
 
 
 def _step(parent: Any, key: str) -> Any:
@@ -877,7 +885,7 @@ def _without_nulls(value: Any) -> Any:
 
 _HELPERS: Final[Mapping[str, Any]] = {
     "MISSING": MISSING,
-    "_getter": _getter,
+    "_parent": _parent,
     "_null": _null,
     "_string": _string,
     "_text": _text,
