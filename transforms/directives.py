@@ -330,6 +330,13 @@ class Code:
         write()
         self._blocks.pop()
 
+    def loop(self, header: str, item: str, write: Callable[[], None]) -> None:
+        """Like `block`, but what is looked up in it is looked up in the variable `item`."""
+        self.line(header)
+        around, self._blocks = self._blocks, [*({} for _ in self._blocks), {(): item}]
+        write()
+        self._blocks = around
+
     def assign(self, expression: str, optional: bool = True) -> Value:
         self._variables += 1
         name = f"v{self._variables}"

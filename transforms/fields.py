@@ -127,6 +127,7 @@ PLAINLY: Final[Mapping[str, str]] = {
     "number": "type({0}) is int or (type({0}) is float and {0} - {0} == 0)",  # infinity less itself is NaN
     "integer": "type({0}) is int",
     "boolean": "type({0}) is bool",
+    "currency": "type({0}) is str and {0} in CURRENCIES",
 }
 
 
@@ -393,9 +394,10 @@ def _time(value: Any) -> int:
     """Unix seconds of an ISO 8601 time (without a zone: UTC), or of Unix seconds, milli-, micro- or nanoseconds."""
     if type(value) is not str:
         return _unix_time(value)
-    minute, second = _MINUTES.get(value[:17]), _SECONDS.get(value[17:])
-    if minute is not None and second is not None:
-        return minute + second
+    try:
+        return _MINUTES[value[:17]] + _SECONDS[value[17:]]
+    except KeyError:  # a minute or a millisecond that is new
+        pass
     if value[4:5] != "-" and _NUMBER.fullmatch(value):
         return _unix_time(value)
     try:
