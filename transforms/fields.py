@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timezone
 from typing import Any, Final
 
-import ciso8601
+from ciso8601 import parse_datetime
 
 from transforms import countries
 from transforms.currencies import CURRENCIES
@@ -384,31 +384,18 @@ MILLISECONDS_FROM: Final = 10**11  # as seconds the year 5138, as milliseconds 1
 _NO_TIME: Final = "is neither ISO 8601 nor Unix seconds or milliseconds"
 
 
-_MINUTES: Final[dict[str, int]] = {}  # "2026-11-22T09:58:" → Unix seconds; what `_time` remembers
-_SECONDS: Final[dict[str, int]] = {}  # "20.123Z" → 20
-_REMEMBERED: Final = 65_536  # of either; a minute has 60,000 milliseconds
-_IN_UTC: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]([01]\d|2[0-3]):\d\d:\d\d(\.\d{1,9})?(Z|\+00:?00)?", re.ASCII)
-
-
 def _time(value: Any) -> int:
     """Unix seconds of an ISO 8601 time (without a zone: UTC), or of Unix seconds, milli-, micro- or nanoseconds."""
-    if type(value) is not str:
+    if type(value) is not str or (value[4:5] != "-" and _NUMBER.fullmatch(value)):
         return _unix_time(value)
     try:
-        return _MINUTES[value[:17]] + _SECONDS[value[17:]]
-    except KeyError:  # a minute or a millisecond that is new
-        pass
-    if value[4:5] != "-" and _NUMBER.fullmatch(value):
-        return _unix_time(value)
-    try:
-        moment = ciso8601.parse_datetime(_with_zone(value.strip().removesuffix(" UTC")))
-        seconds = math.floor((moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp())
-    except (ValueError, OverflowError):
-        raise Unfit(_NO_TIME) from None
-    if len(_MINUTES) < _REMEMBERED and len(_SECONDS) < _REMEMBERED and _IN_UTC.fullmatch(value):
-        _SECONDS[value[17:]] = moment.second
-        _MINUTES[value[:17]] = seconds - moment.second
-    return seconds
+        moment = parse_datetime(value)
+    except ValueError:
+        try:
+            moment = parse_datetime(_with_zone(value.strip().removesuffix(" UTC")))
+        except ValueError:
+            raise Unfit(_NO_TIME) from None
+    return math.floor((moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp())
 
 
 def _with_zone(text: str) -> str:

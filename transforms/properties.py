@@ -220,17 +220,17 @@ def _write_value(code: _Code, node: Any, field: Field, root: bool) -> str:
 def _write_items(code: _Code, array: str, shape: Mapping[str, Any], field: Field) -> str:
     """Writes what makes a list of objects; an item that lacks what it needs is left out."""
     items, without = code.assign("[]").code, code.assign("0").code
-    item = code.assign(f"[{array}] if type({array}) is dict else {array}").code
+    listed = code.assign(f"[{array}] if type({array}) is dict else {array}").code
 
     def write_item() -> None:
         made = _write_fields(code, shape, field.properties or (), f"{without} += 1; continue")
         code.line(f"{items}.append({made})")
 
     def write_loop() -> None:
-        code.loop(f"for {item} in {item}:", item, write_item)
+        code.loop(listed, write_item)
         code.line(f"{items} = {items} or None")
 
-    code.block(f"if type({item}) is list:", write_loop)
+    code.block(f"if type({listed}) is list:", write_loop)
     code.line(f"else: {items} = {code.constant(_check(field, root=True))}({array})")
     if not field.incidental:
         code.without[without] = left_out(field)
@@ -248,6 +248,9 @@ def _write_check(code: _Code, value: Value, field: Field, root: bool) -> str:
     if root and "str" in plainly:  # where "" is no value
         plainly = f"{value.code} and {plainly}"
     otherwise = f"None if {value.code} is MISSING else {check}({value.code})"
+    if value.text and plainly.endswith(PLAINLY["string"].format(value.code)):
+        code.line(f"    if type({value.code}) is not str: {value.code} = {otherwise}")
+        return value.code
     if value.own:
         code.line(f"if not ({plainly}): {value.code} = {otherwise}")
         return value.code
