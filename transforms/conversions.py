@@ -29,7 +29,6 @@ from transforms.user_data import (
     OFFLINE_KEYS,
     OLDER_HASHED,
     Count,
-    compile_digests,
     compile_user_data,
     digest,
     match_keys,
@@ -96,6 +95,12 @@ class Conversion(NamedTuple):
     dataset_id: str
     event: Event | None
     fields: dict[str, Any]
+
+
+class Hashed(Conversion):
+    """A conversion as hashing has made it: what has to be hashed in its user_data is. None is made elsewhere."""
+
+    __slots__ = ()
 
 
 class Ready(NamedTuple):
@@ -203,6 +208,7 @@ def _compile_name(node: Any) -> Any:
 _NO_FIELDS: Final[dict[str, Any]] = {}
 # From their tuples, in a quarter of the time that their own constructors take.
 _conversion: Final[Callable[[tuple[Any, ...]], Conversion]] = functools.partial(tuple.__new__, Conversion)
+_hashed: Final[Callable[[tuple[Any, ...]], Hashed]] = functools.partial(tuple.__new__, Hashed)
 _ready: Final[Callable[[tuple[str, bytes]], Ready]] = functools.partial(tuple.__new__, Ready)
 
 
@@ -248,7 +254,7 @@ def _take_value(fields: dict[str, Any], value: Any, count: Count) -> None:
         fields["custom_data"] = {key: item for key, item in custom_data.items() if key != "value"}
 
 
-def compile_hashing(subscriptions: Iterable[Subscription]) -> Callable[[Conversion, Count], Conversion]:
+def compile_hashing(subscriptions: Iterable[Subscription]) -> Callable[[Conversion, Count], Hashed]:
     """The function that replaces user_data by its normalised, hashed form and lets go of the event.
 
     A click ID in the page's URL is newer than another one in the cookie. What else is known to be personal is taken out
@@ -257,7 +263,7 @@ def compile_hashing(subscriptions: Iterable[Subscription]) -> Callable[[Conversi
     hashers = {s.key: compile_user_data(s.default_country, _user_data_names(s.mapping)) for s in subscriptions}
     clearings = {s.key: _compile_clearing(s) for s in subscriptions}
 
-    def hashed(conversion: Conversion, count: Count) -> Conversion:
+    def hashed(conversion: Conversion, count: Count) -> Hashed:
         subscription, event_name, dataset_id, _, fields = conversion
         given = fields["user_data"]
         user_data = hashers[subscription](given, count, fields["event_time"])
@@ -273,7 +279,7 @@ def compile_hashing(subscriptions: Iterable[Subscription]) -> Callable[[Conversi
         if not is_clear(fields):
             clear(given, fields, count)
             event_name = fields.get("event_name", event_name)
-        return _conversion((subscription, event_name, dataset_id, None, fields))
+        return _hashed((subscription, event_name, dataset_id, None, fields))
 
     return hashed
 
@@ -422,7 +428,7 @@ def _compile_validator(
 
     def validated(conversion: Conversion, now: float, count: Count) -> Ready:
         _, _, dataset_id, _, fields = conversion
-        body = encode(written(fields, count), now, count)
+        body = encode(written(fields, count), now, count, type(conversion) is Hashed)
         key = keys[dataset_id]
         if "test_event_code" in fields:  # of the mapping, which wins over the destination's
             key = destination_key(destination, dataset_id, " ".join(fields["test_event_code"].split()), upload_tag)
@@ -444,7 +450,7 @@ def compile_revalidation(
     def revalidated(key: str, dataset_id: str, event: Mapping[str, Any], now: float, count: Count) -> Ready:
         s, encode = by_key[key]
         first = {name: event[name] for name in _FIRST if name in event}  # see `event_time` and `action_source`
-        body = encode({**first, **event}, now, count)
+        body = encode({**first, **event}, now, count, False)
         address = destination_key(s.destination, dataset_id, s.test_event_code or "", s.upload_tag)
         return Ready(address, s.name.encode() + b"\t" + body)
 
@@ -454,14 +460,14 @@ def compile_revalidation(
 _FIRST: Final = ("event_time", "event_name", "event_id", "action_source", "match_keys")
 
 
-Encode = Callable[[dict[str, Any], float, Count], bytes]
+Encode = Callable[[dict[str, Any], float, Count, bool], bytes]
 _NO_URLS: Final = dict.fromkeys(_URLS)
 
 
 def _compile_encoder(subscription: Subscription, max_bytes: int, unseen: bool) -> Encode:
     """The function from an event as it goes out to its bytes, valid at `now` and with nothing personal in the clear.
 
-    It raises Rejected with the event as payload.
+    It takes also whether the event's user_data is known to be hashed, and raises Rejected with the event as payload.
 
     Args:
         unseen: whether an event may hold what hashing has not seen: it is then looked through whole. Of others that is
@@ -469,16 +475,15 @@ def _compile_encoder(subscription: Subscription, max_bytes: int, unseen: bool) -
     """
     (_, check), needs_user_agent, dumps = _compile_wire(subscription), subscription.needs_user_agent, orjson.dumps
     older, cut = subscription.wire == "offline_events", subscription.personal_data_in_text == "cut"
-    digests = (lambda match_keys: False) if older or unseen else compile_digests()
     look_through = _compile_look_through(subscription) if unseen else None
     thorough = _compile_encoder(subscription, max_bytes, unseen=True) if cut and not unseen else None
     who = "match_keys" if older else "user_data"
 
-    def encoded(event: dict[str, Any], now: float, count: Count) -> bytes:
+    def encoded(event: dict[str, Any], now: float, count: Count, hashed: bool) -> bytes:
         if look_through is not None:
             event = look_through(event, count)
         try:
-            if not digests(event[who]):
+            if not hashed:
                 check_hashed(event[who], who)
             unattributed = check(event, needs_user_agent, now)
         except Rejected as cause:
@@ -489,7 +494,7 @@ def _compile_encoder(subscription: Subscription, max_bytes: int, unseen: bool) -
         except TypeError:
             raise Rejected("unencodable", payload=event) from None
         if thorough is not None and (64 in body or (37 in body and 37 in dumps({**event, **_NO_URLS}))):
-            return thorough(event, now, count)
+            return thorough(event, now, count, hashed)
         if len(body) > max_bytes:
             raise Rejected(
                 "event_too_large", f"The event alone takes {len(body)} bytes of max_batch_bytes {max_bytes}.", event
@@ -643,9 +648,8 @@ def _compile_event(subscription: Subscription) -> Write:
         if custom_data:
             _count_replaced(custom_data, fields, custom, count)
         for name in custom:  # after custom_data, so that a defined field wins over it
-            value = get(name)
-            if value is not None:
-                custom_data[name] = value
+            if name in fields:
+                custom_data[name] = fields[name]
         if custom_data:
             event["custom_data"] = custom_data
         return event

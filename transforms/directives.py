@@ -711,7 +711,10 @@ def _coalesce(code: Code, options: list[Any]) -> Value:
         if index < len(options):
             values.append(code.value(options[index]).code)
             code.line(f"{r} = {values[-1]}")
-            code.block(f"if {r} in _NOTHING if type({r}) is str else {r} is MISSING or _is_nothing({r}):", lambda: otherwise(index + 1))
+            code.block(
+                f"if {r} in _NOTHING if type({r}) is str else {r} is MISSING or _is_nothing({r}):",
+                lambda: otherwise(index + 1),
+            )
         else:
             none_there = " is ".join([*values, "MISSING"])
             code.line(f"{r} = MISSING if {none_there} else _first_there({', '.join(values)})")
