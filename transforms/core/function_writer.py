@@ -25,6 +25,9 @@ class FunctionWriter:
 
     Values from a job, such as the keys of a mapping, get into its text as `literal` or `constant` only.
 
+    Args:
+        arguments: their names; one that may be left out ends with ``=None``.
+
     >>> writer = FunctionWriter("shout", "text")
     >>> upper = writer.variable("text.upper()")
     >>> with writer.block(f"if len({upper}) > {writer.constant(3)}:"):
@@ -34,8 +37,9 @@ class FunctionWriter:
     """
 
     def __init__(self, name: str, *arguments: str) -> None:
-        self.name, self.arguments = name, tuple(map(_identifier, arguments))
-        _identifier(name)
+        self.name, self.arguments = _identifier(name), arguments
+        for argument in arguments:
+            _identifier(argument.removesuffix("=None"))
         self._constants: dict[str, Any] = {}
         self._lines: list[str] = []
         self._depth = 1
@@ -91,7 +95,12 @@ class FunctionWriter:
         namespace = self._constants.copy()
         exec(compile(source, filename, "exec"), namespace)
         function: Callable[..., Any] = namespace[self.name]
-        linecache.cache[filename] = (len(source), None, lines, filename)  # no modification time: never looked for on disk
+        linecache.cache[filename] = (
+            len(source),
+            None,
+            lines,
+            filename,
+        )  # no modification time: never looked for on disk
         weakref.finalize(function.__code__, linecache.cache.pop, filename, None).atexit = False
         return function
 
