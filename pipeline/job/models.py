@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from capybeam.transforms.core import tokens
-from capybeam.transforms.language.directives import parse_path
+from capybeam.transforms.core.paths import parse_path
 from capybeam.transforms.meta.answers import Delivery
 
 if TYPE_CHECKING:
