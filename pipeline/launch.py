@@ -11,7 +11,7 @@ from typing import Final
 import click
 
 from capybeam.pipeline import cli
-from capybeam.pipeline.run.options import IN_CONTAINER, OPTIONS, SAID_TWICE, Form, Option
+from capybeam.pipeline.run.options import IN_CONTAINER, JAVA_ALIASES, OPTIONS, Option, TemplateParameter
 
 IMAGE: Final = "CAPYBEAM_IMAGE"  # holds the name of the image that a container is of; the Dockerfile sets it
 
@@ -26,14 +26,14 @@ def arguments(given: Sequence[str], image: str | None = None) -> list[str]:
     Raises:
         click.UsageError: where a parameter is missing.
     """
-    parameters = {option.parameter: option for option in OPTIONS if option.forms}
+    parameters = {option.parameter_name: option for option in OPTIONS if option.templates}
     command, names = ["run", "--no-wait", "--runner=DataflowRunner"], set()
     for argument in given:
         name, equals, value = argument.removeprefix("--").partition("=")
         if name not in parameters:
             command.append(argument)
-            if name in SAID_TWICE:
-                command.append(f"--{SAID_TWICE[name]}={value}")
+            if name in JAVA_ALIASES:
+                command.append(f"--{JAVA_ALIASES[name]}={value}")
         elif value or not equals:
             name = parameters[name].name
             command.append(f"--{name}{equals}{value}")
@@ -41,22 +41,22 @@ def arguments(given: Sequence[str], image: str | None = None) -> list[str]:
             continue
         names.add(name)
     for option in parameters.values():
-        form = _form(option)
+        parameter = _template_parameter(option)
         if option.name in names:
             continue
-        if form.default is not None:
-            command.append(f"--{option.name}={form.default}")
-        elif form.required:
-            means = f"{form.help or option.help} For example: {form.examples[0]}"
-            raise click.UsageError(f"the parameter {option.parameter} is missing. {means}")
+        if parameter.default is not None:
+            command.append(f"--{option.name}={parameter.default}")
+        elif parameter.required:
+            means = f"{parameter.help or option.help} For example: {parameter.examples[0]}"
+            raise click.UsageError(f"the parameter {option.parameter_name} is missing. {means}")
     if image and "sdk_container_image" not in names:
         command.append(f"--sdk_container_image={image}")
     return command
 
 
-def _form(option: Option) -> Form:
+def _template_parameter(option: Option) -> TemplateParameter:
     """Templates differ in what a value looks like, not in whether there has to be one."""
-    return next(iter(option.forms.values()))
+    return next(iter(option.templates.values()))
 
 
 def _check_container(command: Sequence[str]) -> None:
@@ -73,7 +73,7 @@ def _check_container(command: Sequence[str]) -> None:
         )
 
 
-_CONFIG: Final = next(_form(option) for option in OPTIONS if option.name == "config")
+_CONFIG: Final = next(_template_parameter(option) for option in OPTIONS if option.name == "config")
 
 
 def main() -> None:

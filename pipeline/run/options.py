@@ -14,7 +14,7 @@ import click
 
 
 @dataclasses.dataclass(frozen=True)
-class Form:
+class TemplateParameter:
     """What a value looks like in a template.
 
     Attributes:
@@ -43,7 +43,7 @@ class Option:
         help: for the command line and, with examples, for the console.
         default: on the command line.
         required: on the command line.
-        forms: by the name of the template that has it.
+        templates: by the name of the template that has it.
     """
 
     name: str
@@ -51,10 +51,10 @@ class Option:
     help: str
     default: str | None = None
     required: bool = False
-    forms: Mapping[str, Form] = dataclasses.field(default_factory=dict)
+    templates: Mapping[str, TemplateParameter] = dataclasses.field(default_factory=dict)
 
     @property
-    def parameter(self) -> str:
+    def parameter_name(self) -> str:
         return self.name.replace("-", "_")
 
 
@@ -94,20 +94,20 @@ _TOPIC: Final = rf"pubsub:projects/{_PROJECT}/topics/{_RESOURCE}"
 _TIME: Final = (
     r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:?\d{2})?)?|\d{9,11}(\.\d{1,9})?"  # ISO or Unix
 )
-_ATTRIBUTE: Final = Form(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}", ("message_id",))
+_ATTRIBUTE: Final = TemplateParameter(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}", ("message_id",))
 
-_CONFIG: Final = Form(
+_CONFIG: Final = TemplateParameter(
     rf"{_URL}|/[^\s]+",
     ("gs://acme-capybeam/conversions.yaml", IN_CONTAINER),
     help="The job file: at a URL, or in the image. Each token in it is a reference to Secret Manager.",
     default=IN_CONTAINER,
 )
-_MOMENT: Final = Form(_TIME, ("2026-11-01T00:00:00Z", "1793491200"))
+_MOMENT: Final = TemplateParameter(_TIME, ("2026-11-01T00:00:00Z", "1793491200"))
 
 
-def _sink(table: str, topic: str, *more: str) -> Form:
+def _sink(table: str, topic: str, *more: str) -> TemplateParameter:
     examples = (f"bigquery:acme-prod.capybeam.{table}", f"pubsub:projects/acme-prod/topics/{topic}", *more)
-    return Form("|".join((_TABLE, _TOPIC, *((_URL,) if more else ()))), examples, required=True)
+    return TemplateParameter("|".join((_TABLE, _TOPIC, *((_URL,) if more else ()))), examples, required=True)
 
 
 OPTIONS: Final = (
@@ -116,7 +116,7 @@ OPTIONS: Final = (
         "Job file",
         "The job file.",
         required=True,
-        forms={"streaming": _CONFIG, "batch": _CONFIG},
+        templates={"streaming": _CONFIG, "batch": _CONFIG},
     ),
     Option(
         "input",
@@ -124,14 +124,14 @@ OPTIONS: Final = (
         "Events: path, glob or URL of JSON lines or .csv, .gz too; bigquery:PROJECT.DATASET.TABLE or"
         " bigquery:SELECT …; pubsub:projects/P/subscriptions/S. Repeatable, but for subscriptions.",
         required=True,
-        forms={
-            "streaming": Form(
+        templates={
+            "streaming": TemplateParameter(
                 rf"pubsub:projects/{_PROJECT}/subscriptions/{_RESOURCE}",
                 ("pubsub:projects/acme-prod/subscriptions/capybeam",),
                 help="Events: a subscription whose messages are JSON objects, one event each.",
                 required=True,
             ),
-            "batch": Form(
+            "batch": TemplateParameter(
                 f"{_TABLE}|{_QUERY}|{_URL}",
                 (
                     "bigquery:acme-prod.segment.tracks",
@@ -147,15 +147,15 @@ OPTIONS: Final = (
         "since",
         "Since",
         "Only events from then on (ISO 8601 or Unix seconds); of bigquery: inputs.",
-        forms={"batch": _MOMENT},
+        templates={"batch": _MOMENT},
     ),
-    Option("until", "Until", "Only events before then; of bigquery: inputs.", forms={"batch": _MOMENT}),
+    Option("until", "Until", "Only events before then; of bigquery: inputs.", templates={"batch": _MOMENT}),
     Option(
         "dead-letters",
         "Dead letters",
         "What was not delivered, and why.",
         default="dead-letters.jsonl",
-        forms={
+        templates={
             "streaming": _sink("dead_letters", "capybeam-dead-letters"),
             "batch": _sink("dead_letters", "capybeam-dead-letters", "gs://acme-capybeam/dead-letters/november"),
         },
@@ -165,25 +165,25 @@ OPTIONS: Final = (
         "Receipts",
         "What Meta took, a line per request.",
         default="receipts.jsonl",
-        forms={
+        templates={
             "streaming": _sink("receipts", "capybeam-receipts"),
             "batch": _sink("receipts", "capybeam-receipts", "gs://acme-capybeam/receipts/november"),
         },
     ),
-    Option("books", "RunReport", "Also write the books as JSON."),
+    Option("books", "Books", "Also write the books as JSON."),
     Option("until-idle", "Until idle", "Leave a subscription when nothing has come for so long, as in 5s."),
     Option("no-wait", "No wait", "Start the job where its runner is, say how to look at it, and leave."),
     Option(
         "id-attribute",
         "ID attribute",
         "Of messages: Dataflow drops repeats by it.",
-        forms={"streaming": _ATTRIBUTE},
+        templates={"streaming": _ATTRIBUTE},
     ),
     Option(
         "timestamp-attribute",
         "Timestamp attribute",
         "Of messages: Dataflow takes an event's time from it.",
-        forms={"streaming": dataclasses.replace(_ATTRIBUTE, examples=("sent_at",))},
+        templates={"streaming": dataclasses.replace(_ATTRIBUTE, examples=("sent_at",))},
     ),
 )
 _BY_NAME: Final = {option.name: option for option in OPTIONS}
@@ -203,7 +203,9 @@ def metadata(template: Template) -> dict[str, Any]:
         "name": template.title,
         "description": template.description,
         "parameters": [
-            _parameter(option, option.forms[template.name]) for option in OPTIONS if template.name in option.forms
+            _parameter(option, option.templates[template.name])
+            for option in OPTIONS
+            if template.name in option.templates
         ],
     }
     if template.streaming:  # repeats are harmless to Meta, so that the cheaper mode is one to choose
@@ -212,20 +214,20 @@ def metadata(template: Template) -> dict[str, Any]:
     return found
 
 
-def _parameter(option: Option, form: Form) -> dict[str, Any]:
+def _parameter(option: Option, parameter: TemplateParameter) -> dict[str, Any]:
     found: dict[str, Any] = {
-        "name": option.parameter,
+        "name": option.parameter_name,
         "label": option.label,
-        "helpText": f"{form.help or option.help} For example: {', or '.join(form.examples)}",
-        "isOptional": not form.required,
-        "regexes": [f"^({form.pattern})$"],
+        "helpText": f"{parameter.help or option.help} For example: {', or '.join(parameter.examples)}",
+        "isOptional": not parameter.required,
+        "regexes": [f"^({parameter.pattern})$"],
         "paramType": "TEXT",
     }
-    if form.default is not None:
-        found["defaultValue"] = form.default
+    if parameter.default is not None:
+        found["defaultValue"] = parameter.default
     return found
 
 
 # Terraform's provider looks for a job's outputs by the names that Java has for them, finds none on a Python job, and
 # would update the job at each apply: so the launcher says them by those names, too.
-SAID_TWICE: Final = {"temp_location": "tempLocation", "staging_location": "stagingLocation"}
+JAVA_ALIASES: Final = {"temp_location": "tempLocation", "staging_location": "stagingLocation"}

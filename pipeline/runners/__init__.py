@@ -1,1 +1,1 @@
-"""What Beam's runners can and cannot do, and what their errors mean."""
+"""Beam's runners: what they can and cannot do, what a cluster needs before a job starts, and how a job is followed."""

@@ -27,7 +27,7 @@ from capybeam.pipeline.preview import preview
 from capybeam.pipeline.run.options import OPTIONS, TEMPLATES
 from capybeam.pipeline.sandbox.faults import Faults
 from capybeam.pipeline.sinks import dead_letters, receipts
-from capybeam.pipeline.sinks.tables import Schema
+from capybeam.pipeline.sinks.schema import Schema
 from capybeam.pipeline.sources.warehouse import layout
 from capybeam.transforms.core import events, warehouse_rows
 from capybeam.transforms.core.rejections import CODES
@@ -540,10 +540,10 @@ def test_every_parameter_of_a_template_is_listed() -> None:
         for template in templates.split(", ")
     }
     assert listed == {
-        (option.parameter, template.name): (form.required, form.help or option.help)
+        (option.parameter_name, template.name): (form.required, form.help or option.help)
         for template in TEMPLATES
         for option in OPTIONS
-        if (form := option.forms.get(template.name))
+        if (form := option.templates.get(template.name))
     }
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from capybeam.pipeline import cli, launch
 from capybeam.pipeline.launch import arguments
-from capybeam.pipeline.run.execute import _beam_options
+from capybeam.pipeline.run.beam_options import parse_beam_options
 
 GIVEN = [
     "--config=gs://acme/conversions.yaml",
@@ -44,7 +44,7 @@ def test_the_places_of_a_job_are_said_as_terraform_looks_for_them_too() -> None:
     java = ["--tempLocation=gs://acme/tmp", "--stagingLocation=gs://acme/staging"]
     assert command == [*RUN, outputs[0], java[0], outputs[1], java[1]]
     # what the service shows of a job, and Terraform's provider reads, is all options that are not as by default
-    assert _beam_options([*outputs, *java]).get_all_options(drop_default=True) == {
+    assert parse_beam_options([*outputs, *java]).get_all_options(drop_default=True) == {
         "temp_location": "gs://acme/tmp",
         "staging_location": "gs://acme/staging",
         "tempLocation": "gs://acme/tmp",

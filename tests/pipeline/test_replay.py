@@ -14,12 +14,14 @@ from click.testing import CliRunner
 
 from capybeam.pipeline.cli import main
 from capybeam.pipeline.job.loader import parse_job
-from capybeam.pipeline.run.execute import CONFIGURATION, DEAD_LETTERS, FAILED, OK, Outputs, replay_job, run_job
+from capybeam.pipeline.run.execute import replay_job, run_job
+from capybeam.pipeline.run.exit_codes import CONFIGURATION, DEAD_LETTERS, FAILED, OK
+from capybeam.pipeline.run.request import Outputs, RunRequest
 from capybeam.pipeline.sandbox.server import SandboxServer
 from capybeam.pipeline.sandbox.store import SandboxSettings
 from capybeam.pipeline.sources import NoInput
 from capybeam.transforms.core import events
-from capybeam.transforms.engine.replay import ReplayFilter
+from capybeam.transforms.core.dead_letters import ReplayFilter
 from tests.pipeline.jobs import TOKEN, job_file, order, rows
 
 
@@ -37,14 +39,14 @@ def _token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def run(job: str, lines: list[bytes]) -> int:
     Path("events.jsonl").write_bytes(b"".join(line + b"\n" for line in lines))
-    return run_job(parse_job(job), ["events.jsonl"], Outputs("dead.jsonl", "receipts.jsonl"), [])
+    return run_job(RunRequest(parse_job(job), ["events.jsonl"], Outputs("dead.jsonl", "receipts.jsonl")))
 
 
 def replay(
     job: str, letters: str = "dead.jsonl", dead_letters: str = "again.jsonl", replay_filter: ReplayFilter | None = None
 ) -> tuple[int, dict[str, Any]]:
     outputs = Outputs(dead_letters, "replayed.jsonl", "books.json")
-    code = replay_job(parse_job(job), [letters], replay_filter or ReplayFilter(), outputs, [])
+    code = replay_job(RunRequest(parse_job(job), [letters], outputs), replay_filter or ReplayFilter())
     return code, json.loads(Path("books.json").read_text()) if Path("books.json").exists() else {}
 
 
@@ -200,10 +202,10 @@ def test_the_project_that_is_given_pays_for_looking_at_a_table(
     def client(_name: str, project: str | None) -> Any:
         raise NoInput(f"{project} pays")
 
-    monkeypatch.setattr("capybeam.pipeline.sources.bigquery._client", client)
+    monkeypatch.setattr("capybeam.pipeline.sources.bigquery.client.new_client", client)
     outputs, letters = Outputs("again.jsonl", "replayed.jsonl"), ["bigquery:acme.meta.dead_letters"]
     job = parse_job(job_file("http://127.0.0.1:9"))
-    assert replay_job(job, letters, ReplayFilter(), outputs, ["--project", "payer"]) == CONFIGURATION
+    assert replay_job(RunRequest(job, letters, outputs, ["--project", "payer"]), ReplayFilter()) == CONFIGURATION
     assert "capybeam: payer pays\n" in capsys.readouterr().err
 
 

@@ -12,7 +12,9 @@ from apache_beam.options.pipeline_options_validator import PipelineOptionsValida
 from apache_beam.runners.runner import PipelineRunner
 
 from capybeam.pipeline.job.loader import parse_job
-from capybeam.pipeline.run.execute import CONFIGURATION, FAILED, OK, Outputs, run_job
+from capybeam.pipeline.run.execute import run_job
+from capybeam.pipeline.run.exit_codes import CONFIGURATION, FAILED, OK
+from capybeam.pipeline.run.request import Outputs, RunRequest
 from capybeam.transforms.core import tokens
 
 SECRET = "secret:projects/acme-prod/secrets/meta/versions/latest"
@@ -80,7 +82,9 @@ destinations:
 """)
     where = {**ELSEWHERE, **outputs}
     files = Path("events.jsonl").absolute().as_uri()  # in a folder that the workers share
-    return run_job(job, [files], Outputs(where["dead_letters"], where["receipts"], None), options, wait=wait)
+    return run_job(
+        RunRequest(job, [files], Outputs(where["dead_letters"], where["receipts"], None), options, wait=wait)
+    )
 
 
 def test_a_job_is_started_and_left_with_a_word_on_where_to_look(capsys: pytest.CaptureFixture[str]) -> None:

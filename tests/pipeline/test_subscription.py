@@ -21,15 +21,20 @@ from typing import Any
 import pytest
 
 from capybeam.pipeline.job.loader import parse_job
-from capybeam.pipeline.run.execute import CONFIGURATION, DEAD_LETTERS, FAILED, OK, REFUSED, Outputs, replay_job, run_job
+from capybeam.pipeline.run.execute import replay_job, run_job
+from capybeam.pipeline.run.exit_codes import CONFIGURATION, DEAD_LETTERS, FAILED, OK, REFUSED
+from capybeam.pipeline.run.request import Outputs, RunRequest
 from capybeam.pipeline.sandbox.server import SandboxServer
 from capybeam.pipeline.sandbox.store import SandboxSettings
-from capybeam.pipeline.sources.pubsub import Attributes, Message, Pulling, Subscription
+from capybeam.pipeline.sources.pubsub.messages import Message
+from capybeam.pipeline.sources.pubsub.reader import SubscriptionReader
+from capybeam.pipeline.sources.pubsub.subscription import PubSubStream
+from capybeam.pipeline.sources.streams import MessageAttributes
 from capybeam.transforms.core.counters import LIVE
-from capybeam.transforms.engine.replay import ReplayFilter
-from examples.local_pubsub import NoServer, pubsub_server
+from capybeam.transforms.core.dead_letters import ReplayFilter
 from tests.conftest import Topic
 from tests.pipeline.jobs import JANE, TOKEN, job_file, order, rows
+from tests.servers.pubsub import NoServer, pubsub_server
 
 DELIVERY = "{max_batch_delay: 200ms, retry_for: 5s}"
 OUTPUTS = Outputs("dead.jsonl", "receipts.jsonl", "books.json")
@@ -49,15 +54,15 @@ def _token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def run(sandbox: SandboxServer, topic: Topic, outputs: Outputs = OUTPUTS, idle: float = 1.0) -> int:
     job = parse_job(job_file(sandbox.url, DELIVERY))
-    return run_job(job, [f"pubsub:{topic.subscription}"], outputs, [], idle)
+    return run_job(RunRequest(job, [f"pubsub:{topic.subscription}"], outputs, until_idle=idle))
 
 
 def start(sandbox: SandboxServer, topic: Topic, *options: str, lease: int = 60) -> subprocess.Popen[str]:
     """`capybeam run` in a process of its own, in the current folder."""
     Path("job.yaml").write_text(job_file(sandbox.url, DELIVERY))
     program = (
-        "import capybeam.pipeline.cli, capybeam.pipeline.sources.pubsub, capybeam.transforms.meta.client;"
-        f" capybeam.pipeline.sources.pubsub._LEASE = {lease}; capybeam.transforms.meta.client._HOLD_PAUSE = 1;"
+        "import capybeam.pipeline.cli, capybeam.pipeline.sources.pubsub.reader, capybeam.transforms.meta.client;"
+        f" capybeam.pipeline.sources.pubsub.reader.LEASE = {lease}; capybeam.transforms.meta.client._HOLD_PAUSE = 1;"
         " capybeam.pipeline.cli.main()"
     )
     command = [sys.executable, "-c", program, "run", "--config", "job.yaml"]
@@ -189,7 +194,7 @@ def test_dead_letters_and_receipts_would_outlive_the_machines_power_before_anyth
 ) -> None:
     safe: dict[str, bytes] = {}
     acknowledged: list[tuple[bytes, bytes, int]] = []
-    fsync, acknowledge = os.fsync, Pulling.acknowledge
+    fsync, acknowledge = os.fsync, SubscriptionReader.acknowledge
 
     def watched_fsync(file: int) -> None:
         fsync(file)
@@ -197,12 +202,12 @@ def test_dead_letters_and_receipts_would_outlive_the_machines_power_before_anyth
         if path.is_file():
             safe[path.name] = path.read_bytes()
 
-    def watched_acknowledge(pulling: Pulling, messages: Sequence[Message]) -> None:
+    def watched_acknowledge(pulling: SubscriptionReader, messages: Sequence[Message]) -> None:
         acknowledged.append((safe["dead.jsonl"], safe["receipts.jsonl"], len(messages)))
         acknowledge(pulling, messages)
 
     monkeypatch.setattr(os, "fsync", watched_fsync)
-    monkeypatch.setattr(Pulling, "acknowledge", watched_acknowledge)
+    monkeypatch.setattr(SubscriptionReader, "acknowledge", watched_acknowledge)
     topic.publish(*[order(n) for n in range(20)], b"{broken", b"")
     assert run(sandbox, topic) == DEAD_LETTERS
     assert sum(messages for *_, messages in acknowledged) == 22
@@ -246,11 +251,14 @@ def test_dead_letters_that_were_published_are_replayed_from_their_subscription(
     Path("events.jsonl").write_bytes(order(1) + b"\n")
     job = parse_job(job_file(sandbox.url, DELIVERY))
     sandbox.set_faults(dead_token=True)
-    run_job(job, ["events.jsonl"], Outputs("dead.jsonl", "receipts.jsonl"), [])
+    run_job(RunRequest(job, ["events.jsonl"], Outputs("dead.jsonl", "receipts.jsonl")))
     sandbox.set_faults(dead_token=False)
     topic.publish(*Path("dead.jsonl").read_bytes().splitlines(), b"stray", b"")
     outputs = Outputs("again.jsonl", "replayed.jsonl", "books.json")
-    assert replay_job(job, [f"pubsub:{topic.subscription}"], ReplayFilter(), outputs, [], 1.0) == DEAD_LETTERS
+    assert (
+        replay_job(RunRequest(job, [f"pubsub:{topic.subscription}"], outputs, until_idle=1.0), ReplayFilter())
+        == DEAD_LETTERS
+    )
     assert (books()["balanced"], books()["delivered"], books()["unparsable"]) == (True, 1, 2)
     assert sorted(row["message"].partition(" is ")[2] for row in rows("again.jsonl")) == [
         "no dead letter: it is empty.",
@@ -262,7 +270,7 @@ def test_dead_letters_that_were_published_are_replayed_from_their_subscription(
 def test_a_choice_of_dead_letters_is_for_files(topic: Topic, capsys: pytest.CaptureFixture[str]) -> None:
     job = parse_job(job_file("http://127.0.0.1:9"))
     letters = [f"pubsub:{topic.subscription}"]
-    assert replay_job(job, letters, ReplayFilter(retryable=True), OUTPUTS, [], 1.0) == CONFIGURATION
+    assert replay_job(RunRequest(job, letters, OUTPUTS, until_idle=1.0), ReplayFilter(retryable=True)) == CONFIGURATION
     assert "--only and --retryable are for files" in capsys.readouterr().err
 
 
@@ -340,7 +348,9 @@ def test_more_than_four_megabytes_come_in_one_answer(
     sandbox: SandboxServer, topic: Topic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refused = list[Any]()
-    monkeypatch.setattr("capybeam.pipeline.sources.pubsub._Portion.too_large", lambda *asked: refused.append(asked))
+    monkeypatch.setattr(
+        "capybeam.pipeline.sources.pubsub.reader.PullSize.too_large", lambda *asked: refused.append(asked)
+    )
     topic.publish(*[order(n, context={"userAgent": "UA", "traits": JANE, "page": "x" * 1_000_000}) for n in range(6)])
     assert run(sandbox, topic) == OK
     assert (books()["delivered"], books()["balanced"], refused) == (6, True, [])
@@ -371,7 +381,7 @@ def test_what_is_in_an_envelope_is_delivered_and_what_is_no_event_is_a_dead_lett
 
 
 def refusal(sandbox_url: str, inputs: list[str], capsys: pytest.CaptureFixture[str], **settings: Any) -> str:
-    code = run_job(parse_job(job_file(sandbox_url)), inputs, OUTPUTS, [], **settings)
+    code = run_job(RunRequest(parse_job(job_file(sandbox_url)), inputs, OUTPUTS, **settings))
     assert code == CONFIGURATION
     return capsys.readouterr().err
 
@@ -406,7 +416,7 @@ def test_who_may_pull_need_not_be_allowed_to_look(pubsub: str, sandbox: SandboxS
 def test_a_permission_withdrawn_while_it_runs_fails_the_run(
     pubsub: str, sandbox: SandboxServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Subscription, "try_to_pull", lambda _self: [])  # as if it had been there when the run began
+    monkeypatch.setattr(PubSubStream, "try_to_pull", lambda _self: [])  # as if it had been there when the run began
     with denying("Pull"):
         topic = Topic()
         assert run(sandbox, topic) == FAILED
@@ -441,13 +451,13 @@ def test_a_run_does_not_read_what_it_writes(
         f"pubsub:{topic.path}",
     )
     if command == "run":
-        code = run_job(job, [source], outputs(path), [], 1.0)
+        code = run_job(RunRequest(job, [source], outputs(path), until_idle=1.0))
     else:
-        code = replay_job(job, [source], ReplayFilter(), outputs(path), [], 1.0)
+        code = replay_job(RunRequest(job, [source], outputs(path), until_idle=1.0), ReplayFilter())
     assert code == CONFIGURATION
     assert (
-        f"{what} cannot be published to {path}: {source} is a subscription of that topic, so the run would read what it"
-        " writes; give another topic\n"
+        f"{what} cannot be written to {path}: {source} receives what is written there, so the run would read what it"
+        " writes; give another place\n"
     ) in capsys.readouterr().err
     assert not Path("dead.jsonl").exists()
 
@@ -455,7 +465,7 @@ def test_a_run_does_not_read_what_it_writes(
 def test_a_server_that_dies_is_no_idle_subscription(
     pubsub: str, sandbox: SandboxServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("capybeam.pipeline.sources.pubsub._PATIENCE", 3.0)
+    monkeypatch.setattr("capybeam.pipeline.sources.pubsub.reader.SILENCE_LIMIT", 3.0)
     with ExitStack() as server:
         server.enter_context(denying("Nothing"))
         topic = Topic()
@@ -498,9 +508,9 @@ def test_until_idle_is_for_subscriptions(capsys: pytest.CaptureFixture[str]) -> 
 def test_attributes_are_for_runners_elsewhere(
     topic: Topic, capsys: pytest.CaptureFixture[str], options: list[str]
 ) -> None:
-    inputs, attributes = [f"pubsub:{topic.subscription}"], Attributes(id="id")
+    inputs, attributes = [f"pubsub:{topic.subscription}"], MessageAttributes(id="id")
     job = parse_job(job_file("http://127.0.0.1:9"))
-    assert run_job(job, inputs, OUTPUTS, options, attributes=attributes) == CONFIGURATION
+    assert run_job(RunRequest(job, inputs, OUTPUTS, options, attributes=attributes)) == CONFIGURATION
     assert "are for runners that stream elsewhere, such as Dataflow" in capsys.readouterr().err
 
 
@@ -524,9 +534,9 @@ def test_a_server_that_is_not_there_is_named(
 def test_repeats_are_dropped_and_counted_where_the_job_asks_for_it(sandbox: SandboxServer, topic: Topic) -> None:
     job = parse_job(job_file(sandbox.url, "{max_batch_delay: 100ms, deduplicate: 10m}"))
     topic.publish(order(1), order(2), order(1))
-    assert run_job(job, [f"pubsub:{topic.subscription}"], OUTPUTS, [], 1.0) == OK
+    assert run_job(RunRequest(job, [f"pubsub:{topic.subscription}"], OUTPUTS, until_idle=1.0)) == OK
     topic.publish(order(2), order(3))
-    assert run_job(job, [f"pubsub:{topic.subscription}"], OUTPUTS, [], 1.0) == OK
+    assert run_job(RunRequest(job, [f"pubsub:{topic.subscription}"], OUTPUTS, until_idle=1.0)) == OK
     assert books()["subscriptions"]["web/purchase"] == {
         "matched": 2,
         "delivered": 1,
@@ -543,8 +553,8 @@ def test_a_batch_that_failed_is_no_repeat_of_itself(sandbox: SandboxServer, topi
     topic.publish(order(1001), b"{broken")
     if Path("/dev/full").exists():
         outputs = Outputs("/dev/full", "receipts.jsonl", "books.json")
-        assert run_job(job, [f"pubsub:{topic.subscription}"], outputs, [], 1.0) == FAILED
-    assert run_job(job, [f"pubsub:{topic.subscription}"], OUTPUTS, [], 1.0) == DEAD_LETTERS
+        assert run_job(RunRequest(job, [f"pubsub:{topic.subscription}"], outputs, until_idle=1.0)) == FAILED
+    assert run_job(RunRequest(job, [f"pubsub:{topic.subscription}"], OUTPUTS, until_idle=1.0)) == DEAD_LETTERS
     assert books()["subscriptions"]["web/purchase"]["delivered"] == 1
 
 

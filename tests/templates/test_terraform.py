@@ -123,7 +123,9 @@ def test_the_jobs_own_subscription_moves_no_message_away_while_it_waits() -> Non
 
 
 def test_the_job_gives_the_templates_parameters() -> None:
-    parameters = {option.parameter: option.forms["streaming"] for option in OPTIONS if "streaming" in option.forms}
+    parameters = {
+        option.parameter_name: option.templates["streaming"] for option in OPTIONS if "streaming" in option.templates
+    }
     given = set(re.findall(r"(\w+) *[=:] *(?:\$\{)?\"", JOB["parameters"])) | set(
         re.findall(r"(\w+) = var\.", JOB["parameters"])
     )

@@ -17,10 +17,10 @@ from capybeam.pipeline.job.models import Model, Name
 from capybeam.pipeline.job.presets import merged_mapping, presets
 from capybeam.pipeline.job.problems import Problems, suggestion
 from capybeam.pipeline.job.yaml_source import Loc
-from capybeam.transforms.engine.conversions import Subscription
 from capybeam.transforms.language.directives import is_directive
 from capybeam.transforms.meta import rules
 from capybeam.transforms.meta.answers import Destination
+from capybeam.transforms.meta.subscriptions import MetaSubscription
 
 # --- the model --------------------------------------------------------------------------------------------------------
 
@@ -71,10 +71,10 @@ def _destination(model: ConversionsModel) -> Destination:
     return meta.destination(model, model.api_version)
 
 
-def _subscriptions(model: ConversionsModel) -> Iterator[Subscription]:
+def _subscriptions(model: ConversionsModel) -> Iterator[MetaSubscription]:
     for each in model.subscriptions:
         preset = presets()[each.action]
-        yield Subscription(
+        yield MetaSubscription(
             **meta.of_all_subscriptions(model),
             name=each.name or each.action,
             trigger=each.trigger or preset.trigger or "all",

@@ -13,10 +13,10 @@ from capybeam.pipeline.job.destinations import meta
 from capybeam.pipeline.job.presets import offline_preset
 from capybeam.pipeline.job.problems import Problems
 from capybeam.pipeline.job.yaml_source import Loc
-from capybeam.transforms.engine.conversions import Subscription, Wire
 from capybeam.transforms.language.triggers import quoted
 from capybeam.transforms.meta import rules
 from capybeam.transforms.meta.answers import Destination
+from capybeam.transforms.meta.subscriptions import MetaSubscription, Wire
 
 OFFLINE_VERSION: Final = "v16.0"  # the last that had the Offline Conversions API
 END_OF_OFFLINE_EVENTS: Final = (
@@ -57,13 +57,13 @@ def _destination(model: OfflineModel) -> Destination:
     return meta.destination(model, model.api_version or default)
 
 
-def _subscriptions(model: OfflineModel) -> Iterator[Subscription]:
+def _subscriptions(model: OfflineModel) -> Iterator[MetaSubscription]:
     """One for each event that one of the three maps names."""
     preset = offline_preset()
     for setting, event_name in preset.maps.items():
         for event, dataset_ids in getattr(model, setting).items():
             action = preset.action(event, model.value_field, model.wire)
-            yield Subscription(
+            yield MetaSubscription(
                 **meta.of_all_subscriptions(model),
                 name=f"{setting}: {_readable(event)}",
                 trigger=f'type = "track" and event = {quoted(event)}',

@@ -16,8 +16,8 @@ from capybeam.pipeline.job.models import ONE_LINE, TEXT, DestinationModel, Refer
 from capybeam.pipeline.job.problems import Problems
 from capybeam.pipeline.job.yaml_source import Loc
 from capybeam.transforms.core.tokens import TokenReference
-from capybeam.transforms.engine.conversions import InText
 from capybeam.transforms.meta.answers import Destination, is_loopback
+from capybeam.transforms.meta.subscriptions import InText
 from capybeam.transforms.standards import countries
 
 # --- types of values --------------------------------------------------------------------------------------------------

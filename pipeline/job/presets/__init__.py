@@ -9,9 +9,10 @@ from importlib import resources
 from typing import Any, Final
 
 from capybeam.pipeline.job import yaml_source
-from capybeam.transforms.engine.conversions import Wire, in_custom_data
 from capybeam.transforms.language.directives import is_directive, parse_path, paths
 from capybeam.transforms.language.fields import TYPES, Field
+from capybeam.transforms.meta.server_events import in_custom_data
+from capybeam.transforms.meta.subscriptions import Wire
 
 
 @dataclasses.dataclass(frozen=True)

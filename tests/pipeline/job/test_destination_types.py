@@ -18,9 +18,9 @@ from capybeam.pipeline.job.problems import Problems
 from capybeam.pipeline.job.schema import json_schema
 from capybeam.pipeline.job.yaml_source import Loc
 from capybeam.transforms.core.tokens import TokenReference
-from capybeam.transforms.engine.conversions import Subscription
 from capybeam.transforms.language.fields import Field
 from capybeam.transforms.meta.answers import Destination
+from capybeam.transforms.meta.subscriptions import MetaSubscription
 from tests.pipeline.job.job_files import MINIMAL, job, problems
 
 WEBHOOK = """\
@@ -47,9 +47,9 @@ def _destination(model: WebhookModel) -> Destination:
     return Destination(model.name, TokenReference("env:NONE"), endpoint=model.url)
 
 
-def _subscriptions(model: WebhookModel) -> Iterator[Subscription]:
+def _subscriptions(model: WebhookModel) -> Iterator[MetaSubscription]:
     for number, route in enumerate(model.routes):
-        yield Subscription(
+        yield MetaSubscription(
             destination=model.name,
             name=f"route {number}",
             trigger=route.trigger,

@@ -13,8 +13,8 @@ from capybeam.pipeline.job.destinations.facebook_offline_conversions import END_
 from capybeam.pipeline.job.loader import ConfigError, Job, load_job
 from capybeam.pipeline.job.presets import presets
 from capybeam.transforms.core.tokens import TokenReference
-from capybeam.transforms.engine.conversions import Subscription
 from capybeam.transforms.meta.answers import Delivery, Destination
+from capybeam.transforms.meta.subscriptions import MetaSubscription
 from tests.pipeline.job.job_files import EXAMPLES, MINIMAL, OFFLINE, TODAY, WHOLE, job, with_subscription
 
 
@@ -32,7 +32,7 @@ def test_the_smallest_job_has_every_default() -> None:
             ),
         ),
         subscriptions=(
-            Subscription(
+            MetaSubscription(
                 destination="web",
                 name="purchase",
                 trigger='type = "track" and event = "Order Completed"',

@@ -53,7 +53,7 @@ def test_its_mistakes_have_line_and_column() -> None:
             " roles/storage.objectViewer on the bucket?",
         ),
         ("shelf://jobs/latin.yaml", "shelf://jobs/latin.yaml: cannot be read: it is not UTF-8 text"),
-        ("nowhere://a/b.yaml", "nowhere://a/b.yaml: cannot be read: no file system is known for nowhere://"),
+        ("nowhere://a/b.yaml", "nowhere://a/b.yaml: cannot be read: unknown scheme nowhere://"),
     ],
 )
 def test_one_that_cannot_be_read_says_what_to_do(url: str, message: str) -> None:

@@ -29,24 +29,15 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 
 from capybeam.pipeline import file_systems
 from capybeam.pipeline.job.loader import parse_job
-from capybeam.pipeline.run.execute import (
-    CONFIGURATION,
-    DEAD_LETTERS,
-    DEFAULT_RUNNER,
-    FAILED,
-    INTERRUPTED,
-    OK,
-    REFUSED,
-    Outputs,
-    _workers,
-    replay_job,
-    run_job,
-)
+from capybeam.pipeline.run.beam_options import DEFAULT_RUNNER, max_workers
+from capybeam.pipeline.run.execute import replay_job, run_job
+from capybeam.pipeline.run.exit_codes import CONFIGURATION, DEAD_LETTERS, FAILED, INTERRUPTED, OK, REFUSED
+from capybeam.pipeline.run.request import Outputs, RunRequest
 from capybeam.pipeline.sandbox.server import SandboxServer
 from capybeam.pipeline.sandbox.store import SandboxSettings
-from capybeam.pipeline.sinks.lines import SinkError
+from capybeam.pipeline.sinks import SinkError
 from capybeam.transforms.core.batches import Receipt
-from capybeam.transforms.engine.replay import ReplayFilter
+from capybeam.transforms.core.dead_letters import ReplayFilter
 from capybeam.transforms.filtering import _FilterEvents
 from capybeam.transforms.hashing import _HashUserData
 from capybeam.transforms.mapping import _MapProperties
@@ -80,7 +71,9 @@ def run(endpoint: str, lines: list[bytes], **settings: Any) -> tuple[int, dict[s
     Path("events.jsonl").write_bytes(b"".join(line + b"\n" for line in lines))
     settings = {"dead_letters": "dead.jsonl", "receipts": "receipts.jsonl", **settings}
     job = parse_job(settings.pop("job", job_file(endpoint)))
-    code = run_job(job, ["events.jsonl"], Outputs(settings["dead_letters"], settings["receipts"], "books.json"), [])
+    code = run_job(
+        RunRequest(job, ["events.jsonl"], Outputs(settings["dead_letters"], settings["receipts"], "books.json"))
+    )
     return code, json.loads(Path("books.json").read_text()) if Path("books.json").exists() else {}
 
 
@@ -204,7 +197,7 @@ def test_a_line_of_gigabytes_is_a_dead_letter_unread_and_the_rest_of_its_file_is
     long = b'{"type":"track","text":"' + b"x" * 70_000_000 + b'"}'
     Path("events.jsonl.gz").write_bytes(gzip.compress(b"\n".join([order(1), long, order(2)]), 1))
     job = parse_job(job_file(sandbox.url))
-    assert run_job(job, ["events.jsonl.gz"], Outputs("dead", "receipts", "books.json"), []) == DEAD_LETTERS
+    assert run_job(RunRequest(job, ["events.jsonl.gz"], Outputs("dead", "receipts", "books.json"))) == DEAD_LETTERS
     books = json.loads(Path("books.json").read_text())
     assert (books["balanced"], books["read"], books["unparsable"], books["delivered"]) == (True, 3, 1, 2)
     message = "Line 2 of events.jsonl.gz has 70,000,026 bytes, and one of more than 64 MB is not read."
@@ -218,7 +211,9 @@ def test_csv_is_read_by_its_name_and_its_bad_rows_are_dead_letters(sandbox: Sand
     header = "type,event,messageId,timestamp,userId,properties.revenue:json,properties.currency,context.userAgent"
     good = f"track,Order Completed,o-1,{now},u-1,120.50,EUR,Mozilla/5.0"
     Path("orders.csv").write_text(f"{header}\n{good}\n{good},surplus\n")
-    code = run_job(parse_job(job_file(sandbox.url)), ["orders.csv"], Outputs("dead.jsonl", "receipts.jsonl"), [])
+    code = run_job(
+        RunRequest(parse_job(job_file(sandbox.url)), ["orders.csv"], Outputs("dead.jsonl", "receipts.jsonl"))
+    )
     assert code == DEAD_LETTERS
     assert sandbox.stats()["by_event"] == {"123": {"Purchase": 1}, "456": {"Purchase": 1}}
     (row,) = rows("dead.jsonl")
@@ -236,7 +231,7 @@ def test_rows_of_a_warehouse_are_delivered_and_what_is_left_out_is_in_the_books(
     Path("orders.jsonl").write_text(json.dumps({**row, "timestamp": int(time.time() - 60) * 10**6}) + "\n")
 
     outputs = Outputs("dead.jsonl", "receipts.jsonl", "books.json")
-    assert run_job(parse_job(job_file(sandbox.url)), ["orders.csv", "orders.jsonl"], outputs, []) == OK
+    assert run_job(RunRequest(parse_job(job_file(sandbox.url)), ["orders.csv", "orders.jsonl"], outputs)) == OK
     books = json.loads(Path("books.json").read_text())
 
     assert (books["read"], books["taken"], books["filtered"], books["delivered"]) == (2, 2, 0, 2)
@@ -327,14 +322,17 @@ def test_an_option_that_nobody_knows_exits_2(
     capsys: pytest.CaptureFixture[str], options: list[str], message: str
 ) -> None:
     Path("events.jsonl").write_bytes(b"")
-    code = run_job(parse_job(job_file("http://127.0.0.1:9")), ["events.jsonl"], Outputs("d", "r"), options)
+    code = run_job(RunRequest(parse_job(job_file("http://127.0.0.1:9")), ["events.jsonl"], Outputs("d", "r"), options))
     assert code == CONFIGURATION
     assert message in capsys.readouterr().err
 
 
 def test_a_runner_that_nobody_knows_exits_2(sandbox: SandboxServer, capsys: pytest.CaptureFixture[str]) -> None:
     job = parse_job(job_file(sandbox.url))
-    assert run_job(job, ["events.jsonl"], Outputs("d.jsonl", "r.jsonl"), ["--runner", "FlinkRuner"]) == CONFIGURATION
+    assert (
+        run_job(RunRequest(job, ["events.jsonl"], Outputs("d.jsonl", "r.jsonl"), ["--runner", "FlinkRuner"]))
+        == CONFIGURATION
+    )
     assert capsys.readouterr().err == "capybeam: there is no runner FlinkRuner; did you mean FlinkRunner?\n"
 
 
@@ -365,7 +363,7 @@ def test_events_in_envelopes_are_delivered_and_what_is_no_event_is_a_dead_letter
     assert "jane" not in out + err
 
     job = parse_job(f"unwrap: $.Message\n{job_file(sandbox.url)}")
-    replay_job(job, ["dead.jsonl"], ReplayFilter(), Outputs("again.jsonl", "replayed.jsonl", "books.json"), [])
+    replay_job(RunRequest(job, ["dead.jsonl"], Outputs("again.jsonl", "replayed.jsonl", "books.json")), ReplayFilter())
     assert sandbox.stats()["events_stored"] == 5
     assert [row["payload"] for row in rows("again.jsonl")] == [
         '{"sentAt":"2026-11-22T10:00:00Z","jane.doe@example.com":1}'
@@ -373,7 +371,7 @@ def test_events_in_envelopes_are_delivered_and_what_is_no_event_is_a_dead_letter
 
 
 def test_input_that_is_not_there_exits_2(sandbox: SandboxServer, capsys: pytest.CaptureFixture[str]) -> None:
-    code = run_job(parse_job(job_file(sandbox.url)), ["nowhere.jsonl"], Outputs("d", "r"), [])
+    code = run_job(RunRequest(parse_job(job_file(sandbox.url)), ["nowhere.jsonl"], Outputs("d", "r")))
     assert code == CONFIGURATION
     assert "nowhere.jsonl: no such file" in capsys.readouterr().err
     assert not Path("d").exists()
@@ -591,7 +589,9 @@ def test_books_that_cannot_be_written_are_found_out_before_anything_is_sent_or_m
         "events.jsonl/books.json": "File exists",
         "gs://acme/books.json": "they go to a file of this machine",
     }.items():
-        assert run_job(job, ["events.jsonl"], Outputs("dead.jsonl", "receipts.jsonl", place), []) == CONFIGURATION
+        assert (
+            run_job(RunRequest(job, ["events.jsonl"], Outputs("dead.jsonl", "receipts.jsonl", place))) == CONFIGURATION
+        )
         assert capsys.readouterr().err == f"capybeam: The books cannot be written to {place}: {reason}\n"
     assert sandbox.stats()["requests"] == 0
     assert Path("dead.jsonl").read_text() == "of an earlier run\n"
@@ -619,7 +619,7 @@ def test_books_that_cannot_be_written_hide_no_other_cause(
     sandbox.set_faults(**faults)
     Path("events.jsonl").write_bytes(b"\n".join(lines))
     outputs = Outputs(dead_letters, "receipts.jsonl", "/dev/full")
-    assert run_job(parse_job(job_file(sandbox.url)), ["events.jsonl"], outputs, []) == code
+    assert run_job(RunRequest(parse_job(job_file(sandbox.url)), ["events.jsonl"], outputs)) == code
     error = capsys.readouterr().err
     assert said in error
     assert error.count(FULL_BOOKS) == (code != CONFIGURATION)
@@ -635,7 +635,7 @@ def test_a_run_that_failed_says_why_although_its_books_cannot_be_written(
     monkeypatch.setattr(Receipt, "encode", fail)
     Path("events.jsonl").write_bytes(order(1) + b"\n")
     outputs = Outputs("dead", "receipts", "out/books.json")
-    assert run_job(parse_job(job_file(sandbox.url)), ["events.jsonl"], outputs, []) == FAILED
+    assert run_job(RunRequest(parse_job(job_file(sandbox.url)), ["events.jsonl"], outputs)) == FAILED
     error = capsys.readouterr().err
     first = "capybeam: the run failed: Receipts cannot be written to receipts: Input/output error\n"
     second = "capybeam: The books cannot be written to out/books.json: No such file or directory\n"
@@ -668,7 +668,9 @@ def test_what_an_error_of_others_says_is_not_shown(
 
     monkeypatch.setattr(Receipt, "encode", fail)
     Path("events.jsonl").write_bytes(order(1) + b"\n")
-    assert run_job(parse_job(job_file(sandbox.url)), ["events.jsonl"], Outputs("dead", "receipts"), []) == FAILED
+    assert (
+        run_job(RunRequest(parse_job(job_file(sandbox.url)), ["events.jsonl"], Outputs("dead", "receipts"))) == FAILED
+    )
     out, error = capfd.readouterr()
     assert "jane" not in out + error
     assert "capybeam: the run failed: RefreshTokenError (run again with --verbose for Beam's own log)\n" in error
@@ -702,14 +704,14 @@ def test_what_an_error_of_others_says_is_not_shown(
 )
 def test_the_rate_is_shared_out_over_as_many_processes_as_may_send(arguments: str, workers: int | None) -> None:
     options = PipelineOptions(arguments.split())
-    assert _workers(options, options.view_as(StandardOptions).runner or DEFAULT_RUNNER) == workers
+    assert max_workers(options, options.view_as(StandardOptions).runner or DEFAULT_RUNNER) == workers
 
 
 def test_a_rate_that_cannot_be_shared_out_is_refused_with_what_to_say(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     job = dataclasses.replace(parse_job(job_file("http://127.0.0.1:9")), delivery=Delivery(requests_per_second=5.0))
-    code = run_job(job, [str(tmp_path)], Outputs("d", "r"), ["--runner", "DataflowRunner"])
+    code = run_job(RunRequest(job, [str(tmp_path)], Outputs("d", "r"), ["--runner", "DataflowRunner"]))
     assert code == 2
     assert "say how many DataflowRunner may use at most, by --max_num_workers (Dataflow)" in capsys.readouterr().err
 
@@ -724,7 +726,7 @@ def run_elsewhere(endpoint: str, folder: Path, *more: str, token: str = "env:TOK
     (folder / "events.jsonl").write_bytes(b"".join(order(n) + b"\n" for n in range(90, 110)) + b"{broken\n")
     outputs = [f"file://{folder / name}" for name in ("events.jsonl", "dead.jsonl", "receipts.jsonl")]
     job = parse_job(job_file(endpoint, token=token))
-    return run_job(job, outputs[:1], Outputs(*outputs[1:], "books.json"), [*PORTABLE, *more])
+    return run_job(RunRequest(job, outputs[:1], Outputs(*outputs[1:], "books.json"), [*PORTABLE, *more]))
 
 
 def test_a_job_elsewhere_is_followed_and_its_receipts_are_added_up(sandbox: SandboxServer, tmp_path: Path) -> None:
@@ -767,7 +769,7 @@ def test_a_runner_that_cannot_do_it_is_refused_before_an_event_is_sent(
 ) -> None:
     Path("events.jsonl").write_bytes(order(100) + b"\n")
     job = parse_job(job_file(sandbox.url))
-    assert run_job(job, ["events.jsonl"], Outputs(*outputs), beam_options) == CONFIGURATION
+    assert run_job(RunRequest(job, ["events.jsonl"], Outputs(*outputs), beam_options)) == CONFIGURATION
     assert message in capsys.readouterr().err
     assert sandbox.stats()["requests"] == 0
 
@@ -777,7 +779,10 @@ def test_a_document_in_the_place_of_lines_is_named_before_anything_is_sent(
 ) -> None:
     events = [json.loads(order(n)) for n in range(3)]
     Path("events.json").write_text(json.dumps(events, indent=2))
-    assert run_job(parse_job(job_file(sandbox.url)), ["events.json"], Outputs("dead", "receipts"), []) == CONFIGURATION
+    assert (
+        run_job(RunRequest(parse_job(job_file(sandbox.url)), ["events.json"], Outputs("dead", "receipts")))
+        == CONFIGURATION
+    )
     assert capsys.readouterr().err == (
         "capybeam: events.json: it is one pretty-printed JSON document, an array, and not JSON lines, an event each."
         " Make lines of it: jq -c '.[]' < events.json > events.lines.jsonl\n"
@@ -788,7 +793,9 @@ def test_a_document_in_the_place_of_lines_is_named_before_anything_is_sent(
 def test_a_file_whose_name_looks_like_a_pattern_is_read(sandbox: SandboxServer) -> None:
     Path("orders [1].jsonl").write_bytes(order(1) + b"\n")
     Path("orders 1.jsonl").write_bytes(order(2) + b"\n")
-    assert run_job(parse_job(job_file(sandbox.url)), ["orders [1].jsonl"], Outputs("dead", "receipts"), []) == OK
+    assert (
+        run_job(RunRequest(parse_job(job_file(sandbox.url)), ["orders [1].jsonl"], Outputs("dead", "receipts"))) == OK
+    )
     assert sandbox.event_ids("123") == [("Purchase", "order-1")]
 
 
@@ -796,11 +803,11 @@ def test_a_run_never_reads_what_it_writes(tmp_path: Path, capsys: pytest.Capture
     job = parse_job(job_file("http://127.0.0.1:9"))
     line = order(1)
     (tmp_path / "events.jsonl").write_bytes(line)
-    assert run_job(job, ["*.jsonl"], Outputs("dead.jsonl", "receipts.txt", None), []) == CONFIGURATION
+    assert run_job(RunRequest(job, ["*.jsonl"], Outputs("dead.jsonl", "receipts.txt", None))) == CONFIGURATION
     assert "*.jsonl also matches what this run writes (./dead.jsonl); give another place" in capsys.readouterr().err
-    assert run_job(job, ["events.jsonl"], Outputs("d", "r", "events.jsonl"), []) == CONFIGURATION
+    assert run_job(RunRequest(job, ["events.jsonl"], Outputs("d", "r", "events.jsonl"))) == CONFIGURATION
     assert "The books cannot be written to events.jsonl: it is being read" in capsys.readouterr().err
-    assert run_job(job, ["events.jsonl"], Outputs("same", "same", None), []) == CONFIGURATION
+    assert run_job(RunRequest(job, ["events.jsonl"], Outputs("same", "same", None))) == CONFIGURATION
     assert "each need a place of their own" in capsys.readouterr().err
     assert (tmp_path / "events.jsonl").read_bytes() == line
 
@@ -816,7 +823,7 @@ def test_a_packed_input_that_was_cut_off_is_delivered_as_far_as_it_goes_and_fail
     assert len(whole) > count / 4
 
     job = parse_job(job_file(sandbox.url))
-    assert run_job(job, ["events.jsonl.gz"], Outputs("dead", "receipts", "books.json"), []) == FAILED
+    assert run_job(RunRequest(job, ["events.jsonl.gz"], Outputs("dead", "receipts", "books.json"))) == FAILED
 
     message = "events.jsonl.gz is incomplete: it was cut off. What came before is read."
     books = json.loads(Path("books.json").read_text())
@@ -838,7 +845,7 @@ def test_a_cut_off_input_counts_for_more_than_a_destination_that_refuses_everyth
     Path("events.jsonl.gz").write_bytes(gzip.compress(b"\n".join(order(n) for n in range(50)))[:-8])
     job = parse_job(job_file(sandbox.url))
 
-    assert run_job(job, ["events.jsonl.gz"], Outputs("dead", "receipts", "books.json"), []) == FAILED
+    assert run_job(RunRequest(job, ["events.jsonl.gz"], Outputs("dead", "receipts", "books.json"))) == FAILED
 
     books = json.loads(Path("books.json").read_text())
     assert (books["balanced"], books["delivered"], books["unparsable"]) == (True, 0, 1)
@@ -873,7 +880,7 @@ def test_a_bundle_that_fails_at_its_end_and_is_done_again_is_counted_once(
     outputs = Outputs("dead.jsonl", "receipts.jsonl", "books.json")
     retrying = ["--runner", "BundleBasedDirectRunner"]
 
-    assert run_job(parse_job(job_file(sandbox.url)), ["events.jsonl"], outputs, retrying) == DEAD_LETTERS
+    assert run_job(RunRequest(parse_job(job_file(sandbox.url)), ["events.jsonl"], outputs, retrying)) == DEAD_LETTERS
 
     books = json.loads(Path("books.json").read_text())
     assert failed == [step]
@@ -887,7 +894,7 @@ def test_a_bundle_that_fails_at_its_end_and_is_done_again_is_counted_once(
 
 def test_no_part_of_a_message_becomes_a_picture(capsys: pytest.CaptureFixture[str]) -> None:
     job = parse_job(job_file("http://127.0.0.1:9"))
-    assert run_job(job, ["./a:x:b.jsonl"], Outputs("dead", "receipts"), []) == CONFIGURATION
+    assert run_job(RunRequest(job, ["./a:x:b.jsonl"], Outputs("dead", "receipts"))) == CONFIGURATION
     assert capsys.readouterr().err == "capybeam: ./a:x:b.jsonl: no such file\n"
 
 
@@ -897,7 +904,7 @@ def test_a_url_that_nobody_here_may_read_says_what_is_missing_at_once(
     monkeypatch.setattr(file_systems, "_has_google_credentials", lambda: False)
     monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
     job = parse_job(job_file("http://127.0.0.1:9"))
-    assert run_job(job, ["gs://bucket/events.jsonl"], Outputs("dead", "receipts"), []) == CONFIGURATION
+    assert run_job(RunRequest(job, ["gs://bucket/events.jsonl"], Outputs("dead", "receipts"))) == CONFIGURATION
     assert capfd.readouterr().err == (
         "capybeam: gs://bucket/events.jsonl: cannot be read: no Google Cloud credentials here;"
         " gcloud auth application-default login makes some\n"

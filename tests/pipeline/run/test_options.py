@@ -11,7 +11,7 @@ import click
 import pytest
 
 from capybeam.pipeline.cli import run
-from capybeam.pipeline.run.options import BATCH, OPTIONS, TEMPLATES, Form, Option, Template, metadata
+from capybeam.pipeline.run.options import BATCH, OPTIONS, TEMPLATES, Option, Template, TemplateParameter, metadata
 from capybeam.pipeline.sinks.tables import split_table
 from templates import generate
 
@@ -20,15 +20,15 @@ ON_COMMAND_LINE: dict[str, click.Parameter] = {
     parameter.opts[0].removeprefix("--"): parameter for parameter in run.params if parameter.opts[0].startswith("--")
 }
 FORMS = [
-    pytest.param(template, option, option.forms[template.name], id=f"{template.name}-{option.name}")
+    pytest.param(template, option, option.templates[template.name], id=f"{template.name}-{option.name}")
     for template in TEMPLATES
     for option in OPTIONS
-    if template.name in option.forms
+    if template.name in option.templates
 ]
 
 
 def parameter(template: Template, option: Option) -> dict[str, Any]:
-    (found,) = (item for item in metadata(template)["parameters"] if item["name"] == option.parameter)
+    (found,) = (item for item in metadata(template)["parameters"] if item["name"] == option.parameter_name)
     return found  # type: ignore[no-any-return]
 
 
@@ -45,7 +45,7 @@ def test_a_generated_file_is_current(path: Path) -> None:
 def test_the_options_of_run_are_those_of_the_table() -> None:
     table = {option.name: option for option in OPTIONS}
     assert ON_COMMAND_LINE.keys() <= table.keys()
-    assert {option.name for option in OPTIONS if BATCH.name in option.forms} <= ON_COMMAND_LINE.keys()
+    assert {option.name for option in OPTIONS if BATCH.name in option.templates} <= ON_COMMAND_LINE.keys()
     for name, shown in ON_COMMAND_LINE.items():
         assert isinstance(shown, click.Option)
         assert (shown.help, shown.required) == (table[name].help, table[name].required)
@@ -54,7 +54,9 @@ def test_the_options_of_run_are_those_of_the_table() -> None:
 
 
 @pytest.mark.parametrize(("template", "option", "form"), FORMS)
-def test_a_parameter_takes_its_examples_and_says_them(template: Template, option: Option, form: Form) -> None:
+def test_a_parameter_takes_its_examples_and_says_them(
+    template: Template, option: Option, form: TemplateParameter
+) -> None:
     for example in form.examples:
         assert accepts(template, option, example)
         assert example in parameter(template, option)["helpText"]
@@ -63,13 +65,13 @@ def test_a_parameter_takes_its_examples_and_says_them(template: Template, option
 
 @pytest.mark.parametrize("token", TOKENS)
 @pytest.mark.parametrize(("template", "option", "form"), FORMS)
-def test_a_parameter_refuses_a_token(template: Template, option: Option, form: Form, token: str) -> None:
+def test_a_parameter_refuses_a_token(template: Template, option: Option, form: TemplateParameter, token: str) -> None:
     for pasted in (token, f" {token}", f"{token}\n", f"secret:{token}", f"bigquery:{token}", f"pubsub:{token}"):
         assert not accepts(template, option, pasted)
 
 
 @pytest.mark.parametrize(("template", "option", "form"), FORMS)
-def test_a_pattern_is_one_that_dataflow_can_read(template: Template, option: Option, form: Form) -> None:
+def test_a_pattern_is_one_that_dataflow_can_read(template: Template, option: Option, form: TemplateParameter) -> None:
     assert "(?" not in form.pattern
     assert all(int(count) <= 1000 for count in re.findall(r"(\d+)\}", form.pattern))
 
@@ -100,7 +102,7 @@ def test_a_pattern_is_one_that_dataflow_can_read(template: Template, option: Opt
 def test_what_a_parameter_takes(name: str, value: str, streaming: bool | None, batch: bool | None) -> None:
     (option,) = (option for option in OPTIONS if option.name == name)
     for template, expected in zip(TEMPLATES, (streaming, batch), strict=True):
-        if template.name in option.forms and expected is not None:
+        if template.name in option.templates and expected is not None:
             assert accepts(template, option, value) is expected
 
 
@@ -130,4 +132,4 @@ def test_metadata_has_what_dataflow_wants(template: Template) -> None:
 def test_templates_agree_on_what_has_to_be_given() -> None:
     """`launch` relies on it: it does not know which template it is started from."""
     for option in OPTIONS:
-        assert len({(form.default, form.required) for form in option.forms.values()}) <= 1
+        assert len({(form.default, form.required) for form in option.templates.values()}) <= 1

@@ -13,9 +13,10 @@ import apache_beam as beam
 import pytest
 from apache_beam.testing.util import assert_that, equal_to
 
-from capybeam.pipeline.preview import numbered_rows
-from capybeam.pipeline.sources import NoInput, UnreadableFile, open_letters, open_source
-from capybeam.pipeline.sources.files import ReadLines, ReadNumberedLines, check_input, chunks_of, matching
+from capybeam.pipeline.sources import NoInput, UnreadableFile, open_dead_letters, open_source
+from capybeam.pipeline.sources.file_chunks import chunks_of
+from capybeam.pipeline.sources.file_rows import placed_rows
+from capybeam.pipeline.sources.files import ReadNumberedLines, ReadRows, check_input, matching
 from capybeam.transforms.core import events
 from capybeam.transforms.core.events import LongLine, UnreadableRest
 from capybeam.transforms.core.shutdown import STOPPING
@@ -23,7 +24,7 @@ from capybeam.transforms.core.shutdown import STOPPING
 
 def read(pattern: str, expected: list[Any]) -> None:
     with beam.Pipeline("FnApiRunner") as pipeline:
-        assert_that(pipeline | ReadLines(pattern), equal_to(expected))
+        assert_that(pipeline | ReadRows(pattern), equal_to(expected))
 
 
 def test_lines_are_bytes_without_their_ends(tmp_path: Path) -> None:
@@ -57,14 +58,14 @@ def test_rows_of_a_file_that_is_called_after_a_table_are_its_calls(tmp_path: Pat
     page = {"type": "page", "messageId": "p", "receivedAt": 1, "context": {"ip": "i"}, "properties": {"url": "u"}}
     for name, expected in (("pages.jsonl", [page, event, broken]), ("others.jsonl", [row])):
         read(str(tmp_path / name), expected)
-        with numbered_rows(str(tmp_path / name)) as rows:
-            assert [row if isinstance(row, dict) else row.strip() for _, row in rows] == expected
+        with placed_rows(str(tmp_path / name)) as found:
+            assert [row for _, row in found.rows] == expected
 
 
 def test_a_line_of_ten_megabytes_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "big").write_bytes(b"x" * 10_000_000 + b"\nafter\n")
     with beam.Pipeline("FnApiRunner") as pipeline:
-        assert_that(pipeline | ReadLines(str(tmp_path / "big")) | beam.Map(len), equal_to([10_000_000, 5]))
+        assert_that(pipeline | ReadRows(str(tmp_path / "big")) | beam.Map(len), equal_to([10_000_000, 5]))
 
 
 def test_a_stopping_process_reads_no_more(tmp_path: Path) -> None:
@@ -204,7 +205,7 @@ def test_a_csv_file_is_meant_by_its_name_too(tmp_path: Path) -> None:
         assert_that(pipeline | source.read, equal_to([{"type": "page", "messageId": "m-1"}]))
 
 
-@pytest.mark.parametrize("open_", [open_source, open_letters])
+@pytest.mark.parametrize("open_", [open_source, open_dead_letters])
 def test_a_document_in_the_place_of_lines_is_no_input(tmp_path: Path, open_: Callable[[str], Any]) -> None:
     (tmp_path / "a.jsonl").write_bytes(b'{"type": "page"}\n')
     (tmp_path / "b [1].json").write_bytes(b'[\n  {"type": "page"},\n  {"type": "page"}\n]\n')

@@ -10,8 +10,10 @@ import apache_beam as beam
 import orjson
 import pytest
 
+from capybeam.pipeline.sinks import SinkError
 from capybeam.pipeline.sinks.dead_letters import WriteDeadLetters
-from capybeam.pipeline.sinks.lines import SinkError, WriteLines, keep_safe, open_for_append, start_afresh
+from capybeam.pipeline.sinks.files import WriteLines
+from capybeam.pipeline.sinks.local_files import fsync_file, open_for_append, rotate_previous
 from capybeam.pipeline.sinks.receipts import WriteReceipts
 from capybeam.transforms.core.batches import Receipt
 from capybeam.transforms.core.rejections import Rejection
@@ -67,7 +69,7 @@ def test_receipts_are_json_lines(tmp_path: Path) -> None:
 
 def test_a_new_file_is_for_its_owner_alone(tmp_path: Path) -> None:
     path = tmp_path / "new" / "dead.jsonl"
-    assert start_afresh(str(path), "Dead letters") is None
+    assert rotate_previous(str(path), "Dead letters") is None
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
 
 
@@ -77,7 +79,7 @@ def test_what_an_earlier_run_left_is_kept_under_another_name(tmp_path: Path) -> 
     for text in ("one\n", "two\n"):
         path.write_text(text)
         os.utime(path, (1_795_000_000, 1_795_000_000))
-        kept.append(start_afresh(str(path), "Dead letters"))
+        kept.append(rotate_previous(str(path), "Dead letters"))
     assert kept == [str(tmp_path / "dead.20261118T110640.jsonl"), str(tmp_path / "dead.20261118T110640-2.jsonl")]
     assert [Path(name).read_text() for name in kept if name] == ["one\n", "two\n"]
     assert path.read_text() == ""
@@ -86,14 +88,14 @@ def test_what_an_earlier_run_left_is_kept_under_another_name(tmp_path: Path) -> 
 def test_an_empty_file_of_an_earlier_run_is_used_again(tmp_path: Path) -> None:
     path = tmp_path / "dead.jsonl"
     path.write_text("")
-    assert start_afresh(str(path), "Dead letters") is None
+    assert rotate_previous(str(path), "Dead letters") is None
     assert os.listdir(tmp_path) == ["dead.jsonl"]
 
 
 def test_a_place_that_cannot_be_written_is_an_error_with_its_name(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SinkError, match=r"Dead letters cannot be written to .*/file/dead\.jsonl: (Not a|File)"):
-        start_afresh(str(tmp_path / "file" / "dead.jsonl"), "Dead letters")
+        rotate_previous(str(tmp_path / "file" / "dead.jsonl"), "Dead letters")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here, the disk that is always full")
@@ -115,7 +117,7 @@ def test_a_file_that_is_already_there_becomes_its_owners_alone(tmp_path: Path, b
     path = tmp_path / "dead.jsonl"
     path.touch()
     path.chmod(before)
-    assert start_afresh(str(path), "Dead letters") is None
+    assert rotate_previous(str(path), "Dead letters") is None
     assert mode_of(path) == 0o600
 
 
@@ -123,7 +125,7 @@ def test_so_does_what_an_earlier_run_left(tmp_path: Path) -> None:
     path = tmp_path / "dead.jsonl"
     path.write_text("jane@example.com\n")
     path.chmod(0o644)
-    kept = start_afresh(str(path), "Dead letters")
+    kept = rotate_previous(str(path), "Dead letters")
     assert kept is not None
     assert (mode_of(path), mode_of(Path(kept)), Path(kept).read_text()) == (0o600, 0o600, "jane@example.com\n")
 
@@ -148,7 +150,7 @@ def test_a_file_of_another_user_is_refused(tmp_path: Path) -> None:
     os.seteuid(65533)
     try:
         with pytest.raises(SinkError) as raised:
-            start_afresh(str(path), "Dead letters")
+            rotate_previous(str(path), "Dead letters")
     finally:
         os.seteuid(0)
     assert str(raised.value) == message
@@ -163,7 +165,7 @@ def test_a_symbolic_link_is_refused_and_what_it_leads_to_stays(tmp_path: Path, w
         victim.write_text(before)
         victim.chmod(0o644)
     reason = "it is a symbolic link, which is not followed; give the path of the file itself"
-    for write in (start_afresh, open_for_append, keep_safe):
+    for write in (rotate_previous, open_for_append, fsync_file):
         with pytest.raises(SinkError) as raised:
             write(str(path), what)
         assert str(raised.value) == f"{what} cannot be written to {path}: {reason}"
@@ -174,7 +176,7 @@ def test_a_symbolic_link_is_refused_and_what_it_leads_to_stays(tmp_path: Path, w
 def test_a_link_that_turns_up_while_a_run_goes_on_is_refused(tmp_path: Path) -> None:
     path, victim = tmp_path / "dead.jsonl", tmp_path / "victim"
     victim.write_text("precious\n")
-    start_afresh(str(path), "Dead letters")
+    rotate_previous(str(path), "Dead letters")
     path.unlink()
     path.symlink_to(victim)
     error = pytest.raises(Exception, match=r"Dead letters cannot be written to .* it is a symbolic link")
@@ -188,7 +190,7 @@ def test_an_earlier_file_is_not_kept_under_a_name_that_leads_elsewhere(tmp_path:
     path.write_text("one\n")
     os.utime(path, (1_795_000_000, 1_795_000_000))
     (tmp_path / "dead.20261118T110640.jsonl").symlink_to(victim)
-    assert start_afresh(str(path), "Dead letters") == str(tmp_path / "dead.20261118T110640-2.jsonl")
+    assert rotate_previous(str(path), "Dead letters") == str(tmp_path / "dead.20261118T110640-2.jsonl")
     assert not victim.exists()
 
 
@@ -197,15 +199,15 @@ def test_a_folder_may_be_a_symbolic_link(tmp_path: Path) -> None:
     (tmp_path / "out").symlink_to(tmp_path / "disk")
     path = tmp_path / "out" / "dead.jsonl"
     path.write_text("one\n")
-    kept = start_afresh(str(path), "Dead letters")
+    kept = rotate_previous(str(path), "Dead letters")
     assert kept is not None
     assert sorted(os.listdir(tmp_path / "disk")) == sorted(["dead.jsonl", Path(kept).name])
 
 
 def test_a_device_keeps_its_mode_and_its_name() -> None:
     before = os.stat("/dev/null")
-    assert start_afresh("/dev/null", "Dead letters") is None
-    keep_safe("/dev/null", "Dead letters")
+    assert rotate_previous("/dev/null", "Dead letters") is None
+    fsync_file("/dev/null", "Dead letters")
     after = os.stat("/dev/null")
     assert (after.st_mode, after.st_ino) == (before.st_mode, before.st_ino)
 
@@ -217,11 +219,11 @@ def test_a_descriptor_that_this_process_was_given_is_written_to(tmp_path: Path) 
     path.chmod(0o644)
     given = os.open(path, os.O_WRONLY | os.O_APPEND)
     try:
-        assert start_afresh(f"/dev/fd/{given}", "Receipts") is None
+        assert rotate_previous(f"/dev/fd/{given}", "Receipts") is None
         file = open_for_append(f"/dev/fd/{given}", "Receipts")
         os.write(file, b"line\n")
         os.close(file)
-        keep_safe(f"/dev/fd/{given}", "Receipts")
+        fsync_file(f"/dev/fd/{given}", "Receipts")
     finally:
         os.close(given)
     assert (path.read_text(), mode_of(path), os.listdir(tmp_path)) == ("before\nline\n", 0o644, ["out"])

@@ -1,84 +1,20 @@
-"""Lines of bytes to where a user keeps them: what the dead letters and the receipts have in common."""
+"""Local files that only their owner may read, written line by line: dead letters hold personal data."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import errno
 import os
 import re
 import stat
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import apache_beam as beam
-from apache_beam.coders import BytesCoder
+from capybeam.pipeline.schemes import is_local, strip_file_scheme
+from capybeam.pipeline.sinks import SinkError
 
-MODE: Final = 0o600  # dead letters hold personal data
-
-
-class SinkError(Exception):
-    """Something cannot be written: says what, where and why."""
-
-
-@dataclasses.dataclass
-class WriteLines(beam.PTransform):
-    """Bytes → lines of a file.
-
-    A local path is one file, appended to line by line as it happens, so that it can be followed, and a run that is
-    killed leaves what it had; so is ``file:///…``, which says that workers elsewhere have the folder as well.
-    Elsewhere (``gs://…``) Beam writes shards named after the path.
-
-    Args:
-        path: where to.
-        what: the name of what is written, for errors.
-    """
-
-    path: str
-    what: str
-
-    def expand(self, lines: beam.PCollection) -> Any:
-        path = plain(self.path)
-        if is_local(path):
-            return lines | "Append" >> beam.ParDo(_Append(path, self.what))
-        return lines | beam.io.WriteToText(self.path, coder=BytesCoder())
-
-
-class _Append(beam.DoFn):
-    def __init__(self, path: str, what: str) -> None:
-        self._path, self._what = path, what
-        self._file: int | None = None
-
-    def setup(self) -> None:
-        self._file = open_for_append(self._path, self._what)
-
-    def process(self, element: bytes) -> None:
-        assert self._file is not None
-        line = element + b"\n"
-        try:
-            while line:  # one call writes a whole line, but for a disk that is filling up
-                line = line[os.write(self._file, line) :]
-        except OSError as error:
-            raise SinkError(f"{self._what} cannot be written to {self._path}: {error.strerror}") from None
-
-    def teardown(self) -> None:
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
-
-
-def is_local(path: str) -> bool:
-    """Whether only this machine is known to have the path."""
-    return "://" not in path and not path.startswith(_ELSEWHERE)
-
-
-_ELSEWHERE: Final = ("pubsub:", "bigquery:")  # outputs that are no files, with modules of their own
-
-
-def plain(path: str) -> str:
-    """The path of a ``file://`` URL; any other place as it is."""
-    return path.removeprefix("file://localhost").removeprefix("file://")
+MODE: Final = 0o600
 
 
 def open_for_append(path: str, what: str) -> int:
@@ -136,9 +72,9 @@ def _make_private(file: int) -> None:
         # else a file system without modes, such as FAT
 
 
-def keep_safe(path: str, what: str) -> None:
+def fsync_file(path: str, what: str) -> None:
     """Returns when what has been written to a local file would outlive the machine's power. Raises SinkError."""
-    path = plain(path)
+    path = strip_file_scheme(path)
     if not is_local(path):
         return
     file = open_for_append(path, what)
@@ -161,22 +97,22 @@ def sync_folder(path: Path) -> None:
         os.close(folder)
 
 
-def start_afresh(path: str, what: str) -> str | None:
+def rotate_previous(path: str, what: str) -> str | None:
     """Makes an empty file for a new run. What an earlier run left is kept under another name, which is returned.
 
     Raises:
         SinkError
     """
-    path = plain(path)
+    path = strip_file_scheme(path)
     if not is_local(path):
         return None
     try:
-        return _start_afresh(Path(path))
+        return _rotate_previous(Path(path))
     except OSError as error:
         raise SinkError(f"{what} cannot be written to {path}: {error.strerror}") from None
 
 
-def _start_afresh(target: Path) -> str | None:
+def _rotate_previous(target: Path) -> str | None:
     if target.parent != Path():
         target.parent.mkdir(parents=True, exist_ok=True)
     os.close(_open_for_append(str(target)))

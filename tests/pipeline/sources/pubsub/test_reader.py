@@ -15,8 +15,11 @@ from typing import Any
 
 import pytest
 
-from capybeam.pipeline.sources import pubsub
-from capybeam.pipeline.sources.pubsub import Look, Message, Pulling, SubscriptionLost
+from capybeam.pipeline.sources.pubsub import client, reader
+from capybeam.pipeline.sources.pubsub.messages import Message, line_of
+from capybeam.pipeline.sources.pubsub.reader import PullSize, SubscriptionDetails, SubscriptionReader
+from capybeam.pipeline.sources.pubsub.subscription import PubSubStream
+from capybeam.pipeline.sources.streams import StreamLost
 from capybeam.transforms.core.counters import LIVE
 
 exceptions = pytest.importorskip("google.api_core.exceptions", reason="needs the extra gcp")
@@ -26,10 +29,10 @@ PATH = "projects/capybeam-tests/subscriptions/s"
 
 
 @pytest.fixture
-def pulling(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pulling]:
-    """Makes a `Pulling` whose server answers each pull with what `answer` returns or raises, given its arguments."""
+def pulling(monkeypatch: pytest.MonkeyPatch) -> Callable[..., SubscriptionReader]:
+    """Makes a reader whose server answers each pull with what `answer` returns or raises, given its arguments."""
 
-    def make(answer: Callable[..., Any], **settings: Any) -> Pulling:
+    def make(answer: Callable[..., Any], **settings: Any) -> SubscriptionReader:
         class Client:
             def pull(self, **arguments: Any) -> Any:
                 time.sleep(0.02)
@@ -41,8 +44,8 @@ def pulling(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pulling]:
             def close(self) -> None:
                 pass
 
-        monkeypatch.setattr(pubsub, "_subscriber", Client)
-        return Pulling(PATH, max_delay=0.0, **settings)
+        monkeypatch.setattr(reader, "new_client", Client)
+        return SubscriptionReader(PATH, max_delay=0.0, **settings)
 
     return make
 
@@ -63,10 +66,10 @@ def dead(**_: Any) -> Any:
     ("answer", "reason"), [(dead, "ServiceUnavailable"), (hanging, "DeadlineExceeded")], ids=["dead", "hanging"]
 )
 def test_a_server_without_an_answer_is_not_idle_and_at_last_an_error(
-    pulling: Callable[..., Pulling], monkeypatch: pytest.MonkeyPatch, answer: Callable[..., Any], reason: str
+    pulling: Callable[..., SubscriptionReader], monkeypatch: pytest.MonkeyPatch, answer: Callable[..., Any], reason: str
 ) -> None:
-    monkeypatch.setattr(pubsub, "_PATIENCE", 1.0)
-    with pulling(answer, until_idle=0.1) as silent, pytest.raises(SubscriptionLost) as raised:
+    monkeypatch.setattr(reader, "SILENCE_LIMIT", 1.0)
+    with pulling(answer, until_idle=0.1) as silent, pytest.raises(StreamLost) as raised:
         list(silent.batches())
     assert re.fullmatch(
         rf"{PATH}: no answer from Pub/Sub for [12] s \({reason}\), and --until-idle does not wait for ever",
@@ -74,7 +77,9 @@ def test_a_server_without_an_answer_is_not_idle_and_at_last_an_error(
     )
 
 
-def test_a_pull_that_is_kept_open_is_followed_by_one_that_is_answered_at_once(pulling: Callable[..., Pulling]) -> None:
+def test_a_pull_that_is_kept_open_is_followed_by_one_that_is_answered_at_once(
+    pulling: Callable[..., SubscriptionReader],
+) -> None:
     def kept_open(return_immediately: bool = False, **_: Any) -> Any:
         return nothing() if return_immediately else hanging()
 
@@ -82,7 +87,7 @@ def test_a_pull_that_is_kept_open_is_followed_by_one_that_is_answered_at_once(pu
         assert list(quiet.batches()) == []
 
 
-def test_it_is_idle_for_as_long_as_it_has_answered(pulling: Callable[..., Pulling]) -> None:
+def test_it_is_idle_for_as_long_as_it_has_answered(pulling: Callable[..., SubscriptionReader]) -> None:
     began = time.monotonic()
 
     def back_after_a_while(**_: Any) -> Any:
@@ -94,9 +99,9 @@ def test_it_is_idle_for_as_long_as_it_has_answered(pulling: Callable[..., Pullin
 
 
 def test_without_an_end_it_waits_for_as_long_as_it_takes(
-    pulling: Callable[..., Pulling], monkeypatch: pytest.MonkeyPatch
+    pulling: Callable[..., SubscriptionReader], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pubsub, "_PATIENCE", 0.1)
+    monkeypatch.setattr(reader, "SILENCE_LIMIT", 0.1)
     began = time.monotonic()
 
     def back_after_a_while(**_: Any) -> Any:
@@ -110,7 +115,7 @@ def test_without_an_end_it_waits_for_as_long_as_it_takes(
     assert batch[0] == Message("m", "a", b"{}")
 
 
-def test_what_was_pulled_before_is_the_first_of_the_batch(pulling: Callable[..., Pulling]) -> None:
+def test_what_was_pulled_before_is_the_first_of_the_batch(pulling: Callable[..., SubscriptionReader]) -> None:
     first = Message("m", "a", b"{}")
     with pulling(nothing, until_idle=0.1, first=[first]) as started:
         assert list(started.batches()) == [[first]]
@@ -169,28 +174,28 @@ class LeasingClient:
 
 
 def test_a_lease_is_renewed_for_as_long_as_a_batch_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = Time(until=20 * pubsub._LEASE)
-    client = LeasingClient(clock)
-    monkeypatch.setattr(pubsub, "_subscriber", lambda: client)
-    pulling = Pulling(PATH, max_delay=0.2)
+    clock = Time(until=20 * reader.LEASE)
+    leasing = LeasingClient(clock)
+    monkeypatch.setattr(reader, "new_client", lambda: leasing)
+    pulling = SubscriptionReader(PATH, max_delay=0.2)
     pulling._closed = clock
     with pulling:
         batch = next(pulling.batches())
         assert [message.ack_id for message in batch] == ["a", "b", "c"]
         clock.begun.set()
         assert clock.ended.wait(30)
-        assert clock.now >= 20 * pubsub._LEASE
-        assert min(client.expiry.values()) > clock.now
+        assert clock.now >= 20 * reader.LEASE
+        assert min(leasing.expiry.values()) > clock.now
         pulling.acknowledge(batch)
-    assert client.lost == set()
-    assert client.acknowledged == {"a", "b", "c"}
+    assert leasing.lost == set()
+    assert leasing.acknowledged == {"a", "b", "c"}
 
 
 # --- answers that are too large ---------------------------------------------------------------------------------------
 
 
 def test_a_portion_is_halved_when_it_is_too_large_and_grows_again_with_ever_more_patience() -> None:
-    portion, sizes = pubsub._Portion(1000), []
+    portion, sizes = PullSize(1000), []
     for _ in range(60):  # an answer holds 300
         sizes.append(portion.size)
         if portion.size > 300:
@@ -206,7 +211,7 @@ def test_a_portion_is_halved_when_it_is_too_large_and_grows_again_with_ever_more
 
 
 def test_a_single_message_is_the_least_that_a_portion_can_be() -> None:
-    portion = pubsub._Portion(1000)
+    portion = PullSize(1000)
     portion.too_large(1)
     assert portion.size == 1
     portion.taken()
@@ -263,12 +268,15 @@ def limited_server(monkeypatch: pytest.MonkeyPatch, messages: dict[str, int], li
         server.stop(None).wait()
 
 
-LOOK = Look("projects/capybeam-tests/topics/t", ack_deadline=1.0)
+DETAILS = SubscriptionDetails("projects/capybeam-tests/topics/t", ack_deadline=1.0)
 
 
 def test_a_pull_that_is_too_large_asks_for_less_until_all_messages_have_come(monkeypatch: pytest.MonkeyPatch) -> None:
     messages = {f"m{number}": 5_000 for number in range(60)}
-    with limited_server(monkeypatch, messages, limit=50_000), Pulling(PATH, 0.1, 0.3, (), LOOK) as pulling:
+    with (
+        limited_server(monkeypatch, messages, limit=50_000),
+        SubscriptionReader(PATH, 0.1, 0.3, (), DETAILS) as pulling,
+    ):
         for batch in pulling.batches():
             pulling.acknowledge(batch)
     assert messages == {}
@@ -276,7 +284,10 @@ def test_a_pull_that_is_too_large_asks_for_less_until_all_messages_have_come(mon
 
 def test_a_message_that_is_too_large_alone_is_said_once_and_holds_up_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     messages = {"small": 100, "large": 100_000, "other": 100}
-    with limited_server(monkeypatch, messages, limit=50_000), Pulling(PATH, 0.1, 1.5, (), LOOK) as pulling:
+    with (
+        limited_server(monkeypatch, messages, limit=50_000),
+        SubscriptionReader(PATH, 0.1, 1.5, (), DETAILS) as pulling,
+    ):
         for batch in pulling.batches():
             pulling.acknowledge(batch)
     assert messages == {"large": 100_000}
@@ -289,11 +300,11 @@ def test_a_message_that_is_too_large_alone_is_said_once_and_holds_up_nothing(mon
 
 
 def test_a_quota_that_has_run_out_is_no_answer_that_is_too_large() -> None:
-    assert not pubsub._is_too_large(exceptions.ResourceExhausted("Quota exceeded for quota metric 'Pull'"))
-    assert pubsub._is_too_large(exceptions.ResourceExhausted("grpc: received message larger than max (9 vs. 4)"))
-    assert pubsub._is_too_large(exceptions.ResourceExhausted("gRPC message exceeds maximum size 4194304: 5242880"))
+    assert not client.is_too_large(exceptions.ResourceExhausted("Quota exceeded for quota metric 'Pull'"))
+    assert client.is_too_large(exceptions.ResourceExhausted("grpc: received message larger than max (9 vs. 4)"))
+    assert client.is_too_large(exceptions.ResourceExhausted("gRPC message exceeds maximum size 4194304: 5242880"))
 
 
 def test_a_first_message_that_is_too_large_keeps_no_run_from_starting(monkeypatch: pytest.MonkeyPatch) -> None:
     with limited_server(monkeypatch, {"large": 100_000}, limit=50_000):
-        assert pubsub.Subscription(PATH, pubsub.line_of).try_to_pull() == []
+        assert PubSubStream(PATH, line_of).try_to_pull() == []

@@ -1,0 +1,163 @@
+"""Checks all that a run needs before the first event is read, and only then makes its outputs ready."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from apache_beam.options.pipeline_options import GoogleCloudOptions, StandardOptions
+from rich.console import Console
+
+from capybeam.pipeline.graph import Flow
+from capybeam.pipeline.run.beam_options import RunOptions
+from capybeam.pipeline.run.request import Outputs, RunRequest
+from capybeam.pipeline.runners.job_server import stage_no_package_list
+from capybeam.pipeline.runners.support import check_place, check_runner, runner_class_name
+from capybeam.pipeline.schemes import is_local, strip_file_scheme
+from capybeam.pipeline.sinks import SinkError, Writers, prepare
+from capybeam.pipeline.sinks.books import WHAT as BOOKS
+from capybeam.pipeline.sinks.books import check_place as check_books
+from capybeam.pipeline.sources import NoInput, Source
+from capybeam.pipeline.sources.files import matching
+from capybeam.pipeline.sources.streams import Stream
+from capybeam.transforms.core.tokens import TokenError
+from capybeam.transforms.meta.answers import Destination
+
+OpenInput = Callable[[str, "str | None"], Source]  # from an input's name and the Google Cloud project
+
+
+@dataclasses.dataclass(frozen=True)
+class RunPlan:
+    """What has been checked, so that a run may begin.
+
+    Attributes:
+        stream: the one that is read, if any.
+        first: messages that have been pulled from it.
+    """
+
+    sources: Sequence[Source]
+    stream: Stream[Any] | None
+    first: Sequence[Any]
+    flow: Flow
+
+
+def preflight(request: RunRequest, options: RunOptions, open_input: OpenInput, log: Console) -> RunPlan:
+    """Checks all that a run needs, and then makes its outputs ready.
+
+    Raises NoInput, TokenError, SinkError and UnsupportedRunner; only earlier output files have been touched then.
+    """
+    outputs, is_local_run = request.outputs, options.is_local
+    sources = [open_input(text, options.project) for text in request.inputs]
+    stream = _stream(sources)
+    if stream is not None and stream.warning:
+        log.print(f"capybeam: {stream.warning}", style="yellow", highlight=False, markup=False)
+    standard = options.beam.view_as(StandardOptions)
+    standard.streaming = stream is not None and (standard.streaming or not is_local_run)
+    check_runner(options.runner, options.beam, standard.streaming)
+    stage_no_package_list(options.beam)
+    if not is_local_run:
+        for source in sources:
+            check_place(source.name, source.paths, options.runner)
+    if request.until_idle is not None and (stream is None or standard.streaming):
+        raise NoInput("--until-idle is for a subscription that is worked off on this machine")
+    if stream is not None and stream.attributes and (is_local_run or not standard.streaming):
+        raise NoInput(
+            "--id-attribute and --timestamp-attribute are for runners that stream elsewhere, such as Dataflow; here"
+            " delivery.deduplicate in the job file drops repeats"
+        )
+    for destination in request.job.destinations:
+        check_tokens(destination, options)
+    check_distinct_outputs(outputs)
+    if outputs.books:
+        check_outputs_not_inputs(outputs.books, BOOKS, sources)
+    for path, record_type in outputs.by_record_type():
+        check_outputs_not_inputs(path, record_type.name, sources)
+    if outputs.books:
+        check_books(outputs.books)
+    first: Sequence[Any] = ()
+    if stream is not None and not (standard.streaming and stream.is_inspected):
+        first = stream.try_to_pull()
+    try:
+        writers = Writers(options.runner, is_local_run, stream is not None)
+        for path, record_type in outputs.by_record_type():
+            kept = prepare(path, record_type, writers)
+            if kept:
+                log.print(f"{record_type.name} of an earlier run are kept in {kept}", highlight=False, markup=False)
+        for source in sources:
+            check_glob_excludes_outputs(source)
+    except (NoInput, SinkError):
+        if stream is not None:
+            stream.give_back(first)
+        raise
+    if stream is not None and standard.streaming and first:  # the runner pulls for itself
+        stream.give_back(first)
+    flow: Flow = "finite" if stream is None else "stream" if standard.streaming else "batch"
+    return RunPlan(sources, stream, first, flow)
+
+
+def _stream(sources: Sequence[Source]) -> Stream[Any] | None:
+    """The stream that is the input, if it is one. Raises NoInput where there are other inputs beside it."""
+    found = [source for source in sources if source.stream is not None]
+    if found and len(sources) > 1:
+        raise NoInput(f"{found[0].name}: a subscription never ends; give it a run of its own, without other inputs")
+    return found[0].stream if found else None
+
+
+def check_tokens(destination: Destination, options: RunOptions) -> None:
+    """Reads the tokens where this process has what the workers have: those of this machine, or, when it launches a
+    template, those of their service account. Raises TokenError where the workers will have none."""
+    name = destination.name
+    for key, reference in (("access_token", destination.token), ("app_secret", destination.app_secret)):
+        if reference is None:
+            continue
+        if runner_class_name(options.runner) == "DataflowRunner" and reference.kind != "secret":
+            raise TokenError(
+                f"destination {name}: Dataflow's workers cannot read {reference.text}. Keep it in Secret Manager and"
+                f" write {key}: secret:projects/P/secrets/S/versions/latest"
+            )
+        if options.is_local or options.beam.view_as(GoogleCloudOptions).template_location:
+            try:
+                reference.read()
+            except TokenError as error:
+                raise TokenError(f"destination {name}: {key}: {error}") from None
+
+
+def check_distinct_outputs(outputs: Outputs) -> None:
+    """Raises SinkError where two kinds of lines would go to the same place."""
+    given = [
+        os.path.realpath(strip_file_scheme(place)) if is_local(strip_file_scheme(place)) else place
+        for place in (outputs.dead_letters, outputs.receipts, outputs.books)
+        if place
+    ]
+    if len(set(given)) < len(given):
+        raise SinkError("Dead letters, receipts and the books each need a place of their own")
+
+
+def check_outputs_not_inputs(path: str, what: str, sources: Sequence[Source]) -> None:
+    """Raises SinkError for an output that is read.
+
+    A file that is read must not be renamed to make room for a new one, nor a table be read and written at once. A
+    stream that is fed by the output would bring what is written, without an end.
+    """
+    for source in sources:
+        if source.stream is not None and source.stream.is_fed_by(path):
+            raise SinkError(
+                f"{what} cannot be written to {path}: {source.name} receives what is written there, so the run would"
+                " read what it writes; give another place"
+            )
+    if any(path == source.name for source in sources) or any(
+        Path(read).exists() and Path(strip_file_scheme(path)).exists() and Path(read).samefile(strip_file_scheme(path))
+        for source in sources
+        for read in source.paths
+    ):
+        raise SinkError(f"{what} cannot be written to {path}: it is being read; give another place")
+
+
+def check_glob_excludes_outputs(source: Source) -> None:
+    """Raises SinkError where a source's glob matches what this run writes: it would read itself, without an end."""
+    appeared = set(matching(source.name)) - set(source.paths) if source.paths else None
+    if appeared:
+        raise SinkError(f"{source.name} also matches what this run writes ({min(appeared)}); give another place")

@@ -1,0 +1,50 @@
+"""What is asked for: a job, its inputs and outputs, and how it is to be run."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from capybeam.pipeline.job.loader import Job
+from capybeam.pipeline.sinks.dead_letters import DEAD_LETTERS
+from capybeam.pipeline.sinks.receipts import RECEIPTS
+from capybeam.pipeline.sinks.records import RecordType
+from capybeam.pipeline.sources import ANY_TIME, TimeRange
+from capybeam.pipeline.sources.streams import MessageAttributes
+
+
+@dataclasses.dataclass(frozen=True)
+class Outputs:
+    """Where a run writes: its dead letters, its receipts and, as JSON, its books, if they are wanted."""
+
+    dead_letters: str
+    receipts: str
+    books: str | None = None
+
+    def by_record_type(self) -> tuple[tuple[str, RecordType[Any]], ...]:
+        """Where records of each type are written."""
+        return (self.dead_letters, DEAD_LETTERS), (self.receipts, RECEIPTS)
+
+
+@dataclasses.dataclass(frozen=True)
+class RunRequest:
+    """What ``run`` or ``replay`` is asked to do.
+
+    Attributes:
+        inputs: as `capybeam.pipeline.sources` takes them; of ``replay``, dead letters, which are never written to.
+        beam_options: passed on to Beam.
+        until_idle: seconds without a message after which a stream is left; None for never.
+        attributes: of messages, for runners that stream.
+        between: the times of the events to be read, where the inputs support it.
+        wait: for the job's end. One that workers elsewhere do can be started and left.
+    """
+
+    job: Job
+    inputs: Sequence[str]
+    outputs: Outputs
+    beam_options: Sequence[str] = ()
+    until_idle: float | None = None
+    attributes: MessageAttributes = dataclasses.field(default_factory=MessageAttributes)
+    between: TimeRange = ANY_TIME
+    wait: bool = True

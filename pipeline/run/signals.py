@@ -1,0 +1,60 @@
+"""Ctrl-C, SIGTERM and SIGHUP while a run is under way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from rich.console import Console
+
+from capybeam.pipeline.run import terminal
+from capybeam.pipeline.run.exit_codes import INTERRUPTED
+from capybeam.pipeline.run.outcome import MAY_BE_RUNNING
+from capybeam.pipeline.run.report import RunReport
+from capybeam.transforms.core.counters import LIVE
+from capybeam.transforms.core.shutdown import STOPPING
+
+
+@contextmanager
+def shutdown_on_signals(log: Console, is_remote: bool) -> Iterator[None]:
+    """The first Ctrl-C, SIGTERM or SIGHUP stops reading, and what has been read is still delivered; a second Ctrl-C or
+    SIGTERM ends the process.
+
+    A terminal that is closed sends SIGHUP more than once, from the system and from the shell, so a second one asks for
+    nothing more. Where SIGHUP is ignored, as under nohup, it stays ignored. Signals do not reach workers elsewhere:
+    their job is cancelled.
+    """
+    doing = "cancelling the job" if is_remote else "delivering what has been read (Ctrl-C again to end at once)"
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        if not STOPPING.is_set():
+            STOPPING.set()
+            threading.Thread(
+                target=log.print, args=(f"Stopping: {doing}.",)
+            ).start()  # printing in a signal handler could interrupt a print of the same console
+        elif number != signal.SIGHUP:
+            try:
+                if is_remote:
+                    os.write(2, f"{MAY_BE_RUNNING}\n".encode())
+                else:
+                    terminal.console().print(RunReport.from_counts(LIVE.snapshot()[0]).render())
+            finally:
+                os._exit(INTERRUPTED)
+
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    try:
+        previous = {number: signal.signal(number, stop) for number in numbers}
+    except ValueError:  # not the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
