@@ -55,10 +55,8 @@ EXCEPTIONS: dict[str, set[str]] = {
         "transforms.meta.isolation",
     },
     "files are short": {
-        "pipeline/job/loader.py",
         "pipeline/run/execute.py",
         "pipeline/runners/support.py",
-        "pipeline/sandbox/server.py",
         "pipeline/sources/pubsub.py",
         "pipeline/sources/warehouse/layout.py",
         "transforms/engine/conversions.py",
