@@ -47,7 +47,7 @@ def run_job(request: RunRequest) -> int:
     job, outputs = request.job, request.outputs
 
     def add_steps(lines: beam.PCollection, workers: int, flow: Flow) -> None:
-        deliver(lines, job, outputs.dead_letters, outputs.receipts, workers, flow)
+        deliver(lines, job, outputs, workers, flow)
 
     def open_input(text: str, project: str | None) -> Source:
         return open_source(text, ReadOptions(request.between, request.attributes, project, job.unread()))
@@ -60,7 +60,7 @@ def replay_job(request: RunRequest, replay_filter: ReplayFilter) -> int:
     job, outputs = request.job, request.outputs
 
     def add_steps(lines: beam.PCollection, workers: int, flow: Flow) -> None:
-        redeliver(lines, job, replay_filter, outputs.dead_letters, outputs.receipts, workers, flow)
+        redeliver(lines, job, replay_filter, outputs, workers, flow)
 
     def open_input(text: str, project: str | None) -> Source:
         source = open_dead_letters(text, ReadOptions(project=project))
