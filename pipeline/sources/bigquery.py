@@ -23,7 +23,8 @@ import orjson
 from capybeam.pipeline.sinks.tables import split_table
 from capybeam.pipeline.sources import BIGQUERY, NoInput, Source, TimeRange
 from capybeam.pipeline.sources.warehouse.layout import Column, EventColumns, JsonColumn, Layout, NoEvents, layout_of
-from capybeam.transforms.core.shutdown import STOPPING
+from capybeam.transforms.base import run_of
+from capybeam.transforms.core.run_context import RunHandle
 from capybeam.transforms.core.warehouse_rows import PUBSUB
 from capybeam.transforms.meta.rules import DAY, MAX_AGE, MAX_STORE_AGE
 
@@ -54,7 +55,11 @@ class ReadTable(beam.PTransform):
 
     def expand(self, root: Any) -> beam.PCollection:
         chosen = {"selected_fields": list(self.layout.columns), "row_restriction": self.restriction or None}
-        return root | "Read" >> _read(self.table, **chosen) | "ToEvents" >> beam.ParDo(_ToEvents(self.layout))
+        return (
+            root
+            | "Read" >> _read(self.table, **chosen)
+            | "ToEvents" >> beam.ParDo(_ToEvents(self.layout, run_of(root)))
+        )
 
 
 def _read(table: str, **chosen: Any) -> Any:
@@ -65,15 +70,16 @@ def _read(table: str, **chosen: Any) -> Any:
 
 
 class _ToEvents(beam.DoFn):
-    def __init__(self, layout: Layout) -> None:
-        self._layout = layout
+    def __init__(self, layout: Layout, run: RunHandle) -> None:
+        self._layout, self._run = layout, run
 
     def setup(self) -> None:
         self._convert = self._layout.compile()
+        self._shutdown = self._run.context().shutdown
 
     def process(self, element: Any) -> Iterable[Any]:
-        """Once the process is asked to stop, the rows that are left are passed over."""
-        return () if STOPPING.is_set() else (self._convert(element),)
+        """On the run's shutdown, the rows that are left are passed over."""
+        return () if self._shutdown.is_set() else (self._convert(element),)
 
 
 @dataclasses.dataclass

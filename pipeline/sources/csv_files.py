@@ -12,7 +12,9 @@ from apache_beam.io.filesystem import FileMetadata
 from capybeam.pipeline.sources import NoInput, UnreadableFile
 from capybeam.pipeline.sources.csv_rows import BadHeader, rows_of
 from capybeam.pipeline.sources.files import check_input, chunks_of, matching, spread_files
+from capybeam.transforms.base import run_of
 from capybeam.transforms.core.events import Event, UnreadableRest, UnreadableRow
+from capybeam.transforms.core.run_context import RunHandle
 
 
 @dataclasses.dataclass
@@ -27,12 +29,18 @@ class ReadCsv(beam.PTransform):
     pattern: str
 
     def expand(self, root: Any) -> beam.PCollection:
-        return spread_files(root, self.pattern) | "Read" >> beam.ParDo(_ReadRows()).with_output_types(Any)
+        return spread_files(root, self.pattern) | "Read" >> beam.ParDo(_ReadRows(run_of(root))).with_output_types(Any)
 
 
 class _ReadRows(beam.DoFn):
+    def __init__(self, run: RunHandle) -> None:
+        self._run = run
+
+    def setup(self) -> None:
+        self._shutdown = self._run.context().shutdown
+
     def process(self, element: FileMetadata) -> Iterator[bytes | Event | UnreadableRow]:
-        for _, row in rows_of(chunks_of(element.path), element.path.removeprefix("./")):
+        for _, row in rows_of(chunks_of(element.path), element.path.removeprefix("./"), self._shutdown):
             yield row
 
 

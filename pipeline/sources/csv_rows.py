@@ -15,6 +15,7 @@ import codecs
 import csv
 import dataclasses
 import re
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
@@ -25,7 +26,6 @@ from capybeam.pipeline.sources.table_files import table_of
 from capybeam.transforms.core import events
 from capybeam.transforms.core.events import Event, LongLine, UnreadableRest, UnreadableRow
 from capybeam.transforms.core.misspelled_keys import did_you_mean, misspelt
-from capybeam.transforms.core.shutdown import STOPPING
 from capybeam.transforms.core.warehouse_rows import (
     MESSAGE,
     STATES,
@@ -53,8 +53,10 @@ def is_csv(path: str) -> bool:
     return path.lower().endswith(_NAMES)
 
 
-def rows_of(chunks: Iterable[bytes], name: str) -> Iterator[tuple[int, bytes | Event | UnreadableRow]]:
-    """The rows of a file that is read in chunks, each with its first line's number; ends early when STOPPING is set.
+def rows_of(
+    chunks: Iterable[bytes], name: str, shutdown: threading.Event | None = None
+) -> Iterator[tuple[int, bytes | Event | UnreadableRow]]:
+    """The rows of a file that is read in chunks, each with its first line's number; ends early when `shutdown` is set.
 
     A row of more than `events.MAX_LINE` bytes is a `LongLine`; reading goes on with the next line, as it does behind
     any other that is no row. Where reading raises BrokenFile, an `UnreadableRest` with the row that breaks off comes
@@ -66,10 +68,10 @@ def rows_of(chunks: Iterable[bytes], name: str) -> Iterator[tuple[int, bytes | E
     Raises:
         BadHeader
     """
-    lines = _Lines(lines_of(chunks, name, with_cr=True), name)
+    lines = _Lines(lines_of(chunks, name, shutdown, with_cr=True), name)
     reader = csv.reader(lines, strict=True)
     columns: _Columns | None = None
-    while not STOPPING.is_set():
+    while shutdown is None or not shutdown.is_set():
         line = lines.next_row()
         try:
             cells = next(reader, None)

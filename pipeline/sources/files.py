@@ -22,8 +22,10 @@ from capybeam.pipeline.sources import BrokenFile, NoInput, Source, UnreadableFil
 from capybeam.pipeline.sources.file_lines import CHUNK, lines_of
 from capybeam.pipeline.sources.json_documents import NoLines, checked
 from capybeam.pipeline.sources.table_files import rows_of_table
+from capybeam.transforms.base import run_of
 from capybeam.transforms.core.events import UnreadableRow
 from capybeam.transforms.core.message_formats import Row
+from capybeam.transforms.core.run_context import RunHandle
 
 
 @dataclasses.dataclass
@@ -33,13 +35,13 @@ class ReadLines(beam.PTransform):
     A line that is too long is a `LongLine`, which says so. A file that breaks off ends with an `UnreadableRest`: an
     exception would take what came before down with its bundle.
     A file is read by one worker, in a row: by Beam's splittable ReadFromText a line costs several times as much, more
-    than parsing it. Once the process is asked to stop, the lines that are left are passed over.
+    than parsing it. On the run's shutdown, the lines that are left are passed over.
     """
 
     pattern: str
 
     def expand(self, root: Any) -> beam.PCollection:
-        return spread_files(root, self.pattern) | "Read" >> beam.ParDo(_ReadLines()).with_output_types(Any)
+        return spread_files(root, self.pattern) | "Read" >> beam.ParDo(_ReadLines(run_of(root))).with_output_types(Any)
 
 
 @dataclasses.dataclass
@@ -49,9 +51,9 @@ class ReadNumberedLines(beam.PTransform):
     pattern: str
 
     def expand(self, root: Any) -> beam.PCollection:
-        return spread_files(root, self.pattern) | "Read" >> beam.ParDo(_ReadNumberedLines()).with_output_types(
-            tuple[str, Any]
-        )
+        return spread_files(root, self.pattern) | "Read" >> beam.ParDo(
+            _ReadNumberedLines(run_of(root))
+        ).with_output_types(tuple[str, Any])
 
 
 def spread_files(root: Any, pattern: str) -> beam.PCollection:
@@ -61,21 +63,26 @@ def spread_files(root: Any, pattern: str) -> beam.PCollection:
     return root | "Match" >> match | "SpreadFiles" >> beam.Reshuffle()
 
 
-class _ReadLines(beam.DoFn):
-    """A class, because it is pickled by name: a lambda would take a copy of STOPPING along."""
+class _Read(beam.DoFn):
+    def __init__(self, run: RunHandle) -> None:
+        self._run = run
 
+    def setup(self) -> None:
+        self._shutdown = self._run.context().shutdown
+
+    def lines(self, file: FileMetadata) -> Iterator[bytes | UnreadableRow]:
+        return lines_of(chunks_of(file.path), _name(file.path), self._shutdown)
+
+
+class _ReadLines(_Read):
     def process(self, element: FileMetadata) -> Iterator[Row]:
-        return rows_of_table(_lines_of(element), element.path)
+        return rows_of_table(self.lines(element), element.path)
 
 
-class _ReadNumberedLines(beam.DoFn):
+class _ReadNumberedLines(_Read):
     def process(self, element: FileMetadata) -> Iterator[tuple[str, bytes | UnreadableRow]]:
-        for number, line in enumerate(_lines_of(element), 1):
+        for number, line in enumerate(self.lines(element), 1):
             yield f"Line {number} of {_name(element.path)}", line
-
-
-def _lines_of(file: FileMetadata) -> Iterator[bytes | UnreadableRow]:
-    return lines_of(chunks_of(file.path), _name(file.path))
 
 
 def _name(path: str) -> str:

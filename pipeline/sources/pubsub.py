@@ -21,8 +21,7 @@ from typing import Any, Final
 import apache_beam as beam
 
 from capybeam.pipeline.sources import NoInput, Source
-from capybeam.transforms.core.counters import LIVE
-from capybeam.transforms.core.shutdown import STOPPING
+from capybeam.transforms.core.run_context import RunContext
 
 PUBSUB: Final = "pubsub:"
 _SUBSCRIPTION: Final = re.compile(r"projects/[^/\s]+/subscriptions/[^/\s]+")
@@ -247,8 +246,10 @@ class Subscription:
             with _client_for(self.path) as client:
                 _set_deadline(client, self.path, [message.ack_id for message in messages], 0)
 
-    def pulling(self, max_delay: float, until_idle: float | None = None, first: Sequence[Message] = ()) -> Pulling:
-        return Pulling(self.path, max_delay, until_idle, first, self.look)
+    def pulling(
+        self, run: RunContext, max_delay: float, until_idle: float | None = None, first: Sequence[Message] = ()
+    ) -> Pulling:
+        return Pulling(self.path, run, max_delay, until_idle, first, self.look)
 
 
 _AT_ONCE: Final = 1000  # messages of one call
@@ -309,6 +310,7 @@ class Pulling:
     """Pulls batches of messages while earlier ones are under way, and keeps all of them leased. A context manager.
 
     Args:
+        run: whose progress it updates, and whose shutdown ends it.
         max_delay: seconds that a batch may wait for more messages.
         until_idle: seconds without a message after which there is no further batch; None waits for ever. Time in which
             Pub/Sub does not answer is not idle: when that lasts for as long, or a minute, the subscription is lost.
@@ -319,11 +321,13 @@ class Pulling:
     def __init__(
         self,
         path: str,
+        run: RunContext,
         max_delay: float,
         until_idle: float | None = None,
         first: Sequence[Message] = (),
         look: Look | None = None,
     ) -> None:
+        self._progress, self._shutdown = run.progress, run.shutdown
         self._path, self._max_delay, self._until_idle, self._first = path, max_delay, until_idle, first
         self._look, self._portion = look, _Portion(_AT_ONCE)
         self._client = _subscriber()
@@ -353,7 +357,7 @@ class Pulling:
         self._client.close()
 
     def batches(self) -> Iterator[list[Message]]:
-        """Batches, as they are full or have waited long enough. It ends when STOPPING is set, or nothing comes.
+        """Batches, as they are full or have waited long enough. It ends on the run's shutdown, or nothing comes.
 
         Raises:
             SubscriptionLost
@@ -373,7 +377,9 @@ class Pulling:
             try:
                 self._client.acknowledge(subscription=self._path, ack_ids=part, timeout=_LEASE)
             except GoogleAPIError as error:
-                LIVE.say(self._path, f"could not acknowledge ({type(error).__name__}): some messages come again.")
+                self._progress.set_status(
+                    self._path, f"could not acknowledge ({type(error).__name__}): some messages come again."
+                )
         self._release(ack_ids)
 
     def give_back(self, messages: Sequence[Message]) -> None:
@@ -395,7 +401,7 @@ class Pulling:
                     return self._take()
                 quiet = self._answered_at - max(idle_since, self._quiet_since, self._back_at)
                 idle = self._until_idle is not None and not self._waiting and quiet >= self._until_idle
-            if STOPPING.is_set() or idle:
+            if self._shutdown.is_set() or idle:
                 self._stop_pulling()
                 with self._lock:  # what the last call brought
                     return self._take()
@@ -443,9 +449,11 @@ class Pulling:
                     self._lost = SubscriptionLost(f"{self._path}: no answer from Pub/Sub for {silent:.0f} s {reason}")
                     return
                 pause = min(30.0, 2 * pause or 0.5)
-                LIVE.say(self._path, f"Pub/Sub does not answer ({type(error).__name__}). Trying again.")
+                self._progress.set_status(
+                    self._path, f"Pub/Sub does not answer ({type(error).__name__}). Trying again."
+                )
                 continue
-            LIVE.say(self._path, "")
+            self._progress.set_status(self._path, "")
             pause, failing_since = 0.0, None
             if messages:
                 self._portion.taken()
@@ -459,8 +467,8 @@ class Pulling:
         if asked > 1:
             wait += self._look.ack_deadline if self._look else _LONGEST_DEADLINE
             text = f"{asked:,} messages are more than one answer can hold{_sizes(error)}. Asking for less: they come"
-            LIVE.say(self._path, f"{text} again within {wait:.0f} s.")
-        elif not LIVE.remark(
+            self._progress.set_status(self._path, f"{text} again within {wait:.0f} s.")
+        elif not self._progress.remark(
             self._path,
             f"a message is larger than an answer can be{_sizes(error)}. It stays in the subscription.",
             once_for=f"{self._path} too large",
@@ -481,7 +489,7 @@ class Pulling:
         except DeadlineExceeded:
             pulled = call(return_immediately=True, timeout=_CALL)
         if self._look is None and any(received.delivery_attempt for received in pulled.received_messages[:1]):
-            LIVE.remark(self._path, _POLICY_UNSEEN)
+            self._progress.remark(self._path, _POLICY_UNSEEN)
         return [_message(received) for received in pulled.received_messages]
 
     def _received(self, messages: Sequence[Message]) -> None:

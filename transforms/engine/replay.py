@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple, get_args
 import orjson
 
 from capybeam.transforms.core.conversions import Conversion, Ready
+from capybeam.transforms.core.counters import CounterKey
 from capybeam.transforms.core.events import Event, is_blank, without_mark
 from capybeam.transforms.core.message_formats import Found
 from capybeam.transforms.core.rejections import UNFORESEEN, Rejected, Rejection, Stage, as_rejected, reject
@@ -222,6 +223,7 @@ def compile_replay(
 class _Way:
     def __init__(self, subscriptions: Sequence[Subscription], max_bytes: int, unwrap: str | None) -> None:
         self._datasets = {subscription.key: subscription.dataset_ids for subscription in subscriptions}
+        self._matched = {key: CounterKey("matched", key).encode() for key in self._datasets}
         self._parsed = conversions.compile_parsing(subscriptions, unwrap)
         self._wires = {subscription.key: subscription.wire for subscription in subscriptions}
         self._matching = conversions.compile_filter(subscriptions)
@@ -257,7 +259,7 @@ class _Way:
         if not unmade and ("match_keys" in body) is not (self._wires[key] == "offline_events"):
             return self._not_in_job(letter, key, count, _OTHER_WIRE)
         count("taken")
-        count(f"matched:{key}")
+        count(self._matched[key])
         try:
             if unmade:
                 conversion = Conversion(key, body["event_name"], dataset_id, None, body)
@@ -275,7 +277,7 @@ class _Way:
         found: Iterable[Found] = (
             [Rejected(letter.code)]
             if letter.stage == "parse" and letter.code in _NEVER_EVENTS
-            else self._parsed(letter.payload, lambda name: count(f"note::{name}"))
+            else self._parsed(letter.payload, lambda name: count(CounterKey("note", detail=name).encode()))
         )
         for each in found:
             count("read")
@@ -305,16 +307,16 @@ class _Way:
         try:
             named = self._named(event, key)
         except Exception as error:
-            count(f"matched:{key}")
+            count(self._matched[key])
             return [letter.rejected("name", as_rejected(error), **_names(key), payload=event)]
         if letter.dataset_id:
             dataset_id = self._dataset(key, letter.dataset_id)
             if dataset_id is None:
-                count(f"matched:{key}")
+                count(self._matched[key])
                 return [letter.rejected(letter.stage, Rejected("not_in_job"))]
             named = [conversion for conversion in named if conversion.dataset_id == dataset_id]
         for _ in named:
-            count(f"matched:{key}")
+            count(self._matched[key])
         return named
 
     def _ready(self, letter: DeadLetter, conversion: Conversion, now: float, note: Count) -> Ready | Rejection:
@@ -345,7 +347,7 @@ class _Way:
 
     def _not_in_job(self, letter: DeadLetter, key: str, count: Count, detail: str | None = None) -> Rejection:
         count("taken")
-        count(f"matched:{key}")
+        count(CounterKey("matched", key).encode())
         return letter.rejected(letter.stage, Rejected("not_in_job", detail))
 
 

@@ -16,9 +16,10 @@ from apache_beam.testing.util import assert_that, equal_to
 from capybeam.pipeline.preview import numbered_rows
 from capybeam.pipeline.sources import NoInput, UnreadableFile, open_letters, open_source
 from capybeam.pipeline.sources.files import ReadLines, ReadNumberedLines, check_input, chunks_of, matching
+from capybeam.transforms.base import share_run
 from capybeam.transforms.core import events
 from capybeam.transforms.core.events import LongLine, UnreadableRest
-from capybeam.transforms.core.shutdown import STOPPING
+from capybeam.transforms.core.run_context import RunContext
 
 
 def read(pattern: str, expected: list[Any]) -> None:
@@ -67,10 +68,17 @@ def test_a_line_of_ten_megabytes_is_one_line(tmp_path: Path) -> None:
         assert_that(pipeline | ReadLines(str(tmp_path / "big")) | beam.Map(len), equal_to([10_000_000, 5]))
 
 
-def test_a_stopping_process_reads_no_more(tmp_path: Path) -> None:
-    (tmp_path / "events").write_bytes(b"1\n2\n")
-    STOPPING.set()
-    read(str(tmp_path / "events"), [])
+@pytest.mark.parametrize("name", ["events.jsonl", "events.csv"])
+def test_a_run_that_is_shut_down_reads_no_more(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b'{"type":"page"}\n' if name.endswith("jsonl") else b"type\npage\n")
+    for is_shut_down in (False, True):
+        run = RunContext()
+        if is_shut_down:
+            run.shutdown.set()
+        with beam.Pipeline("FnApiRunner") as pipeline:
+            share_run(pipeline, run.handle)
+            rows = pipeline | open_source(str(tmp_path / name)).read
+            assert_that(rows | beam.combiners.Count.Globally(), equal_to([0 if is_shut_down else 1]))
 
 
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from capybeam.pipeline.sources import pubsub
 from capybeam.pipeline.sources.pubsub import Look, Message, Pulling, SubscriptionLost
-from capybeam.transforms.core.counters import LIVE
+from capybeam.transforms.core.run_context import RunContext
 
 exceptions = pytest.importorskip("google.api_core.exceptions", reason="needs the extra gcp")
 pubsub_v1 = pytest.importorskip("google.cloud.pubsub_v1", reason="needs the extra gcp")
@@ -42,7 +42,7 @@ def pulling(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pulling]:
                 pass
 
         monkeypatch.setattr(pubsub, "_subscriber", Client)
-        return Pulling(PATH, max_delay=0.0, **settings)
+        return Pulling(PATH, RunContext(), max_delay=0.0, **settings)
 
     return make
 
@@ -172,7 +172,7 @@ def test_a_lease_is_renewed_for_as_long_as_a_batch_takes(monkeypatch: pytest.Mon
     clock = Time(until=20 * pubsub._LEASE)
     client = LeasingClient(clock)
     monkeypatch.setattr(pubsub, "_subscriber", lambda: client)
-    pulling = Pulling(PATH, max_delay=0.2)
+    pulling = Pulling(PATH, RunContext(), max_delay=0.2)
     pulling._closed = clock
     with pulling:
         batch = next(pulling.batches())
@@ -256,7 +256,6 @@ def limited_server(monkeypatch: pytest.MonkeyPatch, messages: dict[str, int], li
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", f"127.0.0.1:{port}")
-    LIVE.reset()
     try:
         yield
     finally:
@@ -268,7 +267,10 @@ LOOK = Look("projects/capybeam-tests/topics/t", ack_deadline=1.0)
 
 def test_a_pull_that_is_too_large_asks_for_less_until_all_messages_have_come(monkeypatch: pytest.MonkeyPatch) -> None:
     messages = {f"m{number}": 5_000 for number in range(60)}
-    with limited_server(monkeypatch, messages, limit=50_000), Pulling(PATH, 0.1, 0.3, (), LOOK) as pulling:
+    with (
+        limited_server(monkeypatch, messages, limit=50_000),
+        Pulling(PATH, RunContext(), 0.1, 0.3, (), LOOK) as pulling,
+    ):
         for batch in pulling.batches():
             pulling.acknowledge(batch)
     assert messages == {}
@@ -276,11 +278,12 @@ def test_a_pull_that_is_too_large_asks_for_less_until_all_messages_have_come(mon
 
 def test_a_message_that_is_too_large_alone_is_said_once_and_holds_up_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     messages = {"small": 100, "large": 100_000, "other": 100}
-    with limited_server(monkeypatch, messages, limit=50_000), Pulling(PATH, 0.1, 1.5, (), LOOK) as pulling:
+    run = RunContext()
+    with limited_server(monkeypatch, messages, limit=50_000), Pulling(PATH, run, 0.1, 1.5, (), LOOK) as pulling:
         for batch in pulling.batches():
             pulling.acknowledge(batch)
     assert messages == {"large": 100_000}
-    (remark,) = LIVE.remarks()
+    (remark,) = run.progress.remarks()
     assert re.fullmatch(
         rf"{PATH}: a message is larger than an answer can be \(100,0\d\d bytes, at most 50,000\)."
         " It stays in the subscription.",
