@@ -14,7 +14,8 @@ from typing import Any
 import fastavro
 import orjson
 
-from capybeam.pipeline.sources.warehouse.layout import Column, Converter, EventColumns, layout_of
+from capybeam.pipeline.sources.warehouse.columns import Column, Converter
+from capybeam.pipeline.sources.warehouse.layout import EventColumns, layout_of
 from capybeam.transforms.core.warehouse_rows import snake_case
 
 TYPES: dict[type, tuple[str, Any]] = {  # as BigQuery names them, and as Avro does

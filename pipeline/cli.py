@@ -13,7 +13,6 @@ import math
 import os
 import sys
 import time
-import zlib
 from collections import Counter
 from contextlib import nullcontext
 from datetime import timezone
@@ -22,7 +21,10 @@ from typing import NoReturn
 
 import click
 
-from capybeam.pipeline.job.loader import ConfigError, Job, duration, json_schema, load_job
+from capybeam import __version__
+from capybeam.pipeline.job.loader import ConfigError, Job, load_job
+from capybeam.pipeline.job.models import duration
+from capybeam.pipeline.job.schema import json_schema
 from capybeam.pipeline.run.options import option
 from capybeam.pipeline.sources import TimeRange
 from capybeam.transforms.core.rejections import CODES
@@ -48,7 +50,7 @@ class _Careful(click.Group):
 
 
 @click.group(cls=_Careful, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="capybeam", prog_name="capybeam")
+@click.version_option(__version__, prog_name="capybeam")
 def main() -> None:
     """Delivers Segment-style events to Meta's Conversions API, accounted for to the last event.
 
@@ -101,7 +103,7 @@ def check(file: str) -> None:
     multiple=True,
     default=["-"],
     show_default="-",
-    help="One file: JSON lines or CSV, .gz and .bz2 too, by its name; - is stdin, JSON lines.",
+    help="JSON lines or CSV, .gz and .bz2 too, by their names: a file, a glob or a URL; - is stdin, JSON lines.",
 )
 @click.option("--output", default="-", show_default=True, help="JSON lines, one per outcome; - is stdout.")
 @click.option("--now", default=None, help="The time that ages are judged by (ISO 8601 or Unix seconds); default: now.")
@@ -113,51 +115,44 @@ def map_(config: str, inputs: tuple[str, ...], output: str, now: str | None) -> 
     """
     import orjson
 
-    from capybeam.pipeline.preview import numbered_rows, preview_rows
-    from capybeam.pipeline.sources.csv_rows import BadHeader
-    from capybeam.pipeline.sources.json_documents import NoLines
+    from capybeam.pipeline.preview import preview_rows
+    from capybeam.pipeline.sources import NoEvents, NoInput, UnreadableFile
+    from capybeam.pipeline.sources.file_rows import placed_rows
 
     if len(inputs) > 1:
         _fail(f"map reads one input; --input was given {len(inputs)} times")
     (input_,) = inputs
-    if input_.startswith(("bigquery:", "pubsub:")) or "://" in input_:
-        _fail(f"{input_}: map reads a file of this machine, or standard input; put some events into one as JSON lines")
     job = _job(config)
     moment = time.time() if now is None else _moment("--now", now)
     notes: Counter[str] = Counter()
     statuses: Counter[str] = Counter()
-    if (
-        "-" not in (input_, output)
-        and Path(output).exists()
-        and Path(input_).exists()
-        and Path(output).samefile(input_)
-    ):
-        _fail(f"{output}: is the input; choose another --output")
     where = input_
     try:
-        with (
-            numbered_rows(input_) as rows,
-            nullcontext(sys.stdout.buffer) if output == "-" else open(output, "wb") as sink,
-        ):
+        with placed_rows(input_) as found:
+            if output != "-" and any(_same_file(output, path) for path in found.paths):
+                _fail(f"{output}: is the input; choose another --output")
             where = output if output != "-" else "standard output"
-            for outcome in preview_rows(job, rows, moment, notes):
-                statuses[outcome["status"]] += 1
-                sink.write(orjson.dumps(outcome, option=orjson.OPT_APPEND_NEWLINE))
-            sink.flush()
+            with nullcontext(sys.stdout.buffer) if output == "-" else open(output, "wb") as sink:
+                for outcome in preview_rows(job, found.rows, moment, notes):
+                    statuses[outcome["status"]] += 1
+                    sink.write(orjson.dumps(outcome, option=orjson.OPT_APPEND_NEWLINE))
+                sink.flush()
     except BrokenPipeError:  # whoever read the output has seen enough
         os._exit(0)  # without the flush at exit, which would break the pipe once more
-    except BadHeader as error:
-        _fail(f"{input_}: {error}")
-    except NoLines as error:
+    except (NoInput, UnreadableFile) as error:
+        _fail(str(error))
+    except NoEvents as error:
         _fail(f"{'standard input' if input_ == '-' else input_}: {error}")
-    except (EOFError, OSError, zlib.error) as error:
-        if isinstance(error, OSError) and error.strerror:
-            _fail(f"{error.filename or where}: {error.strerror}")
-        _fail(f"{input_}: cannot be read to its end; it was cut off, or is damaged. What came before is shown")
+    except OSError as error:
+        _fail(f"{error.filename or where}: {error.strerror}")
     summary = ", ".join(f"{statuses[status]} {status}" for status in ("ready", "rejected", "filtered"))
     click.echo(f"{summary}.", err=True)
     for note, count in sorted(notes.items()):
         click.echo(f"  {note} {count}", err=True)
+
+
+def _same_file(one: str, other: str) -> bool:
+    return Path(one).exists() and Path(other).exists() and Path(one).samefile(other)
 
 
 def _moment(option: str, text: str) -> float:
@@ -235,10 +230,13 @@ def run(
         logging.disable(logging.WARNING)  # Beam warns at import of extras that are not installed
         from capybeam.pipeline.run.execute import run_job  # Beam takes two seconds to import
         from capybeam.pipeline.run.request import Outputs, RunRequest
-        from capybeam.pipeline.sources.pubsub import Attributes
+        from capybeam.pipeline.sources.streams import MessageAttributes
 
         logging.disable(logging.NOTSET)
-        outputs, attributes = Outputs(dead_letters, receipts, books), Attributes(id_attribute, timestamp_attribute)
+        outputs, attributes = (
+            Outputs(dead_letters, receipts, books),
+            MessageAttributes(id_attribute, timestamp_attribute),
+        )
         idle = _seconds("--until-idle", until_idle)
         request = RunRequest(job, inputs, outputs, beam_options, idle, attributes, between, wait=not no_wait)
         sys.exit(run_job(request))
@@ -298,7 +296,7 @@ def replay(
         logging.disable(logging.WARNING)
         from capybeam.pipeline.run.execute import replay_job
         from capybeam.pipeline.run.request import Outputs, RunRequest
-        from capybeam.transforms.engine.replay import ReplayFilter
+        from capybeam.transforms.core.dead_letters import ReplayFilter
 
         logging.disable(logging.NOTSET)
         replay_filter, outputs = ReplayFilter(frozenset(codes), retryable), Outputs(dead_letters, receipts, books)
@@ -336,7 +334,14 @@ def sandbox(
     Point a destination's `endpoint` at it. Batches are refused whole for one bad event, tokens are checked, duplicates
     dropped; faults (500s, throttling, dropped connections, a dead token …) are switched on here or while it runs.
     """
-    from capybeam.pipeline.sandbox.server import Faults, SandboxSettings, parse_fault, serve
+    try:
+        from capybeam.pipeline.sandbox.faults import Faults, parse_fault
+        from capybeam.pipeline.sandbox.server import serve
+        from capybeam.pipeline.sandbox.store import SandboxSettings
+    except ModuleNotFoundError as error:
+        if error.name != "aiohttp":
+            raise
+        _fail("the sandbox needs aiohttp: pip install 'capybeam[sandbox]'")
 
     if list_faults:
         for field in dataclasses.fields(Faults):

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from apache_beam.io.filesystems import FileSystems
+from capybeam.pipeline.schemes import unknown_scheme
 
 
 class _Needs(NamedTuple):
@@ -23,11 +23,13 @@ _NEEDS: Final = {
 }
 
 
-def hindrance(url: str) -> str | None:
+def unavailable_reason(url: str) -> str | None:
     """Why nothing can be read or written there, where that is certain without asking the file system.
 
     Which would try for long.
     """
+    from apache_beam.io.filesystems import FileSystems  # which takes two seconds to import
+
     scheme = FileSystems.get_scheme(url)
     if scheme is None:
         return None
@@ -37,7 +39,7 @@ def hindrance(url: str) -> str | None:
     try:
         FileSystems.get_filesystem(url)
     except ValueError as error:  # of a scheme that is known: an option is missing
-        return str(error) if needs else f"no file system is known for {scheme}://"
+        return str(error) if needs else unknown_scheme(f"{scheme}://")
     except Exception:  # its file system may tell more when it is used
         return None
     if scheme == "gs" and not os.environ.get("STORAGE_EMULATOR_HOST") and not _has_google_credentials():

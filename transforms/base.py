@@ -21,7 +21,7 @@ from capybeam.transforms.core.counters import CounterKey, Counters, NoteNames
 from capybeam.transforms.core.events import UnreadableRest
 from capybeam.transforms.core.rejections import Rejected, Rejection, Stage, as_rejected, reject
 from capybeam.transforms.core.run_context import RunHandle
-from capybeam.transforms.engine.conversions import Subscription
+from capybeam.transforms.language.subscriptions import Subscription
 
 REJECTIONS = "rejections"
 NAMESPACE = "capybeam"

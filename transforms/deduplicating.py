@@ -13,11 +13,10 @@ from apache_beam.transforms.timeutil import TimeDomain
 from apache_beam.transforms.userstate import ReadModifyWriteStateSpec, TimerSpec, on_timer
 
 from capybeam.transforms.base import CountingDoFn, run_of
-from capybeam.transforms.core.conversions import split_key, split_line
 from capybeam.transforms.core.counters import CounterKey
+from capybeam.transforms.core.envelope import Address, Envelope
 from capybeam.transforms.core.recent_ids import repeat_key
 from capybeam.transforms.core.run_context import RunHandle
-from capybeam.transforms.engine.replay import unmarked
 
 
 @dataclasses.dataclass
@@ -57,8 +56,7 @@ class _DropRepeats(CountingDoFn):
         self.run, self._window, self._clock = run, window, clock
 
     def drop(self, key: str, line: bytes) -> Iterable[Any]:
-        name, _ = split_line(line)
-        subscription = f"{split_key(key).destination}/{unmarked(name)}"
+        subscription = f"{Address.decode(key).destination}/{Envelope.decode(line).subscription}"
         self.counters[CounterKey("repeated", subscription).encode()] += 1
         return ()
 

@@ -12,8 +12,8 @@ from capybeam.transforms.base import SubscriptionStepDoFn, with_rejections
 from capybeam.transforms.core.conversions import Conversion
 from capybeam.transforms.core.counters import CounterKey
 from capybeam.transforms.core.events import Event
-from capybeam.transforms.engine import conversions
-from capybeam.transforms.engine.conversions import Subscription
+from capybeam.transforms.engine.engine import Engine
+from capybeam.transforms.language.subscriptions import Subscription
 
 
 @dataclasses.dataclass
@@ -24,7 +24,8 @@ class MapEventNames(beam.PTransform):
     together with all else that is missing, in MapProperties.
 
     >>> import apache_beam as beam
-    >>> pages = Subscription("web", "pages", "all", {"event_name": "PageView"}, (), ("1", "2"))
+    >>> from capybeam.transforms.meta.subscriptions import MetaSubscription
+    >>> pages = MetaSubscription("web", "pages", "all", {"event_name": "PageView"}, (), ("1", "2"))
     >>> with beam.Pipeline("FnApiRunner") as pipeline:
     ...     named = pipeline | beam.Create([({"type": "page"}, "web/pages")]) | MapEventNames((pages,))
     ...     _ = named.conversions | beam.Map(lambda conversion: print(conversion.event_name, conversion.dataset_id))
@@ -48,7 +49,7 @@ class _MapEventNames(SubscriptionStepDoFn[Callable[[Event, str], list[Conversion
         }
 
     def compile(self) -> Callable[[Event, str], list[Conversion]]:
-        return conversions.compile_naming(self.subscriptions)
+        return Engine(self.subscriptions).name
 
     def convert(self, element: tuple[Event, str]) -> Iterable[Any]:
         event, key = element

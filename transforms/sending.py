@@ -17,9 +17,8 @@ from apache_beam.utils.windowed_value import WindowedValue
 from capybeam.transforms.base import NAMESPACE, CountingDoFn, with_rejections
 from capybeam.transforms.batching import Batch
 from capybeam.transforms.core.batches import EncodedBatch, Outcome
-from capybeam.transforms.core.conversions import split_key
 from capybeam.transforms.core.counters import CounterKey
-from capybeam.transforms.engine.replay import unmarked, with_origin
+from capybeam.transforms.core.envelope import Address
 from capybeam.transforms.meta.answers import Delivery, Destination
 from capybeam.transforms.meta.client import MetaClient
 
@@ -96,7 +95,7 @@ class _SendBatches(CountingDoFn):
 
     def process(self, element: Batch) -> Iterable[Any]:
         batch = EncodedBatch.pack(*element)
-        name = split_key(batch.key).destination
+        name = Address.decode(batch.key).destination
         yield from self._outputs()
         while self._client.backlog(name) > BACKLOG:
             yield from self._outputs(wait=_LOOK)
@@ -135,9 +134,9 @@ class _SendBatches(CountingDoFn):
 
     def _counted(self, outcome: Outcome) -> Iterator[Any]:
         for key, count in outcome.delivered.items():
-            self.counters[CounterKey("delivered", unmarked(key)).encode()] += count
+            self.counters[CounterKey("delivered", key).encode()] += count
         yield from outcome.receipts
-        yield from map(self.rejected, map(with_origin, outcome.rejections))
+        yield from map(self.rejected, outcome.rejections)
 
 
 def _limited_by(service: str) -> Callable[[str], float]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from capybeam.pipeline.file_systems import hindrance, reason_of
+from capybeam.pipeline.file_systems import reason_of, unavailable_reason
 from capybeam.pipeline.job.loader import ConfigError, Job, parse_job
 
 
 def load_job_at(url: str) -> Job:
     """Reads a job file. Raises ConfigError with every problem there is."""
     FileSystems.set_options(PipelineOptions([]))  # without any, s3:// and hdfs:// cannot be asked
-    hindered = hindrance(url)
+    hindered = unavailable_reason(url)
     if hindered:
         raise ConfigError([f"{url}: cannot be read: {hindered}"])
     try:

@@ -28,14 +28,14 @@ from capybeam.pipeline.runners.job_server import submission_problem
 from capybeam.pipeline.runners.remote_job import RemoteJob, counters_of
 from capybeam.pipeline.runners.support import runner_class_name
 from capybeam.pipeline.runners.workers import CheckWorkers
-from capybeam.pipeline.sinks import SINKS
-from capybeam.pipeline.sinks.lines import SinkError, keep_safe
-from capybeam.pipeline.sources import NoInput, Source, open_letters, open_source
-from capybeam.pipeline.sources.pubsub import SubscriptionLost
+from capybeam.pipeline.sinks import SinkError
+from capybeam.pipeline.sinks.local_files import fsync_file
+from capybeam.pipeline.sources import NoInput, ReadOptions, Source, open_dead_letters, open_source
+from capybeam.pipeline.sources.streams import StreamLost
 from capybeam.transforms.base import share_run
+from capybeam.transforms.core.dead_letters import ReplayFilter
 from capybeam.transforms.core.run_context import RunContext
 from capybeam.transforms.core.tokens import TokenError
-from capybeam.transforms.engine.replay import ReplayFilter
 
 Steps = Callable[[Any, int, Flow], None]  # applies a job's steps to what is read, for so many workers
 
@@ -48,7 +48,7 @@ def run_job(request: RunRequest) -> int:
         deliver(lines, job, outputs.dead_letters, outputs.receipts, workers, flow)
 
     def open_input(text: str, project: str | None) -> Source:
-        return open_source(text, request.between, project, request.attributes, job.unread())
+        return open_source(text, ReadOptions(request.between, request.attributes, project, job.unread()))
 
     return execute(request, open_input, add_steps)
 
@@ -60,13 +60,13 @@ def replay_job(request: RunRequest, replay_filter: ReplayFilter) -> int:
     def add_steps(lines: beam.PCollection, workers: int, flow: Flow) -> None:
         redeliver(lines, job, replay_filter, outputs.dead_letters, outputs.receipts, workers, flow)
 
-    def open_dead_letters(text: str, project: str | None) -> Source:
-        source = open_letters(text, project)
-        if source.subscription and replay_filter != ReplayFilter():
+    def open_input(text: str, project: str | None) -> Source:
+        source = open_dead_letters(text, ReadOptions(project=project))
+        if source.stream and replay_filter != ReplayFilter():
             raise NoInput(f"{text}: --only and --retryable are for files; what they leave out would be acknowledged")
         return source
 
-    return execute(request, open_dead_letters, add_steps)
+    return execute(request, open_input, add_steps)
 
 
 def execute(request: RunRequest, open_input: OpenInput, add_steps: Steps) -> int:
@@ -108,7 +108,7 @@ def execute(request: RunRequest, open_input: OpenInput, add_steps: Steps) -> int
             statuses=run.progress.statuses(),
             failure=failure,
             was_stopped=run.shutdown.is_set(),
-            is_endless=plan.subscription is not None,
+            is_endless=plan.stream is not None,
             remote=remote,
         )
         code = report(outcome, console, log)
@@ -170,22 +170,22 @@ def _run_batches(request: RunRequest, plan: RunPlan, graph: _Graph) -> tuple[Map
     for as long as it takes or until the run is stopped, which gives it back.
     """
     totals: Counter[str] = Counter()
-    subscription, run = plan.subscription, graph.context
-    pulling = subscription.pulling(run, request.job.delivery.max_batch_delay, request.until_idle, plan.first)
-    with pulling:
+    stream, run = plan.stream, graph.context
+    assert stream is not None
+    with stream.reader(run, request.job.delivery.max_batch_delay, request.until_idle, plan.first) as reader:
         try:
-            for messages in pulling.batches():
-                elements = beam.Create([subscription.element(message) for message in messages], reshuffle=False)
+            for messages in reader.batches():
+                elements = beam.Create([stream.element(message) for message in messages], reshuffle=False)
                 counts, failure = graph.run([elements])
                 failure = failure or _sync_outputs(request.outputs)
                 if failure is not None:
                     run.progress.restore(totals)
-                    pulling.give_back(messages)
+                    reader.give_back(messages)
                     return totals, failure
-                pulling.acknowledge(messages)
+                reader.acknowledge(messages)
                 totals.update(counts)
                 run.progress.restore(totals)
-        except SubscriptionLost as error:
+        except StreamLost as error:
             return totals, error
     return totals, None
 
@@ -193,8 +193,8 @@ def _run_batches(request: RunRequest, plan: RunPlan, graph: _Graph) -> tuple[Map
 def _sync_outputs(outputs: Outputs) -> SinkError | None:
     """Returns when what has been written would survive a power failure, or with the reason why it would not."""
     try:
-        for path, what in zip((outputs.dead_letters, outputs.receipts), SINKS, strict=True):
-            keep_safe(path, what)
+        for path, record_type in outputs.by_record_type():
+            fsync_file(path, record_type.name)
     except SinkError as error:
         return error
     return None

@@ -16,10 +16,10 @@ from capybeam.pipeline.run.report import RunReport
 from capybeam.pipeline.run.request import Outputs
 from capybeam.pipeline.runners.errors import UnsupportedRunner, user_error
 from capybeam.pipeline.runners.remote_job import RemoteJob
+from capybeam.pipeline.sinks import SinkError
 from capybeam.pipeline.sinks.books import write_books
-from capybeam.pipeline.sinks.lines import SinkError
 from capybeam.pipeline.sources import UnreadableFile
-from capybeam.pipeline.sources.pubsub import SubscriptionLost
+from capybeam.pipeline.sources.streams import StreamLost
 from capybeam.transforms.core.batches import DestinationHeld, Stopped
 from capybeam.transforms.core.tokens import TokenError
 
@@ -160,7 +160,7 @@ def exit_code(books: RunReport, outcome: RunOutcome, log: Console) -> int:
 _USER_ERRORS: Final = (
     SinkError,
     TokenError,
-    SubscriptionLost,
+    StreamLost,
     DestinationHeld,
     Stopped,
     UnsupportedRunner,

@@ -16,13 +16,13 @@ from capybeam.pipeline.run.beam_options import RunOptions
 from capybeam.pipeline.run.request import Outputs, RunRequest
 from capybeam.pipeline.runners.job_server import stage_no_package_list
 from capybeam.pipeline.runners.support import check_place, check_runner, runner_class_name
-from capybeam.pipeline.sinks import SINKS, prepare
+from capybeam.pipeline.schemes import is_local, strip_file_scheme
+from capybeam.pipeline.sinks import SinkError, Writers, prepare
 from capybeam.pipeline.sinks.books import WHAT as BOOKS
 from capybeam.pipeline.sinks.books import check_place as check_books
-from capybeam.pipeline.sinks.lines import SinkError, is_local, plain
 from capybeam.pipeline.sources import NoInput, Source
 from capybeam.pipeline.sources.files import matching
-from capybeam.pipeline.sources.pubsub import PUBSUB, Message
+from capybeam.pipeline.sources.streams import Stream
 from capybeam.transforms.core.tokens import TokenError
 from capybeam.transforms.meta.answers import Destination
 
@@ -34,13 +34,13 @@ class RunPlan:
     """What has been checked, so that a run may begin.
 
     Attributes:
-        subscription: the one that is read, if any.
+        stream: the one that is read, if any.
         first: messages that have been pulled from it.
     """
 
     sources: Sequence[Source]
-    subscription: Any
-    first: list[Message]
+    stream: Stream[Any] | None
+    first: Sequence[Any]
     flow: Flow
 
 
@@ -51,19 +51,19 @@ def preflight(request: RunRequest, options: RunOptions, open_input: OpenInput, l
     """
     outputs, is_local_run = request.outputs, options.is_local
     sources = [open_input(text, options.project) for text in request.inputs]
-    subscription = _subscription(sources)
-    if subscription is not None and subscription.warning:
-        log.print(f"capybeam: {subscription.warning}", style="yellow", highlight=False, markup=False)
+    stream = _stream(sources)
+    if stream is not None and stream.warning:
+        log.print(f"capybeam: {stream.warning}", style="yellow", highlight=False, markup=False)
     standard = options.beam.view_as(StandardOptions)
-    standard.streaming = subscription is not None and (standard.streaming or not is_local_run)
+    standard.streaming = stream is not None and (standard.streaming or not is_local_run)
     check_runner(options.runner, options.beam, standard.streaming)
     stage_no_package_list(options.beam)
     if not is_local_run:
         for source in sources:
             check_place(source.name, source.paths, options.runner)
-    if request.until_idle is not None and (subscription is None or standard.streaming):
+    if request.until_idle is not None and (stream is None or standard.streaming):
         raise NoInput("--until-idle is for a subscription that is worked off on this machine")
-    if subscription is not None and subscription.attributes and (is_local_run or not standard.streaming):
+    if stream is not None and stream.attributes and (is_local_run or not standard.streaming):
         raise NoInput(
             "--id-attribute and --timestamp-attribute are for runners that stream elsewhere, such as Dataflow; here"
             " delivery.deduplicate in the job file drops repeats"
@@ -73,36 +73,37 @@ def preflight(request: RunRequest, options: RunOptions, open_input: OpenInput, l
     check_distinct_outputs(outputs)
     if outputs.books:
         check_outputs_not_inputs(outputs.books, BOOKS, sources)
-    for path, what in zip((outputs.dead_letters, outputs.receipts), SINKS, strict=True):
-        check_outputs_not_inputs(path, what, sources)
+    for path, record_type in outputs.by_record_type():
+        check_outputs_not_inputs(path, record_type.name, sources)
     if outputs.books:
         check_books(outputs.books)
-    first = list[Message]()
-    if subscription is not None and not (standard.streaming and subscription.topic):
-        first = subscription.try_to_pull()
+    first: Sequence[Any] = ()
+    if stream is not None and not (standard.streaming and stream.is_inspected):
+        first = stream.try_to_pull()
     try:
-        for path, what in zip((outputs.dead_letters, outputs.receipts), SINKS, strict=True):
-            kept = prepare(path, what, is_local_run, options.runner, subscription is not None)
+        writers = Writers(options.runner, is_local_run, stream is not None)
+        for path, record_type in outputs.by_record_type():
+            kept = prepare(path, record_type, writers)
             if kept:
-                log.print(f"{what} of an earlier run are kept in {kept}", highlight=False, markup=False)
+                log.print(f"{record_type.name} of an earlier run are kept in {kept}", highlight=False, markup=False)
         for source in sources:
             check_glob_excludes_outputs(source)
     except (NoInput, SinkError):
-        if subscription is not None:
-            subscription.give_back(first)
+        if stream is not None:
+            stream.give_back(first)
         raise
-    if standard.streaming and first:  # the runner pulls for itself
-        subscription.give_back(first)
-    flow: Flow = "finite" if subscription is None else "stream" if standard.streaming else "batch"
-    return RunPlan(sources, subscription, first, flow)
+    if stream is not None and standard.streaming and first:  # the runner pulls for itself
+        stream.give_back(first)
+    flow: Flow = "finite" if stream is None else "stream" if standard.streaming else "batch"
+    return RunPlan(sources, stream, first, flow)
 
 
-def _subscription(sources: Sequence[Source]) -> Any:
-    """The subscription that is the input, if it is one. Raises NoInput where there are other inputs beside it."""
-    found = [source for source in sources if source.subscription]
+def _stream(sources: Sequence[Source]) -> Stream[Any] | None:
+    """The stream that is the input, if it is one. Raises NoInput where there are other inputs beside it."""
+    found = [source for source in sources if source.stream is not None]
     if found and len(sources) > 1:
         raise NoInput(f"{found[0].name}: a subscription never ends; give it a run of its own, without other inputs")
-    return found[0].subscription if found else None
+    return found[0].stream if found else None
 
 
 def check_tokens(destination: Destination, options: RunOptions) -> None:
@@ -127,7 +128,7 @@ def check_tokens(destination: Destination, options: RunOptions) -> None:
 def check_distinct_outputs(outputs: Outputs) -> None:
     """Raises SinkError where two kinds of lines would go to the same place."""
     given = [
-        os.path.realpath(plain(place)) if is_local(plain(place)) else place
+        os.path.realpath(strip_file_scheme(place)) if is_local(strip_file_scheme(place)) else place
         for place in (outputs.dead_letters, outputs.receipts, outputs.books)
         if place
     ]
@@ -139,16 +140,16 @@ def check_outputs_not_inputs(path: str, what: str, sources: Sequence[Source]) ->
     """Raises SinkError for an output that is read.
 
     A file that is read must not be renamed to make room for a new one, nor a table be read and written at once. A
-    subscription of the topic that is written to would bring what is written, without an end.
+    stream that is fed by the output would bring what is written, without an end.
     """
     for source in sources:
-        if source.subscription and path == f"{PUBSUB}{source.subscription.topic}":
+        if source.stream is not None and source.stream.is_fed_by(path):
             raise SinkError(
-                f"{what} cannot be published to {path}: {source.name} is a subscription of that topic, so the run would"
-                " read what it writes; give another topic"
+                f"{what} cannot be written to {path}: {source.name} receives what is written there, so the run would"
+                " read what it writes; give another place"
             )
     if any(path == source.name for source in sources) or any(
-        Path(read).exists() and Path(plain(path)).exists() and Path(read).samefile(plain(path))
+        Path(read).exists() and Path(strip_file_scheme(path)).exists() and Path(read).samefile(strip_file_scheme(path))
         for source in sources
         for read in source.paths
     ):

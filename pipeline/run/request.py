@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 from capybeam.pipeline.job.loader import Job
+from capybeam.pipeline.sinks.dead_letters import DEAD_LETTERS
+from capybeam.pipeline.sinks.receipts import RECEIPTS
+from capybeam.pipeline.sinks.records import RecordType
 from capybeam.pipeline.sources import ANY_TIME, TimeRange
-from capybeam.pipeline.sources.pubsub import Attributes
+from capybeam.pipeline.sources.streams import MessageAttributes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,6 +22,10 @@ class Outputs:
     receipts: str
     books: str | None = None
 
+    def by_record_type(self) -> tuple[tuple[str, RecordType[Any]], ...]:
+        """Where records of each type are written."""
+        return (self.dead_letters, DEAD_LETTERS), (self.receipts, RECEIPTS)
+
 
 @dataclasses.dataclass(frozen=True)
 class RunRequest:
@@ -26,7 +34,7 @@ class RunRequest:
     Attributes:
         inputs: as `capybeam.pipeline.sources` takes them; of ``replay``, dead letters, which are never written to.
         beam_options: passed on to Beam.
-        until_idle: seconds without a message after which a subscription is left; None for never.
+        until_idle: seconds without a message after which a stream is left; None for never.
         attributes: of messages, for runners that stream.
         between: the times of the events to be read, where the inputs support it.
         wait: for the job's end. One that workers elsewhere do can be started and left.
@@ -37,6 +45,6 @@ class RunRequest:
     outputs: Outputs
     beam_options: Sequence[str] = ()
     until_idle: float | None = None
-    attributes: Attributes | None = None
+    attributes: MessageAttributes = dataclasses.field(default_factory=MessageAttributes)
     between: TimeRange = ANY_TIME
     wait: bool = True

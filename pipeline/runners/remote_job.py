@@ -20,7 +20,7 @@ from apache_beam.options.pipeline_options import FlinkRunnerOptions
 from capybeam.pipeline.runners import flink
 from capybeam.pipeline.runners.errors import UnsupportedRunner, explain
 from capybeam.pipeline.runners.support import Guarantee, counter_guarantee, runner_class_name
-from capybeam.pipeline.sinks.lines import is_local, plain
+from capybeam.pipeline.schemes import is_local, strip_file_scheme
 from capybeam.transforms.base import NAMESPACE
 
 WAIT_FOR_SLOTS: Final = 60.0  # seconds until a job that has not got its slots is given up
@@ -207,7 +207,7 @@ class _Receipts:
     """Adds up a file of receipts that is still being written."""
 
     def __init__(self, path: str) -> None:
-        self._path = plain(path) if is_local(plain(path)) else None
+        self._path = strip_file_scheme(path) if is_local(strip_file_scheme(path)) else None
         self._offset, self._events = 0, 0
 
     def count(self) -> int | None:

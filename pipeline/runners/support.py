@@ -10,7 +10,7 @@ from apache_beam.options.pipeline_options import StandardOptions
 
 from capybeam.pipeline.runners import flink, job_server
 from capybeam.pipeline.runners.errors import UnsupportedRunner
-from capybeam.pipeline.sinks.lines import is_local
+from capybeam.pipeline.schemes import is_local
 from capybeam.pipeline.sources import NoInput
 
 Guarantee = Literal["once", "unknown"]

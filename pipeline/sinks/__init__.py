@@ -1,40 +1,77 @@
-"""Where dead letters and receipts go. `prepare` makes a place ready for a run, whatever kind it is."""
+"""Where dead letters and receipts go. An output's kind is found by its scheme; each kind has a module of its own."""
 
 from __future__ import annotations
 
-from capybeam.pipeline.file_systems import hindrance
-from capybeam.pipeline.sinks import dead_letters, lines, receipts, tables, topics
+import dataclasses
+from typing import TYPE_CHECKING, Any, Protocol
 
-SINKS = {dead_letters.WHAT: dead_letters.SCHEMA, receipts.WHAT: receipts.SCHEMA}
+from capybeam.pipeline.schemes import SCHEMES, UnknownScheme, find_scheme, load_module, names_of
+
+if TYPE_CHECKING:
+    from capybeam.pipeline.sinks.records import RecordType
 
 
-def prepare(path: str, what: str, local: bool, runner: str, endless: bool = False) -> str | None:
-    """Makes sure that `path` can be written to. Raises SinkError.
+class SinkError(Exception):
+    """Something cannot be written: says what, where and why."""
 
-    Args:
-        what: a key of `SINKS`.
-        local: whether workers are on this machine.
-        endless: whether the input never ends.
+
+@dataclasses.dataclass(frozen=True)
+class Writers:
+    """The workers that write.
+
+    Attributes:
+        runner: for messages.
+        local: whether they are on this machine.
+        endless: whether their input never ends.
+    """
+
+    runner: str
+    local: bool
+    endless: bool = False
+
+
+class SinkModule(Protocol):
+    """A kind of output: the module that a scheme names as its `sink`.
+
+    Attributes:
+        EXAMPLE: of its outputs, for messages: "a topic (pubsub:projects/P/topics/T)"; only of those with a scheme.
+    """
+
+    def prepare(self, path: str, record_type: RecordType[Any], writers: Writers) -> str | None:
+        """As `prepare` of this package."""
+        ...
+
+    def write(self, records: Any, path: str, record_type: RecordType[Any]) -> Any:
+        """Adds the steps that write a collection of records. A record that is refused fails the run."""
+        ...
+
+
+def prepare(path: str, record_type: RecordType[Any], writers: Writers) -> str | None:
+    """Makes sure that records can be written to an output. Raises SinkError.
 
     Returns the name under which a file of an earlier run is kept, if there was one.
     """
-    if tables.is_table(path):
-        tables.prepare_table(path, what, SINKS[what])
-        return None
-    if topics.is_topic(path):
-        topics.check_topic(path, what)
-        return None
-    if not local and lines.is_local(path):
-        raise lines.SinkError(
-            f"{what} of {runner} cannot go to {path}: its workers are elsewhere; give a URL (gs://…), a"
-            f" table ({tables.BIGQUERY}PROJECT.DATASET.TABLE), a topic ({topics.PUBSUB}projects/P/topics/T), or"
-            " file:///… where this machine and all workers have the folder at the same path"
-        )
-    if endless and not lines.is_local(path):
-        raise lines.SinkError(
-            f"{what} of a subscription cannot go to {path}: files there are written when the input ends; give"
-            f" {'a local file, ' if local else ''}a table ({tables.BIGQUERY}…) or a topic ({topics.PUBSUB}…)"
-        )
-    if reason := hindrance(lines.plain(path)):
-        raise lines.SinkError(f"{what} cannot be written to {path}: {reason}")
-    return lines.start_afresh(path, what)
+    return _module(path, record_type.name).prepare(path, record_type, writers)
+
+
+def write(records: Any, path: str, record_type: RecordType[Any]) -> Any:
+    """Adds the steps that write a collection of records to an output."""
+    return _module(path, record_type.name).write(records, path, record_type)
+
+
+def examples() -> list[str]:
+    """An example of each kind of output that has a scheme, for messages."""
+    modules = (scheme.sink for scheme in SCHEMES.values())
+    return [load_module(module).EXAMPLE for module in modules if module is not None]
+
+
+def _module(path: str, name: str) -> SinkModule:
+    try:
+        scheme = find_scheme(path)
+    except UnknownScheme as error:
+        raise SinkError(f"{name} cannot be written to {path}: {error}") from None
+    if scheme.sink is None:
+        outputs = names_of(lambda each: each.sink is not None)
+        raise SinkError(f"{name} cannot be written to {path}: outputs are files and {outputs}")
+    module: SinkModule = load_module(scheme.sink)
+    return module

@@ -9,7 +9,9 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from capybeam.pipeline.sinks.lines import SinkError, is_local, own_descriptor, plain, refuse_link, sync_folder
+from capybeam.pipeline.schemes import is_local, strip_file_scheme
+from capybeam.pipeline.sinks import SinkError
+from capybeam.pipeline.sinks.local_files import own_descriptor, refuse_link, sync_folder
 
 WHAT: Final = "The books"
 _ROOM: Final = 64 * 1024  # bytes that must fit where books are to be written; few are longer
@@ -20,12 +22,12 @@ def check_place(path: str) -> None:
 
     A disk that is full, a folder that may not be written to: that is found out here, before anything is sent.
     """
-    if not is_local(plain(path)):
+    if not is_local(strip_file_scheme(path)):
         raise SinkError(f"{WHAT} cannot be written to {path}: they go to a file of this machine")
     try:
         target = _target(path)
         if target is None:
-            os.close(_open_device(plain(path)))
+            os.close(_open_device(strip_file_scheme(path)))
             return
         if target.is_dir():
             raise IsADirectoryError(0, "Is a directory")
@@ -40,7 +42,7 @@ def write_books(path: str, books: bytes) -> None:
     try:
         target = _target(path)
         if target is None:
-            file = _open_device(plain(path))
+            file = _open_device(strip_file_scheme(path))
             try:
                 _write(file, books)
             finally:
@@ -63,7 +65,7 @@ def _failure(path: str, error: OSError) -> SinkError:
 
 def _target(path: str) -> Path | None:
     """The file that a place names; None for a device, a pipe or a descriptor. Raises OSError for a symbolic link."""
-    path = plain(path)
+    path = strip_file_scheme(path)
     if own_descriptor(path) is not None:
         return None
     refuse_link(path)

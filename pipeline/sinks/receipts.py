@@ -7,30 +7,27 @@ from typing import Any, Final
 
 import apache_beam as beam
 
-from capybeam.pipeline.sinks.lines import WriteLines
-from capybeam.pipeline.sinks.tables import Schema, WriteRows, is_table
-from capybeam.pipeline.sinks.topics import WriteMessages, is_topic
+from capybeam.pipeline.sinks import write
+from capybeam.pipeline.sinks.records import RecordType
+from capybeam.pipeline.sinks.schema import Schema
 from capybeam.transforms.core.batches import Receipt
 
-WHAT: Final = "Receipts"
 SCHEMA: Final = Schema.of(Receipt, "delivered_at")
-
-
-@dataclasses.dataclass
-class WriteReceipts(beam.PTransform):
-    """Receipts → JSON lines at `path`, rows of a table (``bigquery:…``), or messages of a topic (``pubsub:…``)."""
-
-    path: str
-
-    def expand(self, receipts: beam.PCollection) -> Any:
-        if is_table(self.path):
-            return receipts | "Row" >> beam.Map(_row) | "Write" >> WriteRows(self.path, WHAT, SCHEMA)
-        write = WriteMessages if is_topic(self.path) else WriteLines
-        return (
-            receipts | "Encode" >> beam.Map(Receipt.encode).with_output_types(bytes) | "Write" >> write(self.path, WHAT)
-        )
 
 
 def _row(receipt: Receipt) -> dict[str, Any]:
     row = dataclasses.asdict(receipt)
     return {**row, "messages": list(receipt.messages), "event_ids": [i for i in receipt.event_ids or () if i]}
+
+
+RECEIPTS: Final = RecordType("Receipts", SCHEMA, Receipt.encode, _row)
+
+
+@dataclasses.dataclass
+class WriteReceipts(beam.PTransform):
+    """Receipts → an output: JSON lines, rows of a table (``bigquery:…``), or messages of a topic (``pubsub:…``)."""
+
+    path: str
+
+    def expand(self, receipts: beam.PCollection) -> Any:
+        return write(receipts, self.path, RECEIPTS)

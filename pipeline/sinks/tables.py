@@ -7,68 +7,38 @@ import datetime as dt
 import json
 import re
 import sys
-import types
-import typing
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import apache_beam as beam
 
-from capybeam.pipeline.sinks.lines import SinkError
+from capybeam.pipeline.sinks import SinkError, Writers
+from capybeam.pipeline.sinks.records import RecordType
+from capybeam.pipeline.sinks.schema import Schema
 
 BIGQUERY: Final = "bigquery:"
+EXAMPLE: Final = f"a table ({BIGQUERY}PROJECT.DATASET.TABLE)"
 LARGEST_ROW: Final = 9_000_000  # bytes; a request takes 10 MB, and Beam hands on no row of 9 MiB
-PATIENCE: Final = 60.0  # seconds; the client's own is ten minutes, without a word
+RETRY_FOR: Final = 60.0  # seconds; the client's default is ten minutes, without a message
 
 
-Column = tuple[str, str, str]
+def prepare(path: str, record_type: RecordType[Any], writers: Writers) -> None:
+    """Creates the table where there is none. As `sinks.prepare`."""
+    prepare_table(path, record_type.name, record_type.schema)
 
 
-@dataclasses.dataclass(frozen=True)
-class Schema:
-    """Columns, and the one of type TIMESTAMP by whose day the table is partitioned.
-
-    Attributes:
-        columns: name, BigQuery's type, and mode.
-    """
-
-    columns: tuple[Column, ...]
-    day: str
-
-    @classmethod
-    def of(cls, row: type, day: str, *more: Column) -> Schema:
-        """The schema of a table whose rows are instances of a dataclass, with what is written beside its fields.
-
-        What has a default may be left out of a row.
-        """
-        hints = typing.get_type_hints(row)
-        columns = [_column(field.name, hints[field.name]) for field in dataclasses.fields(row)]
-        defaults = {field.name for field in dataclasses.fields(row) if field.default is not dataclasses.MISSING}
-        optional = [
-            (name, type_, "NULLABLE" if mode == "REQUIRED" and name in defaults else mode)
-            for name, type_, mode in columns
-        ]
-        return cls((*optional, *more), day)
-
-    def as_json(self) -> dict[str, Any]:
-        return {"fields": [{"name": name, "type": type_, "mode": mode} for name, type_, mode in self.columns]}
+def write(records: beam.PCollection, path: str, record_type: RecordType[Any]) -> Any:
+    """Records → rows. One that is larger than a row may be is written as its type's `shrink` has it."""
+    rows = records | "Row" >> beam.Map(row_of, record_type)
+    return rows | "Write" >> WriteRows(path, record_type.name, record_type.schema)
 
 
-_TYPES: Final = {str: "STRING", int: "INTEGER", float: "FLOAT", bool: "BOOLEAN"}
-_TIMES: Final = ("_at", "_time")  # how names of times end, in Unix seconds
-
-
-def _column(name: str, hint: Any) -> Column:
-    mode = "REQUIRED"
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        mode, hint = "NULLABLE", typing.get_args(hint)[0]
-    if typing.get_origin(hint) is tuple:
-        mode, hint = "REPEATED", str
-    if hint is Any:  # a payload, as JSON text: the type JSON refuses numbers that it cannot hold exactly
-        mode, hint = "NULLABLE", str
-    if typing.get_origin(hint) is typing.Literal:
-        hint = str
-    return name, "TIMESTAMP" if hint is int and name.endswith(_TIMES) else _TYPES[hint], mode
+def row_of(record: Any, record_type: RecordType[Any]) -> dict[str, Any]:
+    row = record_type.row(record)
+    size = size_of(row)
+    if size <= LARGEST_ROW or record_type.shrink is None:
+        return row
+    return record_type.row(record_type.shrink(record, size, "the 9 MB of a row"))
 
 
 @dataclasses.dataclass
@@ -131,10 +101,6 @@ def size_of(row: Mapping[str, Any]) -> int:
     return max(in_memory, len(json.dumps(row)))
 
 
-def is_table(path: str) -> bool:
-    return path.startswith(BIGQUERY)
-
-
 # A project of a domain has the domain's dots in its ID: example.com:acme-prod.
 _PARTS: Final = re.compile(r"((?:[^:.\s]+\.[^:\s]+:)?[^:.\s]+)\.([^:.\s]+)\.([^:.\s]+)")
 
@@ -170,7 +136,7 @@ def prepare_table(path: str, what: str, schema: Schema, client: Any = None) -> N
         from google.cloud import bigquery
     except ImportError:
         raise error("it needs pip install 'capybeam[gcp]'") from None
-    retry = bigquery.DEFAULT_RETRY.with_timeout(PATIENCE)
+    retry = bigquery.DEFAULT_RETRY.with_timeout(RETRY_FOR)
     try:
         client = client or bigquery.Client(project=project)
         wanted = bigquery.Table(

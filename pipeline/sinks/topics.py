@@ -9,17 +9,33 @@ from typing import Any, Final
 
 import apache_beam as beam
 
-from capybeam.pipeline.sinks.lines import SinkError
+from capybeam.pipeline.sinks import SinkError, Writers
+from capybeam.pipeline.sinks.records import RecordType
 
 PUBSUB: Final = "pubsub:"
+EXAMPLE: Final = f"a topic ({PUBSUB}projects/P/topics/T)"
 _TOPIC: Final = re.compile(r"projects/[^/\s]+/topics/[^/\s]+")
-_CALL: Final = 10.0  # seconds that a look may take
+_CALL_TIMEOUT: Final = 10.0  # seconds
 LARGEST_MESSAGE: Final = 9_999_000  # bytes; a request takes 10 MB, with the topic's name
 _PUBLISHED_WITHIN: Final = 120.0  # seconds, with what Google's client tries again
 
 
-def is_topic(path: str) -> bool:
-    return path.startswith(PUBSUB)
+def prepare(path: str, record_type: RecordType[Any], writers: Writers) -> None:
+    """Makes sure that the topic exists. As `sinks.prepare`."""
+    check_topic(path, record_type.name)
+
+
+def write(records: beam.PCollection, path: str, record_type: RecordType[Any]) -> Any:
+    """Records → messages. One that is larger than a message may be is written as its type's `shrink` has it."""
+    messages = records | "Encode" >> beam.Map(message_of, record_type).with_output_types(bytes)
+    return messages | "Write" >> WriteMessages(path, record_type.name)
+
+
+def message_of(record: Any, record_type: RecordType[Any]) -> bytes:
+    message = record_type.encode(record)
+    if len(message) <= LARGEST_MESSAGE or record_type.shrink is None:
+        return message
+    return record_type.encode(record_type.shrink(record, len(message), "Pub/Sub's 10 MB"))
 
 
 @dataclasses.dataclass
@@ -84,7 +100,7 @@ def check_topic(path: str, what: str) -> None:
             f"{what} cannot be published to {path}: Google's client library is missing: pip install 'capybeam[gcp]'"
         ) from None
     try:
-        PublisherClient().get_topic(topic=topic, retry=None, timeout=_CALL)
+        PublisherClient().get_topic(topic=topic, retry=None, timeout=_CALL_TIMEOUT)
     except exceptions.PermissionDenied:  # who may publish need not be allowed to look
         return
     except exceptions.NotFound:

@@ -1,17 +1,21 @@
-"""Where events come from. `open_source` knows which kind of input a text names; each kind has a module of its own."""
+"""Where events come from. `open_source` finds an input's kind by its scheme; each kind has a module of its own."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from capybeam.pipeline.sources.pubsub import Attributes
+from capybeam.pipeline.schemes import UnknownScheme, find_scheme, load_module, names_of
+from capybeam.pipeline.sources.streams import MessageAttributes, Stream
 
 
 class NoInput(Exception):
-    """There is nothing to read at an input: says which and why."""
+    """An input that cannot be read, or holds nothing: says which and why."""
+
+
+class NoEvents(Exception):
+    """What a file or a table holds are not events: says what it holds instead, or what was looked for."""
 
 
 class UnreadableFile(Exception):
@@ -37,6 +41,23 @@ ANY_TIME = TimeRange()
 
 
 @dataclasses.dataclass(frozen=True)
+class ReadOptions:
+    """How an input is to be read.
+
+    Attributes:
+        time_range: the times of the events.
+        attributes: of messages, for runners that stream.
+        project: the Google Cloud project that pays for queries, if one is given.
+        unread: keys at the root of an event that need not be there, where leaving them out saves reading.
+    """
+
+    time_range: TimeRange = ANY_TIME
+    attributes: MessageAttributes = dataclasses.field(default_factory=MessageAttributes)
+    project: str | None = None
+    unread: Collection[str] = ()
+
+
+@dataclasses.dataclass(frozen=True)
 class Source:
     """An input that has been looked at, and can be read.
 
@@ -45,71 +66,63 @@ class Source:
         extent: how much there is, for people: "1.2 MB", "1,000 rows".
         paths: of the files that are read, so that nothing else is written there.
         read: the Beam transform from a pipeline to lines of bytes or events, as `transforms.parsing` takes them.
-        subscription: a `pubsub.Subscription`, for an input that never ends.
+        stream: for an input that never ends.
     """
 
     name: str
     extent: str
     read: Any
     paths: tuple[str, ...] = ()
-    subscription: Any = None
+    stream: Stream[Any] | None = None
 
 
-BIGQUERY = "bigquery:"
+class SourceModule(Protocol):
+    """A kind of input: the module that a scheme names as its `source`."""
+
+    def open_source(self, text: str, options: ReadOptions) -> Source:
+        """Looks at an input of events. Raises NoInput."""
+        ...
+
+    def open_dead_letters(self, text: str, options: ReadOptions) -> Source:
+        """Looks at dead letters that are to be replayed: its `read` yields (place, line). Raises NoInput."""
+        ...
 
 
-def open_letters(text: str, project: str | None = None) -> Source:
-    """Looks at dead letters that are to be replayed. Raises NoInput where they cannot be read.
-
-    Args:
-        text: of ``--from``: ``bigquery:PROJECT.DATASET.TABLE``, ``pubsub:projects/P/subscriptions/S``, or a path, glob
-            or URL of files.
-        project: as of `open_source`.
-    """
-    from capybeam.pipeline.sources import files, pubsub
-
-    if text.startswith(BIGQUERY):
-        from capybeam.pipeline.sources import bigquery
-
-        return bigquery.open_letters(text, project)
-    if text.startswith(pubsub.PUBSUB):
-        return pubsub.open_subscription(text, pubsub.numbered_line_of)
-    files.check_lines(text)
-    return files.as_source(text, files.ReadNumberedLines(text))
-
-
-def open_source(
-    text: str,
-    between: TimeRange = ANY_TIME,
-    project: str | None = None,
-    attributes: Attributes | None = None,
-    unread: Collection[str] = (),
-) -> Source:
+def open_source(text: str, options: ReadOptions | None = None) -> Source:
     """Looks at an input. Raises NoInput where it cannot be read or holds nothing.
 
     Args:
         text: ``bigquery:PROJECT.DATASET.TABLE``, ``bigquery:SELECT …``, ``pubsub:projects/P/subscriptions/S``, or a
             path, glob or URL of files, JSON lines or CSV by their names. A file that is called exactly so is meant
             even where the text could be read as a glob.
-        between: the times of the events to be read.
-        project: the Google Cloud project that pays for queries, if one is given.
-        attributes: of messages, for runners that stream.
-        unread: keys at the root of an event that need not be there, where leaving them out saves reading.
     """
-    from capybeam.pipeline.sources import csv_files, csv_rows, files, pubsub
+    options = options or ReadOptions()
+    return _module(text, options).open_source(text, options)
 
-    if between and not text.startswith(BIGQUERY):
-        raise NoInput(f"{text}: --since and --until are for {BIGQUERY} inputs")
-    if attributes and not text.startswith(pubsub.PUBSUB):
-        raise NoInput(f"{text}: --id-attribute and --timestamp-attribute are for {pubsub.PUBSUB} inputs")
-    if text.startswith(BIGQUERY):
-        from capybeam.pipeline.sources import bigquery
 
-        return bigquery.open_table(text, between, project, unread)
-    if text.startswith(pubsub.PUBSUB):
-        return pubsub.open_subscription(text, attributes=attributes)
-    if csv_rows.is_csv(text):
-        csv_files.check_headers(text)
-        return files.as_source(text, csv_files.ReadCsv(text))
-    files.check_lines(text)
-    return files.as_source(text, files.ReadLines(text))
+def open_dead_letters(text: str, options: ReadOptions | None = None) -> Source:
+    """Looks at dead letters that are to be replayed. Raises NoInput where they cannot be read.
+
+    Args:
+        text: of ``--from``: ``bigquery:PROJECT.DATASET.TABLE``, ``pubsub:projects/P/subscriptions/S``, or a path, glob
+            or URL of files.
+    """
+    options = options or ReadOptions()
+    return _module(text, options).open_dead_letters(text, options)
+
+
+def _module(text: str, options: ReadOptions) -> SourceModule:
+    try:
+        scheme = find_scheme(text)
+    except UnknownScheme as error:
+        raise NoInput(f"{text}: {error}") from None
+    if scheme.source is None:
+        raise NoInput(f"{text}: cannot be read; inputs are files and {names_of(lambda each: each.source is not None)}")
+    if options.time_range and not scheme.has_time_ranges:
+        names = names_of(lambda each: each.has_time_ranges)
+        raise NoInput(f"{text}: --since and --until are for {names} inputs")
+    if options.attributes and not scheme.has_attributes:
+        names = names_of(lambda each: each.has_attributes)
+        raise NoInput(f"{text}: --id-attribute and --timestamp-attribute are for {names} inputs")
+    module: SourceModule = load_module(scheme.source)
+    return module

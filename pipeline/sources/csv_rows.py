@@ -13,44 +13,30 @@ from __future__ import annotations
 
 import codecs
 import csv
-import dataclasses
-import re
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Iterator
 
-import orjson
-
+from capybeam.pipeline.sources import BrokenFile
+from capybeam.pipeline.sources.csv_columns import EXAMPLE, BadHeader, BadRow, Columns, check_is_text, columns_of
+from capybeam.pipeline.sources.file_chunks import LookAhead
 from capybeam.pipeline.sources.file_lines import lines_of
-from capybeam.pipeline.sources.table_files import table_of
 from capybeam.transforms.core import events
 from capybeam.transforms.core.events import Event, LongLine, UnreadableRest, UnreadableRow
-from capybeam.transforms.core.misspelled_keys import did_you_mean, misspelt
-from capybeam.transforms.core.warehouse_rows import (
-    MESSAGE,
-    STATES,
-    TABLES,
-    canonical,
-    event_of,
-    of_events,
-    row_of_segments,
-    tells_kind,
-)
-from capybeam.transforms.language.directives import MAX_KEYS
-from capybeam.transforms.standards.json_text import load_json, whole_characters
 
-_NAMES: Final = (".csv", ".csv.gz", ".csv.bz2")
-_JSON: Final = ":json"
 csv.field_size_limit(events.MAX_LINE)  # the default refuses cells over 128 kB
 
 
-class BadHeader(Exception):
-    """The columns of a file make no event: says which and why."""
+def checked(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
+    """The same chunks, once their header has been read. Raises BadHeader, and BrokenFile where a file has no whole row.
 
-
-def is_csv(path: str) -> bool:
-    """Whether a file is CSV, by its name."""
-    return path.lower().endswith(_NAMES)
+    Args:
+        name: as of `rows_of`.
+    """
+    ahead = LookAhead(chunks)
+    _, first = next(rows_of(ahead.look(), name), (0, None))
+    if isinstance(first, UnreadableRest):
+        raise BrokenFile(first.message)
+    return ahead.all()
 
 
 def rows_of(
@@ -70,21 +56,21 @@ def rows_of(
     """
     lines = _Lines(lines_of(chunks, name, shutdown, with_cr=True), name)
     reader = csv.reader(lines, strict=True)
-    columns: _Columns | None = None
+    columns: Columns | None = None
     while shutdown is None or not shutdown.is_set():
         line = lines.next_row()
         try:
             cells = next(reader, None)
-        except _NoLine as found:
+        except _UnreadableLine as found:
             if columns is None and isinstance(found.row, LongLine):
-                raise BadHeader(f"there is no header; {_LIKE}") from None
+                raise BadHeader(f"there is no header; {EXAMPLE}") from None
             yield line, found.row
             if isinstance(found.row, UnreadableRest):
                 return
             continue
         except csv.Error as error:
             if columns is None:
-                _check_header(lines.taken)
+                check_is_text(lines.taken)
                 raise BadHeader(f"the header is no line of CSV ({error})") from None
             yield line, UnreadableRow(lines.row(), f"Line {line} of {name} is no line of CSV ({error}).")
             continue
@@ -93,16 +79,16 @@ def rows_of(
         if not cells or (len(cells) == 1 and not cells[0].strip() and (columns is None or len(columns) > 1)):
             continue  # a blank line
         if columns is None:
-            _check_header(lines.taken)
-            columns = _columns(cells, name)
+            check_is_text(lines.taken)
+            columns = columns_of(cells, name)
             continue
         try:
             yield line, columns.event(cells)
-        except _BadRow as error:
+        except BadRow as error:
             yield line, UnreadableRow(lines.row(), f"Line {line} of {name} {error}.")
 
 
-class _NoLine(Exception):
+class _UnreadableLine(Exception):
     """There is no further line of a row: `row` is what stands for it."""
 
     def __init__(self, row: UnreadableRow) -> None:
@@ -142,198 +128,14 @@ class _Lines:
         self._number += 1
         if isinstance(line, UnreadableRest):
             self.taken += line.row
-            raise _NoLine(UnreadableRest(self.row(), line.message))
+            raise _UnreadableLine(UnreadableRest(self.row(), line.message))
         if isinstance(line, UnreadableRow):
-            raise _NoLine(line)
+            raise _UnreadableLine(line)
         if self._number == 1:
             line = line.removeprefix(codecs.BOM_UTF8)
         self.taken += line
         self.taken += b"\n"
         if len(self.taken) > events.MAX_LINE:
             place = f"The row that begins in line {self._first:,} of {self._name}"
-            raise _NoLine(events.long_line(bytes(self.taken[: events.SHOWN]), len(self.taken), place))
+            raise _UnreadableLine(events.long_line(bytes(self.taken[: events.SHOWN]), len(self.taken), place))
         return line.decode(errors="surrogateescape") + "\n"
-
-
-class _BadRow(Exception):
-    """Why a row makes no event, as the end of a sentence, without values."""
-
-
-@dataclasses.dataclass(frozen=True)
-class _Column:
-    number: int
-    name: str
-    parents: tuple[str, ...]
-    key: str
-    is_json: bool
-    named: bool = False  # whether it certainly is a name
-
-    @property
-    def path(self) -> tuple[str, ...]:
-        return (*self.parents, self.key)
-
-    def is_known(self) -> bool:
-        """Whether it is a key that an event of Segment's has at its root, or something below one."""
-        return self.parents[0] in _OBJECTS if self.parents else self.key in _KEYS
-
-    def __str__(self) -> str:
-        """For messages, which must not quote a cell of a file that has no header."""
-        name = self.name if len(self.name) <= 100 else f"{self.name[:99]}…"
-        return f"column {self.number} ({name})" if self.named or self.is_known() else f"column {self.number}"
-
-
-_OBJECTS: Final = frozenset({"properties", "traits", "context", "integrations"})
-_KEYS: Final = _OBJECTS | {
-    *("type", "event", "name", "category", "channel", "version"),
-    *("messageId", "userId", "anonymousId", "groupId", "previousId"),
-    *("timestamp", "originalTimestamp", "sentAt", "receivedAt"),
-}
-
-
-def _check_header(line: bytes | bytearray) -> None:
-    """Raises BadHeader where a line can be none, whatever is in its cells."""
-    try:
-        line.decode()
-    except UnicodeDecodeError:
-        raise BadHeader("the header is not UTF-8") from None
-    for sign, signs in ((b";", "semicolons"), (b"\t", "tabs")):
-        if sign in line and b"," not in line:
-            raise BadHeader(f"the header has {signs} and no comma; {_LIKE}")
-
-
-_LIKE: Final = "a header is like type,event,messageId,timestamp,userId,properties.total"
-
-
-class _Columns:
-    """What a header says: how to make events of the rows below it."""
-
-    def __init__(self, columns: Sequence[_Column]) -> None:
-        self._columns = columns
-
-    def __len__(self) -> int:
-        return len(self._columns)
-
-    def event(self, cells: Sequence[str]) -> bytes | Event:
-        """The event of a row, or its JSON. Raises _BadRow."""
-        event: Event = {}
-        for cell, column in self._paired(cells):
-            if cell != "":
-                place = event
-                for parent in column.parents:
-                    place = place.setdefault(parent, {})
-                place[column.key] = cell if cell.isascii() and not column.is_json else _value(cell, column)
-        return event
-
-    def _paired(self, cells: Sequence[str]) -> Iterable[tuple[str, _Column]]:
-        if len(cells) != len(self._columns):
-            raise _BadRow(f"has {len(cells)} cells, the header {len(self._columns)}")
-        return zip(cells, self._columns, strict=True)
-
-
-class _WarehouseColumns(_Columns):
-    """Those of a table of Segment's warehouse.
-
-    Args:
-        kind: the calls of the table, where the file is called after one that says so.
-    """
-
-    def __init__(self, columns: Sequence[_Column], kind: str | None) -> None:
-        super().__init__(columns)
-        self._kind = kind
-
-    def event(self, cells: Sequence[str]) -> Event:
-        row = {column.key: _value(cell, column) for cell, column in self._paired(cells) if cell not in _NULLS}
-        event = event_of(row, self._kind)
-        if event is None:
-            raise _BadRow("has neither an event's name nor the type of a call")
-        return event
-
-
-_NULLS: Final = frozenset({"", "\\N"})  # the second is how Snowflake writes it, and PostgreSQL
-
-
-class _MessageColumns(_Columns):
-    """Those of a table that one of Pub/Sub's BigQuery subscriptions writes."""
-
-    def event(self, cells: Sequence[str]) -> bytes:
-        row = {canonical(column.key): _value(cell, column) for cell, column in self._paired(cells)}
-        return orjson.dumps(row)  # an envelope, which is opened where it is parsed
-
-
-def _columns(header: Sequence[str], file: str) -> _Columns:
-    columns = []
-    for number, cell in enumerate(header, 1):
-        name = cell.strip()
-        *parents, key = name.removesuffix(_JSON).split(".")
-        columns.append(_Column(number, name, tuple(parents), key, name.endswith(_JSON)))
-    of_a_store = None if any(column.parents for column in columns) else _of_a_store(columns, file)
-    if of_a_store is None:
-        _check_spelling(columns)
-    seen: dict[tuple[str, ...], _Column] = {}
-    for column in columns:
-        path = column.path if of_a_store is None else (canonical(column.key),)
-        if not all(path) or len(path) > MAX_KEYS:
-            raise BadHeader(f"{column} is no path like properties.total")
-        if path in seen:
-            raise BadHeader(f"{column} comes twice")
-        seen[path] = column
-    for column in columns:
-        for end in range(1, len(column.path)):
-            if column.path[:end] in seen:
-                raise BadHeader(f"{seen[column.path[:end]]} and {column} cannot both be")
-    return of_a_store or _Columns(columns)
-
-
-def _of_a_store(columns: Sequence[_Column], file: str) -> _Columns | None:
-    """The columns of a table of a store; None for those of events."""
-    names = [column.key for column in columns]
-    columns = [dataclasses.replace(column, named=True) for column in columns]
-    if MESSAGE.issubset(map(canonical, names)):
-        return _MessageColumns(columns)
-    if not row_of_segments(names):
-        return None
-    table = table_of(file)
-    if table in STATES:
-        raise BadHeader(f"it holds the latest state of each of the {table}, not events; read {STATES[table]}")
-    if table not in TABLES and not tells_kind(names):
-        raise BadHeader(
-            "its rows are of Segment's warehouse, and nothing says of which calls: give the file its table's name, as"
-            " in pages.csv, or add a column type"
-        )
-    return _WarehouseColumns(columns, TABLES.get(table))
-
-
-def _check_spelling(columns: Sequence[_Column]) -> None:
-    """Raises BadHeader where no column is a key of an event, or where the most important ones are spelt otherwise."""
-    found = misspelt(of_events(column.path[0] for column in columns))
-    hint = did_you_mean(found)
-    if not any(column.is_known() for column in columns):
-        said = f"there is no header, or no column in it is a key of an event; {_LIKE}"
-        raise BadHeader(f"{said}. {hint}" if hint else said)
-    if not _WITHOUT_WHICH_NOTHING_IS_FOUND.isdisjoint(found.values()):
-        raise BadHeader(f"the header has keys that are spelt otherwise than an event's. {hint}")
-
-
-_WITHOUT_WHICH_NOTHING_IS_FOUND: Final = frozenset({"type", "properties", "traits", "context"})
-
-
-def _value(cell: str, column: _Column) -> Any:
-    """What a cell says. Raises _BadRow."""
-    try:
-        text = _whole(cell)
-        return load_json(text) if column.is_json else text
-    except UnicodeDecodeError:
-        raise _BadRow(f"is not valid UTF-8 in {column}") from None
-    except orjson.JSONDecodeError:
-        raise _BadRow(f"is not valid JSON in {column}") from None
-
-
-def _whole(cell: str) -> str:
-    """A cell without halves of characters. Raises UnicodeDecodeError where it is not UTF-8 for another reason."""
-    if cell.isascii() or _BYTES.search(cell) is None:
-        return cell
-    data = cell.encode("utf-8", "surrogateescape")
-    return (whole_characters(data) or data).decode()
-
-
-_BYTES: Final = re.compile("[\ud800-\udfff]")  # what stands for bytes that are not UTF-8

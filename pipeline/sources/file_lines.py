@@ -10,10 +10,6 @@ from capybeam.pipeline.sources import BrokenFile
 from capybeam.transforms.core import events
 from capybeam.transforms.core.events import UnreadableRest, UnreadableRow
 
-# Bytes read at once. Every read lets go of Python's lock, for which the threads that send are waiting; reading line by
-# line, by the usual 8 kB, they would take turns with the rest of the job fifty times as often.
-CHUNK = 1 << 18
-
 
 def lines_of(
     chunks: Iterable[bytes], name: str, shutdown: threading.Event | None = None, with_cr: bool = False

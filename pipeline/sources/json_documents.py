@@ -7,7 +7,6 @@ sent.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import json
 import shlex
 from collections.abc import Iterable, Iterator
@@ -16,6 +15,8 @@ from typing import Any, Final, Literal
 
 import orjson
 
+from capybeam.pipeline.sources import NoEvents
+from capybeam.pipeline.sources.file_chunks import LookAhead
 from capybeam.transforms.core.events import without_mark
 
 HEAD: Final = 1 << 18  # bytes that are looked at, at most
@@ -35,7 +36,7 @@ class Document:
     pretty: bool
 
 
-class NoLines(Exception):
+class NoLines(NoEvents):
     """An input that is one JSON document: says so, and how to make lines of it."""
 
     def __init__(self, document: Document, name: str) -> None:
@@ -55,30 +56,23 @@ def checked(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
     Raises:
         NoLines
     """
-    rest = iter(chunks)
-    taken: list[bytes] = []
-    size, enough, found = 0, 1, None
+    ahead = LookAhead(chunks)
+    head, enough, found = bytearray(), 1, None
     try:
-        while found is None and size < HEAD:
-            chunk = next(rest, None)
-            if chunk is None:
-                found = _look(b"".join(taken), complete=True)
+        for chunk in ahead.look():
+            head += chunk
+            if len(head) >= min(enough, HEAD):
+                enough = 2 * len(head)  # so that looking costs no more than reading, however small the chunks are
+                found = _look(bytes(head), complete=False)
+            if found is not None or len(head) >= HEAD:
                 break
-            taken.append(chunk)
-            size += len(chunk)
-            if size >= min(enough, HEAD):
-                enough = 2 * size  # so that looking costs no more than reading, however small the chunks are
-                found = _look(b"".join(taken), complete=False)
-    except Exception as error:
-        found, rest = _look(b"".join(taken), complete=False), _raising(error)
+        else:
+            found = _look(bytes(head), complete=True)
+    except Exception:  # which comes again when that is read
+        found = _look(bytes(head), complete=False)
     if isinstance(found, Document):
         raise NoLines(found, name)
-    return itertools.chain(taken, rest)
-
-
-def _raising(error: Exception) -> Iterator[bytes]:
-    raise error
-    yield b""
+    return ahead.all()
 
 
 def _look(head: bytes, complete: bool) -> Document | Literal["lines"] | None:

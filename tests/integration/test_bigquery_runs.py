@@ -22,14 +22,14 @@ from capybeam.pipeline.job.loader import parse_job
 from capybeam.pipeline.run.execute import replay_job, run_job
 from capybeam.pipeline.run.exit_codes import CONFIGURATION, DEAD_LETTERS, FAILED, OK, REFUSED
 from capybeam.pipeline.run.request import Outputs, RunRequest
-from capybeam.pipeline.sandbox.server import SandboxServer, SandboxSettings
-from capybeam.pipeline.sinks import dead_letters, receipts
-from capybeam.pipeline.sinks.lines import SinkError
+from capybeam.pipeline.sandbox.server import SandboxServer
+from capybeam.pipeline.sandbox.store import SandboxSettings
+from capybeam.pipeline.sinks import SinkError, dead_letters, receipts
 from capybeam.pipeline.sinks.tables import prepare_table
-from capybeam.pipeline.sources import ANY_TIME, NoInput, TimeRange
-from capybeam.pipeline.sources.bigquery import open_table
+from capybeam.pipeline.sources import ANY_TIME, NoInput, ReadOptions, TimeRange
+from capybeam.pipeline.sources.bigquery import open_source
+from capybeam.transforms.core.dead_letters import ReplayFilter
 from capybeam.transforms.core.events import UnreadableRow
-from capybeam.transforms.engine.replay import ReplayFilter
 from tests.integration.conftest import PROJECT, BigQuery
 
 NOW = time.time()
@@ -113,7 +113,7 @@ def orders(big_query: BigQuery, rows: list[dict[str, Any]], table: str = "order_
 
 def read(text: str, expected: list[Any], between: TimeRange = ANY_TIME) -> str:
     """Reads an input and asserts what comes; what is said of its extent."""
-    source = open_table(text, between, PROJECT)
+    source = open_source(text, ReadOptions(between, project=PROJECT))
     with beam.Pipeline("FnApiRunner") as pipeline:
         assert_that(pipeline | source.read, equal_to(expected))
     return source.extent
@@ -146,7 +146,7 @@ def test_since_is_about_columns_of_other_types_too(big_query: BigQuery, type_: s
     times = [dt.datetime.fromtimestamp(NOW - age, dt.timezone.utc).strftime(literal) for age in ages]
     rows = [{"id": str(number), "event_text": "E", "timestamp": at} for number, at in enumerate(times)]
     text = big_query.make_table("t", [field("id"), field("event_text"), field("timestamp", type_)], rows)
-    source = open_table(text, TimeRange(since=NOW - 10 * DAY), PROJECT)
+    source = open_source(text, ReadOptions(TimeRange(since=NOW - 10 * DAY), project=PROJECT))
     with beam.Pipeline("FnApiRunner") as pipeline:
         assert_that(pipeline | source.read | beam.Map(lambda event: event["messageId"]), equal_to(["0"]))
 
@@ -168,7 +168,11 @@ def test_an_event_of_a_date_happened_as_the_day_began(big_query: BigQuery, betwe
     ]
     text = big_query.make_table("t", [field("id"), field("event_text"), field("timestamp", "DATE")], rows)
     with beam.Pipeline("FnApiRunner") as pipeline:
-        found = pipeline | open_table(text, between, PROJECT).read | beam.Map(lambda event: event["messageId"])
+        found = (
+            pipeline
+            | open_source(text, ReadOptions(between, project=PROJECT)).read
+            | beam.Map(lambda event: event["messageId"])
+        )
         assert_that(found, equal_to(ids))
 
 
@@ -178,7 +182,7 @@ def test_a_column_of_json_is_read_as_lines(big_query: BigQuery, type_: str) -> N
     stored = base64.b64encode(event.encode()).decode() if type_ == "BYTES" else event
     rows = [{"payload": stored, "received_at": iso(0)}, {"payload": None, "received_at": iso(9 * DAY)}]
     text = big_query.make_table("archive", [field("payload", type_), field("received_at", "TIMESTAMP")], rows)
-    source = open_table(text, TimeRange(), PROJECT)
+    source = open_source(text, ReadOptions(TimeRange(), project=PROJECT))
     with beam.Pipeline("FnApiRunner") as pipeline:
         found = pipeline | source.read | beam.Map(lambda line: orjson.loads(line) if type(line) is bytes else line)
         assert_that(found, equal_to([order_event(1), UnreadableRow({"payload": None})]))
@@ -190,7 +194,7 @@ def test_without_a_column_of_time_ages_are_told_by_the_events(big_query: BigQuer
     payloads = [json.dumps(order_event(n, age)) for n, age in enumerate((60, 8 * DAY, 70 * DAY))]
     payloads += ['{"timestamp": "some day"}', '{"type": "page"}'] + ["{broken"] * (type_ == "STRING")
     text = big_query.make_table("archive", [field("payload", type_)], [{"payload": text} for text in payloads])
-    extent = open_table(text, ANY_TIME, PROJECT).extent
+    extent = open_source(text, ReadOptions(ANY_TIME, project=PROJECT)).extent
     assert extent.startswith(f"{len(payloads)} rows, 2 older than the 7 days that Meta takes, 1 older")
 
 
@@ -212,7 +216,7 @@ def test_clocks_that_the_job_does_not_read_are_left_out(
         for id_ in ids
     ]
     text = big_query.make_table("e", [*columns, field("total", "INTEGER")], rows)
-    source = open_table(text, ANY_TIME, PROJECT, unread=("sentAt",))
+    source = open_source(text, ReadOptions(ANY_TIME, project=PROJECT, unread=("sentAt",)))
     common = {"type": "track", "event": "E", "timestamp": iso(60), **times, "properties": {"total": 5}}
     with beam.Pipeline("FnApiRunner") as pipeline:
         expected = [common if id_ is None else {**common, "messageId": id_} for id_ in ids]
@@ -223,7 +227,7 @@ def test_clocks_that_the_job_does_not_read_are_left_out(
 def test_tracks_alone_are_said_to_have_no_properties(big_query: BigQuery) -> None:
     columns = [field(*column) for column in ORDER_COLUMNS[:9]]
     row = {name: value for name, value in order(1).items() if name in dict(ORDER_COLUMNS[:9])}
-    extent = open_table(big_query.make_table("tracks", columns, [row]), ANY_TIME, PROJECT).extent
+    extent = open_source(big_query.make_table("tracks", columns, [row]), ReadOptions(ANY_TIME, project=PROJECT)).extent
     assert extent.endswith("; without properties, which Segment keeps in the event tables")
 
 
@@ -245,7 +249,7 @@ def test_the_table_of_a_pubsub_subscription_is_read_by_its_data(big_query: BigQu
 def test_when_a_message_was_published_is_not_said_to_be_when_its_event_happened(big_query: BigQuery) -> None:
     columns = [field("subscription_name"), field("message_id"), field("publish_time", "TIMESTAMP"), field("data")]
     rows = [{"message_id": str(age), "publish_time": iso(age), "data": '{"type":"page"}'} for age in (60, 9 * DAY)]
-    extent = open_table(big_query.make_table("archive", columns, rows), ANY_TIME, PROJECT).extent
+    extent = open_source(big_query.make_table("archive", columns, rows), ReadOptions(ANY_TIME, project=PROJECT)).extent
     assert extent.startswith("2 rows, 1 older by publish_time than the 7 days that Meta takes, 0 older than")
 
 
@@ -257,7 +261,7 @@ def test_the_table_of_a_subscription_with_a_schema_is_read_without_what_is_the_m
     rows = [{**message, **event, "properties": '{"total":5}'}]
     read(big_query.make_table("events", columns, rows), [{**event, "properties": {"total": 5}}])
     without_id = [{**message, **event, "messageId": None, "properties": None}]
-    source = open_table(big_query.make_table("nameless", columns, without_id), ANY_TIME, PROJECT)
+    source = open_source(big_query.make_table("nameless", columns, without_id), ReadOptions(ANY_TIME, project=PROJECT))
     assert "; 1 without messageId" in source.extent
 
 
@@ -265,7 +269,7 @@ def test_a_table_without_an_id_is_read_and_says_so(big_query: BigQuery) -> None:
     columns = [field("event_text"), field("timestamp", "TIMESTAMP"), field("context_ip")]
     row = {"event_text": "Sold", "timestamp": iso(60), "context_ip": "192.0.2.7"}
     text = big_query.make_table("models", columns, [row])
-    assert "; 1 without an ID" in open_table(text, ANY_TIME, PROJECT).extent
+    assert "; 1 without an ID" in open_source(text, ReadOptions(ANY_TIME, project=PROJECT)).extent
     read(text, [{"type": "track", "event": "Sold", "timestamp": iso(60), "context": {"ip": "192.0.2.7"}}])
 
 
@@ -359,7 +363,7 @@ def test_a_view_is_read(big_query: BigQuery) -> None:
 
 def refusal(text: str, between: TimeRange = ANY_TIME) -> str:
     with pytest.raises(NoInput) as raised:
-        open_table(text, between, PROJECT)
+        open_source(text, ReadOptions(between, project=PROJECT))
     return str(raised.value)
 
 
@@ -388,7 +392,7 @@ def test_a_column_is_judged_by_its_values_in_the_time_asked_for(big_query: BigQu
     old = [{"payload": "an old format", "received_at": iso(5 * DAY)}] * 21
     empty = [{"payload": None, "received_at": iso(60)}] * 25
     text = big_query.make_table("archive", columns, [*old, *empty, {"payload": "{}", "received_at": iso(60)}])
-    assert open_table(text, TimeRange(since=NOW - DAY), PROJECT).extent.startswith("26 rows")
+    assert open_source(text, ReadOptions(TimeRange(since=NOW - DAY), project=PROJECT)).extent.startswith("26 rows")
     assert "the column payload holds no events as JSON (20 rows looked at)" in refusal(text)
 
 

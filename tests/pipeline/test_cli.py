@@ -142,7 +142,7 @@ def test_check_shows_a_warning_and_is_content(config: Path) -> None:
     assert seen(run("check", config)) == (
         0,
         f"{config} is fine: 1 destination, 2 subscriptions.\n",
-        f"{config}:10:19: destinations[0].subscriptions[1].mapping.valeu: is no field of purchase and is left out;"
+        f"{config}:10:19: destinations[0].subscriptions[1].mapping.valeu: is not a field of purchase and is left out;"
         " did you mean value? (warning)\n",
     )
 
@@ -198,6 +198,26 @@ def test_a_token_on_the_command_line_is_refused_and_not_repeated(named: str, arg
 
 def test_the_sandbox_is_given_its_tokens_on_the_command_line() -> None:
     assert run("sandbox", "--token", TOKEN, "--list-faults").exit_code == 0
+
+
+def test_a_sandbox_without_its_extra_says_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "aiohttp.py").write_text("raise ModuleNotFoundError(\"No module named 'aiohttp'\", name='aiohttp')\n")
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    command = [sys.executable, "-m", "capybeam", "sandbox", "--port", "0"]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (
+        2,
+        "",
+        "capybeam: the sandbox needs aiohttp: pip install 'capybeam[sandbox]'\n",
+    )
+
+
+def test_nothing_but_the_sandbox_needs_its_extra() -> None:
+    """aiohttp is not on workers, nor where only events are delivered."""
+    imports = "import capybeam.pipeline.run.execute, capybeam.pipeline.preview, capybeam.pipeline.launch"
+    code = f"import sys; sys.modules['aiohttp'] = None; {imports}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
 
 
 # --- map --------------------------------------------------------------------------------------------------------
@@ -321,8 +341,7 @@ def test_an_input_that_is_not_there_exits_with_2(config: Path, tmp_path: Path) -
         (["a.jsonl", "b.jsonl"], "map reads one input; --input was given 2 times"),
         (
             ["bigquery:a.b.c"],
-            "bigquery:a.b.c: map reads a file of this machine, or standard input; put some events into one as JSON"
-            " lines",
+            "bigquery:a.b.c: map reads files, or standard input; put some events into one as JSON lines",
         ),
     ],
 )
@@ -374,25 +393,28 @@ def test_map_passes_over_a_line_that_is_too_long(
     )
 
 
+CUT = "is incomplete: it was cut off. What came before is read."
+DAMAGED = "cannot be read to its end: it is damaged, or not packed as its name says. What came before is read."
+
+
 @pytest.mark.parametrize(
-    ("name", "damage"),
+    ("name", "damage", "reason"),
     [
-        pytest.param("a.jsonl.gz", lambda data: gzip.compress(data)[:-20], id="a gz that was cut off"),
-        pytest.param("a.jsonl.gz", lambda data: data, id="no gz at all"),
-        pytest.param("a.jsonl.gz", lambda data: gzip.compress(data)[:40] + b"x" * 30, id="a damaged gz"),
-        pytest.param("a.csv.bz2", lambda data: data, id="no bz2 at all"),
+        pytest.param("a.jsonl.gz", lambda data: gzip.compress(data)[:-20], CUT, id="a gz that was cut off"),
+        pytest.param("a.jsonl.gz", lambda data: data, DAMAGED, id="no gz at all"),
+        pytest.param("a.jsonl.gz", lambda data: gzip.compress(data)[:40] + b"x" * 30, DAMAGED, id="a damaged gz"),
+        pytest.param("a.csv.bz2", lambda data: data, DAMAGED, id="no bz2 at all"),
     ],
 )
-def test_a_packed_input_that_breaks_off_exits_with_2(
-    config: Path, events: Path, tmp_path: Path, name: str, damage: Callable[[bytes], bytes]
+def test_a_packed_input_that_breaks_off_shows_what_a_run_would_make_of_it_and_exits_with_2(
+    config: Path, events: Path, tmp_path: Path, name: str, damage: Callable[[bytes], bytes], reason: str
 ) -> None:
     path = tmp_path / name
     path.write_bytes(damage(events.read_bytes()))
-    code, _, err = seen(run("map", "--config", config, "--input", path))
-    assert (code, err) == (
-        2,
-        f"capybeam: {path}: cannot be read to its end; it was cut off, or is damaged. What came before is shown\n",
-    )
+    code, out, err = seen(run("map", "--config", config, "--input", path))
+    assert (code, err) == (2, f"capybeam: {path} {reason}\n")
+    if name.endswith(".gz"):
+        assert (rows(out)[-1]["code"], rows(out)[-1]["message"]) == ("unreadable_rest", f"{path} {reason}")
 
 
 def test_map_reads_csv(config: Path, tmp_path: Path) -> None:
@@ -444,7 +466,7 @@ def test_map_shows_all_whole_rows_of_a_packed_csv_that_was_cut_off(config: Path,
     path = tmp_path / "events.csv.gz"
     path.write_bytes(gzip.compress(b"type,userId\n" + b"screen,u\n" * 3)[:-8])
     code, out, _ = seen(run("map", "--config", config, "--input", path))
-    assert (code, len(rows(out))) == (2, 3)
+    assert (code, [row.get("code") for row in rows(out)]) == (2, [None, None, None, "unreadable_rest"])
 
 
 def test_an_input_that_is_a_directory_exits_with_2(config: Path, tmp_path: Path) -> None:

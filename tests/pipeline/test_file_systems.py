@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 from apache_beam.io.filesystem import BeamIOError
+from apache_beam.io.filesystems import FileSystems
 
 from capybeam.pipeline import file_systems
-from capybeam.pipeline.file_systems import hindrance, reason_of
+from capybeam.pipeline.file_systems import reason_of, unavailable_reason
 from capybeam.pipeline.sources import NoInput
 from capybeam.pipeline.sources.files import check_input
 
@@ -20,14 +21,14 @@ from capybeam.pipeline.sources.files import check_input
         ("s3://b/o", False, "s3:// needs pip install 'apache-beam[aws]'"),
         ("azfs://a/b/o", False, "azfs:// needs pip install 'apache-beam[azure]'"),
         ("hdfs://a/o", False, "hdfs:// needs pip install 'apache-beam[hadoop]'"),
-        ("nowhere://a/b", True, "no file system is known for nowhere://"),
+        ("nowhere://a/b", True, "unknown scheme nowhere://"),
         ("/tmp/events.jsonl", False, None),
         ("./*.jsonl", False, None),
     ],
 )
 def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch, url: str, installed: bool, why: str | None) -> None:
     monkeypatch.setattr(file_systems, "_is_installed", lambda _module: installed)
-    assert hindrance(url) == why
+    assert unavailable_reason(url) == why
 
 
 def test_an_option_that_a_known_file_system_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,8 +36,8 @@ def test_an_option_that_a_known_file_system_lacks_is_named(monkeypatch: pytest.M
         raise ValueError("hdfs_host is not set")
 
     monkeypatch.setattr(file_systems, "_is_installed", lambda _module: True)
-    monkeypatch.setattr(file_systems.FileSystems, "get_filesystem", get_filesystem)
-    assert hindrance("hdfs://a/o") == "hdfs_host is not set"
+    monkeypatch.setattr(FileSystems, "get_filesystem", get_filesystem)
+    assert unavailable_reason("hdfs://a/o") == "hdfs_host is not set"
 
 
 def test_google_is_asked_for_credentials_once_and_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,7 +69,7 @@ def test_with_credentials_or_an_emulator_nothing_is_in_the_way(
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
         monkeypatch.delattr(auth, "default")
-    assert hindrance("gs://bucket/*.jsonl") is None
+    assert unavailable_reason("gs://bucket/*.jsonl") is None
 
 
 class Forbidden(Exception):

@@ -24,9 +24,13 @@ from capybeam.pipeline.job.loader import parse_job
 from capybeam.pipeline.run import execute, preflight
 from capybeam.pipeline.run.exit_codes import OK
 from capybeam.pipeline.run.request import Outputs, RunRequest
-from capybeam.pipeline.sandbox.server import SandboxServer, SandboxSettings
+from capybeam.pipeline.sandbox.server import SandboxServer
+from capybeam.pipeline.sandbox.store import SandboxSettings
 from capybeam.pipeline.sources import Source
-from capybeam.pipeline.sources.pubsub import Attributes, Look, ReadMessages, Subscription, line_of
+from capybeam.pipeline.sources.pubsub.messages import line_of
+from capybeam.pipeline.sources.pubsub.reader import SubscriptionDetails
+from capybeam.pipeline.sources.pubsub.subscription import PubSubStream, ReadMessages
+from capybeam.pipeline.sources.streams import MessageAttributes
 from capybeam.transforms.core import tokens
 from tests.pipeline.jobs import TOKEN, job_file, order, rows
 
@@ -63,11 +67,11 @@ BEAMS = ("Input/Pull", "BatchByDestination/Gather", "WriteToBigQuery")
 OUTPUTS = Outputs("bigquery:acme-shop.capybeam.dead_letters", "bigquery:acme-shop.capybeam.receipts")
 
 
-LOOK = Look("projects/acme-shop/topics/events", ack_deadline=600.0)
+DETAILS = SubscriptionDetails("projects/acme-shop/topics/events", ack_deadline=600.0)
 
 
 @functools.cache
-def streamed(look: Look = LOOK) -> Any:
+def streamed(details: SubscriptionDetails = DETAILS) -> Any:
     """The graph that Dataflow is handed by `run` for a stream, as Beam's DataflowRunner has changed it."""
     job = parse_job(job_file("https://graph.facebook.com", "{deduplicate: 10m}", SECRET))
     handed: list[Any] = []
@@ -78,10 +82,10 @@ def streamed(look: Look = LOOK) -> Any:
         return object()
 
     def opened(text: str, *_: Any) -> Source:
-        path, attributes = text.removeprefix("pubsub:"), Attributes(id="id")
+        path, attributes = text.removeprefix("pubsub:"), MessageAttributes(id="id")
         read = ReadMessages(path, line_of, attributes)
-        subscription = Subscription(path, line_of, attributes, look)
-        return Source(text, "a subscription", read, subscription=subscription)
+        subscription = PubSubStream(path, line_of, attributes, details)
+        return Source(text, "a subscription", read, stream=subscription)
 
     with pytest.MonkeyPatch.context() as patch:  # where the cloud would be asked
         patch.setattr(execute, "open_source", opened)
@@ -145,6 +149,6 @@ if __name__ == "__main__":
 def test_a_dead_letter_policy_is_warned_of_where_the_job_is_dataflows(capsys: pytest.CaptureFixture[str]) -> None:
     streamed()
     assert "dead-letter policy" not in capsys.readouterr().err
-    streamed(Look(LOOK.topic, 600.0, "projects/acme-shop/topics/dead", 100))
+    streamed(SubscriptionDetails(DETAILS.topic, 600.0, "projects/acme-shop/topics/dead", 100))
     moved = "Pub/Sub moves a message to projects/acme-shop/topics/dead after 100 delivery attempts"
     assert moved in capsys.readouterr().err

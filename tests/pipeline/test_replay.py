@@ -17,10 +17,11 @@ from capybeam.pipeline.job.loader import parse_job
 from capybeam.pipeline.run.execute import replay_job, run_job
 from capybeam.pipeline.run.exit_codes import CONFIGURATION, DEAD_LETTERS, FAILED, OK
 from capybeam.pipeline.run.request import Outputs, RunRequest
-from capybeam.pipeline.sandbox.server import SandboxServer, SandboxSettings
+from capybeam.pipeline.sandbox.server import SandboxServer
+from capybeam.pipeline.sandbox.store import SandboxSettings
 from capybeam.pipeline.sources import NoInput
 from capybeam.transforms.core import events
-from capybeam.transforms.engine.replay import ReplayFilter
+from capybeam.transforms.core.dead_letters import ReplayFilter
 from tests.pipeline.jobs import TOKEN, job_file, order, rows
 
 
@@ -201,7 +202,7 @@ def test_the_project_that_is_given_pays_for_looking_at_a_table(
     def client(_name: str, project: str | None) -> Any:
         raise NoInput(f"{project} pays")
 
-    monkeypatch.setattr("capybeam.pipeline.sources.bigquery._client", client)
+    monkeypatch.setattr("capybeam.pipeline.sources.bigquery.client.new_client", client)
     outputs, letters = Outputs("again.jsonl", "replayed.jsonl"), ["bigquery:acme.meta.dead_letters"]
     job = parse_job(job_file("http://127.0.0.1:9"))
     assert replay_job(RunRequest(job, letters, outputs, ["--project", "payer"]), ReplayFilter()) == CONFIGURATION

@@ -24,12 +24,16 @@ from capybeam.pipeline.job.loader import parse_job
 from capybeam.pipeline.run.execute import replay_job, run_job
 from capybeam.pipeline.run.exit_codes import CONFIGURATION, DEAD_LETTERS, FAILED, OK, REFUSED
 from capybeam.pipeline.run.request import Outputs, RunRequest
-from capybeam.pipeline.sandbox.server import SandboxServer, SandboxSettings
-from capybeam.pipeline.sources.pubsub import Attributes, Message, Pulling, Subscription
-from capybeam.transforms.engine.replay import ReplayFilter
-from examples.local_pubsub import NoServer, pubsub_server
+from capybeam.pipeline.sandbox.server import SandboxServer
+from capybeam.pipeline.sandbox.store import SandboxSettings
+from capybeam.pipeline.sources.pubsub.messages import Message
+from capybeam.pipeline.sources.pubsub.reader import SubscriptionReader
+from capybeam.pipeline.sources.pubsub.subscription import PubSubStream
+from capybeam.pipeline.sources.streams import MessageAttributes
+from capybeam.transforms.core.dead_letters import ReplayFilter
 from tests.conftest import Topic
 from tests.pipeline.jobs import JANE, TOKEN, job_file, order, rows
+from tests.servers.pubsub import NoServer, pubsub_server
 
 DELIVERY = "{max_batch_delay: 200ms, retry_for: 5s}"
 OUTPUTS = Outputs("dead.jsonl", "receipts.jsonl", "books.json")
@@ -58,8 +62,8 @@ def start(
     """`capybeam run` in a process of its own, in the current folder."""
     Path("job.yaml").write_text(job_file(sandbox.url, delivery))
     program = (
-        "import capybeam.pipeline.cli, capybeam.pipeline.sources.pubsub, capybeam.transforms.meta.client;"
-        f" capybeam.pipeline.sources.pubsub._LEASE = {lease}; capybeam.transforms.meta.client._HOLD_PAUSE = 1;"
+        "import capybeam.pipeline.cli, capybeam.pipeline.sources.pubsub.reader, capybeam.transforms.meta.client;"
+        f" capybeam.pipeline.sources.pubsub.reader.LEASE = {lease}; capybeam.transforms.meta.client._HOLD_PAUSE = 1;"
         " capybeam.pipeline.cli.main()"
     )
     command = [sys.executable, "-c", program, "run", "--config", "job.yaml"]
@@ -191,7 +195,7 @@ def test_dead_letters_and_receipts_would_outlive_the_machines_power_before_anyth
 ) -> None:
     safe: dict[str, bytes] = {}
     acknowledged: list[tuple[bytes, bytes, int]] = []
-    fsync, acknowledge = os.fsync, Pulling.acknowledge
+    fsync, acknowledge = os.fsync, SubscriptionReader.acknowledge
 
     def watched_fsync(file: int) -> None:
         fsync(file)
@@ -199,12 +203,12 @@ def test_dead_letters_and_receipts_would_outlive_the_machines_power_before_anyth
         if path.is_file():
             safe[path.name] = path.read_bytes()
 
-    def watched_acknowledge(pulling: Pulling, messages: Sequence[Message]) -> None:
+    def watched_acknowledge(pulling: SubscriptionReader, messages: Sequence[Message]) -> None:
         acknowledged.append((safe["dead.jsonl"], safe["receipts.jsonl"], len(messages)))
         acknowledge(pulling, messages)
 
     monkeypatch.setattr(os, "fsync", watched_fsync)
-    monkeypatch.setattr(Pulling, "acknowledge", watched_acknowledge)
+    monkeypatch.setattr(SubscriptionReader, "acknowledge", watched_acknowledge)
     topic.publish(*[order(n) for n in range(20)], b"{broken", b"")
     assert run(sandbox, topic) == DEAD_LETTERS
     assert sum(messages for *_, messages in acknowledged) == 22
@@ -345,7 +349,9 @@ def test_more_than_four_megabytes_come_in_one_answer(
     sandbox: SandboxServer, topic: Topic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refused = list[Any]()
-    monkeypatch.setattr("capybeam.pipeline.sources.pubsub._Portion.too_large", lambda *asked: refused.append(asked))
+    monkeypatch.setattr(
+        "capybeam.pipeline.sources.pubsub.reader.PullSize.too_large", lambda *asked: refused.append(asked)
+    )
     topic.publish(*[order(n, context={"userAgent": "UA", "traits": JANE, "page": "x" * 1_000_000}) for n in range(6)])
     assert run(sandbox, topic) == OK
     assert (books()["delivered"], books()["balanced"], refused) == (6, True, [])
@@ -411,7 +417,7 @@ def test_who_may_pull_need_not_be_allowed_to_look(pubsub: str, sandbox: SandboxS
 def test_a_permission_withdrawn_while_it_runs_fails_the_run(
     pubsub: str, sandbox: SandboxServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Subscription, "try_to_pull", lambda _self: [])  # as if it had been there when the run began
+    monkeypatch.setattr(PubSubStream, "try_to_pull", lambda _self: [])  # as if it had been there when the run began
     with denying("Pull"):
         topic = Topic()
         assert run(sandbox, topic) == FAILED
@@ -451,8 +457,8 @@ def test_a_run_does_not_read_what_it_writes(
         code = replay_job(RunRequest(job, [source], outputs(path), until_idle=1.0), ReplayFilter())
     assert code == CONFIGURATION
     assert (
-        f"{what} cannot be published to {path}: {source} is a subscription of that topic, so the run would read what it"
-        " writes; give another topic\n"
+        f"{what} cannot be written to {path}: {source} receives what is written there, so the run would read what it"
+        " writes; give another place\n"
     ) in capsys.readouterr().err
     assert not Path("dead.jsonl").exists()
 
@@ -460,7 +466,7 @@ def test_a_run_does_not_read_what_it_writes(
 def test_a_server_that_dies_is_no_idle_subscription(
     pubsub: str, sandbox: SandboxServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("capybeam.pipeline.sources.pubsub._PATIENCE", 3.0)
+    monkeypatch.setattr("capybeam.pipeline.sources.pubsub.reader.SILENCE_LIMIT", 3.0)
     with ExitStack() as server:
         server.enter_context(denying("Nothing"))
         topic = Topic()
@@ -503,7 +509,7 @@ def test_until_idle_is_for_subscriptions(capsys: pytest.CaptureFixture[str]) -> 
 def test_attributes_are_for_runners_elsewhere(
     topic: Topic, capsys: pytest.CaptureFixture[str], options: list[str]
 ) -> None:
-    inputs, attributes = [f"pubsub:{topic.subscription}"], Attributes(id="id")
+    inputs, attributes = [f"pubsub:{topic.subscription}"], MessageAttributes(id="id")
     job = parse_job(job_file("http://127.0.0.1:9"))
     assert run_job(RunRequest(job, inputs, OUTPUTS, options, attributes=attributes)) == CONFIGURATION
     assert "are for runners that stream elsewhere, such as Dataflow" in capsys.readouterr().err

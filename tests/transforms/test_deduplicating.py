@@ -9,13 +9,15 @@ from apache_beam.metrics import MetricsFilter
 from apache_beam.testing.util import assert_that, equal_to
 
 from capybeam.transforms.base import NAMESPACE, share_run
+from capybeam.transforms.core.envelope import Address
 from capybeam.transforms.core.run_context import RunContext
 from capybeam.transforms.deduplicating import DropRepeats
+from tests.transforms.envelopes import sealed
 
 
 def ready(event_id: str) -> tuple[str, bytes]:
-    body = f'{{"event_time":1795000000,"event_name":"Lead","event_id":"{event_id}","action_source":"website"}}'
-    return "web\t1\t", b"leads\t" + body.encode()
+    event = {"event_time": 1_795_000_000, "event_name": "Lead", "event_id": event_id, "action_source": "website"}
+    return Address("web", "1").encode(), sealed(event)
 
 
 def passed(conversions: list[tuple[str, bytes]], expected: list[tuple[str, bytes]], run: RunContext | None) -> Any:

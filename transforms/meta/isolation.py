@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import orjson
 
 from capybeam.transforms.core.batches import Attempt, EncodedBatch, Outcome, Receipt, Stopped
-from capybeam.transforms.core.conversions import split_key, split_line
+from capybeam.transforms.core.envelope import Address, Envelope
 from capybeam.transforms.core.rejections import Rejected, Rejection, reject
 from capybeam.transforms.meta.answers import Answer
 
@@ -92,7 +92,7 @@ class BatchDelivery:
         self._client, self._outcome = client, outcome
         self._progress, self._shutdown = client.progress, client.shutdown
         self._key = batch.key
-        self._name, self._dataset_id, *_ = split_key(batch.key)
+        self._name, self._dataset_id, *_ = Address.decode(batch.key)
         self._dataset = (self._name, self._dataset_id)
         self._parts = [_Part(batch)]
         self._suspects: list[_Suspect] = []
@@ -205,7 +205,7 @@ class BatchDelivery:
             outcome.delivered[name] = outcome.delivered.get(name, 0) + count
         event_ids = None
         if client.delivery.receipts == "detailed":
-            event_ids = tuple(orjson.loads(split_line(line)[1]).get("event_id") for line in batch.lines)
+            event_ids = tuple(Envelope.decode(line).event_id for line in batch.lines)
         outcome.receipts.append(
             Receipt(
                 destination=self._name,
@@ -396,9 +396,8 @@ class BatchDelivery:
     def _give_up(self, part: _Part, answer: Answer) -> None:
         if self._client.hold and self._shutdown.is_set():
             raise Stopped(f"{self._name}: stopped before all was delivered; the rest comes again. {answer.summary}")
-        self._reject(
-            part.batch, "interrupted" if self._shutdown.is_set() else "gave_up_retrying", answer, retryable=True
-        )
+        code = "interrupted" if self._shutdown.is_set() else "gave_up_retrying"
+        self._reject(part.batch, code, answer, retryable=True)
         if self._shutdown.is_set() and len(self._parts) > 1:  # each of which might time out
             parts, self._parts = self._parts, []
             self._push_together(parts)
@@ -431,17 +430,18 @@ _UNPROVEN: Final = "Nothing got through afterwards, so it may not be the events;
 
 def rejection_of(key: str, line: bytes, cause: Rejected, **more: Any) -> Rejection:
     """The rejection of an event that was ready to be sent."""
-    destination, dataset_id, *_ = split_key(key)
-    subscription, body = split_line(line)
-    payload = orjson.loads(body)
+    destination, dataset_id, *_ = Address.decode(key)
+    event = Envelope.decode(line)
+    history = {} if event.history is None else event.history._asdict()
     return reject(
         "send",
         cause,
         destination=destination,
-        subscription=subscription,
+        subscription=event.subscription,
         dataset_id=dataset_id,
-        event_id=payload.get("event_id"),
-        payload=payload,
+        event_id=event.event_id,
+        payload=orjson.loads(event.body),
+        **history,
         **more,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from capybeam.pipeline.runners.errors import UserError, explain, user_error, user_error_in
-from capybeam.pipeline.sinks.lines import SinkError
+from capybeam.pipeline.sinks import SinkError
 from capybeam.pipeline.sources import BrokenFile, UnreadableFile
 from capybeam.transforms.core.batches import DestinationHeld
 from capybeam.transforms.core.tokens import TokenError
@@ -47,9 +47,9 @@ def caused_by(cause: BaseException | None, failure: BaseException, context: Base
         (caused_by(None, KeyError("jane@example.com"), context=TokenError("It is empty.")),
          UserError(TokenError, "It is empty.")),
         (caused_by(KeyError("jane"), RuntimeError(""), context=TokenError("It is empty.")), None),
-        (RuntimeError(f"{FRAMES}capybeam.pipeline.sinks.lines.SinkError: {FULL} [while running 'Append']\n"),
+        (RuntimeError(f"{FRAMES}capybeam.pipeline.sinks.SinkError: {FULL} [while running 'Append']\n"),
          UserError(SinkError, FULL)),
-        (RuntimeError(f"RuntimeError: capybeam.pipeline.sinks.lines.SinkError: {FULL}"), UserError(SinkError, FULL)),
+        (RuntimeError(f"RuntimeError: capybeam.pipeline.sinks.SinkError: {FULL}"), UserError(SinkError, FULL)),
         (RuntimeError(f"{FRAMES}capybeam.pipeline.sources.BrokenFile: a.gz is incomplete"),
          UserError(BrokenFile, "a.gz is incomplete")),
     ],
@@ -88,7 +88,7 @@ def test_a_failure_that_leads_back_to_itself_is_looked_at_once() -> None:
 
 def test_of_several_errors_in_a_text_the_last_counts() -> None:
     text = f"{FRAMES}capybeam.transforms.core.tokens.TokenError: It is empty.\n\nDuring handling …:\n\n{FRAMES}"
-    found = user_error_in(f"{text}capybeam.pipeline.sinks.lines.SinkError: {FULL}\n\tat java.base/Future.get\n", KINDS)
+    found = user_error_in(f"{text}capybeam.pipeline.sinks.SinkError: {FULL}\n\tat java.base/Future.get\n", KINDS)
     assert found == UserError(SinkError, FULL)
 
 
@@ -114,7 +114,7 @@ def test_only_the_classes_that_are_asked_for_are_found() -> None:
             "Versions do not match: Beam is 1",
         ),
         (
-            "capybeam.pipeline.sinks.lines.SinkError: Receipts cannot be written to /mnt/r: No such file",
+            "capybeam.pipeline.sinks.SinkError: Receipts cannot be written to /mnt/r: No such file",
             "Receipts cannot be",
         ),
         ("ModuleNotFoundError: No module named 'capybeam'", "The Python workers do not have capybeam."),

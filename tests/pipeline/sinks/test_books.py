@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from capybeam.pipeline.sinks import SinkError
 from capybeam.pipeline.sinks.books import check_place, write_books
-from capybeam.pipeline.sinks.lines import SinkError
 
 ROOT = Path(__file__).parents[3]
 LINK = "it is a symbolic link, which is not followed; give the path of the file itself"
@@ -115,7 +115,7 @@ def test_a_descriptor_that_this_process_was_given_is_written_to(tmp_path: Path) 
 PROGRAM = """
 import resource, sys
 from capybeam.pipeline.sinks.books import check_place, write_books
-from capybeam.pipeline.sinks.lines import SinkError
+from capybeam.pipeline.sinks import SinkError
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), resource.RLIM_INFINITY))
 try:
     check_place(sys.argv[2]) if sys.argv[1] == "check" else write_books(sys.argv[2], b"x" * 5000)

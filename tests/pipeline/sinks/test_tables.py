@@ -11,10 +11,9 @@ import pytest
 from apache_beam.io.gcp.bigquery import MAX_INSERT_PAYLOAD_SIZE
 from apache_beam.runners.worker.statecache import get_deep_size
 
-from capybeam.pipeline.sinks import dead_letters, receipts
-from capybeam.pipeline.sinks.lines import SinkError
+from capybeam.pipeline.sinks import SinkError, dead_letters, receipts
 from capybeam.pipeline.sinks.receipts import _row
-from capybeam.pipeline.sinks.tables import parts_of
+from capybeam.pipeline.sinks.tables import parts_of, row_of
 from capybeam.transforms.core.batches import Receipt
 from capybeam.transforms.core.rejections import Rejection
 
@@ -68,7 +67,7 @@ def test_a_row_has_no_other_columns() -> None:
 )
 def test_a_dead_letter_too_large_for_a_row_is_written_without_its_payload(text: str, size: float) -> None:
     large = Rejection("map", "mapping_failed", "No.", "web", "orders", "123", "m1", {"email": text})
-    row = dead_letters._row(large)
+    row = row_of(large, dead_letters.DEAD_LETTERS)
     said = re.fullmatch(
         r"No\. The payload is left out: ([\d,]+) bytes are more than the 9 MB of a row\.", row["message"]
     )
@@ -80,7 +79,7 @@ def test_a_dead_letter_too_large_for_a_row_is_written_without_its_payload(text: 
 
 @pytest.mark.parametrize("text", ["j" * 8_900_000, "é" * 1_400_000, "j" * 2_200_000 + "😀"])
 def test_a_dead_letter_that_fits_is_written_whole_and_beam_takes_it(text: str) -> None:
-    row = dead_letters._row(Rejection("map", "mapping_failed", "No.", payload={"email": text}))
+    row = row_of(Rejection("map", "mapping_failed", "No.", payload={"email": text}), dead_letters.DEAD_LETTERS)
     assert get_deep_size((row, "an-insert-id")) < MAX_INSERT_PAYLOAD_SIZE
     assert orjson.loads(row["payload"]) == {"email": text}
     assert len(json.dumps(row)) < 10_000_000

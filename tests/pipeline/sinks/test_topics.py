@@ -8,11 +8,10 @@ import apache_beam as beam
 import orjson
 import pytest
 
-from capybeam.pipeline.sinks import prepare
-from capybeam.pipeline.sinks.dead_letters import WriteDeadLetters, _message
-from capybeam.pipeline.sinks.lines import SinkError
+from capybeam.pipeline.sinks import SinkError, Writers, prepare
+from capybeam.pipeline.sinks.dead_letters import DEAD_LETTERS, WriteDeadLetters
 from capybeam.pipeline.sinks.receipts import WriteReceipts
-from capybeam.pipeline.sinks.topics import LARGEST_MESSAGE
+from capybeam.pipeline.sinks.topics import LARGEST_MESSAGE, message_of
 from capybeam.transforms.core.batches import Receipt
 from capybeam.transforms.core.rejections import Rejection
 from tests.conftest import Topic
@@ -21,7 +20,7 @@ REJECTION = Rejection("map", "mapping_failed", "…", "web", "orders", "123", "m
 
 
 def test_each_dead_letter_is_a_message(topic: Topic) -> None:
-    assert prepare(f"pubsub:{topic.path}", "Dead letters", True, "FnApiRunner", endless=True) is None
+    assert prepare(f"pubsub:{topic.path}", DEAD_LETTERS, Writers("FnApiRunner", local=True, endless=True)) is None
     with beam.Pipeline("FnApiRunner") as pipeline:
         _ = pipeline | beam.Create([REJECTION]) | WriteDeadLetters(f"pubsub:{topic.path}")
     (message,) = topic.drain()
@@ -53,7 +52,9 @@ def test_the_largest_dead_letter_that_is_published_whole_fits_a_request() -> Non
     types = pytest.importorskip("google.cloud.pubsub_v1", reason="needs the extra gcp").types
     topic = f"projects/{'p' * 30}/topics/{'t' * 255}"  # the longest name
     frame = len(Rejection("map", "mapping_failed", "No.", payload="").encode())
-    message = _message(Rejection("map", "mapping_failed", "No.", payload="j" * (LARGEST_MESSAGE - frame)))
+    message = message_of(
+        Rejection("map", "mapping_failed", "No.", payload="j" * (LARGEST_MESSAGE - frame)), DEAD_LETTERS
+    )
     assert len(message) == LARGEST_MESSAGE
     assert types.PublishRequest(topic=topic, messages=[{"data": message}])._pb.ByteSize() <= 10_000_000
 
@@ -74,7 +75,7 @@ def test_each_receipt_is_a_message(topic: Topic) -> None:
 )
 def test_a_topic_that_is_not_there_is_an_error_with_its_name(pubsub: str, path: str, message: str) -> None:
     with pytest.raises(SinkError) as raised:
-        prepare(path, "Dead letters", True, "FnApiRunner")
+        prepare(path, DEAD_LETTERS, Writers("FnApiRunner", local=True))
     assert str(raised.value) == f"Dead letters cannot be published to {message}"
 
 
@@ -88,4 +89,4 @@ def test_a_topic_that_goes_away_fails_the_run_and_quotes_nothing(pubsub: str) ->
 
 def test_files_elsewhere_are_not_for_a_subscription() -> None:
     with pytest.raises(SinkError, match=r"Dead letters of a subscription cannot go to gs://bucket/dead: .* a topic"):
-        prepare("gs://bucket/dead", "Dead letters", True, "FnApiRunner", endless=True)
+        prepare("gs://bucket/dead", DEAD_LETTERS, Writers("FnApiRunner", local=True, endless=True))

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from capybeam.pipeline.sources import ANY_TIME, NoInput, TimeRange, bigquery, open_letters, open_source
-from capybeam.pipeline.sources.bigquery import open_table
+from capybeam.pipeline.sources import ANY_TIME, NoInput, ReadOptions, TimeRange, open_dead_letters, open_source
+from capybeam.pipeline.sources.bigquery import client as clients
+from capybeam.pipeline.sources.bigquery.tables import open_source as open_table
 
 TABLE = "bigquery:acme.shop.orders"
 
@@ -28,7 +29,7 @@ class Client:
 
 def refusal(text: str, client: Any = None, between: TimeRange = ANY_TIME) -> str:
     with pytest.raises(NoInput) as raised:
-        open_table(text, between, "acme", client=client)
+        open_table(text, ReadOptions(between, project="acme"), client=client)
     return str(raised.value)
 
 
@@ -80,7 +81,7 @@ def test_what_is_neither_table_nor_query_is_refused(text: str) -> None:
 @pytest.mark.parametrize("text", ["bigquery:p.d.", "bigquery:.d.t", "bigquery:p.d", "bigquery:SELECT 1"])
 def test_dead_letters_are_in_a_table_with_a_whole_name(text: str) -> None:
     with pytest.raises(NoInput) as raised:
-        open_letters(text)
+        open_dead_letters(text)
     assert str(raised.value) == f"{text}: not bigquery:PROJECT.DATASET.TABLE"
 
 
@@ -91,9 +92,9 @@ def test_the_count_of_dead_letters_is_paid_by_the_project_that_is_given_else_by_
     def client(_name: str, project: str | None) -> Any:
         raise NoInput(f"{project} pays")
 
-    monkeypatch.setattr(bigquery, "_client", client)
+    monkeypatch.setattr(clients, "new_client", client)
     with pytest.raises(NoInput, match=f"^{payer} pays$"):
-        open_letters("bigquery:acme.meta.dead_letters", project)
+        open_dead_letters("bigquery:acme.meta.dead_letters", ReadOptions(project=project))
 
 
 def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,4 +105,4 @@ def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_since_is_not_for_files() -> None:
     with pytest.raises(NoInput, match=r"events\.jsonl: --since and --until are for bigquery: inputs"):
-        open_source("events.jsonl", TimeRange(since=1), None)
+        open_source("events.jsonl", ReadOptions(TimeRange(since=1)))

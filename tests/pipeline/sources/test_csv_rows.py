@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from capybeam.pipeline.sources.csv_rows import BadHeader, rows_of
+from capybeam.pipeline.sources.csv_columns import BadHeader
+from capybeam.pipeline.sources.csv_rows import rows_of
 from capybeam.transforms.core import events as limits
 from capybeam.transforms.core.events import LongLine, UnreadableRow
 from capybeam.transforms.core.message_formats import compile_parsing

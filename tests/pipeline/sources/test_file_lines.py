@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capybeam.pipeline.sources import BrokenFile
-from capybeam.pipeline.sources.file_lines import CHUNK, lines_of
+from capybeam.pipeline.sources.file_chunks import CHUNK
+from capybeam.pipeline.sources.file_lines import lines_of
 from capybeam.transforms.core import events
 from capybeam.transforms.core.events import LongLine, UnreadableRest
 

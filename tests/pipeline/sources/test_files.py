@@ -11,11 +11,12 @@ from typing import Any
 
 import apache_beam as beam
 import pytest
-from apache_beam.testing.util import assert_that, equal_to
+from apache_beam.testing.util import assert_that, equal_to, is_empty, is_not_empty
 
-from capybeam.pipeline.preview import numbered_rows
-from capybeam.pipeline.sources import NoInput, UnreadableFile, open_letters, open_source
-from capybeam.pipeline.sources.files import ReadLines, ReadNumberedLines, check_input, chunks_of, matching
+from capybeam.pipeline.sources import NoInput, UnreadableFile, open_dead_letters, open_source
+from capybeam.pipeline.sources.file_chunks import chunks_of
+from capybeam.pipeline.sources.file_rows import placed_rows
+from capybeam.pipeline.sources.files import ReadNumberedLines, ReadRows, check_input, matching
 from capybeam.transforms.base import share_run
 from capybeam.transforms.core import events
 from capybeam.transforms.core.events import LongLine, UnreadableRest
@@ -24,7 +25,7 @@ from capybeam.transforms.core.run_context import RunContext
 
 def read(pattern: str, expected: list[Any]) -> None:
     with beam.Pipeline("FnApiRunner") as pipeline:
-        assert_that(pipeline | ReadLines(pattern), equal_to(expected))
+        assert_that(pipeline | ReadRows(pattern), equal_to(expected))
 
 
 def test_lines_are_bytes_without_their_ends(tmp_path: Path) -> None:
@@ -58,27 +59,28 @@ def test_rows_of_a_file_that_is_called_after_a_table_are_its_calls(tmp_path: Pat
     page = {"type": "page", "messageId": "p", "receivedAt": 1, "context": {"ip": "i"}, "properties": {"url": "u"}}
     for name, expected in (("pages.jsonl", [page, event, broken]), ("others.jsonl", [row])):
         read(str(tmp_path / name), expected)
-        with numbered_rows(str(tmp_path / name)) as rows:
-            assert [row if isinstance(row, dict) else row.strip() for _, row in rows] == expected
+        with placed_rows(str(tmp_path / name)) as found:
+            assert [row for _, row in found.rows] == expected
 
 
 def test_a_line_of_ten_megabytes_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "big").write_bytes(b"x" * 10_000_000 + b"\nafter\n")
     with beam.Pipeline("FnApiRunner") as pipeline:
-        assert_that(pipeline | ReadLines(str(tmp_path / "big")) | beam.Map(len), equal_to([10_000_000, 5]))
+        assert_that(pipeline | ReadRows(str(tmp_path / "big")) | beam.Map(len), equal_to([10_000_000, 5]))
 
 
-@pytest.mark.parametrize("name", ["events.jsonl", "events.csv"])
-def test_a_run_that_is_shut_down_reads_no_more(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_bytes(b'{"type":"page"}\n' if name.endswith("jsonl") else b"type\npage\n")
+@pytest.mark.parametrize(("name", "text"), [("events.jsonl", b'{"type":"page"}\n'), ("events.csv", b"type\npage\n")])
+@pytest.mark.parametrize("read", [ReadRows, ReadNumberedLines])
+def test_a_run_that_is_shut_down_reads_no_more(tmp_path: Path, name: str, text: bytes, read: Any) -> None:
+    (tmp_path / name).write_bytes(text)
     for is_shut_down in (False, True):
         run = RunContext()
         if is_shut_down:
             run.shutdown.set()
         with beam.Pipeline("FnApiRunner") as pipeline:
             share_run(pipeline, run.handle)
-            rows = pipeline | open_source(str(tmp_path / name)).read
-            assert_that(rows | beam.combiners.Count.Globally(), equal_to([0 if is_shut_down else 1]))
+            rows = pipeline | read(str(tmp_path / name))
+            assert_that(rows | beam.Map(lambda _: True), is_empty() if is_shut_down else is_not_empty())
 
 
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:
@@ -212,7 +214,7 @@ def test_a_csv_file_is_meant_by_its_name_too(tmp_path: Path) -> None:
         assert_that(pipeline | source.read, equal_to([{"type": "page", "messageId": "m-1"}]))
 
 
-@pytest.mark.parametrize("open_", [open_source, open_letters])
+@pytest.mark.parametrize("open_", [open_source, open_dead_letters])
 def test_a_document_in_the_place_of_lines_is_no_input(tmp_path: Path, open_: Callable[[str], Any]) -> None:
     (tmp_path / "a.jsonl").write_bytes(b'{"type": "page"}\n')
     (tmp_path / "b [1].json").write_bytes(b'[\n  {"type": "page"},\n  {"type": "page"}\n]\n')

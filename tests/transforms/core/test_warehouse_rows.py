@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capybeam.pipeline.sources.warehouse.layout import Column, layout_of
+from capybeam.pipeline.sources.warehouse.columns import Column
+from capybeam.pipeline.sources.warehouse.layout import layout_of
 from capybeam.transforms.core.events import UnreadableRow
 from capybeam.transforms.core.warehouse_rows import (
     KINDS,

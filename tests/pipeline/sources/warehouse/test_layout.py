@@ -16,14 +16,10 @@ from hypothesis import strategies as st
 
 from benchmarks import rows
 from benchmarks.events import events
-from capybeam.pipeline.sources.warehouse.layout import (
-    Column,
-    EventColumns,
-    JsonColumn,
-    NoEvents,
-    converter_of,
-    layout_of,
-)
+from capybeam.pipeline.sources import NoEvents
+from capybeam.pipeline.sources.warehouse.columns import Column
+from capybeam.pipeline.sources.warehouse.converters import converter_of
+from capybeam.pipeline.sources.warehouse.layout import EventColumns, JsonColumn, layout_of
 from capybeam.transforms.core.events import UnreadableRow
 from capybeam.transforms.core.warehouse_rows import KINDS, paths_of, snake_case
 

@@ -1,0 +1,133 @@
+"""Local files that only their owner may read, written line by line: dead letters hold personal data."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import stat
+import time
+from pathlib import Path
+from typing import Final
+
+from capybeam.pipeline.schemes import is_local, strip_file_scheme
+from capybeam.pipeline.sinks import SinkError
+
+MODE: Final = 0o600
+
+
+def open_for_append(path: str, what: str) -> int:
+    """A descriptor that appends whole lines, whatever other workers do. Raises SinkError.
+
+    The file gets mode 0600 if it has another. A symbolic link is not followed: whoever made it would choose where
+    personal data goes.
+    """
+    try:
+        return _open_for_append(path)
+    except OSError as error:
+        raise SinkError(f"{what} cannot be written to {path}: {error.strerror}") from None
+
+
+def _open_for_append(path: str) -> int:
+    own = own_descriptor(path)
+    if own is not None:
+        return os.dup(own)
+    refuse_link(path)
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, MODE)
+    try:
+        _make_private(file)
+    except OSError:
+        os.close(file)
+        raise
+    return file
+
+
+def own_descriptor(path: str) -> int | None:
+    """The descriptor that a path names: ``/dev/stdout``, ``/dev/stderr`` and ``/dev/fd/N`` are links to what this
+    process has been given."""
+    if found := _DESCRIPTOR.fullmatch(path):
+        return int(found[1])
+    return {"/dev/stdout": 1, "/dev/stderr": 2}.get(path)
+
+
+_DESCRIPTOR: Final = re.compile(r"/dev/fd/(\d{1,9})")
+
+
+def refuse_link(path: str) -> None:
+    """Raises OSError where a path is a symbolic link. Links among the folders above it are fine."""
+    if os.path.islink(path):
+        raise OSError(errno.ELOOP, "it is a symbolic link, which is not followed; give the path of the file itself")
+
+
+def _make_private(file: int) -> None:
+    found = os.fstat(file)
+    if not stat.S_ISREG(found.st_mode) or stat.S_IMODE(found.st_mode) == MODE:
+        return
+    try:
+        os.fchmod(file, MODE)
+    except PermissionError:
+        if found.st_uid != os.geteuid():
+            raise PermissionError(errno.EPERM, "the file belongs to another user, who could read it") from None
+        # else a file system without modes, such as FAT
+
+
+def fsync_file(path: str, what: str) -> None:
+    """Returns when what has been written to a local file would outlive the machine's power. Raises SinkError."""
+    path = strip_file_scheme(path)
+    if not is_local(path):
+        return
+    file = open_for_append(path, what)
+    try:
+        os.fsync(file)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a device that is no disk
+            raise SinkError(f"{what} cannot be written to {path}: {error.strerror}") from None
+    finally:
+        os.close(file)
+
+
+def sync_folder(path: Path) -> None:
+    """Makes a new name in a folder outlive the machine's power. Some file systems cannot."""
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def rotate_previous(path: str, what: str) -> str | None:
+    """Makes an empty file for a new run. What an earlier run left is kept under another name, which is returned.
+
+    Raises:
+        SinkError
+    """
+    path = strip_file_scheme(path)
+    if not is_local(path):
+        return None
+    try:
+        return _rotate_previous(Path(path))
+    except OSError as error:
+        raise SinkError(f"{what} cannot be written to {path}: {error.strerror}") from None
+
+
+def _rotate_previous(target: Path) -> str | None:
+    if target.parent != Path():
+        target.parent.mkdir(parents=True, exist_ok=True)
+    os.close(_open_for_append(str(target)))
+    if own_descriptor(str(target)) is not None or not target.is_file():
+        return None
+    kept = None
+    if target.stat().st_size:
+        written = time.strftime("%Y%m%dT%H%M%S", time.gmtime(target.stat().st_mtime))
+        earlier = target.with_name(f"{target.stem}.{written}{target.suffix}")
+        number = 1
+        while os.path.lexists(earlier):
+            number += 1
+            earlier = target.with_name(f"{target.stem}.{written}-{number}{target.suffix}")
+        target.rename(earlier)
+        os.close(_open_for_append(str(target)))
+        kept = str(earlier)
+    sync_folder(target.parent)
+    return kept

@@ -1,0 +1,31 @@
+"""Types of records that a run writes: dead letters and receipts."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from capybeam.pipeline.sinks.schema import Schema
+
+R = TypeVar("R")
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordType(Generic[R]):
+    """How records of a type are written, whichever kind of output they go to.
+
+    Attributes:
+        name: for messages, a plural: "Dead letters".
+        schema: of a table.
+        encode: a record's line or message, without a line end.
+        row: a record's row of a table, times in Unix seconds.
+        shrink: from a record that is larger than an output takes, its size in bytes, and the limit in words, to a
+            smaller one; None where records are never that large.
+    """
+
+    name: str
+    schema: Schema
+    encode: Callable[[R], bytes]
+    row: Callable[[R], dict[str, Any]]
+    shrink: Callable[[R, int, str], R] | None = None

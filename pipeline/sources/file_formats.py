@@ -1,0 +1,47 @@
+"""Formats of files: one reading function each, which runs and ``capybeam map`` share."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, NamedTuple
+
+from capybeam.pipeline.sources import csv_rows, json_documents
+from capybeam.pipeline.sources.file_chunks import split_packing
+from capybeam.pipeline.sources.file_lines import lines_of
+from capybeam.pipeline.sources.table_files import rows_of_table
+from capybeam.transforms.core.message_formats import Row
+
+NumberedRows = Iterator[tuple[int, Row]]
+
+
+class FileFormat(NamedTuple):
+    """How files of a format are read. Both functions take a file's chunks, and its name for messages.
+
+    Attributes:
+        checked: the same chunks, once their beginning has been looked at. Raises `sources.NoEvents`, and BrokenFile for
+            one that breaks off before it can be judged.
+        rows: its rows, as `transforms.parsing` takes them, each with its first line's number. One that is too long or
+            cannot be read is an `UnreadableRow`; a file that breaks off ends with an `UnreadableRest`: an exception
+            would take what came before down with its bundle. Ends early when the event is set.
+        has_header: whether each file begins with a line that says what the others hold.
+    """
+
+    checked: Callable[[Iterable[bytes], str], Iterator[bytes]]
+    rows: Callable[[Iterable[bytes], str, threading.Event | None], NumberedRows]
+    has_header: bool = False
+
+
+def _json_rows(chunks: Iterable[bytes], name: str, shutdown: threading.Event | None) -> NumberedRows:
+    return enumerate(rows_of_table(lines_of(chunks, name, shutdown), name), 1)
+
+
+JSON_LINES: Final = FileFormat(json_documents.checked, _json_rows)
+FORMATS: Final = {".csv": FileFormat(csv_rows.checked, csv_rows.rows_of, has_header=True)}
+"""By the ending of a file's name; all others are JSON lines."""
+
+
+def format_of(path: str) -> FileFormat:
+    """The format of a file, by its name."""
+    name = split_packing(path)[0].lower()
+    return next((found for ending, found in FORMATS.items() if name.endswith(ending)), JSON_LINES)

@@ -1,0 +1,77 @@
+"""Google's Pub/Sub client: how it is made, its errors for people, and the calls that are split into requests."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+from capybeam.pipeline.sources import NoInput
+
+CALL_TIMEOUT: Final = 10.0  # seconds
+MAX_MESSAGES_PER_CALL: Final = 1000
+
+
+def new_client() -> Any:
+    """Google's client. It takes answers of any size; with an emulator gRPC's limit of 4 MB is lifted."""
+    from google.cloud.pubsub_v1 import SubscriberClient
+
+    emulator = os.environ.get("PUBSUB_EMULATOR_HOST")
+    if not emulator:
+        return SubscriberClient()
+    import grpc
+    from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
+
+    channel = grpc.insecure_channel(emulator, options=[("grpc.max_receive_message_length", -1)])
+    return SubscriberClient(transport=SubscriberGrpcTransport(host=emulator, channel=channel))
+
+
+@contextmanager
+def client_for(path: str) -> Iterator[Any]:
+    """Google's client, its errors as NoInput with the subscription's name."""
+    from google.api_core import exceptions
+    from google.auth.exceptions import DefaultCredentialsError
+
+    try:
+        with new_client() as client:
+            yield client
+    except DefaultCredentialsError:
+        raise NoInput(f"{path}: no Google credentials here; gcloud auth application-default login makes some") from None
+    except exceptions.NotFound:
+        raise NoInput(f"{path}: no such subscription") from None
+    except exceptions.PermissionDenied:
+        raise NoInput(f"{path}: no permission to pull; it takes the role Pub/Sub Subscriber on it") from None
+    except exceptions.GoogleAPIError as error:
+        raise NoInput(f"{path}: Pub/Sub does not answer ({type(error).__name__})") from None
+
+
+def set_deadline(client: Any, path: str, ack_ids: Sequence[str], seconds: int) -> None:
+    """Leases messages for so many seconds more; 0 gives them back."""
+    for part in in_calls(ack_ids):
+        try:
+            client.modify_ack_deadline(
+                subscription=path, ack_ids=part, ack_deadline_seconds=seconds, timeout=CALL_TIMEOUT
+            )
+        except Exception:  # it comes again then, and Meta drops it
+            return
+
+
+def in_calls(ack_ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """IDs, split by what one call takes."""
+    return (ack_ids[start : start + MAX_MESSAGES_PER_CALL] for start in range(0, len(ack_ids), MAX_MESSAGES_PER_CALL))
+
+
+def is_too_large(error: Exception) -> bool:
+    """Whether an answer was larger than the client, the server or what is between them takes, as gRPC has it in its
+    several languages; running out of a quota has the same code."""
+    from google.api_core.exceptions import ResourceExhausted
+
+    return isinstance(error, ResourceExhausted) and re.search(r"larger than max|exceeds max", str(error)) is not None
+
+
+def sizes_of(error: Exception) -> str:
+    """The sizes that gRPC names in an error, for people; "" where it names none."""
+    found = re.search(r"\((\d+) vs\. (\d+)\)", str(error))
+    return f" ({int(found[1]):,} bytes, at most {int(found[2]):,})" if found else ""

@@ -1,0 +1,108 @@
+"""Streams: inputs that never end. What a run asks of one, whichever scheme it has.
+
+On this machine a stream is worked off in batches by its `StreamReader`: a batch is acknowledged when every event of it
+is delivered, filtered or a dead letter, and given back where that fails, so that it comes again. A runner that streams
+elsewhere (Dataflow) reads by the `read` of the source instead.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Any, Protocol, TypeVar
+
+from capybeam.transforms.core.run_context import RunContext
+
+M = TypeVar("M")  # a message, as its stream has it
+
+
+class StreamLost(Exception):
+    """A stream cannot be read any more: says which and why."""
+
+
+@dataclasses.dataclass(frozen=True)
+class MessageAttributes:
+    """Names of message attributes that a streaming runner reads: an ID to drop repeats by, the time of the event."""
+
+    id: str | None = None
+    timestamp: str | None = None
+
+    def __bool__(self) -> bool:
+        return self.id is not None or self.timestamp is not None
+
+
+class StreamReader(Protocol[M]):
+    """Reads batches while earlier ones are under way, and keeps all of their messages from other readers.
+
+    A context manager: what has been read and is in no batch yet is given back at its end.
+    """
+
+    def __enter__(self) -> StreamReader[M]: ...
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+    def batches(self) -> Iterator[Sequence[M]]:
+        """Batches, none empty. It ends on the run's shutdown, or when nothing comes. Raises StreamLost."""
+        ...
+
+    def acknowledge(self, messages: Sequence[M]) -> None:
+        """Lets go of messages for good. What cannot be acknowledged comes again."""
+        ...
+
+    def give_back(self, messages: Sequence[M]) -> None:
+        """Returns messages to the stream, which delivers them again."""
+        ...
+
+
+class Stream(Protocol[M]):
+    """An input that never ends, and that has been looked at."""
+
+    @property
+    def attributes(self) -> MessageAttributes:
+        """Those that a runner is asked to read."""
+        ...
+
+    @property
+    def warning(self) -> str:
+        """What should be known before events are held; "" for nothing."""
+        ...
+
+    @property
+    def is_inspected(self) -> bool:
+        """Whether a look has shown that it can be read; else only `try_to_pull` can tell."""
+        ...
+
+    def is_fed_by(self, output: str) -> bool:
+        """Whether what a run writes to an output, such as ``pubsub:projects/P/topics/T``, would come back in it."""
+        ...
+
+    def element(self, message: M) -> Any:
+        """What the graph is given for a message."""
+        ...
+
+    def try_to_pull(self) -> Sequence[M]:
+        """Reads once, to see that it is allowed; what that brings is passed to `reader`, or given back. Raises NoInput.
+
+        Given back at once it could stay away for long, and for good from a run that leaves before that.
+        """
+        ...
+
+    def give_back(self, messages: Sequence[M]) -> None:
+        """Returns messages that `try_to_pull` has brought. Raises NoInput."""
+        ...
+
+    def reader(
+        self, run: RunContext, max_delay: float, until_idle: float | None = None, first: Sequence[M] = ()
+    ) -> StreamReader[M]:
+        """What reads its batches.
+
+        Args:
+            run: whose progress it updates, and whose shutdown ends it.
+            max_delay: seconds that a batch may wait for more messages.
+            until_idle: seconds without a message after which there is no further batch; None waits for ever.
+            first: messages that `try_to_pull` has brought: the first of the first batch.
+        """
+        ...

@@ -1,0 +1,113 @@
+"""A stream of another scheme than Pub/Sub's, in memory, through the machinery of a run."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from capybeam.pipeline.job.loader import parse_job
+from capybeam.pipeline.run import execute
+from capybeam.pipeline.run.execute import replay_job, run_job
+from capybeam.pipeline.run.exit_codes import CONFIGURATION, DEAD_LETTERS, FAILED
+from capybeam.pipeline.run.request import Outputs, RunRequest
+from capybeam.pipeline.sandbox.server import SandboxServer
+from capybeam.pipeline.sandbox.store import SandboxSettings
+from capybeam.pipeline.schemes import SCHEMES, Scheme
+from capybeam.pipeline.sinks import SinkError
+from capybeam.pipeline.sources.streams import MessageAttributes
+from capybeam.transforms.core.dead_letters import ReplayFilter
+from tests.pipeline.jobs import TOKEN, job_file, order, rows
+from tests.pipeline.sources import memory_source
+from tests.pipeline.sources.memory_source import Queue
+
+OUTPUTS = Outputs("dead.jsonl", "receipts.jsonl")
+
+
+@pytest.fixture
+def sandbox() -> Iterator[SandboxServer]:
+    with SandboxServer(SandboxSettings(tokens=frozenset({TOKEN}))) as server:
+        yield server
+
+
+@pytest.fixture
+def queue(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Queue:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TOKEN", TOKEN)
+    monkeypatch.setitem(SCHEMES, "memory", Scheme(source=memory_source.__name__, has_attributes=True))
+    made = Queue()
+    monkeypatch.setitem(memory_source.QUEUES, "q", made)
+    return made
+
+
+def request(endpoint: str, outputs: Outputs = OUTPUTS) -> RunRequest:
+    return RunRequest(parse_job(job_file(endpoint)), ["memory:q"], outputs, until_idle=0.1)
+
+
+def test_the_messages_of_any_stream_are_delivered_or_dead_letters_and_acknowledged(
+    queue: Queue, sandbox: SandboxServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    messages = [order(1), order(2), b"{", order(4), order(5)]
+    queue.waiting += messages
+    assert run_job(request(sandbox.url)) == DEAD_LETTERS
+    assert sandbox.stats()["events_stored"] == 4
+    assert [row["code"] for row in rows("dead.jsonl")] == ["invalid_json"]
+    assert (queue.waiting, queue.leased, queue.acknowledged) == ([], [], messages)
+    error = " ".join(capsys.readouterr().err.split())
+    assert "capybeam: queues forget messages when the process ends" in error
+    assert "Reading memory:q (a queue), delivering to web" in error
+
+
+def test_a_batch_that_fails_is_given_back_and_none_after_it_is_taken(
+    queue: Queue, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    messages = [order(1), order(2), order(3)]
+    queue.waiting += messages
+
+    def fail(_path: str, _what: str) -> None:
+        raise SinkError("Dead letters cannot be written to dead.jsonl: Input/output error")
+
+    monkeypatch.setattr(execute, "fsync_file", fail)
+    assert run_job(request(sandbox.url)) == FAILED
+    assert (queue.waiting, queue.leased, queue.acknowledged) == (messages, [], [])
+
+
+def test_what_was_pulled_to_try_is_given_back_by_a_run_that_does_not_begin(queue: Queue) -> None:
+    queue.waiting += [order(1)]
+    assert run_job(request("http://127.0.0.1:9", Outputs("none.jsonl/dead.jsonl/x", "/proc/none/x"))) == CONFIGURATION
+    assert (queue.waiting, queue.leased) == ([order(1)], [])
+
+
+@pytest.mark.parametrize(
+    ("outputs", "replay_filter", "options", "message"),
+    [
+        (
+            Outputs("memory:q", "receipts.jsonl"),
+            ReplayFilter(),
+            {},
+            "Dead letters cannot be written to memory:q: memory:q receives what is written there",
+        ),
+        (OUTPUTS, ReplayFilter(retryable=True), {}, "memory:q: --only and --retryable are for files"),
+        (OUTPUTS, ReplayFilter(), {"attributes": MessageAttributes(id="id")}, "--id-attribute"),
+    ],
+)
+def test_what_a_stream_does_not_allow_is_refused(
+    queue: Queue,
+    capsys: pytest.CaptureFixture[str],
+    outputs: Outputs,
+    replay_filter: ReplayFilter,
+    options: dict[str, Any],
+    message: str,
+) -> None:
+    asked = dataclasses.replace(request("http://127.0.0.1:9", outputs), **options)
+    code = run_job(asked) if options else replay_job(asked, replay_filter)
+    assert (code, f"capybeam: {message}" in capsys.readouterr().err) == (CONFIGURATION, True)
+
+
+def test_a_run_knows_no_kind_of_stream() -> None:
+    """Help texts and the templates of Dataflow, in `options`, are about the kinds that there are."""
+    for path in Path(execute.__file__).parent.glob("*.py"):
+        assert path.name == "options.py" or "pubsub" not in path.read_text().lower(), path

@@ -1,0 +1,114 @@
+"""A source and a stream source in memory: what a scheme of one's own takes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Any
+
+import apache_beam as beam
+
+from capybeam.pipeline.sources import NoInput, ReadOptions, Source
+from capybeam.pipeline.sources.streams import MessageAttributes
+from capybeam.transforms.core.run_context import RunContext
+
+
+@dataclasses.dataclass
+class Queue:
+    """Messages that wait, that a reader has, and that it is done with."""
+
+    waiting: list[bytes] = dataclasses.field(default_factory=list)
+    leased: list[bytes] = dataclasses.field(default_factory=list)
+    acknowledged: list[bytes] = dataclasses.field(default_factory=list)
+
+    def take(self, most: int) -> list[bytes]:
+        taken, self.waiting = self.waiting[:most], self.waiting[most:]
+        self.leased += taken
+        return taken
+
+    def acknowledge(self, messages: Sequence[bytes]) -> None:
+        for message in messages:
+            self.leased.remove(message)
+        self.acknowledged += messages
+
+    def give_back(self, messages: Sequence[bytes]) -> None:
+        for message in messages:
+            self.leased.remove(message)
+        self.waiting = [*messages, *self.waiting]
+
+
+QUEUES: dict[str, Queue] = {}
+"""By name."""
+
+
+@dataclasses.dataclass
+class QueueReader:
+    """A `streams.StreamReader` whose batches are of two messages."""
+
+    queue: Queue
+    first: Sequence[bytes]
+
+    def __enter__(self) -> QueueReader:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        pass
+
+    def batches(self) -> Iterator[Sequence[bytes]]:
+        batch = [*self.first, *self.queue.take(2 - len(self.first))]
+        while batch:
+            yield batch
+            batch = self.queue.take(2)
+
+    def acknowledge(self, messages: Sequence[bytes]) -> None:
+        self.queue.acknowledge(messages)
+
+    def give_back(self, messages: Sequence[bytes]) -> None:
+        self.queue.give_back(messages)
+
+
+@dataclasses.dataclass(frozen=True)
+class QueueStream:
+    """A `streams.Stream`."""
+
+    name: str
+    attributes: MessageAttributes
+    warning: str = "queues forget messages when the process ends"
+    is_inspected: bool = False
+
+    @property
+    def queue(self) -> Queue:
+        return QUEUES[self.name]
+
+    def is_fed_by(self, output: str) -> bool:
+        return output == f"memory:{self.name}"
+
+    def element(self, message: bytes) -> bytes:
+        return message
+
+    def try_to_pull(self) -> list[bytes]:
+        return self.queue.take(1)
+
+    def give_back(self, messages: Sequence[bytes]) -> None:
+        self.queue.give_back(messages)
+
+    def reader(
+        self, run: RunContext, max_delay: float, until_idle: float | None = None, first: Sequence[bytes] = ()
+    ) -> QueueReader:
+        return QueueReader(self.queue, first)
+
+
+def open_source(text: str, options: ReadOptions) -> Source:
+    name = text.removeprefix("memory:")
+    if name not in QUEUES:
+        raise NoInput(f"{text}: no such queue")
+    stream = QueueStream(name, options.attributes)
+    return Source(text, "a queue", beam.Create([]), stream=stream)
+
+
+def open_dead_letters(text: str, options: ReadOptions) -> Source:
+    source: Any = open_source(text, options)
+    return dataclasses.replace(source, extent="a queue of dead letters")

@@ -1,0 +1,310 @@
+"""Pulling from a server that does not answer, or whose answers are limited, and how long what was pulled stays leased.
+
+What an ordinary server brings is in tests/pipeline/test_subscription.py.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from capybeam.pipeline.sources.pubsub import client, reader
+from capybeam.pipeline.sources.pubsub.messages import Message, line_of
+from capybeam.pipeline.sources.pubsub.reader import PullSize, SubscriptionDetails, SubscriptionReader
+from capybeam.pipeline.sources.pubsub.subscription import PubSubStream
+from capybeam.pipeline.sources.streams import StreamLost
+from capybeam.transforms.core.run_context import RunContext
+
+exceptions = pytest.importorskip("google.api_core.exceptions", reason="needs the extra gcp")
+pubsub_v1 = pytest.importorskip("google.cloud.pubsub_v1", reason="needs the extra gcp")
+
+PATH = "projects/capybeam-tests/subscriptions/s"
+
+
+@pytest.fixture
+def pulling(monkeypatch: pytest.MonkeyPatch) -> Callable[..., SubscriptionReader]:
+    """Makes a reader whose server answers each pull with what `answer` returns or raises, given its arguments."""
+
+    def make(answer: Callable[..., Any], **settings: Any) -> SubscriptionReader:
+        class Client:
+            def pull(self, **arguments: Any) -> Any:
+                time.sleep(0.02)
+                return answer(**arguments)
+
+            def modify_ack_deadline(self, **_: Any) -> None:
+                pass
+
+            def close(self) -> None:
+                pass
+
+        monkeypatch.setattr(reader, "new_client", Client)
+        return SubscriptionReader(PATH, RunContext(), max_delay=0.0, **settings)
+
+    return make
+
+
+def nothing(**_: Any) -> Any:
+    return pubsub_v1.types.PullResponse()
+
+
+def hanging(**_: Any) -> Any:
+    raise exceptions.DeadlineExceeded("")
+
+
+def dead(**_: Any) -> Any:
+    raise exceptions.ServiceUnavailable("")
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"), [(dead, "ServiceUnavailable"), (hanging, "DeadlineExceeded")], ids=["dead", "hanging"]
+)
+def test_a_server_without_an_answer_is_not_idle_and_at_last_an_error(
+    pulling: Callable[..., SubscriptionReader], monkeypatch: pytest.MonkeyPatch, answer: Callable[..., Any], reason: str
+) -> None:
+    monkeypatch.setattr(reader, "SILENCE_LIMIT", 1.0)
+    with pulling(answer, until_idle=0.1) as silent, pytest.raises(StreamLost) as raised:
+        list(silent.batches())
+    assert re.fullmatch(
+        rf"{PATH}: no answer from Pub/Sub for [12] s \({reason}\), and --until-idle does not wait for ever",
+        str(raised.value),
+    )
+
+
+def test_a_pull_that_is_kept_open_is_followed_by_one_that_is_answered_at_once(
+    pulling: Callable[..., SubscriptionReader],
+) -> None:
+    def kept_open(return_immediately: bool = False, **_: Any) -> Any:
+        return nothing() if return_immediately else hanging()
+
+    with pulling(kept_open, until_idle=0.1) as quiet:
+        assert list(quiet.batches()) == []
+
+
+def test_it_is_idle_for_as_long_as_it_has_answered(pulling: Callable[..., SubscriptionReader]) -> None:
+    began = time.monotonic()
+
+    def back_after_a_while(**_: Any) -> Any:
+        return dead() if time.monotonic() - began < 1.0 else nothing()
+
+    with pulling(back_after_a_while, until_idle=0.5) as back:
+        assert list(back.batches()) == []
+    assert time.monotonic() - began > 1.5
+
+
+def test_without_an_end_it_waits_for_as_long_as_it_takes(
+    pulling: Callable[..., SubscriptionReader], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "SILENCE_LIMIT", 0.1)
+    began = time.monotonic()
+
+    def back_after_a_while(**_: Any) -> Any:
+        if time.monotonic() - began < 1.0:
+            return dead()
+        message = {"ack_id": "a", "message": {"message_id": "m", "data": b"{}"}}
+        return pubsub_v1.types.PullResponse(received_messages=[message])
+
+    with pulling(back_after_a_while) as back:
+        batch = next(back.batches())
+    assert batch[0] == Message("m", "a", b"{}")
+
+
+def test_what_was_pulled_before_is_the_first_of_the_batch(pulling: Callable[..., SubscriptionReader]) -> None:
+    first = Message("m", "a", b"{}")
+    with pulling(nothing, until_idle=0.1, first=[first]) as started:
+        assert list(started.batches()) == [[first]]
+
+
+# --- leases -----------------------------------------------------------------------------------------------------------
+
+
+class Time(threading.Event):
+    """Seconds that pass while the lease is waited for, from when a batch has begun until it has ended."""
+
+    def __init__(self, until: float) -> None:
+        super().__init__()
+        self.now, self._until = 0.0, until
+        self.begun, self.ended = threading.Event(), threading.Event()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.begun.wait()
+        if timeout is None or self.now >= self._until:
+            self.ended.set()
+            return super().wait()
+        self.now += timeout
+        return False
+
+
+class LeasingClient:
+    """A subscription of three messages, whose leases end when they are not renewed in time."""
+
+    def __init__(self, clock: Time) -> None:
+        self._clock = clock
+        self._there = ["a", "b", "c"]
+        self.expiry: dict[str, float] = {}
+        self.lost: set[str] = set()
+        self.acknowledged: set[str] = set()
+
+    def pull(self, **_: Any) -> Any:
+        time.sleep(0.01)
+        there, self._there = self._there, []
+        self.expiry.update(dict.fromkeys(there, self._clock.now + 10))
+        received = [{"ack_id": each, "message": {"message_id": each, "data": b"{}"}} for each in there]
+        return pubsub_v1.types.PullResponse(received_messages=received)
+
+    def modify_ack_deadline(self, ack_ids: list[str], ack_deadline_seconds: int, **_: Any) -> None:
+        self._check(ack_ids)
+        self.expiry.update(dict.fromkeys(ack_ids, self._clock.now + ack_deadline_seconds))
+
+    def acknowledge(self, ack_ids: list[str], **_: Any) -> None:
+        self._check(ack_ids)
+        self.acknowledged.update(ack_ids)
+
+    def close(self) -> None:
+        pass
+
+    def _check(self, ack_ids: list[str]) -> None:
+        self.lost.update(ack_id for ack_id in ack_ids if self.expiry[ack_id] < self._clock.now)
+
+
+def test_a_lease_is_renewed_for_as_long_as_a_batch_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Time(until=20 * reader.LEASE)
+    leasing = LeasingClient(clock)
+    monkeypatch.setattr(reader, "new_client", lambda: leasing)
+    pulling = SubscriptionReader(PATH, RunContext(), max_delay=0.2)
+    pulling._closed = clock
+    with pulling:
+        batch = next(pulling.batches())
+        assert [message.ack_id for message in batch] == ["a", "b", "c"]
+        clock.begun.set()
+        assert clock.ended.wait(30)
+        assert clock.now >= 20 * reader.LEASE
+        assert min(leasing.expiry.values()) > clock.now
+        pulling.acknowledge(batch)
+    assert leasing.lost == set()
+    assert leasing.acknowledged == {"a", "b", "c"}
+
+
+# --- answers that are too large ---------------------------------------------------------------------------------------
+
+
+def test_a_portion_is_halved_when_it_is_too_large_and_grows_again_with_ever_more_patience() -> None:
+    portion, sizes = PullSize(1000), []
+    for _ in range(60):  # an answer holds 300
+        sizes.append(portion.size)
+        if portion.size > 300:
+            portion.too_large(portion.size)
+        else:
+            portion.taken()
+    ramp = [1, 2, 4, 8, 16, 32, 64, 128]
+    assert sizes[:10] == [1000, *ramp, 256]
+    assert sizes[10:] == [500, *ramp, *[250] * 4, 500, *ramp, *[250] * 8, 500, *ramp, *[250] * 16][:50]
+    for _ in range(2000):  # any answer will do
+        portion.taken()
+    assert portion.size == 1000
+
+
+def test_a_single_message_is_the_least_that_a_portion_can_be() -> None:
+    portion = PullSize(1000)
+    portion.too_large(1)
+    assert portion.size == 1
+    portion.taken()
+    portion.taken()
+    assert portion.size == 2
+
+
+@contextmanager
+def limited_server(monkeypatch: pytest.MonkeyPatch, messages: dict[str, int], limit: int) -> Iterator[None]:
+    """A Pub/Sub server whose answers are of at most `limit` bytes; messages are of so many bytes each.
+
+    What a pull brings, or would have brought, is leased for a second.
+    """
+    import grpc
+    from google.protobuf import empty_pb2
+    from google.pubsub_v1 import types
+
+    leased: dict[str, float] = {}
+
+    def pull(request: Any, _: Any) -> Any:
+        now = time.monotonic()
+        free = [each for each in messages if leased.get(each, 0.0) <= now][: request.max_messages]
+        leased.update(dict.fromkeys(free, now + 1.0))
+        received = [{"ack_id": each, "message": {"message_id": each, "data": b"x" * messages[each]}} for each in free]
+        return types.PullResponse(received_messages=received)
+
+    def modify(request: Any, _: Any) -> Any:
+        leased.update(dict.fromkeys(request.ack_ids, time.monotonic() + request.ack_deadline_seconds))
+        return empty_pb2.Empty()
+
+    def acknowledge(request: Any, _: Any) -> Any:
+        for ack_id in request.ack_ids:
+            messages.pop(ack_id, None)
+        return empty_pb2.Empty()
+
+    calls = {
+        "Pull": (pull, types.PullRequest, types.PullResponse.serialize),
+        "ModifyAckDeadline": (modify, types.ModifyAckDeadlineRequest, empty_pb2.Empty.SerializeToString),
+        "Acknowledge": (acknowledge, types.AcknowledgeRequest, empty_pb2.Empty.SerializeToString),
+    }
+    handlers = {
+        name: grpc.unary_unary_rpc_method_handler(call, request.deserialize, serialize)
+        for name, (call, request, serialize) in calls.items()
+    }
+    server = grpc.server(ThreadPoolExecutor(4), options=[("grpc.max_send_message_length", limit)])
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("google.pubsub.v1.Subscriber", handlers),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", f"127.0.0.1:{port}")
+    try:
+        yield
+    finally:
+        server.stop(None).wait()
+
+
+DETAILS = SubscriptionDetails("projects/capybeam-tests/topics/t", ack_deadline=1.0)
+
+
+def test_a_pull_that_is_too_large_asks_for_less_until_all_messages_have_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    messages = {f"m{number}": 5_000 for number in range(60)}
+    with (
+        limited_server(monkeypatch, messages, limit=50_000),
+        SubscriptionReader(PATH, RunContext(), 0.1, 0.3, (), DETAILS) as pulling,
+    ):
+        for batch in pulling.batches():
+            pulling.acknowledge(batch)
+    assert messages == {}
+
+
+def test_a_message_that_is_too_large_alone_is_said_once_and_holds_up_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    messages = {"small": 100, "large": 100_000, "other": 100}
+    run = RunContext()
+    with (
+        limited_server(monkeypatch, messages, limit=50_000),
+        SubscriptionReader(PATH, run, 0.1, 1.5, (), DETAILS) as pulling,
+    ):
+        for batch in pulling.batches():
+            pulling.acknowledge(batch)
+    assert messages == {"large": 100_000}
+    (remark,) = run.progress.remarks()
+    assert re.fullmatch(
+        rf"{PATH}: a message is larger than an answer can be \(100,0\d\d bytes, at most 50,000\)."
+        " It stays in the subscription.",
+        remark,
+    )
+
+
+def test_a_quota_that_has_run_out_is_no_answer_that_is_too_large() -> None:
+    assert not client.is_too_large(exceptions.ResourceExhausted("Quota exceeded for quota metric 'Pull'"))
+    assert client.is_too_large(exceptions.ResourceExhausted("grpc: received message larger than max (9 vs. 4)"))
+    assert client.is_too_large(exceptions.ResourceExhausted("gRPC message exceeds maximum size 4194304: 5242880"))
+
+
+def test_a_first_message_that_is_too_large_keeps_no_run_from_starting(monkeypatch: pytest.MonkeyPatch) -> None:
+    with limited_server(monkeypatch, {"large": 100_000}, limit=50_000):
+        assert PubSubStream(PATH, line_of).try_to_pull() == []

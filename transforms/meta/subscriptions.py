@@ -1,0 +1,28 @@
+"""Subscriptions of Meta's two types of destination: the Conversions API, and offline conversions on either wire."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from capybeam.transforms.language.subscriptions import Hash, Revalidate, Validate
+from capybeam.transforms.meta import encoding, hashing
+from capybeam.transforms.meta.settings import MetaSettings
+
+
+@dataclasses.dataclass(frozen=True)
+class MetaSubscription(MetaSettings):
+    """Which events go to Meta, in which form, and how they become so."""
+
+    def compile_hashing(self) -> Hash:
+        return hashing.compile_hashing(self)
+
+    def compile_validation(self, max_bytes: int, is_edited: bool = False) -> Validate:
+        return encoding.compile_validation(self, max_bytes, is_edited)
+
+    def compile_revalidation(self, max_bytes: int) -> Revalidate:
+        return encoding.compile_revalidation(self, max_bytes)
+
+    def takes_body(self, body: Mapping[str, Any]) -> bool:
+        return ("match_keys" in body) is (self.wire == "offline_events")
