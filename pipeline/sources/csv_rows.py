@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import threading
 from collections.abc import Iterable, Iterator
 
 from capybeam.pipeline.sources import BrokenFile
@@ -21,7 +22,6 @@ from capybeam.pipeline.sources.file_chunks import LookAhead
 from capybeam.pipeline.sources.file_lines import lines_of
 from capybeam.transforms.core import events
 from capybeam.transforms.core.events import Event, LongLine, UnreadableRest, UnreadableRow
-from capybeam.transforms.core.shutdown import STOPPING
 
 csv.field_size_limit(events.MAX_LINE)  # the default refuses cells over 128 kB
 
@@ -39,8 +39,10 @@ def checked(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
     return ahead.all()
 
 
-def rows_of(chunks: Iterable[bytes], name: str) -> Iterator[tuple[int, bytes | Event | UnreadableRow]]:
-    """The rows of a file that is read in chunks, each with its first line's number; ends early when STOPPING is set.
+def rows_of(
+    chunks: Iterable[bytes], name: str, shutdown: threading.Event | None = None
+) -> Iterator[tuple[int, bytes | Event | UnreadableRow]]:
+    """The rows of a file that is read in chunks, each with its first line's number; ends early when `shutdown` is set.
 
     A row of more than `events.MAX_LINE` bytes is a `LongLine`; reading goes on with the next line, as it does behind
     any other that is no row. Where reading raises BrokenFile, an `UnreadableRest` with the row that breaks off comes
@@ -52,10 +54,10 @@ def rows_of(chunks: Iterable[bytes], name: str) -> Iterator[tuple[int, bytes | E
     Raises:
         BadHeader
     """
-    lines = _Lines(lines_of(chunks, name, with_cr=True), name)
+    lines = _Lines(lines_of(chunks, name, shutdown, with_cr=True), name)
     reader = csv.reader(lines, strict=True)
     columns: Columns | None = None
-    while not STOPPING.is_set():
+    while shutdown is None or not shutdown.is_set():
         line = lines.next_row()
         try:
             cells = next(reader, None)

@@ -70,13 +70,13 @@ def placed_rows(text: str) -> Iterator[PlacedRows]:
 
 
 def _checked_rows(file_format: FileFormat, chunks: Iterator[bytes], name: str) -> NumberedRows:
-    return file_format.rows(file_format.checked(chunks, name), NAMED_STDIN if name == STDIN else name)
+    return file_format.rows(file_format.checked(chunks, name), NAMED_STDIN if name == STDIN else name, None)
 
 
 def _rows_of_files(paths: Iterable[str], with_names: bool) -> Iterator[tuple[dict[str, Any], NumberedRows]]:
     for path in paths:
         name = display_name(path)
-        yield {"file": name} if with_names else {}, format_of(path).rows(chunks_of(path), name)
+        yield {"file": name} if with_names else {}, format_of(path).rows(chunks_of(path), name, None)
 
 
 def _placed(files: Iterable[tuple[dict[str, Any], NumberedRows]]) -> Iterator[tuple[dict[str, Any], Row]]:

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
+from capybeam.transforms.core.run_context import RunContext
+
 M = TypeVar("M")  # a message, as its stream has it
 
 
@@ -43,7 +45,7 @@ class StreamReader(Protocol[M]):
     ) -> None: ...
 
     def batches(self) -> Iterator[Sequence[M]]:
-        """Batches, none empty. It ends when the process is asked to stop, or nothing comes. Raises StreamLost."""
+        """Batches, none empty. It ends on the run's shutdown, or when nothing comes. Raises StreamLost."""
         ...
 
     def acknowledge(self, messages: Sequence[M]) -> None:
@@ -92,10 +94,13 @@ class Stream(Protocol[M]):
         """Returns messages that `try_to_pull` has brought. Raises NoInput."""
         ...
 
-    def reader(self, max_delay: float, until_idle: float | None = None, first: Sequence[M] = ()) -> StreamReader[M]:
+    def reader(
+        self, run: RunContext, max_delay: float, until_idle: float | None = None, first: Sequence[M] = ()
+    ) -> StreamReader[M]:
         """What reads its batches.
 
         Args:
+            run: whose progress it updates, and whose shutdown ends it.
             max_delay: seconds that a batch may wait for more messages.
             until_idle: seconds without a message after which there is no further batch; None waits for ever.
             first: messages that `try_to_pull` has brought: the first of the first batch.

@@ -12,7 +12,8 @@ import orjson
 
 from capybeam.pipeline.sinks.tables import split_table
 from capybeam.pipeline.sources.warehouse.layout import Layout
-from capybeam.transforms.core.shutdown import STOPPING
+from capybeam.transforms.base import run_of
+from capybeam.transforms.core.run_context import RunHandle
 
 
 def parts_of_known(table: str) -> tuple[str, str, str]:
@@ -38,7 +39,8 @@ class ReadTable(beam.PTransform):
 
     def expand(self, root: Any) -> beam.PCollection:
         chosen = {"selected_fields": list(self.layout.columns), "row_restriction": self.restriction or None}
-        return root | "Read" >> _read(self.table, **chosen) | "ToEvents" >> beam.ParDo(_ToEvents(self.layout))
+        to_events = beam.ParDo(_ToEvents(self.layout, run_of(root)))
+        return root | "Read" >> _read(self.table, **chosen) | "ToEvents" >> to_events
 
 
 def _read(table: str, **chosen: Any) -> Any:
@@ -49,15 +51,16 @@ def _read(table: str, **chosen: Any) -> Any:
 
 
 class _ToEvents(beam.DoFn):
-    def __init__(self, layout: Layout) -> None:
-        self._layout = layout
+    def __init__(self, layout: Layout, run: RunHandle) -> None:
+        self._layout, self._run = layout, run
 
     def setup(self) -> None:
         self._convert = self._layout.compile()
+        self._shutdown = self._run.context().shutdown
 
     def process(self, element: Any) -> Iterable[Any]:
-        """Once the process is asked to stop, the rows that are left are passed over."""
-        return () if STOPPING.is_set() else (self._convert(element),)
+        """On the run's shutdown, the rows that are left are passed over."""
+        return () if self._shutdown.is_set() else (self._convert(element),)
 
 
 @dataclasses.dataclass

@@ -20,6 +20,7 @@ from capybeam.pipeline.sources.pubsub.client import CALL_TIMEOUT, client_for, is
 from capybeam.pipeline.sources.pubsub.messages import Message, line_of, message_of, numbered_line_of
 from capybeam.pipeline.sources.pubsub.reader import SubscriptionDetails, SubscriptionReader, lease
 from capybeam.pipeline.sources.streams import MessageAttributes
+from capybeam.transforms.core.run_context import RunContext
 
 PUBSUB: Final = "pubsub:"
 _SUBSCRIPTION: Final = re.compile(r"projects/[^/\s]+/subscriptions/[^/\s]+")
@@ -171,6 +172,6 @@ class PubSubStream:
                 set_deadline(client, self.path, [message.ack_id for message in messages], 0)
 
     def reader(
-        self, max_delay: float, until_idle: float | None = None, first: Sequence[Message] = ()
+        self, run: RunContext, max_delay: float, until_idle: float | None = None, first: Sequence[Message] = ()
     ) -> SubscriptionReader:
-        return SubscriptionReader(self.path, max_delay, until_idle, first, self.details)
+        return SubscriptionReader(self.path, run, max_delay, until_idle, first, self.details)
