@@ -20,7 +20,7 @@ _ROOM: Final = 64 * 1024  # bytes that must fit where books are to be written; f
 def check_place(path: str) -> None:
     """Makes sure that books can be written to `path`, and leaves what is there as it is. Raises SinkError.
 
-    A disk that is full, a folder that may not be written to: that is found out here, before anything is sent.
+    A full disk or a folder without write permission is found here, before anything is sent.
     """
     if not is_local(strip_file_scheme(path)):
         raise SinkError(f"{WHAT} cannot be written to {path}: they go to a file of this machine")

@@ -85,7 +85,7 @@ class _Fail(beam.DoFn):
         self._path, self._what = path, what
 
     def process(self, element: tuple[Any, Any, Sequence[Mapping[str, Any]]]) -> Iterable[Any]:
-        """BigQuery's message stays out where it may quote the row: its reason is a word of its own."""
+        """The message leaves out BigQuery's own text, which may quote the row, and names its reason."""
         errors = element[2]
         reason = errors[0].get("reason") if isinstance(errors, list) and errors else None
         raise SinkError(

@@ -117,7 +117,8 @@ def _module(text: str, options: ReadOptions) -> SourceModule:
     except UnknownScheme as error:
         raise NoInput(f"{text}: {error}") from None
     if scheme.source is None:
-        raise NoInput(f"{text}: cannot be read; inputs are files and {names_of(lambda each: each.source is not None)}")
+        names = names_of(lambda each: each.source is not None, "files")
+        raise NoInput(f"{text}: cannot be read; inputs are {names}")
     if options.time_range and not scheme.has_time_ranges:
         names = names_of(lambda each: each.has_time_ranges)
         raise NoInput(f"{text}: --since and --until are for {names} inputs")

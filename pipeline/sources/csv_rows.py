@@ -87,7 +87,7 @@ def rows_of(chunks: Iterable[bytes], name: str) -> Iterator[tuple[int, bytes | E
 
 
 class _UnreadableLine(Exception):
-    """There is no further line of a row: `row` is what stands for it."""
+    """The next line of a row cannot be read: `row` stands for it."""
 
     def __init__(self, row: UnreadableRow) -> None:
         super().__init__()
@@ -97,7 +97,7 @@ class _UnreadableLine(Exception):
 class _Lines:
     """The lines of a file for the CSV reader, as text with their ends; what is not UTF-8 as surrogates.
 
-    An iterator of its own, as a generator ends with the first exception that it raises.
+    A class, because a generator ends with the first exception that it raises.
 
     Attributes:
         taken: of the row that is being read.

@@ -1,12 +1,12 @@
 """Rows of a warehouse's tables → events, as they were sent.
 
-Two kinds of tables, told apart by their columns:
+There are two kinds of tables, recognised by their columns:
 
 - one that holds each event whole, as JSON in one column (`JsonColumn`): an archive, or what Pub/Sub's BigQuery
   subscriptions write;
 - Segment's warehouse schema (`EventColumns`): a row a call. `transforms.warehouse_rows` knows where a column belongs.
 
-A schema is compiled once into a function of a row; nothing is looked up per row that the schema tells.
+A schema is compiled once into a function of a row; nothing that the schema says is looked up again for each row.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class JsonColumn:
 
     Attributes:
         columns: what has to be read.
-        time: the column that tells when an event happened, if there is one.
+        time: the column with the time of an event, if there is one.
     """
 
     column: Column
@@ -74,9 +74,9 @@ class EventColumns:
 
     Attributes:
         read: the columns that belong to the event.
-        kind: the events' ``type``; None where only the column ``type`` tells it.
-        typed: whether the column ``type`` tells it, of each row that has one of `KINDS` there and no event's name.
-        time: the column that tells when an event happened, if there is one.
+        kind: the events' ``type``; None where only the column ``type`` has it.
+        typed: whether the column ``type`` has it, for each row that has one of `KINDS` there and no event's name.
+        time: the column with the time of an event, if there is one.
     """
 
     read: tuple[Column, ...]

@@ -37,7 +37,7 @@ def test_an_unknown_scheme_of_a_url_is_said_to_be_unknown() -> None:
 
 def test_a_scheme_that_is_only_written_to_is_no_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SCHEMES, "printer", Scheme(sink="elsewhere"))
-    with pytest.raises(NoInput, match=r"^printer:a: cannot be read; inputs are files and bigquery: and pubsub:$"):
+    with pytest.raises(NoInput, match=r"^printer:a: cannot be read; inputs are files, bigquery: and pubsub:$"):
         open_source("printer:a")
 
 
