@@ -43,7 +43,7 @@ def unavailable_reason(url: str) -> str | None:
     except Exception:  # its file system may tell more when it is used
         return None
     if scheme == "gs" and not os.environ.get("STORAGE_EMULATOR_HOST") and not _has_google_credentials():
-        return "no Google Cloud credentials here; gcloud auth application-default login makes some"
+        return "no Google Cloud credentials here; run gcloud auth application-default login"
     return None
 
 

@@ -150,9 +150,9 @@ def prepare_table(path: str, what: str, schema: Schema, client: Any = None) -> N
             client.get_dataset(f"{project}.{dataset}", retry=retry)
             found = client.create_table(wanted, exists_ok=True, retry=retry)
     except NotFound:
-        raise error("there is no such dataset") from None
+        raise error("no such dataset") from None
     except Forbidden:
-        raise error("no permission; it takes the role BigQuery Data Editor on the dataset") from None
+        raise error("no permission; it needs the role BigQuery Data Editor on the dataset") from None
     except (GoogleAPICallError, GoogleAuthError, RetryError, OSError) as problem:
         raise error(" ".join(str(getattr(problem, "message", None) or problem).split())[:300]) from None
     there = {field.name: (_standard(field.field_type), field.mode == "REPEATED") for field in found.schema}

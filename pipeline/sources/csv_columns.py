@@ -151,14 +151,14 @@ def columns_of(header: Sequence[str], file: str) -> Columns:
     for column in columns:
         path = column.path if of_a_store is None else (canonical(column.key),)
         if not all(path) or len(path) > MAX_KEYS:
-            raise BadHeader(f"{column} is no path like properties.total")
+            raise BadHeader(f"{column} is not a path like properties.total")
         if path in seen:
-            raise BadHeader(f"{column} comes twice")
+            raise BadHeader(f"{column} appears twice")
         seen[path] = column
     for column in columns:
         for end in range(1, len(column.path)):
             if column.path[:end] in seen:
-                raise BadHeader(f"{seen[column.path[:end]]} and {column} cannot both be")
+                raise BadHeader(f"{seen[column.path[:end]]} and {column} cannot both exist")
     return of_a_store or Columns(columns)
 
 
@@ -186,10 +186,10 @@ def _check_spelling(columns: Sequence[_Column]) -> None:
     found = misspelt(of_events(column.path[0] for column in columns))
     hint = did_you_mean(found)
     if not any(column.is_known() for column in columns):
-        said = f"there is no header, or no column in it is a key of an event; {EXAMPLE}"
+        said = f"no header, or none of its columns is a key of an event; {EXAMPLE}"
         raise BadHeader(f"{said}. {hint}" if hint else said)
     if not _ESSENTIAL_KEYS.isdisjoint(found.values()):
-        raise BadHeader(f"the header has keys that are spelt otherwise than an event's. {hint}")
+        raise BadHeader(f"the header spells keys differently from an event's. {hint}")
 
 
 _ESSENTIAL_KEYS: Final = frozenset({"type", "properties", "traits", "context"})

@@ -61,7 +61,7 @@ def rows_of(chunks: Iterable[bytes], name: str) -> Iterator[tuple[int, bytes | E
             cells = next(reader, None)
         except _UnreadableLine as found:
             if columns is None and isinstance(found.row, LongLine):
-                raise BadHeader(f"there is no header; {EXAMPLE}") from None
+                raise BadHeader(f"no header; {EXAMPLE}") from None
             yield line, found.row
             if isinstance(found.row, UnreadableRest):
                 return
@@ -69,8 +69,8 @@ def rows_of(chunks: Iterable[bytes], name: str) -> Iterator[tuple[int, bytes | E
         except csv.Error as error:
             if columns is None:
                 check_is_text(lines.taken)
-                raise BadHeader(f"the header is no line of CSV ({error})") from None
-            yield line, UnreadableRow(lines.row(), f"Line {line} of {name} is no line of CSV ({error}).")
+                raise BadHeader(f"the header is not valid CSV ({error})") from None
+            yield line, UnreadableRow(lines.row(), f"Line {line} of {name} is not valid CSV ({error}).")
             continue
         if cells is None:
             return

@@ -400,7 +400,7 @@ def test_a_subscription_that_may_not_be_pulled_from_is_named_with_the_role(
     with denying(*calls):
         topic = Topic()
         error = refusal("http://127.0.0.1:9", [f"pubsub:{topic.subscription}"], capsys)
-    assert f"{topic.subscription}: no permission to pull; it takes the role Pub/Sub Subscriber on it" in error
+    assert f"{topic.subscription}: no permission to pull; it needs the role Pub/Sub Subscriber on it" in error
     assert not Path("dead.jsonl").exists()
 
 

@@ -45,12 +45,12 @@ class ErrorsAsNoInput:
             raise NoInput(f"{self._name}: no such table ({reason_of(error)})") from None
         if isinstance(error, Forbidden):
             raise NoInput(
-                f"{self._name}: no permission ({reason_of(error)}); reading takes the roles BigQuery Data Viewer,"
+                f"{self._name}: no permission ({reason_of(error)}); reading needs the roles BigQuery Data Viewer,"
                 " BigQuery Job User and BigQuery Read Session User"
             ) from None
         if isinstance(error, BadRequest) and not _POSITION.search(str(error)):
             job = _JOB.search(str(error))
-            more = f"; bq show -j {job[1]} tells" if job else ""
+            more = f"; bq show -j {job[1]} has the details" if job else ""
             raise NoInput(
                 f"{self._name}: cannot be read (the query failed, in words that may quote rows{more})"
             ) from None

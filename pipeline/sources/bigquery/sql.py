@@ -25,7 +25,7 @@ def restriction_of(name: str, layout: Layout, time_range: TimeRange) -> str:
     if not time_range:
         return ""
     if layout.time is None:
-        raise NoInput(f"{name}: has no column of time for --since and --until; give a query with a WHERE of its own")
+        raise NoInput(f"{name}: has no time column for --since and --until; use a query with its own WHERE")
     column = layout.time
     bounds = ((">=", time_range.since), ("<", time_range.until))
     return " AND ".join(f"`{column.key}` {sign} {_literal(column, at)}" for sign, at in bounds if at is not None)

@@ -92,7 +92,7 @@ def _details_of(path: str) -> SubscriptionDetails | None:
         except exceptions.PermissionDenied:
             return None
     if found.push_config.push_endpoint or found.bigquery_config.table or found.cloud_storage_config.bucket:
-        raise NoInput(f"{path}: is no pull subscription; its messages go elsewhere")
+        raise NoInput(f"{path}: is not a pull subscription; its messages are delivered elsewhere")
     policy = found.dead_letter_policy
     return SubscriptionDetails(
         topic=str(found.topic),
