@@ -1,4 +1,4 @@
-"""Rows to BigQuery tables: what dead letters and receipts have in common there."""
+"""Records to BigQuery tables."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from capybeam.pipeline.sinks.schema import Schema
 
 BIGQUERY: Final = "bigquery:"
 EXAMPLE: Final = f"a table ({BIGQUERY}PROJECT.DATASET.TABLE)"
-LARGEST_ROW: Final = 9_000_000  # bytes; a request takes 10 MB, and Beam hands on no row of 9 MiB
+LARGEST_ROW: Final = 9_000_000  # bytes; a request takes 10 MB, and Beam refuses rows of 9 MiB
 RETRY_FOR: Final = 60.0  # seconds; the client's default is ten minutes, without a message
 
 
@@ -43,7 +43,7 @@ def row_of(record: Any, record_type: RecordType[Any]) -> dict[str, Any]:
 
 @dataclasses.dataclass
 class WriteRows(beam.PTransform):
-    """Dicts, times in Unix seconds → rows of a table, which is there (`prepare_table`). A row refused fails the run.
+    """Dicts, times in Unix seconds → rows of a table that exists. A row that is refused fails the run.
 
     Rows are streamed (insertAll), with IDs by which BigQuery drops repeats. For those IDs Beam keeps the rows of a
     bundle together first: on a local runner they pass through memory.
@@ -69,7 +69,7 @@ class WriteRows(beam.PTransform):
                 method=beam.io.WriteToBigQuery.Method.STREAMING_INSERTS,
                 create_disposition=beam.io.BigQueryDisposition.CREATE_NEVER,
                 write_disposition=beam.io.BigQueryDisposition.WRITE_APPEND,
-                insert_retry_strategy="RETRY_ON_TRANSIENT_ERROR",  # its default is to retry any error for ever
+                insert_retry_strategy="RETRY_ON_TRANSIENT_ERROR",  # the default retries any error for ever
             )
         )
         return written.failed_rows_with_errors | "Fail" >> beam.ParDo(_Fail(self.path, self.what))
@@ -96,7 +96,7 @@ class _Fail(beam.DoFn):
 def size_of(row: Mapping[str, Any]) -> int:
     """The bytes that a row takes in a request, or in memory, by which Beam judges it, whichever is more."""
     in_memory = sum(sys.getsizeof(value) for value in row.values())
-    if in_memory <= LARGEST_ROW / 6:  # JSON makes six bytes of one, at most
+    if in_memory <= LARGEST_ROW / 6:  # JSON has at most six bytes for one
         return in_memory
     return max(in_memory, len(json.dumps(row)))
 

@@ -47,7 +47,7 @@ class StreamReader(Protocol[M]):
         ...
 
     def acknowledge(self, messages: Sequence[M]) -> None:
-        """Lets go of messages for good. What cannot be acknowledged comes again."""
+        """Acknowledges messages for good. One that cannot be acknowledged is delivered again."""
         ...
 
     def give_back(self, messages: Sequence[M]) -> None:

@@ -58,11 +58,13 @@ class ErrorsAsNoInput:
             raise NoInput(f"{self._name}: cannot be read ({reason_of(error)})") from None
 
 
-_POSITION: Final = re.compile(r" at \[\d+:\d+\](?:;|\s+Location:|\s*$)")  # ends what is wrong with the query itself
+_POSITION: Final = re.compile(
+    r" at \[\d+:\d+\](?:;|\s+Location:|\s*$)"
+)  # ends the message of an error in the query itself
 _JOB: Final = re.compile(r"Job ID: (\S+)")
 
 
 def reason_of(error: BaseException) -> str:
-    """One line of what Google says."""
+    """Google's message on one line."""
     text = str(getattr(error, "message", None) or error).strip()
     return " ".join(text.split())[:300] or type(error).__name__

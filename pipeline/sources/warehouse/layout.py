@@ -90,7 +90,7 @@ class EventColumns:
 
     @property
     def has_properties(self) -> bool:
-        """Whether any column is a property; always, where events have none, but traits."""
+        """Whether any column is a property; True for events with traits instead."""
         if self.kind not in ("track", "page", "screen"):
             return True
         return any(path[0] == "properties" for column in self.read for path in paths_of(column.name, self.kind))
@@ -102,7 +102,7 @@ class EventColumns:
         return by_name.get(id_of(by_name), "")
 
     def without(self, keys: Collection[str]) -> EventColumns:
-        """A layout that leaves out what stands under some keys at the root of an event."""
+        """The layout without the columns of some keys at the root of an event."""
         kept = tuple(column for column in self.read if ROOT_COLUMNS.get(column.name) not in keys)
         return dataclasses.replace(self, read=kept)
 
@@ -161,7 +161,7 @@ def layout_of(columns: Sequence[Column], table: str = "") -> Layout:
         return JsonColumn(by_name["data"], by_name["publish_time"])
     of_event = {name: by_name[name] for name in of_events(by_name)}
     timed, identified = _has(of_event, TIMES), _has(of_event, IDS)
-    # Columns of Segment's, of an event with an ID and a time, and those called like an event's own keys.
+    # Columns of Segment's schema; of an event with an ID and a time; and those named like an event's keys.
     segments = timed and ("event_text" in of_event or any(map(is_context, of_event)))
     flat = timed and identified
     own = timed and _has(of_event, ("type", "event")) and _has(of_event, OBJECTS)
