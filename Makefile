@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help setup demo stream warehouse test chaos lint format conformance bench cluster-test countries schema templates publish clean
+.PHONY: help setup demo stream warehouse test chaos lint format conformance bench cluster-test countries schema modules templates publish clean
 .DEFAULT_GOAL := help
 
 help:  ## Lists these targets.
@@ -14,7 +14,7 @@ help:  ## Lists these targets.
 setup: $(INSTALLED)  ## Creates .venv with capybeam and all it needs.
 
 $(INSTALLED): pyproject.toml setup.py
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(not (3, 10) <= v < (3, 14) and f"capybeam needs Python 3.10 to 3.13, not {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(not (3, 10) <= v < (3, 15) and f"capybeam needs Python 3.10 to 3.14, not {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
@@ -28,8 +28,8 @@ stream: setup  ## Publishes events to a Pub/Sub server on this machine (needs Go
 warehouse: setup  ## Delivers orders from a table of a BigQuery emulator on this machine (needs Python 3.11).
 	@$(BIN)/python -m examples.warehouse
 
-test: setup  ## Runs the tests.
-	$(BIN)/python -m pytest
+test: setup  ## Runs the tests; make test ARGS="-m 'not slow'" runs the quick ones.
+	$(BIN)/python -m pytest $(ARGS)
 
 chaos: setup  ## Runs 200 seeds of faults, dead tokens and killed runs; nothing may be lost or doubled.
 	@$(BIN)/python -m tests.chaos --seeds 200
@@ -58,6 +58,9 @@ countries: setup  ## Writes the pinned names of countries and states.
 schema: setup  ## Writes the JSON Schema of the job file.
 	$(BIN)/capybeam schema --output docs/conversions.schema.json
 
+modules: setup  ## Writes the list of modules in docs/architecture.md.
+	$(BIN)/python -m tools.modules
+
 templates: setup  ## Writes the files in templates/ that are made from the code.
 	$(BIN)/python -m templates.generate
 
@@ -65,4 +68,4 @@ publish:  ## Builds the Dataflow image and templates: make publish PROJECT=... R
 	templates/publish.sh $(PROJECT) $(REGION) $(BUCKET) $(REPOSITORY)
 
 clean:  ## Removes what the other targets made.
-	rm -rf $(VENV) out build *.egg-info examples/events.jsonl
+	rm -rf $(VENV) out build dist *.egg-info examples/events.jsonl

@@ -22,7 +22,9 @@ from typing import Final
 
 from benchmarks import events
 from benchmarks.loops import JOB
-from capybeam.pipeline.sandbox.server import Faults, SandboxServer, SandboxSettings
+from capybeam.pipeline.sandbox.faults import Faults
+from capybeam.pipeline.sandbox.server import SandboxServer
+from capybeam.pipeline.sandbox.store import SandboxSettings
 
 OUT: Final = Path(__file__).parents[1] / "out" / "benchmarks"  # out/ is not for git
 SEED: Final = 7

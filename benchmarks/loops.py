@@ -28,8 +28,9 @@ from benchmarks.rows import stored
 from capybeam.pipeline.job.loader import load_job
 from capybeam.transforms.core import events
 from capybeam.transforms.core.batches import EncodedBatch, Receipt
-from capybeam.transforms.core.conversions import Ready, split_line
-from capybeam.transforms.engine import conversions
+from capybeam.transforms.core.conversions import ignore
+from capybeam.transforms.core.envelope import Envelope, Ready
+from capybeam.transforms.engine.engine import Engine
 from capybeam.transforms.meta.answers import Delivery, classify
 from capybeam.transforms.meta.rate_limits import Pacer, RateLimitGuard
 
@@ -140,24 +141,25 @@ def _batch(path: Path) -> tuple[str, list[bytes]]:
 
 def _compile() -> Callable[[bytes], list[Ready]]:
     job = load_job(JOB)
-    matching = conversions.compile_filter(job.subscriptions)
-    named = conversions.compile_naming(job.subscriptions)
-    mapped = conversions.compile_properties(job.subscriptions)
-    hashed = conversions.compile_hashing(job.subscriptions)
-    validated = conversions.compile_validation(job.subscriptions, job.delivery.max_batch_bytes)
-    parse, now = conversions.compile_parsing(job.subscriptions), time.time()
-
-    def ignore(_: str) -> None:
-        """Takes a note of what was dropped; there is nothing to drop in these events."""
+    engine, now = Engine(job.subscriptions, job.delivery.max_batch_bytes), time.time()
+    parse, match, name, map_, hash_, validate = (
+        engine.parse,
+        engine.match,
+        engine.name,
+        engine.map,
+        engine.hash,
+        engine.validate,
+    )
 
     def process(line: bytes) -> list[Ready]:
+        """As the steps do: one function after the other, for which `Engine.outcomes` has generators."""
         ready = []
         found = parse(line, ignore)
         assert isinstance(found, tuple), "an envelope, or no event"
         (event,) = found
-        for key in matching(event):
-            for conversion in named(event, key):
-                ready.append(validated(hashed(mapped(conversion), ignore), now, ignore))
+        for key in match(event):
+            for conversion in name(event, key):
+                ready.append(validate(hash_(map_(conversion), ignore), now, ignore))
         return ready
 
     return process
@@ -168,7 +170,7 @@ def _ready_payload(path: Path) -> object:
     process = _compile()
     with path.open("rb") as lines:
         ready = next(ready for line in islice(lines, 100) for ready in process(line))
-    payload: object = orjson.loads(split_line(ready.line)[1])
+    payload: object = orjson.loads(Envelope.decode(ready.line).body)
     return payload
 
 

@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 from capybeam.pipeline.sandbox.server import SandboxServer
-from examples.local_pubsub import pubsub_server
+from tests.servers.pubsub import pubsub_server
 
 RATE = 200  # events a second
 LIMIT = 2.0  # seconds over max_batch_delay that 95 of 100 events may take

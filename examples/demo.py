@@ -15,7 +15,8 @@ from collections import Counter
 from datetime import datetime, timezone
 from pathlib import Path
 
-from capybeam.pipeline.sandbox.server import SandboxServer, SandboxSettings
+from capybeam.pipeline.sandbox.server import SandboxServer
+from capybeam.pipeline.sandbox.store import SandboxSettings
 from examples.generate_events import events
 
 EXAMPLES = Path(__file__).parent

@@ -22,10 +22,11 @@ import orjson
 from capybeam.pipeline.cli import main as capybeam
 from capybeam.pipeline.job.loader import load_job
 from capybeam.pipeline.preview import preview
-from capybeam.pipeline.sandbox.server import SandboxServer, SandboxSettings
+from capybeam.pipeline.sandbox.server import SandboxServer
+from capybeam.pipeline.sandbox.store import SandboxSettings
 from capybeam.transforms.core.warehouse_rows import snake_case
-from examples.local_bigquery import PROJECT, bigquery_server, clients_of
-from examples.local_pubsub import NoServer
+from tests.servers.bigquery import PROJECT, bigquery_server, clients_of
+from tests.servers.pubsub import NoServer
 
 EXAMPLES = Path(__file__).parent
 COUNT: Final = 1_000

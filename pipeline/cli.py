@@ -21,7 +21,10 @@ from typing import NoReturn
 
 import click
 
-from capybeam.pipeline.job.loader import ConfigError, Job, duration, json_schema, load_job
+from capybeam import __version__
+from capybeam.pipeline.job.loader import ConfigError, Job, load_job
+from capybeam.pipeline.job.models import duration
+from capybeam.pipeline.job.schema import json_schema
 from capybeam.pipeline.run.options import option
 from capybeam.pipeline.sources import TimeRange
 from capybeam.transforms.core.rejections import CODES
@@ -47,7 +50,7 @@ class _Careful(click.Group):
 
 
 @click.group(cls=_Careful, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="capybeam", prog_name="capybeam")
+@click.version_option(__version__, prog_name="capybeam")
 def main() -> None:
     """Delivers Segment-style events to Meta's Conversions API, accounted for to the last event.
 
@@ -293,7 +296,7 @@ def replay(
         logging.disable(logging.WARNING)
         from capybeam.pipeline.run.execute import replay_job
         from capybeam.pipeline.run.request import Outputs, RunRequest
-        from capybeam.transforms.engine.replay import ReplayFilter
+        from capybeam.transforms.core.dead_letters import ReplayFilter
 
         logging.disable(logging.NOTSET)
         replay_filter, outputs = ReplayFilter(frozenset(codes), retryable), Outputs(dead_letters, receipts, books)
@@ -331,7 +334,14 @@ def sandbox(
     Point a destination's `endpoint` at it. Batches are refused whole for one bad event, tokens are checked, duplicates
     dropped; faults (500s, throttling, dropped connections, a dead token …) are switched on here or while it runs.
     """
-    from capybeam.pipeline.sandbox.server import Faults, SandboxSettings, parse_fault, serve
+    try:
+        from capybeam.pipeline.sandbox.faults import Faults, parse_fault
+        from capybeam.pipeline.sandbox.server import serve
+        from capybeam.pipeline.sandbox.store import SandboxSettings
+    except ModuleNotFoundError as error:
+        if error.name != "aiohttp":
+            raise
+        _fail("the sandbox needs aiohttp: pip install 'capybeam[sandbox]'")
 
     if list_faults:
         for field in dataclasses.fields(Faults):

@@ -15,8 +15,8 @@ from capybeam.pipeline.job.loader import Job
 from capybeam.pipeline.sinks.dead_letters import WriteDeadLetters
 from capybeam.pipeline.sinks.receipts import WriteReceipts
 from capybeam.transforms.batching import BatchByDestination
+from capybeam.transforms.core.dead_letters import ReplayFilter
 from capybeam.transforms.deduplicating import DropRepeats
-from capybeam.transforms.engine.replay import ReplayFilter
 from capybeam.transforms.filtering import FilterEvents
 from capybeam.transforms.hashing import HashUserData
 from capybeam.transforms.mapping import MapProperties

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from capybeam.transforms.core.shutdown import STOPPING
-from examples.local_pubsub import NoServer, pubsub_server
+from tests.servers.pubsub import NoServer, pubsub_server
 
 PROJECT = "capybeam-tests"
 _numbers = itertools.count(time.time_ns())  # a server of one's own may know those of earlier tests
@@ -20,8 +20,11 @@ _FOR_SERVERS = 600  # seconds
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the tests that have one of these fixtures, and those that say of themselves that they start a server."""
     for item in items:
-        if _SERVERS.intersection(getattr(item, "fixturenames", ())) and not item.get_closest_marker("timeout"):
+        if _SERVERS.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.real_server)
+        if item.get_closest_marker("real_server") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(_FOR_SERVERS))
 
 

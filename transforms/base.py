@@ -19,7 +19,7 @@ from capybeam.transforms.core.conversions import Conversion
 from capybeam.transforms.core.counters import LIVE, Counters
 from capybeam.transforms.core.events import UnreadableRest
 from capybeam.transforms.core.rejections import Rejected, Rejection, Stage, as_rejected, reject
-from capybeam.transforms.engine.conversions import Subscription
+from capybeam.transforms.language.subscriptions import Subscription
 
 REJECTIONS = "rejections"
 NAMESPACE = "capybeam"

@@ -13,10 +13,9 @@ from apache_beam.transforms.timeutil import TimeDomain
 from apache_beam.transforms.userstate import ReadModifyWriteStateSpec, TimerSpec, on_timer
 
 from capybeam.transforms.base import settle
-from capybeam.transforms.core.conversions import split_key, split_line
 from capybeam.transforms.core.counters import LIVE, Counters
+from capybeam.transforms.core.envelope import Address, Envelope
 from capybeam.transforms.core.recent_ids import RECENT, repeat_key
-from capybeam.transforms.engine.replay import unmarked
 
 
 @dataclasses.dataclass
@@ -60,8 +59,8 @@ class _Dropping(beam.DoFn):
         settle(self._counters)
 
     def dropped(self, key: str, line: bytes) -> Iterable[Any]:
-        name, _ = split_line(line)
-        self._counters[f"repeated:{split_key(key)[0]}/{unmarked(name)}"] += 1
+        name = f"{Address.decode(key).destination}/{Envelope.decode(line).subscription}"
+        self._counters[f"repeated:{name}"] += 1
         return ()
 
 

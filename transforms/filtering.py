@@ -10,8 +10,8 @@ import apache_beam as beam
 
 from capybeam.transforms.base import StepDoFn, with_rejections
 from capybeam.transforms.core.events import Event
-from capybeam.transforms.engine import conversions
-from capybeam.transforms.engine.conversions import Subscription
+from capybeam.transforms.engine.engine import Engine
+from capybeam.transforms.language.subscriptions import Subscription
 
 
 @dataclasses.dataclass
@@ -22,7 +22,8 @@ class FilterEvents(beam.PTransform):
         subscriptions: the job's, in the order in which their matches come out.
 
     >>> import apache_beam as beam
-    >>> pages = Subscription("web", "pages", 'type = "page"', {}, (), ("1",))
+    >>> from capybeam.transforms.meta.subscriptions import MetaSubscription
+    >>> pages = MetaSubscription("web", "pages", 'type = "page"', {}, (), ("1",))
     >>> with beam.Pipeline("FnApiRunner") as pipeline:
     ...     matched = pipeline | beam.Create([{"type": "page"}, {"type": "track"}]) | FilterEvents((pages,))
     ...     _ = matched.matches | beam.Map(print)
@@ -43,7 +44,7 @@ class _FilterEvents(StepDoFn[Callable[[Event], list[str]]]):
         self._subscriptions = subscriptions
 
     def compile(self) -> Callable[[Event], list[str]]:
-        return conversions.compile_filter(self._subscriptions)
+        return Engine(self._subscriptions).match
 
     def convert(self, element: Event) -> Iterable[Any]:
         keys = self.machinery(element)

@@ -9,10 +9,9 @@ from typing import Any
 import apache_beam as beam
 
 from capybeam.transforms.base import SubscriptionStepDoFn, with_rejections
-from capybeam.transforms.core.conversions import Conversion
-from capybeam.transforms.engine import conversions
-from capybeam.transforms.engine.conversions import Subscription
-from capybeam.transforms.meta.user_data import Count
+from capybeam.transforms.core.conversions import Conversion, Count
+from capybeam.transforms.engine.engine import Engine
+from capybeam.transforms.language.subscriptions import Subscription
 
 
 @dataclasses.dataclass
@@ -20,7 +19,8 @@ class HashUserData(beam.PTransform):
     """Conversions → ``conversions`` whose user_data is normalised and hashed, without their event; ``rejections``.
 
     >>> import apache_beam as beam
-    >>> orders = Subscription("web", "orders", "all", {}, (), ("1",))
+    >>> from capybeam.transforms.meta.subscriptions import MetaSubscription
+    >>> orders = MetaSubscription("web", "orders", "all", {}, (), ("1",))
     >>> conversion = Conversion("web/orders", "Lead", "1", {}, {"event_time": 0, "user_data": {"gender": "Female"}})
     >>> with beam.Pipeline("FnApiRunner") as pipeline:
     ...     hashed = pipeline | beam.Create([conversion]) | HashUserData((orders,))
@@ -38,7 +38,7 @@ class _HashUserData(SubscriptionStepDoFn[Callable[[Conversion, Count], Conversio
     stage = "hash"
 
     def compile(self) -> Callable[[Conversion, Count], Conversion]:
-        return conversions.compile_hashing(self.subscriptions)
+        return Engine(self.subscriptions).hash
 
     def convert(self, element: Conversion) -> Iterable[Any]:
         return (self.machinery(element, self.notes[element.subscription]),)

@@ -10,8 +10,8 @@ import apache_beam as beam
 
 from capybeam.transforms.base import SubscriptionStepDoFn, with_rejections
 from capybeam.transforms.core.conversions import Conversion
-from capybeam.transforms.engine import conversions
-from capybeam.transforms.engine.conversions import Subscription
+from capybeam.transforms.engine.engine import Engine
+from capybeam.transforms.language.subscriptions import Subscription
 
 
 @dataclasses.dataclass
@@ -19,9 +19,10 @@ class MapProperties(beam.PTransform):
     """Conversions → ``conversions`` with mapped, typed fields, and ``rejections`` (whose payload is the event).
 
     >>> import apache_beam as beam
+    >>> from capybeam.transforms.meta.subscriptions import MetaSubscription
     >>> from capybeam.transforms.language.fields import Field
     >>> fields = (Field("event_name", "string"), Field("value", "number"))
-    >>> orders = Subscription("web", "orders", "all", {"value": {"@path": "$.properties.total"}}, fields, ("1",))
+    >>> orders = MetaSubscription("web", "orders", "all", {"value": {"@path": "$.properties.total"}}, fields, ("1",))
     >>> conversion = Conversion("web/orders", "Purchase", "1", {"messageId": "m", "properties": {"total": "9.5"}}, {})
     >>> with beam.Pipeline("FnApiRunner") as pipeline:
     ...     mapped = pipeline | beam.Create([conversion]) | MapProperties((orders,))
@@ -39,7 +40,7 @@ class _MapProperties(SubscriptionStepDoFn[Callable[..., Conversion]]):
     stage = "map"
 
     def compile(self) -> Callable[..., Conversion]:
-        return conversions.compile_properties(self.subscriptions)
+        return Engine(self.subscriptions).map
 
     def convert(self, element: Conversion) -> Iterable[Any]:
         return (self.machinery(element, self.notes[element.subscription]),)

@@ -11,8 +11,8 @@ import apache_beam as beam
 from capybeam.transforms.base import SubscriptionStepDoFn, with_rejections
 from capybeam.transforms.core.conversions import Conversion
 from capybeam.transforms.core.events import Event
-from capybeam.transforms.engine import conversions
-from capybeam.transforms.engine.conversions import Subscription
+from capybeam.transforms.engine.engine import Engine
+from capybeam.transforms.language.subscriptions import Subscription
 
 
 @dataclasses.dataclass
@@ -23,7 +23,8 @@ class MapEventNames(beam.PTransform):
     together with all else that is missing, in MapProperties.
 
     >>> import apache_beam as beam
-    >>> pages = Subscription("web", "pages", "all", {"event_name": "PageView"}, (), ("1", "2"))
+    >>> from capybeam.transforms.meta.subscriptions import MetaSubscription
+    >>> pages = MetaSubscription("web", "pages", "all", {"event_name": "PageView"}, (), ("1", "2"))
     >>> with beam.Pipeline("FnApiRunner") as pipeline:
     ...     named = pipeline | beam.Create([({"type": "page"}, "web/pages")]) | MapEventNames((pages,))
     ...     _ = named.conversions | beam.Map(lambda conversion: print(conversion.event_name, conversion.dataset_id))
@@ -45,7 +46,7 @@ class _MapEventNames(SubscriptionStepDoFn[Callable[[Event, str], list[Conversion
         self._matched = {subscription.key: f"matched:{subscription.key}" for subscription in self.subscriptions}
 
     def compile(self) -> Callable[[Event, str], list[Conversion]]:
-        return conversions.compile_naming(self.subscriptions)
+        return Engine(self.subscriptions).name
 
     def convert(self, element: tuple[Event, str]) -> Iterable[Any]:
         event, key = element

@@ -9,11 +9,12 @@ from typing import Any
 import apache_beam as beam
 
 from capybeam.transforms.base import StepDoFn, note_unfinished, show_no_event, with_rejections
+from capybeam.transforms.core.conversions import Count
 from capybeam.transforms.core.events import Event, is_blank
-from capybeam.transforms.core.message_formats import Count, Found, Row
+from capybeam.transforms.core.message_formats import Found, Row
 from capybeam.transforms.core.rejections import Rejected
-from capybeam.transforms.engine import conversions
-from capybeam.transforms.engine.conversions import Subscription
+from capybeam.transforms.engine.engine import Engine
+from capybeam.transforms.language.subscriptions import Subscription
 
 Parse = Callable[[Row, Count], "tuple[Event] | Iterator[Found]"]
 
@@ -22,7 +23,7 @@ Parse = Callable[[Row, Count], "tuple[Event] | Iterator[Found]"]
 class ParseEvents(beam.PTransform):
     """Lines of JSON (bytes) → ``events`` (dicts), and ``rejections``.
 
-    Events come out of the envelopes that `transforms.envelopes` knows. What a source has already made of a row (a dict,
+    Events come out of the envelopes that `core.message_formats` knows. What a source has already made of a row (a dict,
     or an `UnreadableRow`) is counted, and passes or is rejected.
 
     Args:
@@ -55,7 +56,7 @@ class _ParseEvents(StepDoFn[Parse]):
         self._subscriptions, self._unwrap, self._skip_blank = subscriptions, unwrap, skip_blank
 
     def compile(self) -> Parse:
-        return conversions.compile_parsing(self._subscriptions, self._unwrap)
+        return Engine(self._subscriptions, unwrap=self._unwrap).parse
 
     def convert(self, element: Row) -> Iterable[Any]:
         if type(element) is bytes and element[:1] != b"{" and self._skip_blank and is_blank(element):

@@ -11,12 +11,13 @@ import apache_beam as beam
 from apache_beam import typehints
 
 from capybeam.transforms.base import SubscriptionStepDoFn, note_unfinished, show_no_event, with_rejections
-from capybeam.transforms.core.conversions import Ready
+from capybeam.transforms.core.conversions import Count
+from capybeam.transforms.core.dead_letters import DeadLetter, ReplayFilter, parse_dead_letter
+from capybeam.transforms.core.envelope import Ready
 from capybeam.transforms.core.events import UnreadableRow, is_blank
 from capybeam.transforms.core.rejections import Rejection
-from capybeam.transforms.engine.conversions import Subscription
-from capybeam.transforms.engine.replay import DeadLetter, ReplayFilter, compile_replay, parse_dead_letter
-from capybeam.transforms.meta.user_data import Count
+from capybeam.transforms.engine.replay import compile_replay
+from capybeam.transforms.language.subscriptions import Subscription
 
 Replay = Callable[[DeadLetter, float, Count, Callable[[str], Count]], Iterator["Ready | Rejection"]]
 

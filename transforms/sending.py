@@ -18,9 +18,8 @@ from apache_beam.utils.windowed_value import WindowedValue
 from capybeam.transforms.base import NAMESPACE, REJECTIONS, settle, with_rejections
 from capybeam.transforms.batching import Batch
 from capybeam.transforms.core.batches import EncodedBatch, Outcome
-from capybeam.transforms.core.conversions import split_key
 from capybeam.transforms.core.counters import LIVE, Counters
-from capybeam.transforms.engine.replay import unmarked, with_origin
+from capybeam.transforms.core.envelope import Address
 from capybeam.transforms.meta.answers import Delivery, Destination
 from capybeam.transforms.meta.client import MetaClient
 
@@ -102,7 +101,7 @@ class _SendBatches(beam.DoFn):
 
     def process(self, element: Batch) -> Iterable[Any]:
         batch = EncodedBatch.pack(*element)
-        name = split_key(batch.key).destination
+        name = Address.decode(batch.key).destination
         yield from self._outputs()
         while self._client.backlog(name) > BACKLOG:
             yield from self._outputs(wait=_LOOK)
@@ -141,9 +140,9 @@ class _SendBatches(beam.DoFn):
 
     def _accounted(self, outcome: Outcome) -> Iterator[Any]:
         for key, count in outcome.delivered.items():
-            self._counters[f"delivered:{unmarked(key)}"] += count
+            self._counters[f"delivered:{key}"] += count
         yield from outcome.receipts
-        for rejection in map(with_origin, outcome.rejections):
+        for rejection in outcome.rejections:
             key = f"{rejection.destination}/{rejection.subscription}"
             self._counters[f"rejected:{key}:{rejection.stage}:{rejection.code}"] += 1
             yield TaggedOutput(REJECTIONS, rejection)

@@ -11,38 +11,37 @@ import apache_beam as beam
 from apache_beam import typehints
 
 from capybeam.transforms.base import SubscriptionStepDoFn, with_rejections
-from capybeam.transforms.core.conversions import Conversion, Ready
-from capybeam.transforms.engine import conversions
-from capybeam.transforms.engine.conversions import Subscription
-from capybeam.transforms.meta.user_data import Count
-
-Validate = Callable[[Conversion, float, Count], Ready]
+from capybeam.transforms.core.conversions import Conversion
+from capybeam.transforms.engine.engine import MAX_BYTES, Engine
+from capybeam.transforms.language.subscriptions import Subscription, Validate
 
 
 @dataclasses.dataclass
 class ValidateConversions(beam.PTransform):
     """Hashed conversions → ``ready``: (destination key, line) in str and bytes, and ``rejections``.
 
-    A line is the subscription's name, a tab and the body (`split_line`): whatever comes after, shuffles
-    included, carries bytes only, and an event is encoded once.
+    A line is an encoded `core.envelope.Envelope`: whatever comes after, shuffles included, carries bytes only, and an
+    event is encoded once.
 
     Args:
         max_bytes: of one event; a larger one fits no batch.
         clock: Unix seconds, for the age limits.
 
     >>> import apache_beam as beam
+    >>> from capybeam.transforms.core.envelope import Envelope
     >>> from capybeam.transforms.meta.rules import DAY
-    >>> leads = Subscription("web", "leads", "all", {}, (), ("1",))
+    >>> from capybeam.transforms.meta.subscriptions import MetaSubscription
+    >>> leads = MetaSubscription("web", "leads", "all", {}, (), ("1",))
     >>> fields = {"event_name": "Lead", "event_time": DAY, "event_id": "m", "action_source": "email"}
     >>> conversion = Conversion("web/leads", "Lead", "1", None, {**fields, "user_data": {"em": "6b" * 32}})
     >>> with beam.Pipeline("FnApiRunner") as pipeline:
     ...     valid = pipeline | beam.Create([conversion]) | ValidateConversions((leads,), clock=lambda: DAY)
-    ...     _ = valid.ready | beam.Map(lambda ready: print(ready[1][:30]))
-    b'leads\\t{"event_time":86400,"eve'
+    ...     _ = valid.ready | beam.Map(lambda ready: print(Envelope.decode(ready[1]).body[:30]))
+    b'{"event_time":86400,"event_nam'
     """
 
     subscriptions: tuple[Subscription, ...]
-    max_bytes: int = 4 * 1024 * 1024
+    max_bytes: int = MAX_BYTES
     clock: Callable[[], float] = time.time
 
     def expand(self, hashed: beam.PCollection) -> Any:
@@ -61,7 +60,7 @@ class _ValidateConversions(SubscriptionStepDoFn[Validate]):
         self._max_bytes, self._clock = max_bytes, clock
 
     def compile(self) -> Validate:
-        return conversions.compile_validation(self.subscriptions, self._max_bytes)
+        return Engine(self.subscriptions, self._max_bytes).validate
 
     def convert(self, element: Conversion) -> Iterable[Any]:
         return (self.machinery(element, self._clock(), self.notes[element.subscription]),)

@@ -1,4 +1,4 @@
-"""YAML documents as plain data that knows where everything stands.
+"""YAML documents as plain data that knows the position of everything.
 
 YAML 1.2's core schema, so that JSON is YAML and ``NO`` is Norway: only true and false are booleans, only null, ~ and
 nothing are null, and dates are text.
@@ -28,10 +28,10 @@ _FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?
 
 @dataclasses.dataclass(frozen=True)
 class Document:
-    """What a document says, and where: lines and columns count from 1.
+    """The data of a document and the positions in it: lines and columns count from 1.
 
     Attributes:
-        data: the plain data; None where the text is no YAML at all.
+        data: the plain data; None where the text is not YAML at all.
         keys: the position of every key and item.
         values: the position of every value.
         problems: what is wrong with the YAML itself.
@@ -45,18 +45,18 @@ class Document:
     problems: tuple[tuple[Position, str], ...] = ()
 
     def position(self, loc: Loc) -> Position:
-        """Of what stands at `loc`, or of the nearest thing around it."""
+        """The position of the key or item at `loc`, or of the nearest one around it."""
         while loc and loc not in self.keys:
             loc = loc[:-1]
         return self.keys.get(loc, (1, 1))
 
     def inside(self, loc: Loc, offset: int) -> Position:
-        """Of a character of a text value; of the value itself where the text is a block."""
+        """The position of a character in a text value; of the value itself where the text is a block."""
         line, column = self.values.get(loc, self.position(loc))
         start = self.text.splitlines()[line - 1][column - 1 :]
         if start[:1] in ("|", ">"):
             return line, column
-        if start[:1] in ("'", '"'):  # what an escape stands for is one character
+        if start[:1] in ("'", '"'):  # an escape is one character of the value
             escape = re.compile(r"''|." if start[0] == "'" else r"\\u....|\\x..|\\.|.", re.DOTALL)
             written = [found.end() for found in escape.finditer(start, 1)]
             return line, column + (written[offset - 1] if 0 < offset <= len(written) else 1)
@@ -69,17 +69,17 @@ def read(text: str, source: str) -> Document:
     try:
         root = yaml.compose(_SURROGATES.sub(_paired, text), Loader=_Loader)
         data = None if root is None else reader.plain(root, ())
-    except _TooMuch as error:
+    except _TooLarge as error:
         return Document(source, text, None, {}, {}, ((error.position, str(error)),))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         position = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        return Document(source, text, None, {}, {}, ((position, f"this is no valid YAML: {error.problem}"),))
+        return Document(source, text, None, {}, {}, ((position, f"this is not valid YAML: {error.problem}"),))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         if isinstance(error, RecursionError):
             error = ValueError("it is nested too deeply")
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        return Document(source, text, None, {}, {}, (((1, 1), f"this is no valid YAML: {reason}"),))
+        return Document(source, text, None, {}, {}, (((1, 1), f"this is not valid YAML: {reason}"),))
     problems = tuple(reader.problems) if root is not None else (((1, 1), "the file is empty"),)
     return Document(source, text, data, reader.keys, reader.values, problems)
 
@@ -93,8 +93,8 @@ def _paired(found: re.Match[str]) -> str:
     return f"{found[1]}\\U{0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00):08X}"
 
 
-class _TooMuch(Exception):
-    """A document that would take more time and memory than its text is worth."""
+class _TooLarge(Exception):
+    """A document whose values would take far more time and memory than its text."""
 
     def __init__(self, node: yaml.Node, message: str) -> None:
         super().__init__(message)
@@ -112,14 +112,14 @@ class _Reader:
     def plain(self, node: yaml.Node, loc: Loc) -> Any:
         self._read += 1 + len(loc) // 20  # the path to a deep one takes more room
         if self._read > MAX_VALUES:
-            raise _TooMuch(
-                node, f"with its aliases and merges followed, the file has more than {MAX_VALUES:,} values by here"
+            raise _TooLarge(
+                node, f"the file has more than {MAX_VALUES:,} values at this point, counting aliases and merges"
             )
         self.values[loc] = _position(node)
         if isinstance(node, yaml.ScalarNode):
             return _scalar(node)
         if len(self._around) >= MAX_LEVELS:
-            raise _TooMuch(node, f"this is nested more than {MAX_LEVELS} levels deep")
+            raise _TooLarge(node, f"this is nested more than {MAX_LEVELS} levels deep")
         if any(outer is node for outer in self._around):
             self.problems.append((_position(node), "an anchor must not contain itself"))
             return None
@@ -147,12 +147,12 @@ class _Reader:
             at = (*loc, key)
             if key in own:
                 first = self.keys[at][0]
-                self.problems.append((_position(key_node), f"the key {key!r} stands here already, at line {first}"))
+                self.problems.append((_position(key_node), f"the key {key!r} is already given at line {first}"))
                 continue
             self.keys[at] = _position(key_node)
             own[key] = self.plain(value_node, at)
         entries: dict[str, Any] = {}
-        for source in (*reversed(merged), own):  # of several the earlier wins, and what stands here over all
+        for source in (*reversed(merged), own):  # the earlier of several wins, and a key given here wins over all
             entries.update(source)
         return entries
 

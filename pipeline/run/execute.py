@@ -33,10 +33,10 @@ from capybeam.pipeline.sinks.local_files import fsync_file
 from capybeam.pipeline.sources import NoInput, ReadOptions, Source, open_dead_letters, open_source
 from capybeam.pipeline.sources.streams import StreamLost
 from capybeam.transforms.core.counters import LIVE
+from capybeam.transforms.core.dead_letters import ReplayFilter
 from capybeam.transforms.core.recent_ids import RECENT
 from capybeam.transforms.core.shutdown import STOPPING
 from capybeam.transforms.core.tokens import TokenError
-from capybeam.transforms.engine.replay import ReplayFilter
 from capybeam.transforms.sending import KEPT
 
 Steps = Callable[[Any, int, Flow], None]  # applies a job's steps to what is read, for so many workers

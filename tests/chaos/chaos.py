@@ -18,7 +18,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from capybeam.pipeline.sandbox.server import Faults, SandboxServer, SandboxSettings
+from capybeam.pipeline.sandbox.faults import Faults
+from capybeam.pipeline.sandbox.server import SandboxServer
+from capybeam.pipeline.sandbox.store import SandboxSettings
 from tests.chaos import checks
 from tests.chaos.plans import DATASETS, REFUSED, Plan, Stored, draw, stored
 from tests.chaos.runs import Run, run

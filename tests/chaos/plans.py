@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import urlencode
 
-from capybeam.pipeline.sandbox.server import POISON_ANSWERS
+from capybeam.pipeline.sandbox.faults import POISON_ANSWERS
 from capybeam.transforms.core.events import event_id
 
 REFUSED: Final = "cursed"  # what the event_id holds of those that Meta alone knows to be bad

@@ -18,7 +18,8 @@ from typing import Any
 import orjson
 import pytest
 
-from capybeam.pipeline.job.loader import parse_job, presets
+from capybeam.pipeline.job.loader import parse_job
+from capybeam.pipeline.job.presets import presets
 from capybeam.pipeline.preview import preview
 from capybeam.transforms.core.events import parse_event
 from capybeam.transforms.core.rejections import Rejected
@@ -315,8 +316,8 @@ CHOICES_OF_OURS = {
 DEFAULTS_OF_OURS = {"action_source", "user_data", "order_id", "referrer_url"}
 
 
-def test_the_actions_are_segments() -> None:
-    assert set(presets()) == set(ACTIONS)
+def test_segments_actions_are_all_there() -> None:
+    assert presets().keys() >= ACTIONS.keys()
 
 
 @pytest.mark.parametrize("action", ACTIONS)

@@ -19,18 +19,13 @@ import orjson
 import pytest
 
 from capybeam.pipeline.job import yaml_source
-from capybeam.pipeline.job.loader import (
-    ACTIONS,
-    END_OF_OFFLINE_EVENTS,
-    OfflineModel,
-    json_schema,
-    offline_preset,
-    parse_job,
-    presets,
-)
+from capybeam.pipeline.job.destinations.facebook_offline_conversions import END_OF_OFFLINE_EVENTS, OfflineModel
+from capybeam.pipeline.job.loader import parse_job
+from capybeam.pipeline.job.presets import offline_preset, presets
+from capybeam.pipeline.job.schema import json_schema
 from capybeam.pipeline.preview import preview
 from capybeam.pipeline.run.options import OPTIONS, TEMPLATES
-from capybeam.pipeline.sandbox.server import Faults
+from capybeam.pipeline.sandbox.faults import Faults
 from capybeam.pipeline.sinks import dead_letters, receipts
 from capybeam.pipeline.sinks.schema import Schema
 from capybeam.pipeline.sources.warehouse import layout
@@ -317,7 +312,14 @@ def test_a_field_of_every_action_is_listed(field: Field) -> None:
         assert preset.defaults.get(field.name) == default
 
 
-@pytest.mark.parametrize("action", ACTIONS)
+def test_the_actions_are_those_of_the_preset() -> None:
+    (example,) = re.findall(r"action: (\w+) # or ([\w, ]+)$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+    assert [example[0], *example[1].split(", ")] == list(PRESETS)
+    headings = re.findall(r"^### (\w+)$", section(MAPPING, "## Actions"), re.MULTILINE)
+    assert [heading for heading in headings if heading in PRESETS] == list(PRESETS)
+
+
+@pytest.mark.parametrize("action", PRESETS)
 def test_an_actions_own_trigger_name_and_fields_are_listed(action: str) -> None:
     preset, text = PRESETS[action], section(MAPPING, f"### {action}")
     assert f"`{preset.trigger}`" in text if preset.trigger else "No trigger of its own" in text

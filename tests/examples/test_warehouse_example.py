@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from examples.local_bigquery import bigquery_server
-from examples.local_pubsub import NoServer
 from examples.warehouse import main
+from tests.servers.bigquery import bigquery_server
+from tests.servers.pubsub import NoServer
 
 
 def test_orders_are_delivered_from_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

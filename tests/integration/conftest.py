@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from examples.local_bigquery import PROJECT, bigquery_server, clients_of
-from examples.local_pubsub import NoServer
+from tests.servers.bigquery import PROJECT, bigquery_server, clients_of
+from tests.servers.pubsub import NoServer
 
 
 @dataclasses.dataclass(frozen=True)

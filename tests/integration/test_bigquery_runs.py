@@ -22,13 +22,14 @@ from capybeam.pipeline.job.loader import parse_job
 from capybeam.pipeline.run.execute import replay_job, run_job
 from capybeam.pipeline.run.exit_codes import CONFIGURATION, DEAD_LETTERS, FAILED, OK, REFUSED
 from capybeam.pipeline.run.request import Outputs, RunRequest
-from capybeam.pipeline.sandbox.server import SandboxServer, SandboxSettings
+from capybeam.pipeline.sandbox.server import SandboxServer
+from capybeam.pipeline.sandbox.store import SandboxSettings
 from capybeam.pipeline.sinks import SinkError, dead_letters, receipts
 from capybeam.pipeline.sinks.tables import prepare_table
 from capybeam.pipeline.sources import ANY_TIME, NoInput, ReadOptions, TimeRange
 from capybeam.pipeline.sources.bigquery import open_source
+from capybeam.transforms.core.dead_letters import ReplayFilter
 from capybeam.transforms.core.events import UnreadableRow
-from capybeam.transforms.engine.replay import ReplayFilter
 from tests.integration.conftest import PROJECT, BigQuery
 
 NOW = time.time()

@@ -142,7 +142,7 @@ def test_check_shows_a_warning_and_is_content(config: Path) -> None:
     assert seen(run("check", config)) == (
         0,
         f"{config} is fine: 1 destination, 2 subscriptions.\n",
-        f"{config}:10:19: destinations[0].subscriptions[1].mapping.valeu: is no field of purchase and is left out;"
+        f"{config}:10:19: destinations[0].subscriptions[1].mapping.valeu: is not a field of purchase and is left out;"
         " did you mean value? (warning)\n",
     )
 
@@ -198,6 +198,26 @@ def test_a_token_on_the_command_line_is_refused_and_not_repeated(named: str, arg
 
 def test_the_sandbox_is_given_its_tokens_on_the_command_line() -> None:
     assert run("sandbox", "--token", TOKEN, "--list-faults").exit_code == 0
+
+
+def test_a_sandbox_without_its_extra_says_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "aiohttp.py").write_text("raise ModuleNotFoundError(\"No module named 'aiohttp'\", name='aiohttp')\n")
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    command = [sys.executable, "-m", "capybeam", "sandbox", "--port", "0"]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (
+        2,
+        "",
+        "capybeam: the sandbox needs aiohttp: pip install 'capybeam[sandbox]'\n",
+    )
+
+
+def test_nothing_but_the_sandbox_needs_its_extra() -> None:
+    """aiohttp is not on workers, nor where only events are delivered."""
+    imports = "import capybeam.pipeline.run.execute, capybeam.pipeline.preview, capybeam.pipeline.launch"
+    code = f"import sys; sys.modules['aiohttp'] = None; {imports}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
 
 
 # --- map --------------------------------------------------------------------------------------------------------

@@ -24,7 +24,8 @@ from capybeam.pipeline.job.loader import parse_job
 from capybeam.pipeline.run import execute, preflight
 from capybeam.pipeline.run.exit_codes import OK
 from capybeam.pipeline.run.request import Outputs, RunRequest
-from capybeam.pipeline.sandbox.server import SandboxServer, SandboxSettings
+from capybeam.pipeline.sandbox.server import SandboxServer
+from capybeam.pipeline.sandbox.store import SandboxSettings
 from capybeam.pipeline.sources import Source
 from capybeam.pipeline.sources.pubsub.messages import line_of
 from capybeam.pipeline.sources.pubsub.reader import SubscriptionDetails

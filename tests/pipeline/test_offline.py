@@ -15,9 +15,9 @@ from typing import Any
 import orjson
 import pytest
 
-from capybeam.pipeline.job.loader import Job, offline_preset, parse_job
+from capybeam.pipeline.job.loader import Job, parse_job
+from capybeam.pipeline.job.presets import offline_preset
 from capybeam.pipeline.preview import preview
-from capybeam.transforms.core.conversions import event_time
 
 NOW = 1_795_341_600  # 2026-11-22T10:00:00Z
 TIME = "2026-11-22T09:58:20.123Z"
@@ -244,13 +244,6 @@ def test_the_seeds_example_becomes_exactly_this(event: Json, wire: str) -> None:
         "upload_tag": "Segment",
         "payload": GIVES[event["event"], wire],
     }
-
-
-@pytest.mark.parametrize("wire", WIRES)
-def test_the_time_of_an_encoded_event_is_read_without_decoding_it(wire: str) -> None:
-    (found,) = preview(job(wire), [json.dumps(ORDER).encode()], NOW)
-
-    assert event_time(orjson.dumps(found["payload"])) == SECONDS
 
 
 # --- 1. three maps ----------------------------------------------------------------------------------------------

@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from capybeam.pipeline.job.loader import Job, parse_job
-from capybeam.pipeline.preview import _Way, preview
-from capybeam.transforms.core.conversions import split_line
+from capybeam.pipeline.preview import _Preview, preview
+from capybeam.transforms.core.envelope import Envelope
 from capybeam.transforms.core.rejections import json_bytes
-from capybeam.transforms.engine import conversions
+from capybeam.transforms.engine.engine import Engine
 from tests.transforms.edits import edited
 
 NOW = 1_795_341_600  # 2026-11-22T10:00:00Z
@@ -358,14 +358,14 @@ def test_nothing_dropped_is_nothing_noted() -> None:
 
 def test_the_payload_is_byte_for_byte_what_the_steps_make() -> None:
     subscriptions = job().subscriptions
-    (named,) = conversions.compile_naming(subscriptions)(event(), "web/orders")
-    mapped = conversions.compile_properties(subscriptions)(named)
-    hashed = conversions.compile_hashing(subscriptions)(mapped, lambda name: None)
-    ready = conversions.compile_validation(subscriptions, 4_194_304)(hashed, NOW, lambda name: None)
+    (named,) = Engine(subscriptions).name(event(), "web/orders")
+    mapped = Engine(subscriptions).map(named)
+    hashed = Engine(subscriptions).hash(mapped, lambda name: None)
+    ready = Engine(subscriptions, 4_194_304).validate(hashed, NOW, lambda name: None)
 
     line = orjson.dumps(next(preview(job(), [json.dumps(event()).encode()], NOW)))
 
-    assert line.endswith(b'"payload":' + split_line(ready.line)[-1] + b"}")
+    assert line.endswith(b'"payload":' + Envelope.decode(ready.line).body + b"}")
 
 
 def test_the_largest_batch_is_the_largest_event() -> None:
@@ -434,7 +434,7 @@ destinations:
     wire: offline_events
     events: {Order Completed: "999"}
 """
-EVERYTHING_WAY = _Way(job(EVERYTHING), NOW, Counter())  # compiled once
+EVERYTHING_WAY = _Preview(job(EVERYTHING), NOW, Counter())  # compiled once
 TRAITS = {
     "email": "jane@example.com",
     "phone": "+49 30 1234567",
@@ -478,7 +478,7 @@ def test_a_trigger_that_fails_costs_one_event(monkeypatch: pytest.MonkeyPatch) -
     def fail(_event: Any) -> list[str]:
         raise KeyError("jane@example.com")
 
-    monkeypatch.setattr(conversions, "compile_filter", lambda _subscriptions: fail)
+    monkeypatch.setattr(Engine, "match", staticmethod(fail))
     (outcome,) = preview(job(), [json.dumps(event()).encode()], NOW)
     assert outcome == {
         "line": 1,

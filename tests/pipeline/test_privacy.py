@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from capybeam.pipeline.job.loader import parse_job
 from capybeam.pipeline.preview import preview
-from capybeam.pipeline.sandbox.server import leaks
+from capybeam.pipeline.sandbox.personal_data import leaks
 
 NOW = 1_795_341_600  # 2026-11-22T10:00:00Z
 TRAITS = {

@@ -17,10 +17,11 @@ from capybeam.pipeline.job.loader import parse_job
 from capybeam.pipeline.run.execute import replay_job, run_job
 from capybeam.pipeline.run.exit_codes import CONFIGURATION, DEAD_LETTERS, FAILED, OK
 from capybeam.pipeline.run.request import Outputs, RunRequest
-from capybeam.pipeline.sandbox.server import SandboxServer, SandboxSettings
+from capybeam.pipeline.sandbox.server import SandboxServer
+from capybeam.pipeline.sandbox.store import SandboxSettings
 from capybeam.pipeline.sources import NoInput
 from capybeam.transforms.core import events
-from capybeam.transforms.engine.replay import ReplayFilter
+from capybeam.transforms.core.dead_letters import ReplayFilter
 from tests.pipeline.jobs import TOKEN, job_file, order, rows
 
 

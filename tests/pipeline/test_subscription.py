@@ -24,16 +24,17 @@ from capybeam.pipeline.job.loader import parse_job
 from capybeam.pipeline.run.execute import replay_job, run_job
 from capybeam.pipeline.run.exit_codes import CONFIGURATION, DEAD_LETTERS, FAILED, OK, REFUSED
 from capybeam.pipeline.run.request import Outputs, RunRequest
-from capybeam.pipeline.sandbox.server import SandboxServer, SandboxSettings
+from capybeam.pipeline.sandbox.server import SandboxServer
+from capybeam.pipeline.sandbox.store import SandboxSettings
 from capybeam.pipeline.sources.pubsub.messages import Message
 from capybeam.pipeline.sources.pubsub.reader import SubscriptionReader
 from capybeam.pipeline.sources.pubsub.subscription import PubSubStream
 from capybeam.pipeline.sources.streams import MessageAttributes
 from capybeam.transforms.core.counters import LIVE
-from capybeam.transforms.engine.replay import ReplayFilter
-from examples.local_pubsub import NoServer, pubsub_server
+from capybeam.transforms.core.dead_letters import ReplayFilter
 from tests.conftest import Topic
 from tests.pipeline.jobs import JANE, TOKEN, job_file, order, rows
+from tests.servers.pubsub import NoServer, pubsub_server
 
 DELIVERY = "{max_batch_delay: 200ms, retry_for: 5s}"
 OUTPUTS = Outputs("dead.jsonl", "receipts.jsonl", "books.json")

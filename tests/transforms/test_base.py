@@ -14,8 +14,9 @@ from apache_beam.testing.util import assert_that, equal_to
 from capybeam.pipeline.job.loader import parse_job
 from capybeam.transforms.base import StepDoFn, with_rejections
 from capybeam.transforms.batching import BatchByDestination
-from capybeam.transforms.core.conversions import Conversion, split_key, split_line
+from capybeam.transforms.core.conversions import Conversion
 from capybeam.transforms.core.counters import LIVE
+from capybeam.transforms.core.envelope import Address, Envelope
 from capybeam.transforms.core.events import UnreadableRow
 from capybeam.transforms.core.message_formats import compile_parsing
 from capybeam.transforms.core.rejections import CODES, Rejection
@@ -230,13 +231,14 @@ def test_validate_conversions_gives_bytes_for_the_destination_and_rejects_what_m
             | beam.Create([Conversion("web/pageView", "PageView", "123321", None, f) for f in (fields, old)])
             | ValidateConversions(JOB.subscriptions, clock=_fixed_clock)
         )
-        read = result.ready | beam.MapTuple(lambda key, line: (split_key(key), split_line(line)))
+        read = result.ready | beam.MapTuple(lambda key, line: (Address.decode(key), Envelope.decode(line)))
         body = (
             b'{"event_time":1794999940,"event_name":"PageView","event_id":"m1","action_source":"website","user_data":'
             b'{"external_id":["bb82030dbc2bcaba32a90bf2e207a84a856fc5f033b77c480836ab6f77f40f19"],"client_ip_address":'
             b'"192.0.2.1","client_user_agent":"UA"},"event_source_url":"https://shop.example.com/"}'
         )
-        assert_that(read, equal_to([(("web", "123321", "", ""), ("pageView", body))]), label="ready")
+        envelope = Envelope("pageView", "PageView", "m1", 1_794_999_940, 7 * 86_400, body)
+        assert_that(read, equal_to([(("web", "123321", "", ""), envelope)]), label="ready")
         rejected = Rejection(
             "validate",
             "event_too_old",

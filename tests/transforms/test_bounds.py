@@ -20,7 +20,7 @@ from capybeam.pipeline.job.loader import parse_job
 from capybeam.transforms.core.events import parse_event
 from capybeam.transforms.core.memos import Memo
 from capybeam.transforms.core.rejections import Rejected, as_rejected, reject
-from capybeam.transforms.engine import conversions
+from capybeam.transforms.engine.engine import Engine
 from capybeam.transforms.language import directives, fields
 from capybeam.transforms.language.directives import compile_mapping
 from capybeam.transforms.language.fields import Field, FieldError, compile_check
@@ -201,11 +201,11 @@ class Way:
 
     def __init__(self, text: str) -> None:
         job = parse_job(text)
-        self._matching = conversions.compile_filter(job.subscriptions)
-        self._named = conversions.compile_naming(job.subscriptions)
-        self._mapped = conversions.compile_properties(job.subscriptions)
-        self._hashed = conversions.compile_hashing(job.subscriptions)
-        self._validated = conversions.compile_validation(job.subscriptions, job.delivery.max_batch_bytes)
+        self._matching = Engine(job.subscriptions).match
+        self._named = Engine(job.subscriptions).name
+        self._mapped = Engine(job.subscriptions).map
+        self._hashed = Engine(job.subscriptions).hash
+        self._validated = Engine(job.subscriptions, job.delivery.max_batch_bytes).validate
         self.notes: Counter[str] = Counter()
 
     def outcomes(self, line: bytes) -> list[str]:

@@ -11,21 +11,22 @@ from typing import Any
 
 import apache_beam as beam
 import grpc
-import orjson
 import pytest
 from apache_beam.io.components import rate_limit_pb2
 from apache_beam.metrics import MetricsFilter
 from apache_beam.pvalue import TaggedOutput
 from apache_beam.testing.util import assert_that, equal_to
 
-from capybeam.pipeline.sandbox.server import SandboxServer, SandboxSettings
+from capybeam.pipeline.sandbox.server import SandboxServer
+from capybeam.pipeline.sandbox.store import SandboxSettings
 from capybeam.transforms.core.batches import DestinationHeld, Receipt
-from capybeam.transforms.core.conversions import destination_key
 from capybeam.transforms.core.counters import LIVE
+from capybeam.transforms.core.envelope import Address
 from capybeam.transforms.core.shutdown import STOPPING
 from capybeam.transforms.core.tokens import TokenReference
 from capybeam.transforms.meta.answers import Delivery, Destination
 from capybeam.transforms.sending import KEPT, SendBatches, _SendBatches
+from tests.transforms.envelopes import sealed
 from tests.transforms.graph_server import graph_server, taken
 
 TOKEN = "EAAB-the-token"
@@ -54,7 +55,7 @@ def line(number: int, age: float = 60.0) -> bytes:
         "action_source": "email",
         "user_data": {"external_id": ["a" * 64]},
     }
-    return b"leads\t" + orjson.dumps(event)
+    return sealed(event)
 
 
 def destination(name: str, endpoint: str) -> Destination:
@@ -76,7 +77,7 @@ def test_sixteen_requests_in_flight_deliver_at_least_twelve_times_as_fast_as_one
     rates = []
     for concurrency, count in ((1, 16), (16, 192)):
         step = _SendBatches((destination("web", sandbox.url),), Delivery(concurrency=concurrency), 1, False)
-        batches = [(destination_key("web", "1"), [line(number)]) for number in range(count)]
+        batches = [(Address("web", "1").encode(), [line(number)]) for number in range(count)]
         started = time.perf_counter()
         receipts = sent(step, batches)
         rates.append(sum(receipt.events for receipt in receipts) / (time.perf_counter() - started))
@@ -93,7 +94,7 @@ def test_a_slow_destination_does_not_stop_another(sandbox: SandboxServer, troubl
         step.start_bundle()
         for number in range(30):
             for name in ("slow", "web"):
-                list(step.process((destination_key(name, "1"), [line(number)])))
+                list(step.process((Address(name, "1").encode(), [line(number)])))
         deadline = time.monotonic() + 2.0
         while sandbox.stats()["events_stored"] < 30 and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -115,7 +116,7 @@ def test_a_destination_that_lags_too_far_behind_is_waited_for(
     step.start_bundle()
     waiting = []
     for number in range(30):
-        list(step.process((destination_key("web", "1"), [line(number)])))
+        list(step.process((Address("web", "1").encode(), [line(number)])))
         waiting.append(step._client.backlog("web"))
     list(step.finish_bundle())
     step.teardown()
@@ -138,7 +139,7 @@ def test_concurrency_and_backlog_hold_for_a_process_and_not_for_each_of_its_bund
             step.start_bundle()
             receipts = []
             for batch in range(10):
-                receipts += list(step.process((destination_key("web", "1"), [line(100 * number + batch)])))
+                receipts += list(step.process((Address("web", "1").encode(), [line(100 * number + batch)])))
                 backlogs.append(step._client.backlog("web"))
             receipts += list(step.finish_bundle())
             return len(receipts)
@@ -157,7 +158,7 @@ def test_throttled_time_is_told_to_the_runner(sandbox: SandboxServer) -> None:
     pipeline = beam.Pipeline("FnApiRunner")
     outcome = (
         pipeline
-        | beam.Create([(destination_key("web", "1"), [line(1)])])
+        | beam.Create([(Address("web", "1").encode(), [line(1)])])
         | SendBatches((destination("web", sandbox.url),))
     )
     _ = outcome.receipts | beam.Map(lambda receipt: receipt.events)
@@ -173,7 +174,7 @@ def test_a_held_destination_fails_the_step_and_rejects_nothing(
     monkeypatch.setattr("capybeam.transforms.meta.client._HOLD_FOR", 0.0)
     sandbox.set_faults(dead_token=True)
     pipeline = beam.Pipeline("FnApiRunner")
-    batches = pipeline | beam.Create([(destination_key("web", "1"), [line(1)])])
+    batches = pipeline | beam.Create([(Address("web", "1").encode(), [line(1)])])
     outcome = batches | SendBatches((destination("web", sandbox.url),), hold=True)
     assert_that(outcome.rejections, equal_to([]))
     with pytest.raises(Exception, match="HELD") as raised:
@@ -188,12 +189,12 @@ def test_a_bundle_that_is_done_again_is_counted_once(sandbox: SandboxServer, mon
     step.setup()
     for fails in (True, False):
         step.start_bundle()
-        list(step.process((destination_key("web", "1"), [line(1)])))
+        list(step.process((Address("web", "1").encode(), [line(1)])))
         while step._pending:
             list(step._outputs(wait=True))
         if fails:
             sandbox.set_faults(dead_token=True)
-            list(step.process((destination_key("crm", "1"), [line(2)])))
+            list(step.process((Address("crm", "1").encode(), [line(2)])))
             with pytest.raises(DestinationHeld):
                 list(step.finish_bundle())
             sandbox.set_faults(dead_token=False)
@@ -227,7 +228,7 @@ def test_an_envoy_service_is_asked_before_each_request_and_waited_for(
     try:
         delivery = Delivery(rate_limit_service=f"127.0.0.1:{port}")
         step = _SendBatches((destination("web", sandbox.url),), delivery, 1, False)
-        (receipt,) = sent(step, [(destination_key("web", "1"), [line(1)])])
+        (receipt,) = sent(step, [(Address("web", "1").encode(), [line(1)])])
     finally:
         server.stop(None).wait()
     assert isinstance(receipt, Receipt)
@@ -248,7 +249,7 @@ def test_a_stream_worked_off_in_many_graphs_keeps_its_pace_from_one_to_the_next(
     for number in range(4):
         delivery = Delivery(requests_per_second=5.0)
         step = _SendBatches((destination("web", sandbox.url),), delivery, 1, hold=True, patient=True)
-        (receipt,) = sent(step, [(destination_key("web", "1"), [line(number)])])
+        (receipt,) = sent(step, [(Address("web", "1").encode(), [line(number)])])
         assert receipt.events == 1
     assert time.monotonic() - started >= 3 / 5
     KEPT.clear()
@@ -256,7 +257,7 @@ def test_a_stream_worked_off_in_many_graphs_keeps_its_pace_from_one_to_the_next(
 
 def test_a_bundle_that_fails_and_is_done_again_is_counted_once(sandbox: SandboxServer) -> None:
     step = _SendBatches([destination("web", sandbox.url)], Delivery(), 1, hold=False)
-    batch = (destination_key("web", "123"), [line(n) for n in range(10)])
+    batch = (Address("web", "123").encode(), [line(n) for n in range(10)])
     step.setup()
     step.start_bundle()
     list(step.process(batch))

@@ -11,7 +11,9 @@ from apache_beam.testing.test_stream import TestStream
 from apache_beam.transforms.window import TimestampedValue
 
 from capybeam.transforms.batching import BatchByDestination
+from capybeam.transforms.core.envelope import Address
 from capybeam.transforms.deduplicating import DropRepeats
+from tests.transforms.envelopes import sealed
 
 
 def stream() -> TestStream:
@@ -91,8 +93,8 @@ def test_a_delay_of_nothing_is_no_delay_for_ever() -> None:
 
 
 def ready(event_id: str, name: str = "Lead", time: int = 1_795_000_000, dataset: str = "1") -> tuple[str, bytes]:
-    body = f'{{"event_time":{time},"event_name":"{name}","event_id":"{event_id}","action_source":"website"}}'
-    return f"web\t{dataset}\t", b"leads\t" + body.encode()
+    event = {"event_time": time, "event_name": name, "event_id": event_id, "action_source": "website"}
+    return Address("web", dataset).encode(), sealed(event)
 
 
 def test_repeats_are_dropped_for_a_while() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import orjson
 
-from capybeam.transforms.core.conversions import TIME_AT, split_key
+from capybeam.transforms.core.envelope import Address, Envelope
 from capybeam.transforms.core.rejections import Rejection
 from capybeam.transforms.meta.answers import request_body
 
@@ -55,10 +55,11 @@ class EncodedBatch:
     """A batch as one request: its events' lines, and what is read off them once.
 
     Attributes:
-        lines: `Ready` lines.
+        lines: encoded envelopes.
         body: of the request.
         counts: events by subscription key.
         first_event_time, last_event_time: Unix seconds.
+        expires: Unix seconds after which the destination does not take the first of them any more.
     """
 
     key: str
@@ -67,6 +68,7 @@ class EncodedBatch:
     counts: Mapping[str, int]
     first_event_time: int
     last_event_time: int
+    expires: int
 
     @classmethod
     def pack(cls, key: str, lines: Sequence[bytes]) -> EncodedBatch:
@@ -75,18 +77,18 @@ class EncodedBatch:
         A step does that in its own thread, not in one that sends: what one core has just written another would have to
         fetch.
         """
-        address = split_key(key)
-        cuts = [line.index(b"\t") for line in lines]
-        names = Counter([line[:cut] for line, cut in zip(lines, cuts, strict=True)])
-        bodies = [line[cut + 1 :] for line, cut in zip(lines, cuts, strict=True)]
-        times = [body[TIME_AT] for body in bodies]
+        address = Address.decode(key)
+        events = [Envelope.decode(line) for line in lines]
+        names = Counter([event.subscription for event in events])
+        times = [event.event_time for event in events]
         return cls(
             key=key,
             lines=lines,
-            body=request_body(bodies, address.test_event_code, address.upload_tag),
-            counts={f"{address.destination}/{name.decode()}": count for name, count in names.items()},
-            first_event_time=int(min(times)),
-            last_event_time=int(max(times)),
+            body=request_body([event.body for event in events], address.test_event_code, address.upload_tag),
+            counts={f"{address.destination}/{name}": count for name, count in names.items()},
+            first_event_time=min(times),
+            last_event_time=max(times),
+            expires=min([event.event_time + event.age_limit for event in events]),
         )
 
     def halves(self) -> tuple[EncodedBatch, EncodedBatch]:

@@ -8,20 +8,20 @@ from __future__ import annotations
 import hashlib
 import threading
 
-import orjson
-
-from capybeam.transforms.core.conversions import split_line
+from capybeam.transforms.core.envelope import Envelope
 
 
 def repeat_key(key: str, line: bytes) -> bytes:
-    """What repeats have in common, in 16 bytes: destination key, event_name and event_id of a `Ready` line.
+    """What repeats have in common, in 16 bytes: destination key, event_name and event_id of an encoded envelope.
 
     Events of the older wire have no event_id; of those only what is the same altogether is a repeat.
     """
-    _, body = split_line(line)
-    event = orjson.loads(body)
-    event_id = event.get("event_id")
-    common = body if event_id is None else orjson.dumps([event["event_name"], event_id])
+    event = Envelope.decode(line)
+    common = (
+        event.body
+        if event.event_id is None
+        else f"{len(event.event_name)} {event.event_name} {event.event_id}".encode()
+    )
     return hashlib.blake2b(key.encode() + common, digest_size=16).digest()
 
 

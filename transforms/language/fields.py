@@ -20,9 +20,10 @@ from typing import Any, Final
 
 import ciso8601
 
+from capybeam.transforms.core.conversions import Count, ignore
 from capybeam.transforms.core.placeholders import SPELLINGS
 from capybeam.transforms.core.rejections import CODES, Rejected
-from capybeam.transforms.meta.user_data import KEYS, Count
+from capybeam.transforms.meta.user_data import KEYS
 from capybeam.transforms.standards import countries
 from capybeam.transforms.standards.currencies import CURRENCIES
 
@@ -69,10 +70,6 @@ class FieldError(Exception):
 
 class NoChoice(FieldError):
     """A value that is none of the few allowed. It rejects the event wherever it is, as at Segment."""
-
-
-def ignore(_: str) -> None:
-    """Counts nothing."""
 
 
 def compile_fields(

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import orjson
 
+from capybeam.transforms.core.conversions import Count, ignore
 from capybeam.transforms.core.events import Event
 from capybeam.transforms.core.rejections import Rejected
 from capybeam.transforms.language.directives import (
@@ -36,10 +37,8 @@ from capybeam.transforms.language.fields import (
     FieldError,
     compile_check,
     compile_fields,
-    ignore,
     left_out,
 )
-from capybeam.transforms.meta.user_data import Count
 from capybeam.transforms.standards.javascript import MISSING
 
 Fields = dict[str, Any]

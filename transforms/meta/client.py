@@ -18,8 +18,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
 from capybeam.transforms.core.batches import Attempt, DestinationHeld, EncodedBatch, Outcome
-from capybeam.transforms.core.conversions import action_source, event_time, split_key, split_line
 from capybeam.transforms.core.counters import LIVE
+from capybeam.transforms.core.envelope import Address, Envelope
 from capybeam.transforms.core.rejections import Rejected
 from capybeam.transforms.core.shutdown import STOPPING
 from capybeam.transforms.meta import rules
@@ -131,7 +131,7 @@ class MetaClient:
 
     def submit(self, batch: EncodedBatch) -> Future[Outcome]:
         """As `deliver`, in one of the destination's threads: `delivery.concurrency` for the whole process."""
-        return self._queues[split_key(batch.key).destination].submit(batch, self.deliver)
+        return self._queues[Address.decode(batch.key).destination].submit(batch, self.deliver)
 
     def backlog(self, name: str) -> int:
         """Bytes of requests to a destination that are on their way or wait for it, of the whole process."""
@@ -155,13 +155,13 @@ class MetaClient:
     def _in_time(self, batch: EncodedBatch, outcome: Outcome) -> list[EncodedBatch]:
         """The events that are still young enough: a batch may have waited, and one too old fails them all."""
         now = self.clock()
-        if batch.first_event_time >= now - rules.MAX_AGE:
+        if now <= batch.expires:
             return [batch]
         kept = []
         for line in batch.lines:
-            _, body = split_line(line)
+            event = Envelope.decode(line)
             try:
-                rules.check_age(event_time(body), action_source(body), now)
+                rules.check_age(event.event_time, event.age_limit, now)
                 kept.append(line)
             except Rejected as cause:
                 outcome.rejections.append(rejection_of(batch.key, line, cause))
@@ -174,7 +174,7 @@ class MetaClient:
 
         Where it cannot wait for its turn any longer, the attempt is over, and the answer is why.
         """
-        name, dataset_id, *_ = split_key(batch.key)
+        name, dataset_id, *_ = Address.decode(batch.key)
         answer = self._await_turn(name, dataset_id, attempt)
         if answer is not None:
             return answer
@@ -259,7 +259,7 @@ class MetaClient:
         long outage would wait its own time. It is over as well when this request has, though others get through; and
         for a single event when events like it, which fail alone, have.
         """
-        name, dataset_id, *_ = split_key(batch.key)
+        name, dataset_id, *_ = Address.decode(batch.key)
         dataset, is_single = (name, dataset_id), len(batch.lines) == 1
         with self._lock:
             now = time.monotonic()

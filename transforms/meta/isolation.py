@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import orjson
 
 from capybeam.transforms.core.batches import Attempt, EncodedBatch, Outcome, Receipt, Stopped
-from capybeam.transforms.core.conversions import split_key, split_line
 from capybeam.transforms.core.counters import LIVE
+from capybeam.transforms.core.envelope import Address, Envelope
 from capybeam.transforms.core.rejections import Rejected, Rejection, reject
 from capybeam.transforms.core.shutdown import STOPPING
 from capybeam.transforms.meta.answers import Answer
@@ -93,7 +93,7 @@ class BatchDelivery:
     def __init__(self, client: MetaClient, batch: EncodedBatch, outcome: Outcome) -> None:
         self._client, self._outcome = client, outcome
         self._key = batch.key
-        self._name, self._dataset_id, *_ = split_key(batch.key)
+        self._name, self._dataset_id, *_ = Address.decode(batch.key)
         self._dataset = (self._name, self._dataset_id)
         self._parts = [_Part(batch)]
         self._suspects: list[_Suspect] = []
@@ -206,7 +206,7 @@ class BatchDelivery:
             outcome.delivered[name] = outcome.delivered.get(name, 0) + count
         event_ids = None
         if client.delivery.receipts == "detailed":
-            event_ids = tuple(orjson.loads(split_line(line)[1]).get("event_id") for line in batch.lines)
+            event_ids = tuple(Envelope.decode(line).event_id for line in batch.lines)
         outcome.receipts.append(
             Receipt(
                 destination=self._name,
@@ -428,17 +428,18 @@ _UNPROVEN: Final = "Nothing got through afterwards, so it may not be the events;
 
 def rejection_of(key: str, line: bytes, cause: Rejected, **more: Any) -> Rejection:
     """The rejection of an event that was ready to be sent."""
-    destination, dataset_id, *_ = split_key(key)
-    subscription, body = split_line(line)
-    payload = orjson.loads(body)
+    destination, dataset_id, *_ = Address.decode(key)
+    event = Envelope.decode(line)
+    history = {} if event.history is None else event.history._asdict()
     return reject(
         "send",
         cause,
         destination=destination,
-        subscription=subscription,
+        subscription=event.subscription,
         dataset_id=dataset_id,
-        event_id=payload.get("event_id"),
-        payload=payload,
+        event_id=event.event_id,
+        payload=orjson.loads(event.body),
+        **history,
         **more,
     )
 

@@ -67,7 +67,7 @@ def check_event(event: Mapping[str, Any], needs_user_agent: bool, now: float) ->
     source, user_data = event["action_source"], event["user_data"]
     unattributed = False
     if not now - MAX_AGE <= event["event_time"] <= now + MAX_AHEAD:
-        check_age(event["event_time"], source, now)
+        check_age(event["event_time"], age_limit(source), now)
         unattributed = now - event["event_time"] > ATTRIBUTION_WINDOW
     if _BROAD.issuperset(user_data):
         check_match_keys(user_data)
@@ -91,7 +91,7 @@ def check_offline_event(event: Mapping[str, Any], needs_user_agent: bool, now: f
 
     Source: Meta, "offline-conversions", as it was until Graph API v16.0 ended. A store's events need no user agent.
     """
-    check_age(event["event_time"], "physical_store", now)
+    check_age(event["event_time"], MAX_STORE_AGE, now)
     if not event["match_keys"]:
         raise Rejected("no_match_keys")
     if event["event_name"] == "Purchase":
@@ -99,9 +99,13 @@ def check_offline_event(event: Mapping[str, Any], needs_user_agent: bool, now: f
     return bool(now - event["event_time"] > ATTRIBUTION_WINDOW)
 
 
-def check_age(event_time: int, action_source: str | None, now: float) -> None:
-    """At most 7 days old, in a store 62; at most a minute ahead. One event too old fails its whole batch at Meta."""
-    limit = MAX_STORE_AGE if action_source == "physical_store" else MAX_AGE
+def age_limit(action_source: str | None) -> int:
+    """Seconds after event_time for which Meta takes an event: 7 days, 62 of a store's."""
+    return MAX_STORE_AGE if action_source == "physical_store" else MAX_AGE
+
+
+def check_age(event_time: int, limit: int, now: float) -> None:
+    """At most `limit` seconds old, at most a minute ahead. One event too old fails its whole batch at Meta."""
     if now - event_time > limit:
         raise Rejected(
             "event_too_old", f"The event is more than {limit // DAY} days old, and Meta takes no older ones."

@@ -15,13 +15,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import unquote_plus
 
+from capybeam.transforms.core.conversions import Count
 from capybeam.transforms.core.memos import FEW, MAX_BYTES, Memo
 from capybeam.transforms.core.placeholders import is_placeholder
 from capybeam.transforms.meta import normalisers
 from capybeam.transforms.meta.normalisers import Normalise
 from capybeam.transforms.standards.spelling import BLANKS
-
-Count = Callable[[str], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,6 +191,7 @@ OFFLINE_KEYS: Final[Mapping[str, tuple[str, bool]]] = {
 
 
 # --- what goes out hashed ---------------------------------------------------------------------------------------
+WIRES: Final = frozenset(key.wire for key in KEYS.values())
 
 HASHED: Final = tuple(key.wire for key in KEYS.values() if key.hashed)
 OLDER_HASHED: Final = (

@@ -1,4 +1,4 @@
-"""YAML as plain data that knows where everything stands."""
+"""YAML as plain data that knows the position of everything."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ ALIASES = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"{name}: &{name} [{','.join([f'*{before}'] * 9)}]\n" for before, name in itertools.pairwise("abcdefghij")
 )
 MERGES = "m0: &m0 {a: 1}\n" + "".join(f"m{n}: &m{n} {{<<: [*m{n - 1}, *m{n - 1}]}}\n" for n in range(1, 26))
-TOO_MUCH = "with its aliases and merges followed, the file has more than 100,000 values by here"
+TOO_MUCH = "the file has more than 100,000 values at this point, counting aliases and merges"
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_every_json_object_is_read_as_what_it_is(value: dict[str, Any], indent: 
     assert data(json.dumps(value, indent=indent, ensure_ascii=ascii_only)) == value
 
 
-# --- where things stand -----------------------------------------------------------------------------------------
+# --- positions -----------------------------------------------------------------------------------------
 
 
 JOB = """\
@@ -241,7 +241,7 @@ def test_a_position_is_that_of_the_key_or_of_the_nearest_thing_around_it(
     assert read(JOB, "job.yaml").position(loc) == position
 
 
-def test_values_have_positions_of_their_own() -> None:
+def test_values_have_their_own_positions() -> None:
     document = read(JOB, "job.yaml")
 
     assert document.values[("destinations", 0, "name")] == (3, 11)
@@ -292,7 +292,7 @@ def test_an_anchor_is_used_again_by_its_alias() -> None:
     }
 
 
-def test_a_merge_key_brings_keys_in_and_own_keys_win_wherever_they_stand() -> None:
+def test_a_merge_key_brings_keys_in_and_own_keys_win_wherever_they_are() -> None:
     text = "base: &base {a: 1, b: 2}\nbefore: {b: own, <<: *base}\nafter: {<<: *base, b: own, c: 3}\n"
 
     assert data(text) == {
@@ -312,11 +312,11 @@ def test_a_quoted_merge_key_is_a_key_like_any_other() -> None:
     assert data('{"<<": {"a": 1}}') == {"<<": {"a": 1}}
 
 
-def test_merging_what_is_no_object_is_a_problem() -> None:
+def test_merging_what_is_not_an_object_is_a_problem() -> None:
     assert problems("a: 1\nb:\n  <<: [{c: 1}, text]\n") == (((3, 16), "<< takes objects only"),)
 
 
-def test_an_anchor_that_contains_itself_is_a_problem_and_no_endless_loop() -> None:
+def test_an_anchor_that_contains_itself_is_a_problem_and_not_an_endless_loop() -> None:
     document = read("a: 1\nloop: &loop\n  - x\n  - *loop\n", "job.yaml")
 
     assert document.data == {"a": 1, "loop": ["x", None]}
@@ -324,7 +324,7 @@ def test_an_anchor_that_contains_itself_is_a_problem_and_no_endless_loop() -> No
     assert [line for (line, _), _ in document.problems] == [2]
 
 
-def test_an_object_that_merges_itself_is_a_problem_and_no_endless_loop() -> None:
+def test_an_object_that_merges_itself_is_a_problem_and_not_an_endless_loop() -> None:
     document = read("a: &a\n  <<: *a\n  b: 1\n", "job.yaml")
 
     assert [message for _, message in document.problems] == ["an anchor must not contain itself"]
@@ -333,13 +333,13 @@ def test_an_object_that_merges_itself_is_a_problem_and_no_endless_loop() -> None
 # --- what is wrong with a text ----------------------------------------------------------------------------------
 
 
-def test_a_key_that_stands_twice_is_a_problem_at_the_second_place() -> None:
+def test_a_key_given_twice_is_a_problem_at_the_second_place() -> None:
     text = "name: web\ntype: x\nname: crm\ninner:\n  a: 1\n  a: 2\n  a: 3\n"
 
     assert problems(text) == (
-        ((3, 1), "the key 'name' stands here already, at line 1"),
-        ((6, 3), "the key 'a' stands here already, at line 5"),
-        ((7, 3), "the key 'a' stands here already, at line 5"),
+        ((3, 1), "the key 'name' is already given at line 1"),
+        ((6, 3), "the key 'a' is already given at line 5"),
+        ((7, 3), "the key 'a' is already given at line 5"),
     )
 
 
@@ -358,11 +358,11 @@ def test_the_same_key_in_two_objects_is_none() -> None:
     ],
     ids=["a_colon_too_many", "an_open_list", "an_unknown_alias", "an_unquoted_at_sign", "a_second_document"],
 )
-def test_a_text_that_is_no_yaml_has_one_problem_with_its_position(
+def test_a_text_that_is_not_yaml_has_one_problem_with_its_position(
     text: str, position: tuple[int, int], reason: str
 ) -> None:
     assert read(text, "job.yaml") == Document(
-        "job.yaml", text, None, {}, {}, ((position, f"this is no valid YAML: {reason}"),)
+        "job.yaml", text, None, {}, {}, ((position, f"this is not valid YAML: {reason}"),)
     )
 
 
@@ -375,7 +375,7 @@ def test_a_document_that_says_null_is_data() -> None:
     assert data("--- null\n") is None
 
 
-def test_a_text_nested_beyond_reason_is_a_problem_and_no_crash() -> None:
+def test_a_text_nested_beyond_reason_is_a_problem_and_not_a_crash() -> None:
     document = read("[" * 2000 + "]" * 2000, "job.yaml")
 
     assert document.data is None

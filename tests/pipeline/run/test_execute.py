@@ -33,10 +33,11 @@ from capybeam.pipeline.run.beam_options import DEFAULT_RUNNER, max_workers
 from capybeam.pipeline.run.execute import replay_job, run_job
 from capybeam.pipeline.run.exit_codes import CONFIGURATION, DEAD_LETTERS, FAILED, INTERRUPTED, OK, REFUSED
 from capybeam.pipeline.run.request import Outputs, RunRequest
-from capybeam.pipeline.sandbox.server import SandboxServer, SandboxSettings
+from capybeam.pipeline.sandbox.server import SandboxServer
+from capybeam.pipeline.sandbox.store import SandboxSettings
 from capybeam.pipeline.sinks import SinkError
 from capybeam.transforms.core.batches import Receipt
-from capybeam.transforms.engine.replay import ReplayFilter
+from capybeam.transforms.core.dead_letters import ReplayFilter
 from capybeam.transforms.filtering import _FilterEvents
 from capybeam.transforms.hashing import _HashUserData
 from capybeam.transforms.mapping import _MapProperties

@@ -14,11 +14,12 @@ from capybeam.pipeline.run import execute
 from capybeam.pipeline.run.execute import replay_job, run_job
 from capybeam.pipeline.run.exit_codes import CONFIGURATION, DEAD_LETTERS, FAILED
 from capybeam.pipeline.run.request import Outputs, RunRequest
-from capybeam.pipeline.sandbox.server import SandboxServer, SandboxSettings
+from capybeam.pipeline.sandbox.server import SandboxServer
+from capybeam.pipeline.sandbox.store import SandboxSettings
 from capybeam.pipeline.schemes import SCHEMES, Scheme
 from capybeam.pipeline.sinks import SinkError
 from capybeam.pipeline.sources.streams import MessageAttributes
-from capybeam.transforms.engine.replay import ReplayFilter
+from capybeam.transforms.core.dead_letters import ReplayFilter
 from tests.pipeline.jobs import TOKEN, job_file, order, rows
 from tests.pipeline.sources import memory_source
 from tests.pipeline.sources.memory_source import Queue

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-import transforms
+from capybeam import transforms
 from capybeam.transforms.core.rejections import CODES, Rejected, Rejection, as_rejected, reject
 
 

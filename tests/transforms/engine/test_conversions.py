@@ -16,19 +16,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from capybeam.pipeline.job.loader import ACTIONS, parse_job
-from capybeam.transforms.core.conversions import (
-    Conversion,
-    Ready,
-    action_source,
-    destination_key,
-    split_key,
-    split_line,
-)
+from capybeam.pipeline.job.loader import parse_job
+from capybeam.pipeline.job.presets import presets
+from capybeam.transforms.core.conversions import Conversion
+from capybeam.transforms.core.envelope import Address, Envelope, Ready
 from capybeam.transforms.core.events import parse_event
 from capybeam.transforms.core.rejections import CODES, Rejected
-from capybeam.transforms.engine import conversions
-from capybeam.transforms.engine.conversions import Subscription
+from capybeam.transforms.engine.engine import Engine
+from capybeam.transforms.meta import clearing, encoding
+from capybeam.transforms.meta.subscriptions import MetaSubscription
 
 NOW = 1_795_341_600  # 2026-11-22T10:00:00Z
 TIME = "2026-11-22T09:58:20.123Z"
@@ -118,7 +114,7 @@ ORDER = track(
 
 def job(
     action: str, mapping: Json | None = None, *, subscription: Json | None = None, **destination: Any
-) -> tuple[Subscription, ...]:
+) -> tuple[MetaSubscription, ...]:
     """The subscriptions of a job file with one subscription to `action`."""
     trigger = {"trigger": "all"} if action == "custom" else {}
     text = {
@@ -139,12 +135,12 @@ def job(
 class Way:
     """All of an event's way, compiled once."""
 
-    def __init__(self, subscriptions: tuple[Subscription, ...], max_bytes: int = 4_194_304) -> None:
+    def __init__(self, subscriptions: tuple[MetaSubscription, ...], max_bytes: int = 4_194_304) -> None:
         self.subscription = subscriptions[0]
-        self.named = conversions.compile_naming(subscriptions)
-        self.mapped = conversions.compile_properties(subscriptions)
-        self.hashed = conversions.compile_hashing(subscriptions)
-        self.validated = conversions.compile_validation(subscriptions, max_bytes)
+        self.named = Engine(subscriptions).name
+        self.mapped = Engine(subscriptions).map
+        self.hashed = Engine(subscriptions).hash
+        self.validated = Engine(subscriptions, max_bytes).validate
 
     def __call__(self, event: Json) -> tuple[str, Json, dict[str, int]]:
         """The destination key, the payload and the notes of an event's conversion."""
@@ -157,13 +153,21 @@ class Way:
         (conversion,) = self.named(event, self.subscription.key)
         ready = self.validated(self.hashed(self.mapped(conversion, count), count), NOW, count)
         assert repr(event) == repr(before), "the event itself stays as it is"
-        name, body = split_line(ready.line)
-        assert name == self.subscription.name
-        return ready.key, json.loads(body), dict(notes)
+        envelope = Envelope.decode(ready.line)
+        body = json.loads(envelope.body)
+        assert envelope == Envelope(
+            self.subscription.name,
+            body["event_name"],
+            body.get("event_id"),
+            body["event_time"],
+            62 * 86_400 if body.get("action_source", "physical_store") == "physical_store" else 7 * 86_400,
+            envelope.body,
+        )
+        return ready.key, body, dict(notes)
 
 
 def convert(
-    subscriptions: tuple[Subscription, ...], event: Json, max_bytes: int = 4_194_304
+    subscriptions: tuple[MetaSubscription, ...], event: Json, max_bytes: int = 4_194_304
 ) -> tuple[str, Json, dict[str, int]]:
     return Way(subscriptions, max_bytes)(event)
 
@@ -210,7 +214,7 @@ def with_context(event: Json, **changes: Any) -> Json:
 
 def test_an_order_becomes_a_purchase() -> None:
     assert convert(job("purchase"), ORDER) == (
-        destination_key("web", "123321"),
+        Address("web", "123321").encode(),
         {
             "event_name": "Purchase",
             "event_time": SECONDS,
@@ -1191,7 +1195,7 @@ def test_user_data_that_fits_too_many_is_rejected(mapping: Json) -> None:
     )
 
 
-@pytest.mark.parametrize("action", [action for action in ACTIONS if action != "custom"])
+@pytest.mark.parametrize("action", [action for action in presets() if action != "custom"])
 def test_a_website_event_without_a_user_agent_is_rejected(action: str) -> None:
     event = with_context(with_properties(ORDER, price=5), userAgent=None)
 
@@ -1494,7 +1498,7 @@ def test_the_test_event_code_of_the_mapping_wins_over_the_destinations(
 ) -> None:
     key, body, _ = convert(job("purchase", {"test_event_code": of_mapping}, test_event_code=of_settings), ORDER)
 
-    assert split_key(key) == ("web", "123321", sent, "")
+    assert Address.decode(key) == ("web", "123321", sent, "")
     assert "test_event_code" not in body, "it goes beside the events, once a request"
 
 
@@ -1991,10 +1995,10 @@ def test_nothing_leaves_unhashed_that_has_to_be_hashed(user_data: Json, key: str
     conversion = Conversion("web/leads", "Lead", "1", None, event)
 
     def made() -> Ready:
-        return conversions.compile_validation([leads], 4096, unseen=unseen)(conversion, NOW, lambda _: None)
+        return Engine([leads], 4096, is_edited=unseen).validate(conversion, NOW, lambda _: None)
 
     if key is None:
-        assert json.loads(split_line(made().line)[1])["user_data"] == user_data
+        assert json.loads(Envelope.decode(made().line).body)["user_data"] == user_data
         return
     with pytest.raises(Rejected) as caught:
         made()
@@ -2007,17 +2011,17 @@ def test_nothing_leaves_unhashed_that_has_to_be_hashed(user_data: Json, key: str
 
 def test_digests_are_counted_one_by_one_where_an_event_comes_back() -> None:
     with pytest.raises(Rejected, match=r"unhashed_user_data: user_data\.ph "):
-        conversions.check_hashed({"em": DIGEST, "ph": DIGEST[:60], "zp": DIGEST + "9410"})
+        encoding.check_hashed({"em": DIGEST, "ph": DIGEST[:60], "zp": DIGEST + "9410"})
 
 
 @pytest.mark.parametrize("key", ["email", "firstName", "dateOfBirth", "customer_phone", "jane@example.com"])
 def test_a_key_of_personal_data_that_meta_does_not_know_leaves_hashed_or_not_at_all(key: str) -> None:
     with pytest.raises(Rejected) as caught:
-        conversions.check_hashed({"em": DIGEST, key: "Jane"})
+        encoding.check_hashed({"em": DIGEST, key: "Jane"})
 
     assert caught.value.code == "unhashed_user_data"
     assert key not in caught.value.message
-    conversions.check_hashed({"em": DIGEST, key: DIGEST, "partner_id": "5"})
+    encoding.check_hashed({"em": DIGEST, key: DIGEST, "partner_id": "5"})
 
 
 @pytest.mark.parametrize(
@@ -2032,13 +2036,13 @@ def test_a_key_of_personal_data_that_meta_does_not_know_leaves_hashed_or_not_at_
 )
 def test_the_same_holds_for_match_keys_of_the_older_wire(match_keys: Json, key: str | None) -> None:
     stores = subscription("leads", wire="offline_events")
-    made = conversions.compile_revalidation([stores], 4096)
+    made = stores.compile_revalidation(4096)
     event = {"event_time": NOW, "event_name": "Lead", "match_keys": match_keys}
     if key is None:
-        assert json.loads(split_line(made("web/leads", "1", event, NOW, lambda _: None).line)[1]) == event
+        assert json.loads(Envelope.decode(made("1", event, NOW, lambda _: None).line).body) == event
         return
     with pytest.raises(Rejected) as caught:
-        made("web/leads", "1", event, NOW, lambda _: None)
+        made("1", event, NOW, lambda _: None)
     assert (caught.value.code, caught.value.message) == (
         "unhashed_user_data",
         f"{key} has to be SHA-256 in 64 hexadecimal digits, and is not.",
@@ -2067,9 +2071,9 @@ def test_an_event_that_comes_back_is_looked_through_whole() -> None:
         "phone": ["x"],
         "data_processing_options": ["LDU"],
     }
-    made = conversions.compile_revalidation([subscription("leads")], 4096)
+    made = subscription("leads").compile_revalidation(4096)
 
-    _, body = split_line(made("web/leads", "1", event, NOW, count).line)
+    body = Envelope.decode(made("1", event, NOW, count).line).body
 
     assert json.loads(body) == {
         "event_time": NOW,
@@ -2104,7 +2108,7 @@ def test_nothing_is_made_of_an_event_whose_name_is_an_email_address() -> None:
     event = {"event_time": NOW, "event_name": "jane@example.com", "event_id": "m", "action_source": "email",
              "user_data": {"em": DIGEST}}  # fmt: skip
     with pytest.raises(Rejected) as caught:
-        conversions.compile_revalidation([subscription("leads")], 4096)("web/leads", "1", event, NOW, lambda _: None)
+        subscription("leads").compile_revalidation(4096)("1", event, NOW, lambda _: None)
 
     assert (caught.value.code, caught.value.payload) == ("missing_required_field", event)
 
@@ -2114,7 +2118,7 @@ def test_nothing_is_made_of_an_event_whose_name_is_an_email_address() -> None:
 def test_whatever_was_put_into_an_event_never_crashes_the_door(name: str, nonsense: Any) -> None:
     event = {"event_time": NOW, "event_name": "Lead", "event_id": "m", "action_source": "email",
              "user_data": {"em": DIGEST}, name: nonsense}  # fmt: skip
-    look = conversions._compile_look_through(subscription("leads"))
+    look = clearing.compile_look_through(subscription("leads"))
 
     assert look(event, lambda _: None).get(name, nonsense) == nonsense
 
@@ -2122,7 +2126,7 @@ def test_whatever_was_put_into_an_event_never_crashes_the_door(name: str, nonsen
 # --- each function by itself ------------------------------------------------------------------------------------
 
 
-def subscription(name: str, trigger: str = "all", **changes: Any) -> Subscription:
+def subscription(name: str, trigger: str = "all", **changes: Any) -> MetaSubscription:
     fields: Json = {
         "destination": "web",
         "name": name,
@@ -2131,18 +2135,18 @@ def subscription(name: str, trigger: str = "all", **changes: Any) -> Subscriptio
         "fields": (),
         "dataset_ids": ("1",),
     }
-    return Subscription(**{**fields, **changes})
+    return MetaSubscription(**{**fields, **changes})
 
 
 def test_an_event_goes_to_every_subscription_whose_trigger_takes_it_in_the_jobs_order() -> None:
-    matching = conversions.compile_filter(
+    matching = Engine(
         [
             subscription("pages", 'type = "page"'),
             subscription("orders", 'event = "Order Completed"'),
             subscription("all"),
             subscription("large", "properties.revenue > 100", destination="crm"),
         ]
-    )
+    ).match
 
     assert matching({"type": "track", "event": "Order Completed", "properties": {"revenue": 500}}) == [
         "web/orders",
@@ -2153,14 +2157,14 @@ def test_an_event_goes_to_every_subscription_whose_trigger_takes_it_in_the_jobs_
 
 
 def test_an_event_that_no_trigger_takes_goes_nowhere() -> None:
-    assert conversions.compile_filter([subscription("pages", 'type = "page"')])({"type": "track"}) == []
+    assert Engine([subscription("pages", 'type = "page"')]).match({"type": "track"}) == []
 
 
 def test_a_conversion_has_its_name_and_one_dataset_each() -> None:
     event = {"event": "Form Sent"}
     leads = subscription("leads", mapping={"event_name": {"@path": "$.event"}}, dataset_ids=("555", "556"))
     fixed = subscription("fixed", mapping={"event_name": "Lead"})
-    named = conversions.compile_naming([leads, fixed])
+    named = Engine([leads, fixed]).name
 
     assert named(event, "web/leads") == [
         Conversion("web/leads", "Form Sent", "555", event, {}),
@@ -2171,7 +2175,7 @@ def test_a_conversion_has_its_name_and_one_dataset_each() -> None:
 
 def test_a_name_that_cannot_be_made_rejects_the_event_only() -> None:
     leads = subscription("leads", mapping={"event_name": {"@path": {"@path": "$.properties.key"}}})
-    named = conversions.compile_naming([leads])
+    named = Engine([leads]).name
 
     with pytest.raises(Rejected) as caught:
         named({"event": "Form Sent"}, "web/leads")
@@ -2181,20 +2185,18 @@ def test_a_name_that_cannot_be_made_rejects_the_event_only() -> None:
 
 def test_conversions_that_fan_out_do_not_share_their_fields() -> None:
     subscriptions = job("purchase")
-    named = conversions.compile_naming(subscriptions)(ORDER, "web/purchase")
-    fields = conversions.compile_properties(subscriptions)(named[0]).fields
+    named = Engine(subscriptions).name(ORDER, "web/purchase")
+    fields = Engine(subscriptions).map(named[0]).fields
 
-    assert conversions.compile_naming(subscriptions)(ORDER, "web/purchase")[0].fields == {}
+    assert Engine(subscriptions).name(ORDER, "web/purchase")[0].fields == {}
     assert fields["event_name"] == "Purchase"
 
 
 def test_after_hashing_no_raw_personal_data_exists() -> None:
     subscriptions = job("purchase")
-    (named,) = conversions.compile_naming(subscriptions)(ORDER, "web/purchase")
+    (named,) = Engine(subscriptions).name(ORDER, "web/purchase")
 
-    hashed = conversions.compile_hashing(subscriptions)(
-        conversions.compile_properties(subscriptions)(named), lambda name: None
-    )
+    hashed = Engine(subscriptions).hash(Engine(subscriptions).map(named), lambda name: None)
 
     assert hashed.event is None
     assert hashed.fields["user_data"] == USER_DATA
@@ -2205,44 +2207,22 @@ def test_a_ready_conversion_is_its_destination_key_and_one_line_of_bytes() -> No
     subscriptions = job("custom", {"event_name": "Größe"}, subscription={"name": "Größen v1.2"})
     key, body, _ = convert(subscriptions, ORDER)
 
-    assert key == "web\t123321\t\t"
+    assert key == '["web","123321","",""]'
     assert body["event_name"] == "Größe"
 
 
 @pytest.mark.parametrize("tag", ["", "Segment", "Läden, 2026"])
 @pytest.mark.parametrize("code", ["", "TEST123"])
 def test_a_destination_key_comes_apart_as_it_was_made(code: str, tag: str) -> None:
-    assert split_key(destination_key("web shop", "123321", code, tag)) == ("web shop", "123321", code, tag)
+    assert Address.decode(Address("web shop", "123321", code, tag).encode()) == ("web shop", "123321", code, tag)
 
 
 @pytest.mark.parametrize("code", ["TEST\t1", "TEST\n1", " TEST 1 ", "a\tb\tc"], ids=repr)
 def test_a_test_event_code_cannot_break_a_destination_key(code: str) -> None:
     key, _, _ = convert(job("purchase", {"test_event_code": {"@path": "$.code"}}), {**ORDER, "code": code})
 
-    destination, dataset_id, sent, upload_tag = split_key(key)
+    destination, dataset_id, sent, upload_tag = Address.decode(key)
     assert (destination, dataset_id, sent.split(), upload_tag) == ("web", "123321", code.split(), "")
-
-
-@pytest.mark.parametrize(
-    ("body", "source"),
-    [
-        (b'{"event_time":5,"event_name":"Lead","action_source":"physical_store","user_data":{}}', "physical_store"),
-        (b'{"event_time":5,"event_name":"Lead","match_keys":{"lead_id":5}}', "physical_store"),
-        (b'{"event_time":5,"event_name":"Lead","action_source":"website","user_data":{}}', None),
-        (b'{"event_time":5,"event_name":"\\"match_keys\\":{","action_source":"website"}', None),
-        (
-            b'{"event_time":5,"event_name":"L","action_source":"website","custom_data":{"action_source":"physical_store"}}',
-            None,
-        ),
-        (b'{"event_time":5,"event_name":"L","action_source":"website","custom_data":{"match_keys":{}}}', None),
-        (b'{"event_time":5,"event_name":"a\\\\","event_id":"\\",","action_source":"physical_store"}', "physical_store"),
-        (b'{"event_time":5,"event_id":"m","event_name":"L","action_source":"physical_store"}', "physical_store"),
-        (b'{"event_time":5,"custom_data":{"action_source":"physical_store"},"action_source":"website"}', None),
-        (b'{"event_time":5,"custom_data":{"a":{"match_keys":{}}},"event_name":"L"}', None),
-    ],
-)
-def test_an_encoded_event_tells_whether_it_is_a_stores(body: bytes, source: str | None) -> None:
-    assert action_source(body) == source
 
 
 def test_an_event_larger_than_a_batch_may_be_is_rejected() -> None:
@@ -2366,11 +2346,11 @@ def altered(event: Json, changes: list[tuple[list[str], Any]]) -> Json:
     return event
 
 
-_WAYS = {action: Way(job(action)) for action in ACTIONS}
+_WAYS = {action: Way(job(action)) for action in presets()}
 
 
 @settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.sampled_from(ACTIONS), st.lists(st.tuples(st.sampled_from(_PLACES), _ANY), max_size=4))
+@given(st.sampled_from(list(presets())), st.lists(st.tuples(st.sampled_from(_PLACES), _ANY), max_size=4))
 def test_any_event_at_all_becomes_a_conversion_or_a_rejection(
     action: str, changes: list[tuple[list[str], Any]]
 ) -> None:

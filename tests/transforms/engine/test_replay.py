@@ -15,19 +15,14 @@ from hypothesis import strategies as st
 
 from capybeam.pipeline.job.loader import parse_job
 from capybeam.pipeline.run.report import RunReport
-from capybeam.transforms.core.conversions import Ready, destination_key, split_key
+from capybeam.transforms.core.dead_letters import ReplayFilter, parse_dead_letter
+from capybeam.transforms.core.envelope import Address, Envelope, Ready, ReplayHistory
 from capybeam.transforms.core.rejections import Rejected, Rejection, json_bytes
-from capybeam.transforms.engine.replay import (
-    ReplayFilter,
-    ReplayHistory,
-    compile_replay,
-    marked,
-    parse_dead_letter,
-    unmarked,
-    with_origin,
-)
+from capybeam.transforms.engine.replay import compile_replay, with_history
+from capybeam.transforms.meta.isolation import rejection_of
 from capybeam.transforms.replaying import _ReplayDeadLetters
 from tests.transforms.edits import edited
+from tests.transforms.envelopes import sealed
 
 NOW = 1_795_000_000
 JOB_FILE = """
@@ -65,7 +60,7 @@ BODY = {
                   "client_user_agent": "UA"},
     "event_source_url": "https://shop.example/",
 }  # fmt: skip
-KEY = destination_key("web", "123")
+KEY = Address("web", "123").encode()
 
 
 def letter(stage: Any, payload: Any, **changes: Any) -> dict[str, Any]:
@@ -100,7 +95,7 @@ def replay(row: dict[str, Any], unwrap: str | None = None) -> tuple[list[Ready |
 
 
 def ready(name: str, body: dict[str, Any], replays: int = 1) -> Ready:
-    return Ready(KEY, f"{name}\x1f{NOW - 600},{replays}\t".encode() + orjson.dumps(body))
+    return with_history(Ready(KEY, sealed(body, name)), ReplayHistory(NOW - 600, replays))
 
 
 @pytest.mark.parametrize("stage", ["name", "map", "hash"])
@@ -149,7 +144,7 @@ def test_what_a_defect_kept_from_being_made_is_looked_through_whole_when_it_come
 def test_a_ready_body_from_a_store_that_orders_keys_anew_still_begins_with_its_time() -> None:
     ((outcome,), _) = replay(letter("send", dict(sorted(BODY.items()))))
     assert isinstance(outcome, Ready)
-    assert b'\t{"event_time":' in outcome.line
+    assert Envelope.decode(outcome.line).body.startswith(b'{"event_time":')
 
 
 def test_a_ready_body_that_has_grown_too_old_is_rejected_again_and_keeps_its_origin() -> None:
@@ -243,8 +238,8 @@ def test_an_event_of_the_older_wire_is_sent_as_it_is() -> None:
     parsed = parse_dead_letter(orjson.dumps(row), "Line 1 of dead.jsonl")
     (outcome,) = way(parsed, NOW, lambda _: None, lambda _: lambda _: None)
     assert isinstance(outcome, Ready), outcome
-    assert outcome.key == destination_key("stores", "555", "", subscription.upload_tag)
-    assert orjson.loads(outcome.line.partition(b"\t")[2]) == body
+    assert outcome.key == Address("stores", "555", "", subscription.upload_tag).encode()
+    assert orjson.loads(Envelope.decode(outcome.line).body) == body
 
 
 @pytest.mark.parametrize("stage", ["map", "send"])
@@ -390,15 +385,12 @@ def test_dead_letters_are_chosen_by_code_and_by_whose_fault_it_was(choice: Repla
     assert choice.takes(parse_dead_letter(orjson.dumps(letter("send", BODY)), "")) is takes
 
 
-def test_an_origin_travels_in_the_line_and_leaves_no_trace_in_names() -> None:
-    line = marked(Ready(KEY, b"pages\t{}"), ReplayHistory(NOW, 2)).line
-    assert line == b"pages\x1f1795000000,2\t{}"
-    assert unmarked("web/pages\x1f1795000000,2") == unmarked("web/pages") == "web/pages"
-    rejection = Rejection("send", "interrupted", "…", "web", f"pages\x1f{NOW},2")
-    assert with_origin(rejection) == Rejection(
-        "send", "interrupted", "…", "web", "pages", first_dead_lettered_at=NOW, replays=2
-    )
-    assert with_origin(Rejection("send", "interrupted", "…", "web", "pages")).replays == 0
+def test_a_history_travels_in_the_envelope() -> None:
+    ready = Ready(KEY, sealed(BODY, "pages"))
+    envelope = Envelope.decode(with_history(ready, ReplayHistory(NOW, 2)).line)
+    assert envelope == Envelope.decode(ready.line)._replace(history=ReplayHistory(NOW, 2))
+    rejection = rejection_of(KEY, envelope.encode(), Rejected("interrupted"))
+    assert (rejection.subscription, rejection.first_dead_lettered_at, rejection.replays) == ("pages", NOW, 2)
 
 
 # --- whatever is edited ---------------------------------------------------------------------------------------------
@@ -497,8 +489,8 @@ def test_whatever_is_edited_becomes_what_it_can_and_the_books_balance(step: _Rep
             assert outcome.value.code != "internal_error"
             parse_dead_letter(outcome.value.encode(NOW), "What is rejected again")
         else:
-            name, _, body = outcome.line.decode().partition("\t")
-            assert orjson.loads(body)["event_time"] > 0
-            counts[f"delivered:{split_key(outcome.key).destination}/{unmarked(name)}"] += 1
+            envelope = Envelope.decode(outcome.line)
+            assert orjson.loads(envelope.body)["event_time"] == envelope.event_time > 0
+            counts[f"delivered:{Address.decode(outcome.key).destination}/{envelope.subscription}"] += 1
     assert counts["read"] == 1
     assert RunReport.from_counts(counts).balanced

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from capybeam.pipeline.job.loader import ACTIONS, merged_mapping, offline_preset, presets
+from capybeam.pipeline.job.presets import merged_mapping, offline_preset, presets
 from capybeam.transforms.core.rejections import Rejected
 from capybeam.transforms.language.fields import Field
 from capybeam.transforms.language.mapped_fields import _known, _thoroughly, compile_event_fields
@@ -31,7 +31,7 @@ OWN: Json = {  # objects of which only the event tells what is in them
 
 
 def ways() -> dict[str, tuple[Json, tuple[Field, ...]]]:
-    defaults = {action: (merged_mapping(presets()[action], {}, True), presets()[action].fields) for action in ACTIONS}
+    defaults = {action: (merged_mapping(presets()[action], {}, True), presets()[action].fields) for action in presets()}
     offline = offline_preset().action("Order Completed", "value", "conversions_api")
     both = {**defaults, "own": (OWN, presets()["purchase"].fields), "offline": (offline.defaults, offline.fields)}
     return {name: ({**mapping, "event_name": None}, fields) for name, (mapping, fields) in both.items()}

@@ -20,17 +20,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capybeam.transforms.core.batches import DestinationHeld, EncodedBatch, Outcome
-from capybeam.transforms.core.conversions import destination_key
 from capybeam.transforms.core.counters import LIVE
+from capybeam.transforms.core.envelope import Address
 from capybeam.transforms.core.shutdown import STOPPING
 from capybeam.transforms.core.tokens import TokenReference
 from capybeam.transforms.meta import transport
 from capybeam.transforms.meta.answers import Delivery, Destination
 from capybeam.transforms.meta.client import MetaClient
 from capybeam.transforms.meta.isolation import spread
+from tests.transforms.envelopes import sealed
 from tests.transforms.graph_server import GraphServer, Json, Reply, error, graph_server, taken
 
-KEY = destination_key("web", "123")
+KEY = Address("web", "123").encode()
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +46,7 @@ def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def line(number: int) -> bytes:
     event = {"event_time": int(time.time() - 60), "event_name": "Lead", "event_id": f"e{number}", "n": number}
-    return b"leads\t" + orjson.dumps({**event, "action_source": "email", "user_data": {"external_id": ["a" * 64]}})
+    return sealed({**event, "action_source": "email", "user_data": {"external_id": ["a" * 64]}})
 
 
 def batch(count: int, start: int = 0, key: str = KEY) -> EncodedBatch:
@@ -287,7 +288,7 @@ def test_of_two_datasets_of_a_destination_the_one_that_refuses_everything_stops_
     def answer(events: list[Json]) -> Reply:
         return error(4711) if graph.paths[-1] == "/v25.0/1/events" else taken(events)
 
-    keys = [destination_key("web", dataset) for dataset in "12"]
+    keys = [Address("web", dataset).encode() for dataset in "12"]
     with graph_server(answer) as graph, ThreadPoolExecutor(2) as pool:
         sender = client(graph)
         batches = [batch(20, 20 * number, keys[number % 2]) for number in range(20)]
@@ -459,7 +460,7 @@ def test_of_two_datasets_of_a_destination_the_one_that_fails_is_waited_for_once(
     def answer(events: list[Json]) -> Reply:
         return error(1, status=500) if graph.paths[-1] == "/v25.0/1/events" else taken(events)
 
-    keys = [destination_key("web", dataset) for dataset in "12"]
+    keys = [Address("web", dataset).encode() for dataset in "12"]
     with graph_server(answer) as graph, ThreadPoolExecutor(2) as pool:
         sender = client(graph, retry_for=1.0)
         batches = [batch(20, 20 * number, keys[number % 2]) for number in range(40)]

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from capybeam.pipeline.sandbox.server import SandboxServer, SandboxSettings
+from capybeam.pipeline.sandbox.server import SandboxServer
+from capybeam.pipeline.sandbox.store import SandboxSettings
 from capybeam.transforms.core.tokens import TokenReference
 from capybeam.transforms.meta.answers import Delivery, Destination
 from capybeam.transforms.meta.transport import TOKEN_PAUSE, Transport

@@ -1,4 +1,4 @@
-"""A Pub/Sub server on this machine, for the example and the tests: Google's in-memory one, a small Go program.
+"""A Pub/Sub server on this machine, for tests and examples: Google's in-memory one, a small Go program.
 
 It is built when it is first needed, which takes a minute, and kept in the user's cache. Where PUBSUB_EMULATOR_HOST is
 set, whatever runs there is used.
@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-SOURCE: Final = Path(__file__).parents[1] / "tests" / "integration" / "pubsub_server"
+SOURCE: Final = Path(__file__).parent / "pubsub_server"
 HOST: Final = "PUBSUB_EMULATOR_HOST"  # where Google's clients look for a server
 
 

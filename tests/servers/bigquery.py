@@ -1,4 +1,4 @@
-"""BigQuery on this machine, for the example and the tests: bqemulator, of the extra dev (Python 3.11 and later)."""
+"""BigQuery on this machine, for tests and examples: bqemulator, of the extra dev (Python 3.11 and later)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 from unittest import mock
 
-from examples.local_pubsub import NoServer
+from tests.servers.pubsub import NoServer
 
 PROJECT: Final = "capybeam-test"
 _NUMBERS: Final = itertools.count(1)

@@ -1,0 +1,174 @@
+"""``facebook_conversions_api``: a dataset at Meta, with subscriptions to the actions that the preset has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Final, Literal
+
+import pydantic
+from pydantic import BeforeValidator, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import PydanticKnownError, core_schema
+
+from capybeam.pipeline.job.checks import check_mapping, check_trigger, check_unique
+from capybeam.pipeline.job.destination_types import DestinationType
+from capybeam.pipeline.job.destinations import meta
+from capybeam.pipeline.job.models import Model, Name
+from capybeam.pipeline.job.presets import merged_mapping, presets
+from capybeam.pipeline.job.problems import Problems, suggestion
+from capybeam.pipeline.job.yaml_source import Loc
+from capybeam.transforms.language.directives import is_directive
+from capybeam.transforms.meta import rules
+from capybeam.transforms.meta.answers import Destination
+from capybeam.transforms.meta.subscriptions import MetaSubscription
+
+# --- the model --------------------------------------------------------------------------------------------------------
+
+
+def _action(value: Any) -> str:
+    if not isinstance(value, str) or value not in presets():
+        raise PydanticKnownError("literal_error", {"expected": ", ".join(map(repr, presets()))})
+    return value
+
+
+class _PresetKeys:
+    """The JSON Schema of an action. The preset is read when a schema is asked for, not when this module is imported."""
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {"type": "string", "enum": list(presets())}
+
+
+class SubscriptionModel(Model):
+    """Which events go out, and as what."""
+
+    action: Annotated[str, BeforeValidator(_action), _PresetKeys()] = pydantic.Field(
+        description="The conversion, with its fields and default mapping."
+    )
+    name: Name | None = pydantic.Field(None, description="Unique in its destination. Default: the action.")
+    trigger: str | None = pydantic.Field(None, description="FQL. Default: the action's. `custom` needs one.")
+    use_default_mapping: bool = pydantic.Field(True, description="Whether the action's default mapping applies.")
+    mapping: dict[str, Any] = pydantic.Field(
+        default_factory=dict, description="Segment's mapping language; each key replaces the default's."
+    )
+
+
+class ConversionsModel(meta.MetaModel):
+    """A dataset (pixel) at Meta, with subscriptions to the actions of "Facebook Conversions API (Actions)"."""
+
+    type: Literal["facebook_conversions_api"]
+    dataset_id: meta.DatasetId | None = pydantic.Field(None, description="Meta's dataset (pixel) ID.")
+    pixel_id: meta.DatasetId | None = pydantic.Field(None, description="The same as dataset_id.")
+    api_version: meta.Version = pydantic.Field(Destination.api_version, description="Graph API.")
+    subscriptions: tuple[SubscriptionModel, ...] = pydantic.Field(json_schema_extra={"minItems": 1})
+
+
+# --- subscriptions and requests ---------------------------------------------------------------------------------------
+
+
+def _destination(model: ConversionsModel) -> Destination:
+    return meta.destination(model, model.api_version)
+
+
+def _subscriptions(model: ConversionsModel) -> Iterator[MetaSubscription]:
+    for each in model.subscriptions:
+        preset = presets()[each.action]
+        yield MetaSubscription(
+            **meta.of_all_subscriptions(model),
+            name=each.name or each.action,
+            trigger=each.trigger or preset.trigger or "all",
+            mapping=merged_mapping(preset, each.mapping, each.use_default_mapping),
+            fields=preset.fields,
+            dataset_ids=(str(model.dataset_id or model.pixel_id),),
+            needs_user_agent=preset.needs_user_agent,
+        )
+
+
+# --- checks and warnings beyond the model -----------------------------------------------------------------------------
+
+
+def _check(destination: Mapping[str, Any], loc: Loc, problems: Problems) -> None:
+    if destination.get("dataset_id") and destination.get("pixel_id"):
+        problems.add((*loc, "pixel_id"), "is the same as dataset_id; give one of them")
+    elif not destination.get("dataset_id") and not destination.get("pixel_id"):
+        problems.add((*loc, "dataset_id"), "is missing")
+    meta.check_api_version(destination.get("api_version"), (*loc, "api_version"), problems)
+    given = destination.get("subscriptions")
+    if given == []:
+        problems.add((*loc, "subscriptions"), "must list at least one")
+    subscriptions: list[tuple[Mapping[str, Any], Loc]] = [
+        (subscription, (*loc, "subscriptions", index))
+        for index, subscription in enumerate(given if isinstance(given, list) else ())
+        if isinstance(subscription, dict)
+    ]
+    check_unique(map(_named, subscriptions), "subscription", problems)
+    for subscription, at in subscriptions:
+        action = subscription.get("action")
+        preset = presets().get(action) if isinstance(action, str) else None
+        if preset and preset.trigger is None and subscription.get("trigger") is None:
+            problems.add(
+                (*at, "trigger"),
+                f"is missing: the {action} action has no default trigger (`all` takes every event)",
+            )
+        check_trigger(subscription.get("trigger"), (*at, "trigger"), problems)
+        check_mapping(subscription.get("mapping"), (*at, "mapping"), problems)
+
+
+def _named(subscription: tuple[Mapping[str, Any], Loc]) -> tuple[Any, Loc]:
+    """A subscription's name with the place of the key that gives it."""
+    settings, loc = subscription
+    key = "name" if settings.get("name") else "action"
+    return settings.get(key), (*loc, key)
+
+
+def _warn(model: ConversionsModel, loc: Loc, problems: Problems) -> None:
+    meta.warn_of_path(model.endpoint, (*loc, "endpoint"), problems)
+    for index, subscription in enumerate(model.subscriptions):
+        at = (*loc, "subscriptions", index, "mapping")
+        _warn_of_unknown_fields(subscription, at, problems)
+        _warn_of_missing_fields(subscription, at, problems)
+
+
+def _warn_of_unknown_fields(subscription: SubscriptionModel, loc: Loc, problems: Problems) -> None:
+    action = subscription.action
+    preset = presets()[action]
+    fields = {field.name: field for field in preset.fields}
+    for name, node in subscription.mapping.items():
+        if name.startswith("__"):
+            continue
+        if name not in fields or (name == "event_name" and preset.event_name):
+            hint = suggestion(name, fields)
+            if name in fields:
+                hint = "; the action sets it"
+            elif any(name == field.name for other in presets().values() for field in other.fields):
+                hint = "; put it into custom_data"
+            problems.warn((*loc, name), f"is not a field of {action} and is left out{hint}")
+            continue
+        properties = fields[name].properties
+        if properties is not None and isinstance(node, dict) and not is_directive(node):
+            known = [inner.name for inner in properties]
+            for key in node:
+                if key not in known:
+                    problems.warn(
+                        (*loc, name, key), f"is not a field of {name} and is left out{suggestion(key, known)}"
+                    )
+
+
+def _warn_of_missing_fields(subscription: SubscriptionModel, loc: Loc, problems: Problems) -> None:
+    preset = presets()[subscription.action]
+    merged = merged_mapping(preset, subscription.mapping, subscription.use_default_mapping)
+    missing = [field.name for field in preset.fields if field.required and field.name not in merged]
+    if missing and not any(name.startswith("__") for name in merged):
+        problems.warn(loc, f"leaves out {', '.join(missing)}, without which every event is rejected")
+
+
+FACEBOOK_CONVERSIONS_API: Final = DestinationType(
+    name="facebook_conversions_api",
+    model=ConversionsModel,
+    destination=_destination,
+    subscriptions=_subscriptions,
+    max_batch_events=rules.MAX_BATCH_EVENTS,
+    check=_check,
+    warn=_warn,
+)

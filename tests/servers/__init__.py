@@ -1,0 +1,1 @@
+"""Servers on this machine that stand in for Google's, for tests, examples and benchmarks: started by a ``with``."""

@@ -1,0 +1,124 @@
+"""An event that is ready to be sent, in the bytes in which it travels: a header with all that steps want to know of it,
+and the body that its destination reads, encoded once.
+
+Nothing is looked for in a body: what a step behind validation needs stands in the header.
+"""
+
+from __future__ import annotations
+
+import functools
+import struct
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import orjson
+
+
+class ReplayHistory(NamedTuple):
+    """Where a dead letter began: Unix seconds, and how many replays it has been through."""
+
+    first_dead_lettered_at: int
+    replays: int
+
+
+class Envelope(NamedTuple):
+    """An encoded event and what is known of it.
+
+    Attributes:
+        subscription: the subscription's name, without its destination's.
+        event_name: as its destination has it.
+        event_id: None where the destination's events have none.
+        event_time: Unix seconds.
+        age_limit: seconds after event_time for which the destination takes the event.
+        body: JSON.
+        history: of an event that a replay has brought back.
+    """
+
+    subscription: str
+    event_name: str
+    event_id: str | None
+    event_time: int
+    age_limit: int
+    body: bytes
+    history: ReplayHistory | None = None
+
+    def encode(self) -> bytes:
+        """The header, then the subscription's name, the event's name and ID, and the body."""
+        what = self.event_name.encode(), (self.event_id or "").encode()
+        return seal(self.subscription.encode(), *what, self.event_time, self.age_limit, self.body, self.history)
+
+    @classmethod
+    def decode(cls, line: bytes) -> Envelope:
+        """What `encode` has made a line of. Raises ValueError for any other bytes."""
+        if len(line) < HEADER.size or line[0] != _VERSION:
+            raise ValueError("not an envelope of this version of capybeam")
+        _, event_time, age_limit, first, replays, name, event_id, body = HEADER.unpack_from(line)
+        name += HEADER.size  # from lengths to ends
+        event_id += name
+        body += event_id
+        return cls(
+            line[HEADER.size : name].decode(),
+            line[name:event_id].decode(),
+            line[event_id:body].decode() or None,
+            event_time,
+            age_limit,
+            line[body:],
+            ReplayHistory(first, replays) if replays else None,
+        )
+
+
+_VERSION: Final = 1
+# Version, event_time, age_limit, first_dead_lettered_at, replays; bytes of the three texts.
+HEADER: Final = struct.Struct(">BqIqIIII")
+
+
+def seal(
+    subscription: bytes,
+    event_name: bytes,
+    event_id: bytes,
+    event_time: int,
+    age_limit: int,
+    body: bytes,
+    history: ReplayHistory | None = None,
+) -> bytes:
+    """`Envelope.encode` without the envelope, for where each event passes."""
+    first, replays = history or (0, 0)
+    lengths = len(subscription), len(event_name), len(event_id)
+    header = HEADER.pack(_VERSION, event_time, age_limit, first, replays, *lengths)
+    return b"".join((header, subscription, event_name, event_id, body))
+
+
+class Ready(NamedTuple):
+    """A conversion as it goes to its batch.
+
+    Attributes:
+        key: what may share a request; an encoded `Address`.
+        line: an encoded `Envelope`.
+    """
+
+    key: str
+    line: bytes
+
+
+# From its tuple, in a quarter of the time that its own constructor takes.
+make_ready: Final[Callable[[tuple[str, bytes]], Ready]] = functools.partial(tuple.__new__, Ready)
+
+
+class Address(NamedTuple):
+    """Where an event goes, and what its request says of itself. Events with the same address may share a request."""
+
+    destination: str
+    dataset_id: str
+    test_event_code: str = ""
+    upload_tag: str = ""
+
+    @functools.lru_cache(maxsize=4096)  # noqa: B019 of tuples, which hold nothing
+    def encode(self) -> str:
+        """The destination key: text, by which any runner can group."""
+        return orjson.dumps(tuple(self)).decode()
+
+    @staticmethod
+    @functools.lru_cache(maxsize=4096)
+    def decode(key: str) -> Address:
+        """What `encode` has made a key of."""
+        return Address(*orjson.loads(key))

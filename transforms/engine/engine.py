@@ -1,0 +1,230 @@
+"""One event's way to the bytes that a destination reads, as pure functions: parse, match, name, map, hash, validate.
+
+Beam steps, ``capybeam map``, replay and benchmarks all go this way, so they yield the same bytes.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from capybeam.transforms.core import events, message_formats
+from capybeam.transforms.core.conversions import Conversion, Count, ignore, make_conversion
+from capybeam.transforms.core.envelope import Ready
+from capybeam.transforms.core.events import Event
+from capybeam.transforms.core.message_formats import Found, Row
+from capybeam.transforms.core.rejections import Rejected, Stage, as_rejected
+from capybeam.transforms.language.directives import compile_mapping, get_path
+from capybeam.transforms.language.fields import NOTHING, Field, FieldError, compile_check
+from capybeam.transforms.language.mapped_fields import compile_event_fields
+from capybeam.transforms.language.subscriptions import Hash, Revalidate, Subscription, Validate
+from capybeam.transforms.language.triggers import compile_triggers
+
+MAX_BYTES: Final = 4 * 1024 * 1024
+
+
+class Refused(NamedTuple):
+    """What could not go on.
+
+    Attributes:
+        subscription: its key; "" before an event is a subscription's.
+        conversion: None before the map stage.
+        payload: what a dead letter is to hold.
+    """
+
+    stage: Stage
+    cause: Rejected
+    subscription: str
+    conversion: Conversion | None
+    payload: Any
+
+
+class Filtered(NamedTuple):
+    """An event that no trigger takes."""
+
+    event: Event
+
+
+class Engine:
+    """The functions of a job's subscriptions. Each is compiled when it is first asked for, once.
+
+    Args:
+        max_bytes: of one event; a larger one fits no batch.
+        unwrap: path of the events in the input's objects; None: envelopes that are known are opened.
+        is_edited: whether conversions may have been changed since they were hashed.
+    """
+
+    def __init__(
+        self,
+        subscriptions: Iterable[Subscription],
+        max_bytes: int = MAX_BYTES,
+        unwrap: str | None = None,
+        is_edited: bool = False,
+    ) -> None:
+        self.subscriptions = tuple(subscriptions)
+        self._max_bytes, self._unwrap, self._is_edited = max_bytes, unwrap, is_edited
+
+    @functools.cached_property
+    def parse(self) -> Callable[[Row, Count], tuple[Event] | Iterator[Found]]:
+        """From what a source yields to its events, by `message_formats.compile_parsing`."""
+        return message_formats.compile_parsing(self.match, self._unwrap)
+
+    @functools.cached_property
+    def match(self) -> Callable[[Event], list[str]]:
+        """From an event to the keys of the subscriptions whose trigger takes it, in the job file's order."""
+        return compile_triggers((subscription.key, subscription.trigger) for subscription in self.subscriptions)
+
+    @functools.cached_property
+    def name(self) -> Callable[[Event, str], list[Conversion]]:
+        """From an event and a subscription's key to its conversions, one for each dataset. Raises Rejected."""
+        namers = {
+            s.key: _namer(s.key, _compile_name(s.mapping.get("event_name")), s.dataset_ids) for s in self.subscriptions
+        }
+        return lambda event, key: namers[key](event)
+
+    @functools.cached_property
+    def map(self) -> Callable[..., Conversion]:
+        """Fills a conversion's fields by its subscription's mapping, typed and complete.
+
+        It takes the conversion and `count`, which is told of what is left out or comes from elsewhere, and raises
+        Rejected: missing_required_field, invalid_<field>, invalid_field, mapping_failed.
+        """
+        return _compile_mapping(self.subscriptions)
+
+    @functools.cached_property
+    def hash(self) -> Hash:
+        """Replaces a conversion's user_data by its hashed form, and lets go of the event. Raises Rejected."""
+        hashers = {subscription.key: subscription.compile_hashing() for subscription in self.subscriptions}
+        if len(hashers) == 1:
+            return next(iter(hashers.values()))
+        return lambda conversion, count: hashers[conversion[0]](conversion, count)
+
+    @functools.cached_property
+    def validate(self) -> Validate:
+        """From a hashed conversion to its envelope, valid at the time given in Unix seconds. Raises Rejected."""
+        validators = {s.key: s.compile_validation(self._max_bytes, self._is_edited) for s in self.subscriptions}
+        return lambda conversion, now, count: validators[conversion[0]](conversion, now, count)
+
+    @functools.cached_property
+    def revalidate(self) -> Mapping[str, Revalidate]:
+        """By subscription key: from a body that was valid once to its envelope. Raises Rejected."""
+        return {
+            subscription.key: subscription.compile_revalidation(self._max_bytes) for subscription in self.subscriptions
+        }
+
+    # --- the whole way ------------------------------------------------------------------------------------------------
+
+    def outcomes(
+        self, row: Row, now: float, notes: Callable[[str], Count]
+    ) -> Iterator[tuple[str, Ready] | Filtered | Refused]:
+        """What becomes of a row: its ready conversions, each with its subscription's key, and what goes no further.
+
+        Args:
+            now: Unix seconds.
+            notes: by subscription key, or "" before there is one: what is told of what is left out.
+        """
+        for found in self.parse(row, notes("")):
+            if isinstance(found, Rejected):
+                yield Refused("parse", found, "", None, row)
+                continue
+            for conversion in self.conversions(found):
+                if not isinstance(conversion, Conversion):
+                    yield conversion
+                    continue
+                ready = self.ready(conversion, now, notes(conversion.subscription))
+                yield ready if isinstance(ready, Refused) else (conversion.subscription, ready)
+
+    def conversions(self, event: Event, only: str | None = None) -> Iterator[Conversion | Filtered | Refused]:
+        """An event's conversions, named but not yet mapped.
+
+        Args:
+            only: the key of the one subscription that may take the event; None for all.
+        """
+        try:
+            keys = self.match(event)
+        except Exception as error:
+            yield Refused("filter", as_rejected(error), "", None, event)
+            return
+        if only is not None:
+            keys = [key for key in keys if key == only]
+        if not keys:
+            yield Filtered(event)
+        for key in keys:
+            try:
+                yield from self.name(event, key)
+            except Exception as error:
+                yield Refused("name", as_rejected(error), key, None, event)
+
+    def ready(self, conversion: Conversion, now: float, note: Count) -> Ready | Refused:
+        """A named conversion's envelope, or what kept it from becoming one."""
+        stage: Stage = "map"
+        payload: Any = conversion.event
+        try:
+            conversion = self.map(conversion, note)
+            stage = "hash"
+            conversion = self.hash(conversion, note)
+            stage, payload = "validate", conversion.fields
+            return self.validate(conversion, now, note)
+        except Exception as error:  # as in the steps: a defect costs one event, not the run
+            cause = as_rejected(error)
+            payload = payload if cause.payload is None else cause.payload
+            return Refused(stage, cause, conversion.subscription, conversion, payload)
+
+
+def _namer(key: str, name: Any, dataset_ids: Sequence[str]) -> Callable[[Event], list[Conversion]]:
+    def named(event: Event) -> list[Conversion]:
+        event_name = name(event) if callable(name) else name
+        return [make_conversion((key, event_name, dataset_id, event, _NO_FIELDS)) for dataset_id in dataset_ids]
+
+    if len(dataset_ids) > 1 or callable(name):
+        return named
+    (dataset_id,) = dataset_ids
+    return lambda event: [make_conversion((key, name, dataset_id, event, _NO_FIELDS))]
+
+
+_NO_FIELDS: Final[dict[str, Any]] = {}
+
+
+def _compile_name(node: Any) -> Any:
+    """A function, or the name itself where it is the same for all events."""
+    if not isinstance(node, dict):
+        return node
+    name = compile_mapping({"event_name": node})
+    return lambda event: name(event).get("event_name")
+
+
+def _compile_mapping(subscriptions: Sequence[Subscription]) -> Callable[..., Conversion]:
+    compiled = {s.key: compile_event_fields(s.mapping, s.fields) for s in subscriptions}
+    fallbacks = {s.key: s.value_fallback for s in subscriptions if s.value_fallback}
+
+    def mapped(conversion: Conversion, count: Count = ignore) -> Conversion:
+        subscription, event_name, dataset_id, event, _ = conversion
+        assert event is not None
+        fields = compiled[subscription](event, event_name, count)
+        if subscription in fallbacks and "value" not in fields:
+            _take_value(fields, get_path(event, fallbacks[subscription]), count)
+        event_id = fields.get("event_id")
+        if event_id is None:
+            fields["event_id"] = events.event_id(event)
+        elif event_id in NOTHING:  # a destination would take all events that share it for one
+            fields["event_id"] = events.event_id(event)
+            count("dropped_event_id")
+        return make_conversion((subscription, fields["event_name"], dataset_id, event, fields))
+
+    return mapped
+
+
+_number: Final = compile_check(Field("value", "number"))
+
+
+def _take_value(fields: dict[str, Any], value: Any, count: Count) -> None:
+    """Takes a value from where the mapping does not look; what is not a number is none."""
+    try:
+        fields["value"] = _number(value)
+    except FieldError:
+        return
+    count("value_fallback")
+    custom_data = fields.get("custom_data")
+    if custom_data:
+        fields["custom_data"] = {key: item for key, item in custom_data.items() if key != "value"}

@@ -1,0 +1,86 @@
+"""Subscriptions: which events a destination takes, how they are mapped, and how its type makes bytes of them."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+
+from capybeam.transforms.core.conversions import Conversion, Count
+from capybeam.transforms.core.envelope import Ready
+from capybeam.transforms.language.directives import parse_path, paths
+from capybeam.transforms.language.fields import Field
+
+Hash = Callable[[Conversion, Count], Conversion]
+Validate = Callable[[Conversion, float, Count], Ready]
+Revalidate = Callable[[str, Mapping[str, Any], float, Count], Ready]
+
+
+@dataclasses.dataclass(frozen=True)
+class Subscription(abc.ABC):
+    """Which events a destination takes, and what becomes of them.
+
+    Triggers, mapping and fields are the same for all destinations. A type of destination is a subclass, which has its
+    settings and says how a mapped conversion is hashed, and how it becomes bytes. It is frozen and is pickled: compiled
+    functions are made where they are used.
+
+    Attributes:
+        destination: the destination's name; with `name` it makes the `key` used in metrics and dead letters.
+        trigger: FQL.
+        mapping: field → mapping; the action's defaults are already merged in.
+        fields: what the action knows; event_name among them.
+        dataset_ids: where a conversion goes; one event may go to several.
+    """
+
+    destination: str
+    name: str
+    trigger: str
+    mapping: Mapping[str, Any]
+    fields: tuple[Field, ...]
+    dataset_ids: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        return f"{self.destination}/{self.name}"
+
+    @property
+    def value_fallback(self) -> str:
+        """Path of the value of an event for which the mapping finds none; "" for none."""
+        return ""
+
+    def maps(self, key: str) -> bool:
+        """Whether the mapping may read a key at an event's root. Only False is certain: any mention of it counts."""
+        whole = any(not parse_path(path) for path in paths(self.mapping))
+        return whole or key in orjson.dumps(self.mapping).decode()
+
+    @abc.abstractmethod
+    def compile_hashing(self) -> Hash:
+        """The function from a mapped conversion to one without raw personal data and without its event.
+
+        It is given a way to count what it leaves out, and raises Rejected.
+        """
+
+    @abc.abstractmethod
+    def compile_validation(self, max_bytes: int, is_edited: bool = False) -> Validate:
+        """The function from a hashed conversion to its envelope, whose body the destination takes at `now`.
+
+        It is given Unix seconds and a way to count, and raises Rejected with any code of the validate stage.
+
+        Args:
+            max_bytes: of one event.
+            is_edited: whether conversions may have been changed since they were hashed.
+        """
+
+    @abc.abstractmethod
+    def compile_revalidation(self, max_bytes: int) -> Revalidate:
+        """The function that makes an envelope of a body that was valid once: it may be too old now, or edited.
+
+        It is given the dataset ID, the decoded body, Unix seconds and a way to count, and raises Rejected.
+        """
+
+    @abc.abstractmethod
+    def takes_body(self, body: Mapping[str, Any]) -> bool:
+        """Whether a body of a dead letter has the form of this subscription's events."""

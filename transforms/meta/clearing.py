@@ -1,0 +1,134 @@
+"""Personal data taken out of fields and events in which anything may stand."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Container, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from capybeam.transforms.core.conversions import Count
+from capybeam.transforms.core.rejections import Rejected
+from capybeam.transforms.language.mapped_fields import mapped_names
+from capybeam.transforms.meta.personal_data import Person, Watch, emails, is_whole, squeezed
+from capybeam.transforms.meta.server_events import BESIDE, FREE
+from capybeam.transforms.meta.user_data import HASHED, OLDER_HASHED, WIRES, digest
+
+if TYPE_CHECKING:
+    from capybeam.transforms.meta.subscriptions import MetaSubscription
+
+
+URLS: Final[tuple[str, ...]] = ("event_source_url", "referrer_url")
+_TEXTS: Final[tuple[str, ...]] = ("content_name", "content_category", "search_string")
+
+Clear = Callable[[Mapping[str, Any], dict[str, Any], Count], None]
+
+
+def _compile_is_clear(
+    urls: Sequence[str], texts: Sequence[str], harmless: Container[Any]
+) -> Callable[[Mapping[str, Any]], bool]:
+    """The function that says of most events quickly that fields hold no personal data: no texts, and known URLs."""
+    conditions = [*(f"get({name!r}) in harmless" for name in urls), *(f"{name!r} not in fields" for name in texts)]
+    lines = ["def is_clear(fields):", "    get = fields.get", f"    return {' and '.join(conditions) or True}"]
+    namespace: dict[str, Any] = {"harmless": harmless}
+    exec(compile("\n".join(lines), "<is_clear>", "exec"), namespace)
+    is_clear: Callable[[Mapping[str, Any]], bool] = namespace["is_clear"]
+    return is_clear
+
+
+def compile_clearing(subscription: MetaSubscription) -> tuple[Clear, Callable[[Mapping[str, Any]], bool]]:
+    """What takes personal data out of fields in which anything may stand, and what says of most events quickly that
+    there is none.
+
+    The first function is given the mapped user_data, not hashed yet, and the fields, which it changes in place.
+    """
+    mapped = mapped_names(subscription.mapping)
+    names = {field.name for field in subscription.fields if mapped is None or field.name in mapped}
+    urls = [name for name in URLS if name in names]
+    texts = [name for name in _TEXTS if name in names]
+    if mapped is None or isinstance(subscription.mapping.get("event_name"), dict):
+        texts.append("event_name")
+    texts += [name for name in FREE if name in names]
+    texts = [name for name in texts if name not in subscription.allow_in_custom_data]
+    notes = {name: f"removed_from_{'custom_data' if name in _TEXTS else name}" for name in (*urls, *texts)}
+    clean, country = subscription.cleaner, subscription.default_country
+
+    def clear(given: Mapping[str, Any], fields: dict[str, Any], count: Count) -> None:
+        there = [name for name in texts if name in fields]
+        values: list[str] = []
+        for name in urls:
+            if name in fields:
+                put(fields, name, clean.url(fields[name], functools.partial(count, notes[name]), values))
+        if not values and not there:
+            return
+        person = Person(given, country)
+        watch = Watch(person.wholes, values.copy())
+        for name in there:
+            left = clean.data({name: fields[name]}, functools.partial(count, notes[name]), watch)
+            put(fields, name, left.get(name, ""))
+        if not any([is_whole(value, person.wholes) for value in values]) and not person.may_be_in(
+            squeezed("\n".join(watch.seen))
+        ):
+            return
+        for name in (*urls, *there):
+            if name in fields:
+                value, removed = fields[name], functools.partial(count, notes[name])
+                own_url = name in URLS
+                put(
+                    fields,
+                    name,
+                    clean.own_url(value, person, removed) if own_url else clean.own(value, person, removed, name),
+                )
+
+    def put(fields: dict[str, Any], name: str, left: Any) -> None:
+        """Sets a field to what is left of it."""
+        if left != "":
+            fields[name] = left
+        elif name == "event_name":
+            raise Rejected("missing_required_field", "event_name holds nothing but personal data.")
+        else:
+            del fields[name]
+
+    if subscription.personal_data_in_text == "allow":
+        return clear, lambda fields: True
+    return clear, _compile_is_clear(urls, texts, clean.harmless)
+
+
+def compile_look_through(subscription: MetaSubscription) -> Callable[[Mapping[str, Any], Count], dict[str, Any]]:
+    """The function that takes personal data out of an event as it goes out, in whatever way that came.
+
+    What the person has given to be hashed is not known any more, and not looked for.
+    """
+    clean, cut = subscription.cleaner, subscription.personal_data_in_text == "cut"
+
+    def look_through(event: Mapping[str, Any], count: Count) -> dict[str, Any]:
+        kept: dict[str, Any] = {}
+        for name, value in event.items():
+            note = f"removed_from_{name if name in BESIDE else 'event'}"  # other names may be anything
+            if name in ("user_data", "match_keys") and type(value) is dict:
+                kept[name] = without_emails(value, count) if cut else value
+            elif name in URLS and type(value) is str and cut:
+                kept[name] = clean.url(value, functools.partial(count, note))
+            elif name == "event_id" and type(value) is str and cut and emails(value):
+                kept[name] = digest(value)[:32]  # as unique, and the same at every run
+                count("hashed_event_id")
+            else:
+                left = clean.data({name: value}, functools.partial(count, note)).get(name, "")
+                if left or left == value:
+                    kept[name] = left
+        if "event_name" not in kept:
+            raise Rejected("missing_required_field", "event_name holds nothing but personal data.", dict(event))
+        return kept
+
+    def without_emails(user_data: dict[str, Any], count: Count) -> dict[str, Any]:
+        """user_data without keys that leave as they are and hold an email address, but for the browser's name."""
+        kept = dict(user_data)
+        for key, value in user_data.items():
+            if type(value) is str and key not in HASHED and key not in OLDER_HASHED and emails(value):
+                if key == "client_user_agent" and (left := clean.text(value)):
+                    kept[key] = left
+                else:
+                    del kept[key]
+                count(f"dropped_{key}" if key in WIRES and key not in kept else "removed_from_user_data")
+        return kept
+
+    return look_through

@@ -1,0 +1,129 @@
+"""Hashed conversions → the envelopes of Meta's events, known to be valid and with nothing personal in the clear."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from capybeam.transforms.core.conversions import Conversion, Count
+from capybeam.transforms.core.envelope import Ready, make_ready, seal
+from capybeam.transforms.core.rejections import Rejected
+from capybeam.transforms.language.subscriptions import Revalidate, Validate
+from capybeam.transforms.meta import rules
+from capybeam.transforms.meta.clearing import URLS, compile_look_through
+from capybeam.transforms.meta.personal_data import is_personal
+from capybeam.transforms.meta.server_events import compile_wire
+from capybeam.transforms.meta.user_data import (
+    HASHED,
+    KEYS,
+    OFFLINE_KEYS,
+    OLDER_HASHED,
+    WIRES,
+    compile_digests,
+    unhashed,
+)
+
+if TYPE_CHECKING:
+    from capybeam.transforms.meta.subscriptions import MetaSubscription
+
+
+def compile_validation(subscription: MetaSubscription, max_bytes: int, is_edited: bool) -> Validate:
+    """See `Subscription.compile_validation`."""
+    write, _ = compile_wire(subscription)
+    encode = _compile_encoder(subscription, max_bytes, is_edited)
+    keys = {dataset_id: subscription.address(dataset_id).encode() for dataset_id in subscription.dataset_ids}
+
+    def validated(conversion: Conversion, now: float, count: Count) -> Ready:
+        _, _, dataset_id, _, fields = conversion
+        line = encode(write(fields, count), now, count)
+        if "test_event_code" in fields:  # of the mapping
+            code = " ".join(fields["test_event_code"].split())
+            return Ready(subscription.address(dataset_id, code).encode(), line)
+        return make_ready((keys[dataset_id], line))
+
+    return validated
+
+
+def compile_revalidation(subscription: MetaSubscription, max_bytes: int) -> Revalidate:
+    """See `Subscription.compile_revalidation`."""
+    encode = _compile_encoder(subscription, max_bytes, is_edited=True)
+
+    def revalidated(dataset_id: str, body: Mapping[str, Any], now: float, count: Count) -> Ready:
+        first = {name: body[name] for name in _FIRST if name in body}
+        return Ready(subscription.address(dataset_id).encode(), encode({**first, **body}, now, count))
+
+    return revalidated
+
+
+# The order in which a new event has its keys, so that one that is sent again is the same bytes.
+_FIRST: Final = ("event_time", "event_name", "event_id", "action_source", "match_keys")
+
+
+Encode = Callable[[dict[str, Any], float, Count], bytes]
+_NO_URLS: Final = dict.fromkeys(URLS)
+
+
+def _compile_encoder(subscription: MetaSubscription, max_bytes: int, is_edited: bool) -> Encode:
+    """The function from an event as it goes out to its envelope, valid at `now` and with nothing personal in the clear.
+
+    It raises Rejected with the event as payload.
+
+    Args:
+        is_edited: whether an event may hold what hashing has not seen: it is then looked through whole. For others
+            that is not needed, unless there is an @ in what was made of them, or a % in any of it but URLs.
+    """
+    (_, check), needs_user_agent, dumps = compile_wire(subscription), subscription.needs_user_agent, orjson.dumps
+    older, cut = subscription.wire == "offline_events", subscription.personal_data_in_text == "cut"
+    digests = (lambda match_keys: False) if older or is_edited else compile_digests()
+    look_through = compile_look_through(subscription) if is_edited else None
+    thorough = _compile_encoder(subscription, max_bytes, is_edited=True) if cut and not is_edited else None
+    who, name = "match_keys" if older else "user_data", subscription.name.encode()
+    age_limit = rules.age_limit
+
+    def encoded(event: dict[str, Any], now: float, count: Count) -> bytes:
+        if look_through is not None:
+            event = look_through(event, count)
+        try:
+            if not digests(event[who]):
+                check_hashed(event[who], who)
+            unattributed = check(event, needs_user_agent, now)
+        except Rejected as cause:
+            cause.payload = event
+            raise
+        try:
+            body = dumps(event)
+        except TypeError:
+            raise Rejected("unencodable", payload=event) from None
+        if thorough is not None and (64 in body or (37 in body and 37 in dumps({**event, **_NO_URLS}))):
+            return thorough(event, now, count)
+        if len(body) > max_bytes:
+            raise Rejected(
+                "event_too_large", f"The event alone takes {len(body)} bytes of max_batch_bytes {max_bytes}.", event
+            )
+        if unattributed:
+            count("beyond_attribution_window")
+        limit = age_limit("physical_store" if older else event["action_source"])
+        event_id = event.get("event_id")
+        what = event["event_name"].encode(), event_id.encode() if type(event_id) is str else b""
+        return seal(name, *what, event["event_time"], limit, body)
+
+    return encoded
+
+
+_OLDER_WIRES: Final = frozenset({*OLDER_HASHED, *(name for name, _ in OFFLINE_KEYS.values())})
+
+
+def check_hashed(user_data: Mapping[str, Any], who: str = "user_data") -> None:
+    """Nothing leaves in user_data, or the older wire's match_keys, that has to be hashed and is not.
+
+    Raises:
+        Rejected: unhashed_user_data.
+    """
+    hashed, known = (HASHED, WIRES) if who == "user_data" else (OLDER_HASHED, _OLDER_WIRES)
+    strange = [key for key in user_data if key not in known and (key in KEYS or is_personal(key))]
+    key = unhashed(user_data, (*hashed, *strange))
+    if key is not None:
+        name = f"{who}.{key}" if key in hashed else f"A key of {who} that Meta does not know"
+        raise Rejected("unhashed_user_data", f"{name} has to be SHA-256 in 64 hexadecimal digits, and is not.")

@@ -1,0 +1,50 @@
+"""The hash stage of Meta's conversions: user_data hashed, and personal data taken out of the other fields."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from capybeam.transforms.core.conversions import Conversion, Count, make_conversion
+from capybeam.transforms.language.mapped_fields import mapped_names
+from capybeam.transforms.language.subscriptions import Hash
+from capybeam.transforms.meta.clearing import compile_clearing
+from capybeam.transforms.meta.user_data import compile_user_data, newer_click
+
+if TYPE_CHECKING:
+    from capybeam.transforms.meta.subscriptions import MetaSubscription
+
+
+def compile_hashing(subscription: MetaSubscription) -> Hash:
+    """The function that replaces user_data by its normalised, hashed form and lets go of the event.
+
+    A click ID in the page's URL is newer than another one in the cookie. What else is known to be personal is taken out
+    of the other fields, among it what user_data has just given to be hashed. `count` is told what was dropped.
+    """
+    hash_user_data = compile_user_data(subscription.default_country, _user_data_names(subscription.mapping))
+    clear, is_clear = compile_clearing(subscription)
+
+    def hashed(conversion: Conversion, count: Count) -> Conversion:
+        key, event_name, dataset_id, _, fields = conversion
+        given = fields["user_data"]
+        user_data = hash_user_data(given, count, fields["event_time"])
+        url = fields.get("event_source_url")
+        if url is not None and "fbclid=" in url:
+            fbc = newer_click(url, fields["event_time"], user_data.get("fbc"))
+            if fbc:
+                user_data["fbc"] = fbc
+                count("derived_fbc")
+        fields = fields.copy()
+        fields["user_data"] = user_data
+        if not is_clear(fields):
+            clear(given, fields, count)
+            event_name = fields.get("event_name", event_name)
+        return make_conversion((key, event_name, dataset_id, None, fields))
+
+    return hashed
+
+
+def _user_data_names(mapping: Mapping[str, Any]) -> frozenset[str] | None:
+    """The keys that a mapping's user_data can have; None where only the event tells."""
+    node = mapping.get("user_data")
+    return mapped_names(node) if isinstance(node, dict) and mapped_names(mapping) is not None else None
