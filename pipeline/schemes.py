@@ -6,17 +6,14 @@ seconds, and ``capybeam map`` on a local file takes none of them.
 
 from __future__ import annotations
 
-import dataclasses
-import glob
 import importlib
 import os
 import re
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 
-@dataclasses.dataclass(frozen=True)
-class Scheme:
+class Scheme(NamedTuple):
     """An entry of `SCHEMES`.
 
     Attributes:
@@ -58,10 +55,16 @@ def find_scheme(text: str) -> Scheme:
         return FILES
     if name in SCHEMES:
         return SCHEMES[name]
-    if (not name.isalpha() and not _close_to(name)) or os.path.lexists(text) or glob.glob(text):
+    if (not name.isalpha() and not _close_to(name)) or _is_there(text):
         return FILES
     hint = "" if _close_to(name) else f"; a file of that name is ./{text}"
     raise UnknownScheme(f"{unknown_scheme(f'{name}:')}{hint}")
+
+
+def _is_there(path: str) -> bool:
+    import glob
+
+    return os.path.lexists(path) or bool(glob.glob(path))
 
 
 def _scheme_name(text: str) -> str | None:

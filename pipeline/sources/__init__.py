@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from capybeam.pipeline.schemes import UnknownScheme, find_scheme, load_module, names_of
-from capybeam.pipeline.sources.streams import MessageAttributes, Stream
+
+if TYPE_CHECKING:
+    from capybeam.pipeline.sources.streams import Stream
 
 
 class NoInput(Exception):
@@ -38,6 +40,17 @@ class TimeRange:
 
 
 ANY_TIME = TimeRange()
+
+
+@dataclasses.dataclass(frozen=True)
+class MessageAttributes:
+    """Names of message attributes that a streaming runner reads: an ID to drop repeats by, the time of the event."""
+
+    id: str | None = None
+    timestamp: str | None = None
+
+    def __bool__(self) -> bool:
+        return self.id is not None or self.timestamp is not None
 
 
 @dataclasses.dataclass(frozen=True)

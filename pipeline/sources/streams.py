@@ -7,27 +7,17 @@ elsewhere (Dataflow) reads by the `read` of the source instead.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
+
+from capybeam.pipeline.sources import MessageAttributes
 
 M = TypeVar("M")  # a message, as its stream has it
 
 
 class StreamLost(Exception):
     """A stream cannot be read any more: says which and why."""
-
-
-@dataclasses.dataclass(frozen=True)
-class MessageAttributes:
-    """Names of message attributes that a streaming runner reads: an ID to drop repeats by, the time of the event."""
-
-    id: str | None = None
-    timestamp: str | None = None
-
-    def __bool__(self) -> bool:
-        return self.id is not None or self.timestamp is not None
 
 
 class StreamReader(Protocol[M]):

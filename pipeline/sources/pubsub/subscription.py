@@ -15,11 +15,10 @@ from typing import Any, Final
 
 import apache_beam as beam
 
-from capybeam.pipeline.sources import NoInput, ReadOptions, Source
+from capybeam.pipeline.sources import MessageAttributes, NoInput, ReadOptions, Source
 from capybeam.pipeline.sources.pubsub.client import CALL_TIMEOUT, client_for, is_too_large, set_deadline
 from capybeam.pipeline.sources.pubsub.messages import Message, line_of, message_of, numbered_line_of
 from capybeam.pipeline.sources.pubsub.reader import SubscriptionDetails, SubscriptionReader, lease
-from capybeam.pipeline.sources.streams import MessageAttributes
 
 PUBSUB: Final = "pubsub:"
 _SUBSCRIPTION: Final = re.compile(r"projects/[^/\s]+/subscriptions/[^/\s]+")

@@ -9,8 +9,7 @@ from typing import Any
 
 import apache_beam as beam
 
-from capybeam.pipeline.sources import NoInput, ReadOptions, Source
-from capybeam.pipeline.sources.streams import MessageAttributes
+from capybeam.pipeline.sources import MessageAttributes, NoInput, ReadOptions, Source
 
 
 @dataclasses.dataclass
