@@ -228,7 +228,8 @@ def run(
         logging.disable(logging.WARNING)  # Beam warns at import of extras that are not installed
         from capybeam.pipeline.run.execute import run_job  # Beam takes two seconds to import
         from capybeam.pipeline.run.request import Outputs, RunRequest
-        from capybeam.pipeline.sources import MessageAttributes, TimeRange
+        from capybeam.pipeline.sources import TimeRange
+        from capybeam.pipeline.sources.message_attributes import MessageAttributes
 
         logging.disable(logging.NOTSET)
         outputs, between = Outputs(dead_letters, receipts, books), TimeRange(since_at, until_at)

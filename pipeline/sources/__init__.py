@@ -7,6 +7,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Protocol
 
 from capybeam.pipeline.schemes import UnknownScheme, find_scheme, load_module, names_of
+from capybeam.pipeline.sources.message_attributes import MessageAttributes
 
 if TYPE_CHECKING:
     from capybeam.pipeline.sources.streams import Stream
@@ -40,17 +41,6 @@ class TimeRange:
 
 
 ANY_TIME = TimeRange()
-
-
-@dataclasses.dataclass(frozen=True)
-class MessageAttributes:
-    """Names of message attributes that a streaming runner reads: an ID to drop repeats by, the time of the event."""
-
-    id: str | None = None
-    timestamp: str | None = None
-
-    def __bool__(self) -> bool:
-        return self.id is not None or self.timestamp is not None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
-from capybeam.pipeline.sources import MessageAttributes
+from capybeam.pipeline.sources.message_attributes import MessageAttributes
 
 M = TypeVar("M")  # a message, as its stream has it
 

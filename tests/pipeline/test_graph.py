@@ -26,7 +26,8 @@ from capybeam.pipeline.run.exit_codes import OK
 from capybeam.pipeline.run.request import Outputs, RunRequest
 from capybeam.pipeline.sandbox.server import SandboxServer
 from capybeam.pipeline.sandbox.store import SandboxSettings
-from capybeam.pipeline.sources import MessageAttributes, Source
+from capybeam.pipeline.sources import Source
+from capybeam.pipeline.sources.message_attributes import MessageAttributes
 from capybeam.pipeline.sources.pubsub.messages import line_of
 from capybeam.pipeline.sources.pubsub.reader import SubscriptionDetails
 from capybeam.pipeline.sources.pubsub.subscription import PubSubStream, ReadMessages

@@ -15,7 +15,8 @@ from typing import Any, Final
 
 import apache_beam as beam
 
-from capybeam.pipeline.sources import MessageAttributes, NoInput, ReadOptions, Source
+from capybeam.pipeline.sources import NoInput, ReadOptions, Source
+from capybeam.pipeline.sources.message_attributes import MessageAttributes
 from capybeam.pipeline.sources.pubsub.client import CALL_TIMEOUT, client_for, is_too_large, set_deadline
 from capybeam.pipeline.sources.pubsub.messages import Message, line_of, message_of, numbered_line_of
 from capybeam.pipeline.sources.pubsub.reader import SubscriptionDetails, SubscriptionReader, lease

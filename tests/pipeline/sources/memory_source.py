@@ -9,7 +9,8 @@ from typing import Any
 
 import apache_beam as beam
 
-from capybeam.pipeline.sources import MessageAttributes, NoInput, ReadOptions, Source
+from capybeam.pipeline.sources import NoInput, ReadOptions, Source
+from capybeam.pipeline.sources.message_attributes import MessageAttributes
 
 
 @dataclasses.dataclass

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from capybeam.pipeline.schemes import SCHEMES, Scheme
-from capybeam.pipeline.sources import MessageAttributes, NoInput, ReadOptions, TimeRange, open_dead_letters, open_source
+from capybeam.pipeline.sources import NoInput, ReadOptions, TimeRange, open_dead_letters, open_source
+from capybeam.pipeline.sources.message_attributes import MessageAttributes
 from tests.pipeline.sources import memory_source
 
 
