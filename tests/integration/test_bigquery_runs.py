@@ -587,7 +587,7 @@ def test_an_empty_table_exits_2_before_anything_is_sent_or_written(
 def test_a_table_that_is_there_is_added_to(big_query: BigQuery) -> None:
     path = f"bigquery:{big_query.name('dead')}"
     for _ in range(2):
-        prepare_table(path, dead_letters.WHAT, dead_letters.SCHEMA)
+        prepare_table(path, dead_letters.DEAD_LETTERS.name, dead_letters.SCHEMA)
     found = big_query.client.get_table(big_query.name("dead"))
     assert [(f.name, f.field_type) for f in found.schema] == [(n, t) for n, t, _ in dead_letters.SCHEMA.columns]
 
@@ -597,7 +597,7 @@ def test_a_table_with_other_columns_is_refused(big_query: BigQuery) -> None:
     with pytest.raises(
         SinkError, match=r"^Receipts cannot be written to .*: the table that is there lacks the columns"
     ):
-        prepare_table(path, receipts.WHAT, receipts.SCHEMA)
+        prepare_table(path, receipts.RECEIPTS.name, receipts.SCHEMA)
 
 
 @pytest.mark.parametrize(
