@@ -63,7 +63,7 @@ def rows_of(
             cells = next(reader, None)
         except _UnreadableLine as found:
             if columns is None and isinstance(found.row, LongLine):
-                raise BadHeader(f"there is no header; {EXAMPLE}") from None
+                raise BadHeader(f"no header; {EXAMPLE}") from None
             yield line, found.row
             if isinstance(found.row, UnreadableRest):
                 return
@@ -71,8 +71,8 @@ def rows_of(
         except csv.Error as error:
             if columns is None:
                 check_is_text(lines.taken)
-                raise BadHeader(f"the header is no line of CSV ({error})") from None
-            yield line, UnreadableRow(lines.row(), f"Line {line} of {name} is no line of CSV ({error}).")
+                raise BadHeader(f"the header is not valid CSV ({error})") from None
+            yield line, UnreadableRow(lines.row(), f"Line {line} of {name} is not valid CSV ({error}).")
             continue
         if cells is None:
             return
@@ -89,7 +89,7 @@ def rows_of(
 
 
 class _UnreadableLine(Exception):
-    """There is no further line of a row: `row` is what stands for it."""
+    """The next line of a row cannot be read: `row` stands for it."""
 
     def __init__(self, row: UnreadableRow) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ class _UnreadableLine(Exception):
 class _Lines:
     """The lines of a file for the CSV reader, as text with their ends; what is not UTF-8 as surrogates.
 
-    An iterator of its own, as a generator ends with the first exception that it raises.
+    A class, because a generator ends with the first exception that it raises.
 
     Attributes:
         taken: of the row that is being read.

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from capybeam.pipeline.schemes import FILES, UnknownScheme, find_scheme, is_glob, strip_file_scheme
 from capybeam.pipeline.sources import BrokenFile, NoInput
@@ -27,8 +26,7 @@ STDIN: Final = "-"
 NAMED_STDIN: Final = "standard input"
 
 
-@dataclasses.dataclass(frozen=True)
-class PlacedRows:
+class PlacedRows(NamedTuple):
     """Rows of an input, each with its place: ``{"line": 3}``; of a glob ``{"file": "a.jsonl", "line": 3}``.
 
     Attributes:

@@ -33,7 +33,7 @@ class ReadRows(beam.PTransform):
     """The rows of all files that `pattern` matches, as `file_formats.FileFormat.rows` has them.
 
     A file is read by one worker, in a row: by Beam's splittable ReadFromText a line costs several times as much, more
-    than parsing it, and where a row of CSV begins inside quotes cannot be told from the middle.
+    than parsing it, and where a row of CSV begins cannot be found from the middle, which may be inside quotes.
     """
 
     pattern: str

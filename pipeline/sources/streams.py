@@ -7,11 +7,11 @@ elsewhere (Dataflow) reads by the `read` of the source instead.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
+from capybeam.pipeline.sources.message_attributes import MessageAttributes
 from capybeam.transforms.core.run_context import RunContext
 
 M = TypeVar("M")  # a message, as its stream has it
@@ -19,17 +19,6 @@ M = TypeVar("M")  # a message, as its stream has it
 
 class StreamLost(Exception):
     """A stream cannot be read any more: says which and why."""
-
-
-@dataclasses.dataclass(frozen=True)
-class MessageAttributes:
-    """Names of message attributes that a streaming runner reads: an ID to drop repeats by, the time of the event."""
-
-    id: str | None = None
-    timestamp: str | None = None
-
-    def __bool__(self) -> bool:
-        return self.id is not None or self.timestamp is not None
 
 
 class StreamReader(Protocol[M]):
@@ -49,7 +38,7 @@ class StreamReader(Protocol[M]):
         ...
 
     def acknowledge(self, messages: Sequence[M]) -> None:
-        """Lets go of messages for good. What cannot be acknowledged comes again."""
+        """Acknowledges messages for good. One that cannot be acknowledged is delivered again."""
         ...
 
     def give_back(self, messages: Sequence[M]) -> None:

@@ -27,10 +27,10 @@ from capybeam.pipeline.run.request import Outputs, RunRequest
 from capybeam.pipeline.sandbox.server import SandboxServer
 from capybeam.pipeline.sandbox.store import SandboxSettings
 from capybeam.pipeline.sources import Source
+from capybeam.pipeline.sources.message_attributes import MessageAttributes
 from capybeam.pipeline.sources.pubsub.messages import line_of
 from capybeam.pipeline.sources.pubsub.reader import SubscriptionDetails
 from capybeam.pipeline.sources.pubsub.subscription import PubSubStream, ReadMessages
-from capybeam.pipeline.sources.streams import MessageAttributes
 from capybeam.transforms.core import tokens
 from tests.pipeline.jobs import TOKEN, job_file, order, rows
 

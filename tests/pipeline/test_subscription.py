@@ -26,10 +26,10 @@ from capybeam.pipeline.run.exit_codes import CONFIGURATION, DEAD_LETTERS, FAILED
 from capybeam.pipeline.run.request import Outputs, RunRequest
 from capybeam.pipeline.sandbox.server import SandboxServer
 from capybeam.pipeline.sandbox.store import SandboxSettings
+from capybeam.pipeline.sources.message_attributes import MessageAttributes
 from capybeam.pipeline.sources.pubsub.messages import Message
 from capybeam.pipeline.sources.pubsub.reader import SubscriptionReader
 from capybeam.pipeline.sources.pubsub.subscription import PubSubStream
-from capybeam.pipeline.sources.streams import MessageAttributes
 from capybeam.transforms.core.dead_letters import ReplayFilter
 from tests.conftest import Topic
 from tests.pipeline.jobs import JANE, TOKEN, job_file, order, rows
@@ -402,7 +402,7 @@ def test_a_subscription_that_may_not_be_pulled_from_is_named_with_the_role(
     with denying(*calls):
         topic = Topic()
         error = refusal("http://127.0.0.1:9", [f"pubsub:{topic.subscription}"], capsys)
-    assert f"{topic.subscription}: no permission to pull; it takes the role Pub/Sub Subscriber on it" in error
+    assert f"{topic.subscription}: no permission to pull; it needs the role Pub/Sub Subscriber on it" in error
     assert not Path("dead.jsonl").exists()
 
 

@@ -44,7 +44,7 @@ class ReadTable(beam.PTransform):
 
 
 def _read(table: str, **chosen: Any) -> Any:
-    """A table's rows, or those and their columns that are chosen, by the Storage API."""
+    """A table's rows by the Storage API; `chosen` has the columns and the restriction of rows."""
     project, dataset, name = parts_of_known(table)
     reading = beam.io.ReadFromBigQuery
     return reading(method=reading.Method.DIRECT_READ, table=f"{project}:{dataset}.{name}", **chosen)
@@ -79,7 +79,7 @@ class ReadDeadLetters(beam.PTransform):
 
 
 def _dead_letter(row: Mapping[str, Any], place: str) -> tuple[str, bytes]:
-    """A row as the line that it would be in a file; see `capybeam.pipeline.sinks.tables` for how rows are written."""
+    """A row as the line of a file; `pipeline.sinks.tables` has how rows are written."""
     line: dict[str, Any] = {
         name: int(value.timestamp()) if isinstance(value, dt.datetime) else value
         for name, value in row.items()

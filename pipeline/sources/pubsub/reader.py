@@ -58,7 +58,7 @@ def lease(client: Any, path: str, ack_ids: Sequence[str]) -> None:
 class PullSize:
     """How many messages a pull asks for.
 
-    What an answer that was too large would have brought is leased to nobody who knows of it, and comes again after the
+    The messages of an answer that was too large are leased, unknown to the client, and are delivered again after the
     acknowledgement deadline: so the next pull asks for one message, later ones for twice as many up to half of what was
     too many. It goes beyond that again, after more pulls each time that this was too early.
     """
@@ -112,7 +112,7 @@ class SubscriptionReader:
         self._path, self._max_delay, self._until_idle, self._first = path, max_delay, until_idle, first
         self._details, self._pull_size = details, PullSize(MAX_MESSAGES_PER_CALL)
         self._client = new_client()
-        self._pulling_client = new_client()  # of its own, to be closed in the middle of a call
+        self._pulling_client = new_client()  # a second one, as it is closed in the middle of a call
         self._lock = threading.Lock()
         self._waiting: list[Message] = []
         self._bytes = 0
@@ -138,7 +138,7 @@ class SubscriptionReader:
         self._client.close()
 
     def batches(self) -> Iterator[list[Message]]:
-        """Batches, as they are full or have waited long enough. It ends on the run's shutdown, or when nothing comes.
+        """Batches, when they are full or have waited long enough. It ends on the run's shutdown, or when nothing comes.
 
         Raises:
             StreamLost
@@ -150,7 +150,7 @@ class SubscriptionReader:
             yield batch
 
     def acknowledge(self, messages: Sequence[Message]) -> None:
-        """Lets go of messages for good. What cannot be acknowledged comes again, and Meta drops it."""
+        """Acknowledges messages. One that cannot be acknowledged is delivered again, and dropped by Meta."""
         from google.api_core.exceptions import GoogleAPIError
 
         ack_ids = [message.ack_id for message in messages]
@@ -241,8 +241,8 @@ class SubscriptionReader:
             self._received(messages)
 
     def _reduce_pull_size(self, asked: int, error: Exception) -> None:
-        """After an answer that was too large. What was in it comes again, which an idle subscription waits for; but not
-        for a message that is too large alone, as it would for ever."""
+        """After an answer that was too large. What was in it is delivered again, which `until_idle` waits for; but not
+        for a single message that is too large, which would never end."""
         self._pull_size.too_large(asked)
         wait = _SEEN
         if asked > 1:
@@ -260,8 +260,8 @@ class SubscriptionReader:
             self._back_at = max(self._back_at, self._answered_at + wait)
 
     def _pull_once(self, most: int) -> list[Message]:
-        """What a pull brings. A call that runs out of time tells nothing: Pub/Sub keeps it open where nothing is there,
-        so it is asked for an answer at once."""
+        """What a pull brings. A call that times out says nothing: Pub/Sub keeps it open while there are no
+        messages. So another one asks for an answer at once."""
         from google.api_core.exceptions import DeadlineExceeded
 
         call = functools.partial(self._pulling_client.pull, subscription=self._path, max_messages=most, retry=None)
@@ -276,7 +276,7 @@ class SubscriptionReader:
         return [message_of(received) for received in pulled.received_messages]
 
     def _received(self, messages: Sequence[Message]) -> None:
-        """Takes in an answer."""
+        """Leases the messages of an answer, and lets them wait for their batch."""
         ack_ids = [message.ack_id for message in messages]
         lease(self._client, self._path, ack_ids)
         with self._lock:

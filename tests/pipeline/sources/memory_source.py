@@ -10,7 +10,7 @@ from typing import Any
 import apache_beam as beam
 
 from capybeam.pipeline.sources import NoInput, ReadOptions, Source
-from capybeam.pipeline.sources.streams import MessageAttributes
+from capybeam.pipeline.sources.message_attributes import MessageAttributes
 from capybeam.transforms.core.run_context import RunContext
 
 
