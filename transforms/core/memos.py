@@ -24,15 +24,16 @@ class Memo(dict[str, T]):
 
     def __init__(self, function: Callable[[str], T], max_bytes: int = MAX_BYTES) -> None:
         super().__init__()
-        self._function, self._max_bytes, self._bytes = function, max_bytes, 0
+        self._function, self._max_bytes, self._left = function, max_bytes, max_bytes
 
     def __missing__(self, text: str) -> T:
         result = self._function(text)
-        if len(text) <= LONGEST:
-            size = 4 * len(text) + _ENTRY
-            self._bytes += size
-            if self._bytes > self._max_bytes:
+        length = len(text)
+        if length <= LONGEST:
+            size = 4 * length + _ENTRY
+            self._left -= size
+            if self._left < 0:
                 self.clear()
-                self._bytes = size
+                self._left = self._max_bytes - size
             self[text] = result
         return result

@@ -302,11 +302,18 @@ def _with_root_directive(mapping: dict[str, Any]) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Value:
-    """A Python expression without side effects; whether it may be `MISSING`; whether it is a variable of its own."""
+    """A Python expression without side effects.
+
+    Attributes:
+        optional: whether it may be `MISSING`.
+        own: whether it is a variable of its own.
+        text: whether it is a text that stands for something unless the block ran that was written last.
+    """
 
     code: str
     optional: bool = True
     own: bool = False
+    text: bool = False
 
 
 class Code:
@@ -321,6 +328,11 @@ class Code:
         self._blocks: list[dict[tuple[str, ...], str]] = [{(): "e"}]  # what has been looked up, block within block
         self._variables = 0
 
+    @property
+    def depth(self) -> int:
+        """How many blocks there are, one within the other."""
+        return len(self._blocks)
+
     def line(self, text: str) -> None:
         self.body.append("    " * len(self._blocks) + text)
 
@@ -329,6 +341,16 @@ class Code:
         self._blocks.append({})
         write()
         self._blocks.pop()
+
+    def loop(self, items: str, write: Callable[[], None]) -> None:
+        """A block for each of some items, in which the argument is the item."""
+        around, self._blocks = self._blocks, [*({} for _ in self._blocks), {(): "e"}]
+        event = f"e{len(around)}"
+        self.body.append("    " * len(around) + f"{event} = e")
+        self.body.append("    " * len(around) + f"for e in {items}:")
+        write()
+        self._blocks = around
+        self.line(f"e = {event}")
 
     def assign(self, expression: str, optional: bool = True) -> Value:
         self._variables += 1
@@ -357,18 +379,18 @@ class Code:
         for block in self._blocks:
             if keys in block:
                 return block[keys]
-        name = self.assign(f"{self._getter(keys[:-1])}({keys[-1]!r}, MISSING)").code
+        name = self.assign(f"{self._parent(keys[:-1])}.get({keys[-1]!r}, MISSING)").code
         self._blocks[-1][keys] = name
         return name
 
-    def _getter(self, keys: tuple[str, ...]) -> str:
-        """The variable that holds what looks a key up in what stands at `keys`."""
+    def _parent(self, keys: tuple[str, ...]) -> str:
+        """The variable that holds what stands at `keys`, or a `_Parent` where that is no dictionary."""
         marked = ("", *keys)  # no key is empty, so this is no path
         for block in self._blocks:
             if marked in block:
                 return block[marked]
         parent = self.lookup(keys)
-        name = self.assign(f"{parent}.get if type({parent}) is dict else _getter({parent})").code
+        name = self.assign(f"{parent} if type({parent}) is dict else _parent({parent})").code
         self._blocks[-1][marked] = name
         return name
 
@@ -679,23 +701,33 @@ def _check_coalesce(options: Any, path: Path) -> Iterator[Problem]:
 def _coalesce(code: Code, options: list[Any]) -> Value:
     """The first of several values that is neither blank nor a placeholder. Where there is none, the first that is there
     at all: what it is dropped for is said where it is dropped."""
+    if code.depth + len(options) > _DEEPEST_BLOCK:
+        return code.assign(f"{code.function({'@coalesce': options})}(e)")
     values = [code.value(options[0]).code]
     result = code.assign(values[0])
     r = result.code
-    nothing = f"{r} in _NOTHING if type({r}) is str else {r} is MISSING or _is_nothing({r})"
 
     def otherwise(index: int) -> None:
         if index < len(options):
             values.append(code.value(options[index]).code)
             code.line(f"{r} = {values[-1]}")
-            code.block(f"if {nothing}:", lambda: otherwise(index + 1))
+            code.block(
+                f"if {r} in _NOTHING if type({r}) is str else {r} is MISSING or _is_nothing({r}):",
+                lambda: otherwise(index + 1),
+            )
         else:
             none_there = " is ".join([*values, "MISSING"])
             code.line(f"{r} = MISSING if {none_there} else _first_there({', '.join(values)})")
 
+    def first_is_no_text() -> None:
+        code.block(f"if type({r}) is str or {r} is MISSING or _is_nothing({r}):", lambda: otherwise(1))
+
     if len(options) > 1:
-        code.block(f"if {nothing}:", lambda: otherwise(1))
-    return result
+        code.block(f"if type({r}) is not str or {r} in _NOTHING:", first_is_no_text)
+    return dataclasses.replace(result, text=len(options) > 1)
+
+
+_DEEPEST_BLOCK: Final = 80  # Python reads 100
 
 
 def _check_liquid(template: Any, path: Path) -> Iterator[Problem]:
@@ -721,13 +753,21 @@ def _liquid(code: Code, template: str) -> Value:
 # --- what the written functions call ----------------------------------------------------------------------------
 
 
-def _getter(parent: Any) -> Callable[[str, Any], Any]:
-    if parent is MISSING or parent is None:
-        return _NOTHING_THERE[parent is None]
-    return lambda key, _: _step(parent, key)
+def _parent(value: Any) -> Mapping[str, Any] | _Parent:
+    return _NOWHERE if value is MISSING else _Parent(value)
 
 
-_NOTHING_THERE: Final = (lambda key, missing: missing, lambda key, missing: None)
+_NOWHERE: Final[Mapping[str, Any]] = {}
+
+
+class _Parent:
+    """What keys are looked up in as in a dictionary, and that is none."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def get(self, key: str, _: Any) -> Any:
+        return _step(self._value, key)
 
 
 def _step(parent: Any, key: str) -> Any:
@@ -879,7 +919,7 @@ def _without_nulls(value: Any) -> Any:
 
 _HELPERS: Final[Mapping[str, Any]] = {
     "MISSING": MISSING,
-    "_getter": _getter,
+    "_parent": _parent,
     "_null": _null,
     "_string": _string,
     "_text": _text,

@@ -18,12 +18,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timezone
 from typing import Any, Final
 
-import ciso8601
+from ciso8601 import parse_datetime
 
 from capybeam.transforms.core.conversions import Count, ignore
 from capybeam.transforms.core.placeholders import SPELLINGS
 from capybeam.transforms.core.rejections import CODES, Rejected
-from capybeam.transforms.meta.user_data import KEYS
 from capybeam.transforms.standards import countries
 from capybeam.transforms.standards.currencies import CURRENCIES
 
@@ -41,6 +40,7 @@ class Field:
         choices: the only values allowed, where there are any.
         named: what a text may name in place of a number, of `NUMBERS`.
         properties: an object's own fields; its other keys are dropped. None: any object, kept whole.
+        counted_as: what a dropped value of an object's field is counted as, where it is not by the names of both.
         incidental: whether an item that lacks what it requires is no item at all, rather than one that is left out.
     """
 
@@ -52,6 +52,7 @@ class Field:
     properties: tuple[Field, ...] | None = None
     named: str | None = None
     incidental: bool = False
+    counted_as: str = ""
 
 
 class FieldError(Exception):
@@ -124,13 +125,12 @@ PLAINLY: Final[Mapping[str, str]] = {
     "number": "type({0}) is int or (type({0}) is float and {0} - {0} == 0)",  # infinity less itself is NaN
     "integer": "type({0}) is int",
     "boolean": "type({0}) is bool",
+    "currency": "type({0}) is str and {0} in CURRENCIES",
 }
 
 
 def left_out(field: Field, owner: Field | None = None) -> str:
     """The note of a value, or of an item of a list, that is left out.
-
-    Keys of user_data go by Meta's names, as where they are hashed.
 
     Args:
         owner: the field that is the object in which it is; None at the root.
@@ -140,9 +140,7 @@ def left_out(field: Field, owner: Field | None = None) -> str:
         return f"{field.name}_without_{needed[0]}"
     if owner is None:
         return f"dropped_{field.name}"
-    if owner.name == "user_data" and field.name in KEYS:
-        return f"dropped_{KEYS[field.name].wire}"
-    return f"dropped_{owner.name}_{field.name}"
+    return f"dropped_{field.counted_as or f'{owner.name}_{field.name}'}"
 
 
 def _plain_check(field: Field) -> Check:
@@ -380,30 +378,18 @@ MILLISECONDS_FROM: Final = 10**11  # as seconds the year 5138, as milliseconds 1
 _NO_TIME: Final = "is neither ISO 8601 nor Unix seconds or milliseconds"
 
 
-_MINUTES: Final[dict[str, int]] = {}  # "2026-11-22T09:58:" → Unix seconds; what `_time` remembers
-_SECONDS: Final[dict[str, int]] = {}  # "20.123Z" → 20
-_REMEMBERED: Final = 65_536  # of either; a minute has 60,000 milliseconds
-_IN_UTC: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]([01]\d|2[0-3]):\d\d:\d\d(\.\d{1,9})?(Z|\+00:?00)?", re.ASCII)
-
-
 def _time(value: Any) -> int:
     """Unix seconds of an ISO 8601 time (without a zone: UTC), or of Unix seconds, milli-, micro- or nanoseconds."""
-    if type(value) is not str:
-        return _unix_time(value)
-    minute, second = _MINUTES.get(value[:17]), _SECONDS.get(value[17:])
-    if minute is not None and second is not None:
-        return minute + second
-    if value[4:5] != "-" and _NUMBER.fullmatch(value):
+    if type(value) is not str or (value[4:5] != "-" and _NUMBER.fullmatch(value)):
         return _unix_time(value)
     try:
-        moment = ciso8601.parse_datetime(_with_zone(value.strip().removesuffix(" UTC")))
-        seconds = math.floor((moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp())
-    except (ValueError, OverflowError):
-        raise FieldError(_NO_TIME) from None
-    if len(_MINUTES) < _REMEMBERED and len(_SECONDS) < _REMEMBERED and _IN_UTC.fullmatch(value):
-        _SECONDS[value[17:]] = moment.second
-        _MINUTES[value[:17]] = seconds - moment.second
-    return seconds
+        moment = parse_datetime(value)
+    except ValueError:
+        try:
+            moment = parse_datetime(_with_zone(value.strip().removesuffix(" UTC")))
+        except ValueError:
+            raise FieldError(_NO_TIME) from None
+    return math.floor((moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp())
 
 
 def _with_zone(text: str) -> str:

@@ -39,6 +39,7 @@ from capybeam.transforms.language.fields import (
     compile_fields,
     left_out,
 )
+from capybeam.transforms.standards.currencies import CURRENCIES
 from capybeam.transforms.standards.javascript import MISSING
 
 Fields = dict[str, Any]
@@ -65,7 +66,7 @@ def compile_event_fields(mapping: Mapping[str, Any], fields: Sequence[Field]) ->
     if mapped_names(mapping) is None:
         return _thoroughly(mapping, fields, {})  # only the event tells which fields there are
     code = _Code()
-    result = _write_fields(code, mapping, fields)
+    result = _write_fields(code, mapping, fields, _INCOMPLETE)
     code.constants["_count"] = _count
     for number, note in code.without.items():
         code.line(f"if {number}: _count({note!r}, {number}, count)")
@@ -176,20 +177,22 @@ class _Code(Code):
         self.without: dict[str, str] = {}
 
 
-def _write_fields(code: _Code, mapping: Mapping[str, Any], fields: Sequence[Field], root: bool = True) -> str:
+def _write_fields(code: _Code, mapping: Mapping[str, Any], fields: Sequence[Field], incomplete: str = "") -> str:
     """Writes what maps and checks an object's fields; gives back the variable that holds the object.
 
     The object is made with room for all its fields, and those without a value are taken out: growing it one by one
     would take longer.
+
+    Args:
+        incomplete: the statement for where a required field has no value; "" in an object of which none is required.
     """
+    root = incomplete == _INCOMPLETE
     variables = {field.name: variable for field, variable in _write_values(code, mapping, fields, root)}
     for field in fields:
         if field.required:
             variable = variables.get(field.name, "None")
             missing = f"{variable} is None" + ("" if root else f" or {variable} in {code.constant(NOTHING)}")
-            code.block(
-                f"if {missing}:", lambda: code.line("raise FieldError('is incomplete')" if root else "return None")
-            )
+            code.line(f"if {missing}: {incomplete}")
     result = code.assign("{" + ", ".join(f"{name!r}: {variable}" for name, variable in variables.items()) + "}").code
     for field in fields:
         if field.name in variables and not field.required:
@@ -197,10 +200,13 @@ def _write_fields(code: _Code, mapping: Mapping[str, Any], fields: Sequence[Fiel
     return result
 
 
+_INCOMPLETE: Final = "raise FieldError('is incomplete')"  # of the event
+
+
 def _write_values(
     code: _Code, mapping: Mapping[str, Any], fields: Sequence[Field], root: bool
 ) -> Iterator[tuple[Field, str]]:
-    code.constants["FieldError"] = FieldError
+    code.constants |= {"CURRENCIES": CURRENCIES, "FieldError": FieldError}
     for field in fields:
         if root and field.name == "event_name":
             yield field, _write_check(code, Value("event_name"), field, root)
@@ -212,26 +218,29 @@ def _write_value(code: _Code, node: Any, field: Field, root: bool) -> str:
     """Writes what maps and checks one field; gives back the variable that holds its value, None where it has none."""
     if field.type == "object" and field.properties is not None and isinstance(node, dict):
         if not is_directive(node) and not field.multiple and not any(inner.required for inner in field.properties):
-            return _write_fields(code, node, field.properties, root=False)
-        if field.multiple and "@arrayPath" in node:
+            return _write_fields(code, node, field.properties)
+        if root and field.multiple and "@arrayPath" in node:
             path, *shape = node["@arrayPath"]
             if shape and isinstance(shape[0], dict) and shape[0] and not is_directive(shape[0]):
-                return _write_items(code, code.value({"@arrayPath": [path]}).code, shape[0], field, root)
+                return _write_items(code, code.value({"@arrayPath": [path]}).code, shape[0], field)
     return _write_check(code, code.value(node), field, root)
 
 
-def _write_items(code: _Code, array: str, shape: Mapping[str, Any], field: Field, root: bool) -> str:
+def _write_items(code: _Code, array: str, shape: Mapping[str, Any], field: Field) -> str:
     """Writes what makes a list of objects; an item that lacks what it needs is left out."""
-    inner = _Code()
-    item = code.constant(inner.function_returning(_write_fields(inner, shape, field.properties or (), root=False)))
-    check = code.constant(_check(field, root))
-    items = code.assign(
-        f"[{item}(i) for i in {array}] if type({array}) is list"
-        f" else [{item}({array})] if type({array}) is dict else {check}({array})"
-    ).code
-    without = code.assign(f"{items}.count(None) if {items} else 0").code
-    code.line(f"if {without}: {items} = [i for i in {items} if i is not None]")
-    code.line(f"{items} = {items} or None")
+    items, without = code.assign("[]").code, code.assign("0").code
+    listed = code.assign(f"[{array}] if type({array}) is dict else {array}").code
+
+    def write_item() -> None:
+        made = _write_fields(code, shape, field.properties or (), f"{without} += 1; continue")
+        code.line(f"{items}.append({made})")
+
+    def write_loop() -> None:
+        code.loop(listed, write_item)
+        code.line(f"{items} = {items} or None")
+
+    code.block(f"if type({listed}) is list:", write_loop)
+    code.line(f"else: {items} = {code.constant(_check(field, root=True))}({array})")
     if not field.incidental:
         code.without[without] = left_out(field)
     return items
@@ -247,10 +256,14 @@ def _write_check(code: _Code, value: Value, field: Field, root: bool) -> str:
         plainly = f"({plainly}) and {value.code} in {code.constant(frozenset(field.choices))}"
     if root and "str" in plainly:  # where "" is no value
         plainly = f"{value.code} and {plainly}"
-    if value.own:
-        code.line(f"if not ({plainly}): {value.code} = {check}({value.code})")
+    otherwise = f"None if {value.code} is MISSING else {check}({value.code})"
+    if value.text and plainly.endswith(PLAINLY["string"].format(value.code)):
+        code.line(f"    if type({value.code}) is not str: {value.code} = {otherwise}")
         return value.code
-    return code.assign(f"{value.code} if {plainly} else {check}({value.code})").code
+    if value.own:
+        code.line(f"if not ({plainly}): {value.code} = {otherwise}")
+        return value.code
+    return code.assign(f"{value.code} if {plainly} else {otherwise}").code
 
 
 def _check(field: Field, root: bool) -> Check:

@@ -9,12 +9,12 @@ from typing import Any
 
 import orjson
 
-from capybeam.transforms.core.conversions import Conversion, Count
+from capybeam.transforms.core.conversions import Conversion, Count, Hashed
 from capybeam.transforms.core.envelope import Ready
 from capybeam.transforms.language.directives import parse_path, paths
 from capybeam.transforms.language.fields import Field
 
-Hash = Callable[[Conversion, Count], Conversion]
+Hash = Callable[[Conversion, Count], Hashed]
 Validate = Callable[[Conversion, float, Count], Ready]
 Revalidate = Callable[[str, Mapping[str, Any], float, Count], Ready]
 

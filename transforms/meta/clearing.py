@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Container, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from capybeam.transforms.core.conversions import Count
 from capybeam.transforms.core.rejections import Rejected
 from capybeam.transforms.language.mapped_fields import mapped_names
 from capybeam.transforms.meta.personal_data import Person, Watch, emails, is_whole, squeezed
 from capybeam.transforms.meta.server_events import BESIDE, FREE
+from capybeam.transforms.meta.settings import MetaSettings
 from capybeam.transforms.meta.user_data import HASHED, OLDER_HASHED, WIRES, digest
-
-if TYPE_CHECKING:
-    from capybeam.transforms.meta.subscriptions import MetaSubscription
-
 
 URLS: Final[tuple[str, ...]] = ("event_source_url", "referrer_url")
 _TEXTS: Final[tuple[str, ...]] = ("content_name", "content_category", "search_string")
@@ -35,7 +32,7 @@ def _compile_is_clear(
     return is_clear
 
 
-def compile_clearing(subscription: MetaSubscription) -> tuple[Clear, Callable[[Mapping[str, Any]], bool]]:
+def compile_clearing(subscription: MetaSettings) -> tuple[Clear, Callable[[Mapping[str, Any]], bool]]:
     """What takes personal data out of fields in which anything may stand, and what says of most events quickly that
     there is none.
 
@@ -93,7 +90,7 @@ def compile_clearing(subscription: MetaSubscription) -> tuple[Clear, Callable[[M
     return clear, _compile_is_clear(urls, texts, clean.harmless)
 
 
-def compile_look_through(subscription: MetaSubscription) -> Callable[[Mapping[str, Any], Count], dict[str, Any]]:
+def compile_look_through(subscription: MetaSettings) -> Callable[[Mapping[str, Any], Count], dict[str, Any]]:
     """The function that takes personal data out of an event as it goes out, in whatever way that came.
 
     What the person has given to be hashed is not known any more, and not looked for.

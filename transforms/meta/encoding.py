@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import orjson
 
-from capybeam.transforms.core.conversions import Conversion, Count
+from capybeam.transforms.core.conversions import Conversion, Count, Hashed
 from capybeam.transforms.core.envelope import Ready, make_ready, seal
 from capybeam.transforms.core.rejections import Rejected
 from capybeam.transforms.language.subscriptions import Revalidate, Validate
@@ -15,21 +15,18 @@ from capybeam.transforms.meta import rules
 from capybeam.transforms.meta.clearing import URLS, compile_look_through
 from capybeam.transforms.meta.personal_data import is_personal
 from capybeam.transforms.meta.server_events import compile_wire
+from capybeam.transforms.meta.settings import MetaSettings
 from capybeam.transforms.meta.user_data import (
     HASHED,
     KEYS,
     OFFLINE_KEYS,
     OLDER_HASHED,
     WIRES,
-    compile_digests,
     unhashed,
 )
 
-if TYPE_CHECKING:
-    from capybeam.transforms.meta.subscriptions import MetaSubscription
 
-
-def compile_validation(subscription: MetaSubscription, max_bytes: int, is_edited: bool) -> Validate:
+def compile_validation(subscription: MetaSettings, max_bytes: int, is_edited: bool) -> Validate:
     """See `Subscription.compile_validation`."""
     write, _ = compile_wire(subscription)
     encode = _compile_encoder(subscription, max_bytes, is_edited)
@@ -37,7 +34,7 @@ def compile_validation(subscription: MetaSubscription, max_bytes: int, is_edited
 
     def validated(conversion: Conversion, now: float, count: Count) -> Ready:
         _, _, dataset_id, _, fields = conversion
-        line = encode(write(fields, count), now, count)
+        line = encode(write(fields, count), now, count, type(conversion) is Hashed)
         if "test_event_code" in fields:  # of the mapping
             code = " ".join(fields["test_event_code"].split())
             return Ready(subscription.address(dataset_id, code).encode(), line)
@@ -46,13 +43,13 @@ def compile_validation(subscription: MetaSubscription, max_bytes: int, is_edited
     return validated
 
 
-def compile_revalidation(subscription: MetaSubscription, max_bytes: int) -> Revalidate:
+def compile_revalidation(subscription: MetaSettings, max_bytes: int) -> Revalidate:
     """See `Subscription.compile_revalidation`."""
     encode = _compile_encoder(subscription, max_bytes, is_edited=True)
 
     def revalidated(dataset_id: str, body: Mapping[str, Any], now: float, count: Count) -> Ready:
         first = {name: body[name] for name in _FIRST if name in body}
-        return Ready(subscription.address(dataset_id).encode(), encode({**first, **body}, now, count))
+        return Ready(subscription.address(dataset_id).encode(), encode({**first, **body}, now, count, False))
 
     return revalidated
 
@@ -61,14 +58,14 @@ def compile_revalidation(subscription: MetaSubscription, max_bytes: int) -> Reva
 _FIRST: Final = ("event_time", "event_name", "event_id", "action_source", "match_keys")
 
 
-Encode = Callable[[dict[str, Any], float, Count], bytes]
+Encode = Callable[[dict[str, Any], float, Count, bool], bytes]
 _NO_URLS: Final = dict.fromkeys(URLS)
 
 
-def _compile_encoder(subscription: MetaSubscription, max_bytes: int, is_edited: bool) -> Encode:
+def _compile_encoder(subscription: MetaSettings, max_bytes: int, is_edited: bool) -> Encode:
     """The function from an event as it goes out to its envelope, valid at `now` and with nothing personal in the clear.
 
-    It raises Rejected with the event as payload.
+    It takes also whether the event's user_data is known to be hashed, and raises Rejected with the event as payload.
 
     Args:
         is_edited: whether an event may hold what hashing has not seen: it is then looked through whole. For others
@@ -76,17 +73,16 @@ def _compile_encoder(subscription: MetaSubscription, max_bytes: int, is_edited: 
     """
     (_, check), needs_user_agent, dumps = compile_wire(subscription), subscription.needs_user_agent, orjson.dumps
     older, cut = subscription.wire == "offline_events", subscription.personal_data_in_text == "cut"
-    digests = (lambda match_keys: False) if older or is_edited else compile_digests()
     look_through = compile_look_through(subscription) if is_edited else None
     thorough = _compile_encoder(subscription, max_bytes, is_edited=True) if cut and not is_edited else None
     who, name = "match_keys" if older else "user_data", subscription.name.encode()
     age_limit = rules.age_limit
 
-    def encoded(event: dict[str, Any], now: float, count: Count) -> bytes:
+    def encoded(event: dict[str, Any], now: float, count: Count, is_hashed: bool) -> bytes:
         if look_through is not None:
             event = look_through(event, count)
         try:
-            if not digests(event[who]):
+            if not is_hashed:
                 check_hashed(event[who], who)
             unattributed = check(event, needs_user_agent, now)
         except Rejected as cause:
@@ -97,7 +93,7 @@ def _compile_encoder(subscription: MetaSubscription, max_bytes: int, is_edited: 
         except TypeError:
             raise Rejected("unencodable", payload=event) from None
         if thorough is not None and (64 in body or (37 in body and 37 in dumps({**event, **_NO_URLS}))):
-            return thorough(event, now, count)
+            return thorough(event, now, count, is_hashed)
         if len(body) > max_bytes:
             raise Rejected(
                 "event_too_large", f"The event alone takes {len(body)} bytes of max_batch_bytes {max_bytes}.", event

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from capybeam.transforms.core.conversions import Conversion, Count, make_conversion
+from capybeam.transforms.core.conversions import Conversion, Count, Hashed, make_hashed
 from capybeam.transforms.language.mapped_fields import mapped_names
 from capybeam.transforms.language.subscriptions import Hash
 from capybeam.transforms.meta.clearing import compile_clearing
+from capybeam.transforms.meta.settings import MetaSettings
 from capybeam.transforms.meta.user_data import compile_user_data, newer_click
 
-if TYPE_CHECKING:
-    from capybeam.transforms.meta.subscriptions import MetaSubscription
 
-
-def compile_hashing(subscription: MetaSubscription) -> Hash:
+def compile_hashing(subscription: MetaSettings) -> Hash:
     """The function that replaces user_data by its normalised, hashed form and lets go of the event.
 
     A click ID in the page's URL is newer than another one in the cookie. What else is known to be personal is taken out
@@ -24,7 +22,7 @@ def compile_hashing(subscription: MetaSubscription) -> Hash:
     hash_user_data = compile_user_data(subscription.default_country, _user_data_names(subscription.mapping))
     clear, is_clear = compile_clearing(subscription)
 
-    def hashed(conversion: Conversion, count: Count) -> Conversion:
+    def hashed(conversion: Conversion, count: Count) -> Hashed:
         key, event_name, dataset_id, _, fields = conversion
         given = fields["user_data"]
         user_data = hash_user_data(given, count, fields["event_time"])
@@ -39,7 +37,7 @@ def compile_hashing(subscription: MetaSubscription) -> Hash:
         if not is_clear(fields):
             clear(given, fields, count)
             event_name = fields.get("event_name", event_name)
-        return make_conversion((key, event_name, dataset_id, None, fields))
+        return make_hashed((key, event_name, dataset_id, None, fields))
 
     return hashed
 

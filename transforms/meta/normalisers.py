@@ -76,10 +76,10 @@ def phone(value: str) -> str:
         value = with_ascii_digits(value)
     if "(0)" in value and value.lstrip().startswith(("+", "00")):
         value = value.replace("(0)", "", 1)
-    written = value.encode("ascii", "ignore")
-    if written.translate(None, b"0123456789 ()+-"):  # not just a number
-        written = _number_in(value.strip()).encode("ascii", "ignore")
-    return written.translate(None, _NOT_DIGITS).lstrip(b"0").decode()
+    digits = value.encode("ascii", "ignore").translate(None, b" ()+-")
+    if not digits.isdigit():  # not just a number
+        digits = _number_in(value.strip()).encode("ascii", "ignore").translate(None, _NOT_DIGITS)
+    return digits.lstrip(b"0").decode()
 
 
 def _number_in(text: str) -> str:

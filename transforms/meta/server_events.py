@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from capybeam.transforms.core.conversions import Count
 from capybeam.transforms.language.mapped_fields import mapped_names
 from capybeam.transforms.meta import rules
 from capybeam.transforms.meta.personal_data import Cleaner
+from capybeam.transforms.meta.settings import MetaSettings
 from capybeam.transforms.meta.user_data import OFFLINE_KEYS, match_keys
-
-if TYPE_CHECKING:
-    from capybeam.transforms.meta.subscriptions import MetaSubscription
-
 
 # Fields that Meta reads beside custom_data; every other field of an action goes into custom_data.
 _ALWAYS: Final = frozenset(
@@ -53,14 +50,14 @@ def in_custom_data(fields: Iterable[str]) -> list[str]:
 Write = Callable[[Mapping[str, Any], Count], dict[str, Any]]
 
 
-def compile_wire(subscription: MetaSubscription) -> tuple[Write, Callable[..., bool]]:
+def compile_wire(subscription: MetaSettings) -> tuple[Write, Callable[..., bool]]:
     """What makes an event of a subscription's fields, and the check of what is made, by the subscription's wire."""
     if subscription.wire == "offline_events":
         return _compile_offline_event(subscription), rules.check_offline_event
     return _compile_event(subscription), rules.check_event
 
 
-def _compile_offline_event(subscription: MetaSubscription) -> Write:
+def _compile_offline_event(subscription: MetaSettings) -> Write:
     """The function from an action's fields to an event of the older Offline Conversions API.
 
     It has no event_id: that API told repeats by order_id (else the match keys), event_time and event_name. Source:
@@ -89,7 +86,7 @@ def _compile_offline_event(subscription: MetaSubscription) -> Write:
     return offline_event
 
 
-def _compile_event(subscription: MetaSubscription) -> Write:
+def _compile_event(subscription: MetaSettings) -> Write:
     """The function from an action's fields to Meta's server event."""
     mapped = mapped_names(subscription.mapping)
     names = [field.name for field in subscription.fields if mapped is None or field.name in mapped]
@@ -130,9 +127,8 @@ def _compile_event(subscription: MetaSubscription) -> Write:
         if custom_data:
             _count_replaced(custom_data, fields, custom, count)
         for name in custom:  # after custom_data, so that a defined field wins over it
-            value = get(name)
-            if value is not None:
-                custom_data[name] = value
+            if name in fields:
+                custom_data[name] = fields[name]
         if custom_data:
             event["custom_data"] = custom_data
         return event

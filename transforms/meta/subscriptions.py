@@ -4,47 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
-from capybeam.transforms.core.envelope import Address
-from capybeam.transforms.language.subscriptions import Hash, Revalidate, Subscription, Validate
+from capybeam.transforms.language.subscriptions import Hash, Revalidate, Validate
 from capybeam.transforms.meta import encoding, hashing
-from capybeam.transforms.meta.personal_data import Cleaner, cleaner
-
-Wire = Literal["conversions_api", "offline_events"]
-InText = Literal["cut", "allow"]
+from capybeam.transforms.meta.settings import MetaSettings
 
 
 @dataclasses.dataclass(frozen=True)
-class MetaSubscription(Subscription):
-    """Which events go to Meta, and in which form.
-
-    Attributes:
-        needs_user_agent: whether a website event without client_user_agent is rejected.
-        default_country, test_event_code, allow_in_custom_data, personal_data_in_text: the destination's settings.
-        wire: the form of its events: server events of the Conversions API, or the older Offline Conversions API's.
-        upload_tag: goes out with each request, where it is not "".
-        value_fallback: path of the value of an event for which the mapping finds none; "" for none.
-    """
-
-    needs_user_agent: bool = True
-    default_country: str | None = None
-    test_event_code: str | None = None
-    allow_in_custom_data: frozenset[str] = frozenset()
-    personal_data_in_text: InText = "cut"
-    wire: Wire = "conversions_api"
-    upload_tag: str = ""
-    value_fallback: str = ""
-
-    @property
-    def cleaner(self) -> Cleaner:
-        """What takes personal data out of its events."""
-        return cleaner(self.allow_in_custom_data, self.personal_data_in_text == "cut")
-
-    def address(self, dataset_id: str, test_event_code: str | None = None) -> Address:
-        """Where its events for a dataset go; a mapping's test_event_code wins over the destination's."""
-        code = self.test_event_code if test_event_code is None else test_event_code
-        return Address(self.destination, dataset_id, code or "", self.upload_tag)
+class MetaSubscription(MetaSettings):
+    """Which events go to Meta, in which form, and how they become so."""
 
     def compile_hashing(self) -> Hash:
         return hashing.compile_hashing(self)

@@ -6,7 +6,6 @@ and never the event. A value that is already hashed (`already_hashed`) passes as
 
 from __future__ import annotations
 
-import binascii
 import dataclasses
 import functools
 import hashlib
@@ -83,32 +82,34 @@ def compile_user_data(
     ``dropped_<wire key>`` for each key of which a value was dropped, and the event's time in Unix seconds, at which an
     fbc has its age; without it the age is not looked at, and a click ID alone makes no fbc.
     """
-    wires = {name: key.wire for name, key in KEYS.items() if names is None or name in names}
+    keys = {name: key for name, key in KEYS.items() if names is None or name in names}
     # One Python function for the keys in a row. The result is made with room for all of them, and those of which
     # nothing is left are taken out: growing it one by one would take longer.
-    lines = ["def hashed(user_data, count, event_time=None):", "    get = user_data.get"]
-    if "state" in wires or "zip" in wires:
+    lines = ["def hashed(user_data, count, event_time=None):"]
+    if "state" in keys or "zip" in keys:
         lines += [
-            "    where = get('country')",
-            "    st, zp = by_country(where if type(where) is str else first_text(where))",
+            "    v = user_data.get('country')",
+            "    st, zp = by_country(v if type(v) is str else first_text(v))",
         ]
-    for name, wire in wires.items():
+    for name, key in keys.items():
+        wire = key.wire
+        one = f"{wire}(v)" if wire != "external_id" else "(v := external_id(v)) and [v]"  # a list, as Segment sends it
+        listed = "v if type(v) is list else []" if key.hashed else "v"
         most = f", {_MOST_PHONES}" if wire == "ph" else ""
+        several = f"several({wire}, {listed}, count, 'dropped_{wire}'{most})"
         lines += [
-            f"    v = get({name!r})",
-            f"    {wire}_ = {wire}(v) if type(v) is str else v and several({wire}, v, count, 'dropped_{wire}'{most})"
+            f"    v = user_data.get({name!r})",
+            f"    {wire}_ = {one} if type(v) is str else v and {several}"
             if wire != "fbc"
             else "    fbc_ = v and fbc(v, event_time, count)",
         ]
-    lines += ["    ready = {" + ", ".join(f"{wire!r}: {wire}_" for wire in wires.values()) + "}"]
-    for name, wire in wires.items():
+    lines += ["    ready = {" + ", ".join(f"{key.wire!r}: {key.wire}_" for key in keys.values()) + "}"]
+    for name, key in keys.items():
         lines += [
-            f"    if not {wire}_:",
-            f"        del ready[{wire!r}]",
-            f"        if get({name!r}, '') not in nothing: count('dropped_{wire}')",
+            f"    if not {key.wire}_:",
+            f"        del ready[{key.wire!r}]",
+            f"        if user_data.get({name!r}, '') not in nothing: count('dropped_{key.wire}')",
         ]
-        if wire == "external_id":  # always a list, as Segment sends it
-            lines += [f"    elif type({wire}_) is str: ready[{wire!r}] = [{wire}_]"]
     namespace: dict[str, Any] = {
         **_converters(default_country),
         "several": _several,
@@ -213,35 +214,6 @@ def unhashed(user_data: Mapping[str, Any], keys: Iterable[str] = HASHED) -> str 
             if not all([type(each) is str and fullmatch(each) for each in listed]):
                 return key
     return None
-
-
-def compile_digests() -> Callable[[Mapping[str, Any]], bool]:
-    """The function that says of most user_data at once that its hashed keys hold digests; `unhashed` says it of all.
-
-    It looks at them all together: nothing but hexadecimal digits, and as many as so many digests have.
-    """
-    keys = [key for key in HASHED if key != "external_id"]  # which is a list, mostly of one
-    all_keys = "".join([f"{{user_data[{key!r}]}}" for key in keys])
-    some_keys = "".join([f"{{get({key!r}, '')}}" for key in keys])
-    lines = [
-        "def digests(user_data):",
-        "    try:",
-        "        (external_id,) = user_data['external_id']",
-        f'        return not len(unhexlify(f"{{external_id}}{all_keys}")) % 32',
-        "    except KeyError:",
-        "        get, external_id = user_data.get, user_data.get('external_id', '')",
-        "        if external_id and len(external_id) == 1: (external_id,) = external_id",
-        "        try:",
-        f'            return not len(unhexlify(f"{{external_id}}{some_keys}")) % 32',
-        "        except ValueError:",
-        "            return False",
-        "    except (TypeError, ValueError):",
-        "        return False",
-    ]
-    namespace: dict[str, Any] = {"unhexlify": binascii.unhexlify}
-    exec(compile("\n".join(lines), "<digests>", "exec"), namespace)
-    digests: Callable[[Mapping[str, Any]], bool] = namespace["digests"]
-    return digests
 
 
 def _first_text(values: Any) -> str:

@@ -13,8 +13,6 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final
 
-from capybeam.transforms.core.rejections import Rejected
-
 
 class _Missing(tuple[()]):
     """JavaScript's undefined. Falsy, as an empty tuple is."""
@@ -173,13 +171,10 @@ def json_text(value: Any, indent: str = "", charge: Callable[[int], None] = lamb
     `charge` is told how many characters a line is indented by, before that is done.
 
     Raises:
-        Rejected: too_deeply_nested.
+        RecursionError: it is nested too deeply.
     """
     parts: list[str] = []
-    try:
-        _write_json(value, indent, "\n" if indent else "", parts, charge)
-    except RecursionError:
-        raise Rejected("too_deeply_nested", "A value is nested too deeply to be written as JSON.") from None
+    _write_json(value, indent, "\n" if indent else "", parts, charge)
     return "".join(parts)
 
 

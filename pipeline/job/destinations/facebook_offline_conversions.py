@@ -16,7 +16,8 @@ from capybeam.pipeline.job.yaml_source import Loc
 from capybeam.transforms.language.triggers import quoted
 from capybeam.transforms.meta import rules
 from capybeam.transforms.meta.answers import Destination
-from capybeam.transforms.meta.subscriptions import MetaSubscription, Wire
+from capybeam.transforms.meta.settings import Wire
+from capybeam.transforms.meta.subscriptions import MetaSubscription
 
 OFFLINE_VERSION: Final = "v16.0"  # the last that had the Offline Conversions API
 END_OF_OFFLINE_EVENTS: Final = (

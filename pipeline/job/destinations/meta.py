@@ -17,7 +17,7 @@ from capybeam.pipeline.job.problems import Problems
 from capybeam.pipeline.job.yaml_source import Loc
 from capybeam.transforms.core.tokens import TokenReference
 from capybeam.transforms.meta.answers import Destination, is_loopback
-from capybeam.transforms.meta.subscriptions import InText
+from capybeam.transforms.meta.settings import InText
 from capybeam.transforms.standards import countries
 
 # --- types of values --------------------------------------------------------------------------------------------------

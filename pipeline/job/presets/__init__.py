@@ -12,7 +12,8 @@ from capybeam.pipeline.job import yaml_source
 from capybeam.transforms.language.directives import is_directive, parse_path, paths
 from capybeam.transforms.language.fields import TYPES, Field
 from capybeam.transforms.meta.server_events import in_custom_data
-from capybeam.transforms.meta.subscriptions import Wire
+from capybeam.transforms.meta.settings import Wire
+from capybeam.transforms.meta.user_data import KEYS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +100,8 @@ def offline_preset() -> OfflinePreset:
     return OfflinePreset(**{**data, "fields": _fields(data["fields"])})
 
 
-def _fields(specs: Mapping[str, Mapping[str, Any]]) -> tuple[Field, ...]:
+def _fields(specs: Mapping[str, Mapping[str, Any]], owner: str = "") -> tuple[Field, ...]:
+    """Keys of user_data are counted by Meta's names, as where they are hashed."""
     fields = []
     for name, spec in specs.items():
         assert spec["type"] in TYPES, f"{name}: unknown type"
@@ -110,9 +112,10 @@ def _fields(specs: Mapping[str, Mapping[str, Any]]) -> tuple[Field, ...]:
                 spec.get("required", False),
                 spec.get("multiple", False),
                 tuple(spec.get("choices", ())),
-                _fields(spec["properties"]) if "properties" in spec else None,
+                _fields(spec["properties"], name) if "properties" in spec else None,
                 spec.get("named"),
                 incidental=spec.get("incidental", False),
+                counted_as=KEYS[name].wire if owner == "user_data" and name in KEYS else "",
             )
         )
     return tuple(fields)

@@ -470,7 +470,11 @@ USER_DATA = Field(
     "user_data",
     "object",
     required=True,
-    properties=(Field("email", "strings"), Field("client_ip_address", "string"), Field("leadID", "integer")),
+    properties=(
+        Field("email", "strings", counted_as="em"),
+        Field("client_ip_address", "string", counted_as="client_ip_address"),
+        Field("leadID", "integer", counted_as="lead_id"),
+    ),
 )
 
 
