@@ -32,6 +32,8 @@ from capybeam.transforms.core.dead_letters import ReplayFilter
 from capybeam.transforms.core.events import UnreadableRow
 from tests.integration.conftest import PROJECT, BigQuery
 
+pytestmark = pytest.mark.slow
+
 NOW = time.time()
 DAY = 86_400
 

@@ -35,6 +35,8 @@ from tests.conftest import Topic
 from tests.pipeline.jobs import JANE, TOKEN, job_file, order, rows
 from tests.servers.pubsub import NoServer, pubsub_server
 
+pytestmark = pytest.mark.slow
+
 DELIVERY = "{max_batch_delay: 200ms, retry_for: 5s}"
 OUTPUTS = Outputs("dead.jsonl", "receipts.jsonl", "books.json")
 

@@ -48,6 +48,8 @@ from capybeam.transforms.sending import _SendBatches
 from capybeam.transforms.validating import _ValidateConversions
 from tests.pipeline.jobs import JANE, TOKEN, job_file, order, rows
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def sandbox() -> Iterator[SandboxServer]:

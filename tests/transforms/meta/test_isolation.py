@@ -29,6 +29,8 @@ from capybeam.transforms.meta.isolation import spread
 from tests.transforms.envelopes import sealed
 from tests.transforms.graph_server import GraphServer, Json, Reply, error, graph_server, taken
 
+pytestmark = pytest.mark.slow
+
 KEY = Address("web", "123").encode()
 
 
