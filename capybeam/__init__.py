@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from capybeam.pipeline.deliver import Deliver, Delivered, DeliverRows
     from capybeam.pipeline.job.loader import ConfigError, Job, load_job
     from capybeam.transforms.batching import BatchByDestination
-    from capybeam.transforms.core.batches import Receipt
     from capybeam.transforms.core.rejections import Rejection
     from capybeam.transforms.deduplicating import DropRepeats
+    from capybeam.transforms.delivery.batches import Receipt
     from capybeam.transforms.filtering import FilterEvents
     from capybeam.transforms.hashing import HashUserData
     from capybeam.transforms.mapping import MapProperties

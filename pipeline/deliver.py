@@ -11,8 +11,8 @@ import orjson
 
 from capybeam.pipeline.graph import convert_and_send
 from capybeam.pipeline.job.loader import Job, load_job
-from capybeam.transforms.core.batches import Receipt
 from capybeam.transforms.core.rejections import Rejection
+from capybeam.transforms.delivery.batches import Receipt
 
 
 class Delivered(NamedTuple):

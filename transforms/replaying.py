@@ -16,7 +16,7 @@ from capybeam.transforms.core.dead_letters import DeadLetter, ReplayFilter, pars
 from capybeam.transforms.core.envelope import Ready
 from capybeam.transforms.core.events import UnreadableRow, is_blank
 from capybeam.transforms.core.rejections import Rejection
-from capybeam.transforms.engine.replay import compile_replay
+from capybeam.transforms.engine.replay import compile_body_check, compile_replay
 from capybeam.transforms.language.subscriptions import Subscription
 
 Replay = Callable[[DeadLetter, float, Count, Callable[[str], Count]], Iterator["Ready | Rejection"]]
@@ -67,6 +67,10 @@ class _ReplayDeadLetters(SubscriptionStepDoFn[Replay]):
         self._max_bytes, self._choice, self._clock, self._skip_blank = max_bytes, choice, clock, skip_blank
         self._unwrap = unwrap
 
+    def setup(self) -> None:
+        super().setup()
+        self._is_body = compile_body_check(self.subscriptions)
+
     def compile(self) -> Replay:
         return compile_replay(self.subscriptions, self._max_bytes, self._unwrap)
 
@@ -76,7 +80,7 @@ class _ReplayDeadLetters(SubscriptionStepDoFn[Replay]):
             raise line.rejected()
         if self._skip_blank and is_blank(line):
             return ()
-        letter = parse_dead_letter(line, place)
+        letter = parse_dead_letter(line, place, self._is_body)
         if not self._choice.takes(letter):
             self._count("read")
             self._count("filtered")

@@ -16,11 +16,11 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from capybeam.transforms.base import NAMESPACE, CountingDoFn, with_rejections
 from capybeam.transforms.batching import Batch
-from capybeam.transforms.core.batches import EncodedBatch, Outcome
 from capybeam.transforms.core.counters import CounterKey
 from capybeam.transforms.core.envelope import Address
-from capybeam.transforms.meta.answers import Delivery, Destination
-from capybeam.transforms.meta.client import MetaClient
+from capybeam.transforms.delivery.batches import EncodedBatch, Outcome
+from capybeam.transforms.delivery.client import Client
+from capybeam.transforms.delivery.destination import Delivery, Destination
 
 BACKLOG: Final = 32 * 1024 * 1024  # bytes of requests that wait for one destination before everything waits for it
 _LOOK: Final = 0.05  # seconds between two looks at a backlog that other bundles have filled
@@ -67,18 +67,19 @@ class _SendBatches(CountingDoFn):
     ) -> None:
         super().__init__()
         self._destinations, self._delivery, self._workers = tuple(destinations), delivery, workers
+        self._by_name = {destination.name: destination for destination in destinations}
         self._hold, self._patient = hold, patient
 
     def setup(self) -> None:
         super().setup()
         key = (self._destinations, self._delivery, self._workers, self._hold, self._patient)
-        self._client: MetaClient = self.context.client(key, self._make_client)
+        self._client: Client = self.context.client(key, self._make_client)
         self._client.open()
         self._throttling = ThrottlingSignaler(NAMESPACE)
 
-    def _make_client(self) -> MetaClient:
+    def _make_client(self) -> Client:
         service = self._delivery.rate_limit_service
-        return MetaClient(
+        return Client(
             self._destinations,
             self._delivery,
             run=self.context,
@@ -94,7 +95,8 @@ class _SendBatches(CountingDoFn):
         self._pending = 0
 
     def process(self, element: Batch) -> Iterable[Any]:
-        batch = EncodedBatch.pack(*element)
+        key, lines = element
+        batch = EncodedBatch.pack(self._by_name[Address.decode(key).destination], key, lines)
         name = Address.decode(batch.key).destination
         yield from self._outputs()
         while self._client.backlog(name) > BACKLOG:

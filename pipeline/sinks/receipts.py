@@ -10,7 +10,7 @@ import apache_beam as beam
 from capybeam.pipeline.sinks import write
 from capybeam.pipeline.sinks.records import RecordType
 from capybeam.pipeline.sinks.schema import Schema
-from capybeam.transforms.core.batches import Receipt
+from capybeam.transforms.delivery.batches import Receipt
 
 SCHEMA: Final = Schema.of(Receipt, "delivered_at")
 

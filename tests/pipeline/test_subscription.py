@@ -64,9 +64,9 @@ def start(
     """`capybeam run` in a process of its own, in the current folder."""
     Path("job.yaml").write_text(job_file(sandbox.url, delivery))
     program = (
-        "import capybeam.pipeline.cli, capybeam.pipeline.sources.pubsub.reader, capybeam.transforms.meta.client;"
-        f" capybeam.pipeline.sources.pubsub.reader.LEASE = {lease}; capybeam.transforms.meta.client._HOLD_PAUSE = 1;"
-        " capybeam.pipeline.cli.main()"
+        "import capybeam.pipeline.cli, capybeam.pipeline.sources.pubsub.reader, capybeam.transforms.delivery.client;"
+        f" capybeam.pipeline.sources.pubsub.reader.LEASE = {lease};"
+        " capybeam.transforms.delivery.client._HOLD_PAUSE = 1; capybeam.pipeline.cli.main()"
     )
     command = [sys.executable, "-c", program, "run", "--config", "job.yaml"]
     command += ["--input", f"pubsub:{topic.subscription}", "--books", "books.json", *options]

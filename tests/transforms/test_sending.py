@@ -19,11 +19,12 @@ from apache_beam.testing.util import assert_that, equal_to
 
 from capybeam.pipeline.sandbox.server import SandboxServer
 from capybeam.pipeline.sandbox.store import SandboxSettings
-from capybeam.transforms.core.batches import DestinationHeld, Receipt
 from capybeam.transforms.core.envelope import Address
 from capybeam.transforms.core.run_context import RunContext
 from capybeam.transforms.core.tokens import TokenReference
-from capybeam.transforms.meta.answers import Delivery, Destination
+from capybeam.transforms.delivery.batches import DestinationHeld, Receipt
+from capybeam.transforms.delivery.destination import Delivery
+from capybeam.transforms.meta.destinations import MetaDestination
 from capybeam.transforms.sending import SendBatches, _SendBatches
 from tests.transforms.envelopes import sealed
 from tests.transforms.graph_server import graph_server, taken
@@ -53,8 +54,8 @@ def line(number: int, age: float = 60.0) -> bytes:
     return sealed(event)
 
 
-def destination(name: str, endpoint: str) -> Destination:
-    return Destination(name, TokenReference("env:TOKEN"), endpoint=endpoint)
+def destination(name: str, endpoint: str) -> MetaDestination:
+    return MetaDestination(name, TokenReference("env:TOKEN"), endpoint=endpoint)
 
 
 def sent(step: _SendBatches, batches: Iterable[tuple[str, list[bytes]]]) -> list[Any]:
@@ -166,7 +167,7 @@ def test_throttled_time_is_told_to_the_runner(sandbox: SandboxServer) -> None:
 def test_a_held_destination_fails_the_step_and_rejects_nothing(
     sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("capybeam.transforms.meta.client._HOLD_FOR", 0.0)
+    monkeypatch.setattr("capybeam.transforms.delivery.client._HOLD_FOR", 0.0)
     sandbox.set_faults(dead_token=True)
     pipeline = beam.Pipeline("FnApiRunner")
     batches = pipeline | beam.Create([(Address("web", "1").encode(), [line(1)])])
@@ -178,7 +179,7 @@ def test_a_held_destination_fails_the_step_and_rejects_nothing(
 
 
 def test_a_bundle_that_is_done_again_is_counted_once(sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("capybeam.transforms.meta.client._HOLD_FOR", 0.0)
+    monkeypatch.setattr("capybeam.transforms.delivery.client._HOLD_FOR", 0.0)
     destinations = (destination("web", sandbox.url), destination("crm", sandbox.url))
     step = _SendBatches(destinations, Delivery(), 1, hold=True)
     step.setup()

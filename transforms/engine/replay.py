@@ -8,12 +8,12 @@ and sent as it is. What is rejected again is the same dead letter with the new r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from typing import Final
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
 from capybeam.transforms.core.conversions import Conversion, Count
 from capybeam.transforms.core.counters import CounterKey
-from capybeam.transforms.core.dead_letters import NEVER_EVENTS, READY_STAGES, DeadLetter, is_unmade
+from capybeam.transforms.core.dead_letters import NEVER_EVENTS, READY_STAGES, DeadLetter, IsBody, is_unmade
 from capybeam.transforms.core.envelope import Envelope, Ready, ReplayHistory
 from capybeam.transforms.core.events import Event
 from capybeam.transforms.core.message_formats import Found
@@ -31,6 +31,16 @@ def compile_replay(
     what happened, and by subscription key what was dropped on the way.
     """
     return _Replay(subscriptions, max_bytes, unwrap).outcomes
+
+
+def compile_body_check(subscriptions: Sequence[Subscription]) -> IsBody:
+    """What `parse_dead_letter` checks payloads by; those of subscriptions that the job does not have pass."""
+    by_key = {subscription.key: subscription for subscription in subscriptions}
+
+    def is_body(key: str, payload: Mapping[str, Any], is_encoded: bool) -> bool:
+        return key not in by_key or by_key[key].is_body(payload, is_encoded)
+
+    return is_body
 
 
 class _Replay:

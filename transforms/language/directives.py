@@ -737,8 +737,8 @@ def _check_liquid(template: Any, path: Path) -> Iterator[Problem]:
         yield Problem(path, f"liquid template values are limited to {MAX_LIQUID} characters")
     else:
         from capybeam.transforms.language.liquid import (
-            templates as liquid_templates,
-        )  # the Liquid engine is slow to import and seldom needed
+            templates as liquid_templates,  # the Liquid engine is slow to import and seldom needed
+        )
 
         yield from (Problem(path, message) for message in liquid_templates.problems(template))
 

@@ -16,14 +16,7 @@ from capybeam.transforms.meta.clearing import URLS, compile_look_through
 from capybeam.transforms.meta.personal_data import is_personal
 from capybeam.transforms.meta.server_events import compile_wire
 from capybeam.transforms.meta.settings import MetaSettings
-from capybeam.transforms.meta.user_data import (
-    HASHED,
-    KEYS,
-    OFFLINE_KEYS,
-    OLDER_HASHED,
-    WIRES,
-    unhashed,
-)
+from capybeam.transforms.meta.user_data import HASHED, KEYS, OFFLINE_KEYS, OLDER_HASHED, WIRES, unhashed
 
 
 def compile_validation(subscription: MetaSettings, max_bytes: int, is_edited: bool) -> Validate:

@@ -36,12 +36,12 @@ from capybeam.pipeline.run.request import Outputs, RunRequest
 from capybeam.pipeline.sandbox.server import SandboxServer
 from capybeam.pipeline.sandbox.store import SandboxSettings
 from capybeam.pipeline.sinks import SinkError
-from capybeam.transforms.core.batches import Receipt
 from capybeam.transforms.core.dead_letters import ReplayFilter
+from capybeam.transforms.delivery.batches import Receipt
+from capybeam.transforms.delivery.destination import Delivery
 from capybeam.transforms.filtering import _FilterEvents
 from capybeam.transforms.hashing import _HashUserData
 from capybeam.transforms.mapping import _MapProperties
-from capybeam.transforms.meta.answers import Delivery
 from capybeam.transforms.naming import _MapEventNames
 from capybeam.transforms.parsing import _ParseEvents
 from capybeam.transforms.sending import _SendBatches

@@ -1,6 +1,6 @@
 """Taking batches to Meta, until each of their events is delivered or rejected with a reason of its own.
 
-`MetaClient` is what all batches of a process share: connections, pace, the state and the waits of each destination.
+`Client` is what all batches of a process share: connections, pace, the state and the waits of each destination.
 How one batch comes apart when it is refused stands in `isolation`.
 """
 
@@ -17,16 +17,16 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
-from capybeam.transforms.core.batches import Attempt, DestinationHeld, EncodedBatch, Outcome
 from capybeam.transforms.core.envelope import Address, Envelope
 from capybeam.transforms.core.rejections import Rejected
 from capybeam.transforms.core.run_context import RunContext
-from capybeam.transforms.meta import rules
-from capybeam.transforms.meta.answers import Answer, Delivery, Destination, failed
-from capybeam.transforms.meta.circuits import Circuits, Dataset
-from capybeam.transforms.meta.isolation import BatchDelivery, rejection_of
-from capybeam.transforms.meta.rate_limits import Pacer, RateLimitGuard, Stopwatch
-from capybeam.transforms.meta.transport import Transport
+from capybeam.transforms.delivery.answers import Answer
+from capybeam.transforms.delivery.batches import Attempt, DestinationHeld, EncodedBatch, Outcome
+from capybeam.transforms.delivery.circuits import Circuits, Dataset
+from capybeam.transforms.delivery.destination import Delivery, Destination
+from capybeam.transforms.delivery.isolation import BatchDelivery, rejection_of
+from capybeam.transforms.delivery.rate_limits import Pacer, RateLimitGuard, Stopwatch
+from capybeam.transforms.delivery.transport import Transport
 
 _log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class _FailingAlone:
     in_a_row: int = 0
 
 
-class MetaClient:
+class Client:
     """A process's way to Meta: its connections, its pace, and what it knows of its destinations.
 
     Safe to use from many threads. No lock is held while anything is waited for, but for the one of a dataset of which
@@ -100,7 +100,10 @@ class MetaClient:
         run = run or RunContext()
         self.progress, self.shutdown = run.progress, run.shutdown
         self._transport = Transport(destinations, delivery)
-        self._token_kinds = {destination.name: destination.token.kind for destination in destinations}
+        self._is_read_again = {
+            destination.name: any(secret.kind in ("file", "secret") for secret in destination.secrets.values())
+            for destination in destinations
+        }
         self.delivery, self.hold, self._patient, self._ask = delivery, hold, patient, ask
         rate = delivery.requests_per_second
         self._pacer = Pacer(None if rate is None else rate * share)
@@ -164,11 +167,11 @@ class MetaClient:
         for line in batch.lines:
             event = Envelope.decode(line)
             try:
-                rules.check_age(event.event_time, event.age_limit, now)
+                batch.destination.check_age(event.event_time, event.age_limit, now)
                 kept.append(line)
             except Rejected as cause:
                 outcome.rejections.append(rejection_of(batch.key, line, cause))
-        return [EncodedBatch.pack(batch.key, kept)] if kept else []
+        return [EncodedBatch.pack(batch.destination, batch.key, kept)] if kept else []
 
     # --- one request -------------------------------------------------------------------------------------------------
 
@@ -222,7 +225,7 @@ class MetaClient:
             try:
                 wait = self._ask(name)
             except Exception as error:  # of gRPC
-                return failed("unreachable", f"The rate limit service cannot be reached ({type(error).__name__}).")
+                return Answer("transient", f"The rate limit service cannot be reached ({type(error).__name__}).")
             if wait <= 0:
                 return None
             if self.shutdown.is_set() or (not self.hold and wait >= self._left(waits_since)):
@@ -389,8 +392,8 @@ class MetaClient:
         """Opens a circuit, and says so."""
         name, dataset_id = dataset
         self.circuits.open(dataset, answer, self._transport.access_number(name), inferred)
-        whose = f"Dataset {dataset_id}: " if inferred or answer.row.scope == "dataset" else ""
-        todo = answer.row.todo
+        whose = f"Dataset {dataset_id}: " if inferred or answer.meaning.scope == "dataset" else ""
+        todo = answer.meaning.todo
         if inferred:
             todo = (
                 "Events sent one by one are all refused like this, and nothing gets through. See Meta's message in the"
@@ -400,7 +403,7 @@ class MetaClient:
         if not self.hold:
             self.progress.set_status(name, f"REFUSED. {whose}{answer.summary} {todo}")
             return
-        if self._token_kinds[name] in ("file", "secret"):  # which are read again
+        if self._is_read_again[name]:
             todo = todo.replace(" and run again.", ": the run picks it up by itself.")
         state = f"HELD. {whose}{answer.summary} {todo} Nothing is lost: its events wait."
         self.progress.set_status(name, state)

@@ -17,20 +17,21 @@ makes it harmless that an event is sent twice.
 from __future__ import annotations
 
 import dataclasses
+import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final, NamedTuple, Protocol
 
 import orjson
 
-from capybeam.transforms.core.batches import Attempt, EncodedBatch, Outcome, Receipt, Stopped
 from capybeam.transforms.core.envelope import Address, Envelope
+from capybeam.transforms.core.progress import Progress
 from capybeam.transforms.core.rejections import Rejected, Rejection, reject
-from capybeam.transforms.meta.answers import Answer
-
-if TYPE_CHECKING:
-    from capybeam.transforms.meta.client import MetaClient
+from capybeam.transforms.delivery.answers import Answer
+from capybeam.transforms.delivery.batches import Attempt, EncodedBatch, Outcome, Receipt, Stopped
+from capybeam.transforms.delivery.circuits import Circuits, Dataset
+from capybeam.transforms.delivery.destination import Delivery
 
 WHOLE_TRIES: Final = 3  # of a failing batch, before single events are sent in its place
 _RECENT: Final = 16  # results by which it is told whether most of a batch is refused
@@ -85,13 +86,36 @@ class _Suspect(NamedTuple):
     answer: Answer
 
 
+class Sender(Protocol):
+    """What a batch needs of the client that all batches of a process share; see `client.Client`."""
+
+    delivery: Delivery
+    hold: bool
+    circuits: Circuits
+    progress: Progress
+    shutdown: threading.Event
+    clock: Callable[[], float]
+
+    def gate(self, dataset: Dataset) -> Answer | bool: ...
+
+    def try_once(self, batch: EncodedBatch, attempt: Attempt) -> Answer: ...
+
+    def back_off(self, batch: EncodedBatch, answer: Answer, attempt: Attempt) -> bool: ...
+
+    def wait_alone(self, dataset: Dataset, answer: Answer, tries: int) -> bool: ...
+
+    def has_given_up(self, dataset: Dataset) -> bool: ...
+
+    def refuses_everything(self, dataset: Dataset, answer: Answer, inferred: bool = False) -> None: ...
+
+
 class BatchDelivery:
     """Delivers or rejects every event of one batch. `run` may be called once."""
 
-    def __init__(self, client: MetaClient, batch: EncodedBatch, outcome: Outcome) -> None:
+    def __init__(self, client: Sender, batch: EncodedBatch, outcome: Outcome) -> None:
         self._client, self._outcome = client, outcome
         self._progress, self._shutdown = client.progress, client.shutdown
-        self._key = batch.key
+        self._destination, self._key = batch.destination, batch.key
         self._name, self._dataset_id, *_ = Address.decode(batch.key)
         self._dataset = (self._name, self._dataset_id)
         self._parts = [_Part(batch)]
@@ -111,7 +135,7 @@ class BatchDelivery:
         self._has_recovered = False  # whether any of those that had failed got through in the last round
 
     def run(self) -> None:
-        """Raises what `MetaClient.deliver` raises."""
+        """Raises what `Client.deliver` raises."""
         while self._parts or self._failing:
             if self._parts:
                 self._settle(self._parts.pop())
@@ -281,8 +305,8 @@ class BatchDelivery:
         for tried, index in enumerate(order):
             if self._is_found_out():
                 left = sorted(order[tried:])
-                return _Part(EncodedBatch.pack(self._key, [lines[i] for i in left]))
-            self._settle(_Part(EncodedBatch.pack(self._key, [lines[index]])))
+                return _Part(self._pack([lines[i] for i in left]))
+            self._settle(_Part(self._pack([lines[index]])))
         return None
 
     def _is_found_out(self) -> bool:
@@ -316,7 +340,7 @@ class BatchDelivery:
                 self._name, "most events of a batch are refused or fail; the rest of it is sent one by one."
             )
         # The last one is sent first.
-        self._parts += reversed([_Part(EncodedBatch.pack(self._key, [lines[index]])) for index in spread(len(lines))])
+        self._parts += reversed([_Part(self._pack([lines[index]])) for index in spread(len(lines))])
 
     def _judge(self, suspect: _Suspect) -> None:
         """An event is at fault if Meta says that it is, or something else got through after a refusal like its own."""
@@ -378,7 +402,7 @@ class BatchDelivery:
         """Puts parts among what is to be sent as one part."""
         lines = [line for part in parts for line in part.batch.lines]
         if lines:
-            self._parts.append(_Part(EncodedBatch.pack(self._key, lines)))
+            self._parts.append(_Part(self._pack(lines)))
 
     def _try_again(self) -> None:
         """Sends what has failed alone again, after a pause; gives it up when there is no more time."""
@@ -401,6 +425,9 @@ class BatchDelivery:
         if self._shutdown.is_set() and len(self._parts) > 1:  # each of which might time out
             parts, self._parts = self._parts, []
             self._push_together(parts)
+
+    def _pack(self, lines: Sequence[bytes]) -> EncodedBatch:
+        return EncodedBatch.pack(self._destination, self._key, lines)
 
     # --- what both need ----------------------------------------------------------------------------------------------
 

@@ -19,14 +19,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capybeam.transforms.core.batches import DestinationHeld, EncodedBatch, Outcome
 from capybeam.transforms.core.envelope import Address
 from capybeam.transforms.core.tokens import TokenReference
-from capybeam.transforms.meta import transport
-from capybeam.transforms.meta.answers import Delivery, Destination
-from capybeam.transforms.meta.client import MetaClient
-from capybeam.transforms.meta.isolation import spread
-from tests.transforms.envelopes import sealed
+from capybeam.transforms.delivery import transport
+from capybeam.transforms.delivery.batches import DestinationHeld, EncodedBatch, Outcome
+from capybeam.transforms.delivery.client import Client
+from capybeam.transforms.delivery.destination import Delivery
+from capybeam.transforms.delivery.isolation import spread
+from capybeam.transforms.meta.destinations import MetaDestination
+from tests.transforms.envelopes import pack, sealed
 from tests.transforms.graph_server import GraphServer, Json, Reply, error, graph_server, taken
 
 pytestmark = pytest.mark.slow
@@ -45,13 +46,13 @@ def line(number: int) -> bytes:
 
 
 def batch(count: int, start: int = 0, key: str = KEY) -> EncodedBatch:
-    return EncodedBatch.pack(key, [line(number) for number in range(start, start + count)])
+    return pack(key, [line(number) for number in range(start, start + count)])
 
 
-def client(graph: GraphServer, hold: bool = False, **delivery: Any) -> MetaClient:
+def client(graph: GraphServer, hold: bool = False, **delivery: Any) -> Client:
     settings = {"retry_for": 5.0, "timeout": 2.0, **delivery}
-    destination = Destination("web", TokenReference("env:TOKEN"), endpoint=graph.url)
-    return MetaClient((destination,), Delivery(**settings), hold=hold, jitter=lambda low, high: 0.01)
+    destination = MetaDestination("web", TokenReference("env:TOKEN"), endpoint=graph.url)
+    return Client((destination,), Delivery(**settings), hold=hold, jitter=lambda low, high: 0.01)
 
 
 def reasons(*outcomes: Outcome) -> Counter[tuple[str, bool]]:
@@ -231,7 +232,7 @@ def test_a_code_that_was_an_events_once_is_the_destinations_when_nothing_gets_th
 
 def test_a_stream_holds_its_events_and_goes_on_when_something_gets_through(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "capybeam.transforms.meta.client._HOLD_PAUSE", 10.0
+        "capybeam.transforms.delivery.client._HOLD_PAUSE", 10.0
     )  # of which the client here waits 0.01, by its jitter
     with graph_server(lambda _: error(4711)) as graph, ThreadPoolExecutor(1) as pool:
         sender = client(graph, hold=True)
@@ -249,7 +250,7 @@ def test_a_stream_holds_its_events_and_goes_on_when_something_gets_through(monke
 
 
 def test_a_stream_holds_its_events_whatever_the_turns_of_the_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("capybeam.transforms.meta.client._HOLD_PAUSE", 10.0)
+    monkeypatch.setattr("capybeam.transforms.delivery.client._HOLD_PAUSE", 10.0)
     turns = itertools.cycle([error(4711), error(4712)])
     with graph_server(lambda _: next(turns)) as graph, ThreadPoolExecutor(4) as pool:
         sender = client(graph, hold=True)
@@ -264,13 +265,13 @@ def test_a_stream_holds_its_events_whatever_the_turns_of_the_refusal(monkeypatch
 def test_a_stream_goes_on_with_a_token_that_is_replaced_while_it_is_held(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("capybeam.transforms.meta.client._LOOK", 0.02)
+    monkeypatch.setattr("capybeam.transforms.delivery.client._LOOK", 0.02)
     monkeypatch.setattr(transport, "TOKEN_PAUSE", 0.1)
     token = tmp_path / "token"
     token.write_text("old")
     with graph_server(lambda _: error(190, 463)) as graph, ThreadPoolExecutor(4) as pool:
-        destination = Destination("web", TokenReference(f"file:{token}"), endpoint=graph.url)
-        sender = MetaClient((destination,), Delivery(retry_for=1.0), hold=True)
+        destination = MetaDestination("web", TokenReference(f"file:{token}"), endpoint=graph.url)
+        sender = Client((destination,), Delivery(retry_for=1.0), hold=True)
         sending = [pool.submit(sender.deliver, batch(20, 20 * number)) for number in range(8)]
         wait_until(lambda: sender.progress.status("web").startswith("HELD. "))
         held = len(graph.requests)
