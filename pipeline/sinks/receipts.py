@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from operator import methodcaller
 from typing import Any, Final
 
 import apache_beam as beam
@@ -20,7 +21,7 @@ def _row(receipt: Receipt) -> dict[str, Any]:
     return {**row, "messages": list(receipt.messages), "event_ids": [i for i in receipt.event_ids or () if i]}
 
 
-RECEIPTS: Final = RecordType("Receipts", SCHEMA, Receipt.encode, _row)
+RECEIPTS: Final = RecordType("Receipts", SCHEMA, methodcaller("encode"), _row)
 
 
 @dataclasses.dataclass
