@@ -10,7 +10,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam import typehints
 
-from capybeam.transforms.base import SubscriptionStepDoFn, note_unfinished, show_no_event, with_rejections
+from capybeam.transforms.base import SubscriptionStepDoFn, with_rejections
 from capybeam.transforms.core.conversions import Count
 from capybeam.transforms.core.dead_letters import DeadLetter, ReplayFilter, parse_dead_letter
 from capybeam.transforms.core.envelope import Ready
@@ -85,13 +85,13 @@ class _ReplayDeadLetters(SubscriptionStepDoFn[Replay]):
         return [self._again(outcome) if isinstance(outcome, Rejection) else outcome for outcome in outcomes]
 
     def _again(self, outcome: Rejection) -> Any:
-        show_no_event(outcome, self.counters)
+        self.show_not_an_event(outcome)
         return self.rejected(outcome)
 
     def origin(self, element: Any) -> Mapping[str, Any]:
         self._count("read")
         self._count("unparsable")
-        note_unfinished(element[1], self.counters)
+        self.count_unfinished(element[1])
         return {"payload": element[1]}
 
     def _count(self, name: str) -> None:

@@ -20,12 +20,11 @@ from apache_beam.testing.util import assert_that, equal_to
 from capybeam.pipeline.sandbox.server import SandboxServer
 from capybeam.pipeline.sandbox.store import SandboxSettings
 from capybeam.transforms.core.batches import DestinationHeld, Receipt
-from capybeam.transforms.core.counters import LIVE
 from capybeam.transforms.core.envelope import Address
-from capybeam.transforms.core.shutdown import STOPPING
+from capybeam.transforms.core.run_context import RunContext
 from capybeam.transforms.core.tokens import TokenReference
 from capybeam.transforms.meta.answers import Delivery, Destination
-from capybeam.transforms.sending import KEPT, SendBatches, _SendBatches
+from capybeam.transforms.sending import SendBatches, _SendBatches
 from tests.transforms.envelopes import sealed
 from tests.transforms.graph_server import graph_server, taken
 
@@ -33,12 +32,8 @@ TOKEN = "EAAB-the-token"
 
 
 @pytest.fixture(autouse=True)
-def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOKEN", TOKEN)
-    STOPPING.clear()
-    LIVE.reset()
-    yield
-    STOPPING.clear()
 
 
 @pytest.fixture
@@ -99,7 +94,7 @@ def test_a_slow_destination_does_not_stop_another(sandbox: SandboxServer, troubl
         while sandbox.stats()["events_stored"] < 30 and time.monotonic() < deadline:
             time.sleep(0.02)
         stored = {"web": sandbox.stats()["events_stored"], "slow": slow.stats()["events_stored"]}
-        STOPPING.set()
+        step.context.shutdown.set()
         list(step.finish_bundle())
         step.teardown()
     assert stored["web"] == 30
@@ -201,7 +196,7 @@ def test_a_bundle_that_is_done_again_is_counted_once(sandbox: SandboxServer, mon
         else:
             list(step.finish_bundle())
     step.teardown()
-    assert LIVE.snapshot()[0] == {"delivered:web/leads": 1}
+    assert step.context.progress.counts() == {"delivered:web/leads": 1}
 
 
 def test_an_envoy_service_is_asked_before_each_request_and_waited_for(
@@ -244,15 +239,14 @@ def test_what_travels_to_the_workers_holds_the_reference_and_not_the_token() -> 
 
 
 def test_a_stream_worked_off_in_many_graphs_keeps_its_pace_from_one_to_the_next(sandbox: SandboxServer) -> None:
-    KEPT.clear()
-    started = time.monotonic()
+    run, started = RunContext(), time.monotonic()
     for number in range(4):
         delivery = Delivery(requests_per_second=5.0)
         step = _SendBatches((destination("web", sandbox.url),), delivery, 1, hold=True, patient=True)
+        step.run = run.handle
         (receipt,) = sent(step, [(Address("web", "1").encode(), [line(number)])])
         assert receipt.events == 1
     assert time.monotonic() - started >= 3 / 5
-    KEPT.clear()
 
 
 def test_a_bundle_that_fails_and_is_done_again_is_counted_once(sandbox: SandboxServer) -> None:
@@ -265,11 +259,11 @@ def test_a_bundle_that_fails_and_is_done_again_is_counted_once(sandbox: SandboxS
     while sandbox.stats()["events_stored"] < 10 and time.monotonic() < deadline:
         time.sleep(0.01)
     list(step._outputs(wait=True))  # counted, and then the bundle fails elsewhere
-    assert LIVE.snapshot()[0] == {"delivered:web/leads": 10}
+    assert step.context.progress.counts() == {"delivered:web/leads": 10}
     step.start_bundle()
-    assert LIVE.snapshot()[0] == {}
+    assert step.context.progress.counts() == {}
     list(step.process(batch))
     list(step.finish_bundle())
     step.teardown()
-    assert LIVE.snapshot()[0] == {"delivered:web/leads": 10}
+    assert step.context.progress.counts() == {"delivered:web/leads": 10}
     assert (sandbox.stats()["events_stored"], sandbox.stats()["duplicates"]) == (10, 10)

@@ -25,10 +25,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import orjson
 
 from capybeam.transforms.core.batches import Attempt, EncodedBatch, Outcome, Receipt, Stopped
-from capybeam.transforms.core.counters import LIVE
 from capybeam.transforms.core.envelope import Address, Envelope
 from capybeam.transforms.core.rejections import Rejected, Rejection, reject
-from capybeam.transforms.core.shutdown import STOPPING
 from capybeam.transforms.meta.answers import Answer
 
 if TYPE_CHECKING:
@@ -92,6 +90,7 @@ class BatchDelivery:
 
     def __init__(self, client: MetaClient, batch: EncodedBatch, outcome: Outcome) -> None:
         self._client, self._outcome = client, outcome
+        self._progress, self._shutdown = client.progress, client.shutdown
         self._key = batch.key
         self._name, self._dataset_id, *_ = Address.decode(batch.key)
         self._dataset = (self._name, self._dataset_id)
@@ -171,11 +170,11 @@ class BatchDelivery:
                     rest.attempt = Attempt(attempt.started, WHOLE_TRIES - 1, since)  # once more as a whole
                     self._parts.append(rest)
                 return sent, answer
-            if answer.kind == "transient" and not STOPPING.is_set() and self._is_taken_apart(part, answer):
+            if answer.kind == "transient" and not self._shutdown.is_set() and self._is_taken_apart(part, answer):
                 return part, None
             if client.back_off(part.batch, answer, attempt):
                 continue
-            if answer.kind != "transient" or STOPPING.is_set() or len(part) == 1 or samples >= enough:
+            if answer.kind != "transient" or self._shutdown.is_set() or len(part) == 1 or samples >= enough:
                 return part, answer
             samples = max(samples, 1)  # before all are given up for what one of them may cause
 
@@ -235,8 +234,8 @@ class BatchDelivery:
             self._find_out(part, answer)
 
     def _refused_alone(self, part: _Part, answer: Answer) -> None:
-        LIVE.refused(self._name, answer.summary)
-        LIVE.remark(self._name, f"refuses events. {answer.summary} Looking for the events at fault.")
+        self._progress.count_refusal(self._name, answer.summary)
+        self._progress.remark(self._name, f"refuses events. {answer.summary} Looking for the events at fault.")
         if part.group is not None:
             part.group.mark()
         self._recent.append(True)
@@ -259,7 +258,7 @@ class BatchDelivery:
         while not lock.acquire(timeout=_POLL):
             if self._is_found_out():
                 break
-            if STOPPING.is_set() and self._client.hold:
+            if self._shutdown.is_set() and self._client.hold:
                 raise Stopped(f"{self._name}: stopped before all was delivered; the rest comes again. {answer.summary}")
         else:
             try:
@@ -313,7 +312,9 @@ class BatchDelivery:
         parts, self._parts = self._parts, [part for part in self._parts if part.failure is not None]
         lines = [line for part in parts if part.failure is None for line in part.batch.lines]
         if lines:
-            LIVE.remark(self._name, "most events of a batch are refused or fail; the rest of it is sent one by one.")
+            self._progress.remark(
+                self._name, "most events of a batch are refused or fail; the rest of it is sent one by one."
+            )
         # The last one is sent first.
         self._parts += reversed([_Part(EncodedBatch.pack(self._key, [lines[index]])) for index in spread(len(lines))])
 
@@ -325,9 +326,9 @@ class BatchDelivery:
             self._reject(part.batch, "meta_refused_event", answer)
         else:
             if self._client.circuits.is_proven(self._dataset):
-                LIVE.remark(self._name, f"refused the last events. {answer.summary} {_UNPROVEN}")
+                self._progress.remark(self._name, f"refused the last events. {answer.summary} {_UNPROVEN}")
             else:
-                LIVE.say(self._name, f"REFUSED. {answer.summary} {_UNPROVEN}")
+                self._progress.set_status(self._name, f"REFUSED. {answer.summary} {_UNPROVEN}")
             self._reject(part.batch, "destination_refused", answer, retryable=True)
 
     def _refuse_all(self, parts: Iterable[_Part], answer: Answer) -> None:
@@ -347,7 +348,7 @@ class BatchDelivery:
         """Halves a batch that keeps failing while something else gets through."""
         if not self._is_isolating:
             self._is_isolating = True
-            LIVE.remark(
+            self._progress.remark(
                 self._name, f"a batch keeps failing while others get through. {answer.summary} It is sent in parts."
             )
         self._halve(part, holds_bad=False)
@@ -393,10 +394,11 @@ class BatchDelivery:
         self._rounds, self._has_recovered, self._failing_in_a_row = self._rounds + 1, False, 0
 
     def _give_up(self, part: _Part, answer: Answer) -> None:
-        if self._client.hold and STOPPING.is_set():
+        if self._client.hold and self._shutdown.is_set():
             raise Stopped(f"{self._name}: stopped before all was delivered; the rest comes again. {answer.summary}")
-        self._reject(part.batch, "interrupted" if STOPPING.is_set() else "gave_up_retrying", answer, retryable=True)
-        if STOPPING.is_set() and len(self._parts) > 1:  # each of which might time out
+        code = "interrupted" if self._shutdown.is_set() else "gave_up_retrying"
+        self._reject(part.batch, code, answer, retryable=True)
+        if self._shutdown.is_set() and len(self._parts) > 1:  # each of which might time out
             parts, self._parts = self._parts, []
             self._push_together(parts)
 

@@ -27,7 +27,7 @@ _FLOATS: Final = frozenset({"FLOAT", "FLOAT64"})
 
 
 def row_function(columns: Sequence[Column], kind: str) -> Converter:
-    """One Python function that puts a row's values where they belong in an event. Nulls have no key."""
+    """Compiles the function from a row to its event. A null has no key there."""
     writer = _Writer(columns)
     tree: dict[str, Any] = {}
     by_name = {column.name: column for column in columns}
@@ -42,7 +42,7 @@ def row_function(columns: Sequence[Column], kind: str) -> Converter:
 
 
 def _put(tree: dict[str, Any], path: Sequence[str], column: Column) -> None:
-    """Puts a column into a tree of objects. One that has others below it stands under "": no column has that name."""
+    """Puts a column into a tree of objects. One with others below it has the key "", which no column has."""
     for key in path[:-1]:
         inner = tree.setdefault(key, {})
         if isinstance(inner, Column):
@@ -65,16 +65,18 @@ class _Writer:
 
     def __init__(self, columns: Sequence[Column]) -> None:
         self._variables = {column.name: f"v{number}" for number, column in enumerate(columns)}
-        self._wholes: set[str] = set()  # variables of what is an object or a value
+        self._wholes: set[str] = set()  # variables that hold an object in some rows and a value in others
         names = [column.key for column in columns]
         self._constants: dict[str, Any] = {
             "get": operator.itemgetter(*names, *names[:1]), "object_of": object_of, "unreadable": unreadable,
             "dumps": orjson.dumps, "loads": orjson.loads, "JSONDecodeError": orjson.JSONDecodeError,
             "load_json": load_json,
         }  # fmt: skip
-        self._lines = [f"{', '.join(self._variables.values())}, _ = get(row)"]  # _: of one alone there is no tuple
+        self._lines = [
+            f"{', '.join(self._variables.values())}, _ = get(row)"
+        ]  # `_` makes it a tuple where there is only one
         times = [c for c in columns if c.name in ROOT_COLUMNS and c.type == "TIMESTAMP" and not c.repeated]
-        if times:  # `_timestamp` of all of them at once
+        if times:  # `converters._timestamp` of all of them at once
             joined = ", ".join(self._variables[column.name] for column in times)
             array = joined if len(times) == 1 else f"({joined})"
             self._lines.append(f"{joined} = loads(dumps({array}, None, {UTC}).replace(b'000Z\"', b'Z\"'))")
@@ -85,7 +87,7 @@ class _Writer:
                 self._lines += self._converted(column)
 
     def stand_in(self, name: str, other: str) -> bool:
-        """Whether there is a column `name`; another's value then takes the place of a null there."""
+        """Whether there is a column `name`. If so, nulls in it are replaced by the value of another column."""
         if name in self._variables:
             self._lines.append(
                 f"if {self._variables[name]} is None: {self._variables[name]} = {self._variables[other]}"
@@ -93,7 +95,7 @@ class _Writer:
         return name in self._variables
 
     def text_of(self, column: Column) -> Column:
-        """What stands in a column of text that may hold an object, where it is none: a value of the customer's own."""
+        """A column for the texts that are not objects in a column that may hold objects: the customer's own values."""
         value, text = self._variables[column.name], Column(f"{column.name} as text")
         self._variables[text.name] = variable = f"t{value}"
         self._lines.append(f"{variable} = None")
@@ -101,7 +103,7 @@ class _Writer:
         return text
 
     def object(self, tree: Mapping[str, Any], start: Mapping[str, Any] | None = None) -> str:
-        """Writes what makes an object, the objects in it first; gives back the variable that holds it."""
+        """Writes the lines that make an object, inner objects first; returns the variable that holds it."""
         parts: dict[str, Column | str] = {key: node for key, node in tree.items() if isinstance(node, Column) and key}
         parts.update({key: self.object(node) for key, node in tree.items() if isinstance(node, dict)})
         name = f"o{len(self._lines)}"
@@ -112,7 +114,7 @@ class _Writer:
             column, whole = tree[""], self._variable(tree[""])
             if column.name in OBJECTS:
                 self._lines += [f"{name} = {{}} if {whole} is None else object_of({whole})", *kept]
-            else:  # which, in another row's event, was none
+            else:  # in other rows it is not an object
                 self._lines += [
                     f"{name} = {whole} if type({whole}) is dict else {{}}",
                     *kept,
@@ -135,17 +137,17 @@ class _Writer:
         return part if isinstance(part, str) else self._variables[part.name]
 
     def _present(self, part: Column | str) -> str:
-        """What is true where there is a value; an object or an array with nothing in it is none."""
+        """The condition that there is a value; an empty object or array does not count as one."""
         always = part not in self._wholes if isinstance(part, str) else part.repeated
         return self._variable(part) + ("" if always else " is not None")
 
     def _converted(self, column: Column) -> Sequence[str]:
-        """The lines that make of a value what JSON would hold."""
+        """The lines that convert a value to what JSON would hold."""
         value = self._variables[column.name]
         if not column.repeated:
             if column.type in _PLAIN or (column.type == "STRING" and is_plain_text(column.name)):
                 return ()
-            if column.type == "STRING":  # as `_text`
+            if column.type == "STRING":  # as `converters._text`
                 array = f"if {value} is not None and {value}[:1] == '[':"
                 return (
                     array,
@@ -154,7 +156,7 @@ class _Writer:
                     "    except JSONDecodeError:",
                     "        pass",
                 )
-            if column.type in _FLOATS:  # as `number`
+            if column.type in _FLOATS:  # as `warehouse_rows.number`
                 whole = f"not {value} % 1 and {-EXACT} < {value} < {EXACT}"
                 return (f"if {value} is not None and {whole}: {value} = int({value})",)
         name = f"c_{value}"
@@ -177,7 +179,7 @@ def unreadable(row: Row) -> UnreadableRow:
 
 
 def _readable(value: Any) -> Any:
-    """A value of a row for a dead letter, whatever it is."""
+    """A row's value of any type, as JSON can hold it in a dead letter."""
     if isinstance(value, dict):
         return {str(key): _readable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -909,5 +909,5 @@ def test_a_url_that_nobody_here_may_read_says_what_is_missing_at_once(
     assert run_job(RunRequest(job, ["gs://bucket/events.jsonl"], Outputs("dead", "receipts"))) == CONFIGURATION
     assert capfd.readouterr().err == (
         "capybeam: gs://bucket/events.jsonl: cannot be read: no Google Cloud credentials here;"
-        " gcloud auth application-default login makes some\n"
+        " run gcloud auth application-default login\n"
     )

@@ -19,9 +19,7 @@ import trustme
 from capybeam.pipeline.sandbox.server import SandboxServer
 from capybeam.pipeline.sandbox.store import SandboxSettings
 from capybeam.transforms.core.batches import DestinationHeld, EncodedBatch, Outcome, Stopped
-from capybeam.transforms.core.counters import LIVE
 from capybeam.transforms.core.envelope import Address
-from capybeam.transforms.core.shutdown import STOPPING
 from capybeam.transforms.core.tokens import TokenReference
 from capybeam.transforms.meta import transport
 from capybeam.transforms.meta.answers import Delivery, Destination
@@ -43,14 +41,6 @@ def sandbox() -> Iterator[SandboxServer]:
 @pytest.fixture(autouse=True)
 def _token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOKEN", TOKEN)
-
-
-@pytest.fixture(autouse=True)
-def _not_stopping() -> Iterator[None]:
-    STOPPING.clear()
-    LIVE.reset()
-    yield
-    STOPPING.clear()
 
 
 def line(number: int, *, age: float = 60, subscription: str = "leads", **changes: Any) -> bytes:
@@ -274,7 +264,7 @@ def test_a_dead_token_stops_the_destination_and_keeps_its_events(sandbox: Sandbo
     assert reasons(first) == [("e0", "destination_refused", True), ("e1", "destination_refused", True)]
     assert reasons(second) == [("e2", "destination_refused", True), ("e3", "destination_refused", True)]
     assert sandbox.stats()["requests"] == 1
-    assert "Put a new one where the job file points to" in LIVE.snapshot()[1]["web"]
+    assert "Put a new one where the job file points to" in sender.progress.statuses()["web"]
 
 
 def test_one_refused_destination_does_not_stop_another(sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -344,7 +334,7 @@ def test_a_held_destination_is_taken_up_again_with_a_new_token(
     outcome = sender.deliver(EncodedBatch.pack(KEY, [line(1)]))
     renewal.join()
     assert (outcome.delivered, outcome.rejections) == ({"web/leads": 1}, [])
-    assert LIVE.snapshot()[1] == {}
+    assert sender.progress.statuses() == {}
     assert "HELD" in caplog.text
     assert "an-old-token" not in caplog.text
 
@@ -352,11 +342,12 @@ def test_a_held_destination_is_taken_up_again_with_a_new_token(
 def test_what_is_shown_to_somebody_is_not_logged_as_well(
     sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(LIVE, "shown", True)
+    sender = holding(sandbox.url, "env:TOKEN", monkeypatch, hold_for=0.0)
+    sender.progress.is_shown = True
     sandbox.set_faults(dead_token=True)
     with pytest.raises(DestinationHeld):
-        holding(sandbox.url, "env:TOKEN", monkeypatch, hold_for=0.0).deliver(EncodedBatch.pack(KEY, [line(1)]))
-    assert LIVE.snapshot()[1]["web"].startswith("HELD. ")
+        sender.deliver(EncodedBatch.pack(KEY, [line(1)]))
+    assert sender.progress.statuses()["web"].startswith("HELD. ")
     assert caplog.text == ""
 
 
@@ -385,7 +376,7 @@ def test_a_held_destination_is_asked_by_one_for_all_and_its_token_read_once_in_a
         sending = [pool.submit(sender.deliver, batch) for batch in batches]
         time.sleep(3.0)
         requests, reads = sandbox.stats()["requests"], len(read)
-        STOPPING.set()
+        sender.shutdown.set()
         assert all(isinstance(future.exception(timeout=10), DestinationHeld) for future in sending)
     assert 2 <= reads <= 1 + 5
     assert requests <= 8 + 3.5 / 0.25, "eight at first, then one in a pause of 0.25 to 0.75 s"
@@ -507,9 +498,10 @@ def test_an_outage_of_long_ago_does_not_shorten_the_patience_with_the_next(
 
 def test_a_stream_that_is_stopped_keeps_its_events(sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch) -> None:
     sandbox.set_faults(fail_next=1000)
-    STOPPING.set()
+    sender = holding(sandbox.url, "env:TOKEN", monkeypatch)
+    sender.shutdown.set()
     with pytest.raises(Stopped, match="stopped before all was delivered"):
-        holding(sandbox.url, "env:TOKEN", monkeypatch).deliver(EncodedBatch.pack(KEY, [line(1)]))
+        sender.deliver(EncodedBatch.pack(KEY, [line(1)]))
 
 
 def test_what_to_do_about_one_dataset_is_not_forgotten_when_another_takes_its_events() -> None:
@@ -517,7 +509,7 @@ def test_what_to_do_about_one_dataset_is_not_forgotten_when_another_takes_its_ev
         sender = client(sandbox.url)
         sender.deliver(EncodedBatch.pack(Address("web", "999").encode(), [line(1)]))
         sender.deliver(EncodedBatch.pack(KEY, [line(2)]))
-    assert LIVE.snapshot()[1] == {
+    assert sender.progress.statuses() == {
         "web": "REFUSED. Dataset 999: Meta, code 100/33: no such dataset, or no permission for it. There is no such"
         " dataset, or the token may not use it. Check its ID; assign the dataset to the token."
     }
@@ -525,8 +517,9 @@ def test_what_to_do_about_one_dataset_is_not_forgotten_when_another_takes_its_ev
 
 def test_a_stopping_run_waits_for_nothing(sandbox: SandboxServer) -> None:
     sandbox.set_faults(fail_next=1000)
-    STOPPING.set()
-    assert reasons(client(sandbox.url).deliver(EncodedBatch.pack(KEY, [line(1)]))) == [("e1", "interrupted", True)]
+    sender = client(sandbox.url)
+    sender.shutdown.set()
+    assert reasons(sender.deliver(EncodedBatch.pack(KEY, [line(1)]))) == [("e1", "interrupted", True)]
 
 
 def test_a_website_event_stays_one_whatever_its_custom_data_says_of_its_source(sandbox: SandboxServer) -> None:
@@ -685,10 +678,11 @@ def test_a_wrong_certificate_gets_no_token() -> None:
 def test_a_token_that_the_server_quotes_is_repeated_nowhere() -> None:
     body = orjson.dumps({"error": {"code": 190, "message": f"Malformed access token {TOKEN}"}})
     with _answering(400, body) as (url, _):
-        outcome = client(url).deliver(EncodedBatch.pack(KEY, [line(1)]))
+        sender = client(url)
+        outcome = sender.deliver(EncodedBatch.pack(KEY, [line(1)]))
     (rejection,) = outcome.rejections
     assert rejection.message == "Meta, code 190: Malformed access token …"
-    assert TOKEN not in f"{rejection.encode()!r}{LIVE.snapshot()}"
+    assert TOKEN not in f"{rejection.encode()!r}{sender.progress.statuses()}{sender.progress.remarks()}"
 
 
 def test_a_rejected_event_can_be_sent_again_as_it_is(sandbox: SandboxServer) -> None:
