@@ -260,23 +260,23 @@ def compile_hashing(subscriptions: Iterable[Subscription]) -> Callable[[Conversi
     A click ID in the page's URL is newer than another one in the cookie. What else is known to be personal is taken out
     of the other fields, among it what user_data has just given to be hashed. `count` is told what was dropped.
     """
-    hashers = {s.key: compile_user_data(s.default_country, _user_data_names(s.mapping)) for s in subscriptions}
-    clearings = {s.key: _compile_clearing(s) for s in subscriptions}
+    compiled = {
+        s.key: (compile_user_data(s.default_country, _user_data_names(s.mapping)), *_compile_clearing(s))
+        for s in subscriptions
+    }
 
     def hashed(conversion: Conversion, count: Count) -> Hashed:
         subscription, event_name, dataset_id, _, fields = conversion
+        hash_user_data, clear, is_clear = compiled[subscription]
         given = fields["user_data"]
-        user_data = hashers[subscription](given, count, fields["event_time"])
-        url = fields.get("event_source_url")
-        if url is not None and "fbclid=" in url:
-            fbc = newer_click(url, fields["event_time"], user_data.get("fbc"))
+        user_data = hash_user_data(given, count, fields["event_time"])
+        fields = fields.copy()
+        fields["user_data"] = user_data
+        if not is_clear(fields):
+            fbc = newer_click(fields.get("event_source_url", ""), fields["event_time"], user_data.get("fbc"))
             if fbc:
                 user_data["fbc"] = fbc
                 count("derived_fbc")
-        fields = fields.copy()
-        fields["user_data"] = user_data
-        clear, is_clear = clearings[subscription]
-        if not is_clear(fields):
             clear(given, fields, count)
             event_name = fields.get("event_name", event_name)
         return _hashed((subscription, event_name, dataset_id, None, fields))
@@ -300,7 +300,8 @@ Clear = Callable[[Mapping[str, Any], dict[str, Any], Count], None]
 def _compile_is_clear(
     urls: Sequence[str], texts: Sequence[str], harmless: Container[Any]
 ) -> Callable[[Mapping[str, Any]], bool]:
-    """The function that says of most events quickly that fields hold no personal data: no texts, and known URLs."""
+    """The function that says of most events quickly that fields hold no personal data, and no click: no texts, and
+    known URLs."""
     conditions = [*(f"get({name!r}) in harmless" for name in urls), *(f"{name!r} not in fields" for name in texts)]
     lines = ["def is_clear(fields):", "    get = fields.get", f"    return {' and '.join(conditions) or True}"]
     namespace: dict[str, Any] = {"harmless": harmless}
@@ -311,7 +312,7 @@ def _compile_is_clear(
 
 def _compile_clearing(subscription: Subscription) -> tuple[Clear, Callable[[Mapping[str, Any]], bool]]:
     """What takes personal data out of fields in which anything may stand, and what says of most events quickly that
-    there is none.
+    there is none, and no click.
 
     The first function is given the mapped user_data, not hashed yet, and the fields, which it changes in place.
     """
@@ -363,7 +364,7 @@ def _compile_clearing(subscription: Subscription) -> tuple[Clear, Callable[[Mapp
             del fields[name]
 
     if subscription.personal_data_in_text == "allow":
-        return clear, lambda fields: True
+        return (lambda given, fields, count: None), lambda fields: False
     return clear, _compile_is_clear(urls, texts, clean.harmless)
 
 
