@@ -189,12 +189,12 @@ def compile_naming(subscriptions: Iterable[Subscription]) -> Callable[[Event, st
 def _namer(key: str, name: Any, dataset_ids: Sequence[str]) -> Callable[[Event], list[Conversion]]:
     def named(event: Event) -> list[Conversion]:
         event_name = name(event) if callable(name) else name
-        return [_conversion((key, event_name, dataset_id, event, _NO_FIELDS)) for dataset_id in dataset_ids]
+        return [_new(Conversion, (key, event_name, dataset_id, event, _NO_FIELDS)) for dataset_id in dataset_ids]
 
     if len(dataset_ids) > 1 or callable(name):
         return named
     (dataset_id,) = dataset_ids
-    return lambda event: [_conversion((key, name, dataset_id, event, _NO_FIELDS))]
+    return lambda event: [_new(Conversion, (key, name, dataset_id, event, _NO_FIELDS))]
 
 
 def _compile_name(node: Any) -> Any:
@@ -206,10 +206,8 @@ def _compile_name(node: Any) -> Any:
 
 
 _NO_FIELDS: Final[dict[str, Any]] = {}
-# From their tuples, in a quarter of the time that their own constructors take.
-_conversion: Final[Callable[[tuple[Any, ...]], Conversion]] = functools.partial(tuple.__new__, Conversion)
-_hashed: Final[Callable[[tuple[Any, ...]], Hashed]] = functools.partial(tuple.__new__, Hashed)
-_ready: Final[Callable[[tuple[str, bytes]], Ready]] = functools.partial(tuple.__new__, Ready)
+# Makes a Conversion or a Ready of a tuple, in a third of the time that their own constructors take.
+_new: Final = tuple.__new__
 
 
 def compile_properties(subscriptions: Iterable[Subscription]) -> Callable[..., Conversion]:
@@ -234,7 +232,7 @@ def compile_properties(subscriptions: Iterable[Subscription]) -> Callable[..., C
         elif event_id in NOTHING:  # Meta would count one of all the events that share it
             fields["event_id"] = events.event_id(event)
             count("dropped_event_id")
-        return _conversion((subscription, fields["event_name"], dataset_id, event, fields))
+        return _new(Conversion, (subscription, fields["event_name"], dataset_id, event, fields))
 
     return mapped
 
@@ -279,7 +277,7 @@ def compile_hashing(subscriptions: Iterable[Subscription]) -> Callable[[Conversi
                 count("derived_fbc")
             clear(given, fields, count)
             event_name = fields.get("event_name", event_name)
-        return _hashed((subscription, event_name, dataset_id, None, fields))
+        return _new(Hashed, (subscription, event_name, dataset_id, None, fields))
 
     return hashed
 
@@ -433,7 +431,7 @@ def _compile_validator(
         key = keys[dataset_id]
         if "test_event_code" in fields:  # of the mapping, which wins over the destination's
             key = destination_key(destination, dataset_id, " ".join(fields["test_event_code"].split()), upload_tag)
-        return _ready((key, name + body))
+        return _new(Ready, (key, name + body))
 
     return validated
 
