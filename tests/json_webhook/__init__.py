@@ -16,7 +16,7 @@ from capybeam.pipeline.job.destination_types import DestinationType
 from capybeam.pipeline.job.models import DestinationModel, Model
 from capybeam.pipeline.job.problems import Problems
 from capybeam.pipeline.job.yaml_source import Loc
-from capybeam.transforms.core.conversions import Conversion, Count, Hashed, make_hashed
+from capybeam.transforms.core.conversions import Conversion, Count, Hashed
 from capybeam.transforms.core.envelope import Address, Envelope, Ready
 from capybeam.transforms.core.rejections import Rejected
 from capybeam.transforms.core.tokens import TokenReference
@@ -41,7 +41,7 @@ class WebhookSubscription(Subscription):
             kept = {key: value for key, value in fields.get("properties", {}).items() if key not in PERSONAL}
             if len(kept) < len(fields.get("properties", {})):
                 count("removed_from_properties")
-            return make_hashed((key, name, dataset_id, None, {**fields, "properties": kept}))
+            return Hashed(*(key, name, dataset_id, None, {**fields, "properties": kept}))
 
         return hashed
 

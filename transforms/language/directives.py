@@ -38,7 +38,7 @@ MAX_LIQUID: Final = 1000  # characters of a template, as at Segment
 MAX_LEVELS: Final = 100  # of objects and lists in a mapping; Python indents its own functions as often
 MAX_KEYS: Final = 100  # of a path
 MAX_RENDERED: Final = 1_000_000  # characters made by a template that the event itself brings
-MAX_COALESCE: Final = 20  # values of @coalesce, each of which is written one block deeper
+MAX_COALESCE: Final = 20  # values of @coalesce
 
 
 @dataclasses.dataclass(frozen=True)
@@ -328,11 +328,6 @@ class Code:
         self._blocks: list[dict[tuple[str, ...], str]] = [{(): "e"}]  # what has been looked up, block within block
         self._variables = 0
 
-    @property
-    def depth(self) -> int:
-        """How many blocks there are, one within the other."""
-        return len(self._blocks)
-
     def line(self, text: str) -> None:
         self.body.append("    " * len(self._blocks) + text)
 
@@ -365,6 +360,22 @@ class Code:
 
     def function(self, mapping: Any) -> str:
         return self.constant(_function(mapping))
+
+    def aside(self, write: Callable[[Code], str], *arguments: str) -> str:
+        """The call of a function of its own for what is seldom needed, so that the rest fits in a processor's cache.
+
+        Args:
+            write: writes the function, and gives back the expression that it returns.
+            arguments: variables that it uses, beside those that hold what has been looked up.
+        """
+        inner = Code()
+        inner._blocks = [{keys: name for block in self._blocks for keys, name in block.items()}]
+        inner._variables = self._variables
+        looked_up = set(inner._blocks[0].values())
+        result = write(inner)
+        used = looked_up.intersection(re.findall(r"\w+", "\n".join([*inner.body, result])))
+        passed = ", ".join(sorted({"e", *used, *arguments}))
+        return f"{self.constant(inner.function_returning(result, passed))}({passed})"
 
     def function_returning(self, result: str, arguments: str = "e") -> Callable[..., Any]:
         """The function that has been written, which returns the expression `result`."""
@@ -701,33 +712,24 @@ def _check_coalesce(options: Any, path: Path) -> Iterator[Problem]:
 def _coalesce(code: Code, options: list[Any]) -> Value:
     """The first of several values that is neither blank nor a placeholder. Where there is none, the first that is there
     at all: what it is dropped for is said where it is dropped."""
-    if code.depth + len(options) > _DEEPEST_BLOCK:
-        return code.assign(f"{code.function({'@coalesce': options})}(e)")
-    values = [code.value(options[0]).code]
-    result = code.assign(values[0])
+    first = code.value(options[0]).code
+    result = code.assign(first)
     r = result.code
+    if len(options) == 1:
+        return result
 
-    def otherwise(index: int) -> None:
-        if index < len(options):
-            values.append(code.value(options[index]).code)
-            code.line(f"{r} = {values[-1]}")
-            code.block(
-                f"if {r} in _NOTHING if type({r}) is str else {r} is MISSING or _is_nothing({r}):",
-                lambda: otherwise(index + 1),
-            )
-        else:
-            none_there = " is ".join([*values, "MISSING"])
-            code.line(f"{r} = MISSING if {none_there} else _first_there({', '.join(values)})")
+    def otherwise(code: Code) -> str:
+        code.line(f"if {there.format(r)}: return {r}")
+        values = [r]
+        for option in options[1:]:
+            value = code.value(option).code
+            values.append(value)
+            code.line(f"if {there.format(value)}: return {value}")
+        return f"MISSING if {' is '.join([*values, 'MISSING'])} else _first_there({', '.join(values)})"
 
-    def first_is_no_text() -> None:
-        code.block(f"if type({r}) is str or {r} is MISSING or _is_nothing({r}):", lambda: otherwise(1))
-
-    if len(options) > 1:
-        code.block(f"if type({r}) is not str or {r} in _NOTHING:", first_is_no_text)
-    return dataclasses.replace(result, text=len(options) > 1)
-
-
-_DEEPEST_BLOCK: Final = 80  # Python reads 100
+    there = "{0} is not MISSING and ({0} not in _NOTHING if type({0}) is str else not _is_nothing({0}))"
+    code.block(f"if type({r}) is not str or {r} in _NOTHING:", lambda: code.line(f"{r} = {code.aside(otherwise, r)}"))
+    return dataclasses.replace(result, text=True)
 
 
 def _check_liquid(template: Any, path: Path) -> Iterator[Problem]:
@@ -840,7 +842,7 @@ _NOTHING: Final = SPELLINGS | {""}
 
 
 def _is_nothing(value: Any) -> bool:
-    return value is MISSING or value is None or value is False or value in ([], {}, [""])
+    return value is None or value is False or value in ([], {}, [""])
 
 
 def _first_there(*values: Any) -> Any:

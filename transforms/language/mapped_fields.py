@@ -258,7 +258,7 @@ def _write_check(code: _Code, value: Value, field: Field, root: bool) -> str:
         plainly = f"{value.code} and {plainly}"
     otherwise = f"None if {value.code} is MISSING else {check}({value.code})"
     if value.text and plainly.endswith(PLAINLY["string"].format(value.code)):
-        code.line(f"    if type({value.code}) is not str: {value.code} = {otherwise}")
+        code.line(f"    if type({value.code}) is not str: {value.code} = {otherwise}")  # in the block
         return value.code
     if value.own:
         code.line(f"if not ({plainly}): {value.code} = {otherwise}")

@@ -23,7 +23,7 @@ Clear = Callable[[Mapping[str, Any], dict[str, Any], Count], None]
 def _compile_is_clear(
     urls: Sequence[str], texts: Sequence[str], harmless: Container[Any]
 ) -> Callable[[Mapping[str, Any]], bool]:
-    """The function that says of most events quickly that fields hold no personal data: no texts, and known URLs."""
+    """Tells quickly of most events that there is no personal data and no click: no texts, and known URLs."""
     conditions = [*(f"get({name!r}) in harmless" for name in urls), *(f"{name!r} not in fields" for name in texts)]
     lines = ["def is_clear(fields):", "    get = fields.get", f"    return {' and '.join(conditions) or True}"]
     namespace: dict[str, Any] = {"harmless": harmless}
@@ -34,7 +34,7 @@ def _compile_is_clear(
 
 def compile_clearing(subscription: MetaSettings) -> tuple[Clear, Callable[[Mapping[str, Any]], bool]]:
     """What takes personal data out of fields in which anything may stand, and what says of most events quickly that
-    there is none.
+    there is none, and no click.
 
     The first function is given the mapped user_data, not hashed yet, and the fields, which it changes in place.
     """
@@ -86,7 +86,7 @@ def compile_clearing(subscription: MetaSettings) -> tuple[Clear, Callable[[Mappi
             del fields[name]
 
     if subscription.personal_data_in_text == "allow":
-        return clear, lambda fields: True
+        return (lambda given, fields, count: None), lambda fields: False
     return clear, _compile_is_clear(urls, texts, clean.harmless)
 
 

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import orjson
 
-from capybeam.transforms.core.conversions import Conversion, Count, Hashed
-from capybeam.transforms.core.envelope import Ready, make_ready, seal
+from capybeam.transforms.core.conversions import Conversion, Count, Hashed, new_tuple
+from capybeam.transforms.core.envelope import Ready, seal
 from capybeam.transforms.core.rejections import Rejected
 from capybeam.transforms.language.subscriptions import Revalidate, Validate
 from capybeam.transforms.meta import rules
@@ -31,7 +31,7 @@ def compile_validation(subscription: MetaSettings, max_bytes: int, is_edited: bo
         if "test_event_code" in fields:  # of the mapping
             code = " ".join(fields["test_event_code"].split())
             return Ready(subscription.address(dataset_id, code).encode(), line)
-        return make_ready((keys[dataset_id], line))
+        return new_tuple(Ready, (keys[dataset_id], line))
 
     return validated
 
