@@ -16,12 +16,13 @@ import math
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import parsy
 
 from capybeam.transforms.core.events import Event, index_of
+from capybeam.transforms.core.function_writer import FunctionWriter, literal
 
 Trigger = Callable[[Event], bool]
 
@@ -48,8 +49,7 @@ def compile_trigger(text: str) -> Trigger:
         TriggerError: the text cannot be parsed or names an unknown field; says what and where.
     """
     writer = _Writer()
-    trigger: Trigger = writer.function([f"    return {writer.expression(_parse(text))}"])
-    return trigger
+    return writer.function(writer.expression(_parse(text)))
 
 
 def compile_triggers(triggers: Iterable[tuple[str, str]]) -> Callable[[Event], list[str]]:
@@ -57,11 +57,12 @@ def compile_triggers(triggers: Iterable[tuple[str, str]]) -> Callable[[Event], l
 
     The fields they share are looked up once per event.
     """
-    writer, lines = _Writer(), ["    keys = []"]
-    for key, text in triggers:
-        lines += [f"    if {writer.expression(_parse(text))}: keys.append({key!r})"]
-    matching: Callable[[Event], list[str]] = writer.function([*lines, "    return keys"])
-    return matching
+    writer = _Writer()
+    conditions = [(key, writer.expression(_parse(text))) for key, text in triggers]
+    keys = writer.variable("[]")
+    for key, condition in conditions:
+        writer.line(f"if {condition}: {keys}.append({literal(key)})")
+    return writer.function(keys)
 
 
 def quoted(text: str) -> str:
@@ -182,20 +183,12 @@ def _unexpected(text: str, offset: int, expected: Iterable[str]) -> TriggerError
 # --- writing the function ---------------------------------------------------------------------------------------
 
 
-class _Writer:
-    """Python expressions, over the variables `_type`, `_properties` …, that parsed triggers stand for; what they call
-    beside the helpers, by name; and the function around them.
-    """
+class _Writer(FunctionWriter):
+    """Writes Python expressions for parsed triggers, over variables that hold the fields of an event's root."""
 
     def __init__(self) -> None:
-        self._constants: dict[str, Any] = {}
-
-    def function(self, lines: Sequence[str]) -> Any:
-        code = "\n".join(lines)
-        fields = [f"    _{name} = event.get({name!r})" for name in (*FIELDS, *FIELD_GROUPS) if f"_{name}" in code]
-        namespace = {**_HELPERS, **self._constants}
-        exec(compile("\n".join(["def trigger(event):", *fields, code]), "<trigger>", "exec"), namespace)
-        return namespace["trigger"]
+        super().__init__("trigger", "event")
+        self._fields: dict[str, str] = {}
 
     def expression(self, node: _Node, level: int = 1) -> str:
         kind, offset, parts = node
@@ -207,69 +200,67 @@ class _Writer:
             return f"(not {self.expression(parts[0], level + 1)})"
         if kind == "all":
             return "True"
-        operand = _operand(parts[0], level)
+        operand = self._operand(parts[0], level)
         if kind == "comparison":
-            return _comparison(operand, parts[1], parts[2])
+            return self._comparison(operand, parts[1], parts[2])
         if kind == "membership":
             return self._membership(operand, parts[1])
-        text = _literal(parts[1])
+        text = _value_of(parts[1])
         if kind == "contains":
-            return f"(type(v := {operand}) is str and {text!r} in v)"
-        return f"(type(v := {operand}) is str and {self._constant(compile_glob(text))}(v))"
+            return f"(type(v := {operand}) is str and {literal(text)} in v)"
+        return f"(type(v := {operand}) is str and {self.constant(compile_glob(text))}(v))"
 
     def _membership(self, operand: str, items: Sequence[_Node]) -> str:
         """One look-up, however many items there are."""
-        values = [_literal(item) for item in items]
-        texts = self._constant(frozenset(value for value in values if isinstance(value, str)))
-        numbers = self._constant(
-            frozenset(v for v in values if isinstance(v, (int, float)) and not isinstance(v, bool))
-        )
+        values = [_value_of(item) for item in items]
+        texts = self.constant(frozenset(value for value in values if isinstance(value, str)))
+        numbers = self.constant(frozenset(v for v in values if isinstance(v, (int, float)) and not isinstance(v, bool)))
         others = [f"v is {value}" for value in (True, False, None) if any(value is item for item in values)]
-        held = f"(v in {texts} if type(v := {operand}) is str else v in {numbers} if type(v) in _NUMBERS else False)"
+        is_number = f"type(v) in {self._numeric}"
+        held = f"(v in {texts} if type(v := {operand}) is str else v in {numbers} if {is_number} else False)"
         return "(" + " or ".join([held, *others]) + ")"
 
-    def _constant(self, value: Any) -> str:
-        name = f"_c{len(self._constants)}"
-        self._constants[name] = value
-        return name
+    def _comparison(self, operand: str, operator: str, node: _Node) -> str:
+        value = _value_of(node)
+        python = "==" if operator == "=" else operator
+        if operator in ("=", "!=") and (value is None or isinstance(value, bool)):
+            return f"({operand} is {'not ' if operator == '!=' else ''}{value})"
+        if operator in ("=", "!=") and isinstance(value, str):
+            return f"({operand} {python} {literal(value)})"
+        if isinstance(value, (str, bool)) or value is None:
+            raise TriggerError(f"{operator} compares numbers: write the number without quotes", node.offset)
+        return f"(type(v := {operand}) in {self._numeric} and v {python} {literal(value)})"
+
+    @property
+    def _numeric(self) -> str:
+        return self.constant(_NUMBERS, "numbers")
+
+    def _operand(self, node: _Node, level: int) -> str:
+        if level > _LEVELS:
+            raise TriggerError(_TOO_DEEP, node.offset)
+        if node.kind == "field":
+            return self._field(node)
+        return self.call(_FUNCTIONS[node.kind], self._operand(node.parts[0], level + 1))
+
+    def _field(self, node: _Node) -> str:
+        (path,) = node.parts
+        keys = [
+            double or single or index or re.sub(r"\\(.)", r"\1", plain)
+            for double, single, index, plain in _SEGMENT.findall(path)
+        ]
+        root, rest = keys[0], keys[1:]
+        if root not in FIELD_GROUPS and (root not in FIELDS or rest):
+            known = difflib.get_close_matches(root, (*FIELDS, *FIELD_GROUPS), n=1)
+            choices = ", ".join([*FIELDS, *(f"{group}.…" for group in FIELD_GROUPS)])
+            hint = f"; did you mean {'.'.join([known[0], *rest])}?" if known else f" (there are {choices})"
+            raise TriggerError(f"unknown field {path}{hint}", node.offset)
+        if root not in self._fields:
+            self._fields[root] = self.variable(f"event.get({literal(root)})")
+        variable = self._fields[root]
+        return self.call(_at, variable, literal(tuple(rest))) if rest else variable
 
 
-def _comparison(operand: str, operator: str, literal: _Node) -> str:
-    value = _literal(literal)
-    python = "==" if operator == "=" else operator
-    if operator in ("=", "!=") and (value is None or isinstance(value, bool)):
-        return f"({operand} is {'not ' if operator == '!=' else ''}{value})"
-    if operator in ("=", "!=") and isinstance(value, str):
-        return f"({operand} {python} {value!r})"
-    if isinstance(value, (str, bool)) or value is None:
-        raise TriggerError(f"{operator} compares numbers: write the number without quotes", literal.offset)
-    return f"(type(v := {operand}) in _NUMBERS and v {python} {value!r})"
-
-
-def _operand(node: _Node, level: int) -> str:
-    if level > _LEVELS:
-        raise TriggerError(_TOO_DEEP, node.offset)
-    if node.kind == "field":
-        return _field(node)
-    return f"_{node.kind}({_operand(node.parts[0], level + 1)})"
-
-
-def _field(node: _Node) -> str:
-    (path,) = node.parts
-    keys = [
-        double or single or index or re.sub(r"\\(.)", r"\1", plain)
-        for double, single, index, plain in _SEGMENT.findall(path)
-    ]
-    root, rest = keys[0], keys[1:]
-    if root not in FIELD_GROUPS and (root not in FIELDS or rest):
-        known = difflib.get_close_matches(root, (*FIELDS, *FIELD_GROUPS), n=1)
-        choices = ", ".join([*FIELDS, *(f"{group}.…" for group in FIELD_GROUPS)])
-        hint = f"; did you mean {'.'.join([known[0], *rest])}?" if known else f" (there are {choices})"
-        raise TriggerError(f"unknown field {path}{hint}", node.offset)
-    return f"_at(_{root}, {tuple(rest)!r})" if rest else f"_{root}"
-
-
-def _literal(node: _Node) -> Any:
+def _value_of(node: _Node) -> Any:
     (text,) = node.parts
     if node.kind == "string":
         return re.sub(r"\\(.)", r"\1", text[1:-1], flags=re.DOTALL)
@@ -329,10 +320,9 @@ def _typeof(value: Any) -> str:
     return kinds[type(value)]
 
 
-_HELPERS: Final[dict[str, Any]] = {
-    "_at": _at,
-    "_lowercase": _lowercase,
-    "_length": _length,
-    "_typeof": _typeof,
-    "_NUMBERS": (int, float),
+_FUNCTIONS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "lowercase": _lowercase,
+    "length": _length,
+    "typeof": _typeof,
 }
+_NUMBERS: Final = (int, float)

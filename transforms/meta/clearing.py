@@ -7,6 +7,7 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any, Final
 
 from capybeam.transforms.core.conversions import Count
+from capybeam.transforms.core.function_writer import FunctionWriter, literal
 from capybeam.transforms.core.rejections import Rejected
 from capybeam.transforms.language.mapped_fields import mapped_names
 from capybeam.transforms.meta.personal_data import Person, Watch, emails, is_whole, squeezed
@@ -24,12 +25,12 @@ def _compile_is_clear(
     urls: Sequence[str], texts: Sequence[str], harmless: Container[Any]
 ) -> Callable[[Mapping[str, Any]], bool]:
     """Tells quickly of most events that there is no personal data and no click: no texts, and known URLs."""
-    conditions = [*(f"get({name!r}) in harmless" for name in urls), *(f"{name!r} not in fields" for name in texts)]
-    lines = ["def is_clear(fields):", "    get = fields.get", f"    return {' and '.join(conditions) or True}"]
-    namespace: dict[str, Any] = {"harmless": harmless}
-    exec(compile("\n".join(lines), "<is_clear>", "exec"), namespace)
-    is_clear: Callable[[Mapping[str, Any]], bool] = namespace["is_clear"]
-    return is_clear
+    writer = FunctionWriter("is_clear", "fields")
+    known = writer.constant(harmless, "harmless")
+    writer.line("get = fields.get")
+    conditions = [f"get({literal(name)}) in {known}" for name in urls]
+    conditions += [f"{literal(name)} not in fields" for name in texts]
+    return writer.function(" and ".join(conditions) or "True")
 
 
 def compile_clearing(subscription: MetaSettings) -> tuple[Clear, Callable[[Mapping[str, Any]], bool]]:

@@ -15,6 +15,7 @@ from typing import Any, Final
 from urllib.parse import unquote_plus
 
 from capybeam.transforms.core.conversions import Count
+from capybeam.transforms.core.function_writer import FunctionWriter, literal
 from capybeam.transforms.core.memos import FEW, MAX_BYTES, Memo
 from capybeam.transforms.core.placeholders import is_placeholder
 from capybeam.transforms.meta import normalisers
@@ -85,40 +86,36 @@ def compile_user_data(
     keys = {name: key for name, key in KEYS.items() if names is None or name in names}
     # One Python function for the keys in a row. The result is made with room for all of them, and those of which
     # nothing is left are taken out: growing it one by one would take longer.
-    lines = ["def hashed(user_data, count, event_time=None):"]
+    writer = FunctionWriter("hashed", "user_data", "count", "event_time=None")
+    convert = {wire: writer.constant(function, wire) for wire, function in _converters(default_country).items()}
+    several, first_text = writer.constant(_several, "several"), writer.constant(_first_text, "first_text")
+    nothing = writer.constant(("", []), "nothing")
     if "state" in keys or "zip" in keys:
-        lines += [
-            "    v = user_data.get('country')",
-            "    st, zp = by_country(v if type(v) is str else first_text(v))",
-        ]
+        writer.line("v = user_data.get('country')")
+        writer.line(f"st, zp = {convert['by_country']}(v if type(v) is str else {first_text}(v))")
+        convert |= {"st": "st", "zp": "zp"}
     for name, key in keys.items():
         wire = key.wire
-        one = f"{wire}(v)" if wire != "external_id" else "(v := external_id(v)) and [v]"  # a list, as Segment sends it
+        one = f"{convert[wire]}(v)"
+        if wire == "external_id":  # a list, as Segment sends it
+            one = f"(v := {one}) and [v]"
         listed = "v if type(v) is list else []" if key.hashed else "v"
         most = f", {_MOST_PHONES}" if wire == "ph" else ""
-        several = f"several({wire}, {listed}, count, 'dropped_{wire}'{most})"
-        lines += [
-            f"    v = user_data.get({name!r})",
-            f"    {wire}_ = {one} if type(v) is str else v and {several}"
+        many = f"{several}({convert[wire]}, {listed}, count, {literal(f'dropped_{wire}')}{most})"
+        writer.line(f"v = user_data.get({literal(name)})")
+        writer.line(
+            f"{wire}_ = {one} if type(v) is str else v and {many}"
             if wire != "fbc"
-            else "    fbc_ = v and fbc(v, event_time, count)",
-        ]
-    lines += ["    ready = {" + ", ".join(f"{key.wire!r}: {key.wire}_" for key in keys.values()) + "}"]
+            else f"fbc_ = v and {convert['fbc']}(v, event_time, count)"
+        )
+    entries = ", ".join(f"{literal(key.wire)}: {key.wire}_" for key in keys.values())
+    ready = writer.variable(f"{{{entries}}}")
     for name, key in keys.items():
-        lines += [
-            f"    if not {key.wire}_:",
-            f"        del ready[{key.wire!r}]",
-            f"        if user_data.get({name!r}, '') not in nothing: count('dropped_{key.wire}')",
-        ]
-    namespace: dict[str, Any] = {
-        **_converters(default_country),
-        "several": _several,
-        "first_text": _first_text,
-        "nothing": ("", []),
-    }
-    exec(compile("\n".join([*lines, "    return ready"]), "<user_data>", "exec"), namespace)
-    hashed: Callable[[Mapping[str, Any], Count], dict[str, Any]] = namespace["hashed"]
-    return hashed
+        with writer.block(f"if not {key.wire}_:"):
+            writer.line(f"del {ready}[{literal(key.wire)}]")
+            dropped = f"count({literal(f'dropped_{key.wire}')})"
+            writer.line(f"if user_data.get({literal(name)}, '') not in {nothing}: {dropped}")
+    return writer.function(ready)
 
 
 @functools.lru_cache(256)

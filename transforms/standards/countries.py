@@ -163,9 +163,9 @@ def state(text: str, country: str = "") -> str:
     found = {full: code for home in homes for full, code in data.inside[home].items() if full in name}
     if found:
         return found[max(found, key=len)]
-    given = words(text)
-    for home in homes:  # a code beside nothing but its country
-        rest = [word for word in given if data.countries.get(word) != home]
-        if len(rest) == 1 and len(rest[0]) == 2 and rest[0] in data.states[home]:
-            return data.states[home][rest[0]]
+    for given in (words(text), words(bare)):  # a capital within a word is one of `text` only
+        for home in homes:  # a code beside nothing but its country
+            rest = [word for word in given if data.countries.get(word) != home]
+            if len(rest) == 1 and len(rest[0]) == 2 and rest[0] in data.states[home]:
+                return data.states[home][rest[0]]
     return bare

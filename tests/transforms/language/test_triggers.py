@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capybeam.transforms.language.triggers import TriggerError, compile_glob, compile_trigger, quoted
+from capybeam.transforms.language.triggers import TriggerError, compile_glob, compile_trigger, compile_triggers, quoted
 from tests import adversary
 from tests.adversary import check_time
 
@@ -508,6 +508,19 @@ def test_a_quoted_text_is_that_text_and_no_other(text: str, other: str) -> None:
 
     assert takes({"type": "track", "event": text})
     assert takes({"type": "track", "event": other}) is (other == text)
+
+
+@settings(deadline=None)
+@given(
+    st.text(min_size=1),
+    st.sampled_from(["", '"', "'", '"]', "\\", "\n", "{0}", '")\nraise SystemExit', "') or exit('"]),
+)
+def test_no_key_of_a_subscription_or_a_field_breaks_out_of_the_written_function(text: str, odd: str) -> None:
+    key = text.replace('"', "") + odd
+    field = key.replace('"', "") or "x"
+    matching = compile_triggers([(key, f'properties["{field}"] = {quoted(odd)}'), ("all", "all")])
+    assert matching({"properties": {field: odd}}) == [key, "all"]
+    assert matching({"properties": {}}) == ["all"]
 
 
 @pytest.mark.parametrize("digits", ["1" * 19, "1" * 5000])

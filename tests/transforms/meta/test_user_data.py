@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from capybeam.transforms.meta.user_data import (
@@ -547,6 +547,7 @@ def test_normalising_twice_is_normalising_once(key: str) -> None:
 
     @settings(max_examples=200, deadline=None)
     @given(_text)
+    @example("0aZ")
     def law(value: str) -> None:
         once = normalise(value)
         assert normalise(once) == once

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks import rows
@@ -466,6 +466,7 @@ def stored(event: Mapping[str, Any]) -> dict[str, tuple[Column, Any]]:
     return cells
 
 
+@settings(deadline=None)
 @given(SENT)
 def test_storing_and_reading_back_gives_the_event_that_was_sent(sent: dict[str, Any]) -> None:
     cells = stored(sent)
@@ -620,3 +621,13 @@ def test_a_table_without_events_is_refused_with_what_was_looked_for(table: str, 
 def test_a_layout_pickles() -> None:
     for layout in (layout_of(columns(TRACK)), layout_of(columns("data"))):
         assert pickle.loads(pickle.dumps(layout)) == layout
+
+
+@settings(deadline=None)
+@given(st.text(min_size=1), st.sampled_from(["'", '"', "\\", "\n", "']\n", "{v0}", "'] = exit(", "\x00"]))
+def test_no_name_of_a_column_breaks_out_of_the_written_function(text: str, odd: str) -> None:
+    name = f"x {text}{odd}"  # a name that belongs to nothing of Segment's
+    layout = layout_of([*columns("id event_text timestamp:TIMESTAMP"), Column(name), Column(f"{name}1", "FLOAT")])
+    row = {"id": "m", "event_text": "Lead", "timestamp": None, name: "a", f"{name}1": 2.0}
+    found = layout.compile()(row)
+    assert found == {"type": "track", "messageId": "m", "event": "Lead", "properties": {name: "a", f"{name}1": 2}}
