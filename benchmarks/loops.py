@@ -27,12 +27,12 @@ import orjson
 from benchmarks.rows import stored
 from capybeam.pipeline.job.loader import load_job
 from capybeam.transforms.core import events
-from capybeam.transforms.core.batches import EncodedBatch, Receipt
 from capybeam.transforms.core.conversions import ignore
 from capybeam.transforms.core.envelope import Envelope, Ready
+from capybeam.transforms.delivery.batches import EncodedBatch, Receipt
+from capybeam.transforms.delivery.destination import Delivery
+from capybeam.transforms.delivery.rate_limits import Pacer, RateLimitGuard
 from capybeam.transforms.engine.engine import Engine
-from capybeam.transforms.meta.answers import Delivery, classify
-from capybeam.transforms.meta.rate_limits import Pacer, RateLimitGuard
 
 JOB: Final = Path(__file__).parent / "job.yaml"
 BLOCK: Final = 1000  # rows that come at once from the Storage API
@@ -94,17 +94,17 @@ def rows(path: Path) -> tuple[float, float]:
 
 def upkeep(path: Path) -> float:
     """Seconds an event for pacing, classifying and receipts, what is read off the events for them included."""
-    key, lines = _batch(path)
+    (key, lines), destination = _batch(path), load_job(JOB).destinations[0]
     pacer, guard = Pacer(1e9), RateLimitGuard()
     headers = {"X-App-Usage": '{"call_count":28,"total_time":25,"total_cputime":25}'}
     body = b'{"events_received":%d,"messages":[],"fbtrace_id":"A1b2C3d4"}' % len(lines)
     repeats = 50
     started = time.perf_counter()
     for _ in range(repeats):
-        batch = EncodedBatch.pack(key, lines)
+        batch = EncodedBatch.pack(destination, key, lines)
         while guard.wait() > 0 or pacer.wait() > 0:
             pass
-        answer = classify(200, headers, body, len(lines))
+        answer = destination.classify(200, headers, body, len(lines))
         guard.observe(answer)
         Receipt(
             "web", "1", len(lines), batch.first_event_time, batch.last_event_time, answer.fbtrace_id, (), 1, 0.1, 0

@@ -35,11 +35,11 @@ TOPIC, SUBSCRIPTION = (
 )
 
 
-def main(out: Path = EXAMPLES.parent / "out" / "stream") -> int:
+def main(out: Path = EXAMPLES.parent / "out" / "stream", count: int = COUNT) -> int:
     """Runs the example and returns its exit code."""
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    lines = [line for line in events(COUNT, SEED, datetime.now(timezone.utc)) if line.strip()]
+    lines = [line for line in events(count, SEED, datetime.now(timezone.utc)) if line.strip()]
     try:
         with pubsub_server(), SandboxServer(SandboxSettings(tokens=frozenset({TOKEN}))) as sandbox:
             job = (EXAMPLES / "conversions.yaml").read_text().replace(f"http://127.0.0.1:{PORT}", sandbox.url)

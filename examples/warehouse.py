@@ -43,11 +43,11 @@ destinations:
 """
 
 
-def main(out: Path = EXAMPLES.parent / "out" / "warehouse") -> int:
+def main(out: Path = EXAMPLES.parent / "out" / "warehouse", count: int = COUNT) -> int:
     """Runs the example and returns its exit code."""
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    orders = list(_orders(datetime.now(timezone.utc)))
+    orders = list(_orders(count, datetime.now(timezone.utc)))
     try:
         with (
             bigquery_server() as server,
@@ -83,10 +83,10 @@ def _run(*options: str) -> Any:
         return ended.code
 
 
-def _orders(now: datetime) -> Iterator[dict[str, Any]]:
+def _orders(count: int, now: datetime) -> Iterator[dict[str, Any]]:
     """Orders as a shop sends them."""
-    for number in range(COUNT):
-        at = now - (timedelta(days=9) if number == 500 else timedelta(minutes=number))
+    for number in range(count):
+        at = now - (timedelta(days=9) if number == count // 2 else timedelta(minutes=number))
         yield {
             "type": "track",
             "event": "Order Completed",

@@ -26,7 +26,6 @@ from capybeam.pipeline.job.loader import ConfigError, Job, load_job
 from capybeam.pipeline.job.models import duration
 from capybeam.pipeline.job.schema import json_schema
 from capybeam.pipeline.run.options import option
-from capybeam.pipeline.sources import TimeRange
 from capybeam.transforms.core.rejections import CODES
 from capybeam.transforms.core.tokens import holds_token
 
@@ -223,20 +222,18 @@ def run(
     been read and shows the books so far.
     """
     job = _job(config)
-    between = TimeRange(
-        None if since is None else _moment("--since", since), None if until is None else _moment("--until", until)
-    )
+    since_at = None if since is None else _moment("--since", since)
+    until_at = None if until is None else _moment("--until", until)
     try:
         logging.disable(logging.WARNING)  # Beam warns at import of extras that are not installed
         from capybeam.pipeline.run.execute import run_job  # Beam takes two seconds to import
         from capybeam.pipeline.run.request import Outputs, RunRequest
-        from capybeam.pipeline.sources.streams import MessageAttributes
+        from capybeam.pipeline.sources import TimeRange
+        from capybeam.pipeline.sources.message_attributes import MessageAttributes
 
         logging.disable(logging.NOTSET)
-        outputs, attributes = (
-            Outputs(dead_letters, receipts, books),
-            MessageAttributes(id_attribute, timestamp_attribute),
-        )
+        outputs, between = Outputs(dead_letters, receipts, books), TimeRange(since_at, until_at)
+        attributes = MessageAttributes(id_attribute, timestamp_attribute)
         idle = _seconds("--until-idle", until_idle)
         request = RunRequest(job, inputs, outputs, beam_options, idle, attributes, between, wait=not no_wait)
         sys.exit(run_job(request))

@@ -11,7 +11,7 @@ from capybeam.pipeline.schemes import unknown_scheme
 
 
 class _Needs(NamedTuple):
-    module: str  # without which Beam's file system is there, but fails
+    module: str  # without it Beam's file system is registered, but fails
     extra: str
 
 
@@ -40,15 +40,15 @@ def unavailable_reason(url: str) -> str | None:
         FileSystems.get_filesystem(url)
     except ValueError as error:  # of a scheme that is known: an option is missing
         return str(error) if needs else unknown_scheme(f"{scheme}://")
-    except Exception:  # its file system may tell more when it is used
+    except Exception:  # the error of a later use says more
         return None
     if scheme == "gs" and not os.environ.get("STORAGE_EMULATOR_HOST") and not _has_google_credentials():
-        return "no Google Cloud credentials here; gcloud auth application-default login makes some"
+        return "no Google Cloud credentials here; run gcloud auth application-default login"
     return None
 
 
 def reason_of(error: BaseException) -> str:
-    """A word on why a file cannot be read."""
+    """Why a file cannot be read, in a few words, without the error's own text."""
     while True:
         details = getattr(error, "exception_details", None)  # Beam's, by path
         causes = [cause for cause in details.values() if cause] if isinstance(details, dict) else []
@@ -67,7 +67,7 @@ def _is_installed(module: str) -> bool:
 
 
 def _has_google_credentials() -> bool:
-    """Asks once, where Beam asks five times and then goes on without."""
+    """Asks once; Beam asks five times, and then continues without credentials."""
     import google.auth
     from google.auth.exceptions import GoogleAuthError
     from google.auth.transport.requests import Request
@@ -75,7 +75,7 @@ def _has_google_credentials() -> bool:
     ask: Callable[..., Any] = Request()
 
     def ask_briefly(*args: Any, **kwargs: Any) -> Any:
-        """A machine of Google's answers at once; elsewhere the address of its metadata may swallow what it is sent."""
+        """On Google's machines the metadata server answers at once; elsewhere its address may never answer."""
         return ask(*args, **{**kwargs, "timeout": 1})
 
     try:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import apache_beam as beam
 
 from capybeam.pipeline.job.loader import Job
+from capybeam.pipeline.run.request import Outputs
 from capybeam.pipeline.sinks.dead_letters import WriteDeadLetters
 from capybeam.pipeline.sinks.receipts import WriteReceipts
 from capybeam.transforms.batching import BatchByDestination
@@ -35,8 +36,7 @@ def redeliver(
     letters: beam.PCollection,
     job: Job,
     replay_filter: ReplayFilter,
-    dead_letters: str,
-    receipts: str,
+    outputs: Outputs,
     workers: int = 1,
     flow: Flow = "finite",
 ) -> None:
@@ -44,21 +44,28 @@ def redeliver(
     replayed = letters | ReplayDeadLetters(
         job.subscriptions, job.delivery.max_batch_bytes, replay_filter, skip_blank=flow == "finite", unwrap=job.unwrap
     )
-    sent = _send(replayed.ready, job, receipts, workers, flow)
-    _write_rejections({"Unreplayed": replayed, "Undelivered": sent}, dead_letters)
+    sent = _send(replayed.ready, job, workers, flow)
+    _ = sent.receipts | WriteReceipts(outputs.receipts)
+    _write_rejections({"Unreplayed": replayed, "Undelivered": sent}, outputs.dead_letters)
 
 
-def deliver(
-    lines: beam.PCollection, job: Job, dead_letters: str, receipts: str, workers: int = 1, flow: Flow = "finite"
-) -> None:
+def deliver(lines: beam.PCollection, job: Job, outputs: Outputs, workers: int = 1, flow: Flow = "finite") -> None:
     """Builds the way from lines of bytes to receipts and dead letters.
 
     Args:
-        dead_letters, receipts: where they are written; see `capybeam.pipeline.sinks`.
         workers: processes that send, at most, and share the job's requests_per_second.
         flow: how the lines come. Those of an endless input are messages: a blank one counts, too, and events are held
             where a destination refuses everything.
     """
+    steps, sent = convert_and_send(lines, job, workers, flow)
+    _ = sent.receipts | WriteReceipts(outputs.receipts)
+    _write_rejections(steps, outputs.dead_letters)
+
+
+def convert_and_send(
+    lines: beam.PCollection, job: Job, workers: int = 1, flow: Flow = "finite"
+) -> tuple[dict[str, Any], Any]:
+    """The steps that reject, by what becomes of an event there; and the last of them, which has ``receipts``."""
     subscriptions = job.subscriptions
 
     parsed = lines | ParseEvents(subscriptions, job.unwrap, skip_blank=flow == "finite")
@@ -67,7 +74,7 @@ def deliver(
     mapped = named.conversions | MapProperties(subscriptions)
     hashed = mapped.conversions | HashUserData(subscriptions)
     validated = hashed.conversions | ValidateConversions(subscriptions, job.delivery.max_batch_bytes)
-    sent = _send(validated.ready, job, receipts, workers, flow)
+    sent = _send(validated.ready, job, workers, flow)
 
     steps = {
         "Unparsable": parsed,
@@ -78,18 +85,16 @@ def deliver(
         "Invalid": validated,
         "Undelivered": sent,
     }
-    _write_rejections(steps, dead_letters)
+    return steps, sent
 
 
-def _send(ready: beam.PCollection, job: Job, receipts: str, workers: int, flow: Flow) -> Any:
+def _send(ready: beam.PCollection, job: Job, workers: int, flow: Flow) -> Any:
     delivery = job.delivery
     if job.deduplicate and flow != "finite":
         ready = ready | DropRepeats(job.deduplicate, streaming=flow == "stream")
     delay = delivery.max_batch_delay if flow == "stream" else None
     batches = ready | BatchByDestination(delivery.max_batch_events, delivery.max_batch_bytes, delay)
-    sent = batches | SendBatches(job.destinations, delivery, workers, flow != "finite", patient=flow == "batch")
-    _ = sent.receipts | WriteReceipts(receipts)
-    return sent
+    return batches | SendBatches(job.destinations, delivery, workers, flow != "finite", patient=flow == "batch")
 
 
 def _write_rejections(steps: Mapping[str, Any], dead_letters: str) -> None:

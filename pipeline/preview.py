@@ -47,7 +47,7 @@ class _Preview:
     def __init__(self, job: Job, now: float, notes: Counter[str]) -> None:
         self._engine = Engine(job.subscriptions, job.delivery.max_batch_bytes, job.unwrap)
         self._now, self._notes = now, notes
-        self._parameters = {destination.name: dict(destination.parameters) for destination in job.destinations}
+        self._destinations = {destination.name: destination for destination in job.destinations}
 
     def outcomes(self, row: Row) -> Iterator[dict[str, Any]]:
         for outcome in self._engine.outcomes(row, self._now, lambda _: self._note):
@@ -61,13 +61,13 @@ class _Preview:
 
     def _ready(self, ready: Ready) -> dict[str, Any]:
         address = Address.decode(ready.key)
-        outcome: dict[str, Any] = {"status": "ready", "dataset_id": address.dataset_id}
-        if address.test_event_code:
-            outcome["test_event_code"] = address.test_event_code
-        if address.upload_tag:
-            outcome["upload_tag"] = address.upload_tag
-        outcome.update(self._parameters[address.destination])
-        return {**outcome, "payload": orjson.Fragment(Envelope.decode(ready.line).body)}
+        said = self._destinations[address.destination].describe(address)
+        return {
+            "status": "ready",
+            "dataset_id": address.dataset_id,
+            **said,
+            "payload": orjson.Fragment(Envelope.decode(ready.line).body),
+        }
 
     def _note(self, name: str) -> None:
         self._notes[name] += 1

@@ -6,17 +6,14 @@ seconds, and ``capybeam map`` on a local file takes none of them.
 
 from __future__ import annotations
 
-import dataclasses
-import glob
 import importlib
 import os
 import re
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 
-@dataclasses.dataclass(frozen=True)
-class Scheme:
+class Scheme(NamedTuple):
     """An entry of `SCHEMES`.
 
     Attributes:
@@ -50,16 +47,24 @@ class UnknownScheme(ValueError):
 def find_scheme(text: str) -> Scheme:
     """What an input or an output is. Raises UnknownScheme.
 
-    A file may have a colon in its name: what exists, or stands for files as a glob, is meant as that.
+    A file may have a colon in its name: what exists, or stands for files as a glob, is meant as that, and so is what
+    has digits or signs in front of the colon, such as ``run-2026-11-26T10:30.jsonl``.
     """
     name = _scheme_name(text)
     if name is None:
         return FILES
     if name in SCHEMES:
         return SCHEMES[name]
-    if os.path.lexists(text) or glob.glob(text):
+    if (not name.isalpha() and not _close_to(name)) or _is_there(text):
         return FILES
-    raise UnknownScheme(unknown_scheme(f"{name}:"))
+    hint = "" if _close_to(name) else f"; a file of that name is ./{text}"
+    raise UnknownScheme(f"{unknown_scheme(f'{name}:')}{hint}")
+
+
+def _is_there(path: str) -> bool:
+    import glob
+
+    return os.path.lexists(path) or bool(glob.glob(path))
 
 
 def _scheme_name(text: str) -> str | None:
@@ -72,16 +77,22 @@ def _scheme_name(text: str) -> str | None:
 
 def unknown_scheme(given: str) -> str:
     """What to say of a scheme, such as ``gss://`` or ``pubsb:``, that is not known."""
+    close = _close_to(given.rstrip(":/"))
+    return f"unknown scheme {given}" + (f"; did you mean {close}?" if close else "")
+
+
+def _close_to(name: str) -> str:
+    """The known scheme, as it is written, that a name is probably meant to be; "" for none."""
     import difflib
 
-    known = {**{name: f"{name}:" for name in SCHEMES}, **{name: f"{name}://" for name in URL_SCHEMES}}
-    close = difflib.get_close_matches(given.rstrip(":/").lower(), known, n=1)
-    return f"unknown scheme {given}" + (f"; did you mean {known[close[0]]}?" if close else "")
+    known = {**{each: f"{each}:" for each in SCHEMES}, **{each: f"{each}://" for each in URL_SCHEMES}}
+    close = difflib.get_close_matches(name.lower(), known, n=1)
+    return known[close[0]] if close else ""
 
 
-def names_of(chosen: Callable[[Scheme], bool]) -> str:
-    """Schemes as messages name them: ``bigquery:``."""
-    return join_names(f"{name}:" for name, scheme in SCHEMES.items() if chosen(scheme))
+def names_of(chosen: Callable[[Scheme], bool], *others: str) -> str:
+    """Schemes as messages name them: ``bigquery:``, after other kinds of places."""
+    return join_names([*others, *(f"{name}:" for name, scheme in SCHEMES.items() if chosen(scheme))])
 
 
 def join_names(names: Iterable[str], word: str = "and") -> str:

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from capybeam.transforms.core.shutdown import STOPPING
 from tests.servers.pubsub import NoServer, pubsub_server
 
 PROJECT = "capybeam-tests"
@@ -26,14 +25,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.real_server)
         if item.get_closest_marker("real_server") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(_FOR_SERVERS))
-
-
-@pytest.fixture(autouse=True)
-def _not_stopping() -> Iterator[None]:
-    """A run that failed or was stopped leaves its process stopping, which is the end of it but for tests."""
-    STOPPING.clear()
-    yield
-    STOPPING.clear()
 
 
 @pytest.fixture(scope="session")

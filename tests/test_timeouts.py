@@ -14,6 +14,7 @@ def test_every_test_has_a_time_out(pytestconfig: pytest.Config, request: pytest.
     assert 0 < float(pytestconfig.getini("timeout")) <= 300
 
 
+@pytest.mark.slow
 def test_a_test_that_hangs_fails_and_the_next_one_runs(tmp_path: Path) -> None:
     (tmp_path / "test_hang.py").write_text("import time\ndef test_a(): time.sleep(60)\ndef test_b(): pass\n")
     (tmp_path / "pytest.ini").write_text("[pytest]\ntimeout = 1\n")

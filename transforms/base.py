@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
+from weakref import WeakKeyDictionary
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
@@ -16,9 +17,10 @@ from apache_beam.pvalue import TaggedOutput
 from apache_beam.utils.shared import Shared
 
 from capybeam.transforms.core.conversions import Conversion
-from capybeam.transforms.core.counters import LIVE, Counters
+from capybeam.transforms.core.counters import CounterKey, Counters, NoteNames
 from capybeam.transforms.core.events import UnreadableRest
 from capybeam.transforms.core.rejections import Rejected, Rejection, Stage, as_rejected, reject
+from capybeam.transforms.core.run_context import RunHandle
 from capybeam.transforms.language.subscriptions import Subscription
 
 REJECTIONS = "rejections"
@@ -26,6 +28,20 @@ NAMESPACE = "capybeam"
 
 M = TypeVar("M")
 _log = logging.getLogger(__name__)
+_HANDLES: WeakKeyDictionary[beam.Pipeline, RunHandle] = WeakKeyDictionary()
+
+
+def share_run(pipeline: beam.Pipeline, run: RunHandle) -> None:
+    """Makes the steps that are then added to a pipeline share the context of a run."""
+    _HANDLES[pipeline] = run
+
+
+def run_of(collection: Any) -> RunHandle:
+    """The run that a step on a PCollection, or at a pipeline's root, belongs to.
+
+    It is the pipeline's (`share_run`); in other pipelines each step has a run of its own.
+    """
+    return _HANDLES.get(collection.pipeline) or RunHandle()
 
 
 def add_to_metrics(counts: Mapping[str, int]) -> None:
@@ -34,13 +50,41 @@ def add_to_metrics(counts: Mapping[str, int]) -> None:
         Metrics.counter(NAMESPACE, name).inc(by)
 
 
-def settle(counters: Counters) -> None:
-    """Hands over what a bundle has counted, to the runner's counters and to the totals of this process."""
-    add_to_metrics(counters)
-    LIVE.settle(counters)
+class CountingDoFn(beam.DoFn):
+    """Counts into the progress of its run while it works, and into the runner's metrics at the end of each bundle.
+
+    Attributes:
+        run: which it belongs to; by default one of its own.
+        context: of the run in this process, once set up.
+        counters: of the bundle.
+    """
+
+    def __init__(self) -> None:
+        self.run = RunHandle()
+
+    def setup(self) -> None:
+        self.context = self.run.context()
+
+    def start_bundle(self) -> None:
+        failed = getattr(self, "counters", None)
+        self.counters = Counters()
+        self.context.progress.watch(self.counters, instead_of=failed)
+
+    def finish_bundle(self) -> Any:
+        self.flush_counters()
+
+    def flush_counters(self) -> None:
+        add_to_metrics(self.counters)
+        self.context.progress.flush(self.counters)
+
+    def rejected(self, rejection: Rejection) -> TaggedOutput:
+        """The rejection, counted, for the step's second output."""
+        key = f"{rejection.destination}/{rejection.subscription}" if rejection.destination else ""
+        self.counters[CounterKey("rejected", key, rejection.stage, rejection.code).encode()] += 1
+        return TaggedOutput(REJECTIONS, rejection)
 
 
-class StepDoFn(beam.DoFn, Generic[M]):
+class StepDoFn(CountingDoFn, Generic[M]):
     """A step of the way, around the functions that `compile` makes.
 
     Subclasses say what an element becomes (`convert`) and where a rejected one comes from (`origin`).
@@ -49,6 +93,7 @@ class StepDoFn(beam.DoFn, Generic[M]):
     stage: ClassVar[Stage]
 
     def __init__(self) -> None:
+        super().__init__()
         self._shared = Shared()
 
     def compile(self) -> M:
@@ -63,12 +108,8 @@ class StepDoFn(beam.DoFn, Generic[M]):
         raise NotImplementedError
 
     def setup(self) -> None:
+        super().setup()
         self.machinery: M = self._shared.acquire(self.compile)
-
-    def start_bundle(self) -> None:
-        failed = getattr(self, "counters", None)
-        self.counters = Counters()
-        LIVE.watch(self.counters, instead_of=failed)
 
     def process(self, element: Any) -> Iterable[Any]:
         try:
@@ -86,27 +127,17 @@ class StepDoFn(beam.DoFn, Generic[M]):
             origin = {**origin, "payload": cause.payload}
         return self.rejected(reject(self.stage, cause, **origin))
 
-    def finish_bundle(self) -> None:
-        settle(self.counters)
+    def count_unfinished(self, row: Any) -> None:
+        """Counts an input that has not been read to its end, under the sentence that says so, for workers elsewhere."""
+        if isinstance(row, UnreadableRest):
+            self.counters[CounterKey("unfinished", detail=str(row.message)).encode()] += 1
 
-    def rejected(self, rejection: Rejection) -> TaggedOutput:
-        """The rejection, counted, for the step's second output."""
-        key = f"{rejection.destination}/{rejection.subscription}" if rejection.destination else ""
-        self.counters[f"rejected:{key}:{rejection.stage}:{rejection.code}"] += 1
-        return TaggedOutput(REJECTIONS, rejection)
-
-
-def note_unfinished(row: Any, counters: Counters) -> None:
-    """Counts an input that has not been read to its end, under the sentence that says so: workers may be elsewhere."""
-    if isinstance(row, UnreadableRest):
-        counters[f"unfinished:{row.message}"] += 1
-
-
-def show_no_event(cause: Rejected | Rejection, counters: Counters) -> None:
-    """Says what the first object that is no event looks like, at once and in the books of the run, which workers
-    elsewhere reach by their counters only. Later ones look alike, as a rule."""
-    if cause.code == "not_an_event" and LIVE.remark("parse/not_an_event", cause.message, once_for="parse/not_an_event"):
-        counters[f"no_event:{cause.message}"] += 1
+    def show_not_an_event(self, cause: Rejected | Rejection) -> None:
+        """Shows what the first object that is not an event looks like, at once and in the report, which workers
+        elsewhere reach only by their counters. Later ones look alike, as a rule."""
+        about = "parse/not_an_event"
+        if cause.code == "not_an_event" and self.context.progress.remark(about, cause.message, once_for=about):
+            self.counters[CounterKey("no_event", detail=cause.message).encode()] += 1
 
 
 class SubscriptionStepDoFn(StepDoFn[M]):
@@ -115,6 +146,10 @@ class SubscriptionStepDoFn(StepDoFn[M]):
     def __init__(self, subscriptions: Sequence[Subscription]) -> None:
         super().__init__()
         self.subscriptions = tuple(subscriptions)
+
+    def setup(self) -> None:
+        super().setup()
+        self._note_names = {subscription.key: NoteNames(subscription.key) for subscription in self.subscriptions}
 
     def start_bundle(self) -> None:
         super().start_bundle()
@@ -135,16 +170,17 @@ class SubscriptionStepDoFn(StepDoFn[M]):
 
     def _note(self, key: str) -> Callable[[str], None]:
         """A counter of what is dropped on the way of one subscription's conversions."""
-        counters = self.counters
+        counters, names = self.counters, self._note_names[key]
 
         def note(name: str) -> None:
-            counters[f"note:{key}:{name}"] += 1
+            counters[names[name]] += 1
 
         return note
 
 
-def with_rejections(pcoll: beam.PCollection, step: beam.DoFn, main: str, label: str = "Convert") -> Any:
+def with_rejections(pcoll: beam.PCollection, step: CountingDoFn, main: str, label: str = "Convert") -> Any:
     """Applies a step: its results under the name `main`, its rejections under `REJECTIONS`."""
+    step.run = run_of(pcoll)
     convert = beam.ParDo(step)
     convert.label = label  # it would be the class's name, and another one a step that a running job does not have
     return pcoll | convert.with_outputs(REJECTIONS, main=main)

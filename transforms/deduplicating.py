@@ -12,10 +12,11 @@ from apache_beam.coders import BooleanCoder
 from apache_beam.transforms.timeutil import TimeDomain
 from apache_beam.transforms.userstate import ReadModifyWriteStateSpec, TimerSpec, on_timer
 
-from capybeam.transforms.base import settle
-from capybeam.transforms.core.counters import LIVE, Counters
+from capybeam.transforms.base import CountingDoFn, run_of
+from capybeam.transforms.core.counters import CounterKey
 from capybeam.transforms.core.envelope import Address, Envelope
-from capybeam.transforms.core.recent_ids import RECENT, repeat_key
+from capybeam.transforms.core.recent_ids import repeat_key
+from capybeam.transforms.core.run_context import RunHandle
 
 
 @dataclasses.dataclass
@@ -24,7 +25,8 @@ class DropRepeats(beam.PTransform):
 
     Args:
         window: seconds.
-        streaming: whether the runner has timers and keeps what has come; otherwise this process does, in `RECENT`.
+        streaming: whether the runner has timers and remembers what has come; otherwise each process does, for as long
+            as its run lasts, which is for runners that repeat no bundle, such as FnApiRunner.
         clock: Unix seconds.
     """
 
@@ -33,13 +35,14 @@ class DropRepeats(beam.PTransform):
     clock: Callable[[], float] = time.time
 
     def expand(self, ready: beam.PCollection) -> beam.PCollection:
+        run = run_of(ready)
         if not self.streaming:
-            recent = _DropRecent(self.window, self.clock)
+            recent = _DropRecent(run, self.window, self.clock)
             return ready | "Drop" >> beam.ParDo(recent).with_output_types(tuple[str, bytes])
         return (
             ready
             | "Key" >> beam.Map(_keyed).with_output_types(tuple[bytes, tuple[str, bytes]])
-            | "Drop" >> beam.ParDo(_DropSeen(self.window, self.clock)).with_output_types(tuple[str, bytes])
+            | "Drop" >> beam.ParDo(_DropSeen(run, self.window, self.clock)).with_output_types(tuple[str, bytes])
         )
 
 
@@ -47,28 +50,24 @@ def _keyed(ready: tuple[str, bytes]) -> tuple[bytes, tuple[str, bytes]]:
     return repeat_key(*ready), (ready[0], ready[1])
 
 
-class _Dropping(beam.DoFn):
-    def __init__(self, window: float, clock: Callable[[], float]) -> None:
-        self._window, self._clock = window, clock
+class _DropRepeats(CountingDoFn):
+    def __init__(self, run: RunHandle, window: float, clock: Callable[[], float]) -> None:
+        super().__init__()
+        self.run, self._window, self._clock = run, window, clock
 
-    def start_bundle(self) -> None:
-        self._counters = Counters()
-        LIVE.watch(self._counters)
-
-    def finish_bundle(self) -> None:
-        settle(self._counters)
-
-    def dropped(self, key: str, line: bytes) -> Iterable[Any]:
-        name = f"{Address.decode(key).destination}/{Envelope.decode(line).subscription}"
-        self._counters[f"repeated:{name}"] += 1
+    def drop(self, key: str, line: bytes) -> Iterable[Any]:
+        subscription = f"{Address.decode(key).destination}/{Envelope.decode(line).subscription}"
+        self.counters[CounterKey("repeated", subscription).encode()] += 1
         return ()
 
 
-class _DropRecent(_Dropping):
+class _DropRecent(_DropRepeats):
+    """Remembers in this process, by the run's `recent_ids`."""
+
     def process(self, element: tuple[str, bytes]) -> Iterable[Any]:
-        if RECENT.is_new(repeat_key(*element), self._clock(), self._window):
+        if self.context.recent_ids.add(repeat_key(*element), self._clock(), self._window):
             return (element,)
-        return self.dropped(*element)
+        return self.drop(*element)
 
 
 _SEEN = ReadModifyWriteStateSpec("seen", BooleanCoder())
@@ -76,7 +75,9 @@ _OVER = TimerSpec("over", TimeDomain.REAL_TIME)
 _SEEN_PARAM, _OVER_PARAM = beam.DoFn.StateParam(_SEEN), beam.DoFn.TimerParam(_OVER)
 
 
-class _DropSeen(_Dropping):
+class _DropSeen(_DropRepeats):
+    """Remembers by the runner's state and timers."""
+
     def process(
         self,
         element: tuple[bytes, tuple[str, bytes]],
@@ -84,7 +85,7 @@ class _DropSeen(_Dropping):
         over: Any = _OVER_PARAM,
     ) -> Iterable[Any]:
         if seen.read():
-            return self.dropped(*element[1])
+            return self.drop(*element[1])
         seen.write(True)
         over.set(self._clock() + self._window)
         return (element[1],)

@@ -10,6 +10,7 @@ import apache_beam as beam
 
 from capybeam.transforms.base import SubscriptionStepDoFn, with_rejections
 from capybeam.transforms.core.conversions import Conversion
+from capybeam.transforms.core.counters import CounterKey
 from capybeam.transforms.core.events import Event
 from capybeam.transforms.engine.engine import Engine
 from capybeam.transforms.language.subscriptions import Subscription
@@ -43,7 +44,9 @@ class _MapEventNames(SubscriptionStepDoFn[Callable[[Event, str], list[Conversion
 
     def setup(self) -> None:
         super().setup()
-        self._matched = {subscription.key: f"matched:{subscription.key}" for subscription in self.subscriptions}
+        self._matched = {
+            subscription.key: CounterKey("matched", subscription.key).encode() for subscription in self.subscriptions
+        }
 
     def compile(self) -> Callable[[Event, str], list[Conversion]]:
         return Engine(self.subscriptions).name

@@ -8,8 +8,9 @@ from typing import Any
 
 import apache_beam as beam
 
-from capybeam.transforms.base import StepDoFn, note_unfinished, show_no_event, with_rejections
+from capybeam.transforms.base import StepDoFn, with_rejections
 from capybeam.transforms.core.conversions import Count
+from capybeam.transforms.core.counters import NoteNames
 from capybeam.transforms.core.events import Event, is_blank
 from capybeam.transforms.core.message_formats import Found, Row
 from capybeam.transforms.core.rejections import Rejected
@@ -55,6 +56,10 @@ class _ParseEvents(StepDoFn[Parse]):
         super().__init__()
         self._subscriptions, self._unwrap, self._skip_blank = subscriptions, unwrap, skip_blank
 
+    def setup(self) -> None:
+        super().setup()
+        self._note_names = NoteNames(subscription="")
+
     def compile(self) -> Parse:
         return Engine(self._subscriptions, unwrap=self._unwrap).parse
 
@@ -72,7 +77,7 @@ class _ParseEvents(StepDoFn[Parse]):
         try:
             for each in found:
                 if isinstance(each, Rejected):
-                    show_no_event(each, self.counters)
+                    self.show_not_an_event(each)
                     yield self.refused(element, each)
                 else:
                     self.counters["read"] += 1
@@ -83,8 +88,8 @@ class _ParseEvents(StepDoFn[Parse]):
     def origin(self, element: Row) -> Mapping[str, Any]:
         self.counters["read"] += 1
         self.counters["unparsable"] += 1
-        note_unfinished(element, self.counters)
+        self.count_unfinished(element)
         return {"payload": element}
 
     def _note(self, name: str) -> None:
-        self.counters[f"note::{name}"] += 1
+        self.counters[self._note_names[name]] += 1

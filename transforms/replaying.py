@@ -10,13 +10,13 @@ from typing import Any
 import apache_beam as beam
 from apache_beam import typehints
 
-from capybeam.transforms.base import SubscriptionStepDoFn, note_unfinished, show_no_event, with_rejections
+from capybeam.transforms.base import SubscriptionStepDoFn, with_rejections
 from capybeam.transforms.core.conversions import Count
 from capybeam.transforms.core.dead_letters import DeadLetter, ReplayFilter, parse_dead_letter
 from capybeam.transforms.core.envelope import Ready
 from capybeam.transforms.core.events import UnreadableRow, is_blank
 from capybeam.transforms.core.rejections import Rejection
-from capybeam.transforms.engine.replay import compile_replay
+from capybeam.transforms.engine.replay import compile_body_check, compile_replay
 from capybeam.transforms.language.subscriptions import Subscription
 
 Replay = Callable[[DeadLetter, float, Count, Callable[[str], Count]], Iterator["Ready | Rejection"]]
@@ -67,6 +67,10 @@ class _ReplayDeadLetters(SubscriptionStepDoFn[Replay]):
         self._max_bytes, self._choice, self._clock, self._skip_blank = max_bytes, choice, clock, skip_blank
         self._unwrap = unwrap
 
+    def setup(self) -> None:
+        super().setup()
+        self._is_body = compile_body_check(self.subscriptions)
+
     def compile(self) -> Replay:
         return compile_replay(self.subscriptions, self._max_bytes, self._unwrap)
 
@@ -76,7 +80,7 @@ class _ReplayDeadLetters(SubscriptionStepDoFn[Replay]):
             raise line.rejected()
         if self._skip_blank and is_blank(line):
             return ()
-        letter = parse_dead_letter(line, place)
+        letter = parse_dead_letter(line, place, self._is_body)
         if not self._choice.takes(letter):
             self._count("read")
             self._count("filtered")
@@ -85,13 +89,13 @@ class _ReplayDeadLetters(SubscriptionStepDoFn[Replay]):
         return [self._again(outcome) if isinstance(outcome, Rejection) else outcome for outcome in outcomes]
 
     def _again(self, outcome: Rejection) -> Any:
-        show_no_event(outcome, self.counters)
+        self.show_not_an_event(outcome)
         return self.rejected(outcome)
 
     def origin(self, element: Any) -> Mapping[str, Any]:
         self._count("read")
         self._count("unparsable")
-        note_unfinished(element[1], self.counters)
+        self.count_unfinished(element[1])
         return {"payload": element[1]}
 
     def _count(self, name: str) -> None:

@@ -12,16 +12,15 @@ import apache_beam as beam
 from apache_beam.io.components.adaptive_throttler import ThrottlingSignaler
 from apache_beam.pvalue import TaggedOutput
 from apache_beam.transforms.window import GlobalWindow
-from apache_beam.utils.shared import Shared
 from apache_beam.utils.windowed_value import WindowedValue
 
-from capybeam.transforms.base import NAMESPACE, REJECTIONS, settle, with_rejections
+from capybeam.transforms.base import NAMESPACE, CountingDoFn, with_rejections
 from capybeam.transforms.batching import Batch
-from capybeam.transforms.core.batches import EncodedBatch, Outcome
-from capybeam.transforms.core.counters import LIVE, Counters
+from capybeam.transforms.core.counters import CounterKey
 from capybeam.transforms.core.envelope import Address
-from capybeam.transforms.meta.answers import Delivery, Destination
-from capybeam.transforms.meta.client import MetaClient
+from capybeam.transforms.delivery.batches import EncodedBatch, Outcome
+from capybeam.transforms.delivery.client import Client
+from capybeam.transforms.delivery.destination import Delivery, Destination
 
 BACKLOG: Final = 32 * 1024 * 1024  # bytes of requests that wait for one destination before everything waits for it
 _LOOK: Final = 0.05  # seconds between two looks at a backlog that other bundles have filled
@@ -32,15 +31,15 @@ class SendBatches(beam.PTransform):
     """(destination key, [line]) → ``receipts``, one for each request that Meta took, and ``rejections``.
 
     Requests are in flight together, so that a slow destination does not stop another: `delivery.concurrency` at most
-    for each destination and process, however many bundles it works on. A process has one connection pool, one pacer and
-    one memory of destinations that refuse everything. Tokens are read by the workers.
+    for each destination and process, however many bundles it works on. A run has one connection pool in each
+    process, one pacer and one memory of destinations that refuse everything. Tokens are read by the workers.
 
     Args:
         workers: processes that share `delivery.requests_per_second`.
         hold: whether the events of a destination that refuses everything are held, as a stream wants, rather than
             rejected. When that goes on for minutes the step fails, and the runner brings the events again.
-        patient: for a stream that this process works off in one graph after the other: events are held for as long as
-            it takes, and what a process knows of its destinations, their pace above all, is kept for the next graph.
+        patient: whether they are held for as long as it takes, as in a stream that this process works off in one graph
+            after the other.
 
     >>> SendBatches((), Delivery(concurrency=16)).delivery.concurrency
     16
@@ -57,7 +56,7 @@ class SendBatches(beam.PTransform):
         return with_rejections(batches, step, main="receipts", label="Send")
 
 
-class _SendBatches(beam.DoFn):
+class _SendBatches(CountingDoFn):
     def __init__(
         self,
         destinations: Sequence[Destination],
@@ -66,26 +65,24 @@ class _SendBatches(beam.DoFn):
         hold: bool,
         patient: bool = False,
     ) -> None:
+        super().__init__()
         self._destinations, self._delivery, self._workers = tuple(destinations), delivery, workers
+        self._by_name = {destination.name: destination for destination in destinations}
         self._hold, self._patient = hold, patient
-        self._shared = Shared()
 
     def setup(self) -> None:
-        if self._patient:
-            key = (self._destinations, self._delivery, self._workers)
-            if key not in KEPT:
-                KEPT[key] = self._make_client()
-            self._client: MetaClient = KEPT[key]
-        else:
-            self._client = self._shared.acquire(self._make_client)
+        super().setup()
+        key = (self._destinations, self._delivery, self._workers, self._hold, self._patient)
+        self._client: Client = self.context.client(key, self._make_client)
         self._client.open()
         self._throttling = ThrottlingSignaler(NAMESPACE)
 
-    def _make_client(self) -> MetaClient:
+    def _make_client(self) -> Client:
         service = self._delivery.rate_limit_service
-        return MetaClient(
+        return Client(
             self._destinations,
             self._delivery,
+            run=self.context,
             share=1 / self._workers,
             hold=self._hold,
             patient=self._patient,
@@ -93,14 +90,13 @@ class _SendBatches(beam.DoFn):
         )
 
     def start_bundle(self) -> None:
+        super().start_bundle()
         self._done: SimpleQueue[Future[Outcome]] = SimpleQueue()
         self._pending = 0
-        failed = getattr(self, "_counters", None)
-        self._counters = Counters()
-        LIVE.watch(self._counters, instead_of=failed)
 
     def process(self, element: Batch) -> Iterable[Any]:
-        batch = EncodedBatch.pack(*element)
+        key, lines = element
+        batch = EncodedBatch.pack(self._by_name[Address.decode(key).destination], key, lines)
         name = Address.decode(batch.key).destination
         yield from self._outputs()
         while self._client.backlog(name) > BACKLOG:
@@ -116,13 +112,13 @@ class _SendBatches(beam.DoFn):
                 tagged = isinstance(output, TaggedOutput)
                 value = WindowedValue(output.value if tagged else output, window.max_timestamp(), [window])
                 yield TaggedOutput(output.tag, value) if tagged else value
-        settle(self._counters)
+        self.flush_counters()
 
     def teardown(self) -> None:
         self._client.close()
 
     def _outputs(self, wait: float | None = 0.0) -> Iterator[Any]:
-        """What has been settled; where nothing has, after so many seconds, or for None when something is.
+        """What has been delivered or rejected; where nothing has, after so many seconds, or for None when something is.
 
         Raises DestinationHeld.
         """
@@ -133,23 +129,16 @@ class _SendBatches(beam.DoFn):
                 break
             wait = 0.0
             self._pending -= 1
-            yield from self._accounted(sending.result())
+            yield from self._counted(sending.result())
         throttled = self._client.throttled.take()
         if throttled:
             self._throttling.signal_throttled(throttled)
 
-    def _accounted(self, outcome: Outcome) -> Iterator[Any]:
+    def _counted(self, outcome: Outcome) -> Iterator[Any]:
         for key, count in outcome.delivered.items():
-            self._counters[f"delivered:{key}"] += count
+            self.counters[CounterKey("delivered", key).encode()] += count
         yield from outcome.receipts
-        for rejection in outcome.rejections:
-            key = f"{rejection.destination}/{rejection.subscription}"
-            self._counters[f"rejected:{key}:{rejection.stage}:{rejection.code}"] += 1
-            yield TaggedOutput(REJECTIONS, rejection)
-
-
-# The clients of streams that are worked off in many graphs, to be cleared when such a stream begins.
-KEPT: Final[dict[tuple[tuple[Destination, ...], Delivery, int], MetaClient]] = {}
+        yield from map(self.rejected, outcome.rejections)
 
 
 def _limited_by(service: str) -> Callable[[str], float]:

@@ -14,8 +14,8 @@ from typing import Any, Generic, TypeVar
 from capybeam.pipeline.job.models import DestinationModel
 from capybeam.pipeline.job.problems import Problems
 from capybeam.pipeline.job.yaml_source import Loc
+from capybeam.transforms.delivery.destination import Destination
 from capybeam.transforms.language.subscriptions import Subscription
-from capybeam.transforms.meta.answers import Destination
 
 M = TypeVar("M", bound=DestinationModel)
 

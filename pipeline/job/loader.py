@@ -18,8 +18,8 @@ from capybeam.pipeline.job.destinations import DESTINATION_TYPES
 from capybeam.pipeline.job.problems import Problems
 from capybeam.pipeline.job.validation import validate
 from capybeam.transforms.core.events import CLOCK_KEYS
+from capybeam.transforms.delivery.destination import Delivery, Destination
 from capybeam.transforms.language.subscriptions import Subscription
-from capybeam.transforms.meta.answers import Delivery, Destination
 
 
 @dataclasses.dataclass(frozen=True)

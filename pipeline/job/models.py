@@ -15,7 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from capybeam.transforms.core import tokens
 from capybeam.transforms.core.paths import parse_path
-from capybeam.transforms.meta.answers import Delivery
+from capybeam.transforms.delivery.destination import Delivery
 
 if TYPE_CHECKING:
     from typing_extensions import LiteralString
@@ -116,7 +116,7 @@ ONE_LINE: Final = matching(r"[^\x00-\x1f\x7f]+", "must be a single line of text"
 
 
 class Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)  # built once, in the whole job's model
 
 
 class DestinationModel(Model):
@@ -162,7 +162,7 @@ class JobModel(Model):
     """A capybeam job: which events go to which datasets at Meta, as what."""
 
     destinations: tuple[DestinationModel, ...] = pydantic.Field(json_schema_extra={"minItems": 1})
-    delivery: DeliveryModel = pydantic.Field(default_factory=lambda: DeliveryModel.model_validate({}))
+    delivery: DeliveryModel = pydantic.Field(default_factory=dict, validate_default=True)
     unwrap: Annotated[str, BeforeValidator(_unwrap), WithJsonSchema({"type": "string", "pattern": r"^\$"})] | None = (
         pydantic.Field(
             None,

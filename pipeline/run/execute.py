@@ -32,12 +32,10 @@ from capybeam.pipeline.sinks import SinkError
 from capybeam.pipeline.sinks.local_files import fsync_file
 from capybeam.pipeline.sources import NoInput, ReadOptions, Source, open_dead_letters, open_source
 from capybeam.pipeline.sources.streams import StreamLost
-from capybeam.transforms.core.counters import LIVE
+from capybeam.transforms.base import share_run
 from capybeam.transforms.core.dead_letters import ReplayFilter
-from capybeam.transforms.core.recent_ids import RECENT
-from capybeam.transforms.core.shutdown import STOPPING
+from capybeam.transforms.core.run_context import RunContext
 from capybeam.transforms.core.tokens import TokenError
-from capybeam.transforms.sending import KEPT
 
 Steps = Callable[[Any, int, Flow], None]  # applies a job's steps to what is read, for so many workers
 
@@ -47,7 +45,7 @@ def run_job(request: RunRequest) -> int:
     job, outputs = request.job, request.outputs
 
     def add_steps(lines: beam.PCollection, workers: int, flow: Flow) -> None:
-        deliver(lines, job, outputs.dead_letters, outputs.receipts, workers, flow)
+        deliver(lines, job, outputs, workers, flow)
 
     def open_input(text: str, project: str | None) -> Source:
         return open_source(text, ReadOptions(request.between, request.attributes, project, job.unread()))
@@ -60,7 +58,7 @@ def replay_job(request: RunRequest, replay_filter: ReplayFilter) -> int:
     job, outputs = request.job, request.outputs
 
     def add_steps(lines: beam.PCollection, workers: int, flow: Flow) -> None:
-        redeliver(lines, job, replay_filter, outputs.dead_letters, outputs.receipts, workers, flow)
+        redeliver(lines, job, replay_filter, outputs, workers, flow)
 
     def open_input(text: str, project: str | None) -> Source:
         source = open_dead_letters(text, ReadOptions(project=project))
@@ -80,22 +78,21 @@ def execute(request: RunRequest, open_input: OpenInput, add_steps: Steps) -> int
     except (BadOption, NoInput, TokenError, SinkError, UnsupportedRunner) as error:
         log.print(f"capybeam: {error}", style="red", highlight=False, markup=False)
         return CONFIGURATION
-    LIVE.reset()
-    STOPPING.clear()
+    run = RunContext()
     log.print(_greeting(request.job, plan.sources, options.runner), highlight=False, markup=False)
 
     def add_checked_steps(lines: beam.PCollection) -> None:
         add_steps(lines if options.is_local else lines | CheckWorkers(), options.workers or 1, plan.flow)
 
-    graph = _Graph(options, plan.flow, add_checked_steps)
+    graph = _Graph(run, options, plan.flow, add_checked_steps)
     reads = [source.read for source in plan.sources]
     if not request.wait:
         return _start(functools.partial(graph.build, reads), options, console, log)
     remote = None
     if not options.is_local and plan.flow != "stream":
-        remote = RemoteJob(options.runner, options.beam, request.outputs.receipts, STOPPING)
-    with shutdown_on_signals(log, remote is not None):
-        with show_progress(log, remote):
+        remote = RemoteJob(options.runner, options.beam, request.outputs.receipts, run.shutdown)
+    with shutdown_on_signals(run, log, remote is not None):
+        with show_progress(log, run.progress, remote):
             if plan.flow == "batch":
                 counts, failure = _run_batches(request, plan, graph)
             else:
@@ -108,15 +105,15 @@ def execute(request: RunRequest, open_input: OpenInput, add_steps: Steps) -> int
             runner=options.runner,
             outputs=request.outputs,
             counts=counts,
-            statuses=LIVE.snapshot()[1],
+            statuses=run.progress.statuses(),
             failure=failure,
-            was_stopped=STOPPING.is_set(),
+            was_stopped=run.shutdown.is_set(),
             is_endless=plan.stream is not None,
             remote=remote,
         )
         code = report(outcome, console, log)
     if failure is not None:
-        STOPPING.set()  # what is still being sent, or waits to be, is not waited for
+        run.shutdown.set()  # what is still being sent, or waits to be, is not waited for
     return code
 
 
@@ -129,11 +126,14 @@ def _greeting(job: Job, sources: Sequence[Source], runner: str) -> str:
 class _Graph:
     """A run's graph, which can be built, and run, from one input or from one batch of messages after the other."""
 
-    def __init__(self, options: RunOptions, flow: Flow, add_steps: Callable[[beam.PCollection], None]) -> None:
-        self._options, self._flow, self._add_steps = options, flow, add_steps
+    def __init__(
+        self, run: RunContext, options: RunOptions, flow: Flow, add_steps: Callable[[beam.PCollection], None]
+    ) -> None:
+        self.context, self._options, self._flow, self._add_steps = run, options, flow, add_steps
 
     def build(self, reads: Sequence[beam.PTransform]) -> beam.Pipeline:
         pipeline = beam.Pipeline(options=self._options.beam)
+        share_run(pipeline, self.context.handle)
         inputs = [pipeline | f"Input{index or ''}" >> read for index, read in enumerate(reads)]
         self._add_steps(inputs[0] if len(inputs) == 1 else inputs | beam.Flatten())
         return pipeline
@@ -150,15 +150,15 @@ class _Graph:
                     raise problem from None
                 raise
             if self._flow == "stream":
-                _wait_or_leave(result)
-                return LIVE.snapshot()[0], None
+                _wait_or_leave(result, self.context.shutdown)
+                return self.context.progress.counts(), None
             if remote:
                 remote.follow(result)
                 return remote.counts(), None
             result.wait_until_finish()
         except Exception as error:
             log_traceback(error, self._options.is_verbose)
-            return remote.counts() if remote else LIVE.snapshot()[0], error
+            return remote.counts() if remote else self.context.progress.counts(), error
         return counters_of(result), None
 
 
@@ -170,24 +170,21 @@ def _run_batches(request: RunRequest, plan: RunPlan, graph: _Graph) -> tuple[Map
     for as long as it takes or until the run is stopped, which gives it back.
     """
     totals: Counter[str] = Counter()
-    KEPT.clear()
-    stream = plan.stream
+    stream, run = plan.stream, graph.context
     assert stream is not None
-    with stream.reader(request.job.delivery.max_batch_delay, request.until_idle, plan.first) as reader:
+    with stream.reader(run, request.job.delivery.max_batch_delay, request.until_idle, plan.first) as reader:
         try:
             for messages in reader.batches():
                 elements = beam.Create([stream.element(message) for message in messages], reshuffle=False)
                 counts, failure = graph.run([elements])
                 failure = failure or _sync_outputs(request.outputs)
                 if failure is not None:
-                    RECENT.forget_unsettled()
-                    LIVE.restore(totals)
+                    run.progress.restore(totals)
                     reader.give_back(messages)
                     return totals, failure
                 reader.acknowledge(messages)
-                RECENT.settle()
                 totals.update(counts)
-                LIVE.restore(totals)
+                run.progress.restore(totals)
         except StreamLost as error:
             return totals, error
     return totals, None
@@ -203,11 +200,11 @@ def _sync_outputs(outputs: Outputs) -> SinkError | None:
     return None
 
 
-def _wait_or_leave(result: Any) -> None:
+def _wait_or_leave(result: Any, shutdown: threading.Event) -> None:
     """Waits for a streaming job. Ctrl-C ends one that runs in this process; one that runs elsewhere goes on."""
     waiting = threading.Thread(target=result.wait_until_finish, daemon=True)
     waiting.start()
-    while waiting.is_alive() and not STOPPING.wait(0.2):
+    while waiting.is_alive() and not shutdown.wait(0.2):
         pass
     if waiting.is_alive() and not hasattr(result, "job_id"):
         result.cancel()

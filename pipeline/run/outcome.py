@@ -20,8 +20,8 @@ from capybeam.pipeline.sinks import SinkError
 from capybeam.pipeline.sinks.books import write_books
 from capybeam.pipeline.sources import UnreadableFile
 from capybeam.pipeline.sources.streams import StreamLost
-from capybeam.transforms.core.batches import DestinationHeld, Stopped
 from capybeam.transforms.core.tokens import TokenError
+from capybeam.transforms.delivery.batches import DestinationHeld, Stopped
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,7 +24,7 @@ from capybeam.pipeline.sources import NoInput, Source
 from capybeam.pipeline.sources.files import matching
 from capybeam.pipeline.sources.streams import Stream
 from capybeam.transforms.core.tokens import TokenError
-from capybeam.transforms.meta.answers import Destination
+from capybeam.transforms.delivery.destination import Destination
 
 OpenInput = Callable[[str, "str | None"], Source]  # from an input's name and the Google Cloud project
 
@@ -110,9 +110,7 @@ def check_tokens(destination: Destination, options: RunOptions) -> None:
     """Reads the tokens where this process has what the workers have: those of this machine, or, when it launches a
     template, those of their service account. Raises TokenError where the workers will have none."""
     name = destination.name
-    for key, reference in (("access_token", destination.token), ("app_secret", destination.app_secret)):
-        if reference is None:
-            continue
+    for key, reference in destination.secrets.items():
         if runner_class_name(options.runner) == "DataflowRunner" and reference.kind != "secret":
             raise TokenError(
                 f"destination {name}: Dataflow's workers cannot read {reference.text}. Keep it in Secret Manager and"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -12,34 +12,34 @@ from rich.console import Console
 
 from capybeam.pipeline.run.report import RunReport
 from capybeam.pipeline.runners.remote_job import RemoteJob
-from capybeam.transforms.core.counters import LIVE
+from capybeam.transforms.core.progress import Progress
 
 _INTERVAL: Final = 1.0  # seconds
 _LOG_INTERVAL: Final = 10.0  # seconds between two lines where there is no terminal
 
 
 @contextmanager
-def show_progress(log: Console, remote: RemoteJob | None) -> Iterator[None]:
+def show_progress(log: Console, progress: Progress, remote: RemoteJob | None) -> Iterator[None]:
     """A line each second on a terminal, each ten seconds elsewhere; a destination's problem at once."""
     done = threading.Event()
-    thread = threading.Thread(target=_show, args=(log, done, remote), daemon=True)
+    thread = threading.Thread(target=_show, args=(log, progress, done, remote), daemon=True)
     thread.start()
-    LIVE.shown = True
+    progress.is_shown = True
     try:
         yield
     finally:
-        LIVE.shown = False
+        progress.is_shown = False
         done.set()
         thread.join()
 
 
-def _show(log: Console, done: threading.Event, remote: RemoteJob | None) -> None:
+def _show(log: Console, progress: Progress, done: threading.Event, remote: RemoteJob | None) -> None:
     started, last_line, shown = time.monotonic(), time.monotonic(), dict[str, str]()
     remarked = 0
 
     def print_remarks() -> None:
         nonlocal remarked
-        remarks = LIVE.remarks()
+        remarks = progress.remarks()
         for remark in remarks[remarked:]:
             log.print(remark, style="yellow", highlight=False, markup=False)
         remarked = len(remarks)
@@ -48,20 +48,20 @@ def _show(log: Console, done: threading.Event, remote: RemoteJob | None) -> None
     if status:
         status.start()
     while not done.wait(_INTERVAL):
-        counts, states = LIVE.snapshot()
+        statuses = progress.statuses()
         seconds = time.monotonic() - started
-        line = remote.line(seconds) if remote else _line(counts, seconds)
+        line = remote.line(seconds) if remote else _line(progress, seconds)
         if status:
             status.update(line)
         elif time.monotonic() - last_line >= _LOG_INTERVAL:
             last_line = time.monotonic()
             log.print(line, highlight=False)
         print_remarks()
-        for name, state in states.items():
-            if state.partition(" Trying again")[0] != shown.get(name):
-                shown[name] = state.partition(" Trying again")[0]
-                log.print(f"{name}: {state}", style="yellow", highlight=False, markup=False)
-        for name in [name for name in shown if name not in states]:
+        for name, text in statuses.items():
+            if text.partition(" Trying again")[0] != shown.get(name):
+                shown[name] = text.partition(" Trying again")[0]
+                log.print(f"{name}: {text}", style="yellow", highlight=False, markup=False)
+        for name in [name for name in shown if name not in statuses]:
             del shown[name]
             log.print(f"{name}: goes on.", style="yellow", highlight=False, markup=False)
     if status:
@@ -69,9 +69,9 @@ def _show(log: Console, done: threading.Event, remote: RemoteJob | None) -> None
     print_remarks()  # of a run that ended before the first look
 
 
-def _line(counts: Mapping[str, int], seconds: float) -> str:
-    books = RunReport.from_counts(counts)
-    refusals = LIVE.refusals()
+def _line(progress: Progress, seconds: float) -> str:
+    books = RunReport.from_counts(progress.counts())
+    refusals = progress.refusals()
     refused = f"{sum(refusals.values()):,} refused by Meta, " if refusals else ""
     return (
         f"{books.read:,} read ({books.read / max(seconds, 0.1):,.0f}/s), {books.delivered:,} delivered,"

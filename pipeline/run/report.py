@@ -15,6 +15,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from capybeam.transforms.core.counters import CounterKey
 from capybeam.transforms.core.rejections import CODES
 
 
@@ -71,23 +72,23 @@ class RunReport:
         unfinished: list[str] = []
         no_event: list[str] = []
         for name, count in counts.items():
-            kind, _, rest = name.partition(":")
-            if kind == "matched":
-                matched[rest] += count
-            elif kind == "delivered":
-                delivered[rest] += count
-            elif kind == "repeated":
-                repeated[rest] += count
-            elif kind == "rejected":
-                key, stage, code = rest.rsplit(":", 2)
-                dead.setdefault(key, Counter())[stage, code] += count
-            elif kind == "note":
-                key, note = rest.rsplit(":", 1)
-                notes.setdefault(key, Counter())[note] += count
-            elif kind == "unfinished":
-                unfinished.append(rest)
-            elif kind == "no_event":
-                no_event.append(rest)
+            key = CounterKey.decode(name)
+            if key is None:
+                continue
+            if key.kind == "matched":
+                matched[key.subscription] += count
+            elif key.kind == "delivered":
+                delivered[key.subscription] += count
+            elif key.kind == "repeated":
+                repeated[key.subscription] += count
+            elif key.kind == "rejected":
+                dead.setdefault(key.subscription, Counter())[key.stage, key.detail] += count
+            elif key.kind == "note":
+                notes.setdefault(key.subscription, Counter())[key.detail] += count
+            elif key.kind == "unfinished":
+                unfinished.append(key.detail)
+            elif key.kind == "no_event":
+                no_event.append(key.detail)
         keys = sorted((matched.keys() | delivered.keys() | dead.keys()) - {""})
         return cls(
             read=counts.get("read", 0),

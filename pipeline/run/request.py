@@ -11,7 +11,7 @@ from capybeam.pipeline.sinks.dead_letters import DEAD_LETTERS
 from capybeam.pipeline.sinks.receipts import RECEIPTS
 from capybeam.pipeline.sinks.records import RecordType
 from capybeam.pipeline.sources import ANY_TIME, TimeRange
-from capybeam.pipeline.sources.streams import MessageAttributes
+from capybeam.pipeline.sources.message_attributes import MessageAttributes
 
 
 @dataclasses.dataclass(frozen=True)

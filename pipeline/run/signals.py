@@ -15,12 +15,11 @@ from capybeam.pipeline.run import terminal
 from capybeam.pipeline.run.exit_codes import INTERRUPTED
 from capybeam.pipeline.run.outcome import MAY_BE_RUNNING
 from capybeam.pipeline.run.report import RunReport
-from capybeam.transforms.core.counters import LIVE
-from capybeam.transforms.core.shutdown import STOPPING
+from capybeam.transforms.core.run_context import RunContext
 
 
 @contextmanager
-def shutdown_on_signals(log: Console, is_remote: bool) -> Iterator[None]:
+def shutdown_on_signals(run: RunContext, log: Console, is_remote: bool) -> Iterator[None]:
     """The first Ctrl-C, SIGTERM or SIGHUP stops reading, and what has been read is still delivered; a second Ctrl-C or
     SIGTERM ends the process.
 
@@ -31,8 +30,8 @@ def shutdown_on_signals(log: Console, is_remote: bool) -> Iterator[None]:
     doing = "cancelling the job" if is_remote else "delivering what has been read (Ctrl-C again to end at once)"
 
     def stop(number: int, _frame: FrameType | None) -> None:
-        if not STOPPING.is_set():
-            STOPPING.set()
+        if not run.shutdown.is_set():
+            run.shutdown.set()
             threading.Thread(
                 target=log.print, args=(f"Stopping: {doing}.",)
             ).start()  # printing in a signal handler could interrupt a print of the same console
@@ -41,7 +40,7 @@ def shutdown_on_signals(log: Console, is_remote: bool) -> Iterator[None]:
                 if is_remote:
                     os.write(2, f"{MAY_BE_RUNNING}\n".encode())
                 else:
-                    terminal.console().print(RunReport.from_counts(LIVE.snapshot()[0]).render())
+                    terminal.console().print(RunReport.from_counts(run.progress.counts()).render())
             finally:
                 os._exit(INTERRUPTED)
 

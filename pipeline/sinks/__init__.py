@@ -71,7 +71,7 @@ def _module(path: str, name: str) -> SinkModule:
     except UnknownScheme as error:
         raise SinkError(f"{name} cannot be written to {path}: {error}") from None
     if scheme.sink is None:
-        outputs = names_of(lambda each: each.sink is not None)
-        raise SinkError(f"{name} cannot be written to {path}: outputs are files and {outputs}")
+        outputs = names_of(lambda each: each.sink is not None, "files")
+        raise SinkError(f"{name} cannot be written to {path}: outputs are {outputs}")
     module: SinkModule = load_module(scheme.sink)
     return module

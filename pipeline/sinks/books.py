@@ -14,13 +14,13 @@ from capybeam.pipeline.sinks import SinkError
 from capybeam.pipeline.sinks.local_files import own_descriptor, refuse_link, sync_folder
 
 WHAT: Final = "The books"
-_ROOM: Final = 64 * 1024  # bytes that must fit where books are to be written; few are longer
+_ROOM: Final = 64 * 1024  # bytes that must fit on the disk; the books are rarely longer
 
 
 def check_place(path: str) -> None:
-    """Makes sure that books can be written to `path`, and leaves what is there as it is. Raises SinkError.
+    """Makes sure that books can be written to `path`, without changing it. Raises SinkError.
 
-    A disk that is full, a folder that may not be written to: that is found out here, before anything is sent.
+    A full disk or a folder without write permission is found here, before anything is sent.
     """
     if not is_local(strip_file_scheme(path)):
         raise SinkError(f"{WHAT} cannot be written to {path}: they go to a file of this machine")
@@ -38,7 +38,7 @@ def check_place(path: str) -> None:
 
 
 def write_books(path: str, books: bytes) -> None:
-    """Puts books in the place of what is there, if anything is. Raises SinkError; then that is as it was."""
+    """Writes books to a file, or replaces it. Raises SinkError, and leaves the old file as it was."""
     try:
         target = _target(path)
         if target is None:

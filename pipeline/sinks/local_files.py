@@ -18,7 +18,7 @@ MODE: Final = 0o600
 
 
 def open_for_append(path: str, what: str) -> int:
-    """A descriptor that appends whole lines, whatever other workers do. Raises SinkError.
+    """A descriptor that appends whole lines, also while other workers do. Raises SinkError.
 
     The file gets mode 0600 if it has another. A symbolic link is not followed: whoever made it would choose where
     personal data goes.
@@ -73,7 +73,7 @@ def _make_private(file: int) -> None:
 
 
 def fsync_file(path: str, what: str) -> None:
-    """Returns when what has been written to a local file would outlive the machine's power. Raises SinkError."""
+    """Returns when what has been written to a local file would survive a power failure. Raises SinkError."""
     path = strip_file_scheme(path)
     if not is_local(path):
         return
@@ -81,14 +81,14 @@ def fsync_file(path: str, what: str) -> None:
     try:
         os.fsync(file)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # a device that is no disk
+        if error.errno != errno.EINVAL:  # a device that is not a disk
             raise SinkError(f"{what} cannot be written to {path}: {error.strerror}") from None
     finally:
         os.close(file)
 
 
 def sync_folder(path: Path) -> None:
-    """Makes a new name in a folder outlive the machine's power. Some file systems cannot."""
+    """Makes a new name in a folder survive a power failure, where the file system can."""
     folder = os.open(path, os.O_RDONLY)
     try:
         with contextlib.suppress(OSError):
@@ -98,7 +98,7 @@ def sync_folder(path: Path) -> None:
 
 
 def rotate_previous(path: str, what: str) -> str | None:
-    """Makes an empty file for a new run. What an earlier run left is kept under another name, which is returned.
+    """Makes an empty file for a new run. The file of an earlier run is renamed, and its new name is returned.
 
     Raises:
         SinkError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from operator import methodcaller
 from typing import Any, Final
 
 import apache_beam as beam
@@ -10,7 +11,7 @@ import apache_beam as beam
 from capybeam.pipeline.sinks import write
 from capybeam.pipeline.sinks.records import RecordType
 from capybeam.pipeline.sinks.schema import Schema
-from capybeam.transforms.core.batches import Receipt
+from capybeam.transforms.delivery.batches import Receipt
 
 SCHEMA: Final = Schema.of(Receipt, "delivered_at")
 
@@ -20,7 +21,7 @@ def _row(receipt: Receipt) -> dict[str, Any]:
     return {**row, "messages": list(receipt.messages), "event_ids": [i for i in receipt.event_ids or () if i]}
 
 
-RECEIPTS: Final = RecordType("Receipts", SCHEMA, Receipt.encode, _row)
+RECEIPTS: Final = RecordType("Receipts", SCHEMA, methodcaller("encode"), _row)
 
 
 @dataclasses.dataclass

@@ -1,4 +1,4 @@
-"""Rows to BigQuery tables: what dead letters and receipts have in common there."""
+"""Records to BigQuery tables."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from capybeam.pipeline.sinks.schema import Schema
 
 BIGQUERY: Final = "bigquery:"
 EXAMPLE: Final = f"a table ({BIGQUERY}PROJECT.DATASET.TABLE)"
-LARGEST_ROW: Final = 9_000_000  # bytes; a request takes 10 MB, and Beam hands on no row of 9 MiB
+LARGEST_ROW: Final = 9_000_000  # bytes; a request takes 10 MB, and Beam refuses rows of 9 MiB
 RETRY_FOR: Final = 60.0  # seconds; the client's default is ten minutes, without a message
 
 
@@ -43,7 +43,7 @@ def row_of(record: Any, record_type: RecordType[Any]) -> dict[str, Any]:
 
 @dataclasses.dataclass
 class WriteRows(beam.PTransform):
-    """Dicts, times in Unix seconds → rows of a table, which is there (`prepare_table`). A row refused fails the run.
+    """Dicts, times in Unix seconds → rows of a table that exists. A row that is refused fails the run.
 
     Rows are streamed (insertAll), with IDs by which BigQuery drops repeats. For those IDs Beam keeps the rows of a
     bundle together first: on a local runner they pass through memory.
@@ -69,7 +69,7 @@ class WriteRows(beam.PTransform):
                 method=beam.io.WriteToBigQuery.Method.STREAMING_INSERTS,
                 create_disposition=beam.io.BigQueryDisposition.CREATE_NEVER,
                 write_disposition=beam.io.BigQueryDisposition.WRITE_APPEND,
-                insert_retry_strategy="RETRY_ON_TRANSIENT_ERROR",  # its default is to retry any error for ever
+                insert_retry_strategy="RETRY_ON_TRANSIENT_ERROR",  # the default retries any error for ever
             )
         )
         return written.failed_rows_with_errors | "Fail" >> beam.ParDo(_Fail(self.path, self.what))
@@ -85,7 +85,7 @@ class _Fail(beam.DoFn):
         self._path, self._what = path, what
 
     def process(self, element: tuple[Any, Any, Sequence[Mapping[str, Any]]]) -> Iterable[Any]:
-        """BigQuery's message stays out where it may quote the row: its reason is a word of its own."""
+        """The message leaves out BigQuery's own text, which may quote the row, and names its reason."""
         errors = element[2]
         reason = errors[0].get("reason") if isinstance(errors, list) and errors else None
         raise SinkError(
@@ -96,7 +96,7 @@ class _Fail(beam.DoFn):
 def size_of(row: Mapping[str, Any]) -> int:
     """The bytes that a row takes in a request, or in memory, by which Beam judges it, whichever is more."""
     in_memory = sum(sys.getsizeof(value) for value in row.values())
-    if in_memory <= LARGEST_ROW / 6:  # JSON makes six bytes of one, at most
+    if in_memory <= LARGEST_ROW / 6:  # JSON has at most six bytes for one
         return in_memory
     return max(in_memory, len(json.dumps(row)))
 
@@ -150,9 +150,9 @@ def prepare_table(path: str, what: str, schema: Schema, client: Any = None) -> N
             client.get_dataset(f"{project}.{dataset}", retry=retry)
             found = client.create_table(wanted, exists_ok=True, retry=retry)
     except NotFound:
-        raise error("there is no such dataset") from None
+        raise error("no such dataset") from None
     except Forbidden:
-        raise error("no permission; it takes the role BigQuery Data Editor on the dataset") from None
+        raise error("no permission; it needs the role BigQuery Data Editor on the dataset") from None
     except (GoogleAPICallError, GoogleAuthError, RetryError, OSError) as problem:
         raise error(" ".join(str(getattr(problem, "message", None) or problem).split())[:300]) from None
     there = {field.name: (_standard(field.field_type), field.mode == "REPEATED") for field in found.schema}

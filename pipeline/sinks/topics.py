@@ -1,4 +1,4 @@
-"""Messages of a Pub/Sub topic: dead letters and receipts to where others can follow them."""
+"""Records to Pub/Sub topics, as messages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EXAMPLE: Final = f"a topic ({PUBSUB}projects/P/topics/T)"
 _TOPIC: Final = re.compile(r"projects/[^/\s]+/topics/[^/\s]+")
 _CALL_TIMEOUT: Final = 10.0  # seconds
 LARGEST_MESSAGE: Final = 9_999_000  # bytes; a request takes 10 MB, with the topic's name
-_PUBLISHED_WITHIN: Final = 120.0  # seconds, with what Google's client tries again
+_PUBLISHED_WITHIN: Final = 120.0  # seconds, with the retries of Google's client
 
 
 def prepare(path: str, record_type: RecordType[Any], writers: Writers) -> None:
@@ -69,7 +69,7 @@ class _Publish(beam.DoFn):
     def process(self, element: bytes) -> None:
         try:
             self._published.append(self._publisher.publish(self._path.removeprefix(PUBSUB), element))
-        except Exception as error:  # a message that is too large, say; the texts of Google's errors may quote it
+        except Exception as error:  # such as a message that is too large; the texts of Google's errors may quote it
             raise self._failed(error) from None
 
     def finish_bundle(self) -> None:
@@ -101,7 +101,7 @@ def check_topic(path: str, what: str) -> None:
         ) from None
     try:
         PublisherClient().get_topic(topic=topic, retry=None, timeout=_CALL_TIMEOUT)
-    except exceptions.PermissionDenied:  # who may publish need not be allowed to look
+    except exceptions.PermissionDenied:  # publishing does not need the permission to look
         return
     except exceptions.NotFound:
         raise SinkError(f"{what} cannot be published to {topic}: no such topic") from None

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from capybeam.pipeline.schemes import UnknownScheme, find_scheme, load_module, names_of
-from capybeam.pipeline.sources.streams import MessageAttributes, Stream
+from capybeam.pipeline.sources.message_attributes import MessageAttributes
+
+if TYPE_CHECKING:
+    from capybeam.pipeline.sources.streams import Stream
 
 
 class NoInput(Exception):
@@ -117,7 +120,8 @@ def _module(text: str, options: ReadOptions) -> SourceModule:
     except UnknownScheme as error:
         raise NoInput(f"{text}: {error}") from None
     if scheme.source is None:
-        raise NoInput(f"{text}: cannot be read; inputs are files and {names_of(lambda each: each.source is not None)}")
+        names = names_of(lambda each: each.source is not None, "files")
+        raise NoInput(f"{text}: cannot be read; inputs are {names}")
     if options.time_range and not scheme.has_time_ranges:
         names = names_of(lambda each: each.has_time_ranges)
         raise NoInput(f"{text}: --since and --until are for {names} inputs")

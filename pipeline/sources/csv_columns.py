@@ -30,11 +30,11 @@ _JSON: Final = ":json"
 
 
 class BadHeader(NoEvents):
-    """The columns of a file make no event: says which and why."""
+    """A header that cannot be made into events: says which column, and why."""
 
 
 class BadRow(Exception):
-    """Why a row makes no event, as the end of a sentence, without values."""
+    """A row that cannot be made into an event: the reason, as the end of a sentence, without values."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +44,7 @@ class _Column:
     parents: tuple[str, ...]
     key: str
     is_json: bool
-    named: bool = False  # whether it certainly is a name
+    named: bool = False  # whether it is certainly a name, and no cell of a file without a header
 
     @property
     def path(self) -> tuple[str, ...]:
@@ -69,7 +69,7 @@ _KEYS: Final = _OBJECTS | {
 
 
 def check_is_text(line: bytes | bytearray) -> None:
-    """Raises BadHeader where a line can be none, whatever is in its cells."""
+    """Raises BadHeader for a line that cannot be a header, whatever its cells are."""
     try:
         line.decode()
     except UnicodeDecodeError:
@@ -109,10 +109,10 @@ class Columns:
 
 
 class _WarehouseColumns(Columns):
-    """Those of a table of Segment's warehouse.
+    """The columns of a table of Segment's warehouse.
 
     Args:
-        kind: the calls of the table, where the file is called after one that says so.
+        kind: the type of the table's calls, where the file's name says it.
     """
 
     def __init__(self, columns: Sequence[_Column], kind: str | None) -> None:
@@ -127,11 +127,11 @@ class _WarehouseColumns(Columns):
         return event
 
 
-_NULLS: Final = frozenset({"", "\\N"})  # the second is how Snowflake writes it, and PostgreSQL
+_NULLS: Final = frozenset({"", "\\N"})  # Snowflake and PostgreSQL write \N
 
 
 class _MessageColumns(Columns):
-    """Those of a table that one of Pub/Sub's BigQuery subscriptions writes."""
+    """The columns of a table that a BigQuery subscription of Pub/Sub writes."""
 
     def event(self, cells: Sequence[str]) -> bytes:
         row = {canonical(column.key): _value(cell, column) for cell, column in self._paired(cells)}
@@ -151,19 +151,19 @@ def columns_of(header: Sequence[str], file: str) -> Columns:
     for column in columns:
         path = column.path if of_a_store is None else (canonical(column.key),)
         if not all(path) or len(path) > MAX_KEYS:
-            raise BadHeader(f"{column} is no path like properties.total")
+            raise BadHeader(f"{column} is not a path like properties.total")
         if path in seen:
-            raise BadHeader(f"{column} comes twice")
+            raise BadHeader(f"{column} appears twice")
         seen[path] = column
     for column in columns:
         for end in range(1, len(column.path)):
             if column.path[:end] in seen:
-                raise BadHeader(f"{seen[column.path[:end]]} and {column} cannot both be")
+                raise BadHeader(f"{seen[column.path[:end]]} and {column} cannot both exist")
     return of_a_store or Columns(columns)
 
 
 def _of_warehouse(columns: Sequence[_Column], file: str) -> Columns | None:
-    """The columns of a table of a store; None for those of events."""
+    """The columns, where they are those of a warehouse's table; None where they are paths in events."""
     names = [column.key for column in columns]
     columns = [dataclasses.replace(column, named=True) for column in columns]
     if MESSAGE.issubset(map(canonical, names)):
@@ -182,21 +182,21 @@ def _of_warehouse(columns: Sequence[_Column], file: str) -> Columns | None:
 
 
 def _check_spelling(columns: Sequence[_Column]) -> None:
-    """Raises BadHeader where no column is a key of an event, or where the most important ones are spelt otherwise."""
+    """Raises BadHeader where no column is a key of an event, or where the most important keys are misspelt."""
     found = misspelt(of_events(column.path[0] for column in columns))
     hint = did_you_mean(found)
     if not any(column.is_known() for column in columns):
-        said = f"there is no header, or no column in it is a key of an event; {EXAMPLE}"
+        said = f"no header, or none of its columns is a key of an event; {EXAMPLE}"
         raise BadHeader(f"{said}. {hint}" if hint else said)
     if not _ESSENTIAL_KEYS.isdisjoint(found.values()):
-        raise BadHeader(f"the header has keys that are spelt otherwise than an event's. {hint}")
+        raise BadHeader(f"the header spells keys differently from an event's. {hint}")
 
 
 _ESSENTIAL_KEYS: Final = frozenset({"type", "properties", "traits", "context"})
 
 
 def _value(cell: str, column: _Column) -> Any:
-    """What a cell says. Raises BadRow."""
+    """A cell's value. Raises BadRow."""
     try:
         text = _whole(cell)
         return load_json(text) if column.is_json else text
@@ -207,11 +207,11 @@ def _value(cell: str, column: _Column) -> Any:
 
 
 def _whole(cell: str) -> str:
-    """A cell without halves of characters. Raises UnicodeDecodeError where it is not UTF-8 for another reason."""
+    """A cell, its halved characters replaced. Raises UnicodeDecodeError for other bytes that are not UTF-8."""
     if cell.isascii() or _BYTES.search(cell) is None:
         return cell
     data = cell.encode("utf-8", "surrogateescape")
     return (whole_characters(data) or data).decode()
 
 
-_BYTES: Final = re.compile("[\ud800-\udfff]")  # what stands for bytes that are not UTF-8
+_BYTES: Final = re.compile("[\ud800-\udfff]")  # surrogates: Python's escapes of bytes that are not UTF-8

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import threading
 from collections.abc import Iterable, Iterator
 
 from capybeam.pipeline.sources import BrokenFile
@@ -21,7 +22,6 @@ from capybeam.pipeline.sources.file_chunks import LookAhead
 from capybeam.pipeline.sources.file_lines import lines_of
 from capybeam.transforms.core import events
 from capybeam.transforms.core.events import Event, LongLine, UnreadableRest, UnreadableRow
-from capybeam.transforms.core.shutdown import STOPPING
 
 csv.field_size_limit(events.MAX_LINE)  # the default refuses cells over 128 kB
 
@@ -39,8 +39,10 @@ def checked(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
     return ahead.all()
 
 
-def rows_of(chunks: Iterable[bytes], name: str) -> Iterator[tuple[int, bytes | Event | UnreadableRow]]:
-    """The rows of a file that is read in chunks, each with its first line's number; ends early when STOPPING is set.
+def rows_of(
+    chunks: Iterable[bytes], name: str, shutdown: threading.Event | None = None
+) -> Iterator[tuple[int, bytes | Event | UnreadableRow]]:
+    """The rows of a file that is read in chunks, each with its first line's number; ends early when `shutdown` is set.
 
     A row of more than `events.MAX_LINE` bytes is a `LongLine`; reading goes on with the next line, as it does behind
     any other that is no row. Where reading raises BrokenFile, an `UnreadableRest` with the row that breaks off comes
@@ -52,16 +54,16 @@ def rows_of(chunks: Iterable[bytes], name: str) -> Iterator[tuple[int, bytes | E
     Raises:
         BadHeader
     """
-    lines = _Lines(lines_of(chunks, name, with_cr=True), name)
+    lines = _Lines(lines_of(chunks, name, shutdown, with_cr=True), name)
     reader = csv.reader(lines, strict=True)
     columns: Columns | None = None
-    while not STOPPING.is_set():
+    while shutdown is None or not shutdown.is_set():
         line = lines.next_row()
         try:
             cells = next(reader, None)
         except _UnreadableLine as found:
             if columns is None and isinstance(found.row, LongLine):
-                raise BadHeader(f"there is no header; {EXAMPLE}") from None
+                raise BadHeader(f"no header; {EXAMPLE}") from None
             yield line, found.row
             if isinstance(found.row, UnreadableRest):
                 return
@@ -69,8 +71,8 @@ def rows_of(chunks: Iterable[bytes], name: str) -> Iterator[tuple[int, bytes | E
         except csv.Error as error:
             if columns is None:
                 check_is_text(lines.taken)
-                raise BadHeader(f"the header is no line of CSV ({error})") from None
-            yield line, UnreadableRow(lines.row(), f"Line {line} of {name} is no line of CSV ({error}).")
+                raise BadHeader(f"the header is not valid CSV ({error})") from None
+            yield line, UnreadableRow(lines.row(), f"Line {line} of {name} is not valid CSV ({error}).")
             continue
         if cells is None:
             return
@@ -87,7 +89,7 @@ def rows_of(chunks: Iterable[bytes], name: str) -> Iterator[tuple[int, bytes | E
 
 
 class _UnreadableLine(Exception):
-    """There is no further line of a row: `row` is what stands for it."""
+    """The next line of a row cannot be read: `row` stands for it."""
 
     def __init__(self, row: UnreadableRow) -> None:
         super().__init__()
@@ -97,7 +99,7 @@ class _UnreadableLine(Exception):
 class _Lines:
     """The lines of a file for the CSV reader, as text with their ends; what is not UTF-8 as surrogates.
 
-    An iterator of its own, as a generator ends with the first exception that it raises.
+    A class, because a generator ends with the first exception that it raises.
 
     Attributes:
         taken: of the row that is being read.

@@ -10,7 +10,6 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any, Final
 
-from capybeam.pipeline.file_systems import reason_of
 from capybeam.pipeline.schemes import strip_file_scheme
 from capybeam.pipeline.sources import BrokenFile, NoInput, UnreadableFile
 
@@ -102,6 +101,8 @@ def read_chunks(file: Any) -> Iterator[bytes]:
 
 
 def _unreadable(path: str, error: BaseException) -> UnreadableFile:
+    from capybeam.pipeline.file_systems import reason_of
+
     return UnreadableFile(f"{display_name(path)} cannot be read to its end ({reason_of(error)})")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
@@ -22,17 +23,17 @@ class FileFormat(NamedTuple):
             one that breaks off before it can be judged.
         rows: its rows, as `transforms.parsing` takes them, each with its first line's number. One that is too long or
             cannot be read is an `UnreadableRow`; a file that breaks off ends with an `UnreadableRest`: an exception
-            would take what came before down with its bundle. Ends early when the process is asked to stop.
+            would take what came before down with its bundle. Ends early when the event is set.
         has_header: whether each file begins with a line that says what the others hold.
     """
 
     checked: Callable[[Iterable[bytes], str], Iterator[bytes]]
-    rows: Callable[[Iterable[bytes], str], NumberedRows]
+    rows: Callable[[Iterable[bytes], str, threading.Event | None], NumberedRows]
     has_header: bool = False
 
 
-def _json_rows(chunks: Iterable[bytes], name: str) -> NumberedRows:
-    return enumerate(rows_of_table(lines_of(chunks, name), name), 1)
+def _json_rows(chunks: Iterable[bytes], name: str, shutdown: threading.Event | None) -> NumberedRows:
+    return enumerate(rows_of_table(lines_of(chunks, name, shutdown), name), 1)
 
 
 JSON_LINES: Final = FileFormat(json_documents.checked, _json_rows)

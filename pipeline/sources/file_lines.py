@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Iterable, Iterator
 
 from capybeam.pipeline.sources import BrokenFile
 from capybeam.transforms.core import events
 from capybeam.transforms.core.events import UnreadableRest, UnreadableRow
-from capybeam.transforms.core.shutdown import STOPPING
 
 
-def lines_of(chunks: Iterable[bytes], name: str, with_cr: bool = False) -> Iterator[bytes | UnreadableRow]:
-    """The lines of a file that is read in chunks, without their line ends. It ends early when STOPPING is set.
+def lines_of(
+    chunks: Iterable[bytes], name: str, shutdown: threading.Event | None = None, with_cr: bool = False
+) -> Iterator[bytes | UnreadableRow]:
+    """The lines of a file that is read in chunks, without their line ends; ends early when `shutdown` is set.
 
     A line of more than `events.MAX_LINE` bytes is a `LongLine`. Where reading raises BrokenFile, an `UnreadableRest`
     with the line that breaks off comes last.
@@ -24,7 +26,7 @@ def lines_of(chunks: Iterable[bytes], name: str, with_cr: bool = False) -> Itera
     number, begun = 1, _BegunLine()
     try:
         for chunk in chunks:
-            if STOPPING.is_set():
+            if shutdown is not None and shutdown.is_set():
                 return
             if begun.size:
                 rest, end, chunk = chunk.partition(b"\n")
@@ -43,7 +45,7 @@ def lines_of(chunks: Iterable[bytes], name: str, with_cr: bool = False) -> Itera
     except BrokenFile as error:
         yield UnreadableRest(begun.text(), str(error))
         return
-    if begun.size and not STOPPING.is_set():
+    if begun.size and not (shutdown is not None and shutdown.is_set()):
         last = begun.ended(f"Line {number:,} of {name}")
         yield last if with_cr or not isinstance(last, bytes) else last.rstrip(b"\r")
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from capybeam.pipeline.schemes import FILES, UnknownScheme, find_scheme, is_glob, strip_file_scheme
 from capybeam.pipeline.sources import BrokenFile, NoInput
@@ -27,8 +26,7 @@ STDIN: Final = "-"
 NAMED_STDIN: Final = "standard input"
 
 
-@dataclasses.dataclass(frozen=True)
-class PlacedRows:
+class PlacedRows(NamedTuple):
     """Rows of an input, each with its place: ``{"line": 3}``; of a glob ``{"file": "a.jsonl", "line": 3}``.
 
     Attributes:
@@ -70,13 +68,13 @@ def placed_rows(text: str) -> Iterator[PlacedRows]:
 
 
 def _checked_rows(file_format: FileFormat, chunks: Iterator[bytes], name: str) -> NumberedRows:
-    return file_format.rows(file_format.checked(chunks, name), NAMED_STDIN if name == STDIN else name)
+    return file_format.rows(file_format.checked(chunks, name), NAMED_STDIN if name == STDIN else name, None)
 
 
 def _rows_of_files(paths: Iterable[str], with_names: bool) -> Iterator[tuple[dict[str, Any], NumberedRows]]:
     for path in paths:
         name = display_name(path)
-        yield {"file": name} if with_names else {}, format_of(path).rows(chunks_of(path), name)
+        yield {"file": name} if with_names else {}, format_of(path).rows(chunks_of(path), name, None)
 
 
 def _placed(files: Iterable[tuple[dict[str, Any], NumberedRows]]) -> Iterator[tuple[dict[str, Any], Row]]:

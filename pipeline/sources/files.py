@@ -22,8 +22,10 @@ from capybeam.pipeline.sources import NoEvents, NoInput, ReadOptions, Source, Un
 from capybeam.pipeline.sources.file_chunks import check_packing, chunks_of, display_name, open_file
 from capybeam.pipeline.sources.file_formats import JSON_LINES, FileFormat, format_of
 from capybeam.pipeline.sources.file_lines import lines_of
+from capybeam.transforms.base import run_of
 from capybeam.transforms.core.events import UnreadableRow
 from capybeam.transforms.core.message_formats import Row
+from capybeam.transforms.core.run_context import RunHandle
 
 
 @dataclasses.dataclass
@@ -31,13 +33,13 @@ class ReadRows(beam.PTransform):
     """The rows of all files that `pattern` matches, as `file_formats.FileFormat.rows` has them.
 
     A file is read by one worker, in a row: by Beam's splittable ReadFromText a line costs several times as much, more
-    than parsing it, and where a row of CSV begins inside quotes cannot be told from the middle.
+    than parsing it, and where a row of CSV begins cannot be found from the middle, which may be inside quotes.
     """
 
     pattern: str
 
     def expand(self, root: Any) -> beam.PCollection:
-        return spread_files(root, self.pattern) | "Read" >> beam.ParDo(_ReadRows()).with_output_types(Any)
+        return spread_files(root, self.pattern) | "Read" >> beam.ParDo(_ReadRows(run_of(root))).with_output_types(Any)
 
 
 @dataclasses.dataclass
@@ -47,9 +49,8 @@ class ReadNumberedLines(beam.PTransform):
     pattern: str
 
     def expand(self, root: Any) -> beam.PCollection:
-        return spread_files(root, self.pattern) | "Read" >> beam.ParDo(_ReadNumberedLines()).with_output_types(
-            tuple[str, Any]
-        )
+        read = beam.ParDo(_ReadNumberedLines(run_of(root))).with_output_types(tuple[str, Any])
+        return spread_files(root, self.pattern) | "Read" >> read
 
 
 def spread_files(root: Any, pattern: str) -> beam.PCollection:
@@ -59,18 +60,27 @@ def spread_files(root: Any, pattern: str) -> beam.PCollection:
     return root | "Match" >> match | "SpreadFiles" >> beam.Reshuffle()
 
 
-class _ReadRows(beam.DoFn):
-    """A class, because it is pickled by name: a lambda would take a copy of STOPPING along."""
+class _Read(beam.DoFn):
+    """Reads whole files, and no more lines of them once its run is shut down."""
 
+    def __init__(self, run: RunHandle) -> None:
+        self._run = run
+
+    def setup(self) -> None:
+        self._shutdown = self._run.context().shutdown
+
+
+class _ReadRows(_Read):
     def process(self, element: FileMetadata) -> Iterator[Row]:
-        numbered = format_of(element.path).rows(chunks_of(element.path), display_name(element.path))
+        name = display_name(element.path)
+        numbered = format_of(element.path).rows(chunks_of(element.path), name, self._shutdown)
         return map(operator.itemgetter(1), numbered)
 
 
-class _ReadNumberedLines(beam.DoFn):
+class _ReadNumberedLines(_Read):
     def process(self, element: FileMetadata) -> Iterator[tuple[str, bytes | UnreadableRow]]:
         name = display_name(element.path)
-        for number, line in enumerate(lines_of(chunks_of(element.path), name), 1):
+        for number, line in enumerate(lines_of(chunks_of(element.path), name, self._shutdown), 1):
             yield f"Line {number} of {name}", line
 
 

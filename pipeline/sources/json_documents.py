@@ -100,7 +100,7 @@ def _look(head: bytes, complete: bool) -> Document | Literal["lines"] | None:
 
 
 def _array_on_a_line(items: list[Any], following: bytes, complete: bool) -> Document | Literal["lines"] | None:
-    """One line that is no event costs itself; a file of nothing else is a document."""
+    """An array on one line among others is one bad line; a file of nothing else is a document."""
     if not items or not all(isinstance(item, dict) for item in items):
         return "lines"
     if following:

@@ -7,27 +7,18 @@ elsewhere (Dataflow) reads by the `read` of the source instead.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
+
+from capybeam.pipeline.sources.message_attributes import MessageAttributes
+from capybeam.transforms.core.run_context import RunContext
 
 M = TypeVar("M")  # a message, as its stream has it
 
 
 class StreamLost(Exception):
     """A stream cannot be read any more: says which and why."""
-
-
-@dataclasses.dataclass(frozen=True)
-class MessageAttributes:
-    """Names of message attributes that a streaming runner reads: an ID to drop repeats by, the time of the event."""
-
-    id: str | None = None
-    timestamp: str | None = None
-
-    def __bool__(self) -> bool:
-        return self.id is not None or self.timestamp is not None
 
 
 class StreamReader(Protocol[M]):
@@ -43,11 +34,11 @@ class StreamReader(Protocol[M]):
     ) -> None: ...
 
     def batches(self) -> Iterator[Sequence[M]]:
-        """Batches, none empty. It ends when the process is asked to stop, or nothing comes. Raises StreamLost."""
+        """Batches, none empty. It ends on the run's shutdown, or when nothing comes. Raises StreamLost."""
         ...
 
     def acknowledge(self, messages: Sequence[M]) -> None:
-        """Lets go of messages for good. What cannot be acknowledged comes again."""
+        """Acknowledges messages for good. One that cannot be acknowledged is delivered again."""
         ...
 
     def give_back(self, messages: Sequence[M]) -> None:
@@ -92,10 +83,13 @@ class Stream(Protocol[M]):
         """Returns messages that `try_to_pull` has brought. Raises NoInput."""
         ...
 
-    def reader(self, max_delay: float, until_idle: float | None = None, first: Sequence[M] = ()) -> StreamReader[M]:
+    def reader(
+        self, run: RunContext, max_delay: float, until_idle: float | None = None, first: Sequence[M] = ()
+    ) -> StreamReader[M]:
         """What reads its batches.
 
         Args:
+            run: whose progress it updates, and whose shutdown ends it.
             max_delay: seconds that a batch may wait for more messages.
             until_idle: seconds without a message after which there is no further batch; None waits for ever.
             first: messages that `try_to_pull` has brought: the first of the first batch.

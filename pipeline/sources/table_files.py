@@ -1,5 +1,5 @@
-"""Files that are called after a table of Segment's warehouse, such as ``pages.jsonl``: the name tells what no column of
-``pages`` does, of which calls the rows are.
+"""Files named after a table of Segment's warehouse, such as ``pages.jsonl``: only the name says which calls the rows
+are, as ``pages`` has no column for it.
 """
 
 from __future__ import annotations

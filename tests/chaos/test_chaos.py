@@ -10,7 +10,7 @@ import pytest
 from tests.chaos.chaos import Result, run_seed
 from tests.chaos.plans import draw
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 SEEDS = range(12)
 AT_A_TIME = 6  # they mostly wait

@@ -31,23 +31,18 @@ from capybeam.pipeline.sinks.schema import Schema
 from capybeam.pipeline.sources.warehouse import layout
 from capybeam.transforms.core import events, warehouse_rows
 from capybeam.transforms.core.rejections import CODES
+from capybeam.transforms.delivery.destination import Delivery
 from capybeam.transforms.language import fields, triggers
 from capybeam.transforms.language.directives import checks, objects, registry, texts
 from capybeam.transforms.language.fields import Field
-from capybeam.transforms.language.liquid import (
-    expressions as liquid_expressions,
-)
-from capybeam.transforms.language.liquid import (
-    templates as liquid_templates,
-)
-from capybeam.transforms.language.liquid import (
-    values as liquid_values,
-)
+from capybeam.transforms.language.liquid import expressions as liquid_expressions
+from capybeam.transforms.language.liquid import templates as liquid_templates
+from capybeam.transforms.language.liquid import values as liquid_values
 from capybeam.transforms.language.liquid.filters import FILTERS
 from capybeam.transforms.language.mappings import compile_mapping
 from capybeam.transforms.language.triggers import compile_trigger
 from capybeam.transforms.meta import answers, normalisers, user_data
-from capybeam.transforms.meta.answers import Delivery, request_body
+from capybeam.transforms.meta.destinations import request_body
 from capybeam.transforms.standards import spelling
 
 ROOT = Path(__file__).parents[2]
@@ -176,7 +171,7 @@ def which(row: answers.Row) -> str:
 
 
 def test_what_each_answer_means_is_listed_as_the_code_has_it() -> None:
-    listed = "\n".join(f"| {row.means} | {which(row)} | {row.kind} |" for row in answers.TABLE)
+    listed = "\n".join(f"| {row.means} | {which(row)} | {row.kind} |" for row in answers.RESPONSE_RULES)
     assert listed in section(OPERATIONS, "## What an answer means")
 
 

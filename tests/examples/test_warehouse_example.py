@@ -11,6 +11,8 @@ from tests.servers.bigquery import bigquery_server
 from tests.servers.pubsub import NoServer
 
 
+@pytest.mark.slow
+@pytest.mark.real_server
 def test_orders_are_delivered_from_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("META_ACCESS_TOKEN", "")
     try:
@@ -18,4 +20,4 @@ def test_orders_are_delivered_from_a_table(tmp_path: Path, monkeypatch: pytest.M
             pass
     except NoServer as reason:
         pytest.skip(str(reason))
-    assert main(tmp_path / "out") == 0
+    assert main(tmp_path / "out", count=300) == 0

@@ -447,7 +447,7 @@ def test_a_csv_whose_header_makes_no_event_exits_with_2(config: Path, tmp_path: 
     assert seen(run("map", "--config", config, "--input", path)) == (
         2,
         "",
-        f"capybeam: {path}: column 2 (type) comes twice\n",
+        f"capybeam: {path}: column 2 (type) appears twice\n",
     )
 
 
@@ -457,7 +457,7 @@ def test_map_refuses_a_csv_without_a_header_and_does_not_quote_it(config: Path, 
     assert seen(run("map", "--config", config, "--input", path)) == (
         2,
         "",
-        f"capybeam: {path}: there is no header, or no column in it is a key of an event; a header is like"
+        f"capybeam: {path}: no header, or none of its columns is a key of an event; a header is like"
         " type,event,messageId,timestamp,userId,properties.total\n",
     )
 

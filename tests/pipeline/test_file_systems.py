@@ -54,7 +54,7 @@ def test_google_is_asked_for_credentials_once_and_briefly(monkeypatch: pytest.Mo
         check_input("gs://bucket/*.jsonl")
     assert (str(raised.value), asked) == (
         "gs://bucket/*.jsonl: cannot be read: no Google Cloud credentials here;"
-        " gcloud auth application-default login makes some",
+        " run gcloud auth application-default login",
         [["request"]],
     )
 

@@ -27,10 +27,10 @@ from capybeam.pipeline.run.request import Outputs, RunRequest
 from capybeam.pipeline.sandbox.server import SandboxServer
 from capybeam.pipeline.sandbox.store import SandboxSettings
 from capybeam.pipeline.sources import Source
+from capybeam.pipeline.sources.message_attributes import MessageAttributes
 from capybeam.pipeline.sources.pubsub.messages import line_of
 from capybeam.pipeline.sources.pubsub.reader import SubscriptionDetails
 from capybeam.pipeline.sources.pubsub.subscription import PubSubStream, ReadMessages
-from capybeam.pipeline.sources.streams import MessageAttributes
 from capybeam.transforms.core import tokens
 from tests.pipeline.jobs import TOKEN, job_file, order, rows
 
@@ -53,7 +53,7 @@ def test_a_stream_is_delivered_late_events_and_drained_ones_too_and_repeats_once
         options = PipelineOptions(["--streaming", "--runner", "BundleBasedDirectRunner"])
         with beam.Pipeline(options=options) as pipeline:
             read = pipeline | lines | beam.Map(bytes).with_output_types(bytes)
-            deliver(read, job, str(tmp_path / "dead.jsonl"), str(tmp_path / "receipts.jsonl"), flow="stream")
+            deliver(read, job, Outputs(str(tmp_path / "dead.jsonl"), str(tmp_path / "receipts.jsonl")), flow="stream")
         stats = sandbox.stats()
     assert (stats["by_event"], stats["duplicates"]) == ({"123": {"Purchase": 3}}, 0)
     assert [row["code"] for row in rows(str(tmp_path / "dead.jsonl"))] == ["invalid_json"]

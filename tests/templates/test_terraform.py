@@ -16,8 +16,8 @@ import pytest
 from capybeam.pipeline.job.loader import load_job
 from capybeam.pipeline.run.options import OPTIONS
 from capybeam.pipeline.sinks import dead_letters, receipts
-from capybeam.transforms.core.batches import Receipt
 from capybeam.transforms.core.rejections import Rejection
+from capybeam.transforms.delivery.batches import Receipt
 
 ROOT = Path(__file__).parents[2]
 MODULE = ROOT / "templates" / "terraform"

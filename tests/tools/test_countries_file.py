@@ -12,6 +12,7 @@ from tools import countries as tool
 PINNED = json.loads(tool.PATH.read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_the_pinned_names_are_those_of_the_libraries_named_in_the_file() -> None:
     used = f"CLDR by Babel {version('babel')}, ISO 3166 by pycountry {version('pycountry')}"
     if used != PINNED["source"]:

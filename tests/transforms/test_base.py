@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+from collections.abc import Callable
 from typing import Any
 
 import apache_beam as beam
@@ -12,14 +13,14 @@ import pytest
 from apache_beam.testing.util import assert_that, equal_to
 
 from capybeam.pipeline.job.loader import parse_job
-from capybeam.transforms.base import StepDoFn, with_rejections
+from capybeam.transforms.base import StepDoFn, share_run, with_rejections
 from capybeam.transforms.batching import BatchByDestination
 from capybeam.transforms.core.conversions import Conversion
-from capybeam.transforms.core.counters import LIVE
 from capybeam.transforms.core.envelope import Address, Envelope
 from capybeam.transforms.core.events import UnreadableRow
 from capybeam.transforms.core.message_formats import compile_parsing
 from capybeam.transforms.core.rejections import CODES, Rejection
+from capybeam.transforms.core.run_context import RunContext
 from capybeam.transforms.filtering import FilterEvents
 from capybeam.transforms.hashing import HashUserData
 from capybeam.transforms.mapping import MapProperties
@@ -62,12 +63,17 @@ HASHED_USER = {
 }
 
 
-def outputs(elements: list[Any], step: beam.PTransform, main: str, expected: list[Any], rejected: list[Any]) -> None:
-    """Runs one step and asserts both of its outputs."""
+def outputs(
+    elements: list[Any], step: beam.PTransform, main: str, expected: list[Any], rejected: list[Any]
+) -> RunContext:
+    """Runs one step and asserts both of its outputs; the run that it belonged to."""
+    run = RunContext()
     with beam.Pipeline("FnApiRunner") as pipeline:
+        share_run(pipeline, run.handle)
         result = pipeline | beam.Create(elements) | step
         assert_that(result[main], equal_to(expected), label="results")
         assert_that(result.rejections, equal_to(rejected), label="rejections")
+    return run
 
 
 def test_parse_events_gives_events_and_rejects_lines_that_are_none() -> None:
@@ -86,10 +92,9 @@ def test_parse_events_gives_events_and_rejects_lines_that_are_none() -> None:
 
 
 def test_parse_events_opens_envelopes_and_counts_each_event_that_is_in_them() -> None:
-    LIVE.reset()
     batch = orjson.dumps({"batch": [{"type": "page", "name": "a"}, {"type": "page", "name": "b"}, 5, {"x": 1}]})
     no_event = "The object is not an event: it has no type, and no trigger takes it. Its keys: x."
-    outputs(
+    run = outputs(
         [batch, orjson.dumps({"detail": {"type": "page", "name": "c"}}), b'{"event":"Signed Up","name":"\\ud83d"}'],
         ParseEvents(JOB.subscriptions, "$.detail"),
         "events",
@@ -99,8 +104,7 @@ def test_parse_events_opens_envelopes_and_counts_each_event_that_is_in_them() ->
             Rejection("parse", "not_an_event", f"{no_event} unwrap finds nothing at $.detail.", payload=b'{"x":1}'),
         ],
     )
-    counts, _ = LIVE.snapshot()
-    assert counts == {
+    assert run.progress.counts() == {
         "read": 6,
         "unparsable": 2,
         "note::replaced_characters": 1,
@@ -108,14 +112,15 @@ def test_parse_events_opens_envelopes_and_counts_each_event_that_is_in_them() ->
         "rejected::parse:not_an_event": 1,
         f"no_event:{no_event} unwrap finds nothing at $.detail.": 1,
     }
-    assert LIVE.remarks() == [f"parse/not_an_event: {no_event} unwrap finds nothing at $.detail."]
+    assert run.progress.remarks() == [f"parse/not_an_event: {no_event} unwrap finds nothing at $.detail."]
 
 
 def test_only_the_first_object_that_is_no_event_is_shown(caplog: pytest.LogCaptureFixture) -> None:
-    LIVE.reset()
+    run = RunContext()
     with caplog.at_level(logging.WARNING), beam.Pipeline("FnApiRunner") as pipeline:
+        share_run(pipeline, run.handle)
         _ = pipeline | beam.Create([b'{"a":"jane@example.com"}', b'{"a":1}', b'{"a":2}']) | ParseEvents()
-    counts, _ = LIVE.snapshot()
+    counts = run.progress.counts()
     shown = "The object is not an event: it has no type, and no trigger takes it. Its keys: a."
     assert (counts[f"no_event:{shown}"], counts["unparsable"]) == (1, 3)
     assert [record.getMessage() for record in caplog.records] == [f"parse/not_an_event: {shown}"]
@@ -127,6 +132,7 @@ def test_a_defect_that_shows_while_an_envelope_is_opened_is_a_rejection_of_the_l
 
     line = b'{"batch":[{"type":"page"},{"x":1},{"type":"page"}]}'
     step = _ParseEvents((), None, True)
+    step.setup()
     step.machinery = compile_parsing(broken)
     step.start_bundle()
     event, refused = step.process(line)
@@ -288,14 +294,11 @@ def test_a_batch_without_room_is_refused_at_construction(events: int, size: int)
         BatchByDestination(events, size)
 
 
-class _Failing(StepDoFn[None]):
+class _Failing(StepDoFn[Callable[[], None]]):
     stage = "map"
 
-    def compile(self) -> None:
-        return None
-
-    def setup(self) -> None:
-        pass
+    def compile(self) -> Callable[[], None]:
+        return lambda: None
 
     def convert(self, element: Any) -> Any:
         raise KeyError(f"secret of {element}")
@@ -321,7 +324,6 @@ def test_a_defect_costs_one_event_and_its_values_reach_no_log(caplog: pytest.Log
 
 def test_a_bundle_that_fails_and_is_done_again_is_counted_once() -> None:
     """A bundle that fails elsewhere is not finished here, and what it has counted comes again."""
-    LIVE.reset()
     step, lines = _ParseEvents((), None, skip_blank=True), [b'{"type": "page"}', b"{", b'{"type": "track"}']
     step.setup()
     for part in (lines[:2], lines[:1], lines):
@@ -329,21 +331,21 @@ def test_a_bundle_that_fails_and_is_done_again_is_counted_once() -> None:
         for line in part:
             list(step.process(line))
     expected = {"read": 3, "unparsable": 1, "rejected::parse:invalid_json": 1}
-    before, _ = LIVE.snapshot()
+    before = step.context.progress.counts()
     step.finish_bundle()
-    assert before == LIVE.snapshot()[0] == expected
+    assert before == step.context.progress.counts() == expected
     assert step.counters == {}
 
 
 def test_bundles_at_the_same_time_are_all_counted() -> None:
-    LIVE.reset()
-    steps = [_ParseEvents((), None, skip_blank=True) for _ in range(3)]
+    run, steps = RunContext(), [_ParseEvents((), None, skip_blank=True) for _ in range(3)]
     for step in steps:
+        step.run = run.handle
         step.setup()
         step.start_bundle()
         list(step.process(b'{"type": "page"}'))
     steps[0].finish_bundle()
-    assert LIVE.snapshot()[0] == {"read": 3}
+    assert run.progress.counts() == {"read": 3}
 
 
 def test_steps_carry_definitions_and_pickle() -> None:

@@ -31,7 +31,7 @@ from capybeam.transforms.meta.user_data import KEYS, compile_user_data, fbc_from
 from tests import adversary
 from tests.adversary import check_time
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
 
 TEXT = {"@path": "$.properties.text"}
 MAPPINGS: Mapping[str, list[Any]] = {

@@ -19,13 +19,13 @@ from apache_beam.testing.util import assert_that, equal_to
 
 from capybeam.pipeline.sandbox.server import SandboxServer
 from capybeam.pipeline.sandbox.store import SandboxSettings
-from capybeam.transforms.core.batches import DestinationHeld, Receipt
-from capybeam.transforms.core.counters import LIVE
 from capybeam.transforms.core.envelope import Address
-from capybeam.transforms.core.shutdown import STOPPING
+from capybeam.transforms.core.run_context import RunContext
 from capybeam.transforms.core.tokens import TokenReference
-from capybeam.transforms.meta.answers import Delivery, Destination
-from capybeam.transforms.sending import KEPT, SendBatches, _SendBatches
+from capybeam.transforms.delivery.batches import DestinationHeld, Receipt
+from capybeam.transforms.delivery.destination import Delivery
+from capybeam.transforms.meta.destinations import MetaDestination
+from capybeam.transforms.sending import SendBatches, _SendBatches
 from tests.transforms.envelopes import sealed
 from tests.transforms.graph_server import graph_server, taken
 
@@ -33,12 +33,8 @@ TOKEN = "EAAB-the-token"
 
 
 @pytest.fixture(autouse=True)
-def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOKEN", TOKEN)
-    STOPPING.clear()
-    LIVE.reset()
-    yield
-    STOPPING.clear()
 
 
 @pytest.fixture
@@ -58,8 +54,8 @@ def line(number: int, age: float = 60.0) -> bytes:
     return sealed(event)
 
 
-def destination(name: str, endpoint: str) -> Destination:
-    return Destination(name, TokenReference("env:TOKEN"), endpoint=endpoint)
+def destination(name: str, endpoint: str) -> MetaDestination:
+    return MetaDestination(name, TokenReference("env:TOKEN"), endpoint=endpoint)
 
 
 def sent(step: _SendBatches, batches: Iterable[tuple[str, list[bytes]]]) -> list[Any]:
@@ -99,7 +95,7 @@ def test_a_slow_destination_does_not_stop_another(sandbox: SandboxServer, troubl
         while sandbox.stats()["events_stored"] < 30 and time.monotonic() < deadline:
             time.sleep(0.02)
         stored = {"web": sandbox.stats()["events_stored"], "slow": slow.stats()["events_stored"]}
-        STOPPING.set()
+        step.context.shutdown.set()
         list(step.finish_bundle())
         step.teardown()
     assert stored["web"] == 30
@@ -171,7 +167,7 @@ def test_throttled_time_is_told_to_the_runner(sandbox: SandboxServer) -> None:
 def test_a_held_destination_fails_the_step_and_rejects_nothing(
     sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("capybeam.transforms.meta.client._HOLD_FOR", 0.0)
+    monkeypatch.setattr("capybeam.transforms.delivery.client._HOLD_FOR", 0.0)
     sandbox.set_faults(dead_token=True)
     pipeline = beam.Pipeline("FnApiRunner")
     batches = pipeline | beam.Create([(Address("web", "1").encode(), [line(1)])])
@@ -183,7 +179,7 @@ def test_a_held_destination_fails_the_step_and_rejects_nothing(
 
 
 def test_a_bundle_that_is_done_again_is_counted_once(sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("capybeam.transforms.meta.client._HOLD_FOR", 0.0)
+    monkeypatch.setattr("capybeam.transforms.delivery.client._HOLD_FOR", 0.0)
     destinations = (destination("web", sandbox.url), destination("crm", sandbox.url))
     step = _SendBatches(destinations, Delivery(), 1, hold=True)
     step.setup()
@@ -201,7 +197,7 @@ def test_a_bundle_that_is_done_again_is_counted_once(sandbox: SandboxServer, mon
         else:
             list(step.finish_bundle())
     step.teardown()
-    assert LIVE.snapshot()[0] == {"delivered:web/leads": 1}
+    assert step.context.progress.counts() == {"delivered:web/leads": 1}
 
 
 def test_an_envoy_service_is_asked_before_each_request_and_waited_for(
@@ -244,15 +240,14 @@ def test_what_travels_to_the_workers_holds_the_reference_and_not_the_token() -> 
 
 
 def test_a_stream_worked_off_in_many_graphs_keeps_its_pace_from_one_to_the_next(sandbox: SandboxServer) -> None:
-    KEPT.clear()
-    started = time.monotonic()
+    run, started = RunContext(), time.monotonic()
     for number in range(4):
         delivery = Delivery(requests_per_second=5.0)
         step = _SendBatches((destination("web", sandbox.url),), delivery, 1, hold=True, patient=True)
+        step.run = run.handle
         (receipt,) = sent(step, [(Address("web", "1").encode(), [line(number)])])
         assert receipt.events == 1
     assert time.monotonic() - started >= 3 / 5
-    KEPT.clear()
 
 
 def test_a_bundle_that_fails_and_is_done_again_is_counted_once(sandbox: SandboxServer) -> None:
@@ -265,11 +260,11 @@ def test_a_bundle_that_fails_and_is_done_again_is_counted_once(sandbox: SandboxS
     while sandbox.stats()["events_stored"] < 10 and time.monotonic() < deadline:
         time.sleep(0.01)
     list(step._outputs(wait=True))  # counted, and then the bundle fails elsewhere
-    assert LIVE.snapshot()[0] == {"delivered:web/leads": 10}
+    assert step.context.progress.counts() == {"delivered:web/leads": 10}
     step.start_bundle()
-    assert LIVE.snapshot()[0] == {}
+    assert step.context.progress.counts() == {}
     list(step.process(batch))
     list(step.finish_bundle())
     step.teardown()
-    assert LIVE.snapshot()[0] == {"delivered:web/leads": 10}
+    assert step.context.progress.counts() == {"delivered:web/leads": 10}
     assert (sandbox.stats()["events_stored"], sandbox.stats()["duplicates"]) == (10, 10)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
@@ -25,9 +24,8 @@ class Hashed(Conversion):
     __slots__ = ()
 
 
-# From their tuples, in a quarter of the time that their own constructors take.
-make_conversion: Final[Callable[[tuple[Any, ...]], Conversion]] = functools.partial(tuple.__new__, Conversion)
-make_hashed: Final[Callable[[tuple[Any, ...]], Hashed]] = functools.partial(tuple.__new__, Hashed)
+new_tuple: Final = tuple.__new__
+"""Makes a named tuple of a tuple, ``new_tuple(Ready, (…))``, in a third of the time that its own constructor takes."""
 
 Count = Callable[[str], None]
 """Told the name of what is left out of an event that goes on, or of what comes from elsewhere than usual."""

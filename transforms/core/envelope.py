@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import struct
-from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import orjson
@@ -98,10 +97,6 @@ class Ready(NamedTuple):
 
     key: str
     line: bytes
-
-
-# From its tuple, in a quarter of the time that its own constructor takes.
-make_ready: Final[Callable[[tuple[str, bytes]], Ready]] = functools.partial(tuple.__new__, Ready)
 
 
 class Address(NamedTuple):

@@ -1,6 +1,6 @@
-"""Telling events that come again within a while: a conversion with the same event_id and name for the same dataset.
+"""Recognising repeats: a conversion with the same event_id and name for the same dataset, within a while.
 
-Meta drops those itself for 48 hours. To drop them here saves requests where a source repeats itself a lot.
+Meta drops those itself for 48 hours. Dropping them here saves requests where a source repeats itself a lot.
 """
 
 from __future__ import annotations
@@ -25,40 +25,22 @@ def repeat_key(key: str, line: bytes) -> bytes:
     return hashlib.blake2b(key.encode() + common, digest_size=16).digest()
 
 
-class RecentKeys:
-    """The keys of a while. Safe to use from many threads.
-
-    Keys are new until `settle`: what a batch that failed has brought comes again, and must not be taken for a repeat.
-    """
+class RecentIds:
+    """The repeat keys of the last while. Safe to use from many threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._seen: dict[bytes, float] = {}
-        self._unsettled: dict[bytes, float] = {}
+        self._added: dict[bytes, float] = {}  # the oldest first
 
-    def is_new(self, key: bytes, now: float, window: float) -> bool:
-        """Whether a key has not come within the last `window` seconds. Remembers it."""
+    def add(self, key: bytes, now: float, window: float) -> bool:
+        """Remembers a key; whether it is new, that is, has not been added within the last `window` seconds."""
         with self._lock:
-            while self._seen:
-                oldest = next(iter(self._seen))
-                if now - self._seen[oldest] <= window:
+            while self._added:
+                oldest = next(iter(self._added))
+                if now - self._added[oldest] <= window:
                     break
-                del self._seen[oldest]
-            if key in self._seen or key in self._unsettled:
+                del self._added[oldest]
+            if key in self._added:
                 return False
-            self._unsettled[key] = now
+            self._added[key] = now
             return True
-
-    def settle(self) -> None:
-        """Keeps what has come: it has been dealt with."""
-        with self._lock:
-            self._seen.update(self._unsettled)
-            self._unsettled.clear()
-
-    def forget_unsettled(self) -> None:
-        """Forgets what has come since it was last settled."""
-        with self._lock:
-            self._unsettled.clear()
-
-
-RECENT = RecentKeys()

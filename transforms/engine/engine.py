@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from capybeam.transforms.core import events, message_formats
-from capybeam.transforms.core.conversions import Conversion, Count, ignore, make_conversion
+from capybeam.transforms.core.conversions import Conversion, Count, ignore, new_tuple
 from capybeam.transforms.core.envelope import Ready
 from capybeam.transforms.core.events import Event
 from capybeam.transforms.core.message_formats import Found, Row
@@ -176,12 +176,12 @@ class Engine:
 def _namer(key: str, name: Any, dataset_ids: Sequence[str]) -> Callable[[Event], list[Conversion]]:
     def named(event: Event) -> list[Conversion]:
         event_name = name(event) if callable(name) else name
-        return [make_conversion((key, event_name, dataset_id, event, _NO_FIELDS)) for dataset_id in dataset_ids]
+        return [new_tuple(Conversion, (key, event_name, dataset_id, event, _NO_FIELDS)) for dataset_id in dataset_ids]
 
     if len(dataset_ids) > 1 or callable(name):
         return named
     (dataset_id,) = dataset_ids
-    return lambda event: [make_conversion((key, name, dataset_id, event, _NO_FIELDS))]
+    return lambda event: [new_tuple(Conversion, (key, name, dataset_id, event, _NO_FIELDS))]
 
 
 _NO_FIELDS: Final[dict[str, Any]] = {}
@@ -211,7 +211,7 @@ def _compile_mapping(subscriptions: Sequence[Subscription]) -> Callable[..., Con
         elif event_id in NOTHING:  # a destination would take all events that share it for one
             fields["event_id"] = events.event_id(event)
             count("dropped_event_id")
-        return make_conversion((subscription, fields["event_name"], dataset_id, event, fields))
+        return new_tuple(Conversion, (subscription, fields["event_name"], dataset_id, event, fields))
 
     return mapped
 

@@ -8,11 +8,12 @@ and sent as it is. What is rejected again is the same dead letter with the new r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from typing import Final
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
 from capybeam.transforms.core.conversions import Conversion, Count
-from capybeam.transforms.core.dead_letters import NEVER_EVENTS, READY_STAGES, DeadLetter, is_unmade
+from capybeam.transforms.core.counters import CounterKey
+from capybeam.transforms.core.dead_letters import NEVER_EVENTS, READY_STAGES, DeadLetter, IsBody, is_unmade
 from capybeam.transforms.core.envelope import Envelope, Ready, ReplayHistory
 from capybeam.transforms.core.events import Event
 from capybeam.transforms.core.message_formats import Found
@@ -32,9 +33,20 @@ def compile_replay(
     return _Replay(subscriptions, max_bytes, unwrap).outcomes
 
 
+def compile_body_check(subscriptions: Sequence[Subscription]) -> IsBody:
+    """What `parse_dead_letter` checks payloads by; those of subscriptions that the job does not have pass."""
+    by_key = {subscription.key: subscription for subscription in subscriptions}
+
+    def is_body(key: str, payload: Mapping[str, Any], is_encoded: bool) -> bool:
+        return key not in by_key or by_key[key].is_body(payload, is_encoded)
+
+    return is_body
+
+
 class _Replay:
     def __init__(self, subscriptions: Sequence[Subscription], max_bytes: int, unwrap: str | None) -> None:
         self._subscriptions = {subscription.key: subscription for subscription in subscriptions}
+        self._matched = {key: CounterKey("matched", key).encode() for key in self._subscriptions}
         self._engine = Engine(subscriptions, max_bytes, unwrap)
         self._of_edited = Engine(subscriptions, max_bytes, unwrap, is_edited=True)
 
@@ -63,7 +75,7 @@ class _Replay:
         if not unmade and not self._subscriptions[key].takes_body(body):
             return self._not_in_job(letter, key, count, _OTHER_WIRE)
         count("taken")
-        count(f"matched:{key}")
+        count(self._matched[key])
         try:
             if unmade:
                 conversion = Conversion(key, body["event_name"], dataset_id, None, body)
@@ -81,7 +93,7 @@ class _Replay:
         found: Iterable[Found] = (
             [Rejected(letter.code)]
             if letter.stage == "parse" and letter.code in NEVER_EVENTS
-            else self._engine.parse(letter.payload, lambda name: count(f"note::{name}"))
+            else self._engine.parse(letter.payload, lambda name: count(CounterKey("note", detail=name).encode()))
         )
         for each in found:
             count("read")
@@ -107,14 +119,14 @@ class _Replay:
             if isinstance(found, Filtered):
                 return
             if isinstance(found, Refused):
-                count(f"matched:{found.subscription}")
+                count(self._matched[found.subscription])
                 yield letter.rejected("name", found.cause, **_names(found.subscription), payload=event)
             elif letter.dataset_id and dataset_id is None:
-                count(f"matched:{found.subscription}")
+                count(self._matched[found.subscription])
                 yield letter.rejected(letter.stage, Rejected("not_in_job"))
                 return
             elif dataset_id in (None, found.dataset_id):
-                count(f"matched:{found.subscription}")
+                count(self._matched[found.subscription])
                 yield self._ready(letter, found, now, notes(found.subscription))
 
     def _ready(self, letter: DeadLetter, conversion: Conversion, now: float, note: Count) -> Ready | Rejection:
@@ -139,7 +151,7 @@ class _Replay:
 
     def _not_in_job(self, letter: DeadLetter, key: str, count: Count, detail: str | None = None) -> Rejection:
         count("taken")
-        count(f"matched:{key}")
+        count(CounterKey("matched", key).encode())
         return letter.rejected(letter.stage, Rejected("not_in_job", detail))
 
 

@@ -252,7 +252,7 @@ def _write_check(code: _FieldsWriter, value: Value, field: Field, root: bool) ->
         fits = f"{value.code} and {fits}"
     otherwise = f"None if {value.code} is MISSING else {check}({value.code})"
     if value.text and fits.endswith(FAST_CHECKS["string"].format(value.code)):
-        code.line(f"    if type({value.code}) is not str: {value.code} = {otherwise}")  # the block's last line
+        code.line(f"    if type({value.code}) is not str: {value.code} = {otherwise}")  # in the block
         return value.code
     if value.own:
         code.line(f"if not ({fits}): {value.code} = {otherwise}")

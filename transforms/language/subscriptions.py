@@ -83,5 +83,13 @@ class Subscription(abc.ABC):
         """
 
     @abc.abstractmethod
+    def is_body(self, payload: Mapping[str, Any], is_encoded: bool) -> bool:
+        """Whether a dead letter's payload has all that `compile_revalidation` looks at, each of its type.
+
+        Args:
+            is_encoded: whether it was encoded once; otherwise it is the fields of a hashed conversion.
+        """
+
+    @abc.abstractmethod
     def takes_body(self, body: Mapping[str, Any]) -> bool:
         """Whether a body of a dead letter has the form of this subscription's events."""

@@ -1,7 +1,7 @@
-"""Meta's Graph API as a sender sees it: one request a batch, and what the answer means.
+"""What an answer of Meta's Graph API means.
 
-`TABLE` is all there is to know about what an answer means: codes, subcodes, types and statuses decide, texts are
-localised and decide nothing. `classify` and `failed` read it, `clients` acts on it, and docs/operations.md shows it.
+`RESPONSE_RULES` is all there is to know of what an answer means: codes, subcodes, types and statuses decide, texts are
+localised and decide nothing. `classify` and `failed` read it, `delivery` acts on it, and docs/operations.md shows it.
 
 Codes cannot be listed for good. What the table does not know is of the kind ``unknown``: it is isolated like an invalid
 event, and it is the destination's where nothing gets through (`circuits`).
@@ -10,74 +10,18 @@ event, and it is the destination's where nothing gets through (`circuits`).
 from __future__ import annotations
 
 import dataclasses
-import ipaddress
 import math
 import re
 import time
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 
-from capybeam.transforms.core.tokens import TokenReference
-
-Kind = Literal["delivered", "short", "throttled", "transient", "destination", "event", "unknown", "request"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Destination:
-    """Where conversions are sent.
-
-    Attributes:
-        app_secret: of the app that the token belongs to, where Meta asks for an appsecret_proof.
-        parameters: what each request says of itself beside its events, such as partner_agent.
-    """
-
-    name: str
-    token: TokenReference
-    api_version: str = "v25.0"
-    endpoint: str = "https://graph.facebook.com"
-    app_secret: TokenReference | None = None
-    parameters: tuple[tuple[str, str], ...] = ()
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-@dataclasses.dataclass(frozen=True)
-class Delivery:
-    """How conversions are sent. Durations in seconds, sizes in bytes.
-
-    Attributes:
-        concurrency: requests in flight, of each destination and worker.
-        requests_per_second: of the whole job at most, or None. A worker has its share.
-        rate_limit_service: address (host:port) of an Envoy rate limit service that is asked before each request.
-        timeout: of one request, in all.
-        retry_for: how long a throttled or failing destination is tried before its events become dead letters.
-        receipts: brief, or detailed: with the event_ids.
-    """
-
-    max_batch_events: int = 1000
-    max_batch_bytes: int = 4 * 1024 * 1024
-    max_batch_delay: float = 10.0
-    concurrency: int = 8
-    requests_per_second: float | None = None
-    rate_limit_service: str | None = None
-    timeout: float = 10.0
-    retry_for: float = 900.0
-    receipts: Literal["brief", "detailed"] = "brief"
-
+from capybeam.transforms.delivery.answers import Answer, Kind, Meaning, Received, Trouble
 
 # --- what an answer means ---------------------------------------------------------------------------------------
-
-Received = Literal["all", "fewer", "none", "more", "unsaid"]
-Trouble = Literal["timeout", "unreachable", "broken", "endless", "repeated", "certificate"]
 
 
 class _Any(Container[Any]):
@@ -91,22 +35,18 @@ ANY: Final = _Any()
 NONE: Final = frozenset({None})
 
 
-@dataclasses.dataclass(frozen=True)
-class Row:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ResponseRule(Meaning):
     """What one sort of answer means. It fits an answer when all that it names is so.
 
     Attributes:
-        means: in words, for people.
         kind: what a sender does about it.
         refusal: whether the body is JSON with an error in it.
         received: for an acknowledgement, how it compares with what was sent.
         trouble: why there was no answer.
-        scope: for the kind destination, what is out of order: all of the destination, or this dataset of it.
-        todo: for the kind destination, what an operator does about it.
     """
 
-    means: str
-    kind: Kind
+    kind: Kind = "transient"
     codes: Container[int | None] | None = None
     subcodes: Container[int | None] | None = None
     statuses: Container[int] | None = None
@@ -115,10 +55,8 @@ class Row:
     transient: bool | None = None
     received: Received | None = None
     trouble: Trouble | None = None
-    scope: Literal["destination", "dataset"] = "destination"
-    todo: str = ""
 
-    def fits(self, facts: Facts) -> bool:
+    def fits(self, facts: ResponseFacts) -> bool:
         return (
             self.trouble == facts.trouble
             and self.received == facts.received
@@ -131,7 +69,7 @@ class Row:
         )
 
 
-class Facts(NamedTuple):
+class ResponseFacts(NamedTuple):
     """What decides about an answer. Codes and type are Meta's error.code, error.error_subcode and error.type.
 
     `refusal` is whether there is an error in JSON at all, which may have no code.
@@ -152,184 +90,142 @@ _PERMISSION: Final = (
 )
 _NEW_TOKEN: Final = "Put a new one where the job file points to and run again."
 
-TABLE: Final = (  # the first row that fits counts
-    Row("acknowledged: as many events as were sent", "delivered", received="all"),
-    Row("acknowledged: fewer events than were sent", "short", received="fewer"),
-    Row("acknowledged: none of the events that were sent", "transient", received="none"),
-    Row("acknowledged: more events than were sent, so another request's answer", "transient", received="more"),
-    Row("200 without a word on how many events were taken", "transient", received="unsaid"),
-    Row("no whole answer within the time-out", "transient", trouble="timeout"),
-    Row("no connection", "transient", trouble="unreachable"),
-    Row("the connection broke off", "transient", trouble="broken"),
-    Row("an answer of more than 1 MB", "transient", trouble="endless"),
-    Row("the answer to an earlier request, once more", "transient", trouble="repeated"),
-    Row(
-        "the server's certificate is not valid",
-        "destination",
+RESPONSE_RULES: Final = (  # the first row that fits counts
+    ResponseRule(means="acknowledged: as many events as were sent", kind="delivered", received="all"),
+    ResponseRule(means="acknowledged: fewer events than were sent", kind="short", received="fewer"),
+    ResponseRule(means="acknowledged: none of the events that were sent", kind="transient", received="none"),
+    ResponseRule(
+        means="acknowledged: more events than were sent, so another request's answer", kind="transient", received="more"
+    ),
+    ResponseRule(means="200 without a word on how many events were taken", kind="transient", received="unsaid"),
+    ResponseRule(means="no whole answer within the time-out", kind="transient", trouble="timeout"),
+    ResponseRule(means="no connection", kind="transient", trouble="unreachable"),
+    ResponseRule(means="the connection broke off", kind="transient", trouble="broken"),
+    ResponseRule(means="an answer of more than 1 MB", kind="transient", trouble="endless"),
+    ResponseRule(means="the answer to an earlier request, once more", kind="transient", trouble="repeated"),
+    ResponseRule(
+        means="the server's certificate is not valid",
+        kind="destination",
         trouble="certificate",
         todo="The token was not sent. Check `endpoint`, and the certificates that this machine trusts.",
     ),
-    Row("rate limit", "throttled", codes=frozenset({4, 17, 32, 613, *range(80000, 80015)})),
-    Row("rate limit, by status", "throttled", statuses=frozenset({429})),
-    Row(
-        "no such dataset, or no permission for it",
-        "destination",
+    ResponseRule(means="rate limit", kind="throttled", codes=frozenset({4, 17, 32, 613, *range(80000, 80015)})),
+    ResponseRule(means="rate limit, by status", kind="throttled", statuses=frozenset({429})),
+    ResponseRule(
+        means="no such dataset, or no permission for it",
+        kind="destination",
         codes=frozenset({100}),
         subcodes=frozenset({33}),
         scope="dataset",
         todo="There is no such dataset, or the token may not use it. Check its ID; assign the dataset to the token.",
     ),
-    Row(
-        "the token is invalid or has expired",
-        "destination",
+    ResponseRule(
+        means="the token is invalid or has expired",
+        kind="destination",
         codes=frozenset({190}),
         todo=f"The access token is not valid (any more). {_NEW_TOKEN}",
     ),
-    Row(
-        "the token's session has ended",
-        "destination",
+    ResponseRule(
+        means="the token's session has ended",
+        kind="destination",
         codes=frozenset({102}),
         todo=f"The access token's session has ended. {_NEW_TOKEN}",
     ),
-    Row(
-        "a permission is missing",
-        "destination",
+    ResponseRule(
+        means="a permission is missing",
+        kind="destination",
         codes=frozenset({10, *range(200, 300)}),
         scope="dataset",
         todo=_PERMISSION,
     ),
-    Row(
-        "the app lacks a capability or a permission",
-        "destination",
+    ResponseRule(
+        means="the app lacks a capability or a permission",
+        kind="destination",
         codes=frozenset({3}),
         todo="Give the app the permission or feature in Meta's App Dashboard, and create the token again.",
     ),
-    Row(
-        "the app is not allowed to call from this address",
-        "destination",
+    ResponseRule(
+        means="the app is not allowed to call from this address",
+        kind="destination",
         codes=frozenset({5}),
         todo="Add this machine's address to the app's server IP allowlist at Meta, or remove that list.",
     ),
-    Row(
-        "this call is deprecated",
-        "destination",
+    ResponseRule(
+        means="this call is deprecated",
+        kind="destination",
         codes=frozenset({12}),
         todo="Meta no longer answers this call. Set api_version to a newer one in the job file.",
     ),
-    Row(
-        "the app or its signature is not valid",
-        "destination",
+    ResponseRule(
+        means="the app or its signature is not valid",
+        kind="destination",
         codes=frozenset({101, 103, 104}),
         todo="The app behind the token is not valid, or its signature is not. Check the app, and `app_secret` if set.",
     ),
-    Row(
-        "no such object",
-        "destination",
+    ResponseRule(
+        means="no such object",
+        kind="destination",
         codes=frozenset({803}),
         scope="dataset",
         todo="There is no such dataset. Check its ID.",
     ),
-    Row(
-        "unknown path",
-        "destination",
+    ResponseRule(
+        means="unknown path",
+        kind="destination",
         codes=frozenset({2500}),
         todo="`endpoint` must be the server alone, without a path or version, for example https://graph.facebook.com.",
     ),
-    Row(
-        "the call itself is refused, for example for a missing appsecret_proof",
-        "destination",
+    ResponseRule(
+        means="the call itself is refused, for example for a missing appsecret_proof",
+        kind="destination",
         codes=frozenset({100}),
         subcodes=NONE,
         types=frozenset({"GraphMethodException"}),
         todo="If the app requires its secret, set `app_secret` in the job file. Otherwise see Meta's message.",
     ),
-    Row(
-        "the API version is dead",
-        "destination",
+    ResponseRule(
+        means="the API version is dead",
+        kind="destination",
         codes=frozenset({2635}),
         todo="This API version is dead. Set api_version to a newer one in the job file.",
     ),
-    Row(
-        "blocked for policy reasons",
-        "destination",
+    ResponseRule(
+        means="blocked for policy reasons",
+        kind="destination",
         codes=frozenset({368}),
         todo="Meta has blocked the account for policy reasons. See the Account Quality page in Meta Business Suite.",
     ),
-    Row("Meta says that it will pass", "transient", transient=True),
-    Row("a failure of Meta's that passes", "transient", codes=frozenset({1, 2, 341, 5000, 21009})),
-    Row("any other server error", "transient", statuses=range(500, 1000)),
-    Row("too many parameters", "request", codes=frozenset({105})),
-    Row("too large", "request", statuses=frozenset({413})),
-    Row(
-        "a redirect, which is not followed: it would take the token along",
-        "destination",
+    ResponseRule(means="Meta says that it will pass", kind="transient", transient=True),
+    ResponseRule(means="a failure of Meta's that passes", kind="transient", codes=frozenset({1, 2, 341, 5000, 21009})),
+    ResponseRule(means="any other server error", kind="transient", statuses=range(500, 1000)),
+    ResponseRule(means="too many parameters", kind="request", codes=frozenset({105})),
+    ResponseRule(means="too large", kind="request", statuses=frozenset({413})),
+    ResponseRule(
+        means="a redirect, which is not followed: it would take the token along",
+        kind="destination",
         codes=NONE,
         statuses=range(300, 400),
         todo="The endpoint redirects elsewhere. Set `endpoint` to the address itself, if you trust it with the token.",
     ),
-    Row(
-        "refused without an error body of Meta's",
-        "destination",
+    ResponseRule(
+        means="refused without an error body of Meta's",
+        kind="destination",
         codes=NONE,
         statuses=frozenset({401, 403}),
         todo="Something in between refuses us: a proxy, a firewall? If it is Meta, the token lacks a permission.",
     ),
-    Row(
-        "an invalid event",
-        "event",
+    ResponseRule(
+        means="an invalid event",
+        kind="event",
         codes=frozenset({100}),
         subcodes=range(2804000, 2805000),
     ),
-    Row("a refusal that is not in this table", "unknown", codes=ANY),
-    Row("a refusal in JSON without a code", "unknown", statuses=range(400, 500), refusal=True),
-    Row("HTML, a truncated body, or anything else that is not an answer of Meta's", "transient", codes=NONE),
+    ResponseRule(means="a refusal that is not in this table", kind="unknown", codes=ANY),
+    ResponseRule(means="a refusal in JSON without a code", kind="unknown", statuses=range(400, 500), refusal=True),
+    ResponseRule(
+        means="HTML, a truncated body, or anything else that is not an answer of Meta's", kind="transient", codes=NONE
+    ),
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class Answer:
-    """What an answer means.
-
-    Attributes:
-        message: for the dead letters: what happened, in Meta's words where there are some.
-        wait: seconds until the next try that the server asked for, if it did.
-        usage: how much of the rate limit is used up, in percent, if the headers say.
-        regain: seconds until access is regained, if the headers say.
-        received: for an acknowledgement, how it compares with what was sent.
-        row: of `TABLE`.
-    """
-
-    kind: Kind
-    message: str = ""
-    code: int | None = None
-    subcode: int | None = None
-    fbtrace_id: str | None = None
-    messages: tuple[str, ...] = ()
-    wait: float | None = None
-    usage: float | None = None
-    regain: float | None = None
-    received: Received | None = dataclasses.field(default=None, compare=False)
-    row: Row = dataclasses.field(default=TABLE[0], compare=False, repr=False)
-
-    @property
-    def meta_code(self) -> str | None:
-        """``code`` or ``code/subcode``."""
-        return None if self.code is None else f"{self.code}/{self.subcode}" if self.subcode else str(self.code)
-
-    @property
-    def is_passing(self) -> bool:
-        """Whether the same request may fare better later."""
-        return self.kind in ("throttled", "transient")
-
-    @property
-    def is_refusal(self) -> bool:
-        """Whether something in the request was refused, so that a part of it may be taken."""
-        return self.kind in ("event", "unknown", "request")
-
-    @property
-    def summary(self) -> str:
-        """What happened, for terminals and logs: without Meta's own words, which could quote what was sent."""
-        return f"Meta, code {self.meta_code}: {self.row.means}." if self.code is not None else self.message
 
 
 def classify(status: int, headers: Mapping[str, str], body: bytes, sent: int) -> Answer:
@@ -345,7 +241,7 @@ def classify(status: int, headers: Mapping[str, str], body: bytes, sent: int) ->
     received = _received(answer, sent) if 200 <= status < 300 and not refusal else None
     type_ = error.get("type")
     row = _row(
-        Facts(
+        ResponseFacts(
             status,
             code,
             subcode,
@@ -369,18 +265,18 @@ def classify(status: int, headers: Mapping[str, str], body: bytes, sent: int) ->
         usage=usage or None,
         regain=regain,
         received=received,
-        row=row,
+        meaning=row,
     )
 
 
 def failed(trouble: Trouble, message: str) -> Answer:
     """What it means that there was no answer; `message` says so for people."""
-    row = _row(Facts(trouble=trouble))
-    return Answer(row.kind, message, row=row)
+    row = _row(ResponseFacts(trouble=trouble))
+    return Answer(row.kind, message, meaning=row)
 
 
-def _row(facts: Facts) -> Row:
-    return next(row for row in TABLE if row.fits(facts))
+def _row(facts: ResponseFacts) -> ResponseRule:
+    return next(row for row in RESPONSE_RULES if row.fits(facts))
 
 
 def _received(answer: Mapping[str, Any], sent: int) -> Received:
@@ -425,7 +321,6 @@ def _code(value: Any) -> int | None:
 
 # --- how much of the rate limit is used up ------------------------------------------------------------------------
 
-FULL: Final = 100.0  # percent
 _PERCENTAGES: Final = ("call_count", "total_time", "total_cputime", "acc_id_util_pct")
 _USAGE_HEADERS: Final = ("X-Business-Use-Case-Usage", "X-App-Usage", "X-Ad-Account-Usage")
 
@@ -481,22 +376,3 @@ def _retry_after(text: str, date: str) -> float | None:
 
 def _http_date(text: str) -> float:
     return parsedate_to_datetime(text).timestamp()
-
-
-# --- the request --------------------------------------------------------------------------------------------------
-
-
-def request_body(bodies: Sequence[bytes], test_event_code: str = "", upload_tag: str = "") -> bytes:
-    """The body of a request: the events joined as they are, never encoded again."""
-    code = b',"test_event_code":' + orjson.dumps(test_event_code) if test_event_code else b""
-    tag = b',"upload_tag":' + orjson.dumps(upload_tag) if upload_tag else b""
-    return b'{"data":[' + b",".join(bodies) + b"]" + code + tag + b"}"
-
-
-def with_parameters(body: bytes, parameters: Sequence[tuple[str, str]]) -> bytes:
-    """A request's body with its destination's parameters.
-
-    >>> with_parameters(b'{"data":[]}', (("partner_agent", "acme"),))
-    b'{"data":[],"partner_agent":"acme"}'
-    """
-    return body[:-1] + b"," + orjson.dumps(dict(parameters))[1:] if parameters else body

@@ -24,7 +24,7 @@ Clear = Callable[[Mapping[str, Any], dict[str, Any], Count], None]
 def _compile_is_clear(
     urls: Sequence[str], texts: Sequence[str], harmless: Container[Any]
 ) -> Callable[[Mapping[str, Any]], bool]:
-    """The function that says of most events quickly that fields hold no personal data: no texts, and known URLs."""
+    """Tells quickly of most events that there is no personal data and no click: no texts, and known URLs."""
     writer = FunctionWriter("is_clear", "fields")
     known = writer.constant(harmless, "harmless")
     writer.line("get = fields.get")
@@ -35,7 +35,7 @@ def _compile_is_clear(
 
 def compile_clearing(subscription: MetaSettings) -> tuple[Clear, Callable[[Mapping[str, Any]], bool]]:
     """What takes personal data out of fields in which anything may stand, and what says of most events quickly that
-    there is none.
+    there is none, and no click.
 
     The first function is given the mapped user_data, not hashed yet, and the fields, which it changes in place.
     """
@@ -87,7 +87,7 @@ def compile_clearing(subscription: MetaSettings) -> tuple[Clear, Callable[[Mappi
             del fields[name]
 
     if subscription.personal_data_in_text == "allow":
-        return clear, lambda fields: True
+        return (lambda given, fields, count: None), lambda fields: False
     return clear, _compile_is_clear(urls, texts, clean.harmless)
 
 

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import orjson
 
-from capybeam.transforms.core.conversions import Conversion, Count, Hashed
-from capybeam.transforms.core.envelope import Ready, make_ready, seal
+from capybeam.transforms.core.conversions import Conversion, Count, Hashed, new_tuple
+from capybeam.transforms.core.envelope import Ready, seal
 from capybeam.transforms.core.rejections import Rejected
 from capybeam.transforms.language.subscriptions import Revalidate, Validate
 from capybeam.transforms.meta import rules
@@ -16,14 +16,7 @@ from capybeam.transforms.meta.clearing import URLS, compile_look_through
 from capybeam.transforms.meta.personal_data import is_personal
 from capybeam.transforms.meta.server_events import compile_wire
 from capybeam.transforms.meta.settings import MetaSettings
-from capybeam.transforms.meta.user_data import (
-    HASHED,
-    KEYS,
-    OFFLINE_KEYS,
-    OLDER_HASHED,
-    WIRES,
-    unhashed,
-)
+from capybeam.transforms.meta.user_data import HASHED, KEYS, OFFLINE_KEYS, OLDER_HASHED, WIRES, unhashed
 
 
 def compile_validation(subscription: MetaSettings, max_bytes: int, is_edited: bool) -> Validate:
@@ -38,7 +31,7 @@ def compile_validation(subscription: MetaSettings, max_bytes: int, is_edited: bo
         if "test_event_code" in fields:  # of the mapping
             code = " ".join(fields["test_event_code"].split())
             return Ready(subscription.address(dataset_id, code).encode(), line)
-        return make_ready((keys[dataset_id], line))
+        return new_tuple(Ready, (keys[dataset_id], line))
 
     return validated
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from capybeam.transforms.core.conversions import Conversion, Count, Hashed, make_hashed
+from capybeam.transforms.core.conversions import Conversion, Count, Hashed, new_tuple
 from capybeam.transforms.language.mapped_fields import mapped_names
 from capybeam.transforms.language.subscriptions import Hash
 from capybeam.transforms.meta.clearing import compile_clearing
@@ -26,18 +26,16 @@ def compile_hashing(subscription: MetaSettings) -> Hash:
         key, event_name, dataset_id, _, fields = conversion
         given = fields["user_data"]
         user_data = hash_user_data(given, count, fields["event_time"])
-        url = fields.get("event_source_url")
-        if url is not None and "fbclid=" in url:
-            fbc = newer_click(url, fields["event_time"], user_data.get("fbc"))
-            if fbc:
-                user_data["fbc"] = fbc
-                count("derived_fbc")
         fields = fields.copy()
         fields["user_data"] = user_data
         if not is_clear(fields):
+            fbc = newer_click(fields.get("event_source_url", ""), fields["event_time"], user_data.get("fbc"))
+            if fbc:
+                user_data["fbc"] = fbc
+                count("derived_fbc")
             clear(given, fields, count)
             event_name = fields.get("event_name", event_name)
-        return make_hashed((key, event_name, dataset_id, None, fields))
+        return new_tuple(Hashed, (key, event_name, dataset_id, None, fields))
 
     return hashed
 

@@ -446,7 +446,8 @@ class Cleaner:
     def __init__(self, allowed: frozenset[str] = frozenset(), cut: bool = True) -> None:
         self._allowed, self._cut = allowed, cut
         self._passed = allowed | _IDS
-        self.harmless: set[str | None] = {None}  # URLs that have lost nothing, and lose nothing whoever comes with them
+        # URLs without a click that have lost nothing, and lose nothing whoever comes with them
+        self.harmless: set[str | None] = {None}
 
     def goes(self, key: str, in_list: bool = False) -> bool:
         """Whether a key is personal and not allowed; of a flat key each part that is personal may be allowed."""
@@ -605,7 +606,7 @@ class Cleaner:
         left = self._url(url, removed, None, found, 0)
         if values is not None:
             values += found
-        if left == url and not found and len(url) <= _LONGEST_REMEMBERED:
+        if left == url and not found and len(url) <= _LONGEST_REMEMBERED and "fbclid=" not in url:
             if len(self.harmless) >= _REMEMBERED:
                 self.harmless.clear()
                 self.harmless.add(None)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from capybeam.transforms.language.subscriptions import Hash, Revalidate, Validate
-from capybeam.transforms.meta import encoding, hashing
+from capybeam.transforms.meta import bodies, encoding, hashing
 from capybeam.transforms.meta.settings import MetaSettings
 
 
@@ -23,6 +23,9 @@ class MetaSubscription(MetaSettings):
 
     def compile_revalidation(self, max_bytes: int) -> Revalidate:
         return encoding.compile_revalidation(self, max_bytes)
+
+    def is_body(self, payload: Mapping[str, Any], is_encoded: bool) -> bool:
+        return bodies.is_body(payload, is_encoded)
 
     def takes_body(self, body: Mapping[str, Any]) -> bool:
         return ("match_keys" in body) is (self.wire == "offline_events")

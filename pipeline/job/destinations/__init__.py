@@ -20,7 +20,10 @@ def likeliest_type(destination: Any) -> DestinationType[Any]:
     That is its own; where it has none that is known, the one most like it, else the one with most of its settings.
     """
     settings = destination if isinstance(destination, dict) else {}
-    close = difflib.get_close_matches(str(settings.get("type", "")), DESTINATION_TYPES, n=1, cutoff=0.5)
+    given = str(settings.get("type", ""))
+    if given in DESTINATION_TYPES:
+        return DESTINATION_TYPES[given]
+    close = difflib.get_close_matches(given, DESTINATION_TYPES, n=1, cutoff=0.5)
     if close:
         return DESTINATION_TYPES[close[0]]
     return max(DESTINATION_TYPES.values(), key=lambda each: len(settings.keys() & each.model.model_fields.keys()))

@@ -19,7 +19,7 @@ from capybeam.pipeline.job.problems import Problems, suggestion
 from capybeam.pipeline.job.yaml_source import Loc
 from capybeam.transforms.language.directives.registry import is_directive
 from capybeam.transforms.meta import rules
-from capybeam.transforms.meta.answers import Destination
+from capybeam.transforms.meta.destinations import MetaDestination
 from capybeam.transforms.meta.subscriptions import MetaSubscription
 
 # --- the model --------------------------------------------------------------------------------------------------------
@@ -60,14 +60,14 @@ class ConversionsModel(meta.MetaModel):
     type: Literal["facebook_conversions_api"]
     dataset_id: meta.DatasetId | None = pydantic.Field(None, description="Meta's dataset (pixel) ID.")
     pixel_id: meta.DatasetId | None = pydantic.Field(None, description="The same as dataset_id.")
-    api_version: meta.Version = pydantic.Field(Destination.api_version, description="Graph API.")
+    api_version: meta.Version = pydantic.Field(MetaDestination.api_version, description="Graph API.")
     subscriptions: tuple[SubscriptionModel, ...] = pydantic.Field(json_schema_extra={"minItems": 1})
 
 
 # --- subscriptions and requests ---------------------------------------------------------------------------------------
 
 
-def _destination(model: ConversionsModel) -> Destination:
+def _destination(model: ConversionsModel) -> MetaDestination:
     return meta.destination(model, model.api_version)
 
 

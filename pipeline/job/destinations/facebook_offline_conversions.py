@@ -15,7 +15,7 @@ from capybeam.pipeline.job.problems import Problems
 from capybeam.pipeline.job.yaml_source import Loc
 from capybeam.transforms.language.triggers import quoted
 from capybeam.transforms.meta import rules
-from capybeam.transforms.meta.answers import Destination
+from capybeam.transforms.meta.destinations import GRAPH_API, MetaDestination
 from capybeam.transforms.meta.settings import Wire
 from capybeam.transforms.meta.subscriptions import MetaSubscription
 
@@ -53,8 +53,8 @@ class OfflineModel(meta.MetaModel):
 # --- subscriptions and requests ---------------------------------------------------------------------------------------
 
 
-def _destination(model: OfflineModel) -> Destination:
-    default = OFFLINE_VERSION if model.wire == "offline_events" else Destination.api_version
+def _destination(model: OfflineModel) -> MetaDestination:
+    default = OFFLINE_VERSION if model.wire == "offline_events" else MetaDestination.api_version
     return meta.destination(model, model.api_version or default)
 
 
@@ -119,7 +119,7 @@ def _check(destination: Mapping[str, Any], loc: Loc, problems: Problems) -> None
 def _warn(model: OfflineModel, loc: Loc, problems: Problems) -> None:
     meta.warn_of_path(model.endpoint, (*loc, "endpoint"), problems)
     problems.warn((*loc, "type"), END_OF_OFFLINE_EVENTS, once=True)
-    if model.wire == "offline_events" and model.endpoint == Destination.endpoint:
+    if model.wire == "offline_events" and model.endpoint == GRAPH_API:
         problems.warn(
             (*loc, "wire"),
             "offline_events to graph.facebook.com: Meta refuses every request; give the endpoint of a system that"

@@ -16,7 +16,8 @@ from capybeam.pipeline.job.models import ONE_LINE, TEXT, DestinationModel, Refer
 from capybeam.pipeline.job.problems import Problems
 from capybeam.pipeline.job.yaml_source import Loc
 from capybeam.transforms.core.tokens import TokenReference
-from capybeam.transforms.meta.answers import Destination, is_loopback
+from capybeam.transforms.delivery.destination import is_loopback
+from capybeam.transforms.meta.destinations import GRAPH_API, MetaDestination
 from capybeam.transforms.meta.settings import InText
 from capybeam.transforms.standards import countries
 
@@ -95,7 +96,7 @@ class MetaModel(DestinationModel):
     app_secret: Reference | None = pydantic.Field(
         None, description="Where the app's secret is, as access_token; for apps that require an appsecret_proof."
     )
-    endpoint: Annotated[str, BeforeValidator(_endpoint), TEXT] = Destination.endpoint
+    endpoint: Annotated[str, BeforeValidator(_endpoint), TEXT] = GRAPH_API
     test_event_code: Annotated[str, matching(r"\S*", "must be a code like TEST12345, without spaces"), TEXT] | None = (
         pydantic.Field(None, description="Shows events under Test Events. This is not a dry run: Meta counts them.")
     )
@@ -125,9 +126,9 @@ class MetaModel(DestinationModel):
 _PARAMETERS: Final = ("partner_agent", "namespace_id", "upload_id", "upload_source")  # of each request
 
 
-def destination(model: MetaModel, api_version: str) -> Destination:
+def destination(model: MetaModel, api_version: str) -> MetaDestination:
     """Where the requests of a destination go."""
-    return Destination(
+    return MetaDestination(
         name=model.name,
         token=TokenReference(model.access_token),
         api_version=api_version,
@@ -176,7 +177,7 @@ def check_api_version(version: Any, loc: Loc, problems: Problems) -> None:
         return
     graph, marketing = _end(GRAPH_API_ENDS, major(version)), _end(MARKETING_API_ENDS, major(version))
     if graph and graph <= problems.today:
-        problems.add(loc, f"{version} has expired: Meta ended it by {graph}; use {Destination.api_version}")
+        problems.add(loc, f"{version} has expired: Meta ended it by {graph}; use {MetaDestination.api_version}")
     elif marketing and marketing <= problems.today:
         problems.warn(loc, f"{version} is past the end of its Marketing API table ({marketing}); a newer one is safer")
 

@@ -45,12 +45,12 @@ class ErrorsAsNoInput:
             raise NoInput(f"{self._name}: no such table ({reason_of(error)})") from None
         if isinstance(error, Forbidden):
             raise NoInput(
-                f"{self._name}: no permission ({reason_of(error)}); reading takes the roles BigQuery Data Viewer,"
+                f"{self._name}: no permission ({reason_of(error)}); reading needs the roles BigQuery Data Viewer,"
                 " BigQuery Job User and BigQuery Read Session User"
             ) from None
         if isinstance(error, BadRequest) and not _POSITION.search(str(error)):
             job = _JOB.search(str(error))
-            more = f"; bq show -j {job[1]} tells" if job else ""
+            more = f"; bq show -j {job[1]} has the details" if job else ""
             raise NoInput(
                 f"{self._name}: cannot be read (the query failed, in words that may quote rows{more})"
             ) from None
@@ -58,11 +58,13 @@ class ErrorsAsNoInput:
             raise NoInput(f"{self._name}: cannot be read ({reason_of(error)})") from None
 
 
-_POSITION: Final = re.compile(r" at \[\d+:\d+\](?:;|\s+Location:|\s*$)")  # ends what is wrong with the query itself
+_POSITION: Final = re.compile(
+    r" at \[\d+:\d+\](?:;|\s+Location:|\s*$)"
+)  # ends the message of an error in the query itself
 _JOB: Final = re.compile(r"Job ID: (\S+)")
 
 
 def reason_of(error: BaseException) -> str:
-    """One line of what Google says."""
+    """Google's message on one line."""
     text = str(getattr(error, "message", None) or error).strip()
     return " ".join(text.split())[:300] or type(error).__name__

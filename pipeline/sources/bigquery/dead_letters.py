@@ -28,7 +28,7 @@ def open_dead_letters(text: str, options: ReadOptions, client: Any = None) -> So
     with ErrorsAsNoInput(name):
         lacking = _REQUIRED - {field.name for field in client.get_table(table, retry=retry()).schema}
         if lacking:
-            raise NoInput(f"{name}: is no table of dead letters: it has no column {', '.join(sorted(lacking))}")
+            raise NoInput(f"{name}: is not a table of dead letters: it has no column {', '.join(sorted(lacking))}")
         ((rows,),) = client.query(f"SELECT COUNT(*) FROM `{table}`").result()
     if not rows:
         raise NoInput(f"{name}: has no rows")

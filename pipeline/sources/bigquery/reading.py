@@ -12,7 +12,8 @@ import orjson
 
 from capybeam.pipeline.sinks.tables import split_table
 from capybeam.pipeline.sources.warehouse.layout import Layout
-from capybeam.transforms.core.shutdown import STOPPING
+from capybeam.transforms.base import run_of
+from capybeam.transforms.core.run_context import RunHandle
 
 
 def parts_of_known(table: str) -> tuple[str, str, str]:
@@ -38,26 +39,28 @@ class ReadTable(beam.PTransform):
 
     def expand(self, root: Any) -> beam.PCollection:
         chosen = {"selected_fields": list(self.layout.columns), "row_restriction": self.restriction or None}
-        return root | "Read" >> _read(self.table, **chosen) | "ToEvents" >> beam.ParDo(_ToEvents(self.layout))
+        to_events = beam.ParDo(_ToEvents(self.layout, run_of(root)))
+        return root | "Read" >> _read(self.table, **chosen) | "ToEvents" >> to_events
 
 
 def _read(table: str, **chosen: Any) -> Any:
-    """A table's rows, or those and their columns that are chosen, by the Storage API."""
+    """A table's rows by the Storage API; `chosen` has the columns and the restriction of rows."""
     project, dataset, name = parts_of_known(table)
     reading = beam.io.ReadFromBigQuery
     return reading(method=reading.Method.DIRECT_READ, table=f"{project}:{dataset}.{name}", **chosen)
 
 
 class _ToEvents(beam.DoFn):
-    def __init__(self, layout: Layout) -> None:
-        self._layout = layout
+    def __init__(self, layout: Layout, run: RunHandle) -> None:
+        self._layout, self._run = layout, run
 
     def setup(self) -> None:
         self._convert = self._layout.compile()
+        self._shutdown = self._run.context().shutdown
 
     def process(self, element: Any) -> Iterable[Any]:
-        """Once the process is asked to stop, the rows that are left are passed over."""
-        return () if STOPPING.is_set() else (self._convert(element),)
+        """On the run's shutdown, the rows that are left are passed over."""
+        return () if self._shutdown.is_set() else (self._convert(element),)
 
 
 @dataclasses.dataclass
@@ -76,7 +79,7 @@ class ReadDeadLetters(beam.PTransform):
 
 
 def _dead_letter(row: Mapping[str, Any], place: str) -> tuple[str, bytes]:
-    """A row as the line that it would be in a file; see `capybeam.pipeline.sinks.tables` for how rows are written."""
+    """A row as the line of a file; `pipeline.sinks.tables` has how rows are written."""
     line: dict[str, Any] = {
         name: int(value.timestamp()) if isinstance(value, dt.datetime) else value
         for name, value in row.items()

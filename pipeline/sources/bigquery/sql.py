@@ -25,7 +25,7 @@ def restriction_of(name: str, layout: Layout, time_range: TimeRange) -> str:
     if not time_range:
         return ""
     if layout.time is None:
-        raise NoInput(f"{name}: has no column of time for --since and --until; give a query with a WHERE of its own")
+        raise NoInput(f"{name}: has no time column for --since and --until; use a query with its own WHERE")
     column = layout.time
     bounds = ((">=", time_range.since), ("<", time_range.until))
     return " AND ".join(f"`{column.key}` {sign} {_literal(column, at)}" for sign, at in bounds if at is not None)
@@ -33,7 +33,7 @@ def restriction_of(name: str, layout: Layout, time_range: TimeRange) -> str:
 
 def _literal(column: Column, moment: float) -> str:
     """Unix seconds as SQL of a column's type."""
-    if column.type == "DATE":  # an event of a date happened as it began
+    if column.type == "DATE":  # an event with a date counts from the beginning of that day
         return f"DATE '{dt.datetime.fromtimestamp(math.ceil(moment / DAY) * DAY, dt.timezone.utc):%Y-%m-%d}'"
     at = dt.datetime.fromtimestamp(moment, dt.timezone.utc)
     text = at.strftime("%Y-%m-%d %H:%M:%S.%f")
@@ -84,12 +84,12 @@ def count_rows(client: Any, table: str, layout: Layout, restriction: str) -> Row
 
 
 def _time_basis(layout: Layout) -> str:
-    """By which time rows are that old, where it is the transport's: their events are older still."""
+    """Names the column, where ages are by the transport's time: the events themselves are older."""
     return f" by {layout.time.key}" if layout.time is not None and layout.time.name in PUBSUB else ""
 
 
 def _event_time(layout: Layout) -> tuple[str, Column]:
-    """SQL for when a row's event happened, and a column of the SQL's type; "" where nothing tells."""
+    """SQL for the time of a row's event, and a column of that type; "" where it is unknown."""
     if layout.time is not None:
         return f"`{layout.time.key}`", layout.time
     moment = Column("", "TIMESTAMP")

@@ -62,7 +62,7 @@ def open_source(text: str, options: ReadOptions, client: Any = None) -> Source:
         if isinstance(layout, EventColumns):
             if not layout.has_properties:
                 extent += "; without properties, which Segment keeps in the event tables"
-            if count.without_id:  # their event_id is made of all that they hold
+            if count.without_id:  # which get an event_id from a hash of the whole event
                 extent += f"; {count.without_id:,} without {layout.id or 'an ID'}"
             else:
                 layout = layout.without(options.unread)
@@ -96,7 +96,7 @@ def _result_of(client: Any, query: str) -> Any:
 
 
 def _check_readable(name: str, read: ReadTable) -> None:
-    """Begins to read as the job will, which takes a permission of its own.
+    """Begins to read as the job will, which needs a separate permission.
 
     Raises NoInput where none of the first rows holds a JSON object: then it is the wrong column, not a bad row.
     """

@@ -38,11 +38,11 @@ def client_for(path: str) -> Iterator[Any]:
         with new_client() as client:
             yield client
     except DefaultCredentialsError:
-        raise NoInput(f"{path}: no Google credentials here; gcloud auth application-default login makes some") from None
+        raise NoInput(f"{path}: no Google credentials here; run gcloud auth application-default login") from None
     except exceptions.NotFound:
         raise NoInput(f"{path}: no such subscription") from None
     except exceptions.PermissionDenied:
-        raise NoInput(f"{path}: no permission to pull; it takes the role Pub/Sub Subscriber on it") from None
+        raise NoInput(f"{path}: no permission to pull; it needs the role Pub/Sub Subscriber on it") from None
     except exceptions.GoogleAPIError as error:
         raise NoInput(f"{path}: Pub/Sub does not answer ({type(error).__name__})") from None
 

@@ -21,8 +21,7 @@ from capybeam.pipeline.sources.pubsub.client import (
 )
 from capybeam.pipeline.sources.pubsub.messages import Message, message_of
 from capybeam.pipeline.sources.streams import StreamLost
-from capybeam.transforms.core.counters import LIVE
-from capybeam.transforms.core.shutdown import STOPPING
+from capybeam.transforms.core.run_context import RunContext
 
 LEASE: Final = (
     60  # seconds that a message is leased, renewed after a third of it; after a crash it comes again that much later
@@ -59,7 +58,7 @@ def lease(client: Any, path: str, ack_ids: Sequence[str]) -> None:
 class PullSize:
     """How many messages a pull asks for.
 
-    What an answer that was too large would have brought is leased to nobody who knows of it, and comes again after the
+    The messages of an answer that was too large are leased, unknown to the client, and are delivered again after the
     acknowledgement deadline: so the next pull asks for one message, later ones for twice as many up to half of what was
     too many. It goes beyond that again, after more pulls each time that this was too early.
     """
@@ -92,6 +91,7 @@ class SubscriptionReader:
     """Pulls batches of messages while earlier ones are under way, and keeps all of them leased. A context manager.
 
     Args:
+        run: whose progress it updates, and whose shutdown ends it.
         max_delay: seconds that a batch may wait for more messages.
         until_idle: seconds without a message after which there is no further batch; None waits for ever. Time in which
             Pub/Sub does not answer is not idle: when that lasts for as long, or a minute, the subscription is lost.
@@ -102,15 +102,17 @@ class SubscriptionReader:
     def __init__(
         self,
         path: str,
+        run: RunContext,
         max_delay: float,
         until_idle: float | None = None,
         first: Sequence[Message] = (),
         details: SubscriptionDetails | None = None,
     ) -> None:
+        self._progress, self._shutdown = run.progress, run.shutdown
         self._path, self._max_delay, self._until_idle, self._first = path, max_delay, until_idle, first
         self._details, self._pull_size = details, PullSize(MAX_MESSAGES_PER_CALL)
         self._client = new_client()
-        self._pulling_client = new_client()  # of its own, to be closed in the middle of a call
+        self._pulling_client = new_client()  # a second one, as it is closed in the middle of a call
         self._lock = threading.Lock()
         self._waiting: list[Message] = []
         self._bytes = 0
@@ -136,7 +138,7 @@ class SubscriptionReader:
         self._client.close()
 
     def batches(self) -> Iterator[list[Message]]:
-        """Batches, as they are full or have waited long enough. It ends when STOPPING is set, or nothing comes.
+        """Batches, when they are full or have waited long enough. It ends on the run's shutdown, or when nothing comes.
 
         Raises:
             StreamLost
@@ -148,7 +150,7 @@ class SubscriptionReader:
             yield batch
 
     def acknowledge(self, messages: Sequence[Message]) -> None:
-        """Lets go of messages for good. What cannot be acknowledged comes again, and Meta drops it."""
+        """Acknowledges messages. One that cannot be acknowledged is delivered again, and dropped by Meta."""
         from google.api_core.exceptions import GoogleAPIError
 
         ack_ids = [message.ack_id for message in messages]
@@ -156,7 +158,9 @@ class SubscriptionReader:
             try:
                 self._client.acknowledge(subscription=self._path, ack_ids=part, timeout=LEASE)
             except GoogleAPIError as error:
-                LIVE.say(self._path, f"could not acknowledge ({type(error).__name__}): some messages come again.")
+                self._progress.set_status(
+                    self._path, f"could not acknowledge ({type(error).__name__}): some messages come again."
+                )
         self._release(ack_ids)
 
     def give_back(self, messages: Sequence[Message]) -> None:
@@ -178,7 +182,7 @@ class SubscriptionReader:
                     return self._take()
                 quiet = self._answered_at - max(idle_since, self._quiet_since, self._back_at)
                 idle = self._until_idle is not None and not self._waiting and quiet >= self._until_idle
-            if STOPPING.is_set() or idle:
+            if self._shutdown.is_set() or idle:
                 self._stop_pulling()
                 with self._lock:  # what the last call brought
                     return self._take()
@@ -226,24 +230,26 @@ class SubscriptionReader:
                     self._lost = StreamLost(f"{self._path}: no answer from Pub/Sub for {silent:.0f} s {reason}")
                     return
                 pause = min(30.0, 2 * pause or 0.5)
-                LIVE.say(self._path, f"Pub/Sub does not answer ({type(error).__name__}). Trying again.")
+                self._progress.set_status(
+                    self._path, f"Pub/Sub does not answer ({type(error).__name__}). Trying again."
+                )
                 continue
-            LIVE.say(self._path, "")
+            self._progress.set_status(self._path, "")
             pause, failing_since = 0.0, None
             if messages:
                 self._pull_size.taken()
             self._received(messages)
 
     def _reduce_pull_size(self, asked: int, error: Exception) -> None:
-        """After an answer that was too large. What was in it comes again, which an idle subscription waits for; but not
-        for a message that is too large alone, as it would for ever."""
+        """After an answer that was too large. What was in it is delivered again, which `until_idle` waits for; but not
+        for a single message that is too large, which would never end."""
         self._pull_size.too_large(asked)
         wait = _SEEN
         if asked > 1:
             wait += self._details.ack_deadline if self._details else _LONGEST_DEADLINE
             text = f"{asked:,} messages are more than one answer can hold{sizes_of(error)}. Asking for less: they come"
-            LIVE.say(self._path, f"{text} again within {wait:.0f} s.")
-        elif not LIVE.remark(
+            self._progress.set_status(self._path, f"{text} again within {wait:.0f} s.")
+        elif not self._progress.remark(
             self._path,
             f"a message is larger than an answer can be{sizes_of(error)}. It stays in the subscription.",
             once_for=f"{self._path} too large",
@@ -254,8 +260,8 @@ class SubscriptionReader:
             self._back_at = max(self._back_at, self._answered_at + wait)
 
     def _pull_once(self, most: int) -> list[Message]:
-        """What a pull brings. A call that runs out of time tells nothing: Pub/Sub keeps it open where nothing is there,
-        so it is asked for an answer at once."""
+        """What a pull brings. A call that times out says nothing: Pub/Sub keeps it open while there are no
+        messages. So another one asks for an answer at once."""
         from google.api_core.exceptions import DeadlineExceeded
 
         call = functools.partial(self._pulling_client.pull, subscription=self._path, max_messages=most, retry=None)
@@ -266,11 +272,11 @@ class SubscriptionReader:
         except DeadlineExceeded:
             pulled = call(return_immediately=True, timeout=CALL_TIMEOUT)
         if self._details is None and any(received.delivery_attempt for received in pulled.received_messages[:1]):
-            LIVE.remark(self._path, _POLICY_UNSEEN)
+            self._progress.remark(self._path, _POLICY_UNSEEN)
         return [message_of(received) for received in pulled.received_messages]
 
     def _received(self, messages: Sequence[Message]) -> None:
-        """Takes in an answer."""
+        """Leases the messages of an answer, and lets them wait for their batch."""
         ack_ids = [message.ack_id for message in messages]
         lease(self._client, self._path, ack_ids)
         with self._lock:

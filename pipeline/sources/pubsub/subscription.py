@@ -16,10 +16,11 @@ from typing import Any, Final
 import apache_beam as beam
 
 from capybeam.pipeline.sources import NoInput, ReadOptions, Source
+from capybeam.pipeline.sources.message_attributes import MessageAttributes
 from capybeam.pipeline.sources.pubsub.client import CALL_TIMEOUT, client_for, is_too_large, set_deadline
 from capybeam.pipeline.sources.pubsub.messages import Message, line_of, message_of, numbered_line_of
 from capybeam.pipeline.sources.pubsub.reader import SubscriptionDetails, SubscriptionReader, lease
-from capybeam.pipeline.sources.streams import MessageAttributes
+from capybeam.transforms.core.run_context import RunContext
 
 PUBSUB: Final = "pubsub:"
 _SUBSCRIPTION: Final = re.compile(r"projects/[^/\s]+/subscriptions/[^/\s]+")
@@ -92,7 +93,7 @@ def _details_of(path: str) -> SubscriptionDetails | None:
         except exceptions.PermissionDenied:
             return None
     if found.push_config.push_endpoint or found.bigquery_config.table or found.cloud_storage_config.bucket:
-        raise NoInput(f"{path}: is no pull subscription; its messages go elsewhere")
+        raise NoInput(f"{path}: is not a pull subscription; its messages are delivered elsewhere")
     policy = found.dead_letter_policy
     return SubscriptionDetails(
         topic=str(found.topic),
@@ -171,6 +172,6 @@ class PubSubStream:
                 set_deadline(client, self.path, [message.ack_id for message in messages], 0)
 
     def reader(
-        self, max_delay: float, until_idle: float | None = None, first: Sequence[Message] = ()
+        self, run: RunContext, max_delay: float, until_idle: float | None = None, first: Sequence[Message] = ()
     ) -> SubscriptionReader:
-        return SubscriptionReader(self.path, max_delay, until_idle, first, self.details)
+        return SubscriptionReader(self.path, run, max_delay, until_idle, first, self.details)

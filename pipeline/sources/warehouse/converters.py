@@ -63,7 +63,7 @@ def _timestamp(value: dt.datetime) -> str:
 
 
 def _datetime(value: dt.datetime | str) -> str:
-    """Without a zone, as the column has none. BigQuery itself gives text."""
+    """Without a time zone, as the column has none. BigQuery returns it as text."""
     return value if isinstance(value, str) else value.replace(tzinfo=None).isoformat()
 
 

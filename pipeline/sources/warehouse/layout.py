@@ -1,12 +1,12 @@
 """Rows of a warehouse's tables → events, as they were sent.
 
-Two kinds of tables, told apart by their columns:
+There are two kinds of tables, recognised by their columns:
 
 - one that holds each event whole, as JSON in one column (`JsonColumn`): an archive, or what Pub/Sub's BigQuery
   subscriptions write;
 - Segment's warehouse schema (`EventColumns`): a row a call. `transforms.warehouse_rows` knows where a column belongs.
 
-A schema is compiled once into a function of a row; nothing is looked up per row that the schema tells.
+A schema is compiled once into a function of a row; nothing that the schema says is looked up again for each row.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class JsonColumn:
 
     Attributes:
         columns: what has to be read.
-        time: the column that tells when an event happened, if there is one.
+        time: the column with the time of an event, if there is one.
     """
 
     column: Column
@@ -74,9 +74,9 @@ class EventColumns:
 
     Attributes:
         read: the columns that belong to the event.
-        kind: the events' ``type``; None where only the column ``type`` tells it.
-        typed: whether the column ``type`` tells it, of each row that has one of `KINDS` there and no event's name.
-        time: the column that tells when an event happened, if there is one.
+        kind: the events' ``type``; None where only the column ``type`` has it.
+        typed: whether the column ``type`` has it, for each row that has one of `KINDS` there and no event's name.
+        time: the column with the time of an event, if there is one.
     """
 
     read: tuple[Column, ...]
@@ -90,7 +90,7 @@ class EventColumns:
 
     @property
     def has_properties(self) -> bool:
-        """Whether any column is a property; always, where events have none, but traits."""
+        """Whether any column is a property; True for events with traits instead."""
         if self.kind not in ("track", "page", "screen"):
             return True
         return any(path[0] == "properties" for column in self.read for path in paths_of(column.name, self.kind))
@@ -102,7 +102,7 @@ class EventColumns:
         return by_name.get(id_of(by_name), "")
 
     def without(self, keys: Collection[str]) -> EventColumns:
-        """A layout that leaves out what stands under some keys at the root of an event."""
+        """The layout without the columns of some keys at the root of an event."""
         kept = tuple(column for column in self.read if ROOT_COLUMNS.get(column.name) not in keys)
         return dataclasses.replace(self, read=kept)
 
@@ -161,7 +161,7 @@ def layout_of(columns: Sequence[Column], table: str = "") -> Layout:
         return JsonColumn(by_name["data"], by_name["publish_time"])
     of_event = {name: by_name[name] for name in of_events(by_name)}
     timed, identified = _has(of_event, TIMES), _has(of_event, IDS)
-    # Columns of Segment's, of an event with an ID and a time, and those called like an event's own keys.
+    # Columns of Segment's schema; of an event with an ID and a time; and those named like an event's keys.
     segments = timed and ("event_text" in of_event or any(map(is_context, of_event)))
     flat = timed and identified
     own = timed and _has(of_event, ("type", "event")) and _has(of_event, OBJECTS)

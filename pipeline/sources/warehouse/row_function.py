@@ -28,7 +28,7 @@ _FLOATS: Final = frozenset({"FLOAT", "FLOAT64"})
 
 
 def row_function(columns: Sequence[Column], kind: str) -> Converter:
-    """One Python function that puts a row's values where they belong in an event. Nulls have no key."""
+    """Compiles the function from a row to its event. A null has no key there."""
     writer = _Writer(columns)
     with writer.block("try:"):
         event = writer.event(kind)
@@ -38,7 +38,7 @@ def row_function(columns: Sequence[Column], kind: str) -> Converter:
 
 
 def _put(tree: dict[str, Any], path: Sequence[str], column: Column) -> None:
-    """Puts a column into a tree of objects. One that has others below it stands under "": no column has that name."""
+    """Puts a column into a tree of objects. One with others below it has the key "", which no column has."""
     for key in path[:-1]:
         inner = tree.setdefault(key, {})
         if isinstance(inner, Column):
@@ -113,7 +113,7 @@ class _Writer(FunctionWriter):
         return text
 
     def object(self, tree: Mapping[str, Any], start: Mapping[str, Any] | None = None) -> str:
-        """Writes what makes an object, the objects in it first; gives back the variable that holds it."""
+        """Writes the lines that make an object, inner objects first; returns the variable that holds it."""
         parts: dict[str, Column | str] = {key: node for key, node in tree.items() if isinstance(node, Column) and key}
         parts.update({key: self.object(node) for key, node in tree.items() if isinstance(node, dict)})
         name = f"o{len(self._objects)}"
@@ -147,7 +147,7 @@ class _Writer(FunctionWriter):
         return part if isinstance(part, str) else self._values[part.name]
 
     def _present(self, part: Column | str) -> str:
-        """What is true where there is a value; an object or an array with nothing in it is none."""
+        """The condition that there is a value; an empty object or array does not count as one."""
         always = part not in self._wholes if isinstance(part, str) else part.repeated
         return self._variable(part) + ("" if always else " is not None")
 
@@ -181,7 +181,7 @@ def unreadable(row: Row) -> UnreadableRow:
 
 
 def _readable(value: Any) -> Any:
-    """A value of a row for a dead letter, whatever it is."""
+    """A row's value of any type, as JSON can hold it in a dead letter."""
     if isinstance(value, dict):
         return {str(key): _readable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
 
 import jsonschema
 import pytest
 
 from capybeam.pipeline.job import loader, yaml_source
-from capybeam.pipeline.job.checks import check_trigger
-from capybeam.pipeline.job.destination_types import DestinationType
 from capybeam.pipeline.job.destinations import DESTINATION_TYPES
-from capybeam.pipeline.job.models import DestinationModel, Model
-from capybeam.pipeline.job.problems import Problems
 from capybeam.pipeline.job.schema import json_schema
-from capybeam.pipeline.job.yaml_source import Loc
 from capybeam.transforms.core.tokens import TokenReference
-from capybeam.transforms.language.fields import Field
-from capybeam.transforms.meta.answers import Destination
-from capybeam.transforms.meta.subscriptions import MetaSubscription
+from capybeam.transforms.meta.destinations import MetaDestination
+from tests.json_webhook import JSON_WEBHOOK, WebhookDestination
 from tests.pipeline.job.job_files import MINIMAL, job, problems
 
 WEBHOOK = """\
@@ -28,67 +20,23 @@ destinations:
   - name: hook
     type: json_webhook
     url: https://hook.example.com
+    key: env:KEY
     routes:
       - trigger: type = "track"
 """
 
 
-class Route(Model):
-    trigger: str
-
-
-class WebhookModel(DestinationModel):
-    type: Literal["json_webhook"]
-    url: str
-    routes: tuple[Route, ...]
-
-
-def _destination(model: WebhookModel) -> Destination:
-    return Destination(model.name, TokenReference("env:NONE"), endpoint=model.url)
-
-
-def _subscriptions(model: WebhookModel) -> Iterator[MetaSubscription]:
-    for number, route in enumerate(model.routes):
-        yield MetaSubscription(
-            destination=model.name,
-            name=f"route {number}",
-            trigger=route.trigger,
-            mapping={"body": {"@path": "$."}},
-            fields=(Field("body", "object"),),
-            dataset_ids=("",),
-        )
-
-
-def _check(destination: Mapping[str, Any], loc: Loc, found: Problems) -> None:
-    for index, route in enumerate(destination.get("routes") or ()):
-        check_trigger(route.get("trigger"), (*loc, "routes", index, "trigger"), found)
-
-
-def _warn(model: WebhookModel, loc: Loc, found: Problems) -> None:
-    if not model.url.startswith("https://"):
-        found.warn((*loc, "url"), "is not https")
-
-
 @pytest.fixture(autouse=True)
 def webhook(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = DestinationType(
-        name="json_webhook",
-        model=WebhookModel,
-        destination=_destination,
-        subscriptions=_subscriptions,
-        max_batch_events=50,
-        check=_check,
-        warn=_warn,
-    )
-    monkeypatch.setitem(DESTINATION_TYPES, made.name, made)
+    monkeypatch.setitem(DESTINATION_TYPES, "json_webhook", JSON_WEBHOOK)
 
 
 def test_its_destinations_and_subscriptions_are_in_the_job_beside_others() -> None:
     made = job(WEBHOOK + MINIMAL.partition("\n")[2])
 
     assert made.destinations == (
-        Destination("hook", TokenReference("env:NONE"), endpoint="https://hook.example.com"),
-        Destination("web", TokenReference("env:META_ACCESS_TOKEN")),
+        WebhookDestination("hook", TokenReference("env:KEY"), endpoint="https://hook.example.com"),
+        MetaDestination("web", TokenReference("env:META_ACCESS_TOKEN")),
     )
     assert [(each.key, each.trigger) for each in made.subscriptions] == [
         ("hook/route 0", 'type = "track"'),
@@ -104,10 +52,10 @@ def test_its_destinations_and_subscriptions_are_in_the_job_beside_others() -> No
         ("    url:", "    rout: x\n    url:", "4:5: destinations[0].rout: is unknown; did you mean routes?"),
         ("    url:", "    upload_tag: x\n    url:", "4:5: destinations[0].upload_tag: is unknown; it is a setting of"
          " facebook_offline_conversions"),
-        ("- trigger:", "- triger: all\n        trigger:", "6:9: destinations[0].routes[0].triger: is unknown; did you"
+        ("- trigger:", "- triger: all\n        trigger:", "7:9: destinations[0].routes[0].triger: is unknown; did you"
          " mean trigger?"),
         ("    url: https://hook.example.com\n", "", "2:5: destinations[0].url: is missing"),
-        ('type = "track"', 'evnt = "x"', "6:18: destinations[0].routes[0].trigger: unknown field evnt; did you mean"
+        ('type = "track"', 'evnt = "x"', "7:18: destinations[0].routes[0].trigger: unknown field evnt; did you mean"
          " event? (character 1)"),
     ],
 )  # fmt: skip
@@ -121,7 +69,7 @@ def test_its_warnings_are_the_jobs() -> None:
 
 def test_its_limit_bounds_the_batches_of_the_job() -> None:
     assert problems(WEBHOOK + "delivery: {max_batch_events: 51}\n") == (
-        "job.yaml:7:12: delivery.max_batch_events: should be less than or equal to 50",
+        "job.yaml:8:12: delivery.max_batch_events: should be less than or equal to 50",
     )
     assert job(WEBHOOK + "delivery: {max_batch_events: 50}\n").delivery.max_batch_events == 50
 

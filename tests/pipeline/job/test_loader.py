@@ -13,7 +13,8 @@ from capybeam.pipeline.job.destinations.facebook_offline_conversions import END_
 from capybeam.pipeline.job.loader import ConfigError, Job, load_job
 from capybeam.pipeline.job.presets import presets
 from capybeam.transforms.core.tokens import TokenReference
-from capybeam.transforms.meta.answers import Delivery, Destination
+from capybeam.transforms.delivery.destination import Delivery
+from capybeam.transforms.meta.destinations import MetaDestination
 from capybeam.transforms.meta.subscriptions import MetaSubscription
 from tests.pipeline.job.job_files import EXAMPLES, MINIMAL, OFFLINE, TODAY, WHOLE, job, with_subscription
 
@@ -24,7 +25,7 @@ def test_the_smallest_job_has_every_default() -> None:
 
     assert job(MINIMAL) == Job(
         destinations=(
-            Destination(
+            MetaDestination(
                 name="web",
                 token=TokenReference("env:META_ACCESS_TOKEN"),
                 api_version="v25.0",
@@ -63,8 +64,8 @@ def test_a_job_says_everything_that_the_format_has() -> None:
     made = job(WHOLE)
 
     assert made.destinations == (
-        Destination("web", TokenReference("env:META_ACCESS_TOKEN"), "v26.0", "https://graph.example.com"),
-        Destination("crm", TokenReference("secret:projects/acme/secrets/meta/versions/latest")),
+        MetaDestination("web", TokenReference("env:META_ACCESS_TOKEN"), "v26.0", "https://graph.example.com"),
+        MetaDestination("crm", TokenReference("secret:projects/acme/secrets/meta/versions/latest")),
     )
     assert made.delivery == Delivery(500, 1048576, 60.0, 4, 2.5, "envoy:8081", 1.5, 7200.0, "detailed")
     assert made.unwrap == "$.detail"

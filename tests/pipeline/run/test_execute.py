@@ -36,17 +36,19 @@ from capybeam.pipeline.run.request import Outputs, RunRequest
 from capybeam.pipeline.sandbox.server import SandboxServer
 from capybeam.pipeline.sandbox.store import SandboxSettings
 from capybeam.pipeline.sinks import SinkError
-from capybeam.transforms.core.batches import Receipt
 from capybeam.transforms.core.dead_letters import ReplayFilter
+from capybeam.transforms.delivery.batches import Receipt
+from capybeam.transforms.delivery.destination import Delivery
 from capybeam.transforms.filtering import _FilterEvents
 from capybeam.transforms.hashing import _HashUserData
 from capybeam.transforms.mapping import _MapProperties
-from capybeam.transforms.meta.answers import Delivery
 from capybeam.transforms.naming import _MapEventNames
 from capybeam.transforms.parsing import _ParseEvents
 from capybeam.transforms.sending import _SendBatches
 from capybeam.transforms.validating import _ValidateConversions
 from tests.pipeline.jobs import JANE, TOKEN, job_file, order, rows
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -907,5 +909,5 @@ def test_a_url_that_nobody_here_may_read_says_what_is_missing_at_once(
     assert run_job(RunRequest(job, ["gs://bucket/events.jsonl"], Outputs("dead", "receipts"))) == CONFIGURATION
     assert capfd.readouterr().err == (
         "capybeam: gs://bucket/events.jsonl: cannot be read: no Google Cloud credentials here;"
-        " gcloud auth application-default login makes some\n"
+        " run gcloud auth application-default login\n"
     )

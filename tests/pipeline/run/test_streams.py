@@ -18,7 +18,7 @@ from capybeam.pipeline.sandbox.server import SandboxServer
 from capybeam.pipeline.sandbox.store import SandboxSettings
 from capybeam.pipeline.schemes import SCHEMES, Scheme
 from capybeam.pipeline.sinks import SinkError
-from capybeam.pipeline.sources.streams import MessageAttributes
+from capybeam.pipeline.sources.message_attributes import MessageAttributes
 from capybeam.transforms.core.dead_letters import ReplayFilter
 from tests.pipeline.jobs import TOKEN, job_file, order, rows
 from tests.pipeline.sources import memory_source

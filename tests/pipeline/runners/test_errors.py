@@ -7,8 +7,8 @@ import pytest
 from capybeam.pipeline.runners.errors import UserError, explain, user_error, user_error_in
 from capybeam.pipeline.sinks import SinkError
 from capybeam.pipeline.sources import BrokenFile, UnreadableFile
-from capybeam.transforms.core.batches import DestinationHeld
 from capybeam.transforms.core.tokens import TokenError
+from capybeam.transforms.delivery.batches import DestinationHeld
 from tests.pipeline.runners.fake_flink import TRACEBACK
 
 KINDS = (SinkError, TokenError, UnreadableFile)
@@ -72,7 +72,7 @@ def test_an_error_of_ours_is_found_in_what_was_raised(failure: BaseException, ex
         RuntimeError(f"{FRAMES}ValueError: not a number\ntransforms.tokens.TokenError: jane@example.com"),
         ValueError("capybeam.transforms.core.tokens.TokenError: jane@example.com"),
         ValueError(f"{FRAMES}capybeam.transforms.core.tokens.TokenError: jane@example.com"),
-        RuntimeError(f"{FRAMES}capybeam.transforms.core.batches.DestinationHeld: web: HELD."),
+        RuntimeError(f"{FRAMES}capybeam.transforms.delivery.batches.DestinationHeld: web: HELD."),
         RuntimeError(),
     ],
 )
@@ -93,7 +93,9 @@ def test_of_several_errors_in_a_text_the_last_counts() -> None:
 
 
 def test_only_the_classes_that_are_asked_for_are_found() -> None:
-    held = RuntimeError(f"{FRAMES}capybeam.transforms.core.batches.DestinationHeld: web: HELD. [while running 'Send']")
+    held = RuntimeError(
+        f"{FRAMES}capybeam.transforms.delivery.batches.DestinationHeld: web: HELD. [while running 'Send']"
+    )
     assert user_error(held, [DestinationHeld]) == UserError(DestinationHeld, "web: HELD.")
     assert user_error(held, [SinkError]) is None
 

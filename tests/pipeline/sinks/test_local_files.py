@@ -15,8 +15,8 @@ from capybeam.pipeline.sinks.dead_letters import WriteDeadLetters
 from capybeam.pipeline.sinks.files import WriteLines
 from capybeam.pipeline.sinks.local_files import fsync_file, open_for_append, rotate_previous
 from capybeam.pipeline.sinks.receipts import WriteReceipts
-from capybeam.transforms.core.batches import Receipt
 from capybeam.transforms.core.rejections import Rejection
+from capybeam.transforms.delivery.batches import Receipt
 
 
 def test_lines_are_appended_to_one_file(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from apache_beam.runners.worker.statecache import get_deep_size
 from capybeam.pipeline.sinks import SinkError, dead_letters, receipts
 from capybeam.pipeline.sinks.receipts import _row
 from capybeam.pipeline.sinks.tables import parts_of, row_of
-from capybeam.transforms.core.batches import Receipt
 from capybeam.transforms.core.rejections import Rejection
+from capybeam.transforms.delivery.batches import Receipt
 
 RECEIPT = Receipt("web", "1", 2, 3, 4, None, ("Soon v26.0",), 1, 0.1, 5)
 

@@ -12,8 +12,8 @@ from capybeam.pipeline.sinks import SinkError, Writers, prepare
 from capybeam.pipeline.sinks.dead_letters import DEAD_LETTERS, WriteDeadLetters
 from capybeam.pipeline.sinks.receipts import WriteReceipts
 from capybeam.pipeline.sinks.topics import LARGEST_MESSAGE, message_of
-from capybeam.transforms.core.batches import Receipt
 from capybeam.transforms.core.rejections import Rejection
+from capybeam.transforms.delivery.batches import Receipt
 from tests.conftest import Topic
 
 REJECTION = Rejection("map", "mapping_failed", "…", "web", "orders", "123", "m1", {"email": "jane@example.com"})

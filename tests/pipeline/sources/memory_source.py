@@ -10,7 +10,8 @@ from typing import Any
 import apache_beam as beam
 
 from capybeam.pipeline.sources import NoInput, ReadOptions, Source
-from capybeam.pipeline.sources.streams import MessageAttributes
+from capybeam.pipeline.sources.message_attributes import MessageAttributes
+from capybeam.transforms.core.run_context import RunContext
 
 
 @dataclasses.dataclass
@@ -94,7 +95,9 @@ class QueueStream:
     def give_back(self, messages: Sequence[bytes]) -> None:
         self.queue.give_back(messages)
 
-    def reader(self, max_delay: float, until_idle: float | None = None, first: Sequence[bytes] = ()) -> QueueReader:
+    def reader(
+        self, run: RunContext, max_delay: float, until_idle: float | None = None, first: Sequence[bytes] = ()
+    ) -> QueueReader:
         return QueueReader(self.queue, first)
 
 

@@ -39,7 +39,7 @@ def refusal(text: str, client: Any = None, between: TimeRange = ANY_TIME) -> str
         ("NotFound", "no such table (Not found)"),
         (
             "Forbidden",
-            "no permission (Not found); reading takes the roles BigQuery Data Viewer, BigQuery Job User and BigQuery"
+            "no permission (Not found); reading needs the roles BigQuery Data Viewer, BigQuery Job User and BigQuery"
             " Read Session User",
         ),
         ("BadRequest", "cannot be read (the query failed, in words that may quote rows)"),
@@ -67,7 +67,9 @@ def test_what_is_said_of_rows_is_not_repeated() -> None:
     exceptions = pytest.importorskip("google.api_core.exceptions", reason="needs the extra gcp")
     error = exceptions.BadRequest("Bad int64 value: jane@example.com\n\nLocation: EU\nJob ID: 3f5e-1")
     said = refusal("bigquery:SELECT CAST(email AS INT64) FROM `acme.shop.orders`", Client(error))
-    assert said.endswith(": cannot be read (the query failed, in words that may quote rows; bq show -j 3f5e-1 tells)")
+    assert said.endswith(
+        ": cannot be read (the query failed, in words that may quote rows; bq show -j 3f5e-1 has the details)"
+    )
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def test_each_file_of_a_glob_has_its_own_header(tmp_path: Path) -> None:
 
 def test_a_bad_header_is_found_before_anything_is_read(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("type,type\n")
-    with pytest.raises(NoInput, match=r"a\.csv: column 2 \(type\) comes twice"):
+    with pytest.raises(NoInput, match=r"a\.csv: column 2 \(type\) appears twice"):
         open_source(str(tmp_path / "*.csv"))
 
 

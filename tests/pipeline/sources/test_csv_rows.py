@@ -13,10 +13,10 @@ from capybeam.transforms.core.events import LongLine, UnreadableRow
 from capybeam.transforms.core.message_formats import compile_parsing
 
 LIKE = "a header is like type,event,messageId,timestamp,userId,properties.total"
-NO_HEADER = f"there is no header, or no column in it is a key of an event; {LIKE}"
+NO_HEADER = f"no header, or none of its columns is a key of an event; {LIKE}"
 
 
-SPELT = "the header has keys that are spelt otherwise than an event's"
+SPELT = "the header spells keys differently from an event's"
 UNTOLD = (
     "its rows are of Segment's warehouse, and nothing says of which calls: give the file its table's name, as in"
     " pages.csv, or add a column type"
@@ -69,7 +69,7 @@ def test_a_byte_order_mark_and_blank_lines_are_passed_over() -> None:
     [
         (b"page", "has 1 cells, the header 3"),
         (b"page,a,1,2", "has 4 cells, the header 3"),
-        (b'page,"a"b,1', "is no line of CSV (',' expected after '\"')"),
+        (b'page,"a"b,1', "is not valid CSV (',' expected after '\"')"),
         (b"page,a,{1", "is not valid JSON in column 3 (properties:json)"),
         (b"page,\xff,1", "is not valid UTF-8 in column 2 (event)"),
     ],
@@ -96,7 +96,7 @@ def test_an_escape_in_a_cell_of_text_is_its_characters() -> None:
 def test_a_quote_that_is_never_closed_makes_one_unreadable_row() -> None:
     assert events('type,event\npage,a\npage,"b\npage,c\n') == [
         {"type": "page", "event": "a"},
-        UnreadableRow(b'page,"b\npage,c', "Line 3 of orders.csv is no line of CSV (unexpected end of data)."),
+        UnreadableRow(b'page,"b\npage,c', "Line 3 of orders.csv is not valid CSV (unexpected end of data)."),
     ]
 
 
@@ -135,15 +135,15 @@ def test_a_row_that_is_too_long_is_passed_over_and_the_lines_behind_it_are_read(
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        ("type,type", "column 2 (type) comes twice"),
-        ("type,a..b", "column 2 is no path like properties.total"),
-        ("type,traits..b", "column 2 (traits..b) is no path like properties.total"),
-        ("type,properties.a,properties", "column 3 (properties) and column 2 (properties.a) cannot both be"),
-        ("type,", "column 2 is no path like properties.total"),
-        ("type,plan,plan", "column 3 comes twice"),
+        ("type,type", "column 2 (type) appears twice"),
+        ("type,a..b", "column 2 is not a path like properties.total"),
+        ("type,traits..b", "column 2 (traits..b) is not a path like properties.total"),
+        ("type,properties.a,properties", "column 3 (properties) and column 2 (properties.a) cannot both exist"),
+        ("type,", "column 2 is not a path like properties.total"),
+        ("type,plan,plan", "column 3 appears twice"),
         (
             "type,properties" + ".a" * 200_000,
-            "column 2 (properties" + ".a" * 44 + ".…) is no path like properties.total",
+            "column 2 (properties" + ".a" * 44 + ".…) is not a path like properties.total",
         ),
         ("jane@example.com,jane@example.com", NO_HEADER),
         ("Jane D.,jane@example.com,2026-11-22T10:00:00Z", NO_HEADER),
@@ -154,8 +154,8 @@ def test_a_row_that_is_too_long_is_passed_over_and_the_lines_behind_it_are_read(
         ("type,event,Properties.total", f"{SPELT}. Properties: did you mean properties?"),
         ("id,received_at,context_ip,url", UNTOLD),
         ("ID,TIMESTAMP,ANONYMOUS_ID,URL", UNTOLD),
-        ("id,received_at,event,ID", "column 4 comes twice"),
-        ("id,received_at,event,", "column 4 is no path like properties.total"),
+        ("id,received_at,event,ID", "column 4 appears twice"),
+        ("id,received_at,event,", "column 4 is not a path like properties.total"),
         ("type;event;properties.total", f"the header has semicolons and no comma; {LIKE}"),
         ("properties.a;type", f"the header has semicolons and no comma; {LIKE}"),
         ('"type";"event"', f"the header has semicolons and no comma; {LIKE}"),

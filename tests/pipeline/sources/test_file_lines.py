@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 import tracemalloc
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -16,7 +17,6 @@ from capybeam.pipeline.sources.file_chunks import CHUNK
 from capybeam.pipeline.sources.file_lines import lines_of
 from capybeam.transforms.core import events
 from capybeam.transforms.core.events import LongLine, UnreadableRest
-from capybeam.transforms.core.shutdown import STOPPING
 
 MB = 1 << 20
 
@@ -93,8 +93,9 @@ def test_a_line_of_gigabytes_takes_no_more_memory_than_the_longest_that_is_read(
     assert most < events.MAX_LINE * 1.2
 
 
-def test_a_stopping_process_reads_no_more() -> None:
-    lines = lines_of([b"1\n2\n", b"3\n"], "a.jsonl")
+def test_a_run_that_is_shut_down_reads_no_more() -> None:
+    shutdown = threading.Event()
+    lines = lines_of([b"1\n2\n", b"3\n"], "a.jsonl", shutdown)
     assert next(lines) == b"1"
-    STOPPING.set()
+    shutdown.set()
     assert list(lines) == [b"2"]

@@ -11,15 +11,16 @@ from typing import Any
 
 import apache_beam as beam
 import pytest
-from apache_beam.testing.util import assert_that, equal_to
+from apache_beam.testing.util import assert_that, equal_to, is_empty, is_not_empty
 
 from capybeam.pipeline.sources import NoInput, UnreadableFile, open_dead_letters, open_source
 from capybeam.pipeline.sources.file_chunks import chunks_of
 from capybeam.pipeline.sources.file_rows import placed_rows
 from capybeam.pipeline.sources.files import ReadNumberedLines, ReadRows, check_input, matching
+from capybeam.transforms.base import share_run
 from capybeam.transforms.core import events
 from capybeam.transforms.core.events import LongLine, UnreadableRest
-from capybeam.transforms.core.shutdown import STOPPING
+from capybeam.transforms.core.run_context import RunContext
 
 
 def read(pattern: str, expected: list[Any]) -> None:
@@ -68,10 +69,18 @@ def test_a_line_of_ten_megabytes_is_one_line(tmp_path: Path) -> None:
         assert_that(pipeline | ReadRows(str(tmp_path / "big")) | beam.Map(len), equal_to([10_000_000, 5]))
 
 
-def test_a_stopping_process_reads_no_more(tmp_path: Path) -> None:
-    (tmp_path / "events").write_bytes(b"1\n2\n")
-    STOPPING.set()
-    read(str(tmp_path / "events"), [])
+@pytest.mark.parametrize(("name", "text"), [("events.jsonl", b'{"type":"page"}\n'), ("events.csv", b"type\npage\n")])
+@pytest.mark.parametrize("read", [ReadRows, ReadNumberedLines])
+def test_a_run_that_is_shut_down_reads_no_more(tmp_path: Path, name: str, text: bytes, read: Any) -> None:
+    (tmp_path / name).write_bytes(text)
+    for is_shut_down in (False, True):
+        run = RunContext()
+        if is_shut_down:
+            run.shutdown.set()
+        with beam.Pipeline("FnApiRunner") as pipeline:
+            share_run(pipeline, run.handle)
+            rows = pipeline | read(str(tmp_path / name))
+            assert_that(rows | beam.Map(lambda _: True), is_empty() if is_shut_down else is_not_empty())
 
 
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:

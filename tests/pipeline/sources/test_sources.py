@@ -11,7 +11,7 @@ import pytest
 
 from capybeam.pipeline.schemes import SCHEMES, Scheme
 from capybeam.pipeline.sources import NoInput, ReadOptions, TimeRange, open_dead_letters, open_source
-from capybeam.pipeline.sources.streams import MessageAttributes
+from capybeam.pipeline.sources.message_attributes import MessageAttributes
 from tests.pipeline.sources import memory_source
 
 
@@ -37,7 +37,7 @@ def test_an_unknown_scheme_of_a_url_is_said_to_be_unknown() -> None:
 
 def test_a_scheme_that_is_only_written_to_is_no_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SCHEMES, "printer", Scheme(sink="elsewhere"))
-    with pytest.raises(NoInput, match=r"^printer:a: cannot be read; inputs are files and bigquery: and pubsub:$"):
+    with pytest.raises(NoInput, match=r"^printer:a: cannot be read; inputs are files, bigquery: and pubsub:$"):
         open_source("printer:a")
 
 

@@ -1,14 +1,12 @@
-"""Counts of what happens to events: flushed whole, never twice, and none lost between threads."""
+"""Counters by name, which are flushed whole and never twice, and what their names say."""
 
 from __future__ import annotations
 
-import threading
-from collections import Counter
-
-from hypothesis import HealthCheck, given, settings
+import pytest
+from hypothesis import given
 from hypothesis import strategies as st
 
-from capybeam.transforms.core.counters import Counters, LiveTotals
+from capybeam.transforms.core.counters import CounterKey, Counters, NoteNames
 
 
 def test_counters_flush_what_was_counted_to_every_sink() -> None:
@@ -59,99 +57,55 @@ def test_what_a_sink_was_given_does_not_change_under_it() -> None:
     assert kept == [{"read": 1}]
 
 
-_COUNTS = st.tuples(st.sampled_from(["read", "filtered", "taken"]), st.integers(1, 9))
+# --- names ----------------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(_COUNTS | st.just("flush")))
-def test_however_often_it_is_flushed_the_totals_are_those_of_the_counts(steps: list[tuple[str, int] | str]) -> None:
-    counters, live, expected = Counters(), LiveTotals(), Counter[str]()
-    for step in steps:
-        if isinstance(step, str):
-            counters.flush(live.add)
-        else:
-            counters[step[0]] += step[1]
-            expected[step[0]] += step[1]
-    counters.flush(live.add)
-
-    assert live.snapshot() == (dict(expected), {})
-
-
-def test_live_totals_add_up_and_say_what_a_destination_is_doing() -> None:
-    live = LiveTotals()
-
-    live.add({"read": 2})
-    live.add({"read": 3, "unparsable": 1})
-    live.say("web", "throttled, 40 s to go")
-    live.say("crm", "retrying")
-    live.say("crm", "")
-
-    assert live.snapshot() == ({"read": 5, "unparsable": 1}, {"web": "throttled, 40 s to go"})
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("read", CounterKey("read")),
+        ("unparsable", CounterKey("unparsable")),
+        ("filtered", CounterKey("filtered")),
+        ("taken", CounterKey("taken")),
+        ("matched:web/orders", CounterKey("matched", "web/orders")),
+        ("delivered:stores/events: a:b", CounterKey("delivered", "stores/events: a:b")),
+        ("repeated:web/orders", CounterKey("repeated", "web/orders")),
+        ("rejected::parse:invalid_json", CounterKey("rejected", "", "parse", "invalid_json")),
+        ("rejected:s/events: a:b:map:too_old", CounterKey("rejected", "s/events: a:b", "map", "too_old")),
+        ("note::replaced_characters", CounterKey("note", detail="replaced_characters")),
+        ("note:s/events: a:b:dropped_ph", CounterKey("note", "s/events: a:b", detail="dropped_ph")),
+        ("unfinished:a.gz is incomplete: cut.", CounterKey("unfinished", detail="a.gz is incomplete: cut.")),
+        ("no_event:It has no type: x.", CounterKey("no_event", detail="It has no type: x.")),
+    ],
+)
+def test_a_counters_name_says_what_it_counts(name: str, key: CounterKey) -> None:
+    assert (key.encode(), CounterKey.decode(name)) == (name, key)
 
 
-def test_a_snapshot_stays_as_it_was_taken() -> None:
-    live = LiveTotals()
-    live.add({"read": 1})
-    live.say("web", "retrying")
-
-    snapshot = live.snapshot()
-    live.add({"read": 1})
-    live.say("web", "")
-
-    assert snapshot == ({"read": 1}, {"web": "retrying"})
+@pytest.mark.parametrize(
+    "name", ["", "cumulativeThrottlingSeconds", "read:web/orders", "matched", "rejected:map:x", "note:x"]
+)
+def test_other_counters_have_no_key(name: str) -> None:
+    assert CounterKey.decode(name) is None
 
 
-def test_a_remark_is_noted_once_for_itself_or_for_what_it_is_about() -> None:
-    live = LiveTotals()
-
-    assert [live.remark("web", text) for text in ("one", "one", "two")] == [True, False, True]
-    assert [live.remark("parse", text, once_for="parse") for text in ("one", "one", "two")] == [True, False, False]
-    assert live.remarks() == ["web: one", "web: two", "parse: one"]
-    live.reset()
-    assert live.remarks() == []
+_WORD = st.text().filter(lambda text: ":" not in text)
 
 
-def test_what_is_refused_is_counted_by_destination_and_reason() -> None:
-    live = LiveTotals()
-    for reason in ("a", "b", "a"):
-        live.refused("web", reason)
-    assert live.refusals() == {("web", "a"): 2, ("web", "b"): 1}
-    live.reset()
-    assert live.refusals() == {}
+@given(st.text(), _WORD, _WORD)
+def test_whatever_a_subscription_is_called_its_counters_are_decoded_as_they_were_encoded(
+    subscription: str, stage: str, word: str
+) -> None:
+    for key in (
+        CounterKey("matched", subscription),
+        CounterKey("rejected", subscription, stage, word),
+        CounterKey("note", subscription, detail=word),
+        CounterKey("unfinished", detail=subscription),
+    ):
+        assert CounterKey.decode(key.encode()) == key
 
 
-def test_a_reset_forgets_counts_and_states() -> None:
-    live = LiveTotals()
-    live.add({"read": 1})
-    live.say("web", "retrying")
-
-    live.reset()
-
-    assert live.snapshot() == ({}, {})
-
-
-def test_no_count_is_lost_between_threads() -> None:
-    live = LiveTotals()
-
-    def work() -> None:
-        for _ in range(2000):
-            live.add({"read": 1, "taken": 2})
-
-    workers = [threading.Thread(target=work) for _ in range(4)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-
-    assert live.snapshot() == ({"read": 8000, "taken": 16000}, {})
-
-
-def test_watched_counters_are_in_the_totals_before_and_after_they_are_settled() -> None:
-    live, counters = LiveTotals(), Counters()
-    live.watch(counters)
-    counters["read"] += 2
-    before = live.snapshot()
-    live.settle(counters)
-    counters["read"] += 5
-
-    assert before == live.snapshot() == ({"read": 2}, {})
+def test_the_name_of_a_note_is_encoded_once() -> None:
+    names = NoteNames("web/orders")
+    assert names["dropped_ph"] == "note:web/orders:dropped_ph"
+    assert names["dropped_ph"] is names["dropped_ph"]

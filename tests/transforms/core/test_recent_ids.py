@@ -1,10 +1,10 @@
-"""Telling events that come again."""
+"""Recognising events that come again."""
 
 from __future__ import annotations
 
 import pytest
 
-from capybeam.transforms.core.recent_ids import RecentKeys, repeat_key
+from capybeam.transforms.core.recent_ids import RecentIds, repeat_key
 from tests.transforms.envelopes import sealed
 
 
@@ -41,14 +41,6 @@ def test_without_an_event_id_only_the_very_same_is_a_repeat() -> None:
 
 
 def test_a_key_is_new_once_within_the_window() -> None:
-    recent = RecentKeys()
-    assert [recent.is_new(b"a", now, 10) for now in (0, 5)] == [True, False]
-    recent.settle()
-    assert [recent.is_new(b"a", now, 10) for now in (10, 11)] == [False, True]
-
-
-def test_what_a_failed_batch_brought_is_new_again() -> None:
-    recent = RecentKeys()
-    assert recent.is_new(b"a", 0, 10)
-    recent.forget_unsettled()
-    assert recent.is_new(b"a", 1, 10)
+    recent = RecentIds()
+    assert [recent.add(b"a", now, 10) for now in (0, 5, 10, 11, 20)] == [True, False, False, True, False]
+    assert [recent.add(key, 21, 10) for key in (b"b", b"a", b"b")] == [True, False, False]

@@ -18,8 +18,8 @@ from capybeam.pipeline.run.report import RunReport
 from capybeam.transforms.core.dead_letters import ReplayFilter, parse_dead_letter
 from capybeam.transforms.core.envelope import Address, Envelope, Ready, ReplayHistory
 from capybeam.transforms.core.rejections import Rejected, Rejection, json_bytes
-from capybeam.transforms.engine.replay import compile_replay, with_history
-from capybeam.transforms.meta.isolation import rejection_of
+from capybeam.transforms.delivery.isolation import rejection_of
+from capybeam.transforms.engine.replay import compile_body_check, compile_replay, with_history
 from capybeam.transforms.replaying import _ReplayDeadLetters
 from tests.transforms.edits import edited
 from tests.transforms.envelopes import sealed
@@ -331,11 +331,11 @@ def test_a_byte_order_mark_in_front_is_passed_over() -> None:
             "its destination has a name that a job file cannot give",
         ),
         (orjson.dumps(letter("map", EVENT, subscription=None)), "it names no subscription"),
-        (orjson.dumps(letter("send", EVENT)), "its payload is no server event"),
+        (orjson.dumps(letter("send", EVENT)), "its payload is not an event of its destination"),
         (orjson.dumps(letter("map", EVENT, destination=5)), "a name in it is no text"),
         (orjson.dumps(letter("map", EVENT, event_id=["m1"])), "a name in it is no text"),
         *(
-            (orjson.dumps(letter(stage, body)), "its payload is no server event")
+            (orjson.dumps(letter(stage, body)), "its payload is not an event of its destination")
             for stage in ("validate", "send")
             for body in (
                 {key: value for key, value in BODY.items() if key != "user_data"},
@@ -355,17 +355,17 @@ def test_a_byte_order_mark_in_front_is_passed_over() -> None:
             orjson.dumps(
                 letter("validate", {"match_keys": {"em": ["a" * 64]}, **BODY, "user_data": 1}, code="internal_error")
             ),
-            "its payload is no server event",
+            "its payload is not an event of its destination",
         ),
         (
             orjson.dumps(letter("validate", {**BODY, "user_data": {"fn": []}}, code="internal_error")),
-            "its payload is no server event",
+            "its payload is not an event of its destination",
         ),
     ],
 )
 def test_a_line_that_capybeam_has_not_written_so_is_named(line: bytes, reason: str) -> None:
     with pytest.raises(Rejected) as raised:
-        parse_dead_letter(line, "Line 7 of dead.jsonl")
+        parse_dead_letter(line, "Line 7 of dead.jsonl", compile_body_check(JOB.subscriptions))
     assert raised.value.code == "not_a_dead_letter"
     assert raised.value.message == f"Line 7 of dead.jsonl is no dead letter: {reason}."
     assert raised.value.payload == line

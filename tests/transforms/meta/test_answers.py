@@ -10,7 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from capybeam.transforms.meta.answers import TABLE, Answer, Kind, Trouble, classify, failed, read_usage, request_body
+from capybeam.transforms.delivery.answers import Answer, Kind, Trouble
+from capybeam.transforms.meta.answers import RESPONSE_RULES, classify, failed, read_usage
+from capybeam.transforms.meta.destinations import request_body
 
 Json = dict[str, Any]
 
@@ -198,7 +200,7 @@ def test_a_redirect_stops_the_destination_with_a_word_on_the_endpoint(status: in
     answer = classify(status, {"Location": "https://elsewhere.example"}, b"", 3)
 
     assert answer.kind == "destination"
-    assert answer.row.todo == (
+    assert answer.meaning.todo == (
         "The endpoint redirects elsewhere. Set `endpoint` to the address itself, if you trust it with the token."
     )
 
@@ -338,7 +340,7 @@ def test_a_text_in_another_language_changes_nothing() -> None:
     ],
 )
 def test_an_operator_is_told_what_to_do_about_a_destination(code: int, subcode: int | None, words: str) -> None:
-    assert classify(400, {}, error_body(code, subcode), 3).row.todo == words
+    assert classify(400, {}, error_body(code, subcode), 3).meaning.todo == words
 
 
 # --- how long to wait -------------------------------------------------------------------------------------------
@@ -440,12 +442,12 @@ def test_a_delivery_tells_how_much_of_the_limit_is_used_up_and_when_it_is_regain
 def test_what_keeps_an_answer_away_is_in_the_table_too(trouble: Any, expected: Kind) -> None:
     answer = failed(trouble, "It did not answer.")
 
-    assert (answer.kind, answer.message, answer.row.trouble) == (expected, "It did not answer.", trouble)
+    assert (answer.kind, answer.message, answer.meaning.trouble) == (expected, "It did not answer.", trouble)
 
 
 def test_every_row_of_the_table_is_reached_and_destinations_say_what_to_do() -> None:
     reached = {
-        id(answer.row)
+        id(answer.meaning)
         for answer in (
             *(classify(200, {}, b'{"events_received":%d}' % received, 2) for received in (0, 1, 2, 3)),
             classify(200, {}, b"{}", 2),
@@ -458,8 +460,8 @@ def test_every_row_of_the_table_is_reached_and_destinations_say_what_to_do() -> 
         )
     }
 
-    assert reached == {id(row) for row in TABLE}
-    assert [row.means for row in TABLE if (row.kind == "destination") != bool(row.todo)] == []
+    assert reached == {id(row) for row in RESPONSE_RULES}
+    assert [row.means for row in RESPONSE_RULES if (row.kind == "destination") != bool(row.todo)] == []
 
 
 # --- what is not repeated ---------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from capybeam.transforms.language.directives.writer import MappingWriter
 from capybeam.transforms.standards import javascript
 from capybeam.transforms.standards.javascript import MISSING
 
-MAX_COALESCE: Final = 20  # values of @coalesce, each of which is written one block deeper
+MAX_COALESCE: Final = 20  # values of @coalesce
 
 
 def _check_if(options: Any, path: Path) -> Iterator[Problem]:
@@ -66,41 +66,38 @@ def _check_coalesce(options: Any, path: Path) -> Iterator[Problem]:
 def _coalesce(code: MappingWriter, options: list[Any]) -> Value:
     """The first of several values that is neither blank nor a placeholder. Where there is none, the first that is there
     at all: what it is dropped for is said where it is dropped."""
-    if code.depth + len(options) > _DEEPEST_BLOCK:
-        return code.assign(f"{code.mapping({'@coalesce': options})}(e)")
-    values = [code.value(options[0]).code]
-    result = code.assign(values[0])
+    first = code.value(options[0]).code
+    result = code.assign(first)
     r = result.code
-    nothing, is_nothing = code.constant(_NOTHING, "NOTHING"), code.call(_is_nothing, r)
+    if len(options) == 1:
+        return result
 
-    def otherwise(index: int) -> None:
-        if index < len(options):
-            values.append(code.value(options[index]).code)
-            code.line(f"{r} = {values[-1]}")
-            with code.block(f"if {r} in {nothing} if type({r}) is str else {r} is MISSING or {is_nothing}:"):
-                otherwise(index + 1)
-        else:
-            none_there = " is ".join([*values, "MISSING"])
-            code.line(f"{r} = MISSING if {none_there} else {code.call(_first_there, *values)}")
+    def otherwise(code: MappingWriter) -> str:
+        code.line(f"if {there(code, r)}: return {r}")
+        values = [r]
+        for option in options[1:]:
+            value = code.value(option).code
+            values.append(value)
+            code.line(f"if {there(code, value)}: return {value}")
+        return f"MISSING if {' is '.join([*values, 'MISSING'])} else {code.call(_first_there, *values)}"
 
-    if len(options) > 1:
-        no_text, no_value = (
-            f"type({r}) is not str or {r} in {nothing}",
-            f"type({r}) is str or {r} is MISSING or {is_nothing}",
-        )
-        with code.block(f"if {no_text}:"), code.block(f"if {no_value}:"):
-            otherwise(1)
-    return dataclasses.replace(result, text=len(options) > 1)
+    def there(code: MappingWriter, value: str) -> str:
+        known, is_nothing = f"{value} not in {nothing(code)}", code.call(_is_nothing, value)
+        return f"{value} is not MISSING and ({known} if type({value}) is str else not {is_nothing})"
 
+    def nothing(code: MappingWriter) -> str:
+        return code.constant(_NOTHING, "NOTHING")
 
-_DEEPEST_BLOCK: Final = 80  # Python reads 100
+    with code.block(f"if type({r}) is not str or {r} in {nothing(code)}:"):
+        code.line(f"{r} = {code.aside(otherwise, r)}")
+    return dataclasses.replace(result, text=True)
 
 
 _NOTHING: Final = SPELLINGS | {""}
 
 
 def _is_nothing(value: Any) -> bool:
-    return value is MISSING or value is None or value is False or value in ([], {}, [""])
+    return value is None or value is False or value in ([], {}, [""])
 
 
 def _first_there(*values: Any) -> Any:

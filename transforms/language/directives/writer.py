@@ -27,6 +27,7 @@ class MappingWriter(FunctionWriter):
     def __init__(self, *arguments: str) -> None:
         super().__init__("mapped", "e", *arguments)
         self._blocks: list[dict[tuple[str, ...], str]] = [{(): "e"}]  # what has been looked up, block within block
+        self._used: set[str] = set()  # variables of what has been looked up that are read again
         self.constant(MISSING, "MISSING")
 
     @contextlib.contextmanager
@@ -54,10 +55,28 @@ class MappingWriter(FunctionWriter):
         """The constant that holds a mapping's function."""
         return self.constant(function_of(mapping))
 
+    def aside(self, write: Callable[[MappingWriter], str], *arguments: str) -> str:
+        """The call of a separate function for what is seldom needed, so that the rest fits in a processor's cache.
+
+        Args:
+            write: writes the function, and gives back the expression that it returns.
+            arguments: variables that it uses, beside those that hold what has been looked up.
+        """
+        inner = MappingWriter()
+        inner._blocks = [{keys: name for block in self._blocks for keys, name in block.items()}]
+        inner._variables = self._variables
+        looked_up = set(inner._blocks[0].values())
+        result = write(inner)
+        used = looked_up & inner._used
+        self._used |= used
+        inner.arguments = tuple(sorted({"e", *used, *arguments}))
+        return f"{self.constant(inner.function(result))}({', '.join(inner.arguments)})"
+
     def lookup(self, keys: tuple[str, ...]) -> str:
         """The variable that holds what stands at `keys`: looked up where it is first needed, and once in its block."""
         for block in self._blocks:
             if keys in block:
+                self._used.add(block[keys])
                 return block[keys]
         name = self.variable(f"{self._parent(keys[:-1])}.get({literal(keys[-1])}, MISSING)")
         self._blocks[-1][keys] = name
@@ -68,6 +87,7 @@ class MappingWriter(FunctionWriter):
         marked = ("", *keys)  # no key is empty, so this is no path
         for block in self._blocks:
             if marked in block:
+                self._used.add(block[marked])
                 return block[marked]
         parent = self.lookup(keys)
         name = self.variable(f"{parent} if type({parent}) is dict else {self.call(_parent, parent)}")

@@ -20,15 +20,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from capybeam.transforms.core.rejections import Rejected
-from capybeam.transforms.language.liquid import (
-    dates as liquid_dates,
-)
-from capybeam.transforms.language.liquid import (
-    expressions as liquid_expressions,
-)
-from capybeam.transforms.language.liquid import (
-    values as liquid_values,
-)
+from capybeam.transforms.language.liquid import dates as liquid_dates
+from capybeam.transforms.language.liquid import expressions as liquid_expressions
+from capybeam.transforms.language.liquid import values as liquid_values
 from capybeam.transforms.language.liquid.expressions import Filter
 from capybeam.transforms.language.liquid.values import (
     Literal,

@@ -6,7 +6,7 @@ import pytest
 
 from capybeam.pipeline.job.destinations.facebook_offline_conversions import END_OF_OFFLINE_EVENTS
 from capybeam.transforms.core.tokens import TokenReference
-from capybeam.transforms.meta.answers import Destination
+from capybeam.transforms.meta.destinations import MetaDestination
 from tests.pipeline.job.job_files import OFFLINE, TOKEN_PROBLEM, job, problems
 
 
@@ -17,7 +17,7 @@ def test_an_offline_destination_is_a_subscription_for_each_event_of_its_maps() -
         + "    allow_in_custom_data: [name]\n    personal_data_in_text: allow\n    test_event_code: TEST1\n"
     )
 
-    assert made.destinations == (Destination("stores", TokenReference("env:META_ACCESS_TOKEN"), "v25.0"),)
+    assert made.destinations == (MetaDestination("stores", TokenReference("env:META_ACCESS_TOKEN"), "v25.0"),)
     assert [
         (s.key, s.trigger, s.mapping["event_name"], s.dataset_ids, s.wire, s.upload_tag) for s in made.subscriptions
     ] == [

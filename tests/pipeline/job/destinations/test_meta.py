@@ -8,7 +8,7 @@ import pytest
 
 from capybeam.pipeline.job.loader import ConfigError, parse_job
 from capybeam.transforms.core.tokens import TokenReference
-from capybeam.transforms.meta.answers import Destination
+from capybeam.transforms.meta.destinations import MetaDestination
 from tests.pipeline.job.job_files import MINIMAL, OFFLINE, TOKEN, TOKEN_PROBLEM, job, problems, with_line
 
 
@@ -29,7 +29,7 @@ def test_a_destination_says_what_its_requests_say_of_themselves(text: str) -> No
 @pytest.mark.parametrize("reference", ["env:TOKEN", "file:/run/secrets/meta", "secret:projects/p/secrets/s/versions/3"])
 def test_an_access_token_is_a_reference_of_three_kinds(reference: str) -> None:
     assert job(MINIMAL.replace("env:META_ACCESS_TOKEN", reference)).destinations == (
-        Destination("web", TokenReference(reference)),
+        MetaDestination("web", TokenReference(reference)),
     )
 
 

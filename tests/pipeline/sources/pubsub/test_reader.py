@@ -20,7 +20,7 @@ from capybeam.pipeline.sources.pubsub.messages import Message, line_of
 from capybeam.pipeline.sources.pubsub.reader import PullSize, SubscriptionDetails, SubscriptionReader
 from capybeam.pipeline.sources.pubsub.subscription import PubSubStream
 from capybeam.pipeline.sources.streams import StreamLost
-from capybeam.transforms.core.counters import LIVE
+from capybeam.transforms.core.run_context import RunContext
 
 exceptions = pytest.importorskip("google.api_core.exceptions", reason="needs the extra gcp")
 pubsub_v1 = pytest.importorskip("google.cloud.pubsub_v1", reason="needs the extra gcp")
@@ -45,7 +45,7 @@ def pulling(monkeypatch: pytest.MonkeyPatch) -> Callable[..., SubscriptionReader
                 pass
 
         monkeypatch.setattr(reader, "new_client", Client)
-        return SubscriptionReader(PATH, max_delay=0.0, **settings)
+        return SubscriptionReader(PATH, RunContext(), max_delay=0.0, **settings)
 
     return make
 
@@ -177,7 +177,7 @@ def test_a_lease_is_renewed_for_as_long_as_a_batch_takes(monkeypatch: pytest.Mon
     clock = Time(until=20 * reader.LEASE)
     leasing = LeasingClient(clock)
     monkeypatch.setattr(reader, "new_client", lambda: leasing)
-    pulling = SubscriptionReader(PATH, max_delay=0.2)
+    pulling = SubscriptionReader(PATH, RunContext(), max_delay=0.2)
     pulling._closed = clock
     with pulling:
         batch = next(pulling.batches())
@@ -261,7 +261,6 @@ def limited_server(monkeypatch: pytest.MonkeyPatch, messages: dict[str, int], li
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", f"127.0.0.1:{port}")
-    LIVE.reset()
     try:
         yield
     finally:
@@ -275,7 +274,7 @@ def test_a_pull_that_is_too_large_asks_for_less_until_all_messages_have_come(mon
     messages = {f"m{number}": 5_000 for number in range(60)}
     with (
         limited_server(monkeypatch, messages, limit=50_000),
-        SubscriptionReader(PATH, 0.1, 0.3, (), DETAILS) as pulling,
+        SubscriptionReader(PATH, RunContext(), 0.1, 0.3, (), DETAILS) as pulling,
     ):
         for batch in pulling.batches():
             pulling.acknowledge(batch)
@@ -284,14 +283,15 @@ def test_a_pull_that_is_too_large_asks_for_less_until_all_messages_have_come(mon
 
 def test_a_message_that_is_too_large_alone_is_said_once_and_holds_up_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     messages = {"small": 100, "large": 100_000, "other": 100}
+    run = RunContext()
     with (
         limited_server(monkeypatch, messages, limit=50_000),
-        SubscriptionReader(PATH, 0.1, 1.5, (), DETAILS) as pulling,
+        SubscriptionReader(PATH, run, 0.1, 1.5, (), DETAILS) as pulling,
     ):
         for batch in pulling.batches():
             pulling.acknowledge(batch)
     assert messages == {"large": 100_000}
-    (remark,) = LIVE.remarks()
+    (remark,) = run.progress.remarks()
     assert re.fullmatch(
         rf"{PATH}: a message is larger than an answer can be \(100,0\d\d bytes, at most 50,000\)."
         " It stays in the subscription.",

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from capybeam.transforms.meta.answers import Answer
-from capybeam.transforms.meta.rate_limits import Pacer, RateLimitGuard, Stopwatch
+from capybeam.transforms.delivery.answers import Answer
+from capybeam.transforms.delivery.rate_limits import Pacer, RateLimitGuard, Stopwatch
 
 _ROUNDING = 1e-6  # seconds and requests
 

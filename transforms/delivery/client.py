@@ -1,6 +1,6 @@
 """Taking batches to Meta, until each of their events is delivered or rejected with a reason of its own.
 
-`MetaClient` is what all batches of a process share: connections, pace, the state and the waits of each destination.
+`Client` is what all batches of a process share: connections, pace, the state and the waits of each destination.
 How one batch comes apart when it is refused stands in `isolation`.
 """
 
@@ -17,17 +17,16 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
-from capybeam.transforms.core.batches import Attempt, DestinationHeld, EncodedBatch, Outcome
-from capybeam.transforms.core.counters import LIVE
 from capybeam.transforms.core.envelope import Address, Envelope
 from capybeam.transforms.core.rejections import Rejected
-from capybeam.transforms.core.shutdown import STOPPING
-from capybeam.transforms.meta import rules
-from capybeam.transforms.meta.answers import Answer, Delivery, Destination, failed
-from capybeam.transforms.meta.circuits import Circuits, Dataset
-from capybeam.transforms.meta.isolation import BatchDelivery, rejection_of
-from capybeam.transforms.meta.rate_limits import Pacer, RateLimitGuard, Stopwatch
-from capybeam.transforms.meta.transport import Transport
+from capybeam.transforms.core.run_context import RunContext
+from capybeam.transforms.delivery.answers import Answer
+from capybeam.transforms.delivery.batches import Attempt, DestinationHeld, EncodedBatch, Outcome
+from capybeam.transforms.delivery.circuits import Circuits, Dataset
+from capybeam.transforms.delivery.destination import Delivery, Destination
+from capybeam.transforms.delivery.isolation import BatchDelivery, rejection_of
+from capybeam.transforms.delivery.rate_limits import Pacer, RateLimitGuard, Stopwatch
+from capybeam.transforms.delivery.transport import Transport
 
 _log = logging.getLogger(__name__)
 
@@ -68,13 +67,14 @@ class _FailingAlone:
     in_a_row: int = 0
 
 
-class MetaClient:
+class Client:
     """A process's way to Meta: its connections, its pace, and what it knows of its destinations.
 
     Safe to use from many threads. No lock is held while anything is waited for, but for the one of a dataset of which
     one thread finds out for all whether it takes anything.
 
     Args:
+        run: whose progress it updates, and whose shutdown it obeys; by default one of its own.
         share: of the job's requests_per_second that this process may use, 0 to 1.
         hold: whether the events of a destination that refuses everything are held until it takes them again, as a
             stream wants, rather than rejected.
@@ -89,6 +89,7 @@ class MetaClient:
         destinations: Sequence[Destination],
         delivery: Delivery,
         *,
+        run: RunContext | None = None,
         share: float = 1.0,
         hold: bool = False,
         patient: bool = False,
@@ -96,8 +97,13 @@ class MetaClient:
         clock: Callable[[], float] = time.time,
         jitter: Callable[[float, float], float] = random.uniform,
     ) -> None:
+        run = run or RunContext()
+        self.progress, self.shutdown = run.progress, run.shutdown
         self._transport = Transport(destinations, delivery)
-        self._token_kinds = {destination.name: destination.token.kind for destination in destinations}
+        self._is_read_again = {
+            destination.name: any(secret.kind in ("file", "secret") for secret in destination.secrets.values())
+            for destination in destinations
+        }
         self.delivery, self.hold, self._patient, self._ask = delivery, hold, patient, ask
         rate = delivery.requests_per_second
         self._pacer = Pacer(None if rate is None else rate * share)
@@ -161,11 +167,11 @@ class MetaClient:
         for line in batch.lines:
             event = Envelope.decode(line)
             try:
-                rules.check_age(event.event_time, event.age_limit, now)
+                batch.destination.check_age(event.event_time, event.age_limit, now)
                 kept.append(line)
             except Rejected as cause:
                 outcome.rejections.append(rejection_of(batch.key, line, cause))
-        return [EncodedBatch.pack(batch.key, kept)] if kept else []
+        return [EncodedBatch.pack(batch.destination, batch.key, kept)] if kept else []
 
     # --- one request -------------------------------------------------------------------------------------------------
 
@@ -189,18 +195,22 @@ class MetaClient:
         """Waits until a request to the destination may start; why it may not, where that takes too long."""
         guard, waits_since = self._guards[name], time.monotonic()
         while (wait := guard.wait()) > 0:
-            if STOPPING.is_set():
+            if self.shutdown.is_set():
                 attempt.over = True
                 return Answer("throttled", "The destination is near its rate limit, and the run was stopped.")
             since = max(waits_since, self.circuits.delivered_at((name, dataset_id)))
             if guard.stopped() > 0 and not self.hold and guard.stopped() >= self._left(since):
                 attempt.over = True
                 cause = guard.cause or Answer("throttled", "The destination has reached its rate limit.")
-                LIVE.remark(name, f"gave up: {cause.summary or _NEAR_LIMIT} It asks for longer than retry_for.")
+                self.progress.remark(
+                    name, f"gave up: {cause.summary or _NEAR_LIMIT} It asks for longer than retry_for."
+                )
                 return dataclasses.replace(cause, kind="throttled", message=cause.message or _NEAR_LIMIT)
             if self.hold and not self._patient and time.monotonic() - waits_since > _HOLD_FOR:
                 raise DestinationHeld(f"{name}: {_NEAR_LIMIT}")
-            LIVE.say(name, f"near its rate limit at Meta; the next request may start in {_duration(wait)}.")
+            self.progress.set_status(
+                name, f"near its rate limit at Meta; the next request may start in {_duration(wait)}."
+            )
             self._wait(min(wait, 60.0), throttled=True)
         while (wait := self._pacer.wait()) > 0:
             with self.throttled.waiting():
@@ -215,15 +225,15 @@ class MetaClient:
             try:
                 wait = self._ask(name)
             except Exception as error:  # of gRPC
-                return failed("unreachable", f"The rate limit service cannot be reached ({type(error).__name__}).")
+                return Answer("transient", f"The rate limit service cannot be reached ({type(error).__name__}).")
             if wait <= 0:
                 return None
-            if STOPPING.is_set() or (not self.hold and wait >= self._left(waits_since)):
+            if self.shutdown.is_set() or (not self.hold and wait >= self._left(waits_since)):
                 attempt.over = True
                 return Answer("throttled", f"The rate limit service allows no request for {_duration(wait)}.")
             if self.hold and not self._patient and time.monotonic() - waits_since > _HOLD_FOR:
                 raise DestinationHeld(f"{name}: the rate limit service allows no request")
-            LIVE.say(name, f"the rate limit service allows no request for {_duration(wait)}.")
+            self.progress.set_status(name, f"the rate limit service allows no request for {_duration(wait)}.")
             self._wait(min(wait, 60.0), throttled=True)
 
     def _settled(self, dataset: Dataset, answer: Answer, started: float) -> None:
@@ -239,7 +249,7 @@ class MetaClient:
         else:
             self.circuits.understood(dataset, answer)
         if not self.circuits.is_anything_open(name):
-            LIVE.say(name, "")
+            self.progress.set_status(name, "")
 
     def _got_through(self, dataset: Dataset) -> None:
         with self._lock:
@@ -277,18 +287,19 @@ class MetaClient:
             wait = max(wait, answer.wait)
         if answer.kind == "throttled":
             self._guards[name].stop(wait, answer)  # of all that goes there, not of this request alone
-        if attempt.over or wait >= left or STOPPING.is_set():
+        if attempt.over or wait >= left or self.shutdown.is_set():
             attempt.over = True
-            if not STOPPING.is_set():
+            if not self.shutdown.is_set():
                 self._gave_up(dataset, answer, attempt, is_single, wait >= left_of_outage)
             return False
-        LIVE.say(name, f"{answer.summary} Trying again in {_duration(wait)}, for another {_duration(left)}.")
+        again = f"Trying again in {_duration(wait)}, for another {_duration(left)}."
+        self.progress.set_status(name, f"{answer.summary} {again}")
         self._wait(wait, answer.kind == "throttled")
         return True
 
     def _gave_up(self, dataset: Dataset, answer: Answer, attempt: Attempt, is_single: bool, is_outage: bool) -> None:
         name, _ = dataset
-        LIVE.remark(name, f"gave up: {answer.summary}")
+        self.progress.remark(name, f"gave up: {answer.summary}")
         with self._lock:
             now = time.monotonic()
             if is_outage and answer.kind == "transient" and dataset in self._failing:
@@ -317,9 +328,9 @@ class MetaClient:
             wait = min(wait, self.delivery.retry_for)
         elif wait >= left:
             wait = math.inf
-        if STOPPING.is_set() or math.isinf(wait) or self.has_given_up(dataset):
+        if self.shutdown.is_set() or math.isinf(wait) or self.has_given_up(dataset):
             return False
-        LIVE.say(name, f"{answer.summary} Other events get through. Trying again in {_duration(wait)}.")
+        self.progress.set_status(name, f"{answer.summary} Other events get through. Trying again in {_duration(wait)}.")
         self._wait(wait)
         return True
 
@@ -354,7 +365,7 @@ class MetaClient:
 
     def _wait(self, seconds: float, throttled: bool = False) -> None:
         with self.throttled.waiting() if throttled else contextlib.nullcontext():
-            STOPPING.wait(seconds)
+            self.shutdown.wait(seconds)
 
     # --- destinations out of order -----------------------------------------------------------------------------------
 
@@ -372,8 +383,8 @@ class MetaClient:
             if isinstance(gate, Answer):
                 return gate
             held_for = self.circuits.open_for(dataset)
-            if STOPPING.is_set() or (not self._patient and held_for > _HOLD_FOR):
-                raise DestinationHeld(f"{name}: {LIVE.state(name) or 'refuses everything'}")
+            if self.shutdown.is_set() or (not self._patient and held_for > _HOLD_FOR):
+                raise DestinationHeld(f"{name}: {self.progress.status(name) or 'refuses everything'}")
             self._wait(_LOOK)
             self._transport.look_for_new_token(name)
 
@@ -381,8 +392,8 @@ class MetaClient:
         """Opens a circuit, and says so."""
         name, dataset_id = dataset
         self.circuits.open(dataset, answer, self._transport.access_number(name), inferred)
-        whose = f"Dataset {dataset_id}: " if inferred or answer.row.scope == "dataset" else ""
-        todo = answer.row.todo
+        whose = f"Dataset {dataset_id}: " if inferred or answer.meaning.scope == "dataset" else ""
+        todo = answer.meaning.todo
         if inferred:
             todo = (
                 "Events sent one by one are all refused like this, and nothing gets through. See Meta's message in the"
@@ -390,13 +401,13 @@ class MetaClient:
                 "Events sent one by one are all refused like this, and nothing gets through."
             )  # fmt: skip
         if not self.hold:
-            LIVE.say(name, f"REFUSED. {whose}{answer.summary} {todo}")
+            self.progress.set_status(name, f"REFUSED. {whose}{answer.summary} {todo}")
             return
-        if self._token_kinds[name] in ("file", "secret"):  # which are read again
+        if self._is_read_again[name]:
             todo = todo.replace(" and run again.", ": the run picks it up by itself.")
         state = f"HELD. {whose}{answer.summary} {todo} Nothing is lost: its events wait."
-        LIVE.say(name, state)
-        if not LIVE.shown:
+        self.progress.set_status(name, state)
+        if not self.progress.is_shown:
             _log.error("%s: %s", name, state)
 
 

@@ -1,16 +1,11 @@
-"""One request to the Graph API, from the token to what the answer means. Knows nothing of batches that wait or fail.
-
-The token travels in a header, an appsecret_proof in the body: neither is ever part of a URL or of an error's text.
-"""
+"""One request, from the secrets to what the answer means. Knows nothing of batches that wait or fail."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import hmac
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -19,16 +14,9 @@ import requests.auth
 import urllib3.exceptions
 
 from capybeam.transforms.core.tokens import TokenError
-from capybeam.transforms.meta.answers import (
-    Answer,
-    Delivery,
-    Destination,
-    classify,
-    failed,
-    is_loopback,
-    with_parameters,
-)
-from capybeam.transforms.meta.connections import TimedAdapter, reserved
+from capybeam.transforms.delivery.answers import Answer
+from capybeam.transforms.delivery.connections import TimedAdapter, reserved
+from capybeam.transforms.delivery.destination import Delivery, Destination, is_loopback
 
 _LONGEST_ANSWER: Final = 1024 * 1024  # bytes
 TOKEN_PAUSE: Final = 15.0  # seconds between two looks at where the token of a destination is kept
@@ -57,14 +45,16 @@ class Transport:
     def post(self, name: str, dataset_id: str, body: bytes, events: int) -> Answer:
         """Sends a body to a dataset of the destination of that name; what the answer, or its lack, means."""
         access = self._access[name]
-        endpoint, bearer, parameters = access.destination.endpoint, access.bearer, access.parameters
+        destination, secrets = access.destination, access.secrets
+        endpoint, failed = destination.endpoint, destination.failed
         try:
+            request = destination.request(dataset_id, body, secrets)
             with (
                 self._session.post(
-                    f"{endpoint}/{access.destination.api_version}/{dataset_id}/events",
-                    data=with_parameters(body, parameters),
+                    request.url,
+                    data=request.body,
                     headers={"Content-Type": "application/json"},
-                    auth=bearer,
+                    auth=_Headers(request.headers),
                     timeout=self._timeout,
                     proxies=access.proxies,
                     allow_redirects=False,  # a redirect would take the token along
@@ -72,15 +62,15 @@ class Transport:
                 ) as response,
                 reserved(response.raw) as connection,
             ):
-                answer = classify(response.status_code, response.headers, _read(response.raw), events)
+                answer = destination.classify(response.status_code, response.headers, _read(response.raw), events)
                 if connection is None:
-                    return bearer.withheld(answer)
+                    return _withheld(answer, secrets)
                 if access.is_repeated(connection.last_trace, answer.fbtrace_id):
                     answer = failed("repeated", f"{endpoint} sent the answer to an earlier request once more.")
                 connection.last_trace = answer.fbtrace_id
                 if answer.received == "more" or not access.can_be_told_apart(answer):
                     connection.close()  # what comes next on it may not be meant for the next request
-                return bearer.withheld(answer)
+                return _withheld(answer, secrets)
         except requests.exceptions.SSLError as error:
             if "certificate" in str(error):
                 return failed("certificate", f"The certificate of {endpoint} is not valid.")
@@ -114,7 +104,7 @@ class _Access:
         self._read_at = float("-inf")
         self._doubted: str | None = None
         self._traces_are_unique = True
-        self.bearer, self.parameters = _credentials(destination)
+        self.secrets = _read_secrets(destination)
 
     def is_repeated(self, before: str | None, trace: str | None) -> bool:
         """Whether the fbtrace_id of an answer shows that it is the one before on its connection, sent twice.
@@ -142,23 +132,16 @@ class _Access:
                 return
             self._read_at = now
         try:
-            found = _credentials(self.destination)
+            found = _read_secrets(self.destination)
         except TokenError:
             return
-        if found != (self.bearer, self.parameters):
-            self.bearer, self.parameters = found
+        if found != self.secrets:
+            self.secrets = found
             self.number += 1
 
 
-def _credentials(destination: Destination) -> tuple[_Bearer, tuple[tuple[str, str], ...]]:
-    """The token, and the parameters of each request: the destination's own, and the proof of holding the app's secret
-    (Meta, "Securing Graph API Requests")."""
-    token = destination.token.read()
-    if destination.app_secret is None:
-        return _Bearer(token), destination.parameters
-    secret = destination.app_secret.read()
-    proof = hmac.new(secret.encode(), token.encode(), hashlib.sha256).hexdigest()
-    return _Bearer(token), (*destination.parameters, ("appsecret_proof", proof))
+def _read_secrets(destination: Destination) -> dict[str, str]:
+    return {key: reference.read() for key, reference in destination.secrets.items()}
 
 
 def _proxies(endpoint: str) -> dict[str, str] | None:
@@ -168,30 +151,28 @@ def _proxies(endpoint: str) -> dict[str, str] | None:
     return {"no_proxy": host} if is_loopback(host) else None
 
 
-class _Bearer(requests.auth.AuthBase):
-    """The token by header: it stays out of URLs and logs, and .netrc cannot replace it."""
+class _Headers(requests.auth.AuthBase):
+    """A request's own headers, the token among them: it stays out of URLs and logs, and .netrc cannot replace it."""
 
-    def __init__(self, token: str) -> None:
-        self._token = token
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        self._headers = headers
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._token}"
+        request.headers.update(self._headers)
         return request
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Bearer) and self._token == other._token
-
-    __hash__ = None  # type: ignore[assignment]
-
     def __repr__(self) -> str:
-        return "_Bearer(…)"
+        return "_Headers(…)"
 
-    def withheld(self, answer: Answer) -> Answer:
-        """The answer without the token, should the server have quoted it."""
-        if self._token not in f"{answer.message}{answer.messages}":
-            return answer
-        messages = tuple(message.replace(self._token, "…") for message in answer.messages)
-        return dataclasses.replace(answer, message=answer.message.replace(self._token, "…"), messages=messages)
+
+def _withheld(answer: Answer, secrets: Mapping[str, str]) -> Answer:
+    """The answer without the secrets, should the server have quoted one."""
+    said = f"{answer.message}{answer.messages}"
+    for secret in secrets.values():
+        if secret in said:
+            messages = tuple(message.replace(secret, "…") for message in answer.messages)
+            answer = dataclasses.replace(answer, message=answer.message.replace(secret, "…"), messages=messages)
+    return answer
 
 
 class _Endless(Exception):

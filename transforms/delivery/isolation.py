@@ -17,22 +17,21 @@ makes it harmless that an event is sent twice.
 from __future__ import annotations
 
 import dataclasses
+import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final, NamedTuple, Protocol
 
 import orjson
 
-from capybeam.transforms.core.batches import Attempt, EncodedBatch, Outcome, Receipt, Stopped
-from capybeam.transforms.core.counters import LIVE
 from capybeam.transforms.core.envelope import Address, Envelope
+from capybeam.transforms.core.progress import Progress
 from capybeam.transforms.core.rejections import Rejected, Rejection, reject
-from capybeam.transforms.core.shutdown import STOPPING
-from capybeam.transforms.meta.answers import Answer
-
-if TYPE_CHECKING:
-    from capybeam.transforms.meta.client import MetaClient
+from capybeam.transforms.delivery.answers import Answer
+from capybeam.transforms.delivery.batches import Attempt, EncodedBatch, Outcome, Receipt, Stopped
+from capybeam.transforms.delivery.circuits import Circuits, Dataset
+from capybeam.transforms.delivery.destination import Delivery
 
 WHOLE_TRIES: Final = 3  # of a failing batch, before single events are sent in its place
 _RECENT: Final = 16  # results by which it is told whether most of a batch is refused
@@ -87,12 +86,36 @@ class _Suspect(NamedTuple):
     answer: Answer
 
 
+class Sender(Protocol):
+    """What a batch needs of the client that all batches of a process share; see `client.Client`."""
+
+    delivery: Delivery
+    hold: bool
+    circuits: Circuits
+    progress: Progress
+    shutdown: threading.Event
+    clock: Callable[[], float]
+
+    def gate(self, dataset: Dataset) -> Answer | bool: ...
+
+    def try_once(self, batch: EncodedBatch, attempt: Attempt) -> Answer: ...
+
+    def back_off(self, batch: EncodedBatch, answer: Answer, attempt: Attempt) -> bool: ...
+
+    def wait_alone(self, dataset: Dataset, answer: Answer, tries: int) -> bool: ...
+
+    def has_given_up(self, dataset: Dataset) -> bool: ...
+
+    def refuses_everything(self, dataset: Dataset, answer: Answer, inferred: bool = False) -> None: ...
+
+
 class BatchDelivery:
     """Delivers or rejects every event of one batch. `run` may be called once."""
 
-    def __init__(self, client: MetaClient, batch: EncodedBatch, outcome: Outcome) -> None:
+    def __init__(self, client: Sender, batch: EncodedBatch, outcome: Outcome) -> None:
         self._client, self._outcome = client, outcome
-        self._key = batch.key
+        self._progress, self._shutdown = client.progress, client.shutdown
+        self._destination, self._key = batch.destination, batch.key
         self._name, self._dataset_id, *_ = Address.decode(batch.key)
         self._dataset = (self._name, self._dataset_id)
         self._parts = [_Part(batch)]
@@ -112,7 +135,7 @@ class BatchDelivery:
         self._has_recovered = False  # whether any of those that had failed got through in the last round
 
     def run(self) -> None:
-        """Raises what `MetaClient.deliver` raises."""
+        """Raises what `Client.deliver` raises."""
         while self._parts or self._failing:
             if self._parts:
                 self._settle(self._parts.pop())
@@ -171,11 +194,11 @@ class BatchDelivery:
                     rest.attempt = Attempt(attempt.started, WHOLE_TRIES - 1, since)  # once more as a whole
                     self._parts.append(rest)
                 return sent, answer
-            if answer.kind == "transient" and not STOPPING.is_set() and self._is_taken_apart(part, answer):
+            if answer.kind == "transient" and not self._shutdown.is_set() and self._is_taken_apart(part, answer):
                 return part, None
             if client.back_off(part.batch, answer, attempt):
                 continue
-            if answer.kind != "transient" or STOPPING.is_set() or len(part) == 1 or samples >= enough:
+            if answer.kind != "transient" or self._shutdown.is_set() or len(part) == 1 or samples >= enough:
                 return part, answer
             samples = max(samples, 1)  # before all are given up for what one of them may cause
 
@@ -235,8 +258,8 @@ class BatchDelivery:
             self._find_out(part, answer)
 
     def _refused_alone(self, part: _Part, answer: Answer) -> None:
-        LIVE.refused(self._name, answer.summary)
-        LIVE.remark(self._name, f"refuses events. {answer.summary} Looking for the events at fault.")
+        self._progress.count_refusal(self._name, answer.summary)
+        self._progress.remark(self._name, f"refuses events. {answer.summary} Looking for the events at fault.")
         if part.group is not None:
             part.group.mark()
         self._recent.append(True)
@@ -259,7 +282,7 @@ class BatchDelivery:
         while not lock.acquire(timeout=_POLL):
             if self._is_found_out():
                 break
-            if STOPPING.is_set() and self._client.hold:
+            if self._shutdown.is_set() and self._client.hold:
                 raise Stopped(f"{self._name}: stopped before all was delivered; the rest comes again. {answer.summary}")
         else:
             try:
@@ -282,8 +305,8 @@ class BatchDelivery:
         for tried, index in enumerate(order):
             if self._is_found_out():
                 left = sorted(order[tried:])
-                return _Part(EncodedBatch.pack(self._key, [lines[i] for i in left]))
-            self._settle(_Part(EncodedBatch.pack(self._key, [lines[index]])))
+                return _Part(self._pack([lines[i] for i in left]))
+            self._settle(_Part(self._pack([lines[index]])))
         return None
 
     def _is_found_out(self) -> bool:
@@ -313,9 +336,11 @@ class BatchDelivery:
         parts, self._parts = self._parts, [part for part in self._parts if part.failure is not None]
         lines = [line for part in parts if part.failure is None for line in part.batch.lines]
         if lines:
-            LIVE.remark(self._name, "most events of a batch are refused or fail; the rest of it is sent one by one.")
+            self._progress.remark(
+                self._name, "most events of a batch are refused or fail; the rest of it is sent one by one."
+            )
         # The last one is sent first.
-        self._parts += reversed([_Part(EncodedBatch.pack(self._key, [lines[index]])) for index in spread(len(lines))])
+        self._parts += reversed([_Part(self._pack([lines[index]])) for index in spread(len(lines))])
 
     def _judge(self, suspect: _Suspect) -> None:
         """An event is at fault if Meta says that it is, or something else got through after a refusal like its own."""
@@ -325,9 +350,9 @@ class BatchDelivery:
             self._reject(part.batch, "meta_refused_event", answer)
         else:
             if self._client.circuits.is_proven(self._dataset):
-                LIVE.remark(self._name, f"refused the last events. {answer.summary} {_UNPROVEN}")
+                self._progress.remark(self._name, f"refused the last events. {answer.summary} {_UNPROVEN}")
             else:
-                LIVE.say(self._name, f"REFUSED. {answer.summary} {_UNPROVEN}")
+                self._progress.set_status(self._name, f"REFUSED. {answer.summary} {_UNPROVEN}")
             self._reject(part.batch, "destination_refused", answer, retryable=True)
 
     def _refuse_all(self, parts: Iterable[_Part], answer: Answer) -> None:
@@ -347,7 +372,7 @@ class BatchDelivery:
         """Halves a batch that keeps failing while something else gets through."""
         if not self._is_isolating:
             self._is_isolating = True
-            LIVE.remark(
+            self._progress.remark(
                 self._name, f"a batch keeps failing while others get through. {answer.summary} It is sent in parts."
             )
         self._halve(part, holds_bad=False)
@@ -377,7 +402,7 @@ class BatchDelivery:
         """Puts parts among what is to be sent as one part."""
         lines = [line for part in parts for line in part.batch.lines]
         if lines:
-            self._parts.append(_Part(EncodedBatch.pack(self._key, lines)))
+            self._parts.append(_Part(self._pack(lines)))
 
     def _try_again(self) -> None:
         """Sends what has failed alone again, after a pause; gives it up when there is no more time."""
@@ -393,12 +418,16 @@ class BatchDelivery:
         self._rounds, self._has_recovered, self._failing_in_a_row = self._rounds + 1, False, 0
 
     def _give_up(self, part: _Part, answer: Answer) -> None:
-        if self._client.hold and STOPPING.is_set():
+        if self._client.hold and self._shutdown.is_set():
             raise Stopped(f"{self._name}: stopped before all was delivered; the rest comes again. {answer.summary}")
-        self._reject(part.batch, "interrupted" if STOPPING.is_set() else "gave_up_retrying", answer, retryable=True)
-        if STOPPING.is_set() and len(self._parts) > 1:  # each of which might time out
+        code = "interrupted" if self._shutdown.is_set() else "gave_up_retrying"
+        self._reject(part.batch, code, answer, retryable=True)
+        if self._shutdown.is_set() and len(self._parts) > 1:  # each of which might time out
             parts, self._parts = self._parts, []
             self._push_together(parts)
+
+    def _pack(self, lines: Sequence[bytes]) -> EncodedBatch:
+        return EncodedBatch.pack(self._destination, self._key, lines)
 
     # --- what both need ----------------------------------------------------------------------------------------------
 

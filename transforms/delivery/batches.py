@@ -11,7 +11,7 @@ import orjson
 
 from capybeam.transforms.core.envelope import Address, Envelope
 from capybeam.transforms.core.rejections import Rejection
-from capybeam.transforms.meta.answers import request_body
+from capybeam.transforms.delivery.destination import Destination
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +62,7 @@ class EncodedBatch:
         expires: Unix seconds after which the destination does not take the first of them any more.
     """
 
+    destination: Destination
     key: str
     lines: Sequence[bytes] = dataclasses.field(repr=False)
     body: bytes = dataclasses.field(repr=False)
@@ -71,7 +72,7 @@ class EncodedBatch:
     expires: int
 
     @classmethod
-    def pack(cls, key: str, lines: Sequence[bytes]) -> EncodedBatch:
+    def pack(cls, destination: Destination, key: str, lines: Sequence[bytes]) -> EncodedBatch:
         """Packs at least one line.
 
         A step does that in its own thread, not in one that sends: what one core has just written another would have to
@@ -82,9 +83,10 @@ class EncodedBatch:
         names = Counter([event.subscription for event in events])
         times = [event.event_time for event in events]
         return cls(
+            destination=destination,
             key=key,
             lines=lines,
-            body=request_body([event.body for event in events], address.test_event_code, address.upload_tag),
+            body=destination.join([event.body for event in events], address),
             counts={f"{address.destination}/{name}": count for name, count in names.items()},
             first_event_time=min(times),
             last_event_time=max(times),
@@ -93,12 +95,15 @@ class EncodedBatch:
 
     def halves(self) -> tuple[EncodedBatch, EncodedBatch]:
         middle = len(self.lines) // 2
-        return EncodedBatch.pack(self.key, self.lines[:middle]), EncodedBatch.pack(self.key, self.lines[middle:])
+        return self._of(self.lines[:middle]), self._of(self.lines[middle:])
 
     def parted(self, index: int) -> tuple[EncodedBatch, EncodedBatch]:
         """One of several events, and the others."""
         others = [*self.lines[:index], *self.lines[index + 1 :]]
-        return EncodedBatch.pack(self.key, [self.lines[index]]), EncodedBatch.pack(self.key, others)
+        return self._of([self.lines[index]]), self._of(others)
+
+    def _of(self, lines: Sequence[bytes]) -> EncodedBatch:
+        return EncodedBatch.pack(self.destination, self.key, lines)
 
 
 @dataclasses.dataclass

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Final, Literal
 
-from capybeam.transforms.meta.answers import Answer
+from capybeam.transforms.delivery.answers import Answer
 
 ALIKE: Final = 20  # events refused alike in a row, where nothing has got through, that open a circuit
 ALIKE_LATER: Final = 32  # the same where something has got through before
@@ -121,7 +121,7 @@ class Circuits:
 
     def open(self, dataset: Dataset, answer: Answer, access: int, inferred: bool = False) -> None:
         """Opens a circuit for the reason that an answer gives: of the dataset, or of its whole destination."""
-        whole = not inferred and answer.row.scope == "destination"
+        whole = not inferred and answer.meaning.scope == "destination"
         key = (dataset[0], None if whole else dataset[1])
         with self._lock:
             now = self._clock()
@@ -209,4 +209,4 @@ class Circuits:
 
 
 def _kind_of(answer: Answer) -> Refusal:
-    return answer.row.means, answer.meta_code
+    return answer.meaning.means, answer.meta_code

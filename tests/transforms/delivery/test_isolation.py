@@ -9,7 +9,7 @@ import dataclasses
 import itertools
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,29 +19,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capybeam.transforms.core.batches import DestinationHeld, EncodedBatch, Outcome
-from capybeam.transforms.core.counters import LIVE
 from capybeam.transforms.core.envelope import Address
-from capybeam.transforms.core.shutdown import STOPPING
 from capybeam.transforms.core.tokens import TokenReference
-from capybeam.transforms.meta import transport
-from capybeam.transforms.meta.answers import Delivery, Destination
-from capybeam.transforms.meta.client import MetaClient
-from capybeam.transforms.meta.isolation import spread
-from tests.transforms.envelopes import sealed
+from capybeam.transforms.delivery import transport
+from capybeam.transforms.delivery.batches import DestinationHeld, EncodedBatch, Outcome
+from capybeam.transforms.delivery.client import Client
+from capybeam.transforms.delivery.destination import Delivery
+from capybeam.transforms.delivery.isolation import spread
+from capybeam.transforms.meta.destinations import MetaDestination
+from tests.transforms.envelopes import pack, sealed
 from tests.transforms.graph_server import GraphServer, Json, Reply, error, graph_server, taken
+
+pytestmark = pytest.mark.slow
 
 KEY = Address("web", "123").encode()
 
 
 @pytest.fixture(autouse=True)
-def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOKEN", "EAAB-the-token")
-    STOPPING.clear()
-    LIVE.reset()
-    yield
-    STOPPING.clear()
-    LIVE.reset()
 
 
 def line(number: int) -> bytes:
@@ -50,13 +46,13 @@ def line(number: int) -> bytes:
 
 
 def batch(count: int, start: int = 0, key: str = KEY) -> EncodedBatch:
-    return EncodedBatch.pack(key, [line(number) for number in range(start, start + count)])
+    return pack(key, [line(number) for number in range(start, start + count)])
 
 
-def client(graph: GraphServer, hold: bool = False, **delivery: Any) -> MetaClient:
+def client(graph: GraphServer, hold: bool = False, **delivery: Any) -> Client:
     settings = {"retry_for": 5.0, "timeout": 2.0, **delivery}
-    destination = Destination("web", TokenReference("env:TOKEN"), endpoint=graph.url)
-    return MetaClient((destination,), Delivery(**settings), hold=hold, jitter=lambda low, high: 0.01)
+    destination = MetaDestination("web", TokenReference("env:TOKEN"), endpoint=graph.url)
+    return Client((destination,), Delivery(**settings), hold=hold, jitter=lambda low, high: 0.01)
 
 
 def reasons(*outcomes: Outcome) -> Counter[tuple[str, bool]]:
@@ -116,17 +112,18 @@ def test_an_answer_known_to_concern_everybody_costs_one_request(answer: Reply) -
         outcomes = [sender.deliver(batch(100, 100 * number)) for number in range(10)]
     assert reasons(*outcomes) == {("destination_refused", True): 1000}
     assert len(graph.requests) == 1
-    assert LIVE.state("web").startswith("REFUSED. ")
+    assert sender.progress.status("web").startswith("REFUSED. ")
 
 
 @pytest.mark.parametrize("answer", UNKNOWN.values(), ids=UNKNOWN)
 def test_any_other_refusal_of_everything_is_found_out_by_single_events(answer: Reply) -> None:
     with graph_server(lambda _: answer) as graph:
-        outcome = client(graph).deliver(batch(1000))
+        sender = client(graph)
+        outcome = sender.deliver(batch(1000))
     assert reasons(outcome) == {("destination_refused", True): 1000}
     assert graph.sizes == [1000] + [1] * 20
-    assert LIVE.state("web").startswith("REFUSED. ")
-    assert "Events sent one by one are all refused like this" in LIVE.state("web")
+    assert sender.progress.status("web").startswith("REFUSED. ")
+    assert "Events sent one by one are all refused like this" in sender.progress.status("web")
 
 
 @pytest.mark.parametrize("concurrency", [1, 8])
@@ -235,28 +232,30 @@ def test_a_code_that_was_an_events_once_is_the_destinations_when_nothing_gets_th
 
 def test_a_stream_holds_its_events_and_goes_on_when_something_gets_through(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "capybeam.transforms.meta.client._HOLD_PAUSE", 10.0
+        "capybeam.transforms.delivery.client._HOLD_PAUSE", 10.0
     )  # of which the client here waits 0.01, by its jitter
     with graph_server(lambda _: error(4711)) as graph, ThreadPoolExecutor(1) as pool:
         sender = client(graph, hold=True)
         sending = pool.submit(sender.deliver, batch(100))
         deadline = time.monotonic() + 10
-        while not LIVE.state("web").startswith("HELD. ") and time.monotonic() < deadline:
+        while not sender.progress.status("web").startswith("HELD. ") and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert LIVE.state("web").startswith("HELD. Dataset 123: Meta, code 4711: a refusal that is not in this table.")
+        assert sender.progress.status("web").startswith(
+            "HELD. Dataset 123: Meta, code 4711: a refusal that is not in this table."
+        )
         graph.answer = taken
         outcome = sending.result(timeout=10)
     assert (outcome.delivered, outcome.rejections) == ({"web/leads": 100}, [])
-    assert LIVE.state("web") == ""
+    assert sender.progress.status("web") == ""
 
 
 def test_a_stream_holds_its_events_whatever_the_turns_of_the_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("capybeam.transforms.meta.client._HOLD_PAUSE", 10.0)
+    monkeypatch.setattr("capybeam.transforms.delivery.client._HOLD_PAUSE", 10.0)
     turns = itertools.cycle([error(4711), error(4712)])
     with graph_server(lambda _: next(turns)) as graph, ThreadPoolExecutor(4) as pool:
         sender = client(graph, hold=True)
         sending = [pool.submit(sender.deliver, batch(100, 100 * number)) for number in range(4)]
-        wait_until(lambda: LIVE.state("web").startswith("HELD. "))
+        wait_until(lambda: sender.progress.status("web").startswith("HELD. "))
         graph.answer = taken
         outcomes = [future.result(timeout=20) for future in sending]
     assert reasons(*outcomes) == {}
@@ -266,15 +265,15 @@ def test_a_stream_holds_its_events_whatever_the_turns_of_the_refusal(monkeypatch
 def test_a_stream_goes_on_with_a_token_that_is_replaced_while_it_is_held(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("capybeam.transforms.meta.client._LOOK", 0.02)
+    monkeypatch.setattr("capybeam.transforms.delivery.client._LOOK", 0.02)
     monkeypatch.setattr(transport, "TOKEN_PAUSE", 0.1)
     token = tmp_path / "token"
     token.write_text("old")
     with graph_server(lambda _: error(190, 463)) as graph, ThreadPoolExecutor(4) as pool:
-        destination = Destination("web", TokenReference(f"file:{token}"), endpoint=graph.url)
-        sender = MetaClient((destination,), Delivery(retry_for=1.0), hold=True)
+        destination = MetaDestination("web", TokenReference(f"file:{token}"), endpoint=graph.url)
+        sender = Client((destination,), Delivery(retry_for=1.0), hold=True)
         sending = [pool.submit(sender.deliver, batch(20, 20 * number)) for number in range(8)]
-        wait_until(lambda: LIVE.state("web").startswith("HELD. "))
+        wait_until(lambda: sender.progress.status("web").startswith("HELD. "))
         held = len(graph.requests)
         graph.answer = taken
         token.write_text("new")
@@ -300,11 +299,12 @@ def test_of_two_datasets_of_a_destination_the_one_that_refuses_everything_stops_
 
 def test_a_stream_that_is_stopped_while_it_holds_rejects_nothing() -> None:
     with graph_server(lambda _: error(4711)) as graph, ThreadPoolExecutor(1) as pool:
-        sending = pool.submit(client(graph, hold=True).deliver, batch(100))
+        sender = client(graph, hold=True)
+        sending = pool.submit(sender.deliver, batch(100))
         deadline = time.monotonic() + 10
-        while not LIVE.state("web") and time.monotonic() < deadline:
+        while not sender.progress.status("web") and time.monotonic() < deadline:
             time.sleep(0.01)
-        STOPPING.set()
+        sender.shutdown.set()
         with pytest.raises(DestinationHeld, match="HELD"):
             sending.result(timeout=10)
 
@@ -350,12 +350,13 @@ def test_bad_events_are_isolated_one_by_one_and_all_others_delivered(
 
 def test_where_most_of_a_batch_is_bad_the_screen_says_that_the_rest_goes_one_by_one() -> None:
     with graph_server(holding(SHAPES["60 % mixed"], error(100, 2804050))) as graph:
-        outcome = client(graph).deliver(batch(400))
-    assert LIVE.remarks() == [
+        sender = client(graph)
+        outcome = sender.deliver(batch(400))
+    assert sender.progress.remarks() == [
         "web: refuses events. Meta, code 100/2804050: an invalid event. Looking for the events at fault.",
         "web: most events of a batch are refused or fail; the rest of it is sent one by one.",
     ]
-    assert LIVE.refusals() == {("web", "Meta, code 100/2804050: an invalid event."): len(outcome.rejections)}
+    assert sender.progress.refusals() == {("web", "Meta, code 100/2804050: an invalid event."): len(outcome.rejections)}
 
 
 # --- one poison event, however it is answered -----------------------------------------------------------------------
@@ -402,7 +403,9 @@ def test_poison_among_batches_that_get_through_does_not_wait_for_retry_for() -> 
         while not poisoned.done() and graph.stored.total() < 99:
             sender.deliver(batch(1, 1000 + len(graph.requests)))
         assert poisoned.result(timeout=10).delivered == {"web/leads": 99}
-    assert LIVE.remarks()[0].startswith("web: a batch keeps failing while others get through. Meta, code 1: ")
+    assert sender.progress.remarks()[0].startswith(
+        "web: a batch keeps failing while others get through. Meta, code 1: "
+    )
 
 
 @pytest.mark.parametrize("bad", SHAPES.values(), ids=SHAPES)
@@ -518,9 +521,10 @@ def test_a_run_that_is_stopped_while_poison_is_isolated_ends_soon() -> None:
         graph_server(holding(SHAPES["60 % mixed"], POISONS["time-out"])) as graph,
         ThreadPoolExecutor(1) as pool,
     ):
-        sending = pool.submit(client(graph, timeout=0.2, retry_for=1000.0).deliver, batch(400))
-        wait_until(lambda: any("sent in parts" in remark for remark in LIVE.remarks()), seconds=30)
-        STOPPING.set()
+        sender = client(graph, timeout=0.2, retry_for=1000.0)
+        sending = pool.submit(sender.deliver, batch(400))
+        wait_until(lambda: any("sent in parts" in remark for remark in sender.progress.remarks()), seconds=30)
+        sender.shutdown.set()
         outcome = sending.result(timeout=5)
     assert set(reasons(outcome)) == {("interrupted", True)}
     assert outcome.delivered["web/leads"] + len(outcome.rejections) == 400
@@ -600,11 +604,12 @@ def test_a_wait_ends_when_the_run_is_stopped() -> None:
         graph_server(lambda _: Reply(429, b"", {"Retry-After": "100"})) as graph,
         ThreadPoolExecutor(1) as pool,
     ):
-        sending = pool.submit(client(graph, retry_for=1000.0).deliver, batch(10))
+        sender = client(graph, retry_for=1000.0)
+        sending = pool.submit(sender.deliver, batch(10))
         deadline = time.monotonic() + 10
-        while not LIVE.state("web") and time.monotonic() < deadline:
+        while not sender.progress.status("web") and time.monotonic() < deadline:
             time.sleep(0.01)
-        STOPPING.set()
+        sender.shutdown.set()
         assert reasons(sending.result(timeout=5)) == {("interrupted", True): 10}
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from capybeam.transforms.meta.answers import FULL, Answer
+from capybeam.transforms.delivery.answers import FULL, Answer
 
 
 class Pacer:

@@ -14,8 +14,9 @@ import pytest
 from capybeam.pipeline.sandbox.server import SandboxServer
 from capybeam.pipeline.sandbox.store import SandboxSettings
 from capybeam.transforms.core.tokens import TokenReference
-from capybeam.transforms.meta.answers import Delivery, Destination
-from capybeam.transforms.meta.transport import TOKEN_PAUSE, Transport
+from capybeam.transforms.delivery.destination import Delivery
+from capybeam.transforms.delivery.transport import TOKEN_PAUSE, Transport
+from capybeam.transforms.meta.destinations import MetaDestination
 from tests.transforms.graph_server import Reply, graph_server, taken
 
 TOKEN, SECRET = "EAAB-the-token", "the-app-secret"
@@ -28,9 +29,9 @@ def _secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET", SECRET)
 
 
-def destination(endpoint: str, app_secret: str | None = None, token: str = "env:TOKEN") -> Destination:
+def destination(endpoint: str, app_secret: str | None = None, token: str = "env:TOKEN") -> MetaDestination:
     secret = None if app_secret is None else TokenReference(app_secret)
-    return Destination("web", TokenReference(token), endpoint=endpoint, app_secret=secret)
+    return MetaDestination("web", TokenReference(token), endpoint=endpoint, app_secret=secret)
 
 
 def transport(endpoint: str, app_secret: str | None = None) -> Transport:

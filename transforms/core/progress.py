@@ -1,0 +1,115 @@
+"""How far a run is: its counts so far, and what each destination is doing, for progress lines and reports.
+
+The runner's own metrics come late: on one machine a bundle is as long as its file. So `Progress` watches counters that
+are still being filled.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Mapping
+
+from capybeam.transforms.core.counters import Counters
+
+_log = logging.getLogger(__name__)
+
+
+class Progress:
+    """Running totals of a run in this process, and the status of each destination. Safe to use from many threads.
+
+    Attributes:
+        is_shown: whether somebody sees it. Where nobody does, what matters is logged.
+    """
+
+    def __init__(self) -> None:
+        self.is_shown = False
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+        self._statuses: dict[str, str] = {}
+        self._remarks: dict[str, str] = {}  # in their order
+        self._refusals: dict[tuple[str, str], int] = {}
+        self._watched: list[Counters] = []
+
+    # --- counts ------------------------------------------------------------------------------------------------------
+
+    def watch(self, counters: Counters, instead_of: Counters | None = None) -> None:
+        """Includes counters that are still being filled in the totals.
+
+        Args:
+            instead_of: the counters of a bundle that has failed and is now repeated, which no longer count.
+        """
+        with self._lock:
+            self._watched = [other for other in self._watched if other is not instead_of]
+            self._watched.append(counters)
+
+    def flush(self, counters: Counters) -> None:
+        """Moves watched counters into the totals, and stops watching them."""
+        with self._lock:
+            counters.flush(self._counts.update)
+            self._watched = [other for other in self._watched if other is not counters]
+
+    def update(self, counts: Mapping[str, int]) -> None:
+        with self._lock:
+            self._counts.update(counts)
+
+    def restore(self, counts: Mapping[str, int]) -> None:
+        """Sets the totals, and drops what has not been flushed: a failed batch will be counted again."""
+        with self._lock:
+            self._counts = Counter(counts)
+            self._watched.clear()
+
+    def count_refusal(self, destination: str, reason: str) -> None:
+        """Counts an event that is being refused; the counts of its batch come only when all of it is done."""
+        with self._lock:
+            self._refusals[destination, reason] = self._refusals.get((destination, reason), 0) + 1
+
+    # --- sentences ---------------------------------------------------------------------------------------------------
+
+    def set_status(self, destination: str, status: str) -> None:
+        """Sets what a destination is doing; "" when all is well."""
+        with self._lock:
+            self._statuses[destination] = status
+
+    def status(self, destination: str) -> str:
+        """What a destination is doing, as last set; "" when all is well."""
+        with self._lock:
+            return self._statuses.get(destination, "")
+
+    def remark(self, about: str, text: str, once_for: str = "") -> bool:
+        """Notes what deserves a line, once however often it happens; whether this was the first time.
+
+        Where nobody sees it, it is logged.
+
+        Args:
+            once_for: what it is noted once for; the line itself by default.
+        """
+        line = f"{about}: {text}"
+        with self._lock:
+            is_first = self._remarks.setdefault(once_for or line, line) is line
+        if is_first and not self.is_shown:
+            _log.warning("%s", line)
+        return is_first
+
+    # --- what readers ask for ----------------------------------------------------------------------------------------
+
+    def counts(self) -> dict[str, int]:
+        """All counts so far, by the names of counters."""
+        with self._lock:
+            return dict(sum((Counter(counters) for counters in self._watched), self._counts))
+
+    def statuses(self) -> dict[str, str]:
+        """What each destination is doing, of those that do not just deliver."""
+        with self._lock:
+            return {name: status for name, status in self._statuses.items() if status}
+
+    def remarks(self) -> list[str]:
+        """All that was noted, in its order."""
+        with self._lock:
+            return list(self._remarks.values())
+
+    def refusals(self) -> dict[tuple[str, str], int]:
+        """Events refused so far, by destination and reason."""
+        with self._lock:
+            return dict(self._refusals)
