@@ -43,7 +43,6 @@ EXCEPTIONS: dict[str, set[str]] = {
     "imports run downwards": set(),
     "imports do not run in circles": set(),
     "files are short": {
-        "transforms/language/liquid/filters.py",
         "transforms/meta/personal_data.py",
     },
     "few parameters are only handed on": set(),

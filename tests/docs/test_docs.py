@@ -38,7 +38,7 @@ from capybeam.transforms.language.fields import Field
 from capybeam.transforms.language.liquid import expressions as liquid_expressions
 from capybeam.transforms.language.liquid import templates as liquid_templates
 from capybeam.transforms.language.liquid import values as liquid_values
-from capybeam.transforms.language.liquid.filters import FILTERS
+from capybeam.transforms.language.liquid.filters.registry import FILTERS
 from capybeam.transforms.language.mappings import compile_mapping
 from capybeam.transforms.language.triggers import compile_trigger
 from capybeam.transforms.meta import answers, normalisers, user_data
