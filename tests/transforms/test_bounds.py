@@ -26,7 +26,7 @@ from capybeam.transforms.language.directives.registry import DIRECTIVES
 from capybeam.transforms.language.fields import Field, FieldError, compile_check
 from capybeam.transforms.language.mappings import compile_mapping
 from capybeam.transforms.language.triggers import compile_trigger
-from capybeam.transforms.meta import personal_data
+from capybeam.transforms.meta.personal_data.keys import is_personal
 from capybeam.transforms.meta.user_data import KEYS, compile_user_data, fbc_from_url, normaliser
 from tests import adversary
 from tests.adversary import check_time
@@ -145,7 +145,7 @@ def test_a_url_takes_what_it_is_long() -> None:
 
 def test_a_key_of_custom_data_takes_what_it_is_long() -> None:
     for name, make in adversary.texts():
-        check_time(name, make, personal_data.is_personal)
+        check_time(name, make, is_personal)
 
 
 @pytest.mark.parametrize("trigger", TRIGGERS, ids=range(len(TRIGGERS)))
