@@ -14,7 +14,7 @@ from capybeam.pipeline.run.execute import run_job
 from capybeam.pipeline.run.exit_codes import CONFIGURATION
 from capybeam.pipeline.run.request import Outputs, RunRequest
 from capybeam.pipeline.sandbox.server import SandboxServer
-from capybeam.transforms.meta.answers import Delivery
+from capybeam.transforms.delivery.destination import Delivery
 from tests.pipeline.jobs import job_file
 
 

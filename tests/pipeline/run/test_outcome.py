@@ -14,7 +14,6 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from capybeam.transforms.core.batches import Receipt
 
 from capybeam.pipeline.job.loader import parse_job
 from capybeam.pipeline.run.execute import run_job
@@ -22,6 +21,7 @@ from capybeam.pipeline.run.exit_codes import CONFIGURATION, DEAD_LETTERS, FAILED
 from capybeam.pipeline.run.request import Outputs, RunRequest
 from capybeam.pipeline.sandbox.server import SandboxServer
 from capybeam.pipeline.sinks import SinkError, receipts
+from capybeam.transforms.delivery.batches import Receipt
 from tests.pipeline.jobs import job_file, order, rows
 from tests.pipeline.run.runs import run, small_order, start
 
