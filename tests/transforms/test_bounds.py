@@ -21,9 +21,10 @@ from capybeam.transforms.core.events import parse_event
 from capybeam.transforms.core.memos import Memo
 from capybeam.transforms.core.rejections import Rejected, as_rejected, reject
 from capybeam.transforms.engine.engine import Engine
-from capybeam.transforms.language import directives, fields
-from capybeam.transforms.language.directives import compile_mapping
+from capybeam.transforms.language import fields
+from capybeam.transforms.language.directives.registry import DIRECTIVES
 from capybeam.transforms.language.fields import Field, FieldError, compile_check
+from capybeam.transforms.language.mappings import compile_mapping
 from capybeam.transforms.language.triggers import compile_trigger
 from capybeam.transforms.meta import personal_data
 from capybeam.transforms.meta.user_data import KEYS, compile_user_data, fbc_from_url, normaliser
@@ -101,7 +102,7 @@ def rejected(run: Callable[[Any], object]) -> Callable[[Any], None]:
 
 
 def test_every_directive_is_tried() -> None:
-    assert MAPPINGS.keys() == directives._DIRECTIVES.keys()
+    assert MAPPINGS.keys() == DIRECTIVES.keys()
 
 
 @pytest.mark.parametrize("directive", MAPPINGS)
