@@ -21,6 +21,7 @@ from transforms.placeholders import is_placeholder
 from transforms.spelling import BLANKS
 
 Count = Callable[[str], None]
+Convert = Callable[..., Any] | Memo[Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,27 +85,26 @@ def compile_user_data(
     fbc has its age; without it the age is not looked at, and a click ID alone makes no fbc.
     """
     keys = {name: key for name, key in KEYS.items() if names is None or name in names}
+    converters = _converters(default_country)
+    memos = [wire for wire, converter in converters.items() if isinstance(converter, Memo)] + ["st", "zp"]
+    remembered = {name: key for name, key in keys.items() if key.wire in memos}
     # One Python function for the keys in a row. The result is made with room for all of them, and those of which
-    # nothing is left are taken out: growing it one by one would take longer.
-    lines = ["def hashed(user_data, count, event_time=None):"]
-    if "state" in keys or "zip" in keys:
-        lines += [
-            "    v = user_data.get('country')",
-            "    st, zp = by_country(v if type(v) is str else first_text(v))",
-        ]
-    for name, key in keys.items():
-        wire = key.wire
-        one = f"{wire}(v)" if wire != "external_id" else "(v := external_id(v)) and [v]"  # a list, as Segment sends it
-        listed = "v if type(v) is list else []" if key.hashed else "v"
-        most = f", {_MOST_PHONES}" if wire == "ph" else ""
-        several = f"several({wire}, {listed}, count, 'dropped_{wire}'{most})"
-        lines += [
-            f"    v = user_data.get({name!r})",
-            f"    {wire}_ = {one} if type(v) is str else v and {several}"
-            if wire != "fbc"
-            else "    fbc_ = v and fbc(v, event_time, count)",
-        ]
-    lines += ["    ready = {" + ", ".join(f"{key.wire!r}: {key.wire}_" for key in keys.values()) + "}"]
+    # nothing is left are taken out: growing it one by one would take longer. A memo tells by itself what is no text.
+    lines = [
+        "def hashed(user_data, count, event_time=None):",
+        "    try:",
+        "        st, zp = by_country[user_data.get('country') or '']",
+        *(
+            f"        {key.wire}_ = (v := user_data.get({name!r})) and {key.wire}[v]"
+            for name, key in remembered.items()
+        ),
+        "    except (AttributeError, TypeError):",
+        "        v = user_data.get('country')",
+        "        st, zp = by_country[v if type(v) is str else first_text(v)]",
+        *(f"        {_conversion(name, key, f'{key.wire}.__getitem__')}" for name, key in remembered.items()),
+        *(f"    {_conversion(name, key, key.wire)}" for name, key in keys.items() if name not in remembered),
+        "    ready = {" + ", ".join(f"{key.wire!r}: {key.wire}_" for key in keys.values()) + "}",
+    ]
     for name, key in keys.items():
         lines += [
             f"    if not {key.wire}_:",
@@ -112,7 +112,7 @@ def compile_user_data(
             f"        if user_data.get({name!r}, '') not in nothing: count('dropped_{key.wire}')",
         ]
     namespace: dict[str, Any] = {
-        **_converters(default_country),
+        **converters,
         "several": _several,
         "first_text": _first_text,
         "nothing": ("", []),
@@ -122,31 +122,43 @@ def compile_user_data(
     return hashed
 
 
+def _conversion(name: str, key: Key, convert: str) -> str:
+    """The statement that converts a key's value, whatever it is."""
+    wire = key.wire
+    if wire == "fbc":
+        return f"fbc_ = (v := user_data.get({name!r})) and fbc(v, event_time, count)"
+    one = f"{convert}(v)" if wire != "external_id" else f"(v := {convert}(v)) and [v]"  # a list, as Segment sends it
+    listed = "v if type(v) is list else []" if key.hashed else "v"
+    most = f", {_MOST_PHONES}" if wire == "ph" else ""
+    several = f"several({convert}, {listed}, count, 'dropped_{wire}'{most})"
+    return f"{wire}_ = {one} if type(v := user_data.get({name!r})) is str else v and {several}"
+
+
 @functools.lru_cache(256)
-def _converters(default_country: str | None) -> Mapping[str, Callable[..., Any]]:
+def _converters(default_country: str | None) -> Mapping[str, Convert]:
     """By wire key, what makes Meta's form of a text, "" where nothing is left; for ``st`` and ``zp``, which depend on
-    the country, ``by_country`` gives it. Shared by all subscriptions of a process, as is what they remember.
+    the country, ``by_country`` has two memos. Shared by all subscriptions of a process, as is what they remember.
     """
     home = default_country.lower() if default_country else ""
     hashing = {**_hashing(), "ph": _digester(normaliser("ph", default_country), "ph")}
     places = _places()
 
-    def by_country(text: str) -> tuple[Normalise, ...]:
+    def by_country(text: str) -> tuple[Convert, ...]:
         country = (normalisers.country(text) if text else "") or home
         return places[country if country in places else _ANOTHER]
 
-    converters: dict[str, Callable[..., Any]] = {key.wire: normalisers.text_or_nothing for key in KEYS.values()}
-    return {**converters, **_PLAIN, **hashing, "fbc": click, "by_country": Memo(by_country, FEW).__getitem__}
+    converters: dict[str, Convert] = {key.wire: normalisers.text_or_nothing for key in KEYS.values()}
+    return {**converters, **_PLAIN, **hashing, "fbc": click, "by_country": Memo(by_country, FEW)}
 
 
 @functools.cache
-def _hashing() -> Mapping[str, Callable[[str], str]]:
+def _hashing() -> Mapping[str, Convert]:
     """By wire key, what hashes a text where no country matters."""
     return {wire: _digester(normalise, wire) for wire, normalise in _NORMALISERS.items()}
 
 
 @functools.cache
-def _places() -> Mapping[str, tuple[Normalise, ...]]:
+def _places() -> Mapping[str, tuple[Convert, ...]]:
     """By country, what hashes a state and a postal code."""
     return {
         country: tuple(_digester(functools.partial(_NORMALISERS[wire], country=country), wire) for wire in ("st", "zp"))
@@ -266,7 +278,7 @@ def already_hashed(text: str) -> str:
     return found[1].lower() + (found[2] or "") if found else ""
 
 
-def _digester(normalise: Normalise, wire: str) -> Callable[[str], str]:
+def _digester(normalise: Normalise, wire: str) -> Convert:
     sha256 = hashlib.sha256
 
     def digester(value: str) -> str:
@@ -279,7 +291,7 @@ def _digester(normalise: Normalise, wire: str) -> Callable[[str], str]:
 
     if wire in _UNIQUE:
         return digester
-    return Memo(digester, FEW if wire in _FEW else MAX_BYTES).__getitem__
+    return Memo(digester, FEW if wire in _FEW else MAX_BYTES)
 
 
 _UNIQUE: Final = frozenset({"em", "ph", "external_id"})  # hardly ever the same twice: remembering them is a waste
@@ -364,8 +376,8 @@ _NORMALISERS: Final[Mapping[str, Callable[..., str]]] = {
     "country": normalisers.country,
     "external_id": normalisers.external_id,
 }
-_PLAIN: Final[Mapping[str, Normalise]] = {
-    "client_ip_address": Memo(normalisers.ip_address).__getitem__,
+_PLAIN: Final[Mapping[str, Convert]] = {
+    "client_ip_address": Memo(normalisers.ip_address),
     "client_user_agent": normalisers.trimmed,
     "fbp": _browser,
 }
