@@ -408,32 +408,31 @@ def compile_validation(
     Args:
         unseen: whether conversions may have been changed since they were hashed.
     """
-    validators = {
-        subscription.key: _compile_validator(subscription, max_bytes, unseen) for subscription in subscriptions
-    }
-    return lambda conversion, now, count: validators[conversion[0]](conversion, now, count)
-
-
-def _compile_validator(
-    subscription: Subscription, max_bytes: int, unseen: bool
-) -> Callable[[Conversion, float, Count], Ready]:
-    (written, _), name = _compile_wire(subscription), subscription.name.encode() + b"\t"
-    encode = _compile_encoder(subscription, max_bytes, unseen)
-    destination, upload_tag = subscription.destination, subscription.upload_tag
-    keys = {
-        dataset_id: destination_key(destination, dataset_id, subscription.test_event_code or "", upload_tag)
-        for dataset_id in subscription.dataset_ids
+    compiled = {
+        s.key: (s, s.name.encode() + b"\t", _compile_wire(s)[0], _compile_encoder(s, max_bytes, unseen), _keys(s))
+        for s in subscriptions
     }
 
     def validated(conversion: Conversion, now: float, count: Count) -> Ready:
-        _, _, dataset_id, _, fields = conversion
+        subscription, _, dataset_id, _, fields = conversion
+        s, name, written, encode, keys = compiled[subscription]
         body = encode(written(fields, count), now, count, type(conversion) is Hashed)
         key = keys[dataset_id]
         if "test_event_code" in fields:  # of the mapping, which wins over the destination's
-            key = destination_key(destination, dataset_id, " ".join(fields["test_event_code"].split()), upload_tag)
+            code = " ".join(fields["test_event_code"].split())
+            key = destination_key(s.destination, dataset_id, code, s.upload_tag)
         return _new(Ready, (key, name + body))
 
     return validated
+
+
+def _keys(subscription: Subscription) -> dict[str, str]:
+    """Dataset ID → destination key of a subscription's events."""
+    destination, code = subscription.destination, subscription.test_event_code or ""
+    return {
+        dataset_id: destination_key(destination, dataset_id, code, subscription.upload_tag)
+        for dataset_id in subscription.dataset_ids
+    }
 
 
 def compile_revalidation(
