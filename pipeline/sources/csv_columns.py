@@ -21,7 +21,7 @@ from capybeam.transforms.core.warehouse_rows import (
     event_of,
     of_events,
     row_of_segments,
-    tells_kind,
+    shows_kind,
 )
 from capybeam.transforms.language.directives.registry import MAX_KEYS
 from capybeam.transforms.standards.json_text import load_json, whole_characters
@@ -173,7 +173,7 @@ def _of_warehouse(columns: Sequence[_Column], file: str) -> Columns | None:
     table = table_of(file)
     if table in STATES:
         raise BadHeader(f"it holds the latest state of each of the {table}, not events; read {STATES[table]}")
-    if table not in TABLES and not tells_kind(names):
+    if table not in TABLES and not shows_kind(names):
         raise BadHeader(
             "its rows are of Segment's warehouse, and nothing says of which calls: give the file its table's name, as"
             " in pages.csv, or add a column type"

@@ -237,7 +237,7 @@ def test_an_event_whose_name_cannot_be_mapped_is_rejected_and_the_rest_goes_on()
         "status": "rejected",
         "stage": "name",
         "code": "mapping_failed",
-        "message": "@path needs a string here, and the event has none.",
+        "message": "@path needs a string here, but the event has none.",
     }
     assert ready["line"] == 2
 

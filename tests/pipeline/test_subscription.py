@@ -373,9 +373,7 @@ def test_what_is_in_an_envelope_is_delivered_and_what_is_no_event_is_a_dead_lett
     assert sandbox.stats()["by_event"] == {"123": {"Purchase": 4}}
     assert [(row["code"], json.loads(row["payload"])) for row in rows("dead.jsonl")] == [("not_an_event", unknown)]
     out, err = capsys.readouterr()
-    seen = (
-        "Its keys: detail-type, detail and 1 more. If detail holds the event, put unwrap: $.detail into the job file."
-    )
+    seen = "Its keys: detail-type, detail and 1 more. If detail holds the event, add unwrap: $.detail to the job file."
     assert (seen in " ".join(out.split()), "jane" in out + err) == (True, False)
     assert topic.drain() == []
 

@@ -145,7 +145,7 @@ def _converters(default_country: str | None) -> Mapping[str, Convert]:
         return places[country if country in places else _ANOTHER]
 
     converters: dict[str, Convert] = {key.wire: normalisers.text_or_nothing for key in KEYS.values()}
-    return {**converters, **_PLAIN, **hashing, "fbc": click, "by_country": Memo(by_country, FEW)}
+    return {**converters, **_UNHASHED, **hashing, "fbc": click, "by_country": Memo(by_country, FEW)}
 
 
 @functools.cache
@@ -163,7 +163,7 @@ def _places() -> Mapping[str, tuple[Convert, ...]]:
     }
 
 
-_ANOTHER: Final = "another"  # than those whose states and postal codes Meta wants in a form of their own
+_ANOTHER: Final = "another"  # than those for which Meta wants states and postal codes in a special form
 
 
 def match_keys(user_data: Mapping[str, Any]) -> dict[str, Any]:
@@ -266,7 +266,7 @@ _SIZES: Final = frozenset({32, 35, 41, 64, 67, 73})
 
 
 def already_hashed(text: str) -> str:
-    """The digest that a value of a hashed key is, its hexadecimal digits in lower case; "" where it is none.
+    """The digest that a value of a hashed key is, its hexadecimal digits in lower case; "" otherwise.
 
     >>> already_hashed("5D41402ABC4B2A76B9719D911017C592"), already_hashed("hello")
     ('5d41402abc4b2a76b9719d911017c592', '')
@@ -374,7 +374,7 @@ _NORMALISERS: Final[Mapping[str, Callable[..., str]]] = {
     "country": normalisers.country,
     "external_id": normalisers.external_id,
 }
-_PLAIN: Final[Mapping[str, Convert]] = {
+_UNHASHED: Final[Mapping[str, Convert]] = {
     "client_ip_address": Memo(normalisers.ip_address),
     "client_user_agent": normalisers.trimmed,
     "fbp": _browser,

@@ -47,7 +47,7 @@ from tests.transforms.language.orders import path
         pytest.param({"a": {"@if": "x"}}, ["/a/@if should be an object but it is a string"], id="if"),
         pytest.param(
             {"a": {"@if": {"exists": 1, "esle": 2}}},
-            ["/a/@if/esle is no option of @if, did you mean else?"],
+            ["/a/@if/esle is not an option of @if, did you mean else?"],
             id="a misspelt option",
         ),
         pytest.param(
