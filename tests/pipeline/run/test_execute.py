@@ -249,7 +249,7 @@ def test_a_dead_token_exits_3_and_keeps_everything(sandbox: SandboxServer, capsy
     assert {(row["code"], row["retryable"]) for row in rows("dead.jsonl")} == {("destination_refused", True)}
     error = capsys.readouterr().err
     assert "web: REFUSED. Meta, code 190/463: the token is invalid or has expired." in error
-    assert "Put a new one where the job file points to and run again." in error
+    assert "Store a new access token where the job file points and run again." in error
 
 
 @pytest.mark.parametrize("code", [3, 2500, 4711, 100])
@@ -335,7 +335,7 @@ def test_a_runner_that_nobody_knows_exits_2(sandbox: SandboxServer, capsys: pyte
         run_job(RunRequest(job, ["events.jsonl"], Outputs("d.jsonl", "r.jsonl"), ["--runner", "FlinkRuner"]))
         == CONFIGURATION
     )
-    assert capsys.readouterr().err == "capybeam: there is no runner FlinkRuner; did you mean FlinkRunner?\n"
+    assert capsys.readouterr().err == "capybeam: unknown runner 'FlinkRuner'; did you mean FlinkRunner?\n"
 
 
 def test_events_that_no_trigger_takes_are_spoken_of(sandbox: SandboxServer, capsys: pytest.CaptureFixture[str]) -> None:
@@ -786,8 +786,9 @@ def test_a_document_in_the_place_of_lines_is_named_before_anything_is_sent(
         == CONFIGURATION
     )
     assert capsys.readouterr().err == (
-        "capybeam: events.json: it is one pretty-printed JSON document, an array, and not JSON lines, an event each."
-        " Make lines of it: jq -c '.[]' < events.json > events.lines.jsonl\n"
+        "capybeam: events.json: it is one pretty-printed JSON document, an array, and not JSON lines with one event"
+        " each."
+        " Convert it to JSON lines: jq -c '.[]' < events.json > events.lines.jsonl\n"
     )
     assert (sandbox.stats()["requests"], os.listdir()) == (0, ["events.json"])
 
@@ -806,7 +807,7 @@ def test_a_run_never_reads_what_it_writes(tmp_path: Path, capsys: pytest.Capture
     line = order(1)
     (tmp_path / "events.jsonl").write_bytes(line)
     assert run_job(RunRequest(job, ["*.jsonl"], Outputs("dead.jsonl", "receipts.txt", None))) == CONFIGURATION
-    assert "*.jsonl also matches what this run writes (./dead.jsonl); give another place" in capsys.readouterr().err
+    assert "*.jsonl also matches what this run writes (./dead.jsonl); choose another path" in capsys.readouterr().err
     assert run_job(RunRequest(job, ["events.jsonl"], Outputs("d", "r", "events.jsonl"))) == CONFIGURATION
     assert "The books cannot be written to events.jsonl: it is being read" in capsys.readouterr().err
     assert run_job(RunRequest(job, ["events.jsonl"], Outputs("same", "same", None))) == CONFIGURATION
@@ -842,7 +843,7 @@ def test_a_packed_input_that_was_cut_off_is_delivered_as_far_as_it_goes_and_fail
 def test_a_cut_off_input_counts_for_more_than_a_destination_that_refuses_everything(
     sandbox: SandboxServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With the destination mended, replaying would deliver what was read, and the rest of the input would be missed."""
+    """With the destination fixed, replaying would deliver what was read, and the rest of the input would be missed."""
     sandbox.set_faults(dead_token=True)
     Path("events.jsonl.gz").write_bytes(gzip.compress(b"\n".join(order(n) for n in range(50)))[:-8])
     job = parse_job(job_file(sandbox.url))
@@ -857,7 +858,7 @@ def test_a_cut_off_input_counts_for_more_than_a_destination_that_refuses_everyth
     assert (
         cut
         < said.index("web: REFUSED. Meta, code 190/463")
-        < said.index("Nothing is lost: what they refused is in dead")
+        < said.index("Nothing is lost: the refused events are in dead")
     )
 
 
@@ -908,6 +909,6 @@ def test_a_url_that_nobody_here_may_read_says_what_is_missing_at_once(
     job = parse_job(job_file("http://127.0.0.1:9"))
     assert run_job(RunRequest(job, ["gs://bucket/events.jsonl"], Outputs("dead", "receipts"))) == CONFIGURATION
     assert capfd.readouterr().err == (
-        "capybeam: gs://bucket/events.jsonl: cannot be read: no Google Cloud credentials here;"
+        "capybeam: gs://bucket/events.jsonl: cannot be read: no Google Cloud credentials on this machine;"
         " run gcloud auth application-default login\n"
     )
