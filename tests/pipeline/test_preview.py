@@ -485,5 +485,5 @@ def test_a_trigger_that_fails_costs_one_event(monkeypatch: pytest.MonkeyPatch) -
         "status": "rejected",
         "stage": "filter",
         "code": "internal_error",
-        "message": "capybeam failed on this event; this is a defect of capybeam. (KeyError)",
+        "message": "capybeam failed on this event; this is a bug in capybeam. (KeyError)",
     }

@@ -186,7 +186,7 @@ def by_id_first(names: Iterable[str]) -> list[str]:
 
 
 def id_of(names: Collection[str]) -> str:
-    """The column of the events' messageId; "" without one."""
+    """The column of the events' messageId; "" if none has it."""
     return next((name for name in IDS if name in names), "")
 
 

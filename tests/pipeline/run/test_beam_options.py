@@ -42,7 +42,7 @@ def test_a_runner_that_nobody_knows_exits_2(sandbox: SandboxServer, capsys: pyte
         run_job(RunRequest(job, ["events.jsonl"], Outputs("d.jsonl", "r.jsonl"), ["--runner", "FlinkRuner"]))
         == CONFIGURATION
     )
-    assert capsys.readouterr().err == "capybeam: there is no runner FlinkRuner; did you mean FlinkRunner?\n"
+    assert capsys.readouterr().err == "capybeam: unknown runner 'FlinkRuner'; did you mean FlinkRunner?\n"
 
 
 @pytest.mark.parametrize(

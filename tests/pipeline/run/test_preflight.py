@@ -118,8 +118,9 @@ def test_a_document_in_the_place_of_lines_is_named_before_anything_is_sent(
         == CONFIGURATION
     )
     assert capsys.readouterr().err == (
-        "capybeam: events.json: it is one pretty-printed JSON document, an array, and not JSON lines, an event each."
-        " Make lines of it: jq -c '.[]' < events.json > events.lines.jsonl\n"
+        "capybeam: events.json: it is one pretty-printed JSON document, an array, and not JSON lines with one event"
+        " each."
+        " Convert it to JSON lines: jq -c '.[]' < events.json > events.lines.jsonl\n"
     )
     assert (sandbox.stats()["requests"], os.listdir()) == (0, ["events.json"])
 
@@ -129,7 +130,7 @@ def test_a_run_never_reads_what_it_writes(tmp_path: Path, capsys: pytest.Capture
     line = order(1)
     (tmp_path / "events.jsonl").write_bytes(line)
     assert run_job(RunRequest(job, ["*.jsonl"], Outputs("dead.jsonl", "receipts.txt", None))) == CONFIGURATION
-    assert "*.jsonl also matches what this run writes (./dead.jsonl); give another place" in capsys.readouterr().err
+    assert "*.jsonl also matches what this run writes (./dead.jsonl); choose another path" in capsys.readouterr().err
     assert run_job(RunRequest(job, ["events.jsonl"], Outputs("d", "r", "events.jsonl"))) == CONFIGURATION
     assert "The books cannot be written to events.jsonl: it is being read" in capsys.readouterr().err
     assert run_job(RunRequest(job, ["events.jsonl"], Outputs("same", "same", None))) == CONFIGURATION
@@ -151,6 +152,6 @@ def test_a_url_that_nobody_here_may_read_says_what_is_missing_at_once(
     job = parse_job(job_file("http://127.0.0.1:9"))
     assert run_job(RunRequest(job, ["gs://bucket/events.jsonl"], Outputs("dead", "receipts"))) == CONFIGURATION
     assert capfd.readouterr().err == (
-        "capybeam: gs://bucket/events.jsonl: cannot be read: no Google Cloud credentials here;"
+        "capybeam: gs://bucket/events.jsonl: cannot be read: no Google Cloud credentials on this machine;"
         " run gcloud auth application-default login\n"
     )
