@@ -188,7 +188,7 @@ def test_what_cannot_be_written_is_not_acknowledged(
     assert run(sandbox, topic, Outputs("/dev/full", "receipts.jsonl", "books.json")) == FAILED
     error = capsys.readouterr().err
     assert "Dead letters cannot be written to /dev/full: No space left" in error
-    assert "What is not acknowledged comes again." in error
+    assert "Messages that were not acknowledged are redelivered." in error
     assert sorted(topic.drain()) == sorted(messages)
 
 
@@ -512,7 +512,7 @@ def test_attributes_are_for_runners_elsewhere(
     inputs, attributes = [f"pubsub:{topic.subscription}"], MessageAttributes(id="id")
     job = parse_job(job_file("http://127.0.0.1:9"))
     assert run_job(RunRequest(job, inputs, OUTPUTS, options, attributes=attributes)) == CONFIGURATION
-    assert "are for runners that stream elsewhere, such as Dataflow" in capsys.readouterr().err
+    assert "are for streaming runners such as Dataflow" in capsys.readouterr().err
 
 
 def test_a_missing_client_library_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

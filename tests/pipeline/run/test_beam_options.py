@@ -82,4 +82,4 @@ def test_a_rate_that_cannot_be_shared_out_is_refused_with_what_to_say(
     job = dataclasses.replace(parse_job(job_file("http://127.0.0.1:9")), delivery=Delivery(requests_per_second=5.0))
     code = run_job(RunRequest(job, [str(tmp_path)], Outputs("d", "r"), ["--runner", "DataflowRunner"]))
     assert code == 2
-    assert "say how many DataflowRunner may use at most, by --max_num_workers (Dataflow)" in capsys.readouterr().err
+    assert "say how many DataflowRunner may use at most, with --max_num_workers (Dataflow)" in capsys.readouterr().err

@@ -70,7 +70,7 @@ def test_books_that_cannot_be_written_are_found_out_before_anything_is_sent_or_m
         "link": "it is a symbolic link, which is not followed; give the path of the file itself",
         "/proc/books.json": "No such file or directory",
         "events.jsonl/books.json": "File exists",
-        "gs://acme/books.json": "they go to a file of this machine",
+        "gs://acme/books.json": "they must go to a file on this machine",
     }.items():
         assert (
             run_job(RunRequest(job, ["events.jsonl"], Outputs("dead.jsonl", "receipts.jsonl", place))) == CONFIGURATION
@@ -134,7 +134,7 @@ def test_a_run_never_reads_what_it_writes(tmp_path: Path, capsys: pytest.Capture
     assert run_job(RunRequest(job, ["events.jsonl"], Outputs("d", "r", "events.jsonl"))) == CONFIGURATION
     assert "The books cannot be written to events.jsonl: it is being read" in capsys.readouterr().err
     assert run_job(RunRequest(job, ["events.jsonl"], Outputs("same", "same", None))) == CONFIGURATION
-    assert "each need a place of their own" in capsys.readouterr().err
+    assert "must be three different paths" in capsys.readouterr().err
     assert (tmp_path / "events.jsonl").read_bytes() == line
 
 
