@@ -122,7 +122,7 @@ def _refuse(_: str) -> None:
 FAST_CHECKS: Final[Mapping[str, str]] = {
     "string": "type({0}) is str",
     "strings": "type({0}) is str",
-    "number": "type({0}) is int or (type({0}) is float and {0} - {0} == 0)",  # infinity less itself is NaN
+    "number": "(type({0}) is float and {0} - {0} == 0) or type({0}) is int",  # infinity less itself is NaN
     "integer": "type({0}) is int",
     "boolean": "type({0}) is bool",
     "currency": "type({0}) is str and {0} in CURRENCIES",
