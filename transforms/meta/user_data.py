@@ -91,7 +91,7 @@ def compile_user_data(
     remembered = {name: key for name, key in keys.items() if key.wire in memos}
     # One Python function for the keys in a row. The result is made with room for all of them, and those of which
     # nothing is left are taken out: growing it one by one would take longer. Memos are asked without a look at the
-    # values' types first: for a value that is not a text they raise, and all are converted the thorough way.
+    # values' types first: for a value that is not a text they raise, and all are converted by the slow path.
     writer = FunctionWriter("hashed", "user_data", "count", "event_time=None")
     of = {wire: writer.constant(convert, wire) for wire, convert in converters.items()} | {"st": "st", "zp": "zp"}
     first_text = writer.constant(_first_text, "first_text")
