@@ -20,7 +20,7 @@ import dataclasses
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 import orjson
@@ -32,6 +32,7 @@ from capybeam.transforms.delivery.answers import Answer
 from capybeam.transforms.delivery.batches import Attempt, EncodedBatch, Outcome, Receipt, Stopped
 from capybeam.transforms.delivery.circuits import Circuits, Dataset
 from capybeam.transforms.delivery.destination import Delivery
+from capybeam.transforms.delivery.spread import spread, spread_index
 
 WHOLE_TRIES: Final = 3  # of a failing batch, before single events are sent in its place
 _RECENT: Final = 16  # results that decide whether most of a batch is refused
@@ -476,30 +477,3 @@ def rejection_of(key: str, line: bytes, cause: Rejected, **more: Any) -> Rejecti
         **history,
         **more,
     )
-
-
-_GOLDEN: Final = 0.6180339887498949  # whose multiples, less their whole part, are spread evenly however many there are
-
-
-def spread_index(number: int, count: int) -> int:
-    """The `number`-th of places spread over `count`.
-
-    >>> [spread_index(number, 1000) for number in range(5)]
-    [0, 618, 236, 854, 472]
-    """
-    return int(number * _GOLDEN % 1.0 * count)
-
-
-def spread(count: int) -> Iterator[int]:
-    """All of `count` indices in an order in which any few in a row are spread over the whole.
-
-    >>> list(spread(8))
-    [0, 4, 1, 6, 3, 2, 5, 7]
-    """
-    seen = bytearray(count)
-    for number in range(count):
-        index = spread_index(number, count)
-        while seen[index]:
-            index = (index + 1) % count
-        seen[index] = 1
-        yield index

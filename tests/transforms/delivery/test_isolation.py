@@ -25,7 +25,7 @@ from capybeam.transforms.delivery import transport
 from capybeam.transforms.delivery.batches import DestinationHeld, EncodedBatch, OnRefusal, Outcome
 from capybeam.transforms.delivery.client import Client
 from capybeam.transforms.delivery.destination import Delivery
-from capybeam.transforms.delivery.isolation import spread
+from capybeam.transforms.delivery.spread import spread
 from capybeam.transforms.meta.destinations import MetaDestination
 from tests.transforms.envelopes import pack, sealed
 from tests.transforms.graph_server import GraphServer, Json, Reply, error, graph_server, taken
