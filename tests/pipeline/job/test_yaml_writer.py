@@ -41,8 +41,11 @@ def test_a_comment_never_becomes_data(comments: list[str]) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    'NO|yes|on|null|Null|~|true|1|1.5|-|- a|a: b|a #b|#a|a:|"a"|\'a\'|$.a|$.a["b c"]|{{a}}|@path|*a|&a|!a|%a|a\\nb| a|a '
-    '|type = "track" and event = "Order Completed"|a & B (Copy)|,a|?|? a|[a]|2026-11-26|<<|=|.5|+1|0x1F|`a'.split("|"),
+    (
+        """NO|yes|on|null|Null|~|true|1|1.5|-|- a|a: b|a #b|#a|a:|"a"|'a'|$.a|$.a["b c"]|{{a}}|@path|*a|&a|!a|%a|"""
+        """a\\nb| a|a |type = "track" and event = "Order Completed"|a & B (Copy)|"""
+        ",a|?|? a|[a]|2026-11-26|<<|=|.5|+1|0x1F|`a"
+    ).split("|"),
 )
 def test_text_that_yaml_would_take_for_something_else(text: str) -> None:
     data = {"key": text, text: [text, {text: text}], "@x": {"@path": text}}
