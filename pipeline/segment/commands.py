@@ -13,7 +13,8 @@ import click
 from capybeam.pipeline.job.presets import presets
 from capybeam.pipeline.job.problems import suggestion
 from capybeam.pipeline.output_files import STDOUT, CommandError, check_output, write_output
-from capybeam.pipeline.segment.exports import Export, UnreadableExport, read_export
+from capybeam.pipeline.segment.exports import Export, read_export
+from capybeam.pipeline.segment.expressions import UnreadableExport
 from capybeam.pipeline.segment.importing import Imported, NothingToImport, import_segment, known_action
 
 DIFFERENCES: Final = "docs/normalisation.md#differences-from-segment"

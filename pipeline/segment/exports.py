@@ -9,20 +9,15 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
+
+from capybeam.pipeline.segment.expressions import Expression, UnreadableExport
+from capybeam.pipeline.segment.terraform import read_terraform
 
 MAX_BYTES: Final = 32 * 1024 * 1024
 
 _PACKED: Final = {b"PK\x03\x04": "a .zip archive", b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"%PDF": "a PDF"}
-
-
-class UnreadableExport(Exception):
-    """A file that is not an export, or cannot be read as one, in a sentence that repeats nothing of it."""
-
-
-class Expression(str):
-    """An expression of Terraform's whose value is not in the file."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,8 +105,6 @@ def _document(text: str, name: str) -> Any:
             rest = rest[end:].lstrip()
         return documents
     if name.endswith((".tf", ".hcl")) or re.search(r"""^\s*(resource|module|locals|variable)\b.*\{""", text, re.M):
-        from capybeam.pipeline.segment.terraform import read_terraform
-
         return read_terraform(text, name)
     raise UnreadableExport(f"{name}: is neither JSON nor Terraform")
 
@@ -208,11 +201,3 @@ def _settings(value: Any) -> dict[str, Any] | None:
         except ValueError:
             return None
     return value if isinstance(value, dict) else None
-
-
-def expressions(node: Any) -> Iterator[str]:
-    """The Terraform expressions in a mapping."""
-    if isinstance(node, Expression):
-        yield str(node)
-    for part in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
-        yield from expressions(part)

@@ -17,7 +17,8 @@ from capybeam.pipeline.job.models import MAX_NAME
 from capybeam.pipeline.job.presets import Preset, presets
 from capybeam.pipeline.job.yaml_writer import Commented, Remark, flow, lines
 from capybeam.pipeline.segment import differences
-from capybeam.pipeline.segment.exports import Export, ExportedDestination, ExportedSubscription, expressions
+from capybeam.pipeline.segment.exports import Export, ExportedDestination, ExportedSubscription
+from capybeam.pipeline.segment.expressions import expressions
 from capybeam.transforms.core.tokens import holds_token
 from capybeam.transforms.language.directives import ROOT_DIRECTIVE, is_directive
 

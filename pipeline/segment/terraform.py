@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from capybeam.pipeline.segment.exports import Expression, UnreadableExport, expressions
+from capybeam.pipeline.segment.expressions import Expression, UnreadableExport, expressions
 
 _ESCAPE: Final = re.compile(r"""\\(["\\nrt]|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8})|([$%])\2(?=\{)""")
 _ESCAPED: Final = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\"}

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from capybeam.pipeline.segment.exports import Export, ExportedSubscription, UnreadableExport, read_export
+from capybeam.pipeline.segment.exports import Export, ExportedSubscription, read_export
+from capybeam.pipeline.segment.expressions import UnreadableExport
 from tests.pipeline.segment.exports import PURCHASE, TRACK, answer, destination, subscription
 
 ONE = subscription()

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from capybeam.pipeline.segment.exports import Expression, UnreadableExport, read_export
+from capybeam.pipeline.segment.exports import read_export
+from capybeam.pipeline.segment.expressions import Expression, UnreadableExport
 from tests.pipeline.segment.exports import TRACK
 
 FILE = r"""
