@@ -7,7 +7,8 @@ from typing import Any
 
 from capybeam.pipeline.job.problems import Problems
 from capybeam.pipeline.job.yaml_source import Loc
-from capybeam.transforms.language.directives import MappingError, compile_mapping
+from capybeam.transforms.language.directives.registry import MappingError
+from capybeam.transforms.language.mappings import compile_mapping
 from capybeam.transforms.language.triggers import TriggerError, compile_trigger
 
 

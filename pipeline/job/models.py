@@ -14,8 +14,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from capybeam.transforms.core import tokens
+from capybeam.transforms.core.paths import parse_path
 from capybeam.transforms.delivery.destination import Delivery
-from capybeam.transforms.language.directives import parse_path
 
 if TYPE_CHECKING:
     from typing_extensions import LiteralString

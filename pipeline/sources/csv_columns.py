@@ -23,7 +23,7 @@ from capybeam.transforms.core.warehouse_rows import (
     row_of_segments,
     tells_kind,
 )
-from capybeam.transforms.language.directives import MAX_KEYS
+from capybeam.transforms.language.directives.registry import MAX_KEYS
 from capybeam.transforms.standards.json_text import load_json, whole_characters
 
 _JSON: Final = ":json"

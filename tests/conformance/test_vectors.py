@@ -23,9 +23,11 @@ from capybeam.pipeline.job.presets import presets
 from capybeam.pipeline.preview import preview
 from capybeam.transforms.core.events import parse_event
 from capybeam.transforms.core.rejections import Rejected
-from capybeam.transforms.language.directives import MISSING, MappingError, compile_mapping
+from capybeam.transforms.language.directives.registry import MappingError
+from capybeam.transforms.language.mappings import compile_mapping
 from capybeam.transforms.language.triggers import compile_trigger
 from capybeam.transforms.meta.user_data import KEYS, compile_user_data, normaliser
+from capybeam.transforms.standards.javascript import MISSING
 
 SHARED = Path(os.environ.get("CAPYBEAM_SHARED") or Path(__file__).parents[3] / "shared")
 VECTORS = SHARED / "vectors"

@@ -32,13 +32,14 @@ from capybeam.pipeline.sources.warehouse import layout
 from capybeam.transforms.core import events, warehouse_rows
 from capybeam.transforms.core.rejections import CODES
 from capybeam.transforms.delivery.destination import Delivery
-from capybeam.transforms.language import directives, fields, triggers
-from capybeam.transforms.language.directives import compile_mapping
+from capybeam.transforms.language import fields, triggers
+from capybeam.transforms.language.directives import checks, objects, registry, texts
 from capybeam.transforms.language.fields import Field
 from capybeam.transforms.language.liquid import expressions as liquid_expressions
 from capybeam.transforms.language.liquid import templates as liquid_templates
 from capybeam.transforms.language.liquid import values as liquid_values
-from capybeam.transforms.language.liquid.filters import FILTERS
+from capybeam.transforms.language.liquid.filters.registry import FILTERS
+from capybeam.transforms.language.mappings import compile_mapping
 from capybeam.transforms.language.triggers import compile_trigger
 from capybeam.transforms.meta import answers, normalisers, user_data
 from capybeam.transforms.meta.destinations import request_body
@@ -178,17 +179,17 @@ def test_the_limits_are_listed() -> None:
     listed = {what: limit for what, limit, _ in table(section(OPERATIONS, "## Limits"), "what")}
     assert listed == {
         "a line of a file, a row of CSV, a message": f"{events.MAX_LINE >> 20} MB",
-        "levels of objects and lists in an event": f"1,024 as it is read, {directives._WRITTEN_LEVELS} as it is sent",
-        "text made by an `@template` that the event itself brings": f"{directives.MAX_RENDERED:,} characters",
-        "keys that `@flatten` makes": f"{directives._FLAT_ROOM:,} characters,"
-        f" or {directives._FLAT_GROWTH} times the keys that they are made of",
+        "levels of objects and lists in an event": f"1,024 as it is read, {objects._WRITTEN_LEVELS} as it is sent",
+        "text made by an `@template` that the event itself brings": f"{texts.MAX_RENDERED:,} characters",
+        "keys that `@flatten` makes": f"{objects._FLAT_ROOM:,} characters,"
+        f" or {objects._FLAT_GROWTH} times the keys that they are made of",
         "phone numbers of one event": str(user_data._MOST_PHONES),
         "combining marks behind one character, where it is hashed": f"{spelling._MOST_MARKS}, in texts of more than"
         f" {4 * spelling._MOST_MARKS} characters",
         "levels of a job file, its aliases followed": str(yaml_source.MAX_LEVELS),
         "values of a job file, its aliases and merges followed": f"{yaml_source.MAX_VALUES:,}",
-        "levels of a mapping": str(directives.MAX_LEVELS),
-        "keys of a path in a mapping": str(directives.MAX_KEYS),
+        "levels of a mapping": str(checks.MAX_LEVELS),
+        "keys of a path in a mapping": str(registry.MAX_KEYS),
         "levels of a trigger": str(triggers._LEVELS),
     }
 
@@ -203,7 +204,7 @@ def test_a_mapping_gives_what_the_document_says(example: dict[str, Any]) -> None
 
 def test_every_directive_has_an_example() -> None:
     shown = [example.values[0]["mapping"] for example in examples("json mapping")]
-    for name in directives._DIRECTIVES:
+    for name in registry.DIRECTIVES:
         assert f"`{name}`" in MAPPING
         assert any(f'"{name}"' in json.dumps(mapping) for mapping in shown), name
 
@@ -220,7 +221,7 @@ def test_every_filter_and_tag_of_templates_is_listed() -> None:
 
 def test_the_limits_of_templates_are_stated() -> None:
     stated = section(MAPPING, "### `@liquid`")
-    assert f"at most {directives.MAX_LIQUID} characters" in stated
+    assert f"at most {texts.MAX_LIQUID} characters" in stated
     assert (
         f"{liquid_values.ROOM:,} characters and list items in all, and {liquid_values.ROOM_PER_CHARACTER} more"
         in stated

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import sys
 from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
@@ -125,14 +124,6 @@ def event_id(event: Event) -> str:
         return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]
     except TypeError:
         raise Rejected("too_deeply_nested") from None
-
-
-def index_of(key: str) -> int:
-    """The position in a list that a key of a path names; beyond the end of any list where it names none."""
-    return int(key) if key.isdecimal() and len(key) < _LONGEST_INDEX else sys.maxsize
-
-
-_LONGEST_INDEX: Final = 19  # digits; Python reads 4,300 at most
 
 
 def _unreadable(line: bytes, error: orjson.JSONDecodeError) -> Rejected:

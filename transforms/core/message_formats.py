@@ -34,9 +34,9 @@ import orjson
 from capybeam.transforms.core.conversions import Count
 from capybeam.transforms.core.events import MAX_LINE, Event, UnreadableRow, is_blank, parse_json
 from capybeam.transforms.core.misspelled_keys import MEANT, did_you_mean, misspelt
+from capybeam.transforms.core.paths import parse_path
 from capybeam.transforms.core.rejections import Rejected, json_bytes
 from capybeam.transforms.core.warehouse_rows import MESSAGE, SHOWN_BY, Certainty, event_of, of_events, row_of_segments
-from capybeam.transforms.language.directives import parse_path
 from capybeam.transforms.standards.json_text import load_json
 
 Row = bytes | Event | UnreadableRow

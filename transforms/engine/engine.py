@@ -14,10 +14,11 @@ from capybeam.transforms.core.conversions import Conversion, Count, ignore, new_
 from capybeam.transforms.core.envelope import Ready
 from capybeam.transforms.core.events import Event
 from capybeam.transforms.core.message_formats import Found, Row
+from capybeam.transforms.core.paths import get_path
 from capybeam.transforms.core.rejections import Rejected, Stage, as_rejected
-from capybeam.transforms.language.directives import compile_mapping, get_path
 from capybeam.transforms.language.fields import NOTHING, Field, FieldError, compile_check
 from capybeam.transforms.language.mapped_fields import compile_event_fields
+from capybeam.transforms.language.mappings import compile_mapping
 from capybeam.transforms.language.subscriptions import Hash, Revalidate, Subscription, Validate
 from capybeam.transforms.language.triggers import compile_triggers
 

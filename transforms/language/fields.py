@@ -119,7 +119,7 @@ def _refuse(_: str) -> None:
 
 
 # What a value of a type mostly is, as a Python condition on {0}; such a value is kept as it is.
-PLAINLY: Final[Mapping[str, str]] = {
+FAST_CHECKS: Final[Mapping[str, str]] = {
     "string": "type({0}) is str",
     "strings": "type({0}) is str",
     "number": "type({0}) is int or (type({0}) is float and {0} - {0} == 0)",  # infinity less itself is NaN

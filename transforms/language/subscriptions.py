@@ -11,8 +11,9 @@ import orjson
 
 from capybeam.transforms.core.conversions import Conversion, Count, Hashed
 from capybeam.transforms.core.envelope import Ready
-from capybeam.transforms.language.directives import parse_path, paths
+from capybeam.transforms.core.paths import parse_path
 from capybeam.transforms.language.fields import Field
+from capybeam.transforms.language.mappings import paths
 
 Hash = Callable[[Conversion, Count], Hashed]
 Validate = Callable[[Conversion, float, Count], Ready]

@@ -21,8 +21,9 @@ from typing import Any, Final, NamedTuple
 
 import parsy
 
-from capybeam.transforms.core.events import Event, index_of
+from capybeam.transforms.core.events import Event
 from capybeam.transforms.core.function_writer import FunctionWriter, literal
+from capybeam.transforms.core.paths import index_of
 
 Trigger = Callable[[Event], bool]
 

@@ -10,7 +10,9 @@ from capybeam.transforms.core.conversions import Count
 from capybeam.transforms.core.function_writer import FunctionWriter, literal
 from capybeam.transforms.core.rejections import Rejected
 from capybeam.transforms.language.mapped_fields import mapped_names
-from capybeam.transforms.meta.personal_data import Person, Watch, emails, is_whole, squeezed
+from capybeam.transforms.meta.personal_data.cleaner import Watch
+from capybeam.transforms.meta.personal_data.emails import emails
+from capybeam.transforms.meta.personal_data.person import Person, is_whole, squeezed
 from capybeam.transforms.meta.server_events import BESIDE, FREE
 from capybeam.transforms.meta.settings import MetaSettings
 from capybeam.transforms.meta.user_data import HASHED, OLDER_HASHED, WIRES, digest

@@ -13,7 +13,7 @@ from capybeam.transforms.core.rejections import Rejected
 from capybeam.transforms.language.subscriptions import Revalidate, Validate
 from capybeam.transforms.meta import rules
 from capybeam.transforms.meta.clearing import URLS, compile_look_through
-from capybeam.transforms.meta.personal_data import is_personal
+from capybeam.transforms.meta.personal_data.keys import is_personal
 from capybeam.transforms.meta.server_events import compile_wire
 from capybeam.transforms.meta.settings import MetaSettings
 from capybeam.transforms.meta.user_data import HASHED, KEYS, OFFLINE_KEYS, OLDER_HASHED, WIRES, unhashed

@@ -9,7 +9,7 @@ from typing import Any, Final
 from capybeam.transforms.core.conversions import Count
 from capybeam.transforms.language.mapped_fields import mapped_names
 from capybeam.transforms.meta import rules
-from capybeam.transforms.meta.personal_data import Cleaner
+from capybeam.transforms.meta.personal_data.cleaner import Cleaner
 from capybeam.transforms.meta.settings import MetaSettings
 from capybeam.transforms.meta.user_data import OFFLINE_KEYS, match_keys
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from capybeam.transforms.core.envelope import Address
 from capybeam.transforms.language.subscriptions import Subscription
-from capybeam.transforms.meta.personal_data import Cleaner, cleaner
+from capybeam.transforms.meta.personal_data.cleaner import Cleaner, cleaner
 
 Wire = Literal["conversions_api", "offline_events"]
 InText = Literal["cut", "allow"]

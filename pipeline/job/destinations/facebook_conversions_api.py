@@ -17,7 +17,7 @@ from capybeam.pipeline.job.models import Model, SubscriptionName
 from capybeam.pipeline.job.presets import merged_mapping, presets
 from capybeam.pipeline.job.problems import Problems, suggestion
 from capybeam.pipeline.job.yaml_source import Loc
-from capybeam.transforms.language.directives import is_directive
+from capybeam.transforms.language.directives.registry import is_directive
 from capybeam.transforms.meta import rules
 from capybeam.transforms.meta.destinations import MetaDestination
 from capybeam.transforms.meta.subscriptions import MetaSubscription

@@ -23,7 +23,7 @@ from liquid.token import TOKEN_CONTENT, TOKEN_EXPRESSION, TOKEN_ILLEGAL, TOKEN_O
 
 from capybeam.transforms.core.rejections import Rejected
 from capybeam.transforms.language.liquid.expressions import BLANKS, ExpressionError, Reader, Unusable
-from capybeam.transforms.language.liquid.filters import FILTERS
+from capybeam.transforms.language.liquid.filters.registry import FILTERS
 from capybeam.transforms.language.liquid.values import WORTH_COUNTING, Evaluate, Rendering, is_true, shown
 from capybeam.transforms.standards import javascript
 
