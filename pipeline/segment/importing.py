@@ -20,7 +20,8 @@ from capybeam.pipeline.segment import differences
 from capybeam.pipeline.segment.exports import Export, ExportedDestination, ExportedSubscription
 from capybeam.pipeline.segment.expressions import expressions
 from capybeam.transforms.core.tokens import holds_token
-from capybeam.transforms.language.directives import ROOT_DIRECTIVE, is_directive
+from capybeam.transforms.language.directives.checks import ROOT_DIRECTIVE
+from capybeam.transforms.language.directives.registry import is_directive
 
 SLUG: Final = "actions-facebook-conversions-api"
 ACTION_IDS: Final[Mapping[str, str]] = {  # as exports have them

@@ -11,6 +11,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import PydanticKnownError, core_schema
 
 from capybeam.pipeline.job.checks import check_mapping, check_trigger, check_unique
+from capybeam.pipeline.job.consent import check_consent
 from capybeam.pipeline.job.destination_types import DestinationType
 from capybeam.pipeline.job.destinations import meta
 from capybeam.pipeline.job.models import Model, SubscriptionName
@@ -99,6 +100,7 @@ def _check(destination: Mapping[str, Any], loc: Loc, problems: Problems) -> None
     elif not destination.get("dataset_id") and not destination.get("pixel_id"):
         problems.add((*loc, "dataset_id"), "is missing")
     meta.check_api_version(destination.get("api_version"), (*loc, "api_version"), problems)
+    check_consent(destination, loc, problems)
     given = destination.get("subscriptions")
     if given == []:
         problems.add((*loc, "subscriptions"), "must list at least one")
