@@ -361,6 +361,30 @@ def sandbox(
         _fail(f"port {port}: {error.strerror}")
 
 
+@main.command(
+    short_help="Writes a job file to start from.",
+    epilog="Exit code 0, or 2 where a file is there already, or the events cannot be read.",
+)
+@click.option("--output", default="conversions.yaml", show_default=True, help="The job file to write; - is stdout.")
+@click.option("--force", is_flag=True, help="Overwrite --output.")
+@click.option(
+    "--from-events", "events", default=None, metavar="FILE", help="Propose it from events: as map reads them."
+)
+@click.option(
+    "--sample", type=click.IntRange(1, 100_000), default=10_000, show_default=True, help="Read the first N of them."
+)
+def init(output: str, force: bool, events: str | None, sample: int) -> None:
+    """Writes a job file to start from, with comments that teach. Sends nothing, and overwrites nothing.
+
+    With --from-events it proposes subscriptions for the events that are there: names of Segment's spec become actions,
+    however they are spelt, and comments say in what share of the events each field has a value. Other values of events
+    do not get into the file.
+    """
+    from capybeam.pipeline.initial_job_command import run_init
+
+    sys.exit(_attempt(lambda: run_init(output, force, events, sample)))
+
+
 @main.group("import", short_help="Makes a job file of another product's settings.")
 def import_() -> None:
     """Makes a job file of another product's settings."""
