@@ -43,8 +43,8 @@ class _Careful(click.Group):
                     name = argument.partition("=")[0] if argument.startswith("--") else before
                     named = name if name.startswith("--") and not holds_token(name) else "an argument"
                     _fail(
-                        f"{named} holds what looks like an access token. A token belongs in a secret, and in the job"
-                        " file a reference to it: access_token: secret:projects/P/secrets/S/versions/latest"
+                        f"{named} appears to contain an access token. Store the token in a secret, and write a"
+                        " reference to it in the job file: access_token: secret:projects/P/secrets/S/versions/latest"
                     )
         return super().parse_args(ctx, args)
 
@@ -83,7 +83,7 @@ def _job(path: str, prefix: str = "capybeam: ") -> Job:
     return job
 
 
-@main.command(epilog="Exit code 0, or 2 with every problem on a line of its own: file:line:column: what is wrong.")
+@main.command(epilog="Exit code 0, or 2 with one problem per line: file:line:column: what is wrong.")
 @click.argument("file", type=click.Path())
 def check(file: str) -> None:
     """Checks a job file: format, triggers, mappings, names. Reads no token and sends nothing."""
@@ -93,9 +93,7 @@ def check(file: str) -> None:
                f" {subscriptions} subscription{'s' * (subscriptions != 1)}.")  # fmt: skip
 
 
-@main.command(
-    "map", epilog="Exit code 0, whatever becomes of the events; 2 where the job file or the input is at fault."
-)
+@main.command("map", epilog="Exit code 0, whatever happens to the events; 2 if the job file or the input is at fault.")
 @click.option("--config", "config", required=True, type=click.Path(), help="The job file.")
 @click.option(
     "--input",
@@ -103,10 +101,12 @@ def check(file: str) -> None:
     multiple=True,
     default=["-"],
     show_default="-",
-    help="JSON lines or CSV, .gz and .bz2 too, by their names: a file, a glob or a URL; - is stdin, JSON lines.",
+    help="JSON lines or CSV, .gz and .bz2 by their extension too: a file, a glob or a URL; - is stdin, JSON lines.",
 )
 @click.option("--output", default="-", show_default=True, help="JSON lines, one per outcome; - is stdout.")
-@click.option("--now", default=None, help="The time that ages are judged by (ISO 8601 or Unix seconds); default: now.")
+@click.option(
+    "--now", default=None, help="The time against which ages are measured (ISO 8601 or Unix seconds); default: now."
+)
 def map_(config: str, inputs: tuple[str, ...], output: str, now: str | None) -> None:
     """Shows what Meta would be sent, event by event, and sends nothing.
 
@@ -130,14 +130,14 @@ def map_(config: str, inputs: tuple[str, ...], output: str, now: str | None) -> 
     try:
         with placed_rows(input_) as found:
             if output != "-" and any(_same_file(output, path) for path in found.paths):
-                _fail(f"{output}: is the input; choose another --output")
+                _fail(f"{output}: this is the input; choose another --output")
             where = output if output != "-" else "standard output"
             with nullcontext(sys.stdout.buffer) if output == "-" else open(output, "wb") as sink:
                 for outcome in preview_rows(job, found.rows, moment, notes):
                     statuses[outcome["status"]] += 1
                     sink.write(orjson.dumps(outcome, option=orjson.OPT_APPEND_NEWLINE))
                 sink.flush()
-    except BrokenPipeError:  # whoever read the output has seen enough
+    except BrokenPipeError:  # the reader of the output has closed it
         os._exit(0)  # without the flush at exit, which would break the pipe once more
     except (NoInput, UnreadableFile) as error:
         _fail(str(error))
@@ -188,7 +188,7 @@ def _fail(message: str) -> NoReturn:
     context_settings={"ignore_unknown_options": True},
     epilog="--verbose shows Beam's own log; --allow-unsafe-runner runs on runners that are known to lose events.\n\n"
     "Exit code 0: all delivered or filtered; 1: some became dead letters; 2: job file, token or input at fault;"
-    " 3: a destination refused us (token, permission); 4: the run failed; 130: stopped by Ctrl-C, SIGTERM or"
+    " 3: a destination refused everything (token, permission); 4: the run failed; 130: stopped by Ctrl-C, SIGTERM or"
     " SIGHUP.",
 )
 @option("config", type=click.Path())
@@ -246,32 +246,32 @@ def run(
     context_settings={"ignore_unknown_options": True},
     epilog="Exit codes are those of `run`. The dead letters that are read stay as they are.",
 )
-@click.option("--config", required=True, type=click.Path(), help="The job file, mended.")
+@click.option("--config", required=True, type=click.Path(), help="The corrected job file.")
 @click.option(
     "--from",
-    "letters",
+    "sources",
     required=True,
     multiple=True,
     help="Dead letters: path, glob or URL, .gz too; repeatable. bigquery:PROJECT.DATASET.TABLE, or"
     " pubsub:projects/P/subscriptions/S.",
 )
 @click.option("--only", "codes", multiple=True, metavar="CODE", help="Only those rejected with this code. Repeatable.")
-@click.option("--retryable", is_flag=True, help="Only those where the event was fine and the destination was not.")
+@click.option("--retryable", is_flag=True, help="Only those where the destination was at fault, not the event.")
 @click.option(
     "--dead-letters",
     default="replayed-dead-letters.jsonl",
     show_default=True,
-    help="What was rejected again, and why; not the file that is read.",
+    help="What was rejected again, and why; must not be the file that is read.",
 )
 @click.option(
-    "--receipts", default="replayed-receipts.jsonl", show_default=True, help="What Meta took, a line per request."
+    "--receipts", default="replayed-receipts.jsonl", show_default=True, help="What Meta accepted, one line per request."
 )
 @click.option("--books", default=None, type=click.Path(), help="Also write the books as JSON.")
 @option("until-idle", metavar="TIME")
 @click.argument("beam_options", nargs=-1, type=click.UNPROCESSED, metavar="[ANY BEAM OPTION]...")
 def replay(
     config: str,
-    letters: tuple[str, ...],
+    sources: tuple[str, ...],
     codes: tuple[str, ...],
     retryable: bool,
     dead_letters: str,
@@ -289,7 +289,7 @@ def replay(
     for code in codes:
         if code not in CODES:
             close = difflib.get_close_matches(code, CODES, n=1)
-            _fail(f"--only {code}: there is no such code" + (f"; did you mean {close[0]}?" if close else ""))
+            _fail(f"--only: unknown code '{code}'" + (f"; did you mean {close[0]}?" if close else ""))
     try:
         logging.disable(logging.WARNING)
         from capybeam.pipeline.run.execute import replay_job
@@ -298,14 +298,14 @@ def replay(
 
         logging.disable(logging.NOTSET)
         replay_filter, outputs = ReplayFilter(frozenset(codes), retryable), Outputs(dead_letters, receipts, books)
-        request = RunRequest(job, letters, outputs, beam_options, _seconds("--until-idle", until_idle))
+        request = RunRequest(job, sources, outputs, beam_options, _seconds("--until-idle", until_idle))
         sys.exit(replay_job(request, replay_filter))
     except KeyboardInterrupt:
         sys.exit(130)
 
 
 @main.command()
-@click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0 takes a free one.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0 picks a free port.")
 @click.option("--token", "tokens", multiple=True, help="Accept only this token (repeatable); by default any.")
 @click.option("--dataset", "datasets", multiple=True, help="Know only this dataset (repeatable); by default any.")
 @click.option("--app-secret", default=None, help="Require an appsecret_proof made with this secret.")
@@ -315,9 +315,9 @@ def replay(
     "faults",
     multiple=True,
     metavar="NAME=VALUE",
-    help="A fault switch, such as error_rate=0.1 (repeatable); --list-faults names them. Also POST /sandbox/faults.",
+    help="A fault switch, such as error_rate=0.1 (repeatable); --list-faults lists them. Also POST /sandbox/faults.",
 )
-@click.option("--list-faults", is_flag=True, help="Name the fault switches and leave.")
+@click.option("--list-faults", is_flag=True, help="List the fault switches and exit.")
 def sandbox(
     port: int,
     tokens: tuple[str, ...],

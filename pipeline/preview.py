@@ -63,11 +63,11 @@ class _Preview:
 
     def _ready(self, ready: Ready) -> dict[str, Any]:
         address = Address.decode(ready.key)
-        said = self._destinations[address.destination].describe(address)
+        described = self._destinations[address.destination].describe(address)
         return {
             "status": "ready",
             "dataset_id": address.dataset_id,
-            **said,
+            **described,
             "payload": orjson.Fragment(Envelope.decode(ready.line).body),
         }
 

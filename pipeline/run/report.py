@@ -1,4 +1,4 @@
-"""The books of a run: what became of every event, and whether it adds up.
+"""The books of a run: the outcome of every event, and whether the sums add up.
 
 read    = taken + filtered + unparsable            (events; `taken` by at least one trigger)
 matched = delivered + dead-lettered + repeated     (conversions, for each subscription)
@@ -24,7 +24,7 @@ from capybeam.transforms.core.rejections import CODES
 
 @dataclasses.dataclass(frozen=True)
 class Account:
-    """What became of the conversions of one subscription ("destination/subscription")."""
+    """The outcomes of the conversions of one subscription ("destination/subscription")."""
 
     subscription: str
     matched: int
@@ -42,14 +42,14 @@ class Account:
 
 @dataclasses.dataclass(frozen=True)
 class RunReport:
-    """What became of everything that was read.
+    """The outcome of everything that was read.
 
     Attributes:
         at_least: whether the runner may have counted work again that it did again: each event is counted at least once,
             and it is the receipts that decide.
         sent: events on the receipts, if they were looked at; those that were sent again are among them.
         unfinished: a sentence on each input that could not be read to its end, naming it.
-        no_event: a sentence on the first object that is no event, "" where there is none.
+        no_event: a sentence on the first object that is not an event, "" if there was none.
         notes: what is worth knowing of lines, before they belong to any subscription.
     """
 
@@ -216,7 +216,7 @@ class RunReport:
             row += [account.repeated] if self.repeated else []
             row += [sum(account.withheld.values())] if self.withheld else []
             row += [account.in_flight] if flying else []
-            name = Text(account.subscription)  # brackets in an event's name are no markup
+            name = Text(account.subscription)  # brackets in an event's name are not markup
             accounts.add_row(name, *(f"{count:,}" for count in row))
         parts: list[RenderableType] = [accounts] if self.accounts else []
         rejections = self._rejections()
@@ -252,7 +252,7 @@ class RunReport:
         if self.balanced:
             return f"{read}. The books balance.{self._again()}"
         if self.at_least:
-            decided = "the receipts decide" if self.sent is None else f"by the receipts {self.sent:,} were delivered"
+            decided = "the receipts decide" if self.sent is None else f"{self.sent:,} were delivered, by the receipts"
             return f"{read}. Work that was done again is counted again, each event at least once; {decided}."
         return f"{read} + {flying:,} in flight. THE BOOKS DO NOT BALANCE."
 
@@ -260,8 +260,8 @@ class RunReport:
         if not self.resent:
             return ""
         return (
-            f" {self.resent:,} events were sent again, by work that was lost and done once more: Meta drops them by"
-            " their event_id, and of the receipts and dead letters some are there twice."
+            f" {self.resent:,} events were sent again because lost work was redone: Meta drops them by their"
+            " event_id, and some receipts and dead letters exist twice."
         )
 
     def _rejections(self) -> Counter[tuple[str, str]]:

@@ -113,8 +113,8 @@ def event_of_row(row: Event | UnreadableRow) -> Event:
 def event_id(event: Event) -> str:
     """The event's messageId, else an ID made from its content: the same at every retry and every run.
 
-    A messageId such as "undefined" is none, as Meta would count one of all the events that share it. When an event was
-    received and sent is left out of its content, as a copy that came twice is the same event.
+    A messageId such as "undefined" does not count, as Meta would count one of all the events that share it. When an
+    event was received and sent is left out of its content, as a copy that came twice is the same event.
     """
     message_id = event.get("messageId")
     if message_id is not None and not isinstance(message_id, (bool, dict, list)) and message_id not in _NO_ID:

@@ -115,7 +115,7 @@ class Engine:
     def map(self) -> Callable[..., Conversion]:
         """Fills a conversion's fields by its subscription's mapping, typed and complete.
 
-        It takes the conversion and `count`, which is told of what is left out or comes from elsewhere, and raises
+        It takes the conversion and `count`, which is called with what is left out or comes from elsewhere, and raises
         Rejected: missing_required_field, invalid_<field>, invalid_field, mapping_failed.
         """
         return _compile_mapping(self.subscriptions)
@@ -150,7 +150,7 @@ class Engine:
 
         Args:
             now: Unix seconds.
-            notes: by subscription key, or "" before there is one: what is told of what is left out.
+            notes: by subscription key, or "" before one is known: the counter of what is left out.
         """
         for found in self.parse(row, notes("")):
             if isinstance(found, Rejected):

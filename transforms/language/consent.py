@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, Literal
 
 from capybeam.transforms.core.events import Event
-from capybeam.transforms.core.paths import get_path
+from capybeam.transforms.core.paths import get_keys, parse_path
 from capybeam.transforms.language.triggers import compile_trigger
 
 Answer = Literal["granted", "refused", "unknown"]
@@ -86,8 +86,10 @@ def _by_conditions(consent: Consent) -> Callable[[Event], Answer]:
 
 
 def _by_categories(consent: Consent) -> Callable[[Event], Answer]:
+    keys = parse_path(consent.path)
+
     def decide(event: Event) -> Answer:
-        answer_of = _reader(get_path(event, consent.path))
+        answer_of = _reader(get_keys(event, keys))
         answers: list[Answer] = [answer_of(category) for category in consent.all_of]
         if consent.any_of:
             answers.append(_best(map(answer_of, consent.any_of)))

@@ -108,10 +108,10 @@ def check_age(event_time: int, limit: int, now: float) -> None:
     """At most `limit` seconds old, at most a minute ahead. One event too old fails its whole batch at Meta."""
     if now - event_time > limit:
         raise Rejected(
-            "event_too_old", f"The event is more than {limit // DAY} days old, and Meta takes no older ones."
+            "event_too_old", f"The event is more than {limit // DAY} days old; Meta does not accept older events."
         )
     if event_time - now > MAX_AHEAD:
-        raise Rejected("event_in_future", f"The event's time lies more than {MAX_AHEAD} seconds in the future.")
+        raise Rejected("event_in_future", f"The event's time is more than {MAX_AHEAD} seconds in the future.")
 
 
 def check_match_keys(user_data: Mapping[str, Any]) -> None:

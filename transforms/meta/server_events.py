@@ -60,8 +60,8 @@ def compile_wire(subscription: MetaSettings) -> tuple[Write, Callable[..., bool]
 def _compile_offline_event(subscription: MetaSettings) -> Write:
     """The function from an action's fields to an event of the older Offline Conversions API.
 
-    It has no event_id: that API told repeats by order_id (else the match keys), event_time and event_name. Source:
-    Meta, "offline-conversions", as it was until Graph API v16.0 ended.
+    It has no event_id: that API identified repeats by order_id (else the match keys), event_time and event_name.
+    Source: Meta, "offline-conversions", as it was until Graph API v16.0 ended.
     """
     beside = in_custom_data(field.name for field in subscription.fields)
     clean = subscription.cleaner

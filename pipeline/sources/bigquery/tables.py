@@ -120,7 +120,7 @@ def _check_readable(name: str, read: ReadTable) -> None:
         rows = islice(client.read_rows(session.streams[0].name, **patience).rows(), MOST_SAMPLED)
         values = list(islice((row[column] for row in rows if row[column] is not None), SAMPLE))
         if values and not any(_is_object(value) for value in values):
-            raise NoInput(f"{name}: the column {column} holds no events as JSON ({len(values)} rows looked at)")
+            raise NoInput(f"{name}: the column {column} holds no events as JSON ({len(values)} rows checked)")
 
 
 def _is_object(value: Any) -> bool:

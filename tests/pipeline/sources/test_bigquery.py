@@ -42,7 +42,7 @@ def refusal(text: str, client: Any = None, between: TimeRange = ANY_TIME) -> str
             "no permission (Not found); reading needs the roles BigQuery Data Viewer, BigQuery Job User and BigQuery"
             " Read Session User",
         ),
-        ("BadRequest", "cannot be read (the query failed, in words that may quote rows)"),
+        ("BadRequest", "cannot be read (the query failed; its message is withheld because it may quote rows)"),
         ("ServiceUnavailable", "cannot be read (Not found)"),
     ],
 )
@@ -68,7 +68,8 @@ def test_what_is_said_of_rows_is_not_repeated() -> None:
     error = exceptions.BadRequest("Bad int64 value: jane@example.com\n\nLocation: EU\nJob ID: 3f5e-1")
     said = refusal("bigquery:SELECT CAST(email AS INT64) FROM `acme.shop.orders`", Client(error))
     assert said.endswith(
-        ": cannot be read (the query failed, in words that may quote rows; bq show -j 3f5e-1 has the details)"
+        ": cannot be read (the query failed; its message is withheld because it may quote rows; bq show -j 3f5e-1"
+        " has the details)"
     )
 
 
