@@ -14,6 +14,7 @@ import os
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import timezone
 from pathlib import Path
@@ -358,6 +359,77 @@ def sandbox(
         _fail(str(error))
     except OSError as error:
         _fail(f"port {port}: {error.strerror}")
+
+
+@main.command(
+    short_help="Writes a job file to start from.",
+    epilog="Exit code 0, or 2 where a file is there already, or the events cannot be read.",
+)
+@click.option("--output", default="conversions.yaml", show_default=True, help="The job file to write; - is stdout.")
+@click.option("--force", is_flag=True, help="Overwrite --output.")
+@click.option(
+    "--from-events", "events", default=None, metavar="FILE", help="Propose it from events: as map reads them."
+)
+@click.option(
+    "--sample", type=click.IntRange(1, 100_000), default=10_000, show_default=True, help="Read the first N of them."
+)
+def init(output: str, force: bool, events: str | None, sample: int) -> None:
+    """Writes a job file to start from, with comments that teach. Sends nothing, and overwrites nothing.
+
+    With --from-events it proposes subscriptions for the events that are there: names of Segment's spec become actions,
+    however they are spelt, and comments say in what share of the events each field has a value. Other values of events
+    do not get into the file.
+    """
+    from capybeam.pipeline.initial_job_command import run_init
+
+    sys.exit(_attempt(lambda: run_init(output, force, events, sample)))
+
+
+@main.group("import", short_help="Makes a job file of another product's settings.")
+def import_() -> None:
+    """Makes a job file of another product's settings."""
+
+
+@import_.command(
+    "segment",
+    short_help="Makes a job file of Segment's subscriptions.",
+    epilog="Exit code 0: all that is enabled at Segment was carried over; 1: some of it was not, and the report says"
+    " what; 2: there is nothing to import, or a file cannot be read.",
+)
+@click.argument("files", nargs=-1, required=True, type=click.Path(), metavar="FILE...")
+@click.option("--output", default="-", show_default=True, help="The job file to write; - is stdout.")
+@click.option("--force", is_flag=True, help="Overwrite --output.")
+@click.option(
+    "--action", "actions", multiple=True, metavar="ID=NAME", help="What an action ID of Segment's means. Repeatable."
+)
+@click.option("--dataset-id", default=None, help="Meta's dataset (pixel) ID, where the export does not have it.")
+def import_segment_(
+    files: tuple[str, ...], output: str, force: bool, actions: tuple[str, ...], dataset_id: str | None
+) -> None:
+    """Makes a job file of the subscriptions of Segment's "Facebook Conversions API (Actions)".
+
+    \b
+    FILE is what Segment gives out, in any of these forms; several files are read together:
+      the answer of its Public API to GET /destinations/{id}/subscriptions (and GET /destinations/{id})
+      Terraform with segment_destination_subscription, or its state as JSON (extra: terraform)
+
+    Triggers, names and mappings stay as they are. Disabled subscriptions, and what cannot be carried over, become
+    comments. Secrets of the export are not written. The report on stderr says what was done, and what will come out
+    otherwise than at Segment.
+    """
+    from capybeam.pipeline.segment.commands import run_import
+
+    sys.exit(_attempt(lambda: run_import(files, output, force, actions, dataset_id)))
+
+
+def _attempt(command: Callable[[], int]) -> int:
+    """What a command returns; a mistake of the user's ends the process with its sentence."""
+    from capybeam.pipeline.output_files import CommandError
+
+    try:
+        return command()
+    except CommandError as error:
+        _fail(str(error))
 
 
 @main.command(short_help="Prints the JSON Schema of the job file.")

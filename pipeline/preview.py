@@ -15,7 +15,7 @@ from capybeam.pipeline.job.loader import Job
 from capybeam.transforms.core import events
 from capybeam.transforms.core.envelope import Address, Envelope, Ready
 from capybeam.transforms.core.message_formats import Row
-from capybeam.transforms.engine.engine import Engine, Filtered, Refused
+from capybeam.transforms.engine.engine import Engine, Filtered, Refused, Withheld
 
 
 def preview(
@@ -53,6 +53,8 @@ class _Preview:
         for outcome in self._engine.outcomes(row, self._now, lambda _: self._note):
             if isinstance(outcome, Filtered):
                 yield {"status": "filtered"}
+            elif isinstance(outcome, Withheld):
+                yield {**_names(outcome.subscription), "status": "filtered", "reason": f"consent_{outcome.answer}"}
             elif isinstance(outcome, Refused):
                 yield {**_names(outcome.subscription), **_rejected(outcome)}
             else:

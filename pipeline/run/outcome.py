@@ -159,7 +159,8 @@ def exit_code(books: RunReport, outcome: RunOutcome, log: Console) -> int:
         name_dead_letters()
         return FAILED if books.unfinished else DEAD_LETTERS
     if books.read and books.filtered == books.read and not is_endless:
-        log.print("No trigger took any of the events. capybeam map shows what happens to each.", style="yellow")
+        why = "There is no consent for any of the events" if books.withheld else "No trigger took any of the events"
+        log.print(f"{why}. capybeam map shows what happens to each.", style="yellow")
     return OK
 
 

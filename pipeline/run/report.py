@@ -2,6 +2,9 @@
 
 read    = taken + filtered + unparsable            (events; `taken` by at least one trigger)
 matched = delivered + dead-lettered + repeated     (conversions, for each subscription)
+
+Conversions for which there is no consent are not `matched`; they are counted apart, by what their events say. An event
+of which nothing else is left is `filtered`.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ class Account:
     dead_lettered: Mapping[tuple[str, str], int]  # by stage and code
     notes: Mapping[str, int]
     repeated: int = 0  # dropped, as an earlier one with the same event_id was not
+    withheld: Mapping[str, int] = dataclasses.field(default_factory=dict)  # without consent, by the event's answer
 
     @property
     def in_flight(self) -> int:
@@ -69,6 +73,7 @@ class RunReport:
         dead: dict[str, Counter[tuple[str, str]]] = {}
         notes: dict[str, Counter[str]] = {}
         repeated: Counter[str] = Counter()
+        withheld: dict[str, Counter[str]] = {}
         unfinished: list[str] = []
         no_event: list[str] = []
         for name, count in counts.items():
@@ -81,6 +86,8 @@ class RunReport:
                 delivered[key.subscription] += count
             elif key.kind == "repeated":
                 repeated[key.subscription] += count
+            elif key.kind == "withheld":
+                withheld.setdefault(key.subscription, Counter())[key.detail] += count
             elif key.kind == "rejected":
                 dead.setdefault(key.subscription, Counter())[key.stage, key.detail] += count
             elif key.kind == "note":
@@ -89,7 +96,7 @@ class RunReport:
                 unfinished.append(key.detail)
             elif key.kind == "no_event":
                 no_event.append(key.detail)
-        keys = sorted((matched.keys() | delivered.keys() | dead.keys()) - {""})
+        keys = sorted((matched.keys() | delivered.keys() | dead.keys() | withheld.keys()) - {""})
         return cls(
             read=counts.get("read", 0),
             taken=counts.get("taken", 0),
@@ -98,7 +105,13 @@ class RunReport:
             undirected=dict(dead.get("", {})),
             accounts=tuple(
                 Account(
-                    key, matched[key], delivered[key], dict(dead.get(key, {})), dict(notes.get(key, {})), repeated[key]
+                    key,
+                    matched[key],
+                    delivered[key],
+                    dict(dead.get(key, {})),
+                    dict(notes.get(key, {})),
+                    repeated[key],
+                    dict(withheld.get(key, {})),
                 )
                 for key in keys
             ),
@@ -120,6 +133,11 @@ class RunReport:
     @property
     def repeated(self) -> int:
         return sum(account.repeated for account in self.accounts)
+
+    @property
+    def withheld(self) -> Mapping[str, int]:
+        """Conversions for which there was no consent, by what their events say."""
+        return sum((Counter(account.withheld) for account in self.accounts), Counter[str]())
 
     @property
     def dead_lettered(self) -> int:
@@ -162,6 +180,7 @@ class RunReport:
             "delivered": self.delivered,
             "dead_lettered": self.dead_lettered,
             **({"repeated": self.repeated} if self.repeated else {}),
+            **({"without_consent": dict(sorted(self.withheld.items()))} if self.withheld else {}),
             **({"unfinished": list(self.unfinished)} if self.unfinished else {}),
             **({"no_event": self.no_event} if self.no_event else {}),
             **({"notes": dict(self.notes)} if self.notes else {}),
@@ -172,6 +191,7 @@ class RunReport:
                     "delivered": account.delivered,
                     "dead_lettered": _by_name(account.dead_lettered),
                     **({"repeated": account.repeated} if account.repeated else {}),
+                    **({"without_consent": dict(sorted(account.withheld.items()))} if account.withheld else {}),
                     "notes": dict(account.notes),
                 }
                 for account in self.accounts
@@ -186,12 +206,15 @@ class RunReport:
             accounts.add_column(column, justify="right")
         if self.repeated:
             accounts.add_column("repeated", justify="right")
+        if self.withheld:
+            accounts.add_column("without consent", justify="right")
         flying = any(account.in_flight for account in self.accounts)
         if flying:
             accounts.add_column("in flight", justify="right")
         for account in self.accounts:
             row = [account.matched, account.delivered, sum(account.dead_lettered.values())]
             row += [account.repeated] if self.repeated else []
+            row += [sum(account.withheld.values())] if self.withheld else []
             row += [account.in_flight] if flying else []
             name = Text(account.subscription)  # brackets in an event's name are not markup
             accounts.add_row(name, *(f"{count:,}" for count in row))
@@ -207,6 +230,9 @@ class RunReport:
             parts.append(reasons)
         if self.no_event:
             parts.append(Text(f"parse / not_an_event, the first: {self.no_event}"))
+        if self.withheld:
+            listed = ", ".join(f"{answer} {count:,}" for answer, count in sorted(self.withheld.items()))
+            parts.append(Text(f"Not sent, as there is no consent: {listed}"))
         notes = sum((Counter(account.notes) for account in self.accounts), Counter(self.notes))
         if notes:
             listed = ", ".join(f"{note} {count:,}" for note, count in notes.most_common())

@@ -18,7 +18,7 @@ from capybeam.transforms.core.envelope import Envelope, Ready, ReplayHistory
 from capybeam.transforms.core.events import Event
 from capybeam.transforms.core.message_formats import Found
 from capybeam.transforms.core.rejections import Rejected, Rejection, as_rejected
-from capybeam.transforms.engine.engine import Engine, Filtered, Refused
+from capybeam.transforms.engine.engine import Engine, Filtered, Refused, Withheld
 from capybeam.transforms.language.subscriptions import Subscription
 
 
@@ -114,10 +114,13 @@ class _Replay:
                 yield dead_letter.rejected("filter", found.cause, destination=None, subscription=None, payload=event)
                 return
             if not is_counted:
-                count("filtered" if isinstance(found, Filtered) else "taken")
+                count("filtered" if isinstance(found, (Filtered, Withheld)) else "taken")
                 is_counted = True
             if isinstance(found, Filtered):
                 return
+            if isinstance(found, Withheld):
+                count(CounterKey("withheld", found.subscription, detail=found.answer).encode())
+                continue
             if isinstance(found, Refused):
                 count(self._matched[found.subscription])
                 yield dead_letter.rejected("name", found.cause, **_names(found.subscription), payload=event)

@@ -92,7 +92,8 @@ def _compile_event(subscription: MetaSettings) -> Write:
     names = [field.name for field in subscription.fields if mapped is None or field.name in mapped]
     custom = in_custom_data(names)
     beside = [name for name in names if name in _AS_THEY_ARE and name not in FREE]
-    rewrites = mapped is None or not _REWRITTEN.isdisjoint(mapped)
+    may_limit = subscription.consent is not None and subscription.consent.limits
+    rewrites = may_limit or mapped is None or not _REWRITTEN.isdisjoint(mapped)
     clean = subscription.cleaner
     limited = subscription.mapping.get("data_processing_options")
     unlimited = limited in (False, "false")

@@ -11,9 +11,10 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import PydanticKnownError, core_schema
 
 from capybeam.pipeline.job.checks import check_mapping, check_trigger, check_unique
+from capybeam.pipeline.job.consent import check_consent
 from capybeam.pipeline.job.destination_types import DestinationType
 from capybeam.pipeline.job.destinations import meta
-from capybeam.pipeline.job.models import Model, Name
+from capybeam.pipeline.job.models import Model, SubscriptionName
 from capybeam.pipeline.job.presets import merged_mapping, presets
 from capybeam.pipeline.job.problems import Problems, suggestion
 from capybeam.pipeline.job.yaml_source import Loc
@@ -46,7 +47,10 @@ class SubscriptionModel(Model):
     action: Annotated[str, BeforeValidator(_action), _PresetKeys()] = pydantic.Field(
         description="The conversion, with its fields and default mapping."
     )
-    name: Name | None = pydantic.Field(None, description="Unique in its destination. Default: the action.")
+    name: SubscriptionName | None = pydantic.Field(
+        None, description="Unique in its destination; any line of text. Default: the action."
+    )
+    enabled: bool = pydantic.Field(True, description="false: it is checked, and takes no events.")
     trigger: str | None = pydantic.Field(None, description="FQL. Default: the action's. `custom` needs one.")
     use_default_mapping: bool = pydantic.Field(True, description="Whether the action's default mapping applies.")
     mapping: dict[str, Any] = pydantic.Field(
@@ -73,6 +77,8 @@ def _destination(model: ConversionsModel) -> MetaDestination:
 
 def _subscriptions(model: ConversionsModel) -> Iterator[MetaSubscription]:
     for each in model.subscriptions:
+        if not each.enabled:
+            continue
         preset = presets()[each.action]
         yield MetaSubscription(
             **meta.of_all_subscriptions(model),
@@ -94,6 +100,7 @@ def _check(destination: Mapping[str, Any], loc: Loc, problems: Problems) -> None
     elif not destination.get("dataset_id") and not destination.get("pixel_id"):
         problems.add((*loc, "dataset_id"), "is missing")
     meta.check_api_version(destination.get("api_version"), (*loc, "api_version"), problems)
+    check_consent(destination, loc, problems)
     given = destination.get("subscriptions")
     if given == []:
         problems.add((*loc, "subscriptions"), "must list at least one")
@@ -124,6 +131,8 @@ def _named(subscription: tuple[Mapping[str, Any], Loc]) -> tuple[Any, Loc]:
 
 def _warn(model: ConversionsModel, loc: Loc, problems: Problems) -> None:
     meta.warn_of_path(model.endpoint, (*loc, "endpoint"), problems)
+    if not any(subscription.enabled for subscription in model.subscriptions):
+        problems.warn((*loc, "subscriptions"), "has none that is enabled: no event is sent there")
     for index, subscription in enumerate(model.subscriptions):
         at = (*loc, "subscriptions", index, "mapping")
         _warn_of_unknown_fields(subscription, at, problems)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from capybeam.pipeline.job.presets import presets
-from tests.pipeline.job.job_files import MINIMAL, WHOLE, job, problems, with_action, with_line, with_subscription
+from tests.pipeline.job.job_files import MINIMAL, TOKEN, WHOLE, job, problems, with_action, with_line, with_subscription
 
 
 def test_a_key_of_a_mapping_replaces_the_default_as_a_whole() -> None:
@@ -165,6 +167,40 @@ def test_two_destinations_may_name_their_subscriptions_alike() -> None:
     text = MINIMAL + MINIMAL.partition("\n")[2].replace("name: web", "name: crm")
 
     assert [subscription.key for subscription in job(text).subscriptions] == ["web/purchase", "crm/purchase"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Purchase (Copy)", "A & B", "Bestellung 'groß' [50 %]: EU/UK", "5", "Subscription Started | Estimate", "x" * 200],
+)
+def test_a_subscription_may_have_any_line_of_text_as_its_name(name: str) -> None:
+    (subscription,) = job(with_subscription(f"name: {json.dumps(name, ensure_ascii=False)}")).subscriptions
+
+    assert subscription.key == f"web/{name}"
+
+
+@pytest.mark.parametrize("name", ["", " a", "a ", "two\nlines", "a\tb", "x" * 201, 5, TOKEN])
+def test_other_names_of_subscriptions_are_problems_that_do_not_repeat_them(name: object) -> None:
+    assert problems(with_subscription(f"name: {json.dumps(name)}")) == (
+        "job.yaml:8:9: destinations[0].subscriptions[0].name: must be a single line of 1 to 200 characters, without"
+        " blanks around it",
+    )
+
+
+def test_a_subscription_that_is_not_enabled_is_checked_and_takes_no_events() -> None:
+    other = "\n      - {action: search, enabled: false, trigger: type = }\n"
+
+    assert [each.name for each in job(MINIMAL + other.replace("type = ", "all")).subscriptions] == ["purchase"]
+    assert problems(MINIMAL + other) != ()
+
+
+def test_a_destination_whose_subscriptions_are_all_switched_off_gets_no_events() -> None:
+    switched_off = job(with_subscription("enabled: false"))
+
+    assert switched_off.subscriptions == ()
+    assert switched_off.warnings == (
+        "job.yaml:6:5: destinations[0].subscriptions: has none that is enabled: no event is sent there",
+    )
 
 
 ONE_WARNING = {
