@@ -56,7 +56,7 @@ def _check_file(file: str, options: CheckOptions) -> int:
     said = ""
     if options.against is not None and checked is not None and checked.job is not None:
         more, said = _against(checked, options.against, options.sample)
-        findings = (*findings, *more)
+        findings = tuple(sorted((*findings, *more), key=lambda each: (each.line or 0, each.column or 0)))
     if options.strict:
         findings = tuple(
             dataclasses.replace(each, severity="error") if each.severity == "warning" else each for each in findings

@@ -123,13 +123,18 @@ def check(files: tuple[str, ...], strict: bool, format_: str, against: str | Non
     if against is not None and len(files) > 1 and against == STDIN:
         _fail("--against - is for one job file")
     try:
-        sys.exit(check_files(files, CheckOptions(strict, format_ == "json", against, sample)))
+        code = check_files(files, CheckOptions(strict, format_ == "json", against, sample))
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os._exit(0)  # without the flush at exit, which would break the pipe once more
     except (NoInput, UnreadableFile) as error:
         _fail(str(error))
     except NoEvents as error:
         _fail(f"{'standard input' if against == STDIN else against}: {error}")
     except OSError as error:
         _fail(f"{error.filename or against}: {error.strerror}")
+    if code:
+        sys.exit(code)
 
 
 @main.command(

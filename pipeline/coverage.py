@@ -20,7 +20,7 @@ from capybeam.transforms.core.message_formats import Row
 from capybeam.transforms.core.paths import parse_path
 from capybeam.transforms.core.rejections import CODES, Rejected, as_rejected
 from capybeam.transforms.engine.engine import Engine, Filtered, Refused
-from capybeam.transforms.language.inspection import Chain, Lookup, finds, inspect_mapping
+from capybeam.transforms.language.inspection import Chain, Lookup, Text, finds, inspect_mapping
 from capybeam.transforms.language.mappings import compile_mapping
 from capybeam.transforms.language.subscriptions import Subscription
 from capybeam.transforms.standards.javascript import MISSING
@@ -74,7 +74,7 @@ class Coverage:
                 self._subscriptions[key].add(event, outcome, paths, self._engine)
 
     def findings(self, name: str) -> Iterator[Finding]:
-        """All that is to be said, in the job file's order.
+        """All that is to be said of the sample.
 
         Args:
             name: what the sample is called.
@@ -115,7 +115,9 @@ class _OfSubscription:
         self._own: Mapping[str, Any] = own if isinstance(own, dict) else {}
         merged = {name: node for name, node in subscription.mapping.items() if name != "event_name"}
         self._map = compile_mapping(merged)
-        lookups = [each for each in inspect_mapping(subscription.mapping) if isinstance(each, Lookup) and each.chain[0]]
+        inspected = list(inspect_mapping(subscription.mapping))
+        lookups = [each for each in inspected if isinstance(each, Lookup) and each.chain[0]]
+        self._with_constants = {_field_of(each.place) for each in inspected if isinstance(each, Text)}
         self._lookups = {each.place: each for each in lookups}
         self._required = [field.name for field in subscription.fields if field.required and field.name != "event_name"]
         self._found: set[Chain] = set()
@@ -124,8 +126,7 @@ class _OfSubscription:
         self._rejected: Counter[str] = Counter()
         self._paths = PathCounts()
         self._matched = 0
-        whole = [each.chain for each in inspect_mapping(subscription.mapping) if isinstance(each, Lookup)]
-        self.used = {_keys_of(chain) for chain in whole}
+        self.used = {_keys_of(each.chain) for each in inspected if isinstance(each, Lookup) and each.kind != "@arrayPath"}
         if subscription.value_fallback:
             self.used.add(parse_path(subscription.value_fallback))
 
@@ -178,7 +179,7 @@ class _OfSubscription:
         for field, lookups in fields.items():
             absent = [each for each in lookups if each.chain not in self._found]
             if field[0] not in self._own:
-                if len(absent) == len(lookups):
+                if len(absent) == len(lookups) and field not in self._with_constants:
                     empty.append(".".join(map(str, field)))
                 continue
             severity: Severity = "warning" if len(absent) == len(lookups) else "info"
@@ -211,10 +212,13 @@ def _counted(number: int, what: str) -> str:
     return f"{number:,} {what}{'s' * (number != 1)}"
 
 
-def _field_of(place: Keys | tuple[str | int, ...]) -> tuple[str | int, ...]:
+def _field_of(place: tuple[str | int, ...]) -> tuple[str | int, ...]:
     """The field, or the field of an object, that a part of a mapping belongs to."""
-    inner = place[1:2]
-    return place[:2] if inner and isinstance(inner[0], str) and not inner[0].startswith("@") else place[:1]
+    field, *inner = place
+    if inner[:2] == ["@arrayPath", 1]:
+        inner = inner[2:]
+    named = inner[:1]
+    return (field, *named) if named and isinstance(named[0], str) and not named[0].startswith("@") else (field,)
 
 
 def _keys_of(chain: Chain) -> Keys:

@@ -83,7 +83,10 @@ class PathCounts:
         alike = [keys for keys in shown.values() if _plain(keys[-1]) == last]
         alike.sort(key=lambda keys: (-len(set(keys) & set(wanted)), -self._counts[keys], keys))
         if not alike:
-            close = difflib.get_close_matches(dotted(wanted), shown, n=2, cutoff=0.75)
+            beside = {keys[-1]: keys for keys in shown.values() if keys[:-1] == wanted[:-1]}
+            alike = [beside[key] for key in difflib.get_close_matches(wanted[-1] if wanted else "", beside, n=2)]
+        if not alike:
+            close = difflib.get_close_matches(dotted(wanted), shown, n=2, cutoff=0.8)
             alike = [shown[text] for text in close]
         return [(keys, self._counts[keys]) for keys in alike[:2]]
 

@@ -29,7 +29,7 @@ def check_lookups(mapping: Mapping[str, Any], loc: Loc, problems: Problems) -> N
         at = (*loc, *found.place)
         if isinstance(found, Text):
             hint = hint_for(found.text)
-            if hint and not problems.has_error(at):
+            if hint and not problems.has_finding(at):
                 problems.warn(at, f"is sent as this text, letter for letter{hint}")
         else:
             message = _doubt_of(found, _unwraps(problems.document.data))

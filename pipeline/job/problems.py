@@ -43,7 +43,7 @@ class Problems:
     def __init__(self, document: Document, today: date) -> None:
         self.document, self.today = document, today
         self._found: dict[tuple[Position, str, Severity], None] = {}
-        self._errors: set[Loc] = set()
+        self._places: set[Loc] = set()
         self._once: set[str] = set()
         for position, message in document.problems:
             self._found[position, message, "error"] = None
@@ -53,7 +53,6 @@ class Problems:
 
     def add(self, loc: Loc, message: str, position: Position | None = None) -> None:
         """Adds an error; `position` where it is more exact than that of `loc`."""
-        self._errors.add(loc)
         self._add(loc, message, "error", position)
 
     def warn(self, loc: Loc, message: str, position: Position | None = None, *, once: bool = False) -> None:
@@ -64,11 +63,12 @@ class Problems:
             self._once.add(message)
         self._add(loc, message, "warning", position)
 
-    def has_error(self, loc: Loc) -> bool:
-        """Whether an error has been added for exactly this place."""
-        return loc in self._errors
+    def has_finding(self, loc: Loc) -> bool:
+        """Whether something has been added for exactly this place."""
+        return loc in self._places
 
     def _add(self, loc: Loc, message: str, severity: Severity, position: Position | None) -> None:
+        self._places.add(loc)
         at = position or self.document.position(loc)
         self._found[at, f"{dotted(loc)} {message}".strip(), severity] = None
 

@@ -26,6 +26,7 @@ class Lookup:
 
     Attributes:
         place: of the path or template, in the mapping.
+        kind: @arrayPath where only what its shape looks up in the items is taken.
         chain: keys from the event's root; further ones start at each item of the array that the keys before lead to.
     """
 
@@ -114,7 +115,8 @@ def _visit_array(options: Any, place: Path, scope: Chain | None) -> Iterator[Loo
     inner: Chain | None = None
     if isinstance(path, str) and scope is not None:
         inner = (*scope, parse_path(path))
-        yield Lookup((*place, 0), "@arrayPath", inner)
+        is_shaped = bool(shapes) and isinstance(shapes[0], dict) and bool(shapes[0])
+        yield Lookup((*place, 0), "@arrayPath" if is_shaped else "@path", inner)
     elif not isinstance(path, str):
         yield from _visit(path, (*place, 0), scope)
     for shape in shapes:

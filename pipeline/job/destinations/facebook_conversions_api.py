@@ -11,14 +11,15 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import PydanticKnownError, core_schema
 
 from capybeam.pipeline.job.checks import check_mapping, check_trigger, check_unique
-from capybeam.pipeline.job.constants import is_nothing
+from capybeam.pipeline.job.constants import check_constants, is_nothing
 from capybeam.pipeline.job.destination_types import DestinationType
 from capybeam.pipeline.job.destinations import meta
-from capybeam.pipeline.job.lookups import is_never_there
+from capybeam.pipeline.job.lookups import hint_for, is_never_there
 from capybeam.pipeline.job.models import Model, Name
 from capybeam.pipeline.job.presets import Preset, merged_mapping, presets
 from capybeam.pipeline.job.problems import Problems, suggestion
 from capybeam.pipeline.job.yaml_source import Loc
+from capybeam.transforms.language.fields import Field
 from capybeam.transforms.meta import rules
 from capybeam.transforms.meta.destinations import MetaDestination
 from capybeam.transforms.meta.subscriptions import MetaSubscription
@@ -113,9 +114,10 @@ def _check(destination: Mapping[str, Any], loc: Loc, problems: Problems) -> None
                 f"is missing: the {action} action has no default trigger (`all` takes every event)",
             )
         check_trigger(subscription.get("trigger"), (*at, "trigger"), problems)
-        check_mapping(subscription.get("mapping"), (*at, "mapping"), problems, preset.fields if preset else ())
+        check_mapping(subscription.get("mapping"), (*at, "mapping"), problems, _fields_by_rules(preset))
         if preset:
             _check_required_fields(preset, subscription, at, problems)
+            _check_by_rules(preset, subscription, at, problems)
 
 
 def _check_required_fields(preset: Preset, subscription: Mapping[str, Any], loc: Loc, problems: Problems) -> None:
@@ -131,6 +133,45 @@ def _check_required_fields(preset: Preset, subscription: Mapping[str, Any], loc:
     missing = [name for name in required if name not in merged]
     if missing:
         problems.add((*loc, "mapping"), f"leaves out {', '.join(missing)}, without which every event is rejected")
+
+
+_CONTENT_TYPE: Final = Field("content_type", "string", choices=rules.CONTENT_TYPES)
+_MONEY: Final = (Field("currency", "currency"), Field("value", "number"))
+
+
+def _fields_by_rules(preset: Preset | None) -> tuple[Field, ...]:
+    """An action's fields, with the choices that Meta's rules leave to them."""
+    return tuple(_CONTENT_TYPE if field.name == "content_type" else field for field in (preset.fields if preset else ()))
+
+
+def _check_by_rules(preset: Preset, subscription: Mapping[str, Any], loc: Loc, problems: Problems) -> None:
+    """Constants by which Meta's rules for a whole event reject every one, or count all as one."""
+    given, loc = subscription.get("mapping"), (*loc, "mapping")
+    if not isinstance(given, dict):
+        return
+    custom_data = given.get("custom_data")
+    if isinstance(custom_data, dict):
+        is_purchase = preset.event_name is None and given.get("event_name") == "Purchase"
+        check_constants(custom_data, (_CONTENT_TYPE, *(_MONEY if is_purchase else ())), (*loc, "custom_data"), problems)
+    for name, reason in _SAME_FOR_ALL.items():
+        if isinstance(given.get(name), (str, int, float)) and given[name] != "" and not problems.has_finding((*loc, name)):
+            problems.warn((*loc, name), f"is the same for every event{hint_for(str(given[name]))}; {reason}")
+    if any(name.startswith("__") for name in given):
+        return
+    merged = merged_mapping(preset, given, subscription.get("use_default_mapping", True) is not False)
+    needed = _NEEDED_BY_SOURCE.get(str(merged.get("action_source")))
+    if needed and is_nothing(merged.get(needed[0])):
+        problems.add((*loc, "action_source"), f"{merged['action_source']} needs {needed[1]}, or every event is rejected")
+
+
+_SAME_FOR_ALL: Final = {
+    "event_id": "Meta counts an event_id once, so that all but the first are lost",
+    "event_time": "Meta takes no event that is more than 7 days old",
+}
+_NEEDED_BY_SOURCE: Final = {
+    "app": ("app_data_field", "an app_data_field with use_app_data: true"),
+    "business_messaging": ("messaging_channel", "a messaging_channel"),
+}
 
 
 def _named(subscription: tuple[Mapping[str, Any], Loc]) -> tuple[Any, Loc]:
