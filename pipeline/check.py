@@ -18,6 +18,10 @@ NAMED_STDIN: Final = "standard input"
 NOT_READY: Final = 2
 
 
+class UnreadableSample(Exception):
+    """The sample cannot be read, or holds no events: says which and why."""
+
+
 @dataclasses.dataclass(frozen=True)
 class CheckOptions:
     """How job files are checked.
@@ -38,8 +42,7 @@ class CheckOptions:
 def check_files(files: Sequence[str], options: CheckOptions) -> int:
     """Shows what is found in job files; gives back the exit code.
 
-    Raises:
-        NoInput, NoEvents, UnreadableFile, OSError: of the sample.
+    Raises UnreadableSample.
     """
     results = [_check_file(file, options) for file in files]
     return max(results)
@@ -78,9 +81,7 @@ def _check_file(file: str, options: CheckOptions) -> int:
     assert checked is not None
     assert checked.job is not None
     destinations, subscriptions = len(checked.job.destinations), len(checked.job.subscriptions)
-    click.echo(
-        f"{name} is fine: {_counted(destinations, 'destination')}, {_counted(subscriptions, 'subscription')}."
-    )
+    click.echo(f"{name} is fine: {_counted(destinations, 'destination')}, {_counted(subscriptions, 'subscription')}.")
     return 0
 
 
@@ -110,17 +111,24 @@ def _against(checked: CheckedFile, against: str, sample: int) -> tuple[tuple[Fin
     """What a sample of events says about a job, and a line about the sample."""
     from capybeam.pipeline.coverage import Coverage
     from capybeam.pipeline.sample_rows import sample_rows
-    from capybeam.pipeline.sources import NoEvents
+    from capybeam.pipeline.sources import NoEvents, NoInput, UnreadableFile
 
     assert checked.job is not None
-    coverage = Coverage(checked.job, checked.document)
-    with sample_rows(against, sample) as rows:
-        for row in rows:
-            coverage.add(row)
-            if coverage.events >= sample:
-                break
     name = NAMED_STDIN if against == STDIN else against
+    coverage = Coverage(checked.job, checked.document)
+    try:
+        with sample_rows(against, sample) as rows:
+            for row in rows:
+                coverage.add(row)
+                if coverage.events >= sample:
+                    break
+    except (NoInput, UnreadableFile) as error:
+        raise UnreadableSample(str(error)) from None
+    except NoEvents as error:
+        raise UnreadableSample(f"{name}: {error}") from None
+    except OSError as error:
+        raise UnreadableSample(f"{error.filename or name}: {error.strerror}") from None
     if not coverage.events:
-        raise NoEvents("holds no events")
+        raise UnreadableSample(f"{name}: holds no events")
     said = f"{name}: {_counted(coverage.events, 'event')}, of which {coverage.matched:,} are taken by a subscription."
     return tuple(coverage.findings(name)), said

@@ -115,8 +115,7 @@ def check(files: tuple[str, ...], strict: bool, format_: str, against: str | Non
     With --against it says what the job makes of your events: which subscriptions take none of them, which paths are
     never there and what is nearest, which required fields would be missing, which traits are mapped nowhere.
     """
-    from capybeam.pipeline.check import STDIN, CheckOptions, check_files
-    from capybeam.pipeline.sources import NoEvents, NoInput, UnreadableFile
+    from capybeam.pipeline.check import STDIN, CheckOptions, UnreadableSample, check_files
 
     if [*files, against].count(STDIN) > 1:
         _fail("standard input can be read once; - is given several times")
@@ -127,12 +126,8 @@ def check(files: tuple[str, ...], strict: bool, format_: str, against: str | Non
         sys.stdout.flush()
     except BrokenPipeError:  # whoever read the output has seen enough
         os._exit(0)  # without the flush at exit, which would break the pipe once more
-    except (NoInput, UnreadableFile) as error:
+    except UnreadableSample as error:
         _fail(str(error))
-    except NoEvents as error:
-        _fail(f"{'standard input' if against == STDIN else against}: {error}")
-    except OSError as error:
-        _fail(f"{error.filename or against}: {error.strerror}")
     if code:
         sys.exit(code)
 

@@ -126,7 +126,9 @@ class _OfSubscription:
         self._rejected: Counter[str] = Counter()
         self._paths = PathCounts()
         self._matched = 0
-        self.used = {_keys_of(each.chain) for each in inspected if isinstance(each, Lookup) and each.kind != "@arrayPath"}
+        self.used = {
+            _keys_of(each.chain) for each in inspected if isinstance(each, Lookup) and each.kind != "@arrayPath"
+        }
         if subscription.value_fallback:
             self.used.add(parse_path(subscription.value_fallback))
 
@@ -167,7 +169,9 @@ class _OfSubscription:
             message = f"{field}, which is required, would be missing in {count:,} of {_counted(self._matched, 'event')}"
             yield self._loc, "warning", f"{name}: {message}"
         for code, count in sorted(self._rejected.items()):
-            message = f"{count:,} of {_counted(self._matched, 'event')} would be rejected, {code}: {CODES.get(code, '')}"
+            message = (
+                f"{count:,} of {_counted(self._matched, 'event')} would be rejected, {code}: {CODES.get(code, '')}"
+            )
             yield self._loc, "warning", f"{name}: {message}"
         yield from self._never_there()
 
@@ -193,7 +197,8 @@ class _OfSubscription:
         keys = _keys_of(lookup.chain)
         near = [f"{dotted_path(found)} ({count:,})" for found, count in self._paths.nearest(keys)]
         hint = f"; nearest: {', '.join(near)}" if near else ""
-        return f"{dotted_path(keys)} is in none of the {_counted(self._matched, 'event')} that {self._subscription.key} takes{hint}"
+        taken = f"{_counted(self._matched, 'event')} that {self._subscription.key} takes"
+        return f"{dotted_path(keys)} is in none of the {taken}{hint}"
 
 
 def _rejection(conversion: Conversion, engine: Engine) -> Rejected | None:

@@ -32,7 +32,7 @@ _DIGITS: Final = re.compile(r"[0-9]{4}")
 def paths_of(event: Any) -> dict[Keys, bool]:
     """The paths of an event that lead to something other than null → whether that is neither object nor array."""
     found: dict[Keys, bool] = {}
-    left = [((), event)]
+    left: list[tuple[Keys, Any]] = [((), event)]
     looked_at = 0
     while left and looked_at < MAX_NODES:
         keys, value = left.pop()

@@ -121,7 +121,9 @@ class _Checker:
                 effect = "it rejects every event" if rejects else "it is left out of every event"
                 add = self._problems.add
             else:
-                effect = "it rejects each event that gets it" if rejects else "it is left out of each event that gets it"
+                effect = (
+                    "it rejects each event that gets it" if rejects else "it is left out of each event that gets it"
+                )
                 add = self._problems.warn
             should = error.should if field.type != "object" or field.multiple else "should be an object"
             if field.multiple:
@@ -165,9 +167,12 @@ def _yielded(node: Mapping[str, Any], place: Place) -> Iterator[tuple[Any, Place
     """The constants and directives that a directive may yield as they are."""
     for name, options in node.items():
         at = place.at(name)
-        if name in ("@literal", "@excludeWhenNull"):
-            yield options, at
-        elif name in ("@template", "@liquid") and isinstance(options, str) and "{{" not in options and "{%" not in options:
+        if name in ("@literal", "@excludeWhenNull") or (
+            name in ("@template", "@liquid")
+            and isinstance(options, str)
+            and "{{" not in options
+            and "{%" not in options
+        ):
             yield options, at
         elif name == "@coalesce" and isinstance(options, list):
             for index, option in enumerate(options):

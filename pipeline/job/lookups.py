@@ -67,17 +67,14 @@ def _doubt_of(lookup: Lookup, unwraps: bool) -> str:
     root = keys[0]
     if root.startswith(_INTERNAL):
         return (
-            f"looks up {_shown(root)}, which is never there: Segment adds it for its own destinations, and events do not"
-            " bring it"
+            f"looks up {_shown(root)}, which is never there: Segment adds it for its own destinations, and events do"
+            " not bring it"
         )
     if _BRACES.search(root):
         return 'is a template and not a path; write {"@template": "{{…}}"}'
     if root in EVENT_KEYS:
         return ""
-    if root in MEANT:
-        hint = f"; did you mean {MEANT[root]}?"
-    else:
-        hint = suggestion(root, EVENT_KEYS, cutoff=0.7)
+    hint = f"; did you mean {MEANT[root]}?" if root in MEANT else suggestion(root, EVENT_KEYS, cutoff=0.7)
     if unwraps and not hint:
         return ""
     return f"looks up {_shown(root)}, which no event of Segment's spec has at its root{hint or _ROOTS}"
@@ -98,8 +95,7 @@ def _doubt_in_item(lookup: Lookup, array: tuple[str, ...], keys: tuple[str, ...]
         keys = keys[1:]
     rest = [key for key in keys if not key.isdecimal()]
     return (
-        "starts at the event, but inside @arrayPath paths start at the item; did you mean"
-        f" $.{_shown('.'.join(rest))}?"
+        f"starts at the event, but inside @arrayPath paths start at the item; did you mean $.{_shown('.'.join(rest))}?"
     )
 
 
@@ -134,4 +130,3 @@ _KEY: Final = r"[A-Za-z_][\w-]*"
 _STEP: Final = rf"(?:\.{_KEY}|\.\d+|\[[^\[\]]+\])"
 _PATH: Final = re.compile(rf"\$(?:\.{_KEY}|\[[^\[\]]+\]){_STEP}*|(?:{'|'.join(OBJECTS)}){_STEP}+")
 _IDS: Final = frozenset({"userId", "anonymousId", "messageId"})
-

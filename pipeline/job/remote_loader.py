@@ -27,7 +27,15 @@ def read_text_at(url: str) -> str:
     except UnicodeDecodeError:
         raise unreadable(url, "it is not UTF-8 text") from None
     except Exception as error:  # file systems raise what their clients raise
-        raise ConfigError([
-            Finding(url, None, None, "error", f"cannot be read ({reason_of(error)}). Is it there, and does this account"
-            " hold roles/storage.objectViewer on the bucket?")
-        ]) from None
+        raise ConfigError(
+            [
+                Finding(
+                    url,
+                    None,
+                    None,
+                    "error",
+                    f"cannot be read ({reason_of(error)}). Is it there, and does this account"
+                    " hold roles/storage.objectViewer on the bucket?",
+                )
+            ]
+        ) from None

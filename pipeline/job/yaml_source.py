@@ -95,7 +95,7 @@ def _hint(text: str, position: Position, problem: str) -> str:
         if rest[:1] == "\t":
             return "; indent with blanks, not with tabs"
         written = re.match(r"@\w+", rest)
-        return f"; quote it: \"{written[0]}\"" if written else "; put the text in quotes"
+        return f'; quote it: "{written[0]}"' if written else "; put the text in quotes"
     if "mapping values are not allowed" in problem:
         return "; put a text that holds a colon and a blank in quotes"
     if rest[:1] in ("*", "&", "!") or "alias" in problem:

@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Iterator
 from typing import Any, Final
 
-from capybeam.transforms.core.message_formats import CALLS
+from capybeam.transforms.core.events import CALLS
 from capybeam.transforms.language.triggers import TriggerNode, parse_trigger, value_of
 
 _KINDS: Final = ("string", "number", "boolean", "array", "object", "null")  # what typeof() yields
@@ -62,19 +62,22 @@ def _never_equal(node: TriggerNode, required: bool) -> Iterator[Doubt]:
 def _doubt(operand: TriggerNode, item: TriggerNode, required: bool) -> Iterator[Doubt]:
     value = value_of(item)
     if operand.kind == "field" and operand.parts[0] == "type" and value not in CALLS:
-        # Nobody has a type that is nearly one of the spec's; one that is quite another may come from a source of theirs.
-        text = str(value)
-        close = difflib.get_close_matches(text, CALLS, n=1, cutoff=0.7)
-        other_case = text.lower() in CALLS
-        hint = f"; did you mean {text.lower() if other_case else close[0]}?" if close or other_case else ""
-        never = required and (bool(close) and not other_case or not isinstance(value, str)) and value is not None
-        listed = hint or f" (Segment's are {', '.join(CALLS)})"
         if value is not None:
-            yield Doubt(item.offset, f"no event has this type{listed}", never)
+            yield _type_doubt(item.offset, value, required)
     elif operand.kind == "typeof" and value not in _KINDS:
         yield Doubt(item.offset, f"typeof() is one of {', '.join(_KINDS)}", required)
     elif operand.kind == "lowercase" and isinstance(value, str) and value != value.lower():
         yield Doubt(item.offset, "a text in lower case never equals one with capital letters", required)
+
+
+def _type_doubt(offset: int, value: Any, required: bool) -> Doubt:
+    """A type that is nearly one of the spec's is a mistake; quite another one may be of a source of somebody's own."""
+    text = str(value)
+    if text.lower() in CALLS:  # capital letters do come, and are counted as misspelt
+        return Doubt(offset, f"no event has this type; did you mean {text.lower()}?", False)
+    close = difflib.get_close_matches(text, CALLS, n=1, cutoff=0.7)
+    hint = f"; did you mean {close[0]}?" if close else f" (Segment's are {', '.join(CALLS)})"
+    return Doubt(offset, f"no event has this type{hint}", required and (bool(close) or not isinstance(value, str)))
 
 
 def _contradictions(root: TriggerNode) -> Iterator[Doubt]:

@@ -93,7 +93,9 @@ _STRING: Final = re.compile(r"""\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'""", re.DO
 _HINTS: Final = {"&": "use `and`", "|": "use `or`", "“": 'use straight quotes: "', "”": 'use straight quotes: "'}
 
 
+@functools.lru_cache(maxsize=128)
 def parse_trigger(text: str) -> TriggerNode:
+    """A trigger's conditions. Raises TriggerError."""
     with _LIMITED:
         limit = sys.getrecursionlimit()
         sys.setrecursionlimit(limit + _DEEPEST)

@@ -141,7 +141,9 @@ _MONEY: Final = (Field("currency", "currency"), Field("value", "number"))
 
 def _fields_by_rules(preset: Preset | None) -> tuple[Field, ...]:
     """An action's fields, with the choices that Meta's rules leave to them."""
-    return tuple(_CONTENT_TYPE if field.name == "content_type" else field for field in (preset.fields if preset else ()))
+    return tuple(
+        _CONTENT_TYPE if field.name == "content_type" else field for field in (preset.fields if preset else ())
+    )
 
 
 def _check_by_rules(preset: Preset, subscription: Mapping[str, Any], loc: Loc, problems: Problems) -> None:
@@ -154,14 +156,20 @@ def _check_by_rules(preset: Preset, subscription: Mapping[str, Any], loc: Loc, p
         is_purchase = preset.event_name is None and given.get("event_name") == "Purchase"
         check_constants(custom_data, (_CONTENT_TYPE, *(_MONEY if is_purchase else ())), (*loc, "custom_data"), problems)
     for name, reason in _SAME_FOR_ALL.items():
-        if isinstance(given.get(name), (str, int, float)) and given[name] != "" and not problems.has_finding((*loc, name)):
+        if (
+            isinstance(given.get(name), (str, int, float))
+            and given[name] != ""
+            and not problems.has_finding((*loc, name))
+        ):
             problems.warn((*loc, name), f"is the same for every event{hint_for(str(given[name]))}; {reason}")
     if any(name.startswith("__") for name in given):
         return
     merged = merged_mapping(preset, given, subscription.get("use_default_mapping", True) is not False)
     needed = _NEEDED_BY_SOURCE.get(str(merged.get("action_source")))
     if needed and is_nothing(merged.get(needed[0])):
-        problems.add((*loc, "action_source"), f"{merged['action_source']} needs {needed[1]}, or every event is rejected")
+        problems.add(
+            (*loc, "action_source"), f"{merged['action_source']} needs {needed[1]}, or every event is rejected"
+        )
 
 
 _SAME_FOR_ALL: Final = {

@@ -85,8 +85,7 @@ def test_a_choice_that_is_misspelt_says_which_may_be_meant() -> None:
         ),
         (
             'order_id: "{{properties.order_id}}"',
-            "order_id: is sent as this text, letter for letter; to have it filled in, write"
-            ' {"@template": "…"}',
+            'order_id: is sent as this text, letter for letter; to have it filled in, write {"@template": "…"}',
         ),
         (
             'order_id: "{{ properties.order_id | upcase }}"',
