@@ -59,12 +59,8 @@ def main() -> None:
     """
 
 
-def _job(path: str, prefix: str = "capybeam: ") -> Job:
-    """The job of a job file; ends the process where it has problems.
-
-    Args:
-        prefix: of the last line, by which it is found in a log.
-    """
+def _job(path: str) -> Job:
+    """The job of a job file; ends the process where it has problems."""
     try:
         if "://" in path:
             from capybeam.pipeline.job.remote_loader import load_job_at  # by Beam, which takes two seconds to import
@@ -76,21 +72,65 @@ def _job(path: str, prefix: str = "capybeam: ") -> Job:
         for problem in error.problems:
             click.echo(problem, err=True)
         count = len(error.problems)
-        click.echo(f"{prefix}{count} problem{'s' if count > 1 else ''} in {path}.", err=True)
+        click.echo(f"capybeam: {count} problem{'s' if count > 1 else ''} in {path}.", err=True)
         sys.exit(2)
     for warning in job.warnings:
         click.echo(f"{warning} (warning)", err=True)
     return job
 
 
-@main.command(epilog="Exit code 0, or 2 with one problem per line: file:line:column: what is wrong.")
-@click.argument("file", type=click.Path())
-def check(file: str) -> None:
-    """Checks a job file: format, triggers, mappings, names. Reads no token and sends nothing."""
-    job = _job(file, prefix="")
-    destinations, subscriptions = len(job.destinations), len(job.subscriptions)
-    click.echo(f"{file} is fine: {destinations} destination{'s' * (destinations != 1)},"
-               f" {subscriptions} subscription{'s' * (subscriptions != 1)}.")  # fmt: skip
+@main.command(
+    epilog="Exit code 0, or 2 with every problem on a line of its own: file:line:column: what is wrong. Warnings end in"
+    " (warning) and leave the exit code at 0, unless --strict is given. With --format json each is an object: file,"
+    " line, column, severity, message. --against shows paths and counts, and never a value of an event."
+)
+@click.argument("files", nargs=-1, required=True, type=click.Path(), metavar="FILE...")
+@click.option("--strict", is_flag=True, help="Take warnings for errors.")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="json: one object a line on stdout, for editors and CI.",
+)
+@click.option(
+    "--against",
+    default=None,
+    metavar="EVENTS",
+    help="Compare with a sample of events: any input that `map` reads, or bigquery:PROJECT.DATASET.TABLE.",
+)
+@click.option(
+    "--sample",
+    type=click.IntRange(min=1),
+    default=10_000,
+    show_default=True,
+    help="How many events --against reads, at most.",
+)
+def check(files: tuple[str, ...], strict: bool, format_: str, against: str | None, sample: int) -> None:
+    """Checks a job file: format, triggers, mappings, names. Reads no token and sends nothing.
+
+    FILE may be given several times; - is standard input. An error keeps a job from running: it rejects every event, or
+    cannot be read. A warning is about what may be meant otherwise, such as a path that no event of Segment's has.
+
+    With --against it says what the job makes of your events: which subscriptions take none of them, which paths are
+    never there and what is nearest, which required fields would be missing, which traits are mapped nowhere.
+    """
+    from capybeam.pipeline.check import STDIN, CheckOptions, UnreadableSample, check_files
+
+    if [*files, against].count(STDIN) > 1:
+        _fail("standard input can be read once; - is given several times")
+    if against is not None and len(files) > 1 and against == STDIN:
+        _fail("--against - is for one job file")
+    try:
+        code = check_files(files, CheckOptions(strict, format_ == "json", against, sample))
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os._exit(0)  # without the flush at exit, which would break the pipe once more
+    except UnreadableSample as error:
+        _fail(str(error))
+    if code:
+        sys.exit(code)
 
 
 @main.command("map", epilog="Exit code 0, whatever happens to the events; 2 if the job file or the input is at fault.")

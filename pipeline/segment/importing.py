@@ -190,12 +190,14 @@ class _Import:
             if not problem:
                 break
             if not field:
-                return self._not_imported(entry, problem, is_loss=exported.is_enabled)
+                break
             lost[field] = (mapping.pop(field), problem.partition(": ")[2] or problem)
         required = {each.name for each in presets()[action].fields if each.required}
         if required & set(lost):
             reason = "; ".join(f"{field}: {why}" for field, (_, why) in lost.items() if field in required)
             return self._not_imported(entry, reason, is_loss=exported.is_enabled)
+        if problem:
+            return self._not_imported(entry, problem, is_loss=exported.is_enabled)
         entry["mapping"] = {**mapping, **{f"# {field}": _lost_field(field, *why) for field, why in lost.items()}}
         if not exported.is_enabled and not keep_disabled:
             return self._not_imported(entry, "disabled at Segment", is_loss=False)

@@ -20,6 +20,7 @@ from capybeam.transforms.standards.json_text import load_json
 
 Event = dict[str, Any]
 
+CALLS: Final = ("track", "page", "identify", "screen", "group", "alias")  # the most frequent ones first
 MAX_LINE: Final = 64 * 1024 * 1024  # bytes of an event that is read
 SHOWN: Final = 1000  # bytes of a longer one that its dead letter holds
 _BOM: Final = b"\xef\xbb\xbf"

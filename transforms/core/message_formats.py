@@ -32,7 +32,7 @@ from typing import Any, Final
 import orjson
 
 from capybeam.transforms.core.conversions import Count
-from capybeam.transforms.core.events import MAX_LINE, Event, UnreadableRow, is_blank, parse_json
+from capybeam.transforms.core.events import CALLS, MAX_LINE, Event, UnreadableRow, is_blank, parse_json
 from capybeam.transforms.core.misspelled_keys import MEANT, did_you_mean, misspelt
 from capybeam.transforms.core.paths import parse_path
 from capybeam.transforms.core.rejections import Rejected, json_bytes
@@ -42,7 +42,6 @@ from capybeam.transforms.standards.json_text import load_json
 Row = bytes | Event | UnreadableRow
 Found = Event | Rejected
 
-CALLS: Final = ("track", "page", "identify", "screen", "group", "alias")  # the most frequent ones first
 MOST_UNPACKED: Final = MAX_LINE  # bytes of one line or message, out of all that it is packed in
 _DEEPEST: Final = 8  # envelopes in envelopes
 

@@ -30,7 +30,7 @@ def test_without_the_default_mapping_only_the_subscriptions_own_counts() -> None
     assert leads.mapping == {
         "event_name": "Lead",
         "event_time": {"@path": "$.timestamp"},
-        "action_source": "crm",
+        "action_source": "system_generated",
         "user_data": {"email": {"@path": "$.traits.email"}},
     }
 
@@ -155,6 +155,11 @@ ONE_PROBLEM = {
         with_subscription('mapping:\n  value: {"@path": $.a, "@template": b}'),
         "9:11: destinations[0].subscriptions[0].mapping.value: should only have one @-prefixed key but it has 2 keys",
     ),
+    "required_fields_left_out": (
+        with_subscription("use_default_mapping: false\nmapping: {value: 1, action_source: email}"),
+        "9:9: destinations[0].subscriptions[0].mapping: leaves out event_time, user_data, currency, without which every"
+        " event is rejected",
+    ),
 }
 
 
@@ -218,11 +223,6 @@ ONE_WARNING = {
         with_subscription("mapping:\n  event_name: Order"),
         "9:11: destinations[0].subscriptions[0].mapping.event_name: is not a field of purchase and is left out;"
         " the action sets it",
-    ),
-    "required_fields_left_out": (
-        with_subscription("use_default_mapping: false\nmapping: {value: 1, action_source: email}"),
-        "9:9: destinations[0].subscriptions[0].mapping: leaves out event_time, user_data, currency, without which every"
-        " event is rejected",
     ),
 }
 
