@@ -15,7 +15,7 @@ from capybeam.pipeline.job.loader import Job
 from capybeam.transforms.core import events
 from capybeam.transforms.core.envelope import Address, Envelope, Ready
 from capybeam.transforms.core.message_formats import Row
-from capybeam.transforms.engine.engine import Engine, Filtered, Refused
+from capybeam.transforms.engine.engine import Engine, Filtered, Refused, Withheld
 
 
 def preview(
@@ -53,6 +53,8 @@ class _Preview:
         for outcome in self._engine.outcomes(row, self._now, lambda _: self._note):
             if isinstance(outcome, Filtered):
                 yield {"status": "filtered"}
+            elif isinstance(outcome, Withheld):
+                yield {**_names(outcome.subscription), "status": "filtered", "reason": f"consent_{outcome.answer}"}
             elif isinstance(outcome, Refused):
                 yield {**_names(outcome.subscription), **_rejected(outcome)}
             else:
@@ -61,11 +63,11 @@ class _Preview:
 
     def _ready(self, ready: Ready) -> dict[str, Any]:
         address = Address.decode(ready.key)
-        said = self._destinations[address.destination].describe(address)
+        described = self._destinations[address.destination].describe(address)
         return {
             "status": "ready",
             "dataset_id": address.dataset_id,
-            **said,
+            **described,
             "payload": orjson.Fragment(Envelope.decode(ready.line).body),
         }
 

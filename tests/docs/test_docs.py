@@ -8,6 +8,7 @@ row with what the presets, the rejection codes and the normalisers say.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Iterator
@@ -20,8 +21,9 @@ import pytest
 
 from capybeam.pipeline.job import yaml_source
 from capybeam.pipeline.job.destinations.facebook_offline_conversions import END_OF_OFFLINE_EVENTS, OfflineModel
-from capybeam.pipeline.job.loader import parse_job
+from capybeam.pipeline.job.loader import check_text, parse_job
 from capybeam.pipeline.job.presets import offline_preset, presets
+from capybeam.pipeline.job.problems import Finding
 from capybeam.pipeline.job.schema import json_schema
 from capybeam.pipeline.preview import preview
 from capybeam.pipeline.run.options import OPTIONS, TEMPLATES
@@ -112,6 +114,21 @@ JOB_FILES = [
 def test_a_job_file_in_the_documents_is_fine(text: str) -> None:
     assert [warning for warning in parse_job(text).warnings if END_OF_OFFLINE_EVENTS not in warning] == []
     jsonschema.validate(yaml_source.read(text, "job").data, json_schema())
+
+
+def test_what_check_says_of_the_example_is_what_the_page_has() -> None:
+    ((_, job),) = blocks(DOCS / "job-file.md", "yaml job with problems")
+    ((_, said),) = blocks(DOCS / "job-file.md", "text what check says")
+
+    findings = check_text(job, "job.yaml").findings
+
+    assert [f"{each}{' (warning)' * (each.severity == 'warning')}" for each in findings] == said.splitlines()
+
+
+def test_the_keys_of_a_finding_are_listed() -> None:
+    listed = [row[0] for row in table((DOCS / "job-file.md").read_text(encoding="utf-8"), "key")]
+
+    assert listed == [field.name for field in dataclasses.fields(Finding)]
 
 
 def test_the_delivery_settings_and_their_defaults_are_listed() -> None:
@@ -318,7 +335,7 @@ def test_the_actions_are_those_of_the_preset() -> None:
 @pytest.mark.parametrize("action", PRESETS)
 def test_an_actions_own_trigger_name_and_fields_are_listed(action: str) -> None:
     preset, text = PRESETS[action], section(MAPPING, f"### {action}")
-    assert f"`{preset.trigger}`" in text if preset.trigger else "No trigger of its own" in text
+    assert f"`{preset.trigger}`" in text if preset.trigger else "No default trigger" in text
     own = [
         field
         for field in preset.fields

@@ -20,6 +20,7 @@ from capybeam.transforms.standards.json_text import load_json
 
 Event = dict[str, Any]
 
+CALLS: Final = ("track", "page", "identify", "screen", "group", "alias")  # the most frequent ones first
 MAX_LINE: Final = 64 * 1024 * 1024  # bytes of an event that is read
 SHOWN: Final = 1000  # bytes of a longer one that its dead letter holds
 _BOM: Final = b"\xef\xbb\xbf"
@@ -113,8 +114,8 @@ def event_of_row(row: Event | UnreadableRow) -> Event:
 def event_id(event: Event) -> str:
     """The event's messageId, else an ID made from its content: the same at every retry and every run.
 
-    A messageId such as "undefined" is none, as Meta would count one of all the events that share it. When an event was
-    received and sent is left out of its content, as a copy that came twice is the same event.
+    A messageId such as "undefined" does not count, as Meta would count one of all the events that share it. When an
+    event was received and sent is left out of its content, as a copy that came twice is the same event.
     """
     message_id = event.get("messageId")
     if message_id is not None and not isinstance(message_id, (bool, dict, list)) and message_id not in _NO_ID:

@@ -62,14 +62,14 @@ class FunctionWriter:
         self._depth -= 1
 
     def variable(self, expression: str) -> str:
-        """Writes an assignment to a new variable, ``v1`` and so on; gives back its name."""
+        """Writes an assignment to a new variable, ``v1`` and so on; returns its name."""
         self._variables += 1
         name = f"v{self._variables}"
         self.line(f"{name} = {expression}")
         return name
 
     def constant(self, value: Any, name: str = "") -> str:
-        """The name by which the function reads a value, of any type.
+        """The name under which the function reads a value of any type.
 
         Args:
             name: to be read in a traceback; a number is added where it already means another value.

@@ -2,7 +2,7 @@
 
 What a mapping yields is mostly what its field wants, so the function written here maps a value and keeps it if it
 fits its type, without gathering the mapped values first. Where a value does not fit, the event takes the slow path, by
-`mappings` and then `fields`, which finds all that is wrong and says so, or leaves it out and counts it.
+`mappings` and then `fields`, which reports all problems, or drops values and counts them.
 
 user_data is about a person. A group call's own traits are its company's: a mapping of user_data does not find those
 there that Segment's spec has (``email``, ``phone``, ``name`` …).
@@ -44,11 +44,11 @@ Fields = dict[str, Any]
 def compile_event_fields(mapping: Mapping[str, Any], fields: Sequence[Field]) -> Callable[..., Fields]:
     """The function from an event and its event name to its fields, typed and complete.
 
-    It takes `count` as well, which is told of what is left out of an event that goes on, and raises Rejected:
-    missing_required_field, invalid_<field>, invalid_field, mapping_failed.
+    It takes `count` as well, which is called for each value that is dropped from an event that goes on, and raises
+    Rejected: missing_required_field, invalid_<field>, invalid_field, mapping_failed.
 
     Args:
-        mapping: field → mapping; its event_name, if there is one, only tells where the event name was looked for.
+        mapping: field → mapping; its event_name, if any, is only used to say where the name was looked for.
         fields: the action's.
 
     >>> fields = (Field("event_name", "string", required=True), Field("value", "number"))
@@ -60,7 +60,7 @@ def compile_event_fields(mapping: Mapping[str, Any], fields: Sequence[Field]) ->
     mapping = {name: node for name, node in _known(mapping, fields).items() if name != "event_name"}
     check_mapping(mapping)
     if mapped_names(mapping) is None:
-        return _compile_slow_path(mapping, fields, {})  # only the event tells which fields there are
+        return _compile_slow_path(mapping, fields, {})  # the fields depend on the event
     code = _FieldsWriter()
     result = _write_fields(code, mapping, fields, _INCOMPLETE)
     for number, note in code.without.items():
@@ -115,7 +115,7 @@ def _only(node: Any, names: set[str]) -> Any:
 
 
 def mapped_names(mapping: Mapping[str, Any]) -> frozenset[str] | None:
-    """The names that an object of a mapping can yield; None where only the event tells."""
+    """The names that an object of a mapping can yield; None where that depends on the event."""
     if is_directive(mapping) or ROOT_DIRECTIVE in mapping:
         return None
     return frozenset(mapping)
@@ -131,7 +131,7 @@ def _compile_slow_path(
     def mapped(event: Event, event_name: Any, count: Count = ignore) -> Fields:
         values = map_event(event)
         if values is MISSING or type(values) is not dict:
-            raise Rejected("mapping_failed", "The mapping yields no object of fields.")
+            raise Rejected("mapping_failed", "The mapping does not yield an object of fields.")
         if event.get("type") == "group":
             of_a_person = map_event(_of_a_person(event))
             values = {**values, "user_data": of_a_person.get("user_data") if of_a_person else None}
@@ -177,7 +177,7 @@ class _FieldsWriter(MappingWriter):
 def _write_fields(
     code: _FieldsWriter, mapping: Mapping[str, Any], fields: Sequence[Field], incomplete: str = ""
 ) -> str:
-    """Writes what maps and checks an object's fields; gives back the variable that holds the object.
+    """Writes what maps and checks an object's fields; returns the variable that holds the object.
 
     The object is made with room for all its fields, and those without a value are taken out: growing it one by one
     would take longer.
@@ -214,7 +214,7 @@ def _write_values(
 
 
 def _write_value(code: _FieldsWriter, node: Any, field: Field, root: bool) -> str:
-    """Writes what maps and checks one field; gives back the variable that holds its value, None where it has none."""
+    """Writes what maps and checks one field; returns the variable that holds its value, None where it has no value."""
     if field.type == "object" and field.properties is not None and isinstance(node, dict):
         if not is_directive(node) and not field.multiple and not any(inner.required for inner in field.properties):
             return _write_fields(code, node, field.properties)
@@ -248,7 +248,7 @@ def _write_check(code: _FieldsWriter, value: Value, field: Field, root: bool) ->
     fits = FAST_CHECKS[field.type].format(value.code)
     if field.choices:
         fits = f"({fits}) and {value.code} in {code.constant(frozenset(field.choices))}"
-    if root and "str" in fits:  # where "" is no value
+    if root and "str" in fits:  # where "" does not count as a value
         fits = f"{value.code} and {fits}"
     otherwise = f"None if {value.code} is MISSING else {check}({value.code})"
     if value.text and fits.endswith(FAST_CHECKS["string"].format(value.code)):

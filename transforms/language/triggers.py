@@ -50,7 +50,7 @@ def compile_trigger(text: str) -> Trigger:
         TriggerError: the text cannot be parsed or names an unknown field; says what and where.
     """
     writer = _Writer()
-    return writer.function(writer.expression(_parse(text)))
+    return writer.function(writer.expression(parse_trigger(text)))
 
 
 def compile_triggers(triggers: Iterable[tuple[str, str]]) -> Callable[[Event], list[str]]:
@@ -59,7 +59,7 @@ def compile_triggers(triggers: Iterable[tuple[str, str]]) -> Callable[[Event], l
     The fields they share are looked up once per event.
     """
     writer = _Writer()
-    conditions = [(key, writer.expression(_parse(text))) for key, text in triggers]
+    conditions = [(key, writer.expression(parse_trigger(text))) for key, text in triggers]
     keys = writer.variable("[]")
     for key, condition in conditions:
         writer.line(f"if {condition}: {keys}.append({literal(key)})")
@@ -78,7 +78,7 @@ def quoted(text: str) -> str:
 # --- parsing ----------------------------------------------------------------------------------------------------
 
 
-class _Node(NamedTuple):
+class TriggerNode(NamedTuple):
     """A part of a parsed trigger: what it is, where it starts, what it is made of."""
 
     kind: str
@@ -93,12 +93,14 @@ _STRING: Final = re.compile(r"""\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'""", re.DO
 _HINTS: Final = {"&": "use `and`", "|": "use `or`", "“": 'use straight quotes: "', "”": 'use straight quotes: "'}
 
 
-def _parse(text: str) -> _Node:
+@functools.lru_cache(maxsize=128)
+def parse_trigger(text: str) -> TriggerNode:
+    """A trigger's conditions. Raises TriggerError."""
     with _LIMITED:
         limit = sys.getrecursionlimit()
         sys.setrecursionlimit(limit + _DEEPEST)
         try:
-            node: _Node = _grammar().parse(text)
+            node: TriggerNode = _grammar().parse(text)
         except RecursionError:
             raise TriggerError(_TOO_DEEP) from None
         except parsy.ParseError as error:
@@ -133,7 +135,7 @@ def _grammar() -> parsy.Parser:
         return located(name, opening >> listed << closed)
 
     def located(kind: str, parts: parsy.Parser) -> parsy.Parser:
-        return parsy.seq(parsy.index, parts).combine(lambda offset, found: _Node(kind, offset, tuple(found)))
+        return parsy.seq(parsy.index, parts).combine(lambda offset, found: TriggerNode(kind, offset, tuple(found)))
 
     def chained(kind: str, part: parsy.Parser) -> parsy.Parser:
         several = located(kind, part.sep_by(word(kind), min=1))
@@ -191,7 +193,7 @@ class _Writer(FunctionWriter):
         super().__init__("trigger", "event")
         self._fields: dict[str, str] = {}
 
-    def expression(self, node: _Node, level: int = 1) -> str:
+    def expression(self, node: TriggerNode, level: int = 1) -> str:
         kind, offset, parts = node
         if level > _LEVELS:
             raise TriggerError(_TOO_DEEP, offset)
@@ -206,14 +208,14 @@ class _Writer(FunctionWriter):
             return self._comparison(operand, parts[1], parts[2])
         if kind == "membership":
             return self._membership(operand, parts[1])
-        text = _value_of(parts[1])
+        text = value_of(parts[1])
         if kind == "contains":
             return f"(type(v := {operand}) is str and {literal(text)} in v)"
         return f"(type(v := {operand}) is str and {self.constant(compile_glob(text))}(v))"
 
-    def _membership(self, operand: str, items: Sequence[_Node]) -> str:
+    def _membership(self, operand: str, items: Sequence[TriggerNode]) -> str:
         """One look-up, however many items there are."""
-        values = [_value_of(item) for item in items]
+        values = [value_of(item) for item in items]
         texts = self.constant(frozenset(value for value in values if isinstance(value, str)))
         numbers = self.constant(frozenset(v for v in values if isinstance(v, (int, float)) and not isinstance(v, bool)))
         others = [f"v is {value}" for value in (True, False, None) if any(value is item for item in values)]
@@ -221,8 +223,8 @@ class _Writer(FunctionWriter):
         held = f"(v in {texts} if type(v := {operand}) is str else v in {numbers} if {is_number} else False)"
         return "(" + " or ".join([held, *others]) + ")"
 
-    def _comparison(self, operand: str, operator: str, node: _Node) -> str:
-        value = _value_of(node)
+    def _comparison(self, operand: str, operator: str, node: TriggerNode) -> str:
+        value = value_of(node)
         python = "==" if operator == "=" else operator
         if operator in ("=", "!=") and (value is None or isinstance(value, bool)):
             return f"({operand} is {'not ' if operator == '!=' else ''}{value})"
@@ -236,14 +238,14 @@ class _Writer(FunctionWriter):
     def _numeric(self) -> str:
         return self.constant(_NUMBERS, "numbers")
 
-    def _operand(self, node: _Node, level: int) -> str:
+    def _operand(self, node: TriggerNode, level: int) -> str:
         if level > _LEVELS:
             raise TriggerError(_TOO_DEEP, node.offset)
         if node.kind == "field":
             return self._field(node)
         return self.call(_FUNCTIONS[node.kind], self._operand(node.parts[0], level + 1))
 
-    def _field(self, node: _Node) -> str:
+    def _field(self, node: TriggerNode) -> str:
         (path,) = node.parts
         keys = [
             double or single or index or re.sub(r"\\(.)", r"\1", plain)
@@ -261,7 +263,7 @@ class _Writer(FunctionWriter):
         return self.call(_at, variable, literal(tuple(rest))) if rest else variable
 
 
-def _value_of(node: _Node) -> Any:
+def value_of(node: TriggerNode) -> Any:
     (text,) = node.parts
     if node.kind == "string":
         return re.sub(r"\\(.)", r"\1", text[1:-1], flags=re.DOTALL)

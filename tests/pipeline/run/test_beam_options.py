@@ -42,7 +42,7 @@ def test_a_runner_that_nobody_knows_exits_2(sandbox: SandboxServer, capsys: pyte
         run_job(RunRequest(job, ["events.jsonl"], Outputs("d.jsonl", "r.jsonl"), ["--runner", "FlinkRuner"]))
         == CONFIGURATION
     )
-    assert capsys.readouterr().err == "capybeam: there is no runner FlinkRuner; did you mean FlinkRunner?\n"
+    assert capsys.readouterr().err == "capybeam: unknown runner 'FlinkRuner'; did you mean FlinkRunner?\n"
 
 
 @pytest.mark.parametrize(
@@ -82,4 +82,4 @@ def test_a_rate_that_cannot_be_shared_out_is_refused_with_what_to_say(
     job = dataclasses.replace(parse_job(job_file("http://127.0.0.1:9")), delivery=Delivery(requests_per_second=5.0))
     code = run_job(RunRequest(job, [str(tmp_path)], Outputs("d", "r"), ["--runner", "DataflowRunner"]))
     assert code == 2
-    assert "say how many DataflowRunner may use at most, by --max_num_workers (Dataflow)" in capsys.readouterr().err
+    assert "say how many DataflowRunner may use at most, with --max_num_workers (Dataflow)" in capsys.readouterr().err

@@ -36,7 +36,7 @@ def test_a_dead_token_exits_3_and_keeps_everything(sandbox: SandboxServer, capsy
     assert {(row["code"], row["retryable"]) for row in rows("dead.jsonl")} == {("destination_refused", True)}
     error = capsys.readouterr().err
     assert "web: REFUSED. Meta, code 190/463: the token is invalid or has expired." in error
-    assert "Put a new one where the job file points to and run again." in error
+    assert "Store a new access token where the job file points and run again." in error
 
 
 @pytest.mark.parametrize("code", [3, 2500, 4711, 100])
@@ -198,13 +198,13 @@ def test_a_packed_input_that_was_cut_off_is_delivered_as_far_as_it_goes_and_fail
     assert [(row["code"], row["message"], row["payload"]) for row in rows("dead")] == [
         ("unreadable_rest", message, last.decode())
     ]
-    assert f"capybeam: {message}\nWhat came before is delivered, or a dead letter." in capsys.readouterr().err
+    assert f"capybeam: {message}\nWhat came before is delivered or a dead letter." in capsys.readouterr().err
 
 
 def test_a_cut_off_input_counts_for_more_than_a_destination_that_refuses_everything(
     sandbox: SandboxServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With the destination mended, replaying would deliver what was read, and the rest of the input would be missed."""
+    """With the destination fixed, replaying would deliver what was read, and the rest of the input would be missed."""
     sandbox.set_faults(dead_token=True)
     Path("events.jsonl.gz").write_bytes(gzip.compress(b"\n".join(order(n) for n in range(50)))[:-8])
     job = parse_job(job_file(sandbox.url))
@@ -219,5 +219,5 @@ def test_a_cut_off_input_counts_for_more_than_a_destination_that_refuses_everyth
     assert (
         cut
         < said.index("web: REFUSED. Meta, code 190/463")
-        < said.index("Nothing is lost: what they refused is in dead")
+        < said.index("Nothing is lost: the refused events are in dead")
     )

@@ -70,7 +70,7 @@ def test_books_that_cannot_be_written_are_found_out_before_anything_is_sent_or_m
         "link": "it is a symbolic link, which is not followed; give the path of the file itself",
         "/proc/books.json": "No such file or directory",
         "events.jsonl/books.json": "File exists",
-        "gs://acme/books.json": "they go to a file of this machine",
+        "gs://acme/books.json": "they must go to a file on this machine",
     }.items():
         assert (
             run_job(RunRequest(job, ["events.jsonl"], Outputs("dead.jsonl", "receipts.jsonl", place))) == CONFIGURATION
@@ -118,8 +118,9 @@ def test_a_document_in_the_place_of_lines_is_named_before_anything_is_sent(
         == CONFIGURATION
     )
     assert capsys.readouterr().err == (
-        "capybeam: events.json: it is one pretty-printed JSON document, an array, and not JSON lines, an event each."
-        " Make lines of it: jq -c '.[]' < events.json > events.lines.jsonl\n"
+        "capybeam: events.json: it is one pretty-printed JSON document, an array, and not JSON lines with one event"
+        " each."
+        " Convert it to JSON lines: jq -c '.[]' < events.json > events.lines.jsonl\n"
     )
     assert (sandbox.stats()["requests"], os.listdir()) == (0, ["events.json"])
 
@@ -129,11 +130,11 @@ def test_a_run_never_reads_what_it_writes(tmp_path: Path, capsys: pytest.Capture
     line = order(1)
     (tmp_path / "events.jsonl").write_bytes(line)
     assert run_job(RunRequest(job, ["*.jsonl"], Outputs("dead.jsonl", "receipts.txt", None))) == CONFIGURATION
-    assert "*.jsonl also matches what this run writes (./dead.jsonl); give another place" in capsys.readouterr().err
+    assert "*.jsonl also matches what this run writes (./dead.jsonl); choose another path" in capsys.readouterr().err
     assert run_job(RunRequest(job, ["events.jsonl"], Outputs("d", "r", "events.jsonl"))) == CONFIGURATION
     assert "The books cannot be written to events.jsonl: it is being read" in capsys.readouterr().err
     assert run_job(RunRequest(job, ["events.jsonl"], Outputs("same", "same", None))) == CONFIGURATION
-    assert "each need a place of their own" in capsys.readouterr().err
+    assert "must be three different paths" in capsys.readouterr().err
     assert (tmp_path / "events.jsonl").read_bytes() == line
 
 
@@ -151,6 +152,6 @@ def test_a_url_that_nobody_here_may_read_says_what_is_missing_at_once(
     job = parse_job(job_file("http://127.0.0.1:9"))
     assert run_job(RunRequest(job, ["gs://bucket/events.jsonl"], Outputs("dead", "receipts"))) == CONFIGURATION
     assert capfd.readouterr().err == (
-        "capybeam: gs://bucket/events.jsonl: cannot be read: no Google Cloud credentials here;"
+        "capybeam: gs://bucket/events.jsonl: cannot be read: no Google Cloud credentials on this machine;"
         " run gcloud auth application-default login\n"
     )

@@ -48,7 +48,7 @@ def test_a_signal_delivers_what_was_read_and_exits_130_with_the_books(
     process.send_signal(number)
     output, _ = process.communicate(timeout=100)
     check_stopped(sandbox, process.returncode, 40_000, output)
-    assert "Stopped. What had been read is delivered or a dead letter" in output
+    assert "Stopped. Every event read so far is delivered or a dead letter" in output
     assert "The books balance." in output
 
 

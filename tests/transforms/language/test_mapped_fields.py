@@ -110,6 +110,46 @@ def test_products_without_an_id_cost_no_second_way(monkeypatch: pytest.MonkeyPat
     assert counted == ["contents_without_id"] * 3
 
 
+@pytest.mark.parametrize("products", [[{"sku": "A-1", "n": 2}, {"product_id": "b", "n": 3}], {"sku": "A-1", "n": 2}])
+def test_directives_of_an_items_shape_find_what_is_in_the_item_and_those_behind_it_what_is_in_the_event(
+    products: Any,
+) -> None:
+    fields = (
+        Field(
+            "contents",
+            "object",
+            multiple=True,
+            properties=(Field("id", "string", required=True), Field("quantity", "integer"), Field("title", "string")),
+        ),
+        Field("order_id", "string"),
+        Field("content_name", "string"),
+    )
+    mapped = compile_event_fields(
+        {
+            "contents": {
+                "@arrayPath": [
+                    "$.products",
+                    {
+                        "id": {"@coalesce": [{"@path": "$.product_id"}, {"@liquid": "{{ sku | downcase }}"}]},
+                        "quantity": {"@transform": {"apply": {"m": {"@path": "$.n"}}, "mapping": {"@path": "$.m"}}},
+                        "title": {"@template": "{{sku}} of {{n}}"},
+                    },
+                ]
+            },
+            "order_id": {"@liquid": "{{ n }}-{{ sku }}"},
+            "content_name": {"@coalesce": [{"@path": "$.sku"}, {"@path": "$.n"}]},
+        },
+        fields,
+    )
+
+    contents = [{"id": "a-1", "quantity": 2, "title": "A-1 of 2"}, {"id": "b", "quantity": 3, "title": " of 3"}]
+    assert mapped({"products": products, "n": "event", "sku": None}, "Lead") == {
+        "contents": contents if isinstance(products, list) else contents[:1],
+        "order_id": "event-",
+        "content_name": "event",
+    }
+
+
 def test_a_key_of_the_mapping_that_an_object_does_not_know_is_not_the_events_fault() -> None:
     shape = {"id": {"@path": "$.id"}, "colour": "red"}
     mapping = {"contents": {"@arrayPath": ["$.items", shape]}, "user_data": {"email": "a@example.com", "fax": "1"}}

@@ -77,7 +77,7 @@ def _options_problems(options: Any, accepts: Mapping[str, Option], path: Path) -
         return
     for key in options:
         if key not in accepts:
-            yield Problem((*path, key), f"is no option of {path[-1]}{_suggestion(key, accepts)}")
+            yield Problem((*path, key), f"is not an option of {path[-1]}{_suggestion(key, accepts)}")
     for key, option in accepts.items():
         if key in options:
             yield from option_problems(options[key], option, (*path, key))
@@ -138,7 +138,7 @@ def _suggestion(name: Any, known: Iterable[str]) -> str:
 
 
 def _spread(mapping: Any) -> Any:
-    """A root that is no object, as JavaScript's ``{...root}`` makes it one."""
+    """A root that is not an object becomes one as by JavaScript's ``{...root}``."""
     if isinstance(mapping, (list, str)):
         return {str(index): item for index, item in enumerate(mapping)}
     return mapping if isinstance(mapping, dict) else {}

@@ -38,7 +38,7 @@ def _if(code: MappingWriter, options: dict[str, Any]) -> Value:
     def branch(key: str) -> None:
         code.line(f"{result.code} = {code.value(options[key]).code}")
 
-    otherwise = bool(options.get("else"))  # a falsy else is no else, as at Segment
+    otherwise = bool(options.get("else"))  # as at Segment, a falsy else does not count
     if itself:
         with code.block(f"if not {there}:"):
             if otherwise:
@@ -64,8 +64,10 @@ def _check_coalesce(options: Any, path: Path) -> Iterator[Problem]:
 
 @directive("@coalesce", Option("list", True), _check_coalesce)
 def _coalesce(code: MappingWriter, options: list[Any]) -> Value:
-    """The first of several values that is neither blank nor a placeholder. Where there is none, the first that is there
-    at all: what it is dropped for is said where it is dropped."""
+    """The first of several values that is neither blank nor a placeholder.
+
+    Without one, the first that exists at all, so that the field's check can say why it drops it.
+    """
     first = code.value(options[0]).code
     result = code.assign(first)
     r = result.code
@@ -79,7 +81,7 @@ def _coalesce(code: MappingWriter, options: list[Any]) -> Value:
             value = code.value(option).code
             values.append(value)
             code.line(f"if {there(code, value)}: return {value}")
-        return f"MISSING if {' is '.join([*values, 'MISSING'])} else {code.call(_first_there, *values)}"
+        return f"MISSING if {' is '.join([*values, 'MISSING'])} else {code.call(_first_existing, *values)}"
 
     def there(code: MappingWriter, value: str) -> str:
         known, is_nothing = f"{value} not in {nothing(code)}", code.call(_is_nothing, value)
@@ -100,5 +102,5 @@ def _is_nothing(value: Any) -> bool:
     return value is None or value is False or value in ([], {}, [""])
 
 
-def _first_there(*values: Any) -> Any:
+def _first_existing(*values: Any) -> Any:
     return next((value for value in values if value is not MISSING and value is not None and value != ""), MISSING)

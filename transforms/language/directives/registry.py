@@ -38,8 +38,8 @@ class Value:
 
     Attributes:
         optional: whether it may be `MISSING`.
-        own: whether it is a variable of its own.
-        text: whether it is a text that stands for something unless the block ran that was written last.
+        own: whether it is a variable that nothing else reads.
+        text: whether it is a meaningful text unless the block that was written last ran.
     """
 
     code: str
@@ -69,7 +69,7 @@ class Directive:
 
     Attributes:
         write: writes what the directive does. Takes the `MappingWriter` and the directive's checked options.
-        accepts: its options; None where `check` says it all.
+        accepts: its options; None where `check` does it all.
         check: what is wrong with its options and their path, beyond what `accepts` finds.
     """
 
@@ -99,7 +99,7 @@ def is_directive(node: Any) -> bool:
 
 
 def check_path(text: Any, path: Path) -> Iterator[Problem]:
-    """Whether a path into the event is too long; what is not text is for others to find."""
+    """Whether a path into the event is too long; other checks find what is not text."""
     return check_keys([parse_path(text)] if isinstance(text, str) else (), path)
 
 

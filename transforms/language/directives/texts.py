@@ -21,7 +21,7 @@ MAX_RENDERED: Final = 1_000_000  # characters made by a template that the event 
 
 
 def _check_template(template: Any, path: Path) -> Iterator[Problem]:
-    parts = _template_parts(template) if isinstance(template, str) else ()
+    parts = template_parts(template) if isinstance(template, str) else ()
     return check_keys((part for part in parts if isinstance(part, tuple)), path)
 
 
@@ -34,12 +34,12 @@ def _template(code: MappingWriter, template: Any) -> Value:
     # Literals side by side, which Python makes one of: it would take additions for so many levels of nesting.
     pieces = [
         literal(part) if isinstance(part, str) else f"f'{{{code.call(_text, code.lookup(part))}}}'"
-        for part in _template_parts(template)
+        for part in template_parts(template)
     ]
     return code.assign(" ".join(pieces) or "''", optional=False)
 
 
-def _template_parts(template: str) -> Iterator[str | tuple[str, ...]]:
+def template_parts(template: str) -> Iterator[str | tuple[str, ...]]:
     """The text of a template, and the keys of its paths. As at Segment, {{{ }}} are looked for first, then {{ }}."""
     for index, part in enumerate(_split_placeholders(template, 3)):
         if index % 2:
@@ -86,7 +86,7 @@ def _render(payload: Any, template: str) -> str:
     room = MAX_RENDERED
     pieces: list[str] = []
     texts: dict[tuple[str, ...], str] = {}
-    for part in _template_parts(template):
+    for part in template_parts(template):
         if isinstance(part, str):
             piece = part
         elif part in texts:

@@ -59,7 +59,7 @@ class MappingWriter(FunctionWriter):
         """The call of a separate function for what is seldom needed, so that the rest fits in a processor's cache.
 
         Args:
-            write: writes the function, and gives back the expression that it returns.
+            write: writes the function, and returns the expression of its result.
             arguments: variables that it uses, beside those that hold what has been looked up.
         """
         inner = MappingWriter()
@@ -84,7 +84,7 @@ class MappingWriter(FunctionWriter):
 
     def _parent(self, keys: tuple[str, ...]) -> str:
         """The variable that holds what stands at `keys`, or a `_Parent` where that is not a dictionary."""
-        marked = ("", *keys)  # no key is empty, so this is no path
+        marked = ("", *keys)  # no key is empty, so this cannot be a path
         for block in self._blocks:
             if marked in block:
                 self._used.add(block[marked])
@@ -139,7 +139,7 @@ _NOWHERE: Final[Mapping[str, Any]] = {}
 
 
 class _Parent:
-    """What keys are looked up in as in a dictionary, and that is none."""
+    """Looks up keys of a value that is not a dictionary, in the way of one."""
 
     def __init__(self, value: Any) -> None:
         self._value = value
@@ -154,7 +154,7 @@ def null(value: Any) -> Any:
 
 
 def string(value: Any, name: str) -> str:
-    """A value that has to be a string; Rejected where it is none."""
+    """A value that has to be a string; Rejected otherwise."""
     if type(value) is not str:
-        raise Rejected("mapping_failed", f"{name} needs a string here, and the event has none.")
+        raise Rejected("mapping_failed", f"{name} needs a string here, but the event has none.")
     return value

@@ -40,9 +40,9 @@ def problems(template: str) -> Iterator[str]:
     except Unusable as error:
         yield str(error)
     except ExpressionError as error:
-        yield f"is no valid Liquid template: {error}"
+        yield f"is not a valid Liquid template: {error}"
     except LiquidError as error:
-        yield f"is no valid Liquid template: {error.message}"
+        yield f"is not a valid Liquid template: {error.message}"
 
 
 def compile_template(template: str) -> Callable[[Any], str]:

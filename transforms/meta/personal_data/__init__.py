@@ -1,10 +1,10 @@
-"""Personal data in the clear: how it is told from other data, and how it is taken out of an event.
+"""Personal data in the clear: how it is recognised, and how it is removed from an event.
 
 Meta wants whom an event is about in user_data, hashed. Elsewhere in an event personal data is known by the key that it
 stands behind (`is_personal`), by its form (`emails`), or by being what this very event has given to be hashed
 (`Person`). A `Cleaner` removes such keys and URL parameters, and cuts such texts.
 
-A person's own data is looked for by narrow rules, as names are words and most numbers are no phone numbers:
+A person's own data is looked for by narrow rules, as names are words and most numbers are not phone numbers:
 
 - A phone number counts where its digits stand without other digits next to them, separated in any way, with or without
   the country code.

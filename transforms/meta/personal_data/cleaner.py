@@ -24,7 +24,7 @@ _WORDS: Final = frozenset(
 # Ids are looked through for email addresses only: digits are their nature.
 _IDS: Final = frozenset({"order_id", "content_ids", "contents"})
 _BY_PLACE: Final = frozenset({"extinfo"})  # lists whose items have their places
-# Parameters by which advertising tells clicks and campaigns apart: the advertiser's own words, and no person's.
+# Parameters that identify clicks and campaigns: the advertiser's own words, not a person's.
 _CAMPAIGN: Final = re.compile(
     "utm_.*|[gdf]clid|fbclid|[gw]braid|msclkid|ttclid|twclid|yclid|li_fat_id|igshid|srsltid|epik|rdt_cid|_g[al]|mc_cid",
     re.IGNORECASE,

@@ -23,7 +23,7 @@ _LEAST_DIGITS: Final = 7  # of a phone number
 _LEAST_NATIONAL: Final = 8  # of one without its country code
 _LEAST_WHOLE: Final[Mapping[str, int]] = {"firstName": 3, "lastName": 3, "zip": 4, "dateOfBirth": 8}  # characters
 _LEAST_JOINED: Final = 8  # letters of a full name that counts without anything between first and last name
-# Given where there is no name, and values of their own elsewhere.
+# Entered where there is no name; elsewhere they are values.
 _NO_NAMES: Final = frozenset(
     """
     guest customer client user member visitor friend test tester admin anonymous unknown none null undefined nan
@@ -55,7 +55,7 @@ class Person:
         self._given, self._default_country = given, default_country
 
     def _values(self, name: str) -> list[str]:
-        """The values of a key; what is hashed already is none."""
+        """The values of a key; without those that are hashed already."""
         value = self._given.get(name)
         if type(value) is str:
             return [value] if 0 < len(value) < 64 else []

@@ -47,7 +47,7 @@ from tests.transforms.language.orders import path
         pytest.param({"a": {"@if": "x"}}, ["/a/@if should be an object but it is a string"], id="if"),
         pytest.param(
             {"a": {"@if": {"exists": 1, "esle": 2}}},
-            ["/a/@if/esle is no option of @if, did you mean else?"],
+            ["/a/@if/esle is not an option of @if, did you mean else?"],
             id="a misspelt option",
         ),
         pytest.param(
@@ -265,7 +265,16 @@ def test_what_is_deeper_than_any_mapping_is_a_problem_and_no_crash(mapping: Any,
     assert str(raised.value) == problem
 
 
+def coalesces(count: int) -> Any:
+    mapping: Any = path("$.b")
+    for number in range(count):
+        mapping = {"@coalesce": [*(path(f"$.a{number}.c{n}") for n in range(19)), mapping]}
+    return mapping
+
+
 def test_a_mapping_as_deep_as_is_allowed_works() -> None:
+    coalesced = compile_mapping({"f": coalesces(49)})
+    assert (coalesced({"b": 7}), coalesced({"b": 7, "a0": {"c18": 8}})) == ({"f": 7}, {"f": 8})
     mapped = compile_mapping({"ifs": ifs(49), "objects": objects(98), "path": path("$" + ".a" * 100)})
     assert mapped({"a0": 7})["ifs"] == 7
     assert mapped({})["ifs"] == "none"

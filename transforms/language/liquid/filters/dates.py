@@ -20,7 +20,7 @@ def _dated(room: Room, value: Any, pattern: str, zone: Any = None) -> Any:
     try:
         written = None if at is None else liquid_dates.formatted(at, pattern, plain(zone), room.take)
     except liquid_dates.UnknownZone:
-        raise failed("date was given a time zone that is not known.") from None
+        raise failed("date was given an unknown time zone.") from None
     return value if written is None else written
 
 

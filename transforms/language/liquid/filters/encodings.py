@@ -29,7 +29,7 @@ def _percent_encoded(value: Any, safe: str) -> str:
     try:
         return urllib.parse.quote(javascript.from_units(shown(value)), safe=safe)
     except UnicodeEncodeError:
-        raise failed("half a character cannot be percent-encoded.") from None
+        raise failed("a lone surrogate cannot be percent-encoded.") from None
 
 
 @filter_named("url_encode")
