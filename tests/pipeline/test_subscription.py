@@ -264,8 +264,8 @@ def test_dead_letters_that_were_published_are_replayed_from_their_subscription(
     )
     assert (books()["balanced"], books()["delivered"], books()["unparsable"]) == (True, 1, 2)
     assert sorted(row["message"].partition(" is ")[2] for row in rows("again.jsonl")) == [
-        "no dead letter: it is empty.",
-        "no dead letter: it is not JSON.",
+        "not a capybeam dead letter: it is empty.",
+        "not a capybeam dead letter: it is not JSON.",
     ]
     assert all(row["message"].startswith("Message ") for row in rows("again.jsonl"))
 
