@@ -12,14 +12,10 @@ import click
 
 from capybeam.pipeline.job.loader import CheckedFile, ConfigError, check_text, read_text
 from capybeam.pipeline.job.problems import Finding
+from capybeam.pipeline.output_files import CommandError
+from capybeam.pipeline.schemes import NAMED_STDIN, STDIN
 
-STDIN: Final = "-"
-NAMED_STDIN: Final = "standard input"
 NOT_READY: Final = 2
-
-
-class UnreadableSample(Exception):
-    """The sample cannot be read, or holds no events: says which and why."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +38,7 @@ class CheckOptions:
 def check_files(files: Sequence[str], options: CheckOptions) -> int:
     """Shows what is found in job files; gives back the exit code.
 
-    Raises UnreadableSample.
+    Raises CommandError.
     """
     results = [_check_file(file, options) for file in files]
     return max(results)
@@ -110,25 +106,17 @@ def _decoded(read: Callable[[], bytes]) -> str:
 def _against(checked: CheckedFile, against: str, sample: int) -> tuple[tuple[Finding, ...], str]:
     """What a sample of events says about a job, and a line about the sample."""
     from capybeam.pipeline.coverage import Coverage
-    from capybeam.pipeline.sample_rows import sample_rows
-    from capybeam.pipeline.sources import NoEvents, NoInput, UnreadableFile
+    from capybeam.pipeline.sample_rows import name_of_sample, sample_rows
 
     assert checked.job is not None
-    name = NAMED_STDIN if against == STDIN else against
+    name = name_of_sample(against)
     coverage = Coverage(checked.job, checked.document)
-    try:
-        with sample_rows(against, sample) as rows:
-            for row in rows:
-                coverage.add(row)
-                if coverage.events >= sample:
-                    break
-    except (NoInput, UnreadableFile) as error:
-        raise UnreadableSample(str(error)) from None
-    except NoEvents as error:
-        raise UnreadableSample(f"{name}: {error}") from None
-    except OSError as error:
-        raise UnreadableSample(f"{error.filename or name}: {error.strerror}") from None
+    with sample_rows(against, sample) as rows:
+        for row in rows:
+            coverage.add(row)
+            if coverage.events >= sample:
+                break
     if not coverage.events:
-        raise UnreadableSample(f"{name}: holds no events")
+        raise CommandError(f"{name}: holds no events")
     said = f"{name}: {_counted(coverage.events, 'event')}, of which {coverage.matched:,} are taken by a subscription."
     return tuple(coverage.findings(name)), said

@@ -1,4 +1,4 @@
-"""The command line: check, map, run, replay, sandbox, schema.
+"""The command line: init, import, check, map, run, replay, sandbox, schema.
 
 Exit codes: 0 fine; 1 some events became dead letters; 2 the job file, the command line or the environment is at fault;
 3 a destination refused us; 4 the run itself failed; 130 stopped by Ctrl-C, SIGTERM or SIGHUP.
@@ -116,7 +116,9 @@ def check(files: tuple[str, ...], strict: bool, format_: str, against: str | Non
     With --against it says what the job makes of your events: which subscriptions take none of them, which paths are
     never there and what is nearest, which required fields would be missing, which traits are mapped nowhere.
     """
-    from capybeam.pipeline.check import STDIN, CheckOptions, UnreadableSample, check_files
+    from capybeam.pipeline.check import CheckOptions, check_files
+    from capybeam.pipeline.output_files import CommandError
+    from capybeam.pipeline.schemes import STDIN
 
     if [*files, against].count(STDIN) > 1:
         _fail("standard input can be read once; - is given several times")
@@ -127,7 +129,7 @@ def check(files: tuple[str, ...], strict: bool, format_: str, against: str | Non
         sys.stdout.flush()
     except BrokenPipeError:  # whoever read the output has seen enough
         os._exit(0)  # without the flush at exit, which would break the pipe once more
-    except UnreadableSample as error:
+    except CommandError as error:
         _fail(str(error))
     if code:
         sys.exit(code)

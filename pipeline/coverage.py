@@ -5,15 +5,14 @@ be missing, traits that are mapped nowhere. Findings hold paths and counts, neve
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from capybeam.pipeline.job.loader import Job
 from capybeam.pipeline.job.problems import Finding, Severity, dotted
-from capybeam.pipeline.job.yaml_source import Document, Loc
+from capybeam.pipeline.job.yaml_source import Document, Loc, value_at
 from capybeam.pipeline.sample_paths import ITEM, Keys, PathCounts, paths_of
 from capybeam.pipeline.sample_paths import dotted as dotted_path
-from capybeam.transforms.core import events
 from capybeam.transforms.core.conversions import Conversion, ignore
 from capybeam.transforms.core.events import Event
 from capybeam.transforms.core.message_formats import Row
@@ -50,8 +49,6 @@ class Coverage:
 
     def add(self, row: Row) -> None:
         """Counts what a row holds."""
-        if isinstance(row, bytes) and events.is_blank(row):
-            return
         for found in self._engine.parse(row, ignore):
             if isinstance(found, Rejected):
                 self._unreadable[found.code] += 1
@@ -80,7 +77,7 @@ class Coverage:
             name: what the sample is called.
         """
         for code, count in sorted(self._unreadable.items()):
-            yield self._finding((), "warning", f"{name}: {count:,} rows are no events, {code}: {CODES.get(code, '')}")
+            yield self._finding((), "warning", f"{name}: {count:,} rows are not events, {code}: {CODES.get(code, '')}")
         for each in self._subscriptions.values():
             for loc, severity, message in each.findings(self.events):
                 yield self._finding(loc, severity, message)
@@ -111,7 +108,7 @@ class _OfSubscription:
 
     def __init__(self, subscription: Subscription, loc: Loc, document: Document) -> None:
         self._subscription, self._loc = subscription, loc
-        own = _value_at(document.data, (*loc, "mapping"))
+        own = value_at(document.data, (*loc, "mapping"))
         self._own: Mapping[str, Any] = own if isinstance(own, dict) else {}
         merged = {name: node for name, node in subscription.mapping.items() if name != "event_name"}
         self._map = compile_mapping(merged)
@@ -234,20 +231,11 @@ def _keys_of(chain: Chain) -> Keys:
     return tuple(ITEM if key.isdecimal() else key for key in keys)
 
 
-def _value_at(data: Any, loc: Iterable[str | int]) -> Any:
-    for key in loc:
-        try:
-            data = data[key]
-        except (KeyError, IndexError, TypeError):
-            return None
-    return data
-
-
 def _place_of(subscription: Subscription, job: Job, document: Document) -> Loc:
     """Where a subscription is in the job file: its entry, its event in a map of events, or else its destination."""
     index = [destination.name for destination in job.destinations].index(subscription.destination)
     destination: Loc = ("destinations", index)
-    listed = _value_at(document.data, (*destination, "subscriptions"))
+    listed = value_at(document.data, (*destination, "subscriptions"))
     for position, entry in enumerate(listed if isinstance(listed, list) else ()):
         if isinstance(entry, dict) and (entry.get("name") or entry.get("action")) == subscription.name:
             return (*destination, "subscriptions", position)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import apache_beam as beam
 import orjson
+from apache_beam.utils.timestamp import Timestamp
 
 from capybeam.pipeline.graph import convert_and_send
 from capybeam.pipeline.job.loader import Job, load_job
@@ -114,19 +115,20 @@ def _event(row: Any, column: str | None) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """A row as a dict: what a nested row holds, too. Columns that are null are not there."""
-    fields = value.as_dict() if isinstance(value, beam.Row) else value._asdict() if hasattr(value, "_asdict") else None
-    if fields is not None:
-        return {name: _plain(item) for name, item in fields.items() if item is not None}
+    """A row as a dict, nested rows too; times as ISO 8601, bytes as text. Columns that are null are left out."""
+    if isinstance(value, beam.Row):
+        value = value.as_dict()
+    elif hasattr(value, "_asdict"):
+        value = value._asdict()
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: _plain(item) for key, item in value.items() if item is not None}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
-    return (
-        value
-        if isinstance(value, (str, int, float, bool, type(None)))
-        else orjson.loads(orjson.dumps(value, default=str))
-    )
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    if isinstance(value, Timestamp):
+        return value.to_rfc3339()
+    return value if isinstance(value, (str, int, float)) else orjson.loads(orjson.dumps(value, default=str))
 
 
 def _receipt_row(receipt: Receipt) -> ReceiptRow:

@@ -13,6 +13,7 @@ import orjson
 
 from capybeam.pipeline.job.loader import Job
 from capybeam.transforms.core import events
+from capybeam.transforms.core.conversions import split_key
 from capybeam.transforms.core.envelope import Address, Envelope, Ready
 from capybeam.transforms.core.message_formats import Row
 from capybeam.transforms.engine.engine import Engine, Filtered, Refused, Withheld
@@ -76,8 +77,7 @@ class _Preview:
 
 
 def _names(key: str) -> dict[str, str]:
-    destination, _, subscription = key.partition("/")
-    return {"destination": destination, "subscription": subscription} if key else {}
+    return dict(zip(("destination", "subscription"), split_key(key), strict=True)) if key else {}
 
 
 def _rejected(refused: Refused) -> dict[str, Any]:

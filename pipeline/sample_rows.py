@@ -6,6 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from capybeam.pipeline.output_files import CommandError
+from capybeam.pipeline.schemes import NAMED_STDIN, STDIN
+from capybeam.pipeline.sources import NoEvents, NoInput, UnreadableFile
+from capybeam.transforms.core.events import is_blank
 from capybeam.transforms.core.message_formats import Row
 
 _TABLE: Final = "bigquery:"
@@ -13,17 +17,28 @@ _TABLE: Final = "bigquery:"
 
 @contextmanager
 def sample_rows(text: str, most: int) -> Iterator[Iterator[Row]]:
-    """The rows of a file, glob, URL or standard input, or at most `most` of a BigQuery table.
+    """The rows of a file, glob, URL or standard input, or at most `most` of a BigQuery table, without blank lines.
 
     Raises:
-        NoInput, NoEvents, OSError, UnreadableFile: as `placed_rows` does.
+        CommandError: also while the rows are read.
     """
-    if text.startswith(_TABLE):
-        from capybeam.pipeline.sources.bigquery.samples import first_rows
+    try:
+        if text.startswith(_TABLE):
+            from capybeam.pipeline.sources.bigquery.samples import first_rows
 
-        yield first_rows(text, most)
-        return
-    from capybeam.pipeline.sources.file_rows import placed_rows
+            yield first_rows(text, most)
+            return
+        from capybeam.pipeline.sources.file_rows import placed_rows
 
-    with placed_rows(text) as found:
-        yield (row for _, row in found.rows)
+        with placed_rows(text) as found:
+            yield (row for _, row in found.rows if not (isinstance(row, bytes) and is_blank(row)))
+    except (NoInput, UnreadableFile) as error:
+        raise CommandError(str(error)) from None
+    except NoEvents as error:
+        raise CommandError(f"{name_of_sample(text)}: {error}") from None
+    except OSError as error:
+        raise CommandError(f"{error.filename or name_of_sample(text)}: {error.strerror}") from None
+
+
+def name_of_sample(text: str) -> str:
+    return NAMED_STDIN if text == STDIN else text

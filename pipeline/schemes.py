@@ -37,6 +37,9 @@ SCHEMES: Final[dict[str, Scheme]] = {
     "pubsub": Scheme("capybeam.pipeline.sources.pubsub", "capybeam.pipeline.sinks.topics", has_attributes=True),
 }
 
+STDIN: Final = "-"
+NAMED_STDIN: Final = "standard input"
+
 URL_SCHEMES: Final = ("gs", "s3", "azfs", "hdfs", "file")
 
 

@@ -11,12 +11,13 @@ from __future__ import annotations
 import gc
 import itertools
 import random
-import time
 import tracemalloc
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import orjson
+
+from tests.timing import least_seconds
 
 SIZES = (1_000, 8_000, 32_000)
 SLACK = 8.0
@@ -194,9 +195,7 @@ def _seconds(run: Callable[[Any], object], make: Callable[[int], Any], n: int, e
     least = float("inf")
     for number in range(1, 11):
         data = make(n)
-        start = time.perf_counter()
-        run(data)
-        least = min(least, time.perf_counter() - start)
+        least = min(least, least_seconds(lambda data=data: run(data), times=1))
         if least <= enough and number >= at_least:
             break
     return least

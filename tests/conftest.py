@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import time
 from collections.abc import Iterator
@@ -25,6 +26,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.real_server)
         if item.get_closest_marker("real_server") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(_FOR_SERVERS))
+
+
+def pytest_collection_finish() -> None:
+    """What is there now stays to the end: collections of garbage, which took longer and longer, leave it out."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

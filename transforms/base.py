@@ -16,7 +16,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.pvalue import TaggedOutput
 from apache_beam.utils.shared import Shared
 
-from capybeam.transforms.core.conversions import Conversion
+from capybeam.transforms.core.conversions import Conversion, split_key
 from capybeam.transforms.core.counters import CounterKey, Counters, NoteNames
 from capybeam.transforms.core.events import UnreadableRest
 from capybeam.transforms.core.rejections import Rejected, Rejection, Stage, as_rejected, reject
@@ -156,7 +156,7 @@ class SubscriptionStepDoFn(StepDoFn[M]):
         self.notes = {subscription.key: self._note(subscription.key) for subscription in self.subscriptions}
 
     def origin(self, element: Conversion) -> Mapping[str, Any]:
-        destination, _, subscription = element.subscription.partition("/")
+        destination, subscription = split_key(element.subscription)
         event_id = element.fields.get("event_id")
         if event_id is None and element.event is not None:
             event_id = element.event.get("messageId")

@@ -14,7 +14,7 @@ from capybeam.pipeline.job.destinations import DESTINATION_TYPES, likeliest_type
 from capybeam.pipeline.job.models import JobModel
 from capybeam.pipeline.job.problems import Problems, suggestion
 from capybeam.pipeline.job.schema import job_model
-from capybeam.pipeline.job.yaml_source import Loc
+from capybeam.pipeline.job.yaml_source import Loc, value_at
 
 
 def validate(problems: Problems) -> JobModel | None:
@@ -51,7 +51,7 @@ def _add_error(error: Any, problems: Problems) -> None:
         known = [choice.strip(" '") for choice in re.split(r",| or ", error["msg"].partition("should be")[2])]
         if loc[2:] == ("type",):
             known = list(DESTINATION_TYPES)
-        given = _value(problems.document.data, loc)
+        given = value_at(problems.document.data, loc)
         hint = suggestion(given, known) if isinstance(given, str) else ""
         message = f"must be one of {', '.join(known)}{hint}"
     elif kind in ("model_type", "model_attributes_type", "dict_type", "tuple_type"):
@@ -59,15 +59,6 @@ def _add_error(error: Any, problems: Problems) -> None:
     else:
         message = error["msg"].replace("Input should", "should")
     problems.add(loc, message)
-
-
-def _value(data: Any, loc: Loc) -> Any:
-    for key in loc:
-        try:
-            data = data[key]
-        except (KeyError, IndexError, TypeError):
-            return None
-    return data
 
 
 def _hint_for_unknown(path: Loc) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import yaml
@@ -62,6 +62,16 @@ class Document:
             written = [found.end() for found in escape.finditer(start, 1)]
             return line, column + (written[offset - 1] if 0 < offset <= len(written) else 1)
         return line, column + offset
+
+
+def value_at(data: Any, loc: Iterable[str | int]) -> Any:
+    """What is at a place of plain data; None where there is no such place."""
+    for key in loc:
+        try:
+            data = data[key]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return data
 
 
 def read(text: str, source: str) -> Document:

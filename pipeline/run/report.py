@@ -18,6 +18,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from capybeam.transforms.core.conversions import split_key
 from capybeam.transforms.core.counters import CounterKey
 from capybeam.transforms.core.rejections import CODES
 
@@ -159,7 +160,7 @@ class RunReport:
     def refused_destinations(self) -> tuple[str, ...]:
         """Destinations that refused everything (token, permission, version)."""
         refused = {
-            account.subscription.partition("/")[0]
+            split_key(account.subscription)[0]
             for account in self.accounts
             for _, code in account.dead_lettered
             if code == "destination_refused"

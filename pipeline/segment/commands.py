@@ -13,6 +13,7 @@ import click
 from capybeam.pipeline.job.presets import presets
 from capybeam.pipeline.job.problems import suggestion
 from capybeam.pipeline.output_files import STDOUT, CommandError, check_output, write_output
+from capybeam.pipeline.schemes import NAMED_STDIN, STDIN
 from capybeam.pipeline.segment.exports import Export, read_export
 from capybeam.pipeline.segment.expressions import UnreadableExport
 from capybeam.pipeline.segment.importing import Imported, NothingToImport, import_segment, known_action
@@ -37,7 +38,7 @@ def run_import(files: Sequence[str], output: str, force: bool, actions: Sequence
 
 def read_all(files: Sequence[str]) -> Export:
     """The exports in several files as one. Raises UnreadableExport, CommandError."""
-    exports = [read_export(_content(file), "standard input" if file == STDOUT else file) for file in files]
+    exports = [read_export(_content(file), NAMED_STDIN if file == STDIN else file) for file in files]
     return Export(
         tuple({each.id: each for export in exports for each in export.destinations}.values()),
         tuple(subscription for export in exports for subscription in export.subscriptions),
@@ -46,7 +47,7 @@ def read_all(files: Sequence[str]) -> Export:
 
 
 def _content(file: str) -> bytes:
-    if file == STDOUT:
+    if file == STDIN:
         return sys.stdin.buffer.read()
     try:
         return Path(file).read_bytes()

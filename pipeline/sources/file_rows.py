@@ -6,9 +6,9 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
-from capybeam.pipeline.schemes import FILES, UnknownScheme, find_scheme, is_glob, strip_file_scheme
+from capybeam.pipeline.schemes import FILES, NAMED_STDIN, STDIN, UnknownScheme, find_scheme, is_glob, strip_file_scheme
 from capybeam.pipeline.sources import BrokenFile, NoInput
 from capybeam.pipeline.sources.file_chunks import (
     check_packing,
@@ -21,9 +21,6 @@ from capybeam.pipeline.sources.file_chunks import (
 from capybeam.pipeline.sources.file_formats import JSON_LINES, FileFormat, NumberedRows, format_of
 from capybeam.transforms.core.events import UnreadableRest
 from capybeam.transforms.core.message_formats import Row
-
-STDIN: Final = "-"
-NAMED_STDIN: Final = "standard input"
 
 
 class PlacedRows(NamedTuple):

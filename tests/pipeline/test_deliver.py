@@ -7,18 +7,21 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
 import pytest
 from apache_beam.testing.util import assert_that
+from apache_beam.utils.timestamp import Timestamp
 
 import capybeam
 from capybeam.pipeline.sandbox.server import SandboxServer
 from capybeam.transforms.core.dead_letters import parse_dead_letter
-from tests.pipeline.jobs import TOKEN, job_file, order
+from tests.pipeline.jobs import JANE, TOKEN, job_file, order
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
@@ -77,7 +80,7 @@ def test_the_example_in_python_runs(sandbox: SandboxServer, capsys: pytest.Captu
 
 
 @pytest.mark.timeout(300)
-def test_the_example_in_beam_yaml_runs_and_its_dead_letters_can_be_replayed(sandbox: SandboxServer) -> None:
+def test_the_example_in_beam_yaml_runs_and_its_rejections_are_whole_dead_letters(sandbox: SandboxServer) -> None:
     Path("events.jsonl").write_bytes(b"\n".join(events()) + b"\n")
     (example,) = re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)
     Path("pipeline.yaml").write_text(example, encoding="utf-8")
@@ -89,6 +92,27 @@ def test_the_example_in_beam_yaml_runs_and_its_dead_letters_can_be_replayed(sand
     dead_letters = [parse_dead_letter(row["dead_letter"].encode(), "The row") for row in rows("dead-letters*")]
     assert sorted(dead_letter.code for dead_letter in dead_letters) == ["invalid_json", "missing_required_field"]
     assert len(sandbox.event_ids("123")) == 2
+
+
+def test_a_row_of_columns_is_an_event(sandbox: SandboxServer) -> None:
+    event = json.loads(order(1))
+    row = beam.Row(
+        type=event["type"],
+        event=event["event"],
+        messageId=event["messageId"].encode(),
+        userId=event["userId"],
+        timestamp=Timestamp(int(time.time()) - 60),
+        properties=beam.Row(revenue=Decimal(1), currency="EUR", coupon=None),
+        context=beam.Row(ip="192.0.2.7", userAgent="Mozilla/5.0", traits=beam.Row(**JANE)),
+    )
+    with beam.Pipeline("FnApiRunner") as pipeline:
+        delivered = pipeline | beam.Create([row]) | capybeam.DeliverRows("conversions.yaml")
+        assert_that(delivered["rejections"], _nothing, label="rejections")
+    assert [event_id for _, event_id in sandbox.event_ids("123")] == ["order-1"]
+
+
+def _nothing(found: list[Any]) -> None:
+    assert found == []
 
 
 def rows(pattern: str) -> list[dict[str, Any]]:

@@ -24,6 +24,16 @@ class Hashed(Conversion):
     __slots__ = ()
 
 
+def split_key(key: str) -> tuple[str, str]:
+    """Destination and name of a subscription's key. A destination's name has no slash, a subscription's may.
+
+    >>> split_key("web/orders/new")
+    ('web', 'orders/new')
+    """
+    destination, _, name = key.partition("/")
+    return destination, name
+
+
 new_tuple: Final = tuple.__new__
 """Makes a named tuple of a tuple, ``new_tuple(Ready, (…))``, in a third of the time that its own constructor takes."""
 

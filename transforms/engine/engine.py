@@ -124,8 +124,6 @@ class Engine:
     def hash(self) -> Hash:
         """Replaces a conversion's user_data by its hashed form, and lets go of the event. Raises Rejected."""
         hashers = {subscription.key: subscription.compile_hashing() for subscription in self.subscriptions}
-        if len(hashers) == 1:
-            return next(iter(hashers.values()))
         return lambda conversion, count: hashers[conversion[0]](conversion, count)
 
     @functools.cached_property
@@ -137,9 +135,7 @@ class Engine:
     @functools.cached_property
     def revalidate(self) -> Mapping[str, Revalidate]:
         """By subscription key: from a body that was valid once to its envelope. Raises Rejected."""
-        return {
-            subscription.key: subscription.compile_revalidation(self._max_bytes) for subscription in self.subscriptions
-        }
+        return {s.key: s.compile_revalidation(self._max_bytes) for s in self.subscriptions}
 
     # --- the whole way ------------------------------------------------------------------------------------------------
 
@@ -257,7 +253,11 @@ def _compile_name(node: Any) -> Any:
 def _compile_mapping(subscriptions: Sequence[Subscription]) -> Callable[..., Conversion]:
     compiled = {s.key: compile_event_fields(s.mapping, s.fields) for s in subscriptions}
     fallbacks = {s.key: s.value_fallback for s in subscriptions if s.value_fallback}
-    limits = {s.key: (s.consent, compile_consent(s.consent)) for s in subscriptions if s.consent and s.consent.limits}
+    limited = {
+        s.key: (s.consent, compile_consent(s.consent), s.limited_fields)
+        for s in subscriptions
+        if s.consent and s.consent.limits
+    }
 
     def mapped(conversion: Conversion, count: Count = ignore) -> Conversion:
         subscription, event_name, dataset_id, event, _ = conversion
@@ -265,10 +265,10 @@ def _compile_mapping(subscriptions: Sequence[Subscription]) -> Callable[..., Con
         fields = compiled[subscription](event, event_name, count)
         if subscription in fallbacks and "value" not in fields:
             _take_value(fields, get_path(event, fallbacks[subscription]), count)
-        if subscription in limits:
-            consent, answer = limits[subscription]
+        if subscription in limited:
+            consent, answer, limited_fields = limited[subscription]
             if consent.reaction(answer(event)) == "limit_data_use":
-                fields["data_processing_options"] = True
+                fields.update(limited_fields)
                 count("limited_data_use")
         event_id = fields.get("event_id")
         if event_id is None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from capybeam.transforms.core.conversions import Conversion, Count
+from capybeam.transforms.core.conversions import Conversion, Count, split_key
 from capybeam.transforms.core.counters import CounterKey
 from capybeam.transforms.core.dead_letters import NEVER_EVENTS, READY_STAGES, DeadLetter, IsBody, is_unmade
 from capybeam.transforms.core.envelope import Envelope, Ready, ReplayHistory
@@ -164,8 +164,7 @@ _OTHER_WIRE: Final = (
 
 
 def _names(key: str) -> dict[str, str]:
-    destination, _, subscription = key.partition("/")
-    return {"destination": destination, "subscription": subscription}
+    return dict(zip(("destination", "subscription"), split_key(key), strict=True))
 
 
 def with_history(ready: Ready, history: ReplayHistory) -> Ready:

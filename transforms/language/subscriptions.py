@@ -54,6 +54,11 @@ class Subscription(abc.ABC):
         return None
 
     @property
+    def limited_fields(self) -> Mapping[str, Any]:
+        """What a conversion's fields get where the event's consent allows only a limited use of its data."""
+        return {}
+
+    @property
     def value_fallback(self) -> str:
         """Path of the value of an event for which the mapping finds none; "" for none."""
         return ""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from capybeam.transforms.core.envelope import Address
 from capybeam.transforms.language.consent import Consent
@@ -36,6 +37,10 @@ class MetaSettings(Subscription):
     upload_tag: str = ""
     value_fallback: str = ""
     consent: Consent | None = None
+
+    @property
+    def limited_fields(self) -> Mapping[str, Any]:
+        return {"data_processing_options": True}
 
     @property
     def cleaner(self) -> Cleaner:

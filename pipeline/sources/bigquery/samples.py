@@ -30,7 +30,9 @@ def first_rows(text: str, most: int, client: Any = None) -> Iterator[Row]:
     with ErrorsAsNoInput(name):
         found = client.get_table(table, retry=retry())
         if found.table_type != "TABLE":
-            raise NoInput(f"{name}: is no table but a {found.table_type.lower()}; --against reads the rows of tables")
+            raise NoInput(
+                f"{name}: is not a table but a {found.table_type.lower()}; --against reads the rows of tables"
+            )
         layout = layout_of_schema(name, found.schema, found.table_id)
         convert = layout.compile()
         wanted = [field for field in found.schema if field.name in layout.columns]

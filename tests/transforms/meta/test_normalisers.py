@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import pytest
@@ -21,6 +20,7 @@ from capybeam.transforms.meta.normalisers import (
     state,
     zip_code,
 )
+from tests.timing import least_seconds
 
 
 @pytest.mark.parametrize(
@@ -352,11 +352,6 @@ def test_an_address_is_the_first_public_one(value: str, sent: str) -> None:
 def test_a_rule_takes_time_in_proportion_to_the_text(normalise: Callable[[str], str], unit: str) -> None:
     def seconds(length: int) -> float:
         text = unit * (length // len(unit))
-        best = float("inf")
-        for _ in range(3):
-            started = time.perf_counter()
-            normalise(text)
-            best = min(best, time.perf_counter() - started)
-        return best
+        return least_seconds(lambda: normalise(text))
 
     assert seconds(64_000) < 12 * seconds(16_000) + 0.05  # four times the text; sixteen times where it is quadratic

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import time
 from typing import Any
 
 import orjson
@@ -13,6 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from capybeam.transforms.standards.json_text import REPLACED, load_json, whole_characters
+from tests.timing import least_seconds
 
 CUT = "\ufffd"
 
@@ -98,12 +98,11 @@ def test_whole_characters_are_utf_8(data: bytes) -> None:
 def test_the_time_grows_with_the_length_and_no_faster(part: bytes) -> None:
     def seconds(size: int) -> float:
         text = b'{"a":"' + part * (size // len(part)) + rb'\ud83d"}'
-        best = float("inf")
-        for _ in range(3):
-            started = time.perf_counter()
+
+        def load() -> None:
             with contextlib.suppress(orjson.JSONDecodeError):
                 load_json(text)
-            best = min(best, time.perf_counter() - started)
-        return best
+
+        return least_seconds(load)
 
     assert seconds(800_000) < 40 * seconds(100_000) + 0.05
