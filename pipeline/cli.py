@@ -1,4 +1,4 @@
-"""The command line: check, map, run, replay, sandbox, schema.
+"""The command line: check, map, explain, test, run, replay, sandbox, schema.
 
 Exit codes: 0 fine; 1 some events became dead letters; 2 the job file, the command line or the environment is at fault;
 3 a destination refused us; 4 the run itself failed; 130 stopped by Ctrl-C, SIGTERM or SIGHUP.
@@ -14,10 +14,11 @@ import os
 import sys
 import time
 from collections import Counter
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import timezone
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -148,6 +149,78 @@ def map_(config: str, inputs: tuple[str, ...], output: str, now: str | None) -> 
     click.echo(f"{summary}.", err=True)
     for note, count in sorted(notes.items()):
         click.echo(f"  {note} {count}", err=True)
+
+
+@main.command(epilog="Exit code 0; 2 where the job file or the input is at fault, or has no such event.")
+@click.option("--config", "config", required=True, type=click.Path(), help="The job file.")
+@click.option(
+    "--input",
+    "input_",
+    default="-",
+    show_default=True,
+    help="Events, as `map` reads them: a file, a glob or a URL; - is stdin, JSON lines.",
+)
+@click.option("--id", "id_", default=None, metavar="MESSAGE_ID", help="Explain the event with this messageId.")
+@click.option("--line", default=None, type=click.IntRange(1), help="Explain the event on this line of the input.")
+@click.option("--now", default=None, help="The time that ages are judged by (ISO 8601 or Unix seconds); default: now.")
+@click.option("--show-values", is_flag=True, help="Show personal values as they are, rather than by their shape.")
+@click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def explain(
+    config: str, input_: str, id_: str | None, line: int | None, now: str | None, show_values: bool, format_: str
+) -> None:
+    """Shows one event's way, step by step, and sends nothing.
+
+    Which triggers take it, and the condition that failed in those that do not; what each field of the mapping looks up
+    and finds; what user_data is normalised to; what is dropped; what Meta will read, and with which events it may share
+    a request. Or where it is rejected, why, and what would help. Without --id and --line it is the first event.
+
+    \b
+    capybeam explain --config conversions.yaml --input events.jsonl --id order-1042
+    capybeam map … | grep rejected      # the lines of the rejected ones, for --line
+    """
+    import orjson
+
+    from capybeam.pipeline.explain.command import Wanted, explanations
+    from capybeam.pipeline.explain.display import show
+    from capybeam.pipeline.explain.explanation import Explainer
+    from capybeam.pipeline.run.terminal import console
+
+    job = _job(config)
+    explainer = Explainer(job, time.time() if now is None else _moment("--now", now), show_values)
+    wanted, screen, count = Wanted(id_, line), console(), 0
+    with _readable(input_) as rows:
+        for explained in explanations(explainer, rows, wanted):
+            if format_ == "json":
+                sys.stdout.buffer.write(orjson.dumps(explained, option=orjson.OPT_APPEND_NEWLINE))
+                sys.stdout.buffer.flush()
+            else:
+                if count:
+                    screen.print()
+                show(explained, screen)
+            count += 1
+    if not count:
+        named = [f"with the messageId of --id{'' if line is None else ','}"] if id_ is not None else []
+        named += [f"on line {line}"] if line is not None else []
+        _fail(f"{'standard input' if input_ == '-' else input_}: there is no event {' '.join(named)}".rstrip())
+
+
+@contextmanager
+def _readable(input_: str) -> Iterator[Iterator[tuple[dict[str, Any], Any]]]:
+    """The rows of an input; ends the process where it cannot be read."""
+    from capybeam.pipeline.sources import NoEvents, NoInput, UnreadableFile
+    from capybeam.pipeline.sources.file_rows import placed_rows
+
+    try:
+        with placed_rows(input_) as found:
+            yield found.rows
+    except BrokenPipeError:
+        os._exit(0)
+    except (NoInput, UnreadableFile) as error:
+        _fail(str(error))
+    except NoEvents as error:
+        _fail(f"{'standard input' if input_ == '-' else input_}: {error}")
+    except OSError as error:
+        _fail(f"{error.filename or input_}: {error.strerror}")
 
 
 def _same_file(one: str, other: str) -> bool:

@@ -11,11 +11,14 @@ from typing import Any
 
 import orjson
 
+from capybeam.pipeline.explain.explanation import Triggers, failed_condition, known_texts, name_of
 from capybeam.pipeline.job.loader import Job
 from capybeam.transforms.core import events
 from capybeam.transforms.core.envelope import Address, Envelope, Ready
+from capybeam.transforms.core.events import Event
 from capybeam.transforms.core.message_formats import Row
 from capybeam.transforms.engine.engine import Engine, Filtered, Refused
+from capybeam.transforms.meta.masking import Mask
 
 
 def preview(
@@ -47,17 +50,28 @@ class _Preview:
     def __init__(self, job: Job, now: float, notes: Counter[str]) -> None:
         self._engine = Engine(job.subscriptions, job.delivery.max_batch_bytes, job.unwrap)
         self._now, self._notes = now, notes
+        self._triggers, self._known = Triggers(job.subscriptions), known_texts(job)
         self._destinations = {destination.name: destination for destination in job.destinations}
 
     def outcomes(self, row: Row) -> Iterator[dict[str, Any]]:
         for outcome in self._engine.outcomes(row, self._now, lambda _: self._note):
             if isinstance(outcome, Filtered):
-                yield {"status": "filtered"}
+                yield {"status": "filtered", **self._filtered(outcome.event)}
             elif isinstance(outcome, Refused):
                 yield {**_names(outcome.subscription), **_rejected(outcome)}
             else:
                 key, ready = outcome
                 yield {**_names(key), **self._ready(ready)}
+
+    def _filtered(self, event: Event) -> dict[str, Any]:
+        """What an event is called, and the condition that failed in the trigger that came closest to taking it."""
+        mask = Mask(event, self._known)
+        said = {"type": mask.value(event.get("type"), "type"), "name": mask.value(name_of(event), "event")}
+        nearest = self._triggers.nearest(event)
+        if nearest is not None:
+            key, failed = nearest
+            said["nearest"] = {**_names(key), **failed_condition(failed)}
+        return said
 
     def _ready(self, ready: Ready) -> dict[str, Any]:
         address = Address.decode(ready.key)

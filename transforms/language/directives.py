@@ -110,6 +110,19 @@ def _paths(node: Any) -> Iterator[str]:
             yield from _paths(part)
 
 
+def template_paths(template: str) -> tuple[str, ...]:
+    """The paths that a ``@template`` puts in, each once.
+
+    >>> template_paths("{{properties.plan}} of {{{userId}}}, {{properties.plan}}")
+    ('$.properties.plan', '$.userId')
+    """
+    return tuple(dict.fromkeys(_dotted(part) for part in _template_parts(template) if isinstance(part, tuple)))
+
+
+def _dotted(keys: tuple[str, ...]) -> str:
+    return "$" + "".join(f".{key}" if re.fullmatch(r"[\w-]+", key) else f'["{key}"]' for key in keys)
+
+
 def get_path(payload: Any, path: str) -> Any:
     """What stands at ``$.a.b[0]["k k"]`` of `payload`, or `MISSING`. A falsy parent is its own child, as at Segment."""
     return _get_keys(payload, parse_path(path))

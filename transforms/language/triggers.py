@@ -48,8 +48,7 @@ def compile_trigger(text: str) -> Trigger:
     Raises:
         TriggerError: the text cannot be parsed or names an unknown field; says what and where.
     """
-    writer = _Writer()
-    return writer.function(writer.expression(_parse(text)))
+    return compile_node(parse(text))
 
 
 def compile_triggers(triggers: Iterable[tuple[str, str]]) -> Callable[[Event], list[str]]:
@@ -58,11 +57,23 @@ def compile_triggers(triggers: Iterable[tuple[str, str]]) -> Callable[[Event], l
     The fields they share are looked up once per event.
     """
     writer = _Writer()
-    conditions = [(key, writer.expression(_parse(text))) for key, text in triggers]
+    conditions = [(key, writer.expression(parse(text))) for key, text in triggers]
     keys = writer.variable("[]")
     for key, condition in conditions:
         writer.line(f"if {condition}: {keys}.append({literal(key)})")
     return writer.function(keys)
+
+
+def compile_node(node: Node) -> Trigger:
+    """A part of a parsed trigger that holds or does not, as `compile_trigger` compiles it within the whole."""
+    writer = _Writer()
+    return writer.function(writer.expression(node))
+
+
+def compile_operand(node: Node) -> Callable[[Event], Any]:
+    """A part of a parsed trigger that has a value, as the function from an event to that value."""
+    writer = _Writer()
+    return writer.function(writer.operand(node, 1))
 
 
 def quoted(text: str) -> str:
@@ -77,7 +88,7 @@ def quoted(text: str) -> str:
 # --- parsing ----------------------------------------------------------------------------------------------------
 
 
-class _Node(NamedTuple):
+class Node(NamedTuple):
     """A part of a parsed trigger: what it is, where it starts, what it is made of."""
 
     kind: str
@@ -92,12 +103,13 @@ _STRING: Final = re.compile(r"""\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'""", re.DO
 _HINTS: Final = {"&": "use `and`", "|": "use `or`", "“": 'use straight quotes: "', "”": 'use straight quotes: "'}
 
 
-def _parse(text: str) -> _Node:
+def parse(text: str) -> Node:
+    """A trigger's conditions as a tree. Raises TriggerError for what is not the language."""
     with _LIMITED:
         limit = sys.getrecursionlimit()
         sys.setrecursionlimit(limit + _DEEPEST)
         try:
-            node: _Node = _grammar().parse(text)
+            node: Node = _grammar().parse(text)
         except RecursionError:
             raise TriggerError(_TOO_DEEP) from None
         except parsy.ParseError as error:
@@ -132,7 +144,7 @@ def _grammar() -> parsy.Parser:
         return located(name, opening >> listed << closed)
 
     def located(kind: str, parts: parsy.Parser) -> parsy.Parser:
-        return parsy.seq(parsy.index, parts).combine(lambda offset, found: _Node(kind, offset, tuple(found)))
+        return parsy.seq(parsy.index, parts).combine(lambda offset, found: Node(kind, offset, tuple(found)))
 
     def chained(kind: str, part: parsy.Parser) -> parsy.Parser:
         several = located(kind, part.sep_by(word(kind), min=1))
@@ -190,7 +202,7 @@ class _Writer(FunctionWriter):
         super().__init__("trigger", "event")
         self._fields: dict[str, str] = {}
 
-    def expression(self, node: _Node, level: int = 1) -> str:
+    def expression(self, node: Node, level: int = 1) -> str:
         kind, offset, parts = node
         if level > _LEVELS:
             raise TriggerError(_TOO_DEEP, offset)
@@ -200,19 +212,19 @@ class _Writer(FunctionWriter):
             return f"(not {self.expression(parts[0], level + 1)})"
         if kind == "all":
             return "True"
-        operand = self._operand(parts[0], level)
+        operand = self.operand(parts[0], level)
         if kind == "comparison":
             return self._comparison(operand, parts[1], parts[2])
         if kind == "membership":
             return self._membership(operand, parts[1])
-        text = _value_of(parts[1])
+        text = value_of(parts[1])
         if kind == "contains":
             return f"(type(v := {operand}) is str and {literal(text)} in v)"
         return f"(type(v := {operand}) is str and {self.constant(compile_glob(text))}(v))"
 
-    def _membership(self, operand: str, items: Sequence[_Node]) -> str:
+    def _membership(self, operand: str, items: Sequence[Node]) -> str:
         """One look-up, however many items there are."""
-        values = [_value_of(item) for item in items]
+        values = [value_of(item) for item in items]
         texts = self.constant(frozenset(value for value in values if isinstance(value, str)))
         numbers = self.constant(frozenset(v for v in values if isinstance(v, (int, float)) and not isinstance(v, bool)))
         others = [f"v is {value}" for value in (True, False, None) if any(value is item for item in values)]
@@ -220,8 +232,8 @@ class _Writer(FunctionWriter):
         held = f"(v in {texts} if type(v := {operand}) is str else v in {numbers} if {is_number} else False)"
         return "(" + " or ".join([held, *others]) + ")"
 
-    def _comparison(self, operand: str, operator: str, node: _Node) -> str:
-        value = _value_of(node)
+    def _comparison(self, operand: str, operator: str, node: Node) -> str:
+        value = value_of(node)
         python = "==" if operator == "=" else operator
         if operator in ("=", "!=") and (value is None or isinstance(value, bool)):
             return f"({operand} is {'not ' if operator == '!=' else ''}{value})"
@@ -235,14 +247,14 @@ class _Writer(FunctionWriter):
     def _numeric(self) -> str:
         return self.constant(_NUMBERS, "numbers")
 
-    def _operand(self, node: _Node, level: int) -> str:
+    def operand(self, node: Node, level: int) -> str:
         if level > _LEVELS:
             raise TriggerError(_TOO_DEEP, node.offset)
         if node.kind == "field":
             return self._field(node)
-        return self.call(_FUNCTIONS[node.kind], self._operand(node.parts[0], level + 1))
+        return self.call(_FUNCTIONS[node.kind], self.operand(node.parts[0], level + 1))
 
-    def _field(self, node: _Node) -> str:
+    def _field(self, node: Node) -> str:
         (path,) = node.parts
         keys = [
             double or single or index or re.sub(r"\\(.)", r"\1", plain)
@@ -260,7 +272,8 @@ class _Writer(FunctionWriter):
         return self.call(_at, variable, literal(tuple(rest))) if rest else variable
 
 
-def _value_of(node: _Node) -> Any:
+def value_of(node: Node) -> Any:
+    """The value of a literal."""
     (text,) = node.parts
     if node.kind == "string":
         return re.sub(r"\\(.)", r"\1", text[1:-1], flags=re.DOTALL)
@@ -309,7 +322,8 @@ def _length(value: Any) -> Any:
     return len(value) if type(value) in (str, list) else None
 
 
-def _typeof(value: Any) -> str:
+def type_of(value: Any) -> str:
+    """A value's type, by the names that JSON has."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -323,6 +337,6 @@ def _typeof(value: Any) -> str:
 _FUNCTIONS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "lowercase": _lowercase,
     "length": _length,
-    "typeof": _typeof,
+    "typeof": type_of,
 }
 _NUMBERS: Final = (int, float)
