@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capybeam.transforms.language.failed_conditions import compile_failed_condition, nearest
@@ -81,6 +81,7 @@ EVENTS = st.fixed_dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(trigger=TRIGGERS, event=EVENTS)
 def test_a_condition_is_named_if_and_only_if_the_trigger_does_not_take_the_event(
     trigger: str, event: dict[str, Any]
