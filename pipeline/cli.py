@@ -204,6 +204,53 @@ def explain(
         _fail(f"{'standard input' if input_ == '-' else input_}: there is no event {' '.join(named)}".rstrip())
 
 
+@main.command(
+    "test",
+    epilog="Exit code 0: all cases pass; 1: some fail; 2: the job file or a test file is wrong, or there are no cases.",
+)
+@click.option("--config", "config", required=True, type=click.Path(), help="The job file.")
+@click.argument("files", nargs=-1, type=click.Path())
+@click.option("-k", "named", default="", metavar="TEXT", help="Only cases that have this in their name.")
+@click.option("--update", is_flag=True, help="Rewrite the expectations that fail to what comes out, in place.")
+@click.option("--show-values", is_flag=True, help="Show what was found in user_data, rather than its shape.")
+def test_(config: str, files: tuple[str, ...], named: str, update: bool, show_values: bool) -> None:
+    """Tests a job file by cases: given events, and what should become of them.
+
+    FILES are test files, or folders of them; by default all *.test.yaml beside the job file. Nothing is sent.
+
+    \b
+    now: 2026-11-22T10:00:00Z
+    tests:
+      - name: an order goes out as Purchase
+        event: {type: track, event: Order Completed, ...}
+        expect:
+          - subscription: web/orders     # or its name alone
+            payload:                     # only these keys are compared
+              custom_data: {value: 24.9}
+              user_data: {em: {hash_of: jane@example.com}}
+      - name: a sign-up is not sent
+        event: {type: track, event: Signed Up}
+        expect: filtered                 # or - {subscription: …, rejected: missing_currency}
+    """
+    from capybeam.pipeline.job_tests.cases import TestFileError
+    from capybeam.pipeline.job_tests.command import NoTests, Options, find_files, load_files, run_files
+    from capybeam.pipeline.run.terminal import console
+
+    job = _job(config)
+    try:
+        cases = load_files(find_files(config, files), job, named)
+        sys.exit(0 if run_files(cases, job, Options(named, update, show_values), console()) else 1)
+    except TestFileError as error:
+        for problem in error.problems:
+            click.echo(problem, err=True)
+        count = len(error.problems)
+        _fail(f"{count} problem{'s' if count > 1 else ''} in the test files.")
+    except NoTests as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"{error.filename}: {error.strerror}")
+
+
 @contextmanager
 def _readable(input_: str) -> Iterator[Iterator[tuple[dict[str, Any], Any]]]:
     """The rows of an input; ends the process where it cannot be read."""
