@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from capybeam.pipeline.explain.explanation import Triggers, failed_condition, known_texts, name_of
+from capybeam.pipeline.explain.explanation import Triggers, called, failed_condition, known_texts
 from capybeam.pipeline.job.loader import Job
 from capybeam.transforms.core import events
 from capybeam.transforms.core.envelope import Address, Envelope, Ready
@@ -66,7 +66,7 @@ class _Preview:
     def _filtered(self, event: Event) -> dict[str, Any]:
         """What an event is called, and the condition that failed in the trigger that came closest to taking it."""
         mask = Mask(event, self._known)
-        said = {"type": mask.value(event.get("type"), "type"), "name": mask.value(name_of(event), "event")}
+        said = called(event, mask)
         nearest = self._triggers.nearest(event)
         if nearest is not None:
             key, failed = nearest

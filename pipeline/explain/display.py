@@ -64,10 +64,10 @@ def _show_conversion(conversion: Json, console: Console, line: Line) -> None:
     if conversion["status"] == "ready":
         line("The destination reads:", "bold")
         line(orjson.dumps(conversion["payload"], option=orjson.OPT_INDENT_2).decode())
-        batch = ", ".join(f"{key} {_text(value)}" for key, value in conversion["batch"].items() if key != "max_events")
-        line(
-            f"Ready. Joins a batch of up to {conversion['batch']['max_events']} events with {batch}.", _STYLES["ready"]
-        )
+        batch = dict(conversion["batch"])
+        most = batch.pop("max_events")
+        alike = ", ".join(f"{key} {_text(value)}" for key, value in batch.items())
+        line(f"Ready. It joins a batch of up to {most} events with the same {alike}.", _STYLES["ready"])
     else:
         _end(conversion, line)
 

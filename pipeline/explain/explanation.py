@@ -56,9 +56,10 @@ class Triggers:
         return nearest((key, failed(event)) for key, failed in self._failed.items())
 
 
-def name_of(event: Event) -> Any:
-    """A track call's event, and the name of any other call; None where it has none."""
-    return event.get("event") if event.get("type") == "track" else event.get("name", event.get("event"))
+def called(event: Event, mask: Mask) -> Json:
+    """An event's type, and its name: a track call's event, any other call's name; null where there is none."""
+    name = event.get("event") if event.get("type") == "track" else event.get("name", event.get("event"))
+    return {"type": mask.scalar(event.get("type"), "type"), "name": mask.scalar(name, "event")}
 
 
 def known_texts(job: Job) -> frozenset[str]:
@@ -113,23 +114,13 @@ class Explainer:
         if isinstance(found, Rejected):
             return {"status": "rejected", **_refused("parse", found), **_advice(advice.of_code(found.code))}
         mask = Mask(found, self._known, self._show_values)
-        event = {
-            "type": mask.value(found.get("type"), "type"),
-            "name": mask.value(name_of(found), "event"),
-            "message_id": mask.value(found.get("messageId"), "messageId"),
-        }
-        explained: Json = {
-            "event": event,
-            "triggers": [self._trigger(each, found, mask) for each in self._job.subscriptions],
-        }
+        event = {**called(found, mask), "message_id": mask.scalar(found.get("messageId"), "messageId")}
+        triggers = [self._trigger(each, found, mask) for each in self._job.subscriptions]
         conversions = [self._outcome(outcome, found, mask) for outcome in self._engine.conversions(found)]
         statuses = [conversion["status"] for conversion in conversions]
         status = next(each for each in ("rejected", "ready", "filtered") if each in statuses)
-        return {
-            "status": status,
-            **explained,
-            "conversions": [each for each in conversions if each["status"] != "filtered"],
-        }
+        taken = [conversion for conversion in conversions if conversion["status"] != "filtered"]
+        return {"status": status, "event": event, "triggers": triggers, "conversions": taken}
 
     # --- triggers -----------------------------------------------------------------------------------------------------
 
@@ -220,7 +211,7 @@ def failed_condition(failed: FailedCondition, mask: Mask | None = None) -> Json:
     elif failed.value is None and failed.field:
         shown["hint"] = f"the event has no {failed.field}"
     if mask is not None and mask.shows_values and failed.value is not None:
-        shown["value"] = failed.value
+        shown["value"] = mask.value(failed.value)
     return shown
 
 

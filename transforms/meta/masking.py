@@ -13,10 +13,12 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from capybeam.transforms.core.events import Event
+from capybeam.transforms.language.triggers import type_of
 from capybeam.transforms.meta.personal_data import emails, is_personal, squeezed
 from capybeam.transforms.meta.user_data import DIGEST
 from capybeam.transforms.standards.currencies import CURRENCIES
 
+_LEVELS: Final = 60  # of objects and lists that are shown
 _LONGEST: Final = 40  # characters of a shape
 _RUN: Final = re.compile(r"([a-z]{4,})|([A-Z]{4,})|(9{16,})")
 _KEPT: Final = frozenset("@.,-_+()/:;&=?%#' ")
@@ -88,12 +90,19 @@ class Mask:
         Args:
             path: the keys that lead to it, in the event or in what is made of it; lists have none.
         """
-        if self._show_values or value is None or isinstance(value, bool):
+        return self._value(value, path, _LEVELS)
+
+    def _value(self, value: Any, path: tuple[str, ...], levels: int) -> Any:
+        if value is None or isinstance(value, bool):
             return value
+        if isinstance(value, (dict, list)) and not levels:
+            return "…"
         if isinstance(value, dict):
-            return {self.key(key): self.value(item, *path, key) for key, item in value.items()}
+            return {self.key(key): self._value(item, (*path, key), levels - 1) for key, item in value.items()}
         if isinstance(value, list):
-            return [self.value(item, *path) for item in value]
+            return [self._value(item, path, levels - 1) for item in value]
+        if self._show_values:
+            return value
         personal = any(key in _PEOPLE for key in path) or any(is_personal(key) for key in path if key not in _NAMES)
         if isinstance(value, (int, float)):
             digits = squeezed(str(value))
@@ -102,9 +111,12 @@ class Mask:
         text = str(value)
         if personal:
             return shortened(text) if DIGEST.fullmatch(text) else shape(text)
-        if self.is_personal(text):
-            return shape(text)
-        return self._impersonal(text, path[-1] if path else "", len(path) < 2)
+        shown = self._impersonal(text, path[-1] if path else "", len(path) < 2)
+        return shape(text) if shown == shape(text) or self.is_personal(text) else shown
+
+    def scalar(self, value: Any, key: str) -> Any:
+        """A value that should be a text, by its type where it is an object or a list."""
+        return f"({type_of(value)})" if isinstance(value, (dict, list)) else self.value(value, key)
 
     def key(self, key: str) -> str:
         """A key of an object as it may be seen."""
@@ -141,29 +153,27 @@ def _of_people(event: Event) -> Iterator[Any]:
     """The values of an event that stand for a person: its traits, its user's IDs, and all under personal keys."""
     for name in ("userId", "anonymousId", "traits"):
         yield from leaves(event.get(name))
-    for name in ("properties", "context"):
-        yield from _personal_leaves(event.get(name))
-
-
-def _personal_leaves(value: Any, in_list: bool = False) -> Iterator[Any]:
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            if key in _PEOPLE or is_personal(key, in_list):
-                yield from leaves(item)
-            else:
-                yield from _personal_leaves(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _personal_leaves(item, True)
+    left = [(event.get(name), False) for name in ("properties", "context")]
+    while left:  # rather than by recursion, for events of any depth
+        value, in_list = left.pop()
+        if isinstance(value, Mapping):
+            for key, item in value.items():
+                if key in _PEOPLE or is_personal(key, in_list):
+                    yield from leaves(item)
+                else:
+                    left.append((item, False))
+        elif isinstance(value, list):
+            left += [(item, True) for item in value]
 
 
 def leaves(value: Any) -> Iterator[Any]:
     """The texts and numbers in a value, at any depth."""
-    if isinstance(value, Mapping):
-        for item in value.values():
-            yield from leaves(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from leaves(item)
-    elif value is not None and not isinstance(value, bool):
-        yield value
+    left = [value]
+    while left:
+        value = left.pop()
+        if isinstance(value, Mapping):
+            left += value.values()
+        elif isinstance(value, list):
+            left += value
+        elif value is not None and not isinstance(value, bool):
+            yield value
