@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -155,24 +156,38 @@ def test_events_of_a_file_are_read_beside_the_test_file(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("cases", "problem"),
     [
-        (case(" [{subscription: ordres}]"), "12:15: tests[0].expect[0].subscription: the job file has no such subscription;"
-         " did you mean orders?"),
-        (case(" [{subscription: pageView}]"), "12:15: tests[0].expect[0].subscription: several destinations have it: write"
-         " web/pageView or crm/pageView"),
-        (case(" [{subscription: orders, rejected: missing_valeu}]"), "12:37: tests[0].expect[0].rejected: there is no such"
-         " code; did you mean missing_value?"),
+        (
+            case(" [{subscription: ordres}]"),
+            "12:15: tests[0].expect[0].subscription: the job file has no such subscription; did you mean orders?",
+        ),
+        (
+            case(" [{subscription: pageView}]"),
+            "12:15: tests[0].expect[0].subscription: several destinations have it: write web/pageView or crm/pageView",
+        ),
+        (
+            case(" [{subscription: orders, rejected: missing_valeu}]"),
+            "12:37: tests[0].expect[0].rejected: there is no such code; did you mean missing_value?",
+        ),
         (case(" filterd"), "12:5: tests[0].expect: should be filtered, or an object; did you mean filtered?"),
         (case(" filtered", "    evnt: {}\n"), "4:5: tests[0].evnt: is unknown; did you mean event?"),
-        (case(" filtered", "    event: {}\n    input: x\n"), "3:5: tests[0]: should have one of event, events and input"),
-        (case(" filtered", "    input: x.jsonl\n"), "4:5: tests[0].input: x.jsonl cannot be read: No such file or directory"),
+        (
+            case(" filtered", "    event: {}\n    input: x\n"),
+            "3:5: tests[0]: should have one of event, events and input",
+        ),
+        (
+            case(" filtered", "    input: x.jsonl\n"),
+            "4:5: tests[0].input: x.jsonl cannot be read: No such file or directory",
+        ),
         (case(" filtered").replace("2026-11-22T10", "soon"), "1:1: now: should be a time: ISO 8601, or Unix seconds"),
-        (case(" filtered").partition("\n")[2], "2:5: tests[0]: should have a now, as the age limits depend on it; or the"
-         " whole file has one"),
+        (
+            case(" filtered").partition("\n")[2],
+            "2:5: tests[0]: should have a now, as the age limits depend on it; or the whole file has one",
+        ),
         ("tests: []\n", "1:1: tests: should be a list with one item at least"),
         ("a: [\n", "2:1: this is not valid YAML: did not find expected node content"),
         ("- x\n", "1:1: should be an object with now, tests"),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_with_a_test_file_is_said_with_its_place(folder: Path, cases: str, problem: str) -> None:
     code, out, err = run(folder, cases=cases)
     assert (code, out) == (2, "")
@@ -233,7 +248,9 @@ def test_update_rewrites_what_differs_and_keeps_all_else_to_the_byte(folder: Pat
     )
 
 
-@pytest.mark.parametrize("expect", ["", " filtered", " [{subscription: crm/pageView}] # was so", "\n      - filtered\n      - filtered"])  # fmt: skip
+@pytest.mark.parametrize(
+    "expect", ["", " filtered", " [{subscription: crm/pageView}]", "\n      - filtered\n      - filtered"]
+)
 def test_update_writes_the_outcomes_where_others_were_expected(folder: Path, expect: str) -> None:
     code, _, _ = run(folder, "--update", cases=case(expect))
     assert code == 0
@@ -246,17 +263,12 @@ def test_update_writes_the_outcomes_where_others_were_expected(folder: Path, exp
     "text", ["1e5", "NO", "null", "24", "12:30", "# x", "a: b", "2026-11-22", "ünï", "a\nb", "'\""]
 )
 def test_what_update_writes_reads_back_as_the_same_text(folder: Path, text: str) -> None:
-    (folder / "job.yaml").write_text(JOB.replace("name: orders", "name: orders\n        mapping: {content_name: {'@path': $.properties.t}}"))  # fmt: skip
-    event = ORDER.replace("revenue:", f"t: {_quoted(text)}, revenue:")
-    assert run(folder, "--update", cases=case("", event))[0] == 0
-    assert run(folder)[0] == 0
-    assert run(folder, "--update", cases=case(" [{subscription: orders, payload: {custom_data: {content_name: x}}}]", event))[0] == 0  # fmt: skip
-
-
-def _quoted(text: str) -> str:
-    import json
-
-    return json.dumps(text)
+    mapping = "name: orders\n        mapping: {content_name: {'@path': $.properties.t}}"
+    (folder / "job.yaml").write_text(JOB.replace("name: orders", mapping))
+    event = ORDER.replace("revenue:", f"t: {json.dumps(text)}, revenue:")
+    for expect in ("", " [{subscription: orders, payload: {custom_data: {content_name: x}}}]"):
+        assert run(folder, "--update", cases=case(expect, event))[0] == 0
+        assert run(folder)[0] == 0
 
 
 def test_update_changes_nothing_where_all_pass(folder: Path) -> None:
