@@ -135,7 +135,7 @@ def _compare_cluster(count: int, rounds: int) -> int:
 
 
 def _events_file(count: int) -> Path:
-    """A file of so many events, made where there is none that is young enough."""
+    """A file of so many events, created unless a recent enough one exists."""
     path = OUT / f"events-{count}.jsonl"
     if not path.exists() or time.time() - path.stat().st_mtime > KEPT_FOR:
         print(f"making {count:,} events …", file=sys.stderr)

@@ -46,10 +46,10 @@ def compare(single: Path, whole: Path, count: int, rounds: int, folder: Path, ti
                 cluster.wait_for_slots()
                 figures.append((start_up, timed(["--input", many, *options])))
                 cluster.wait_for_slots()
-    _tell(local, remote, count)
+    _print_comparison(local, remote, count)
 
 
-def _tell(local: Sequence[tuple[float, float]], remote: Sequence[tuple[float, float]], count: int) -> None:
+def _print_comparison(local: Sequence[tuple[float, float]], remote: Sequence[tuple[float, float]], count: int) -> None:
     print(f"\n{count:,} events, {len(local)} rounds, medians, {os.cpu_count()} cores\n")
     print(f"{'':<44}{'FnApiRunner':>14}{'Flink':>14}")
     rows: list[tuple[str, Callable[[Sequence[tuple[float, float]], int], str]]] = [

@@ -119,7 +119,7 @@ def sending(path: Path, url: str, concurrency: int, batches: int) -> float:
     key, lines = _batch(path)
     batch = key, lines[:200]
     destination = dataclasses.replace(load_job(JOB).destinations[0], endpoint=url)
-    step = _SendBatches((destination,), Delivery(concurrency=concurrency), workers=1, hold=False)
+    step = _SendBatches((destination,), Delivery(concurrency=concurrency), workers=1, on_refusal="reject")
     step.setup()
     step.start_bundle()
     started = time.perf_counter()

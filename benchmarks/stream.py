@@ -62,7 +62,7 @@ def main() -> int:
 def _topic() -> tuple[str, str]:
     from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
 
-    number = time.time_ns()  # a server of one's own may know the names of an earlier run
+    number = time.time_ns()  # a server given by the user may know the names of an earlier run
     topic, subscription = f"projects/capybeam/topics/t-{number}", f"projects/capybeam/subscriptions/s-{number}"
     PublisherClient().create_topic(name=topic)
     SubscriberClient().create_subscription(name=subscription, topic=topic)

@@ -43,7 +43,7 @@ _HOMES: Final = {
     "MapEventNames": "transforms.naming",
     "MapProperties": "transforms.mapping",
     "ParseEvents": "transforms.parsing",
-    "Receipt": "transforms.core.batches",
+    "Receipt": "transforms.delivery.batches",
     "Rejection": "transforms.core.rejections",
     "ReplayDeadLetters": "transforms.replaying",
     "SendBatches": "transforms.sending",

@@ -52,7 +52,7 @@ class Expected:
     read: int
     ready: int
     rejected: int
-    stored: int  # different events among the ready, as Meta tells them apart
+    stored: int  # different events among the ready, by what Meta identifies them by
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -56,7 +56,7 @@ class FlinkCluster:
 
     @property
     def options(self) -> list[str]:
-        """What tells a Beam job to run here."""
+        """The Beam options that make a job run here."""
         return [
             *("--runner", "PortableRunner", "--job_endpoint", self._endpoint, "--flink_master", self.master),
             *("--environment_type", "EXTERNAL", "--environment_config", self._pool),

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 FLINK: Final = "apache-flink-libraries==1.19.3"
-KEPT: Final = Path(__file__).parents[1] / ".cluster"  # not for git
+FOLDER: Final = Path(__file__).parents[1] / ".cluster"  # not for git
 _POM: Final = Path(__file__).with_name("pom.xml")
 
 
@@ -28,13 +28,13 @@ def missing() -> str | None:
     return f"not on the path: {' and '.join(absent)} (Java 11 or 17, Maven 3)" if absent else None
 
 
-def install(kept: Path = KEPT) -> tuple[Path, Path]:
+def install(folder: Path = FOLDER) -> tuple[Path, Path]:
     """The folders of Flink's jars and of the job server's, fetched where they are not there. Raises NotInstalled."""
     absent = missing()
     if absent:
         raise NotInstalled(absent)
-    kept.mkdir(parents=True, exist_ok=True)
-    flink, job_server = kept / "flink", kept / "job-server"
+    folder.mkdir(parents=True, exist_ok=True)
+    flink, job_server = folder / "flink", folder / "job-server"
     if not flink.is_dir():
         _fetched(flink, _fetch_flink)
     if not job_server.is_dir():

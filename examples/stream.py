@@ -28,7 +28,7 @@ from tests.servers.pubsub import NoServer, pubsub_server
 EXAMPLES = Path(__file__).parent
 COUNT, SEED, PORT = 2_000, 7, 8791
 TOKEN = "demo-token"
-RUN = int(time.time())  # a server of one's own may know the names of an earlier run
+RUN = int(time.time())  # a server given by the user may know the names of an earlier run
 TOPIC, SUBSCRIPTION = (
     f"projects/capybeam-demo/topics/events-{RUN}",
     f"projects/capybeam-demo/subscriptions/events-{RUN}",

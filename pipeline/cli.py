@@ -9,21 +9,21 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import logging
-import math
 import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from datetime import timezone
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, NoReturn
 
 import click
 
 from capybeam import __version__
-from capybeam.pipeline.job.loader import ConfigError, Job, load_job
+from capybeam.pipeline import proving_commands
+from capybeam.pipeline.command_line import fail as _fail
+from capybeam.pipeline.command_line import load_or_exit as _job
+from capybeam.pipeline.command_line import moment as _moment
 from capybeam.pipeline.job.models import duration
 from capybeam.pipeline.job.schema import json_schema
 from capybeam.pipeline.run.options import option
@@ -43,8 +43,8 @@ class _Careful(click.Group):
                     name = argument.partition("=")[0] if argument.startswith("--") else before
                     named = name if name.startswith("--") and not holds_token(name) else "an argument"
                     _fail(
-                        f"{named} holds what looks like an access token. A token belongs in a secret, and in the job"
-                        " file a reference to it: access_token: secret:projects/P/secrets/S/versions/latest"
+                        f"{named} appears to contain an access token. Store the token in a secret, and write a"
+                        " reference to it in the job file: access_token: secret:projects/P/secrets/S/versions/latest"
                     )
         return super().parse_args(ctx, args)
 
@@ -59,43 +59,61 @@ def main() -> None:
     """
 
 
-def _job(path: str, prefix: str = "capybeam: ") -> Job:
-    """The job of a job file; ends the process where it has problems.
-
-    Args:
-        prefix: of the last line, by which it is found in a log.
-    """
-    try:
-        if "://" in path:
-            from capybeam.pipeline.job.remote_loader import load_job_at  # by Beam, which takes two seconds to import
-
-            job = load_job_at(path)
-        else:
-            job = load_job(path)
-    except ConfigError as error:
-        for problem in error.problems:
-            click.echo(problem, err=True)
-        count = len(error.problems)
-        click.echo(f"{prefix}{count} problem{'s' if count > 1 else ''} in {path}.", err=True)
-        sys.exit(2)
-    for warning in job.warnings:
-        click.echo(f"{warning} (warning)", err=True)
-    return job
-
-
-@main.command(epilog="Exit code 0, or 2 with every problem on a line of its own: file:line:column: what is wrong.")
-@click.argument("file", type=click.Path())
-def check(file: str) -> None:
-    """Checks a job file: format, triggers, mappings, names. Reads no token and sends nothing."""
-    job = _job(file, prefix="")
-    destinations, subscriptions = len(job.destinations), len(job.subscriptions)
-    click.echo(f"{file} is fine: {destinations} destination{'s' * (destinations != 1)},"
-               f" {subscriptions} subscription{'s' * (subscriptions != 1)}.")  # fmt: skip
-
-
 @main.command(
-    "map", epilog="Exit code 0, whatever becomes of the events; 2 where the job file or the input is at fault."
+    epilog="Exit code 0, or 2 with every problem on a line of its own: file:line:column: what is wrong. Warnings end in"
+    " (warning) and leave the exit code at 0, unless --strict is given. With --format json each is an object: file,"
+    " line, column, severity, message. --against shows paths and counts, and never a value of an event."
 )
+@click.argument("files", nargs=-1, required=True, type=click.Path(), metavar="FILE...")
+@click.option("--strict", is_flag=True, help="Take warnings for errors.")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="json: one object a line on stdout, for editors and CI.",
+)
+@click.option(
+    "--against",
+    default=None,
+    metavar="EVENTS",
+    help="Compare with a sample of events: any input that `map` reads, or bigquery:PROJECT.DATASET.TABLE.",
+)
+@click.option(
+    "--sample",
+    type=click.IntRange(min=1),
+    default=10_000,
+    show_default=True,
+    help="How many events --against reads, at most.",
+)
+def check(files: tuple[str, ...], strict: bool, format_: str, against: str | None, sample: int) -> None:
+    """Checks a job file: format, triggers, mappings, names. Reads no token and sends nothing.
+
+    FILE may be given several times; - is standard input. An error keeps a job from running: it rejects every event, or
+    cannot be read. A warning is about what may be meant otherwise, such as a path that no event of Segment's has.
+
+    With --against it says what the job makes of your events: which subscriptions take none of them, which paths are
+    never there and what is nearest, which required fields would be missing, which traits are mapped nowhere.
+    """
+    from capybeam.pipeline.check import STDIN, CheckOptions, UnreadableSample, check_files
+
+    if [*files, against].count(STDIN) > 1:
+        _fail("standard input can be read once; - is given several times")
+    if against is not None and len(files) > 1 and against == STDIN:
+        _fail("--against - is for one job file")
+    try:
+        code = check_files(files, CheckOptions(strict, format_ == "json", against, sample))
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os._exit(0)  # without the flush at exit, which would break the pipe once more
+    except UnreadableSample as error:
+        _fail(str(error))
+    if code:
+        sys.exit(code)
+
+
+@main.command("map", epilog="Exit code 0, whatever happens to the events; 2 if the job file or the input is at fault.")
 @click.option("--config", "config", required=True, type=click.Path(), help="The job file.")
 @click.option(
     "--input",
@@ -103,10 +121,12 @@ def check(file: str) -> None:
     multiple=True,
     default=["-"],
     show_default="-",
-    help="JSON lines or CSV, .gz and .bz2 too, by their names: a file, a glob or a URL; - is stdin, JSON lines.",
+    help="JSON lines or CSV, .gz and .bz2 by their extension too: a file, a glob or a URL; - is stdin, JSON lines.",
 )
 @click.option("--output", default="-", show_default=True, help="JSON lines, one per outcome; - is stdout.")
-@click.option("--now", default=None, help="The time that ages are judged by (ISO 8601 or Unix seconds); default: now.")
+@click.option(
+    "--now", default=None, help="The time against which ages are measured (ISO 8601 or Unix seconds); default: now."
+)
 def map_(config: str, inputs: tuple[str, ...], output: str, now: str | None) -> None:
     """Shows what Meta would be sent, event by event, and sends nothing.
 
@@ -130,14 +150,14 @@ def map_(config: str, inputs: tuple[str, ...], output: str, now: str | None) -> 
     try:
         with placed_rows(input_) as found:
             if output != "-" and any(_same_file(output, path) for path in found.paths):
-                _fail(f"{output}: is the input; choose another --output")
+                _fail(f"{output}: this is the input; choose another --output")
             where = output if output != "-" else "standard output"
             with nullcontext(sys.stdout.buffer) if output == "-" else open(output, "wb") as sink:
                 for outcome in preview_rows(job, found.rows, moment, notes):
                     statuses[outcome["status"]] += 1
                     sink.write(orjson.dumps(outcome, option=orjson.OPT_APPEND_NEWLINE))
                 sink.flush()
-    except BrokenPipeError:  # whoever read the output has seen enough
+    except BrokenPipeError:  # the reader of the output has closed it
         os._exit(0)  # without the flush at exit, which would break the pipe once more
     except (NoInput, UnreadableFile) as error:
         _fail(str(error))
@@ -151,143 +171,8 @@ def map_(config: str, inputs: tuple[str, ...], output: str, now: str | None) -> 
         click.echo(f"  {note} {count}", err=True)
 
 
-@main.command(epilog="Exit code 0; 2 where the job file or the input is at fault, or has no such event.")
-@click.option("--config", "config", required=True, type=click.Path(), help="The job file.")
-@click.option(
-    "--input",
-    "input_",
-    default="-",
-    show_default=True,
-    help="Events, as `map` reads them: a file, a glob or a URL; - is stdin, JSON lines.",
-)
-@click.option("--id", "id_", default=None, metavar="MESSAGE_ID", help="Explain the event with this messageId.")
-@click.option("--line", default=None, type=click.IntRange(1), help="Explain the event on this line of the input.")
-@click.option("--now", default=None, help="The time that ages are judged by (ISO 8601 or Unix seconds); default: now.")
-@click.option("--show-values", is_flag=True, help="Show personal values as they are, rather than by their shape.")
-@click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def explain(
-    config: str, input_: str, id_: str | None, line: int | None, now: str | None, show_values: bool, format_: str
-) -> None:
-    """Shows one event's way, step by step, and sends nothing.
-
-    Which triggers take it, and the condition that failed in those that do not; what each field of the mapping looks up
-    and finds; what user_data is normalised to; what is dropped; what Meta will read, and with which events it may share
-    a request. Or where it is rejected, why, and what would help. Without --id and --line it is the first event.
-
-    \b
-    capybeam explain --config conversions.yaml --input events.jsonl --id order-1042
-    capybeam map … | grep rejected      # the lines of the rejected ones, for --line
-    """
-    import orjson
-
-    from capybeam.pipeline.explain.command import Wanted, explanations
-    from capybeam.pipeline.explain.display import show
-    from capybeam.pipeline.explain.explanation import Explainer
-    from capybeam.pipeline.run.terminal import console
-
-    job = _job(config)
-    explainer = Explainer(job, time.time() if now is None else _moment("--now", now), show_values)
-    wanted, screen, count = Wanted(id_, line), console(), 0
-    with _readable(input_) as rows:
-        for explained in explanations(explainer, rows, wanted):
-            if format_ == "json":
-                sys.stdout.buffer.write(orjson.dumps(explained, option=orjson.OPT_APPEND_NEWLINE))
-                sys.stdout.buffer.flush()
-            else:
-                if count:
-                    screen.print()
-                show(explained, screen)
-            count += 1
-    if not count:
-        named = [f"with the messageId of --id{'' if line is None else ','}"] if id_ is not None else []
-        named += [f"on line {line}"] if line is not None else []
-        _fail(f"{'standard input' if input_ == '-' else input_}: there is no event {' '.join(named)}".rstrip())
-
-
-@main.command(
-    "test",
-    epilog="Exit code 0: all cases pass; 1: some fail; 2: the job file or a test file is wrong, or there are no cases.",
-)
-@click.option("--config", "config", required=True, type=click.Path(), help="The job file.")
-@click.argument("files", nargs=-1, type=click.Path())
-@click.option("-k", "named", default="", metavar="TEXT", help="Only cases that have this in their name.")
-@click.option("--update", is_flag=True, help="Rewrite the expectations that fail to what comes out, in place.")
-@click.option("--show-values", is_flag=True, help="Show what was found in user_data, rather than its shape.")
-def test_(config: str, files: tuple[str, ...], named: str, update: bool, show_values: bool) -> None:
-    """Tests a job file by cases: given events, and what should become of them.
-
-    FILES are test files, or folders of them; by default all *.test.yaml beside the job file. Nothing is sent.
-
-    \b
-    now: 2026-11-22T10:00:00Z
-    tests:
-      - name: an order goes out as Purchase
-        event: {type: track, event: Order Completed, ...}
-        expect:
-          - subscription: web/orders     # or its name alone
-            payload:                     # only these keys are compared
-              custom_data: {value: 24.9}
-              user_data: {em: {hash_of: jane@example.com}}
-      - name: a sign-up is not sent
-        event: {type: track, event: Signed Up}
-        expect: filtered                 # or - {subscription: …, rejected: missing_currency}
-    """
-    from capybeam.pipeline.job_tests.cases import TestFileError
-    from capybeam.pipeline.job_tests.command import NoTests, Options, find_files, load_files, run_files
-    from capybeam.pipeline.run.terminal import console
-
-    job = _job(config)
-    try:
-        cases = load_files(find_files(config, files), job, named)
-        sys.exit(0 if run_files(cases, job, Options(named, update, show_values), console()) else 1)
-    except TestFileError as error:
-        for problem in error.problems:
-            click.echo(problem, err=True)
-        count = len(error.problems)
-        _fail(f"{count} problem{'s' if count > 1 else ''} in the test files.")
-    except NoTests as error:
-        _fail(str(error))
-    except OSError as error:
-        _fail(f"{error.filename}: {error.strerror}")
-
-
-@contextmanager
-def _readable(input_: str) -> Iterator[Iterator[tuple[dict[str, Any], Any]]]:
-    """The rows of an input; ends the process where it cannot be read."""
-    from capybeam.pipeline.sources import NoEvents, NoInput, UnreadableFile
-    from capybeam.pipeline.sources.file_rows import placed_rows
-
-    try:
-        with placed_rows(input_) as found:
-            yield found.rows
-    except BrokenPipeError:
-        os._exit(0)
-    except (NoInput, UnreadableFile) as error:
-        _fail(str(error))
-    except NoEvents as error:
-        _fail(f"{'standard input' if input_ == '-' else input_}: {error}")
-    except OSError as error:
-        _fail(f"{error.filename or input_}: {error.strerror}")
-
-
 def _same_file(one: str, other: str) -> bool:
     return Path(one).exists() and Path(other).exists() and Path(one).samefile(other)
-
-
-def _moment(option: str, text: str) -> float:
-    try:
-        seconds = float(text)
-        if not math.isfinite(seconds):
-            _fail(f"{option} {text}: neither ISO 8601 nor Unix seconds")
-        return seconds
-    except ValueError:
-        import ciso8601
-
-        try:
-            moment = ciso8601.parse_datetime(text)
-        except ValueError:
-            _fail(f"{option} {text}: neither ISO 8601 nor Unix seconds")
-        return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
 
 
 def _seconds(option: str, text: str | None) -> float | None:
@@ -297,9 +182,8 @@ def _seconds(option: str, text: str | None) -> float | None:
         _fail(f"{option} {text}: {error}")
 
 
-def _fail(message: str) -> NoReturn:
-    click.echo(f"capybeam: {message}", err=True)
-    sys.exit(2)
+main.add_command(proving_commands.explain)
+main.add_command(proving_commands.test_)
 
 
 @main.command(
@@ -307,7 +191,7 @@ def _fail(message: str) -> NoReturn:
     context_settings={"ignore_unknown_options": True},
     epilog="--verbose shows Beam's own log; --allow-unsafe-runner runs on runners that are known to lose events.\n\n"
     "Exit code 0: all delivered or filtered; 1: some became dead letters; 2: job file, token or input at fault;"
-    " 3: a destination refused us (token, permission); 4: the run failed; 130: stopped by Ctrl-C, SIGTERM or"
+    " 3: a destination refused everything (token, permission); 4: the run failed; 130: stopped by Ctrl-C, SIGTERM or"
     " SIGHUP.",
 )
 @option("config", type=click.Path())
@@ -365,32 +249,32 @@ def run(
     context_settings={"ignore_unknown_options": True},
     epilog="Exit codes are those of `run`. The dead letters that are read stay as they are.",
 )
-@click.option("--config", required=True, type=click.Path(), help="The job file, mended.")
+@click.option("--config", required=True, type=click.Path(), help="The corrected job file.")
 @click.option(
     "--from",
-    "letters",
+    "sources",
     required=True,
     multiple=True,
     help="Dead letters: path, glob or URL, .gz too; repeatable. bigquery:PROJECT.DATASET.TABLE, or"
     " pubsub:projects/P/subscriptions/S.",
 )
 @click.option("--only", "codes", multiple=True, metavar="CODE", help="Only those rejected with this code. Repeatable.")
-@click.option("--retryable", is_flag=True, help="Only those where the event was fine and the destination was not.")
+@click.option("--retryable", is_flag=True, help="Only those where the destination was at fault, not the event.")
 @click.option(
     "--dead-letters",
     default="replayed-dead-letters.jsonl",
     show_default=True,
-    help="What was rejected again, and why; not the file that is read.",
+    help="What was rejected again, and why; must not be the file that is read.",
 )
 @click.option(
-    "--receipts", default="replayed-receipts.jsonl", show_default=True, help="What Meta took, a line per request."
+    "--receipts", default="replayed-receipts.jsonl", show_default=True, help="What Meta accepted, one line per request."
 )
 @click.option("--books", default=None, type=click.Path(), help="Also write the books as JSON.")
 @option("until-idle", metavar="TIME")
 @click.argument("beam_options", nargs=-1, type=click.UNPROCESSED, metavar="[ANY BEAM OPTION]...")
 def replay(
     config: str,
-    letters: tuple[str, ...],
+    sources: tuple[str, ...],
     codes: tuple[str, ...],
     retryable: bool,
     dead_letters: str,
@@ -408,7 +292,7 @@ def replay(
     for code in codes:
         if code not in CODES:
             close = difflib.get_close_matches(code, CODES, n=1)
-            _fail(f"--only {code}: there is no such code" + (f"; did you mean {close[0]}?" if close else ""))
+            _fail(f"--only: unknown code '{code}'" + (f"; did you mean {close[0]}?" if close else ""))
     try:
         logging.disable(logging.WARNING)
         from capybeam.pipeline.run.execute import replay_job
@@ -417,14 +301,14 @@ def replay(
 
         logging.disable(logging.NOTSET)
         replay_filter, outputs = ReplayFilter(frozenset(codes), retryable), Outputs(dead_letters, receipts, books)
-        request = RunRequest(job, letters, outputs, beam_options, _seconds("--until-idle", until_idle))
+        request = RunRequest(job, sources, outputs, beam_options, _seconds("--until-idle", until_idle))
         sys.exit(replay_job(request, replay_filter))
     except KeyboardInterrupt:
         sys.exit(130)
 
 
 @main.command()
-@click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0 takes a free one.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0 picks a free port.")
 @click.option("--token", "tokens", multiple=True, help="Accept only this token (repeatable); by default any.")
 @click.option("--dataset", "datasets", multiple=True, help="Know only this dataset (repeatable); by default any.")
 @click.option("--app-secret", default=None, help="Require an appsecret_proof made with this secret.")
@@ -434,9 +318,9 @@ def replay(
     "faults",
     multiple=True,
     metavar="NAME=VALUE",
-    help="A fault switch, such as error_rate=0.1 (repeatable); --list-faults names them. Also POST /sandbox/faults.",
+    help="A fault switch, such as error_rate=0.1 (repeatable); --list-faults lists them. Also POST /sandbox/faults.",
 )
-@click.option("--list-faults", is_flag=True, help="Name the fault switches and leave.")
+@click.option("--list-faults", is_flag=True, help="List the fault switches and exit.")
 def sandbox(
     port: int,
     tokens: tuple[str, ...],
@@ -478,6 +362,77 @@ def sandbox(
         _fail(str(error))
     except OSError as error:
         _fail(f"port {port}: {error.strerror}")
+
+
+@main.command(
+    short_help="Writes a job file to start from.",
+    epilog="Exit code 0, or 2 where a file is there already, or the events cannot be read.",
+)
+@click.option("--output", default="conversions.yaml", show_default=True, help="The job file to write; - is stdout.")
+@click.option("--force", is_flag=True, help="Overwrite --output.")
+@click.option(
+    "--from-events", "events", default=None, metavar="FILE", help="Propose it from events: as map reads them."
+)
+@click.option(
+    "--sample", type=click.IntRange(1, 100_000), default=10_000, show_default=True, help="Read the first N of them."
+)
+def init(output: str, force: bool, events: str | None, sample: int) -> None:
+    """Writes a job file to start from, with comments that teach. Sends nothing, and overwrites nothing.
+
+    With --from-events it proposes subscriptions for the events that are there: names of Segment's spec become actions,
+    however they are spelt, and comments say in what share of the events each field has a value. Other values of events
+    do not get into the file.
+    """
+    from capybeam.pipeline.initial_job_command import run_init
+
+    sys.exit(_attempt(lambda: run_init(output, force, events, sample)))
+
+
+@main.group("import", short_help="Makes a job file of another product's settings.")
+def import_() -> None:
+    """Makes a job file of another product's settings."""
+
+
+@import_.command(
+    "segment",
+    short_help="Makes a job file of Segment's subscriptions.",
+    epilog="Exit code 0: all that is enabled at Segment was carried over; 1: some of it was not, and the report says"
+    " what; 2: there is nothing to import, or a file cannot be read.",
+)
+@click.argument("files", nargs=-1, required=True, type=click.Path(), metavar="FILE...")
+@click.option("--output", default="-", show_default=True, help="The job file to write; - is stdout.")
+@click.option("--force", is_flag=True, help="Overwrite --output.")
+@click.option(
+    "--action", "actions", multiple=True, metavar="ID=NAME", help="What an action ID of Segment's means. Repeatable."
+)
+@click.option("--dataset-id", default=None, help="Meta's dataset (pixel) ID, where the export does not have it.")
+def import_segment_(
+    files: tuple[str, ...], output: str, force: bool, actions: tuple[str, ...], dataset_id: str | None
+) -> None:
+    """Makes a job file of the subscriptions of Segment's "Facebook Conversions API (Actions)".
+
+    \b
+    FILE is what Segment gives out, in any of these forms; several files are read together:
+      the answer of its Public API to GET /destinations/{id}/subscriptions (and GET /destinations/{id})
+      Terraform with segment_destination_subscription, or its state as JSON (extra: terraform)
+
+    Triggers, names and mappings stay as they are. Disabled subscriptions, and what cannot be carried over, become
+    comments. Secrets of the export are not written. The report on stderr says what was done, and what will come out
+    otherwise than at Segment.
+    """
+    from capybeam.pipeline.segment.commands import run_import
+
+    sys.exit(_attempt(lambda: run_import(files, output, force, actions, dataset_id)))
+
+
+def _attempt(command: Callable[[], int]) -> int:
+    """What a command returns; a mistake of the user's ends the process with its sentence."""
+    from capybeam.pipeline.output_files import CommandError
+
+    try:
+        return command()
+    except CommandError as error:
+        _fail(str(error))
 
 
 @main.command(short_help="Prints the JSON Schema of the job file.")

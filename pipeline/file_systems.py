@@ -43,7 +43,7 @@ def unavailable_reason(url: str) -> str | None:
     except Exception:  # the error of a later use says more
         return None
     if scheme == "gs" and not os.environ.get("STORAGE_EMULATOR_HOST") and not _has_google_credentials():
-        return "no Google Cloud credentials here; run gcloud auth application-default login"
+        return "no Google Cloud credentials on this machine; run gcloud auth application-default login"
     return None
 
 

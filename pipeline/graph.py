@@ -7,7 +7,7 @@ collection first, those of a dead token would pile up in the memory of a local r
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import apache_beam as beam
 
@@ -18,6 +18,7 @@ from capybeam.pipeline.sinks.receipts import WriteReceipts
 from capybeam.transforms.batching import BatchByDestination
 from capybeam.transforms.core.dead_letters import ReplayFilter
 from capybeam.transforms.deduplicating import DropRepeats
+from capybeam.transforms.delivery.batches import OnRefusal
 from capybeam.transforms.filtering import FilterEvents
 from capybeam.transforms.hashing import HashUserData
 from capybeam.transforms.mapping import MapProperties
@@ -30,10 +31,11 @@ from capybeam.transforms.validating import ValidateConversions
 # How lines come: all of a finite input; a batch of one that never ends, on this machine; or all of one that never ends,
 # to a runner with timers, which gathers requests across bundles.
 Flow = Literal["finite", "batch", "stream"]
+_ON_REFUSAL: Final[Mapping[Flow, OnRefusal]] = {"finite": "reject", "batch": "hold_forever", "stream": "hold"}
 
 
 def redeliver(
-    letters: beam.PCollection,
+    dead_letters: beam.PCollection,
     job: Job,
     replay_filter: ReplayFilter,
     outputs: Outputs,
@@ -41,7 +43,7 @@ def redeliver(
     flow: Flow = "finite",
 ) -> None:
     """Builds the way from dead letters, each a pair of its place and its line, to receipts and new dead letters."""
-    replayed = letters | ReplayDeadLetters(
+    replayed = dead_letters | ReplayDeadLetters(
         job.subscriptions, job.delivery.max_batch_bytes, replay_filter, skip_blank=flow == "finite", unwrap=job.unwrap
     )
     sent = _send(replayed.ready, job, workers, flow)
@@ -94,7 +96,7 @@ def _send(ready: beam.PCollection, job: Job, workers: int, flow: Flow) -> Any:
         ready = ready | DropRepeats(job.deduplicate, streaming=flow == "stream")
     delay = delivery.max_batch_delay if flow == "stream" else None
     batches = ready | BatchByDestination(delivery.max_batch_events, delivery.max_batch_bytes, delay)
-    return batches | SendBatches(job.destinations, delivery, workers, flow != "finite", patient=flow == "batch")
+    return batches | SendBatches(job.destinations, delivery, workers, _ON_REFUSAL[flow])
 
 
 def _write_rejections(steps: Mapping[str, Any], dead_letters: str) -> None:

@@ -63,12 +63,13 @@ def _check_container(command: Sequence[str]) -> None:
     """Makes sure of what a container has to bring along, where the command counts on it. Raises click.UsageError."""
     if not any(argument.startswith("--sdk_container_image=") for argument in command):
         raise click.UsageError(
-            f"this image does not know its name, and workers of Beam's own image would lack capybeam. Build it with"
+            "this image does not know its own name, and workers from Beam's default image would lack capybeam."
+            " Build it with"
             f" --build-arg IMAGE=NAME, as templates/publish.sh does, or set ENV {IMAGE}=NAME in its Dockerfile"
         )
     if f"--config={IN_CONTAINER}" in command and not Path(IN_CONTAINER).exists():
         raise click.UsageError(
-            f"there is no job file: give the parameter config, such as {_CONFIG.examples[0]}, or use an image that has"
+            f"no job file: give the parameter config, such as {_CONFIG.examples[0]}, or use an image that has"
             f" one at {IN_CONTAINER}"
         )
 

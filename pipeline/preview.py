@@ -17,7 +17,7 @@ from capybeam.transforms.core import events
 from capybeam.transforms.core.envelope import Address, Envelope, Ready
 from capybeam.transforms.core.events import Event
 from capybeam.transforms.core.message_formats import Row
-from capybeam.transforms.engine.engine import Engine, Filtered, Refused
+from capybeam.transforms.engine.engine import Engine, Filtered, Refused, Withheld
 from capybeam.transforms.meta.masking import Mask
 
 
@@ -57,6 +57,8 @@ class _Preview:
         for outcome in self._engine.outcomes(row, self._now, lambda _: self._note):
             if isinstance(outcome, Filtered):
                 yield {"status": "filtered", **self._filtered(outcome.event)}
+            elif isinstance(outcome, Withheld):
+                yield {**_names(outcome.subscription), "status": "filtered", "reason": f"consent_{outcome.answer}"}
             elif isinstance(outcome, Refused):
                 yield {**_names(outcome.subscription), **_rejected(outcome)}
             else:
@@ -75,11 +77,11 @@ class _Preview:
 
     def _ready(self, ready: Ready) -> dict[str, Any]:
         address = Address.decode(ready.key)
-        said = self._destinations[address.destination].describe(address)
+        described = self._destinations[address.destination].describe(address)
         return {
             "status": "ready",
             "dataset_id": address.dataset_id,
-            **said,
+            **described,
             "payload": orjson.Fragment(Envelope.decode(ready.line).body),
         }
 

@@ -47,7 +47,7 @@ class UnknownScheme(ValueError):
 def find_scheme(text: str) -> Scheme:
     """What an input or an output is. Raises UnknownScheme.
 
-    A file may have a colon in its name: what exists, or stands for files as a glob, is meant as that, and so is what
+    A file may have a colon in its name: what exists, or is a glob of files, is meant as that, and so is what
     has digits or signs in front of the colon, such as ``run-2026-11-26T10:30.jsonl``.
     """
     name = _scheme_name(text)
@@ -57,7 +57,7 @@ def find_scheme(text: str) -> Scheme:
         return SCHEMES[name]
     if (not name.isalpha() and not _close_to(name)) or _is_there(text):
         return FILES
-    hint = "" if _close_to(name) else f"; a file of that name is ./{text}"
+    hint = "" if _close_to(name) else f"; for a file of that name write ./{text}"
     raise UnknownScheme(f"{unknown_scheme(f'{name}:')}{hint}")
 
 

@@ -17,7 +17,7 @@ look() { # WHAT HOW_TO_MAKE_IT GCLOUD_ARGUMENTS...
   shopt -s nocasematch
   case $said in
     *permission* | *forbidden*) fail "this account may not look at the $what: it needs the right to, or the name is wrong. gcloud says: $said" ;;
-    *NOT_FOUND* | *"not found"*) fail "there is no $what: $make" ;;
+    *NOT_FOUND* | *"not found"*) fail "no such $what: $make" ;;
     *) fail "the $what cannot be looked at. gcloud says: $said" ;;
   esac
 }

@@ -104,7 +104,7 @@ class StepDoFn(CountingDoFn, Generic[M]):
         raise NotImplementedError
 
     def origin(self, element: Any) -> Mapping[str, Any]:
-        """The fields of `Rejection` that tell where a rejected element comes from."""
+        """The fields of `Rejection` that identify where a rejected element comes from."""
         raise NotImplementedError
 
     def setup(self) -> None:
@@ -128,7 +128,7 @@ class StepDoFn(CountingDoFn, Generic[M]):
         return self.rejected(reject(self.stage, cause, **origin))
 
     def count_unfinished(self, row: Any) -> None:
-        """Counts an input that has not been read to its end, under the sentence that says so, for workers elsewhere."""
+        """Counts an input that has not been read to its end, under its message, for workers elsewhere."""
         if isinstance(row, UnreadableRest):
             self.counters[CounterKey("unfinished", detail=str(row.message)).encode()] += 1
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import apache_beam as beam
 
 from capybeam.transforms.base import StepDoFn, with_rejections
+from capybeam.transforms.core.counters import CounterKey
 from capybeam.transforms.core.events import Event
 from capybeam.transforms.engine.engine import Engine
 from capybeam.transforms.language.subscriptions import Subscription
@@ -36,18 +37,24 @@ class FilterEvents(beam.PTransform):
         return with_rejections(events, _FilterEvents(self.subscriptions), main="matches")
 
 
-class _FilterEvents(StepDoFn[Callable[[Event], list[str]]]):
+class _FilterEvents(StepDoFn[Engine]):
     stage = "filter"
 
     def __init__(self, subscriptions: tuple[Subscription, ...]) -> None:
         super().__init__()
         self._subscriptions = subscriptions
 
-    def compile(self) -> Callable[[Event], list[str]]:
-        return Engine(self._subscriptions).match
+    def compile(self) -> Engine:
+        engine = Engine(self._subscriptions)
+        _ = engine.match, engine.withhold  # at setup, not with the first event
+        return engine
 
     def convert(self, element: Event) -> Iterable[Any]:
-        keys = self.machinery(element)
+        keys, withhold = self.machinery.match(element), self.machinery.withhold
+        if keys and withhold is not None:
+            keys, withheld = withhold(element, keys)
+            for key, answer in withheld:
+                self.counters[CounterKey("withheld", key, detail=answer).encode()] += 1
         self.counters["taken" if keys else "filtered"] += 1
         return [(element, key) for key in keys]
 

@@ -30,23 +30,23 @@ class ReplayDeadLetters(beam.PTransform):
 
     Args:
         max_bytes: of one event; a larger one fits no batch.
-        choice: which dead letters; the others are counted as filtered.
+        replay_filter: which dead letters; the others are counted as filtered.
         clock: Unix seconds, for the age limits.
         skip_blank, unwrap: as of `ParseEvents`.
     """
 
     subscriptions: tuple[Subscription, ...]
     max_bytes: int = 4 * 1024 * 1024
-    choice: ReplayFilter = dataclasses.field(default_factory=ReplayFilter)
+    replay_filter: ReplayFilter = dataclasses.field(default_factory=ReplayFilter)
     clock: Callable[[], float] = time.time
     skip_blank: bool = True
     unwrap: str | None = None
 
-    def expand(self, letters: beam.PCollection) -> Any:
+    def expand(self, dead_letters: beam.PCollection) -> Any:
         step = _ReplayDeadLetters(
-            self.subscriptions, self.max_bytes, self.choice, self.clock, self.skip_blank, self.unwrap
+            self.subscriptions, self.max_bytes, self.replay_filter, self.clock, self.skip_blank, self.unwrap
         )
-        replayed = with_rejections(letters, step, main="ready")
+        replayed = with_rejections(dead_letters, step, main="ready")
         replayed.ready.element_type = typehints.Tuple[str, bytes]
         return replayed
 
@@ -58,14 +58,19 @@ class _ReplayDeadLetters(SubscriptionStepDoFn[Replay]):
         self,
         subscriptions: tuple[Subscription, ...],
         max_bytes: int,
-        choice: ReplayFilter,
+        replay_filter: ReplayFilter,
         clock: Callable[[], float],
         skip_blank: bool,
         unwrap: str | None,
     ) -> None:
         super().__init__(subscriptions)
-        self._max_bytes, self._choice, self._clock, self._skip_blank = max_bytes, choice, clock, skip_blank
-        self._unwrap = unwrap
+        self._max_bytes, self._replay_filter, self._clock, self._skip_blank = (
+            max_bytes,
+            replay_filter,
+            clock,
+            skip_blank,
+        )
+        self._clock, self._skip_blank, self._unwrap = clock, skip_blank, unwrap
 
     def setup(self) -> None:
         super().setup()
@@ -80,12 +85,12 @@ class _ReplayDeadLetters(SubscriptionStepDoFn[Replay]):
             raise line.rejected()
         if self._skip_blank and is_blank(line):
             return ()
-        letter = parse_dead_letter(line, place, self._is_body)
-        if not self._choice.takes(letter):
+        dead_letter = parse_dead_letter(line, place, self._is_body)
+        if not self._replay_filter.takes(dead_letter):
             self._count("read")
             self._count("filtered")
             return ()
-        outcomes = self.machinery(letter, self._clock(), self._count, self.notes.__getitem__)
+        outcomes = self.machinery(dead_letter, self._clock(), self._count, self.notes.__getitem__)
         return [self._again(outcome) if isinstance(outcome, Rejection) else outcome for outcome in outcomes]
 
     def _again(self, outcome: Rejection) -> Any:

@@ -18,7 +18,7 @@ from capybeam.transforms.base import NAMESPACE, CountingDoFn, with_rejections
 from capybeam.transforms.batching import Batch
 from capybeam.transforms.core.counters import CounterKey
 from capybeam.transforms.core.envelope import Address
-from capybeam.transforms.delivery.batches import EncodedBatch, Outcome
+from capybeam.transforms.delivery.batches import EncodedBatch, OnRefusal, Outcome
 from capybeam.transforms.delivery.client import Client
 from capybeam.transforms.delivery.destination import Delivery, Destination
 
@@ -36,10 +36,9 @@ class SendBatches(beam.PTransform):
 
     Args:
         workers: processes that share `delivery.requests_per_second`.
-        hold: whether the events of a destination that refuses everything are held, as a stream wants, rather than
-            rejected. When that goes on for minutes the step fails, and the runner brings the events again.
-        patient: whether they are held for as long as it takes, as in a stream that this process works off in one graph
-            after the other.
+        on_refusal: what happens to the events of a destination that refuses everything. ``hold`` suits streaming
+            runners: after minutes the step fails, and the runner redelivers the events. ``hold_forever`` suits a stream
+            that this process reads in one graph after the other.
 
     >>> SendBatches((), Delivery(concurrency=16)).delivery.concurrency
     16
@@ -48,11 +47,10 @@ class SendBatches(beam.PTransform):
     destinations: tuple[Destination, ...]
     delivery: Delivery = dataclasses.field(default_factory=Delivery)
     workers: int = 1
-    hold: bool = False
-    patient: bool = False
+    on_refusal: OnRefusal = "reject"
 
     def expand(self, batches: beam.PCollection) -> Any:
-        step = _SendBatches(self.destinations, self.delivery, self.workers, self.hold, self.patient)
+        step = _SendBatches(self.destinations, self.delivery, self.workers, self.on_refusal)
         return with_rejections(batches, step, main="receipts", label="Send")
 
 
@@ -62,17 +60,16 @@ class _SendBatches(CountingDoFn):
         destinations: Sequence[Destination],
         delivery: Delivery,
         workers: int,
-        hold: bool,
-        patient: bool = False,
+        on_refusal: OnRefusal,
     ) -> None:
         super().__init__()
         self._destinations, self._delivery, self._workers = tuple(destinations), delivery, workers
         self._by_name = {destination.name: destination for destination in destinations}
-        self._hold, self._patient = hold, patient
+        self._on_refusal = on_refusal
 
     def setup(self) -> None:
         super().setup()
-        key = (self._destinations, self._delivery, self._workers, self._hold, self._patient)
+        key = (self._destinations, self._delivery, self._workers, self._on_refusal)
         self._client: Client = self.context.client(key, self._make_client)
         self._client.open()
         self._throttling = ThrottlingSignaler(NAMESPACE)
@@ -84,8 +81,7 @@ class _SendBatches(CountingDoFn):
             self._delivery,
             run=self.context,
             share=1 / self._workers,
-            hold=self._hold,
-            patient=self._patient,
+            on_refusal=self._on_refusal,
             ask=_limited_by(service) if service else None,
         )
 

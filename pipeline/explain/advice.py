@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from capybeam.transforms.core.events import Event
+from capybeam.transforms.core.paths import get_path
 from capybeam.transforms.core.rejections import Rejected
-from capybeam.transforms.language.directives import compile_mapping, get_path, paths
+from capybeam.transforms.language.mappings import compile_mapping, paths
 from capybeam.transforms.language.subscriptions import Subscription
 from capybeam.transforms.meta.masking import Mask
 from capybeam.transforms.standards.javascript import MISSING

@@ -39,7 +39,7 @@ def show(explained: Json, console: Console) -> None:
             line(f"  ✓ {name} takes it", "green")
         else:
             line(f"  ✗ {name}: {_failed(trigger.get('failed'))}")
-    if explained["status"] == "filtered":
+    if explained["status"] == "filtered" and not explained["conversions"]:
         line()
         line("Filtered: no trigger takes it, so nothing is sent.", _STYLES["filtered"])
     for conversion in explained["conversions"]:
@@ -61,7 +61,10 @@ def _show_conversion(conversion: Json, console: Console, line: Line) -> None:
         console.print(table)
     if "notes" in conversion:
         line("Counted: " + ", ".join(f"{note} {count}" for note, count in conversion["notes"].items()))
-    if conversion["status"] == "ready":
+    if conversion["status"] == "filtered":
+        line(f"Filtered, {conversion['reason']}: the event does not say that it may be sent.", _STYLES["filtered"])
+        line(conversion["advice"])
+    elif conversion["status"] == "ready":
         line("The destination reads:", "bold")
         line(orjson.dumps(conversion["payload"], option=orjson.OPT_INDENT_2).decode())
         batch = dict(conversion["batch"])

@@ -19,9 +19,9 @@ from capybeam.transforms.core.conversions import Conversion, ignore
 from capybeam.transforms.core.envelope import Address, Envelope, Ready
 from capybeam.transforms.core.events import Event, event_id
 from capybeam.transforms.core.message_formats import Row
+from capybeam.transforms.core.paths import parse_path
 from capybeam.transforms.core.rejections import Rejected
-from capybeam.transforms.engine.engine import Engine, Filtered, Refused
-from capybeam.transforms.language.directives import parse_path
+from capybeam.transforms.engine.engine import Engine, Filtered, Refused, Withheld
 from capybeam.transforms.language.failed_conditions import FailedCondition, compile_failed_condition, nearest
 from capybeam.transforms.language.fields import Field
 from capybeam.transforms.language.lookups import Lookup, MappedPart, mapped_parts
@@ -119,7 +119,7 @@ class Explainer:
         conversions = [self._outcome(outcome, found, mask) for outcome in self._engine.conversions(found)]
         statuses = [conversion["status"] for conversion in conversions]
         status = next(each for each in ("rejected", "ready", "filtered") if each in statuses)
-        taken = [conversion for conversion in conversions if conversion["status"] != "filtered"]
+        taken = [conversion for conversion in conversions if "destination" in conversion or "stage" in conversion]
         return {"status": status, "event": event, "triggers": triggers, "conversions": taken}
 
     # --- triggers -----------------------------------------------------------------------------------------------------
@@ -134,9 +134,12 @@ class Explainer:
 
     # --- conversions --------------------------------------------------------------------------------------------------
 
-    def _outcome(self, outcome: Conversion | Filtered | Refused, event: Event, mask: Mask) -> Json:
+    def _outcome(self, outcome: Conversion | Filtered | Withheld | Refused, event: Event, mask: Mask) -> Json:
         if isinstance(outcome, Filtered):
             return {"status": "filtered"}
+        if isinstance(outcome, Withheld):
+            reason = f"consent_{outcome.answer}"
+            return {**_names(outcome.subscription), "status": "filtered", "reason": reason, **_advice(_CONSENT)}
         if isinstance(outcome, Refused):
             refused = _refused(outcome.stage, outcome.cause)
             help_ = _advice(advice.of_code(outcome.cause.code))
@@ -217,6 +220,11 @@ def failed_condition(failed: FailedCondition, mask: Mask | None = None) -> Json:
 
 def _type(value: Any) -> str:
     return "missing" if value is MISSING else type_of(value)
+
+
+_CONSENT = (
+    "The destination's consent decides, see docs/consent.md; on_refused and on_unknown say what becomes of others."
+)
 
 
 def _names(key: str) -> Json:

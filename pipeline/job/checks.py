@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from capybeam.pipeline.job.constants import check_constants
+from capybeam.pipeline.job.lookups import check_lookups
 from capybeam.pipeline.job.problems import Problems
 from capybeam.pipeline.job.yaml_source import Loc
-from capybeam.transforms.language.directives import MappingError, compile_mapping
+from capybeam.transforms.language.directives.registry import MappingError
+from capybeam.transforms.language.fields import Field
+from capybeam.transforms.language.mappings import compile_mapping
+from capybeam.transforms.language.trigger_checks import doubts
 from capybeam.transforms.language.triggers import TriggerError, compile_trigger
 
 
@@ -20,12 +25,23 @@ def check_trigger(trigger: Any, loc: Loc, problems: Problems) -> None:
     except TriggerError as error:
         position = problems.document.inside(loc, error.offset)
         problems.add(loc, f"{error} (character {error.offset + 1})", position)
+        return
+    for doubt in doubts(trigger):
+        add = problems.add if doubt.never else problems.warn
+        effect = "; no event can pass this trigger" if doubt.never else ""
+        position = problems.document.inside(loc, doubt.offset)
+        add(loc, f"{doubt.message}{effect} (character {doubt.offset + 1})", position)
 
 
-def check_mapping(mapping: Any, loc: Loc, problems: Problems) -> None:
-    """Field → mapping, where it is an object at all."""
+def check_mapping(mapping: Any, loc: Loc, problems: Problems, fields: Sequence[Field] = ()) -> None:
+    """Field → mapping, where it is an object at all.
+
+    Args:
+        fields: those that the mapping's constants are checked by.
+    """
     if not isinstance(mapping, dict):
         return
+    sound: dict[str, Any] = {}
     for name, node in mapping.items():
         if name.startswith("@"):
             problems.add((*loc, name), "a mapping's own keys are fields of the action, not directives")
@@ -35,6 +51,10 @@ def check_mapping(mapping: Any, loc: Loc, problems: Problems) -> None:
         except MappingError as errors:
             for problem in errors.problems:
                 problems.add((*loc, *problem.path), problem.message)
+        else:
+            sound[name] = node
+    check_constants(sound, fields, loc, problems)
+    check_lookups(sound, loc, problems)
 
 
 def check_unique(names: Iterable[tuple[Any, Loc]], what: str, problems: Problems) -> None:

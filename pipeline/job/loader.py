@@ -15,8 +15,10 @@ from pathlib import Path
 
 from capybeam.pipeline.job import yaml_source
 from capybeam.pipeline.job.destinations import DESTINATION_TYPES
-from capybeam.pipeline.job.problems import Problems
+from capybeam.pipeline.job.models import JobModel
+from capybeam.pipeline.job.problems import Finding, Problems
 from capybeam.pipeline.job.validation import validate
+from capybeam.pipeline.job.yaml_source import Document
 from capybeam.transforms.core.events import CLOCK_KEYS
 from capybeam.transforms.delivery.destination import Delivery, Destination
 from capybeam.transforms.language.subscriptions import Subscription
@@ -45,30 +47,70 @@ class Job:
 
 
 class ConfigError(Exception):
-    """A job file that cannot be used; `problems` are lines ``file:line:column: what is wrong``, in the file's order."""
+    """A job file that cannot be used.
 
-    def __init__(self, problems: Sequence[str]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("\n".join(problems))
+    Attributes:
+        findings: its errors, and the warnings beside them, in the file's order.
+        problems: the errors as lines ``file:line:column: what is wrong``.
+    """
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        self.findings = tuple(findings)
+        self.problems = tuple(str(finding) for finding in findings if finding.severity == "error")
+        super().__init__("\n".join(self.problems))
+
+
+def unreadable(file: str, reason: str) -> ConfigError:
+    """The error of a job file of which nothing can be read."""
+    return ConfigError([Finding(file, None, None, "error", f"cannot be read: {reason}")])
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckedFile:
+    """A job file that has been looked at.
+
+    Attributes:
+        job: None where there are errors.
+        findings: errors and warnings, in the file's order.
+    """
+
+    document: Document
+    job: Job | None
+    findings: tuple[Finding, ...]
 
 
 def load_job(path: str | Path, today: date | None = None) -> Job:
     """Reads a job file. Raises ConfigError with every problem there is."""
+    return parse_job(read_text(path), str(path), today)
+
+
+def read_text(path: str | Path) -> str:
+    """A job file's text. Raises ConfigError."""
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        return Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ConfigError([f"{path}: cannot be read: {reason}"]) from None
-    return parse_job(text, str(path), today)
+        reason = str(error.strerror) if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise unreadable(str(path), reason) from None
 
 
 def parse_job(text: str, source: str = "conversions.yaml", today: date | None = None) -> Job:
     """A job file's text as a `Job`; `source` is what problems call it. Raises ConfigError."""
+    checked = check_text(text, source, today)
+    if checked.job is None:
+        raise ConfigError(checked.findings) from None
+    return checked.job
+
+
+def check_text(text: str, source: str = "conversions.yaml", today: date | None = None) -> CheckedFile:
+    """A job file's text with all that is found in it."""
     document = yaml_source.read(text, source)
     problems = Problems(document, today or date.today())
     model = None if document.data is None and problems else validate(problems)
-    if model is None:
-        raise ConfigError(problems.problems()) from None
+    findings = problems.findings()
+    return CheckedFile(document, None if model is None else _job(model, findings), findings)
+
+
+def _job(model: JobModel, findings: tuple[Finding, ...]) -> Job:
     destinations = [(DESTINATION_TYPES[destination.type], destination) for destination in model.destinations]
     return Job(
         destinations=tuple(kind.destination(destination) for kind, destination in destinations),
@@ -78,5 +120,5 @@ def parse_job(text: str, source: str = "conversions.yaml", today: date | None = 
         delivery=Delivery(**model.delivery.model_dump(exclude={"deduplicate"})),
         deduplicate=model.delivery.deduplicate,
         unwrap=model.unwrap,
-        warnings=problems.warnings(),
+        warnings=tuple(map(str, findings)),
     )

@@ -14,8 +14,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from capybeam.transforms.core import tokens
+from capybeam.transforms.core.paths import parse_path
 from capybeam.transforms.delivery.destination import Delivery
-from capybeam.transforms.language.directives import parse_path
 
 if TYPE_CHECKING:
     from typing_extensions import LiteralString
@@ -98,7 +98,16 @@ def _name(value: Any) -> str:
     return value
 
 
+def _subscription_name(value: Any) -> str:
+    is_name = isinstance(value, str) and 0 < len(value) <= MAX_NAME and value == value.strip() and value.isprintable()
+    if not is_name or tokens.holds_token(value):
+        raise PydanticCustomError("name", "must be a single line of 1 to 200 characters, without blanks around it")
+    return str(value)
+
+
+MAX_NAME: Final = 200  # characters of a subscription's name
 Name = Annotated[str, BeforeValidator(_name), TEXT]
+SubscriptionName = Annotated[str, BeforeValidator(_subscription_name), TEXT]
 Duration = Annotated[
     float, BeforeValidator(duration), WithJsonSchema({"type": ["string", "number"], "examples": ["10s", "15m"]})
 ]

@@ -20,6 +20,7 @@ _Loader: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 MAX_VALUES: Final = 100_000  # of a document, once its aliases and merges are followed
 MAX_LEVELS: Final = 200  # of objects and lists
 _MERGE: Final = "<<"
+_NO_KEY: Final = 'a key must be a text; put a template in quotes: "{{…}}"'
 _NULL: Final = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLEANS: Final = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _INTEGER: Final = re.compile(r"[-+]?[0-9]+")
@@ -74,7 +75,8 @@ def read(text: str, source: str) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         position = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        return Document(source, text, None, {}, {}, ((position, f"this is not valid YAML: {error.problem}"),))
+        message = f"this is not valid YAML: {error.problem}{_hint(text, position, str(error.problem))}"
+        return Document(source, text, None, {}, {}, ((position, message),))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         if isinstance(error, RecursionError):
             error = ValueError("it is nested too deeply")
@@ -82,6 +84,23 @@ def read(text: str, source: str) -> Document:
         return Document(source, text, None, {}, {}, (((1, 1), f"this is not valid YAML: {reason}"),))
     problems = tuple(reader.problems) if root is not None else (((1, 1), "the file is empty"),)
     return Document(source, text, data, reader.keys, reader.values, problems)
+
+
+def _hint(text: str, position: Position, problem: str) -> str:
+    """What to do about an error of YAML's that has to do with quotes."""
+    line, column = position
+    lines = text.splitlines()
+    rest = lines[line - 1][column - 1 :] if line <= len(lines) else ""
+    if "cannot start any token" in problem:
+        if rest[:1] == "\t":
+            return "; indent with blanks, not with tabs"
+        written = re.match(r"@\w+", rest)
+        return f'; quote it: "{written[0]}"' if written else "; put the text in quotes"
+    if "mapping values are not allowed" in problem:
+        return "; put a text that holds a colon and a blank in quotes"
+    if rest[:1] in ("*", "&", "!") or "alias" in problem:
+        return f"; put a text that begins with {rest[:1] or '*'} in quotes"
+    return ""
 
 
 _SURROGATES: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})", re.IGNORECASE)
@@ -140,7 +159,10 @@ class _Reader:
         merged: list[dict[str, Any]] = []
         own: dict[str, Any] = {}
         for key_node, value_node in node.value:
-            key = str(key_node.value) if isinstance(key_node, yaml.ScalarNode) else "?"
+            if not isinstance(key_node, yaml.ScalarNode):
+                self.problems.append((_position(key_node), _NO_KEY))
+                continue
+            key = str(key_node.value)
             if key == _MERGE and not key_node.style:
                 merged += [self.plain(source, loc) or {} for source in self._merged(value_node)]
                 continue

@@ -32,6 +32,7 @@ _FILE_KEYS: Final = ("now", "tests")
 _CASE_KEYS: Final = ("name", "now", "event", "events", "input", "expect")
 _EXPECTATION_KEYS: Final = ("subscription", "dataset_id", "payload", "rejected", "filtered")
 _FILTERED: Final = "filtered"
+_REASONS: Final = ("consent_refused", "consent_unknown")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +65,7 @@ class Expectation:
     Attributes:
         status: ready, rejected or filtered.
         key: of the subscription; "" where there is none, or where any will do.
+        code: of a rejection; of a filtered event its reason.
         loc: where it is in the document.
     """
 
@@ -102,7 +104,7 @@ def parse_cases(text: str, path: str, job: Job) -> tuple[Case, ...]:
     problems = Problems(document, date.today())
     cases = () if document.data is None else tuple(_Reader(document, job, problems).cases())
     if problems:
-        raise TestFileError(problems.problems())
+        raise TestFileError(tuple(str(finding) for finding in problems.findings() if finding.severity == "error"))
     return cases
 
 
@@ -192,7 +194,7 @@ class _Reader:
             self._problems.add(loc, f"should have one of {' and '.join(kinds)}")
         key = self._key(expected.get("subscription"), (*loc, "subscription")) if "subscription" in expected else ""
         if "filtered" in expected:
-            return Expectation(_FILTERED, loc)
+            return Expectation(_FILTERED, loc, key, code=self._reason(expected["filtered"], (*loc, "filtered")))
         stage, code = self._rejected(expected.get("rejected"), (*loc, "rejected"))
         if not key and "rejected" not in expected:
             self._problems.add(loc, "should name its subscription")
@@ -218,6 +220,16 @@ class _Reader:
             hint = hint or f" (it has {', '.join(self._keys)})"
             self._problems.add(loc, f"the job file has no such subscription{hint}")
         return "?"
+
+    def _reason(self, value: Any, loc: Loc) -> str | None:
+        """Why an event is filtered that a trigger takes; None for any reason, and where no trigger takes it."""
+        if value is None or value is True:
+            return None
+        if value not in _REASONS:
+            self._problems.add(
+                loc, f"should be true, or one of {', '.join(_REASONS)}{suggestion(str(value), _REASONS)}"
+            )
+        return str(value)
 
     def _rejected(self, value: Any, loc: Loc) -> tuple[str | None, str | None]:
         """Stage and code, of a code alone or an object of both; nothing or true is any rejection."""

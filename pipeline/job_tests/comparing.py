@@ -112,6 +112,10 @@ def _differences(expectation: Expectation, outcome: Json) -> Iterator[Difference
     dataset_id = outcome.get("dataset_id", MISSING)
     if expectation.dataset_id is not None and expectation.dataset_id != dataset_id:
         yield Difference(f"{name} dataset_id", (*loc, "dataset_id"), expectation.dataset_id, dataset_id)
+    if expectation.status == "filtered":
+        if expectation.code is not None and expectation.code != outcome.get("reason"):
+            yield Difference(f"{name} reason", (*loc, "filtered"), expectation.code, outcome.get("reason", MISSING))
+        return
     for key, wanted in (("stage", expectation.stage), ("code", expectation.code)):
         if wanted is not None and wanted != outcome[key]:
             yield Difference(f"{name} {key}", (*loc, "rejected", key), wanted, outcome[key], outcome["message"])
@@ -158,7 +162,11 @@ def _hash_hint(text: str, actual: Any) -> str:
 
 def name_of(outcome: Json) -> str:
     """An outcome in a few words: ``web/orders rejected map/missing_currency``."""
-    what = f"rejected {outcome['stage']}/{outcome['code']}" if outcome["status"] == "rejected" else outcome["status"]
+    what = outcome["status"]
+    if what == "rejected":
+        what += f" {outcome['stage']}/{outcome['code']}"
+    elif "reason" in outcome:
+        what += f", {outcome['reason']}"
     return f"{_key(outcome)} {what}".strip()
 
 

@@ -77,11 +77,11 @@ def _flow(value: Any) -> str:
 
 
 def _expectation(outcome: Json) -> Any:
-    if outcome["status"] == "filtered":
-        return "filtered"
     about: Json = {}
     if "destination" in outcome:
         about["subscription"] = f"{outcome['destination']}/{outcome['subscription']}"
+    if outcome["status"] == "filtered":
+        return {**about, "filtered": outcome["reason"]} if "reason" in outcome else "filtered"
     if outcome["status"] == "rejected":
         return {**about, "rejected": {"stage": outcome["stage"], "code": outcome["code"]}}
     return {**about, "payload": outcome["payload"]}

@@ -65,15 +65,15 @@ def resolve_options(request: RunRequest) -> RunOptions:
     standard.runner = runner = full_runner_name(standard.runner or DEFAULT_RUNNER)
     if "." not in runner and runner not in RUNNERS:
         close = difflib.get_close_matches(runner, RUNNERS, n=1)
-        raise BadOption(f"there is no runner {runner}" + (f"; did you mean {close[0]}?" if close else ""))
+        raise BadOption(f"unknown runner '{runner}'" + (f"; did you mean {close[0]}?" if close else ""))
     options = RunOptions(beam, runner, runner_class_name(runner) in _LOCAL_RUNNERS, max_workers(beam, runner))
     if options.workers is None and request.job.delivery.requests_per_second is not None:
         raise BadOption(
-            f"requests_per_second is shared out over the workers: say how many {runner} may use at most,"
-            " by --max_num_workers (Dataflow) or --parallelism (Flink)"
+            f"requests_per_second is divided among the workers: say how many {runner} may use at most, with"
+            " --max_num_workers (Dataflow) or --parallelism (Flink)"
         )
     if not request.wait and (options.is_local or _given(beam).get("environment_type") == "LOOPBACK"):
-        raise BadOption(f"--no-wait: the workers of {runner} are in this process here, and would end with it")
+        raise BadOption(f"--no-wait: the workers of {runner} run in this process and would end with it")
     return options
 
 

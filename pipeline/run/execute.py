@@ -63,7 +63,10 @@ def replay_job(request: RunRequest, replay_filter: ReplayFilter) -> int:
     def open_input(text: str, project: str | None) -> Source:
         source = open_dead_letters(text, ReadOptions(project=project))
         if source.stream and replay_filter != ReplayFilter():
-            raise NoInput(f"{text}: --only and --retryable are for files; what they leave out would be acknowledged")
+            raise NoInput(
+                f"{text}: --only and --retryable are for files; on a subscription, what they leave out would be"
+                " acknowledged"
+            )
         return source
 
     return execute(request, open_input, add_steps)
@@ -98,7 +101,7 @@ def execute(request: RunRequest, open_input: OpenInput, add_steps: Steps) -> int
             else:
                 counts, failure = graph.run(reads, remote)
         if failure is None and plan.flow == "stream" and not options.is_local:
-            text = f"The job goes on on {options.runner}: its books are the metrics there. Drain it to end it."
+            text = f"The job keeps running on {options.runner}: its books are the metrics there. Drain it to end it."
             log.print(text, highlight=False)
             return OK
         outcome = RunOutcome(
@@ -233,12 +236,12 @@ def _started(result: Any, options: RunOptions) -> str:
     if not hasattr(result, "job_id"):
         page = flink.jobs_page(options.beam)
         if page is None:
-            return f"Started on {options.runner}, whose own page shows how it goes."
+            return f"Started on {options.runner}; see its own page for progress."
         name = getattr(result, "_job_id", "the job")
         return f"Started {name}. Flink shows it once its job server has uploaded it, and can cancel it there:\n  {page}"
     job = result.job_id()
     return (
-        f"Started job {job}. Look at it again:\n"
+        f"Started job {job}. To look at it again:\n"
         f"  https://console.cloud.google.com/dataflow/jobs/{cloud.region}/{job}?project={cloud.project}\n"
         f"  gcloud dataflow jobs show {job} --region={cloud.region} --project={cloud.project}"
     )

@@ -20,9 +20,9 @@ class TemplateParameter:
     Attributes:
         pattern: that it matches as a whole; in RE2's language, as all of Google's are: no look-ahead, no large counts.
             So it refuses an access token in a value's place, but not every one inside of a value: `cli` does that.
-        examples: each matches, and stands in the help text.
+        examples: each matches, and is shown in the help text.
         help: in place of the option's, where that promises more.
-        default: of the template; None where there is none.
+        default: of the template; None if it has none.
         required: whether a job needs it, without a default.
     """
 
@@ -122,7 +122,7 @@ OPTIONS: Final = (
         "input",
         "Input",
         "Events: path, glob or URL of JSON lines or .csv, .gz too; bigquery:PROJECT.DATASET.TABLE or"
-        " bigquery:SELECT …; pubsub:projects/P/subscriptions/S. Repeatable, but for subscriptions.",
+        " bigquery:SELECT …; pubsub:projects/P/subscriptions/S. Repeatable, except for subscriptions.",
         required=True,
         templates={
             "streaming": TemplateParameter(
@@ -146,10 +146,10 @@ OPTIONS: Final = (
     Option(
         "since",
         "Since",
-        "Only events from then on (ISO 8601 or Unix seconds); of bigquery: inputs.",
+        "Only events from this time on (ISO 8601 or Unix seconds); for bigquery: inputs.",
         templates={"batch": _MOMENT},
     ),
-    Option("until", "Until", "Only events before then; of bigquery: inputs.", templates={"batch": _MOMENT}),
+    Option("until", "Until", "Only events before this time; for bigquery: inputs.", templates={"batch": _MOMENT}),
     Option(
         "dead-letters",
         "Dead letters",
@@ -163,7 +163,7 @@ OPTIONS: Final = (
     Option(
         "receipts",
         "Receipts",
-        "What Meta took, a line per request.",
+        "What Meta accepted, one line per request.",
         default="receipts.jsonl",
         templates={
             "streaming": _sink("receipts", "capybeam-receipts"),
@@ -171,18 +171,18 @@ OPTIONS: Final = (
         },
     ),
     Option("books", "Books", "Also write the books as JSON."),
-    Option("until-idle", "Until idle", "Leave a subscription when nothing has come for so long, as in 5s."),
-    Option("no-wait", "No wait", "Start the job where its runner is, say how to look at it, and leave."),
+    Option("until-idle", "Until idle", "Stop reading a subscription after this long without messages, for example 5s."),
+    Option("no-wait", "No wait", "Start the job on its runner, print how to look at it, and exit."),
     Option(
         "id-attribute",
         "ID attribute",
-        "Of messages: Dataflow drops repeats by it.",
+        "The message attribute by which Dataflow drops repeats.",
         templates={"streaming": _ATTRIBUTE},
     ),
     Option(
         "timestamp-attribute",
         "Timestamp attribute",
-        "Of messages: Dataflow takes an event's time from it.",
+        "The message attribute from which Dataflow takes an event's time.",
         templates={"streaming": dataclasses.replace(_ATTRIBUTE, examples=("sent_at",))},
     ),
 )

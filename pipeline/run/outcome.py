@@ -66,8 +66,10 @@ def report(outcome: RunOutcome, console: Console, log: Console) -> int:
     at_least = remote is not None and remote.guarantee == "unknown"
     books = RunReport.from_counts(outcome.counts, at_least, sent if failure is None else None)
     if remote is not None and not outcome.counts and (failure is not None or outcome.was_stopped):
-        receipts_say = "See the receipts" if sent is None else f"By the receipts, {sent:,} events have been delivered"
-        console.print(f"{outcome.runner} counts a job only when it has ended well. {receipts_say}.", highlight=False)
+        receipts = "See the receipts" if sent is None else f"By the receipts, {sent:,} events have been delivered"
+        console.print(
+            f"{outcome.runner} reports counts only for a job that has succeeded. {receipts}.", highlight=False
+        )
     else:
         if failure is not None:
             console.print("The books so far:")
@@ -100,7 +102,7 @@ def exit_code(books: RunReport, outcome: RunOutcome, log: Console) -> int:
     """
     failure, is_endless, dead_letters = outcome.failure, outcome.is_endless, outcome.outputs.dead_letters
 
-    def say(text: str) -> None:
+    def show(text: str) -> None:
         log.print(text, style="red", highlight=False, markup=False)
 
     def name_dead_letters() -> None:
@@ -110,50 +112,55 @@ def exit_code(books: RunReport, outcome: RunOutcome, log: Console) -> int:
 
     error = user_error(failure, _USER_ERRORS) if failure is not None else None
     if failure is not None and is_endless and error and issubclass(error.kind, DestinationHeld):
-        say(error.text)
+        show(error.text)
         return REFUSED
     if failure is not None and is_endless and error and issubclass(error.kind, Stopped):
-        say(error.text)
+        show(error.text)
     elif failure is not None:
-        say(f"capybeam: the run failed: {cause_of(failure)}")
+        show(f"capybeam: the run failed: {cause_of(failure)}")
         if is_endless:
-            say("What is not acknowledged comes again. Mend it and run again: Meta drops the events that it has.")
+            show(
+                "Messages that were not acknowledged are redelivered. Fix the problem and run again: Meta drops"
+                " the events that it already has."
+            )
             return FAILED
-        say(
-            "What was delivered is delivered. Mend it and run again: events keep their event_id, and for 48 hours"
-            " Meta drops those that it has."
+        show(
+            "Events already delivered stay delivered. Fix the problem and run again: event_id makes that safe for 48"
+            " hours."
         )
         return FAILED
     if outcome.was_stopped and not is_endless:
-        say(
-            "Stopped. What had been read is delivered or a dead letter; if anything of the input is left, run again:"
-            " events keep their event_id, and for 48 hours Meta drops those that it has."
+        show(
+            "Stopped. Every event read so far is delivered or a dead letter. If any input is left, run again:"
+            " event_id makes that safe for 48 hours."
         )
         name_dead_letters()
         return INTERRUPTED
     for sentence in books.unfinished:
-        say(f"capybeam: {sentence}")
+        show(f"capybeam: {sentence}")
     if books.unfinished:
-        say(
-            "What came before is delivered, or a dead letter. Put the whole file in its place and run again: events"
-            " keep their event_id, and for 48 hours Meta drops those that it has."
+        show(
+            "What came before is delivered or a dead letter. Put the complete file in its place and run again:"
+            " event_id makes that safe for 48 hours."
         )
     if books.refused_destinations:
         for name in books.refused_destinations:
-            say(f"{name}: {outcome.statuses.get(name, 'refuses everything; see the dead letters')}")
-        say(
-            f"Nothing is lost: what they refused is in {dead_letters}, marked retryable. Once that is mended: capybeam"
+            show(f"{name}: {outcome.statuses.get(name, 'refuses everything; see the dead letters')}")
+        show(
+            f"Nothing is lost: the refused events are in {dead_letters}, marked retryable. Once the problem is"
+            " fixed: capybeam"
             f" replay --config … --from {dead_letters} --retryable"
         )
         return FAILED if books.unfinished else REFUSED
     if not books.balanced and not books.at_least:
-        say("capybeam: the books do not balance. This is a defect; please report it with the books above.")
+        show("capybeam: the books do not balance. This is a bug; please report it with the books above.")
         return FAILED
     if books.dead_lettered:
         name_dead_letters()
         return FAILED if books.unfinished else DEAD_LETTERS
     if books.read and books.filtered == books.read and not is_endless:
-        log.print("No trigger took any of the events. capybeam map shows what becomes of each.", style="yellow")
+        why = "There is no consent for any of the events" if books.withheld else "No trigger took any of the events"
+        log.print(f"{why}. capybeam map shows what happens to each.", style="yellow")
     return OK
 
 
@@ -168,8 +175,8 @@ _USER_ERRORS: Final = (
 )  # errors whose texts are for people
 
 MAY_BE_RUNNING: Final = (
-    "The job may go on there, and deliver: cancel it there. On Flink, with --flink_master, capybeam does, and waits for"
-    " its end."
+    "The job may keep running and delivering there: cancel it there. On Flink with --flink_master, capybeam does"
+    " that and waits for its end."
 )
 
 

@@ -62,10 +62,10 @@ def preflight(request: RunRequest, options: RunOptions, open_input: OpenInput, l
         for source in sources:
             check_place(source.name, source.paths, options.runner)
     if request.until_idle is not None and (stream is None or standard.streaming):
-        raise NoInput("--until-idle is for a subscription that is worked off on this machine")
+        raise NoInput("--until-idle is for a subscription that is read on this machine")
     if stream is not None and stream.attributes and (is_local_run or not standard.streaming):
         raise NoInput(
-            "--id-attribute and --timestamp-attribute are for runners that stream elsewhere, such as Dataflow; here"
+            "--id-attribute and --timestamp-attribute are for streaming runners such as Dataflow; on this machine,"
             " delivery.deduplicate in the job file drops repeats"
         )
     for destination in request.job.destinations:
@@ -102,7 +102,7 @@ def _stream(sources: Sequence[Source]) -> Stream[Any] | None:
     """The stream that is the input, if it is one. Raises NoInput where there are other inputs beside it."""
     found = [source for source in sources if source.stream is not None]
     if found and len(sources) > 1:
-        raise NoInput(f"{found[0].name}: a subscription never ends; give it a run of its own, without other inputs")
+        raise NoInput(f"{found[0].name}: a subscription never ends; run it alone, without other inputs")
     return found[0].stream if found else None
 
 
@@ -131,7 +131,7 @@ def check_distinct_outputs(outputs: Outputs) -> None:
         if place
     ]
     if len(set(given)) < len(given):
-        raise SinkError("Dead letters, receipts and the books each need a place of their own")
+        raise SinkError("--dead-letters, --receipts and --books must be three different paths")
 
 
 def check_outputs_not_inputs(path: str, what: str, sources: Sequence[Source]) -> None:
@@ -144,18 +144,18 @@ def check_outputs_not_inputs(path: str, what: str, sources: Sequence[Source]) ->
         if source.stream is not None and source.stream.is_fed_by(path):
             raise SinkError(
                 f"{what} cannot be written to {path}: {source.name} receives what is written there, so the run would"
-                " read what it writes; give another place"
+                " read its own output; choose another path"
             )
     if any(path == source.name for source in sources) or any(
         Path(read).exists() and Path(strip_file_scheme(path)).exists() and Path(read).samefile(strip_file_scheme(path))
         for source in sources
         for read in source.paths
     ):
-        raise SinkError(f"{what} cannot be written to {path}: it is being read; give another place")
+        raise SinkError(f"{what} cannot be written to {path}: it is being read; choose another path")
 
 
 def check_glob_excludes_outputs(source: Source) -> None:
     """Raises SinkError where a source's glob matches what this run writes: it would read itself, without an end."""
     appeared = set(matching(source.name)) - set(source.paths) if source.paths else None
     if appeared:
-        raise SinkError(f"{source.name} also matches what this run writes ({min(appeared)}); give another place")
+        raise SinkError(f"{source.name} also matches what this run writes ({min(appeared)}); choose another path")

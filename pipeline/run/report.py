@@ -1,7 +1,10 @@
-"""The books of a run: what became of every event, and whether it adds up.
+"""The books of a run: the outcome of every event, and whether the sums add up.
 
 read    = taken + filtered + unparsable            (events; `taken` by at least one trigger)
 matched = delivered + dead-lettered + repeated     (conversions, for each subscription)
+
+Conversions for which there is no consent are not `matched`; they are counted apart, by what their events say. An event
+of which nothing else is left is `filtered`.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from capybeam.transforms.core.rejections import CODES
 
 @dataclasses.dataclass(frozen=True)
 class Account:
-    """What became of the conversions of one subscription ("destination/subscription")."""
+    """The outcomes of the conversions of one subscription ("destination/subscription")."""
 
     subscription: str
     matched: int
@@ -29,6 +32,7 @@ class Account:
     dead_lettered: Mapping[tuple[str, str], int]  # by stage and code
     notes: Mapping[str, int]
     repeated: int = 0  # dropped, as an earlier one with the same event_id was not
+    withheld: Mapping[str, int] = dataclasses.field(default_factory=dict)  # without consent, by the event's answer
 
     @property
     def in_flight(self) -> int:
@@ -38,14 +42,14 @@ class Account:
 
 @dataclasses.dataclass(frozen=True)
 class RunReport:
-    """What became of everything that was read.
+    """The outcome of everything that was read.
 
     Attributes:
         at_least: whether the runner may have counted work again that it did again: each event is counted at least once,
             and it is the receipts that decide.
         sent: events on the receipts, if they were looked at; those that were sent again are among them.
         unfinished: a sentence on each input that could not be read to its end, naming it.
-        no_event: a sentence on the first object that is no event, "" where there is none.
+        no_event: a sentence on the first object that is not an event, "" if there was none.
         notes: what is worth knowing of lines, before they belong to any subscription.
     """
 
@@ -69,6 +73,7 @@ class RunReport:
         dead: dict[str, Counter[tuple[str, str]]] = {}
         notes: dict[str, Counter[str]] = {}
         repeated: Counter[str] = Counter()
+        withheld: dict[str, Counter[str]] = {}
         unfinished: list[str] = []
         no_event: list[str] = []
         for name, count in counts.items():
@@ -81,6 +86,8 @@ class RunReport:
                 delivered[key.subscription] += count
             elif key.kind == "repeated":
                 repeated[key.subscription] += count
+            elif key.kind == "withheld":
+                withheld.setdefault(key.subscription, Counter())[key.detail] += count
             elif key.kind == "rejected":
                 dead.setdefault(key.subscription, Counter())[key.stage, key.detail] += count
             elif key.kind == "note":
@@ -89,7 +96,7 @@ class RunReport:
                 unfinished.append(key.detail)
             elif key.kind == "no_event":
                 no_event.append(key.detail)
-        keys = sorted((matched.keys() | delivered.keys() | dead.keys()) - {""})
+        keys = sorted((matched.keys() | delivered.keys() | dead.keys() | withheld.keys()) - {""})
         return cls(
             read=counts.get("read", 0),
             taken=counts.get("taken", 0),
@@ -98,7 +105,13 @@ class RunReport:
             undirected=dict(dead.get("", {})),
             accounts=tuple(
                 Account(
-                    key, matched[key], delivered[key], dict(dead.get(key, {})), dict(notes.get(key, {})), repeated[key]
+                    key,
+                    matched[key],
+                    delivered[key],
+                    dict(dead.get(key, {})),
+                    dict(notes.get(key, {})),
+                    repeated[key],
+                    dict(withheld.get(key, {})),
                 )
                 for key in keys
             ),
@@ -120,6 +133,11 @@ class RunReport:
     @property
     def repeated(self) -> int:
         return sum(account.repeated for account in self.accounts)
+
+    @property
+    def withheld(self) -> Mapping[str, int]:
+        """Conversions for which there was no consent, by what their events say."""
+        return sum((Counter(account.withheld) for account in self.accounts), Counter[str]())
 
     @property
     def dead_lettered(self) -> int:
@@ -162,6 +180,7 @@ class RunReport:
             "delivered": self.delivered,
             "dead_lettered": self.dead_lettered,
             **({"repeated": self.repeated} if self.repeated else {}),
+            **({"without_consent": dict(sorted(self.withheld.items()))} if self.withheld else {}),
             **({"unfinished": list(self.unfinished)} if self.unfinished else {}),
             **({"no_event": self.no_event} if self.no_event else {}),
             **({"notes": dict(self.notes)} if self.notes else {}),
@@ -172,6 +191,7 @@ class RunReport:
                     "delivered": account.delivered,
                     "dead_lettered": _by_name(account.dead_lettered),
                     **({"repeated": account.repeated} if account.repeated else {}),
+                    **({"without_consent": dict(sorted(account.withheld.items()))} if account.withheld else {}),
                     "notes": dict(account.notes),
                 }
                 for account in self.accounts
@@ -186,14 +206,17 @@ class RunReport:
             accounts.add_column(column, justify="right")
         if self.repeated:
             accounts.add_column("repeated", justify="right")
+        if self.withheld:
+            accounts.add_column("without consent", justify="right")
         flying = any(account.in_flight for account in self.accounts)
         if flying:
             accounts.add_column("in flight", justify="right")
         for account in self.accounts:
             row = [account.matched, account.delivered, sum(account.dead_lettered.values())]
             row += [account.repeated] if self.repeated else []
+            row += [sum(account.withheld.values())] if self.withheld else []
             row += [account.in_flight] if flying else []
-            name = Text(account.subscription)  # brackets in an event's name are no markup
+            name = Text(account.subscription)  # brackets in an event's name are not markup
             accounts.add_row(name, *(f"{count:,}" for count in row))
         parts: list[RenderableType] = [accounts] if self.accounts else []
         rejections = self._rejections()
@@ -207,6 +230,9 @@ class RunReport:
             parts.append(reasons)
         if self.no_event:
             parts.append(Text(f"parse / not_an_event, the first: {self.no_event}"))
+        if self.withheld:
+            listed = ", ".join(f"{answer} {count:,}" for answer, count in sorted(self.withheld.items()))
+            parts.append(Text(f"Not sent, as there is no consent: {listed}"))
         notes = sum((Counter(account.notes) for account in self.accounts), Counter(self.notes))
         if notes:
             listed = ", ".join(f"{note} {count:,}" for note, count in notes.most_common())
@@ -226,7 +252,7 @@ class RunReport:
         if self.balanced:
             return f"{read}. The books balance.{self._again()}"
         if self.at_least:
-            decided = "the receipts decide" if self.sent is None else f"by the receipts {self.sent:,} were delivered"
+            decided = "the receipts decide" if self.sent is None else f"{self.sent:,} were delivered, by the receipts"
             return f"{read}. Work that was done again is counted again, each event at least once; {decided}."
         return f"{read} + {flying:,} in flight. THE BOOKS DO NOT BALANCE."
 
@@ -234,8 +260,8 @@ class RunReport:
         if not self.resent:
             return ""
         return (
-            f" {self.resent:,} events were sent again, by work that was lost and done once more: Meta drops them by"
-            " their event_id, and of the receipts and dead letters some are there twice."
+            f" {self.resent:,} events were sent again because lost work was redone: Meta drops them by their"
+            " event_id, and some receipts and dead letters exist twice."
         )
 
     def _rejections(self) -> Counter[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""What is asked for: a job, its inputs and outputs, and how it is to be run."""
+"""A request to run: a job, its inputs and outputs, and how to run it."""
 
 from __future__ import annotations
 

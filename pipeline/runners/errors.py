@@ -93,7 +93,7 @@ _SETUP_PROBLEMS: Final = (
     ),
     (
         r"No files found based on the file pattern|FileNotFoundError",
-        "The workers do not find the files of the input. Give a URL (gs://…), or a folder that all of them have at"
+        "The workers cannot find the input files. Give a URL (gs://…), or a folder that all of them have at"
         " the same path",
     ),
 )

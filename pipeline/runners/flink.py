@@ -72,7 +72,7 @@ def check_slots(master: str, parallelism: int) -> None:
         )
     except REQUEST_ERRORS:
         raise UnsupportedRunner(
-            f"No Flink JobManager answers at {master}. Start one, or mend --flink_master (its web address)"
+            f"No Flink JobManager answers at {master}. Start one, or correct --flink_master (its web address)"
         ) from None
     free, slots = overview["slots-available"], max(parallelism, 1)
     if free < slots and not on_demand:  # such a cluster starts TaskManagers as they are needed

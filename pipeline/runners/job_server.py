@@ -27,7 +27,7 @@ def check_cluster(name: str, options: Any) -> None:
         problem = _endpoint_problem(endpoint)
         if problem:
             raise UnsupportedRunner(
-                f"{problem} at {endpoint}. Start Beam's job server there, or mend --job_endpoint (docs/clusters.md)"
+                f"{problem} at {endpoint}. Start Beam's job server there, or correct --job_endpoint (docs/clusters.md)"
             )
     if master:
         flink.check_slots(master, options.view_as(FlinkRunnerOptions).parallelism)
@@ -48,7 +48,8 @@ def _endpoint_problem(endpoint: str) -> str | None:
         try:
             stub.DescribePipelineOptions(beam_job_api_pb2.DescribePipelineOptionsRequest(), timeout=ANSWER_TIMEOUT)
         except grpc.RpcError as error:
-            return None if error.code() == grpc.StatusCode.UNIMPLEMENTED else "Something else than a job server answers"
+            is_one = error.code() == grpc.StatusCode.UNIMPLEMENTED
+            return None if is_one else "Something other than a job server answers"
     return None
 
 
@@ -65,7 +66,7 @@ def submission_problem(error: BaseException, runner: str) -> UnsupportedRunner |
     silent = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
     if isinstance(error, grpc.RpcError) and isinstance(error, grpc.Call) and error.code() in silent:
         return UnsupportedRunner(
-            "The job server takes artifacts at an address that does not answer from here. Give the right one:"
+            "The job server takes artifacts at an address that cannot be reached from here. Give the right one:"
             " --artifact_endpoint HOST:PORT (docs/clusters.md)"
         )
     return None

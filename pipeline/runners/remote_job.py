@@ -73,11 +73,11 @@ class RemoteJob:
         if self.sent is not None:
             parts.append(f"{self.sent:,} delivered ({self.sent / max(seconds, 0.1):,.0f}/s)")
         if self.restarts:
-            parts.append(f"work lost and begun again {'once' if self.restarts == 1 else f'{self.restarts} times'}")
+            parts.append(f"work lost and restarted {'once' if self.restarts == 1 else f'{self.restarts} times'}")
         if self._master is None and not self._counts and not self.sent and seconds > WAIT_FOR_SLOTS:
             parts.append(f"no sign of work (has the cluster {flink.counted(self._slots, 'free slot')}?)")
         elif self._has_run and not self._counts and self.sent == 0 and seconds > WAIT_FOR_WORK:
-            parts.append("no receipt yet (do the Python workers start? The logs of their pools tell)")
+            parts.append("no receipt yet (do the Python workers start? See the logs of their pools)")
         return ", ".join([*parts, f"{seconds:,.0f} s"])
 
     def follow(self, result: Any) -> None:
@@ -189,7 +189,7 @@ class RemoteJob:
             self._state = f"waiting for {slots}"
             if not self._has_run and time.monotonic() - self._since > WAIT_FOR_SLOTS:
                 return (
-                    f"Flink has not had {slots} for the job within {WAIT_FOR_SLOTS:.0f} s."
+                    f"Flink did not have {slots} for the job within {WAIT_FOR_SLOTS:.0f} s."
                     " Start more TaskManagers, or lower --parallelism"
                 )
         return None

@@ -64,7 +64,7 @@ def check_runner(runner: str, options: Any, streaming: bool) -> None:
     name = runner_class_name(runner)
     reason = _unsafe_reason(name, streaming)
     if reason and not options.view_as(_Safety).allow_unsafe_runner:
-        raise UnsupportedRunner(f"{reason} To use it all the same: --allow-unsafe-runner")
+        raise UnsupportedRunner(f"{reason} To use it anyway: --allow-unsafe-runner")
     if name in job_server.JOB_SERVER_RUNNERS:
         job_server.check_cluster(name, options)
 
@@ -75,7 +75,7 @@ def _unsafe_reason(name: str, streaming: bool) -> str | None:
     if streaming and name in (*_RUNNERS_OF_BEAMS_CHOICE, "BundleBasedDirectRunner"):
         return (
             f"{name} acknowledges a message when it is pulled, not when it is delivered: a crash loses what is in"
-            " flight. Leave --runner and --streaming out: a subscription is then worked off in batches, each"
+            " flight. Leave --runner and --streaming out: a subscription is then read in batches, each"
             " acknowledged when it is delivered."
         )
     if name in _RUNNERS_OF_BEAMS_CHOICE:

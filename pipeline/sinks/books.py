@@ -23,7 +23,7 @@ def check_place(path: str) -> None:
     A full disk or a folder without write permission is found here, before anything is sent.
     """
     if not is_local(strip_file_scheme(path)):
-        raise SinkError(f"{WHAT} cannot be written to {path}: they go to a file of this machine")
+        raise SinkError(f"{WHAT} cannot be written to {path}: they must go to a file on this machine")
     try:
         target = _target(path)
         if target is None:
@@ -84,7 +84,7 @@ def _written_beside(target: Path, data: bytes) -> Path:
     file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
         try:
-            with contextlib.suppress(FileNotFoundError, PermissionError):  # there is none; no modes here
+            with contextlib.suppress(FileNotFoundError, PermissionError):  # no such file, or no modes here
                 os.fchmod(file, stat.S_IMODE(target.stat().st_mode))
             _write(file, data)
             os.fsync(file)

@@ -40,7 +40,7 @@ DEAD_LETTERS: Final = RecordType("Dead letters", SCHEMA, Rejection.encode, Rejec
 class WriteDeadLetters(beam.PTransform):
     """Rejections → an output: JSON lines, rows of a table (``bigquery:…``), or messages of a topic (``pubsub:…``).
 
-    One that is larger than a table or a topic takes goes there without its payload, and says so: failing the run would
+    One that is larger than a table or a topic takes goes there without its payload, with a note: failing the run would
     bring it again, to every run.
     """
 

@@ -20,7 +20,7 @@ MODE: Final = 0o600
 def open_for_append(path: str, what: str) -> int:
     """A descriptor that appends whole lines, also while other workers do. Raises SinkError.
 
-    The file gets mode 0600 if it has another. A symbolic link is not followed: whoever made it would choose where
+    The file gets mode 0600 if it has another. A symbolic link is not followed: its creator would choose where
     personal data goes.
     """
     try:

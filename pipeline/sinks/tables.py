@@ -23,7 +23,7 @@ RETRY_FOR: Final = 60.0  # seconds; the client's default is ten minutes, without
 
 
 def prepare(path: str, record_type: RecordType[Any], writers: Writers) -> None:
-    """Creates the table where there is none. As `sinks.prepare`."""
+    """Creates the table if it does not exist. As `sinks.prepare`."""
     prepare_table(path, record_type.name, record_type.schema)
 
 
@@ -124,7 +124,7 @@ def parts_of(path: str, what: str) -> tuple[str, str, str]:
 
 
 def prepare_table(path: str, what: str, schema: Schema, client: Any = None) -> None:
-    """Creates the table, partitioned by day, where there is none. Raises SinkError where it cannot take the rows."""
+    """Creates the table, partitioned by day, if it does not exist. Raises SinkError if it cannot take the rows."""
     project, dataset, table = parts_of(path, what)
 
     def error(reason: str) -> SinkError:
@@ -158,7 +158,7 @@ def prepare_table(path: str, what: str, schema: Schema, client: Any = None) -> N
     there = {field.name: (_standard(field.field_type), field.mode == "REPEATED") for field in found.schema}
     unlike = [name for name, type_, mode in schema.columns if there.get(name) != (_standard(type_), mode == "REPEATED")]
     if unlike:
-        raise error(f"the table that is there lacks the columns {', '.join(unlike)}, or has them with another type")
+        raise error(f"the existing table lacks the columns {', '.join(unlike)}, or has them with another type")
 
 
 _NAMES: Final = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN"}

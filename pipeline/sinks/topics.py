@@ -90,7 +90,7 @@ def check_topic(path: str, what: str) -> None:
     """Makes sure that a topic is there. Raises SinkError."""
     topic = path.removeprefix(PUBSUB)
     if not _TOPIC.fullmatch(topic):
-        raise SinkError(f"{what} cannot be published to {path}: write it like pubsub:projects/P/topics/T")
+        raise SinkError(f"{what} cannot be published to {path}: not of the form pubsub:projects/P/topics/T")
     try:
         from google.api_core import exceptions
         from google.auth.exceptions import DefaultCredentialsError

@@ -45,7 +45,7 @@ ANY_TIME = TimeRange()
 
 @dataclasses.dataclass(frozen=True)
 class ReadOptions:
-    """How an input is to be read.
+    """How to read an input.
 
     Attributes:
         time_range: the times of the events.

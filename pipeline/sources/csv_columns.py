@@ -21,9 +21,9 @@ from capybeam.transforms.core.warehouse_rows import (
     event_of,
     of_events,
     row_of_segments,
-    tells_kind,
+    shows_kind,
 )
-from capybeam.transforms.language.directives import MAX_KEYS
+from capybeam.transforms.language.directives.registry import MAX_KEYS
 from capybeam.transforms.standards.json_text import load_json, whole_characters
 
 _JSON: Final = ":json"
@@ -79,7 +79,7 @@ def check_is_text(line: bytes | bytearray) -> None:
             raise BadHeader(f"the header has {signs} and no comma; {EXAMPLE}")
 
 
-EXAMPLE: Final = "a header is like type,event,messageId,timestamp,userId,properties.total"
+EXAMPLE: Final = "a header looks like type,event,messageId,timestamp,userId,properties.total"
 
 
 class Columns:
@@ -173,10 +173,10 @@ def _of_warehouse(columns: Sequence[_Column], file: str) -> Columns | None:
     table = table_of(file)
     if table in STATES:
         raise BadHeader(f"it holds the latest state of each of the {table}, not events; read {STATES[table]}")
-    if table not in TABLES and not tells_kind(names):
+    if table not in TABLES and not shows_kind(names):
         raise BadHeader(
-            "its rows are of Segment's warehouse, and nothing says of which calls: give the file its table's name, as"
-            " in pages.csv, or add a column type"
+            "its rows are from Segment's warehouse, but the type of call is unknown: name the file after its table,"
+            " as in pages.csv, or add a column type"
         )
     return _WarehouseColumns(columns, TABLES.get(table))
 
@@ -186,8 +186,8 @@ def _check_spelling(columns: Sequence[_Column]) -> None:
     found = misspelt(of_events(column.path[0] for column in columns))
     hint = did_you_mean(found)
     if not any(column.is_known() for column in columns):
-        said = f"no header, or none of its columns is a key of an event; {EXAMPLE}"
-        raise BadHeader(f"{said}. {hint}" if hint else said)
+        text = f"no header, or none of its columns is a key of an event; {EXAMPLE}"
+        raise BadHeader(f"{text}. {hint}" if hint else text)
     if not _ESSENTIAL_KEYS.isdisjoint(found.values()):
         raise BadHeader(f"the header spells keys differently from an event's. {hint}")
 

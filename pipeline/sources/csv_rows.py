@@ -44,9 +44,8 @@ def rows_of(
 ) -> Iterator[tuple[int, bytes | Event | UnreadableRow]]:
     """The rows of a file that is read in chunks, each with its first line's number; ends early when `shutdown` is set.
 
-    A row of more than `events.MAX_LINE` bytes is a `LongLine`; reading goes on with the next line, as it does behind
-    any other that is no row. Where reading raises BrokenFile, an `UnreadableRest` with the row that breaks off comes
-    last.
+    A row of more than `events.MAX_LINE` bytes is a `LongLine`; reading continues with the next line, as after any
+    other line that is not a row. If reading raises BrokenFile, an `UnreadableRest` with the incomplete row comes last.
 
     Args:
         name: the file's, for messages, and for the table of Segment's warehouse that it is called after.
@@ -89,7 +88,7 @@ def rows_of(
 
 
 class _UnreadableLine(Exception):
-    """The next line of a row cannot be read: `row` stands for it."""
+    """The next line of a row cannot be read; `row` takes its place."""
 
     def __init__(self, row: UnreadableRow) -> None:
         super().__init__()

@@ -36,7 +36,7 @@ def split_packing(path: str) -> tuple[str, str]:
 def check_packing(path: str) -> None:
     """Raises NoInput for a packing whose readers do not notice a file that was cut off."""
     if path.lower().endswith(_NOT_UNPACKED):
-        raise NoInput(f"{path}: is packed in a way that does not show a file that was cut off; use .gz or .bz2")
+        raise NoInput(f"{path}: this compression cannot show whether a file is complete; use .gz or .bz2")
 
 
 def display_name(path: str) -> str:
@@ -89,7 +89,7 @@ def unpacked_chunks(file: IO[bytes], path: str) -> Iterator[bytes]:
     except (OSError, zlib.error) as error:
         if unpack is not None and type(error) in _DAMAGE and not getattr(error, "errno", None):
             raise BrokenFile(
-                f"{name} cannot be read to its end: it is damaged, or not packed as its name says."
+                f"{name} cannot be read to its end: it is damaged, or not compressed as its name says."
                 " What came before is read."
             ) from None
         raise _unreadable(path, error) from None

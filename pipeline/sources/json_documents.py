@@ -37,12 +37,12 @@ class Document:
 
 
 class NoLines(NoEvents):
-    """An input that is one JSON document: says so, and how to make lines of it."""
+    """An input that is one JSON document; the message says how to convert it to lines."""
 
     def __init__(self, document: Document, name: str) -> None:
         kind = "pretty-printed JSON document" if document.pretty else "JSON array"
         array = ", an array," if document.array and document.pretty else ""
-        super().__init__(f"it is one {kind}{array} and not JSON lines, an event each. {_advice(document, name)}")
+        super().__init__(f"it is one {kind}{array} and not JSON lines with one event each. {_advice(document, name)}")
 
 
 def checked(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
@@ -68,7 +68,7 @@ def checked(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
                 break
         else:
             found = _look(bytes(head), complete=True)
-    except Exception:  # which comes again when that is read
+    except Exception:  # raised again when that is read
         found = _look(bytes(head), complete=False)
     if isinstance(found, Document):
         raise NoLines(found, name)
@@ -76,7 +76,7 @@ def checked(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
 
 
 def _look(head: bytes, complete: bool) -> Document | Literal["lines"] | None:
-    """What a text is, by its beginning; None where more of it would tell.
+    """What a text is, by its beginning; None where more of it is needed.
 
     Args:
         complete: whether that is all of it.
@@ -160,9 +160,9 @@ def _advice(document: Document, name: str) -> str:
     if name == "-":
         return f"Put {jq} in front: … | {jq} | capybeam map …"
     if "://" in name:
-        return f"{jq} makes such lines."
+        return f"{jq} produces such lines."
     path = PurePath(name)
     lines = shlex.quote(f"{path.name.partition('.')[0] or 'events'}.lines.jsonl")
     unpack = _UNPACKING.get(path.suffix.lower())
     source = f"{unpack} < {shlex.quote(name)} | {jq}" if unpack else f"{jq} < {shlex.quote(name)}"
-    return f"Make lines of it: {source} > {lines}"
+    return f"Convert it to JSON lines: {source} > {lines}"

@@ -1,7 +1,7 @@
 """Streams: inputs that never end. What a run asks of one, whichever scheme it has.
 
 On this machine a stream is worked off in batches by its `StreamReader`: a batch is acknowledged when every event of it
-is delivered, filtered or a dead letter, and given back where that fails, so that it comes again. A runner that streams
+is delivered, filtered or a dead letter, and given back if that fails, so that it is redelivered. A runner that streams
 elsewhere (Dataflow) reads by the `read` of the source instead.
 """
 
@@ -61,7 +61,7 @@ class Stream(Protocol[M]):
 
     @property
     def is_inspected(self) -> bool:
-        """Whether a look has shown that it can be read; else only `try_to_pull` can tell."""
+        """Whether it is known to be readable; otherwise only `try_to_pull` shows it."""
         ...
 
     def is_fed_by(self, output: str) -> bool:
@@ -91,7 +91,7 @@ class Stream(Protocol[M]):
         Args:
             run: whose progress it updates, and whose shutdown ends it.
             max_delay: seconds that a batch may wait for more messages.
-            until_idle: seconds without a message after which there is no further batch; None waits for ever.
+            until_idle: seconds without a message after which no further batch follows; None waits for ever.
             first: messages that `try_to_pull` has brought: the first of the first batch.
         """
         ...

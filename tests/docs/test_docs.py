@@ -8,6 +8,7 @@ row with what the presets, the rejection codes and the normalisers say.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Iterator
@@ -20,8 +21,9 @@ import pytest
 
 from capybeam.pipeline.job import yaml_source
 from capybeam.pipeline.job.destinations.facebook_offline_conversions import END_OF_OFFLINE_EVENTS, OfflineModel
-from capybeam.pipeline.job.loader import parse_job
+from capybeam.pipeline.job.loader import check_text, parse_job
 from capybeam.pipeline.job.presets import offline_preset, presets
+from capybeam.pipeline.job.problems import Finding
 from capybeam.pipeline.job.schema import json_schema
 from capybeam.pipeline.preview import preview
 from capybeam.pipeline.run.options import OPTIONS, TEMPLATES
@@ -32,13 +34,14 @@ from capybeam.pipeline.sources.warehouse import layout
 from capybeam.transforms.core import events, warehouse_rows
 from capybeam.transforms.core.rejections import CODES
 from capybeam.transforms.delivery.destination import Delivery
-from capybeam.transforms.language import directives, fields, triggers
-from capybeam.transforms.language.directives import compile_mapping
+from capybeam.transforms.language import fields, triggers
+from capybeam.transforms.language.directives import checks, objects, registry, texts
 from capybeam.transforms.language.fields import Field
 from capybeam.transforms.language.liquid import expressions as liquid_expressions
 from capybeam.transforms.language.liquid import templates as liquid_templates
 from capybeam.transforms.language.liquid import values as liquid_values
-from capybeam.transforms.language.liquid.filters import FILTERS
+from capybeam.transforms.language.liquid.filters.registry import FILTERS
+from capybeam.transforms.language.mappings import compile_mapping
 from capybeam.transforms.language.triggers import compile_trigger
 from capybeam.transforms.meta import answers, normalisers, user_data
 from capybeam.transforms.meta.destinations import request_body
@@ -113,6 +116,21 @@ def test_a_job_file_in_the_documents_is_fine(text: str) -> None:
     jsonschema.validate(yaml_source.read(text, "job").data, json_schema())
 
 
+def test_what_check_says_of_the_example_is_what_the_page_has() -> None:
+    ((_, job),) = blocks(DOCS / "job-file.md", "yaml job with problems")
+    ((_, said),) = blocks(DOCS / "job-file.md", "text what check says")
+
+    findings = check_text(job, "job.yaml").findings
+
+    assert [f"{each}{' (warning)' * (each.severity == 'warning')}" for each in findings] == said.splitlines()
+
+
+def test_the_keys_of_a_finding_are_listed() -> None:
+    listed = [row[0] for row in table((DOCS / "job-file.md").read_text(encoding="utf-8"), "key")]
+
+    assert listed == [field.name for field in dataclasses.fields(Finding)]
+
+
 def test_the_delivery_settings_and_their_defaults_are_listed() -> None:
     defaults = {name: value for name, value, *_ in table(section(OPERATIONS, "## Delivery"), "setting")}
     seconds = {"s": 1, "m": 60}
@@ -178,17 +196,17 @@ def test_the_limits_are_listed() -> None:
     listed = {what: limit for what, limit, _ in table(section(OPERATIONS, "## Limits"), "what")}
     assert listed == {
         "a line of a file, a row of CSV, a message": f"{events.MAX_LINE >> 20} MB",
-        "levels of objects and lists in an event": f"1,024 as it is read, {directives._WRITTEN_LEVELS} as it is sent",
-        "text made by an `@template` that the event itself brings": f"{directives.MAX_RENDERED:,} characters",
-        "keys that `@flatten` makes": f"{directives._FLAT_ROOM:,} characters,"
-        f" or {directives._FLAT_GROWTH} times the keys that they are made of",
+        "levels of objects and lists in an event": f"1,024 as it is read, {objects._WRITTEN_LEVELS} as it is sent",
+        "text made by an `@template` that the event itself brings": f"{texts.MAX_RENDERED:,} characters",
+        "keys that `@flatten` makes": f"{objects._FLAT_ROOM:,} characters,"
+        f" or {objects._FLAT_GROWTH} times the keys that they are made of",
         "phone numbers of one event": str(user_data._MOST_PHONES),
         "combining marks behind one character, where it is hashed": f"{spelling._MOST_MARKS}, in texts of more than"
         f" {4 * spelling._MOST_MARKS} characters",
         "levels of a job file, its aliases followed": str(yaml_source.MAX_LEVELS),
         "values of a job file, its aliases and merges followed": f"{yaml_source.MAX_VALUES:,}",
-        "levels of a mapping": str(directives.MAX_LEVELS),
-        "keys of a path in a mapping": str(directives.MAX_KEYS),
+        "levels of a mapping": str(checks.MAX_LEVELS),
+        "keys of a path in a mapping": str(registry.MAX_KEYS),
         "levels of a trigger": str(triggers._LEVELS),
     }
 
@@ -203,7 +221,7 @@ def test_a_mapping_gives_what_the_document_says(example: dict[str, Any]) -> None
 
 def test_every_directive_has_an_example() -> None:
     shown = [example.values[0]["mapping"] for example in examples("json mapping")]
-    for name in directives._DIRECTIVES:
+    for name in registry.DIRECTIVES:
         assert f"`{name}`" in MAPPING
         assert any(f'"{name}"' in json.dumps(mapping) for mapping in shown), name
 
@@ -220,7 +238,7 @@ def test_every_filter_and_tag_of_templates_is_listed() -> None:
 
 def test_the_limits_of_templates_are_stated() -> None:
     stated = section(MAPPING, "### `@liquid`")
-    assert f"at most {directives.MAX_LIQUID} characters" in stated
+    assert f"at most {texts.MAX_LIQUID} characters" in stated
     assert (
         f"{liquid_values.ROOM:,} characters and list items in all, and {liquid_values.ROOM_PER_CHARACTER} more"
         in stated
@@ -317,7 +335,7 @@ def test_the_actions_are_those_of_the_preset() -> None:
 @pytest.mark.parametrize("action", PRESETS)
 def test_an_actions_own_trigger_name_and_fields_are_listed(action: str) -> None:
     preset, text = PRESETS[action], section(MAPPING, f"### {action}")
-    assert f"`{preset.trigger}`" in text if preset.trigger else "No trigger of its own" in text
+    assert f"`{preset.trigger}`" in text if preset.trigger else "No default trigger" in text
     own = [
         field
         for field in preset.fields

@@ -386,7 +386,7 @@ def test_no_rows_in_the_time_asked_for_is_said(big_query: BigQuery) -> None:
 
 def test_a_column_that_is_no_json_is_named(big_query: BigQuery) -> None:
     text = big_query.make_table("t", [field("data")], [{"data": "plain"}, {"data": "[1]"}])
-    assert refusal(text) == f"{text}: the column data holds no events as JSON (2 rows looked at)"
+    assert refusal(text) == f"{text}: the column data holds no events as JSON (2 rows checked)"
 
 
 def test_a_column_is_judged_by_its_values_in_the_time_asked_for(big_query: BigQuery) -> None:
@@ -395,7 +395,7 @@ def test_a_column_is_judged_by_its_values_in_the_time_asked_for(big_query: BigQu
     empty = [{"payload": None, "received_at": iso(60)}] * 25
     text = big_query.make_table("archive", columns, [*old, *empty, {"payload": "{}", "received_at": iso(60)}])
     assert open_source(text, ReadOptions(TimeRange(since=NOW - DAY), project=PROJECT)).extent.startswith("26 rows")
-    assert "the column payload holds no events as JSON (20 rows looked at)" in refusal(text)
+    assert "the column payload holds no events as JSON (20 rows checked)" in refusal(text)
 
 
 @pytest.mark.parametrize(("error", "said"), [("PermissionDenied", "no permission"), ("NotFound", "no such table")])
@@ -418,7 +418,7 @@ def test_what_a_query_says_of_rows_is_not_repeated(big_query: BigQuery) -> None:
     text = orders(big_query, [order(1)])
     sql = f"bigquery:SELECT *, CAST(context_traits_email AS INT64) AS n FROM `{text.removeprefix('bigquery:')}`"
     said = refusal(sql)
-    assert "cannot be read (the query failed, in words that may quote rows" in said
+    assert "cannot be read (the query failed; its message is withheld because it may quote rows" in said
     assert "jane" not in said
 
 
@@ -596,9 +596,7 @@ def test_a_table_that_is_there_is_added_to(big_query: BigQuery) -> None:
 
 def test_a_table_with_other_columns_is_refused(big_query: BigQuery) -> None:
     path = big_query.make_table("dead", [field("stage", "INTEGER"), field("code")])
-    with pytest.raises(
-        SinkError, match=r"^Receipts cannot be written to .*: the table that is there lacks the columns"
-    ):
+    with pytest.raises(SinkError, match=r"^Receipts cannot be written to .*: the existing table lacks the columns"):
         prepare_table(path, receipts.RECEIPTS.name, receipts.SCHEMA)
 
 

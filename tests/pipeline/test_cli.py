@@ -203,8 +203,8 @@ def test_a_token_on_the_command_line_is_refused_and_not_repeated(named: str, arg
     assert seen(run(*arguments)) == (
         2,
         "",
-        f"capybeam: {named} holds what looks like an access token. A token belongs in a secret, and in the job file a"
-        " reference to it: access_token: secret:projects/P/secrets/S/versions/latest\n",
+        f"capybeam: {named} appears to contain an access token. Store the token in a secret, and write a reference"
+        " to it in the job file: access_token: secret:projects/P/secrets/S/versions/latest\n",
     )
 
 
@@ -407,7 +407,7 @@ def test_map_passes_over_a_line_that_is_too_long(
 
 
 CUT = "is incomplete: it was cut off. What came before is read."
-DAMAGED = "cannot be read to its end: it is damaged, or not packed as its name says. What came before is read."
+DAMAGED = "cannot be read to its end: it is damaged, or not compressed as its name says. What came before is read."
 
 
 @pytest.mark.parametrize(
@@ -470,7 +470,7 @@ def test_map_refuses_a_csv_without_a_header_and_does_not_quote_it(config: Path, 
     assert seen(run("map", "--config", config, "--input", path)) == (
         2,
         "",
-        f"capybeam: {path}: no header, or none of its columns is a key of an event; a header is like"
+        f"capybeam: {path}: no header, or none of its columns is a key of an event; a header looks like"
         " type,event,messageId,timestamp,userId,properties.total\n",
     )
 
@@ -539,7 +539,7 @@ def test_no_word_on_the_terminal_repeats_personal_data(config: Path) -> None:
 
 
 PRETTY = json.dumps([PAGE, PAGE], indent=2)
-IT_IS = "it is one pretty-printed JSON document, an array, and not JSON lines, an event each."
+IT_IS = "it is one pretty-printed JSON document, an array, and not JSON lines with one event each."
 
 
 def test_map_names_a_document_in_the_place_of_lines_and_leaves_the_output_as_it_was(
@@ -552,7 +552,7 @@ def test_map_names_a_document_in_the_place_of_lines_and_leaves_the_output_as_it_
     assert seen(run("map", "--config", config, "--input", path, "--output", output)) == (
         2,
         "",
-        f"capybeam: {path}: {IT_IS} Make lines of it: jq -c '.[]' < {path} > events.lines.jsonl\n",
+        f"capybeam: {path}: {IT_IS} Convert it to JSON lines: jq -c '.[]' < {path} > events.lines.jsonl\n",
     )
     assert output.read_text() == "what was here before"
     assert seen(run("map", "--config", config, input=PRETTY)) == (
@@ -566,7 +566,9 @@ def test_map_names_a_document_in_the_place_of_lines_and_leaves_the_output_as_it_
 @pytest.mark.parametrize("events", [[PAGE, PAGE], PAGE], ids=["an array", "an object"])
 def test_what_map_says_of_a_document_makes_lines_of_it(config: Path, tmp_path: Path, events: Any) -> None:
     (tmp_path / "x [1].json").write_text(json.dumps(events, indent=2))
-    command = run("map", "--config", config, "--input", tmp_path / "x [1].json").stderr.partition("lines of it: ")[2]
+    command = run("map", "--config", config, "--input", tmp_path / "x [1].json").stderr.partition(
+        "Convert it to JSON lines: "
+    )[2]
     subprocess.run(["sh", "-ec", command], cwd=tmp_path, check=True, timeout=60)
     lines = (tmp_path / "x [1].lines.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == (events if isinstance(events, list) else [events])

@@ -71,8 +71,8 @@ def test_the_example_in_python_runs(sandbox: SandboxServer, capsys: pytest.Captu
     Path("events.jsonl").write_bytes(b"\n".join(events()) + b"\n")
     (example,) = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
     exec(compile(example, "docs/python.md", "exec"), {})
-    letters = [json.loads(line) for line in Path("dead-letters.jsonl").read_text().splitlines()]
-    assert sorted(letter["code"] for letter in letters) == ["invalid_json", "missing_required_field"]
+    dead_letters = [json.loads(line) for line in Path("dead-letters.jsonl").read_text().splitlines()]
+    assert sorted(dead_letter["code"] for dead_letter in dead_letters) == ["invalid_json", "missing_required_field"]
     assert capsys.readouterr().out == "web 2\n"
 
 
@@ -86,8 +86,8 @@ def test_the_example_in_beam_yaml_runs_and_its_dead_letters_can_be_replayed(sand
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert read("receipts*") == [{"destination": "web", "events": 2}]
-    letters = [parse_dead_letter(row["dead_letter"].encode(), "The row") for row in rows("dead-letters*")]
-    assert sorted(letter.code for letter in letters) == ["invalid_json", "missing_required_field"]
+    dead_letters = [parse_dead_letter(row["dead_letter"].encode(), "The row") for row in rows("dead-letters*")]
+    assert sorted(dead_letter.code for dead_letter in dead_letters) == ["invalid_json", "missing_required_field"]
     assert len(sandbox.event_ids("123")) == 2
 
 

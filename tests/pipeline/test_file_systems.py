@@ -53,7 +53,7 @@ def test_google_is_asked_for_credentials_once_and_briefly(monkeypatch: pytest.Mo
     with pytest.raises(NoInput) as raised:
         check_input("gs://bucket/*.jsonl")
     assert (str(raised.value), asked) == (
-        "gs://bucket/*.jsonl: cannot be read: no Google Cloud credentials here;"
+        "gs://bucket/*.jsonl: cannot be read: no Google Cloud credentials on this machine;"
         " run gcloud auth application-default login",
         [["request"]],
     )

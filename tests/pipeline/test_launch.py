@@ -107,7 +107,8 @@ def test_an_image_that_does_not_know_its_name_starts_no_workers_of_another(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert refused(monkeypatch, capsys, *GIVEN, image="") == (
-        "capybeam: this image does not know its name, and workers of Beam's own image would lack capybeam. Build it"
+        "capybeam: this image does not know its own name, and workers from Beam's default image would lack capybeam."
+        " Build it"
         " with --build-arg IMAGE=NAME, as templates/publish.sh does, or set ENV CAPYBEAM_IMAGE=NAME in its Dockerfile\n"
     )
 
@@ -116,7 +117,7 @@ def test_a_job_file_that_is_neither_given_nor_in_the_image_is_said_to_be_missing
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert refused(monkeypatch, capsys, *GIVEN[1:], image=IMAGE) == (
-        "capybeam: there is no job file: give the parameter config, such as gs://acme-capybeam/conversions.yaml, or use"
+        "capybeam: no job file: give the parameter config, such as gs://acme-capybeam/conversions.yaml, or use"
         " an image that has one at /template/conversions.yaml\n"
     )
 
@@ -137,8 +138,8 @@ def test_a_token_inside_a_parameter_is_refused_and_not_repeated(
 ) -> None:
     others = [argument for argument in GIVEN if argument.partition("=")[0] != given.partition("=")[0]]
     assert refused(monkeypatch, capsys, *others, given.format(f"EAAB{'Zb4' * 60}ZD"), image=IMAGE) == (
-        f"capybeam: {named} holds what looks like an access token. A token belongs in a secret, and in the job file a"
-        " reference to it: access_token: secret:projects/P/secrets/S/versions/latest\n"
+        f"capybeam: {named} appears to contain an access token. Store the token in a secret, and write a reference"
+        " to it in the job file: access_token: secret:projects/P/secrets/S/versions/latest\n"
     )
 
 

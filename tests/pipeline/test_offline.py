@@ -624,7 +624,7 @@ def test_over_62_days_is_rejected_and_over_28_is_sent_and_counted(
 def test_what_is_too_old_or_ahead_of_its_time_says_so(wire: str) -> None:
     assert rejection(track("Quiz Done", timestamp=NOW - 63 * DAY), wire) == (
         "event_too_old",
-        "The event is more than 62 days old, and Meta takes no older ones.",
+        "The event is more than 62 days old; Meta does not accept older events.",
     )
     assert rejection(track("Quiz Done", timestamp=NOW + 120), wire)[0] == "event_in_future"
 

@@ -266,7 +266,7 @@ def test_an_event_whose_name_cannot_be_mapped_is_rejected_and_the_rest_goes_on()
         "status": "rejected",
         "stage": "name",
         "code": "mapping_failed",
-        "message": "@path needs a string here, and the event has none.",
+        "message": "@path needs a string here, but the event has none.",
     }
     assert ready["line"] == 2
 
@@ -514,5 +514,5 @@ def test_a_trigger_that_fails_costs_one_event(monkeypatch: pytest.MonkeyPatch) -
         "status": "rejected",
         "stage": "filter",
         "code": "internal_error",
-        "message": "capybeam failed on this event; this is a defect of capybeam. (KeyError)",
+        "message": "capybeam failed on this event; this is a bug in capybeam. (KeyError)",
     }

@@ -45,10 +45,10 @@ def run(job: str, lines: list[bytes]) -> int:
 
 
 def replay(
-    job: str, letters: str = "dead.jsonl", dead_letters: str = "again.jsonl", replay_filter: ReplayFilter | None = None
+    job: str, source: str = "dead.jsonl", dead_letters: str = "again.jsonl", replay_filter: ReplayFilter | None = None
 ) -> tuple[int, dict[str, Any]]:
     outputs = Outputs(dead_letters, "replayed.jsonl", "books.json")
-    code = replay_job(RunRequest(parse_job(job), [letters], outputs), replay_filter or ReplayFilter())
+    code = replay_job(RunRequest(parse_job(job), [source], outputs), replay_filter or ReplayFilter())
     return code, json.loads(Path("books.json").read_text()) if Path("books.json").exists() else {}
 
 
@@ -87,8 +87,8 @@ def test_what_the_mapping_refused_is_mapped_again_for_its_own_subscription_only(
     job = job_file(sandbox.url).replace("revenue >= 100'", f"revenue >= 100', {with_currency}")
     run(job, [order(100, properties={"revenue": 100})])
     assert sandbox.stats()["by_event"] == {"456": {"Purchase": 1}}
-    mended = job.replace("- action: purchase", f"- action: purchase\n        {with_currency}", 1)
-    code, books = replay(mended)
+    fixed = job.replace("- action: purchase", f"- action: purchase\n        {with_currency}", 1)
+    code, books = replay(fixed)
     assert (code, books["matched"], books["delivered"]) == (OK, 1, 1)
     assert sandbox.stats()["by_event"] == {"123": {"Purchase": 1}, "456": {"Purchase": 1}}
     assert sandbox.stats()["duplicates"] == 0
@@ -102,20 +102,20 @@ def test_a_dead_letter_that_was_edited_leaves_with_nothing_personal_in_the_clear
     run(job, [order(n) for n in range(3)])
     sandbox.set_faults(dead_token=False)
     sandbox.reset()
-    letters = rows("dead.jsonl")
-    letters[0]["payload"]["user_data"]["em"] = "jane@example.com"
-    letters[1]["payload"].update(
+    dead_letters = rows("dead.jsonl")
+    dead_letters[0]["payload"]["user_data"]["em"] = "jane@example.com"
+    dead_letters[1]["payload"].update(
         event_source_url="https://shop.example/?email=jane%40example.com&p=2",
         attribution_data={"email": "jane@example.com"},
         email="jane@example.com",
         custom_data={
-            **letters[1]["payload"]["custom_data"],
+            **dead_letters[1]["payload"]["custom_data"],
             "guests.0.email": "jane@example.com",
             "order": {"em": 1, "n": 2},
         },
     )
-    letters[2]["payload"]["user_data"]["email"] = "jane@example.com"
-    Path("dead.jsonl").write_text("".join(json.dumps(letter) + "\n" for letter in letters))
+    dead_letters[2]["payload"]["user_data"]["email"] = "jane@example.com"
+    Path("dead.jsonl").write_text("".join(json.dumps(dead_letter) + "\n" for dead_letter in dead_letters))
 
     code, books = replay(job)
 
@@ -169,8 +169,8 @@ def test_a_line_that_is_no_dead_letter_is_reported_with_its_number_and_kept(sand
     assert code == DEAD_LETTERS
     assert (books["balanced"], books["read"], books["unparsable"], books["delivered"]) == (True, 3, 2, 1)
     assert sorted((row["message"], row["payload"]) for row in rows("again.jsonl")) == [
-        ("Line 3 of dead.jsonl is no dead letter: it is not JSON.", "not a letter"),
-        ("Line 4 of dead.jsonl is no dead letter: it has no dead_lettered_at.", event.decode()),
+        ("Line 3 of dead.jsonl is not a capybeam dead letter: it is not JSON.", "not a letter"),
+        ("Line 4 of dead.jsonl is not a capybeam dead letter: it has no dead_lettered_at.", event.decode()),
     ]
 
 
@@ -194,7 +194,7 @@ def test_the_dead_letters_that_are_read_are_never_written_to(
     run(job_file(sandbox.url), [b"{"])
     before = Path("dead.jsonl").read_bytes()
     assert replay(job_file(sandbox.url), "dead*.jsonl", name)[0] == CONFIGURATION
-    assert f"Dead letters cannot be written to {name}: it is being read; give another place" in capsys.readouterr().err
+    assert f"Dead letters cannot be written to {name}: it is being read; choose another path" in capsys.readouterr().err
     assert Path("dead.jsonl").read_bytes() == before
 
 
@@ -205,9 +205,9 @@ def test_the_project_that_is_given_pays_for_looking_at_a_table(
         raise NoInput(f"{project} pays")
 
     monkeypatch.setattr("capybeam.pipeline.sources.bigquery.client.new_client", client)
-    outputs, letters = Outputs("again.jsonl", "replayed.jsonl"), ["bigquery:acme.meta.dead_letters"]
+    outputs, dead_letters = Outputs("again.jsonl", "replayed.jsonl"), ["bigquery:acme.meta.dead_letters"]
     job = parse_job(job_file("http://127.0.0.1:9"))
-    assert replay_job(RunRequest(job, letters, outputs, ["--project", "payer"]), ReplayFilter()) == CONFIGURATION
+    assert replay_job(RunRequest(job, dead_letters, outputs, ["--project", "payer"]), ReplayFilter()) == CONFIGURATION
     assert "capybeam: payer pays\n" in capsys.readouterr().err
 
 
@@ -218,7 +218,7 @@ def test_the_command_names_a_code_that_does_not_exist() -> None:
     )
     assert (result.exit_code, result.stderr) == (
         2,
-        "capybeam: --only gave_up_retry: there is no such code; did you mean gave_up_retrying?\n",
+        "capybeam: --only: unknown code 'gave_up_retry'; did you mean gave_up_retrying?\n",
     )
 
 
@@ -240,8 +240,8 @@ def test_a_dead_letter_that_is_too_long_is_one_again_and_the_others_are_delivere
 ) -> None:
     job = job_file("http://127.0.0.1:9", "{retry_for: 0s}")
     run(job, [order(1), order(2)])
-    letters = Path("dead.jsonl").read_bytes()
-    Path("dead.jsonl").write_bytes(b'{"payload":"' + b"x" * 3_000_000 + b'"}\n' + letters)
+    dead_letters = Path("dead.jsonl").read_bytes()
+    Path("dead.jsonl").write_bytes(b'{"payload":"' + b"x" * 3_000_000 + b'"}\n' + dead_letters)
     monkeypatch.setattr(events, "MAX_LINE", 1_000_000)
     code, books = replay(job_file(sandbox.url), "dead.jsonl")
     assert (code, books["balanced"], books["read"], books["delivered"]) == (DEAD_LETTERS, True, 3, 2)
@@ -253,8 +253,8 @@ def test_dead_letters_that_were_cut_off_are_replayed_as_far_as_they_go_and_fail_
 ) -> None:
     job = job_file("http://127.0.0.1:9", "{retry_for: 0s}")
     run(job, [order(1), order(2)])
-    letters = Path("dead.jsonl").read_bytes()
-    Path("dead.jsonl.gz").write_bytes(gzip.compress(letters + b'{"half":')[:-8])
+    dead_letters = Path("dead.jsonl").read_bytes()
+    Path("dead.jsonl.gz").write_bytes(gzip.compress(dead_letters + b'{"half":')[:-8])
     code, books = replay(job_file(sandbox.url), "dead.jsonl.gz")
     assert (code, books["balanced"], books["read"], books["delivered"]) == (FAILED, True, 3, 2)
     assert [(row["code"], row["payload"]) for row in rows("again.jsonl")] == [("unreadable_rest", '{"half":')]
@@ -270,23 +270,23 @@ def test_edited_dead_letters_that_are_none_any_more_are_said_one_by_one_and_the_
     sandbox.set_faults(dead_token=True)
     run(job_file(sandbox.url), [order(n) for n in range(8)])
     sandbox.set_faults(dead_token=False)
-    letters = rows("dead.jsonl")
-    letters[0]["subscription"] = ""
-    letters[1]["code"] = ["destination_refused"]
-    del letters[2]["payload"]["user_data"]
-    letters[3].update(stage="parse", payload="{")
-    letters[4].update(stage="filter", code="not_a_dead_letter", subscription=None)
-    letters[5].update(dead_lettered_at=10**18)
-    letters[6]["payload"]["custom_data"] = None
-    Path("edited.jsonl").write_text("".join(json.dumps(letter) + "\n" for letter in letters))
+    dead_letters = rows("dead.jsonl")
+    dead_letters[0]["subscription"] = ""
+    dead_letters[1]["code"] = ["destination_refused"]
+    del dead_letters[2]["payload"]["user_data"]
+    dead_letters[3].update(stage="parse", payload="{")
+    dead_letters[4].update(stage="filter", code="not_a_dead_letter", subscription=None)
+    dead_letters[5].update(dead_lettered_at=10**18)
+    dead_letters[6]["payload"]["custom_data"] = None
+    Path("edited.jsonl").write_text("".join(json.dumps(dead_letter) + "\n" for dead_letter in dead_letters))
 
     code, books = replay(job_file(sandbox.url), "edited.jsonl")
 
     assert (code, books["balanced"], books["read"], books["unparsable"]) == (DEAD_LETTERS, True, 8, 7)
     assert (books["delivered"], books["rejected_before_matching"]) == (1, {"parse/not_a_dead_letter": 7})
-    assert [row["message"].partition(" is no dead letter: ")[::2] for row in rows("again.jsonl")] == [
+    assert [row["message"].partition(" is not a capybeam dead letter: ")[::2] for row in rows("again.jsonl")] == [
         ("Line 1 of edited.jsonl", "it names no subscription."),
-        ("Line 2 of edited.jsonl", "its code is no text."),
+        ("Line 2 of edited.jsonl", "its code is not text."),
         ("Line 3 of edited.jsonl", "its payload is not an event of its destination."),
         ("Line 4 of edited.jsonl", "it names a subscription, and at the stage parse an event has none yet."),
         ("Line 5 of edited.jsonl", "it names a subscription, and at the stage filter an event has none yet."),

@@ -41,7 +41,7 @@ def test_a_scheme_is_found_by_its_name(name: str, rest: str) -> None:
         ("pub-sub:projects/p/topics/t", "unknown scheme pub-sub:; did you mean pubsub:?"),
         ("file:/tmp/events.jsonl", "unknown scheme file:; did you mean file://?"),
         ("gs:acme/events.jsonl", "unknown scheme gs:; did you mean gs://?"),
-        ("kafka:events", "unknown scheme kafka:; a file of that name is ./kafka:events"),
+        ("kafka:events", "unknown scheme kafka:; for a file of that name write ./kafka:events"),
     ],
 )
 def test_a_scheme_that_is_not_known_is_said_to_be_unknown(text: str, message: str) -> None:

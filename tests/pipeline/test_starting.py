@@ -91,7 +91,7 @@ def test_a_job_is_started_and_left_with_a_word_on_where_to_look(capsys: pytest.C
     assert start(RUNNER, *CLOUD) == OK
     assert len(DataflowRunner.graphs) == 1
     assert capsys.readouterr().out == (
-        "Started job 2026-11-01_02_03. Look at it again:\n"
+        "Started job 2026-11-01_02_03. To look at it again:\n"
         "  https://console.cloud.google.com/dataflow/jobs/europe-west1/2026-11-01_02_03?project=acme-prod\n"
         "  gcloud dataflow jobs show 2026-11-01_02_03 --region=europe-west1 --project=acme-prod\n"
     )
@@ -110,7 +110,7 @@ def test_a_job_of_another_runner_is_looked_at_there(
 ) -> None:
     monkeypatch.setattr(DataflowRunner, "result", object())
     assert start(RUNNER) == OK
-    assert capsys.readouterr().out == f"Started on {__name__}.DataflowRunner, whose own page shows how it goes.\n"
+    assert capsys.readouterr().out == f"Started on {__name__}.DataflowRunner; see its own page for progress.\n"
 
 
 def test_a_job_that_cannot_be_started_is_said_to_be(
@@ -130,7 +130,7 @@ def test_a_job_of_this_process_cannot_be_left(options: tuple[str, ...], capsys: 
     assert start(*options) == CONFIGURATION
     runner = "PortableRunner" if options else "FnApiRunner"
     assert capsys.readouterr().err == (
-        f"capybeam: --no-wait: the workers of {runner} are in this process here, and would end with it\n"
+        f"capybeam: --no-wait: the workers of {runner} run in this process and would end with it\n"
     )
 
 

@@ -188,7 +188,7 @@ def test_what_cannot_be_written_is_not_acknowledged(
     assert run(sandbox, topic, Outputs("/dev/full", "receipts.jsonl", "books.json")) == FAILED
     error = capsys.readouterr().err
     assert "Dead letters cannot be written to /dev/full: No space left" in error
-    assert "What is not acknowledged comes again." in error
+    assert "Messages that were not acknowledged are redelivered." in error
     assert sorted(topic.drain()) == sorted(messages)
 
 
@@ -264,16 +264,16 @@ def test_dead_letters_that_were_published_are_replayed_from_their_subscription(
     )
     assert (books()["balanced"], books()["delivered"], books()["unparsable"]) == (True, 1, 2)
     assert sorted(row["message"].partition(" is ")[2] for row in rows("again.jsonl")) == [
-        "no dead letter: it is empty.",
-        "no dead letter: it is not JSON.",
+        "not a capybeam dead letter: it is empty.",
+        "not a capybeam dead letter: it is not JSON.",
     ]
     assert all(row["message"].startswith("Message ") for row in rows("again.jsonl"))
 
 
 def test_a_choice_of_dead_letters_is_for_files(topic: Topic, capsys: pytest.CaptureFixture[str]) -> None:
     job = parse_job(job_file("http://127.0.0.1:9"))
-    letters = [f"pubsub:{topic.subscription}"]
-    assert replay_job(RunRequest(job, letters, OUTPUTS, until_idle=1.0), ReplayFilter(retryable=True)) == CONFIGURATION
+    sources = [f"pubsub:{topic.subscription}"]
+    assert replay_job(RunRequest(job, sources, OUTPUTS, until_idle=1.0), ReplayFilter(retryable=True)) == CONFIGURATION
     assert "--only and --retryable are for files" in capsys.readouterr().err
 
 
@@ -373,9 +373,7 @@ def test_what_is_in_an_envelope_is_delivered_and_what_is_no_event_is_a_dead_lett
     assert sandbox.stats()["by_event"] == {"123": {"Purchase": 4}}
     assert [(row["code"], json.loads(row["payload"])) for row in rows("dead.jsonl")] == [("not_an_event", unknown)]
     out, err = capsys.readouterr()
-    seen = (
-        "Its keys: detail-type, detail and 1 more. If detail holds the event, put unwrap: $.detail into the job file."
-    )
+    seen = "Its keys: detail-type, detail and 1 more. If detail holds the event, add unwrap: $.detail to the job file."
     assert (seen in " ".join(out.split()), "jane" in out + err) == (True, False)
     assert topic.drain() == []
 
@@ -423,7 +421,7 @@ def test_a_permission_withdrawn_while_it_runs_fails_the_run(
     with denying("Pull"):
         topic = Topic()
         assert run(sandbox, topic) == FAILED
-    assert f"{topic.subscription} cannot be pulled from any more (PermissionDenied)" in capsys.readouterr().err
+    assert f"{topic.subscription} can no longer be pulled from (PermissionDenied)" in capsys.readouterr().err
 
 
 def test_what_the_look_at_a_subscription_brings_goes_back_when_the_run_does_not_start(
@@ -459,8 +457,8 @@ def test_a_run_does_not_read_what_it_writes(
         code = replay_job(RunRequest(job, [source], outputs(path), until_idle=1.0), ReplayFilter())
     assert code == CONFIGURATION
     assert (
-        f"{what} cannot be written to {path}: {source} receives what is written there, so the run would read what it"
-        " writes; give another place\n"
+        f"{what} cannot be written to {path}: {source} receives what is written there, so the run would read its own"
+        " output; choose another path\n"
     ) in capsys.readouterr().err
     assert not Path("dead.jsonl").exists()
 
@@ -492,19 +490,19 @@ def denying(*calls: str) -> Iterator[None]:
 @pytest.mark.parametrize("text", ["pubsub:orders", "pubsub:projects/p/topics/t"])
 def test_a_subscription_written_in_another_way_is_refused(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     error = refusal("http://127.0.0.1:9", [text], capsys)
-    assert f"{text}: write it like pubsub:projects/P/subscriptions/S" in error
+    assert f"{text}: not of the form pubsub:projects/P/subscriptions/S" in error
 
 
 def test_a_subscription_is_an_input_of_its_own(topic: Topic, capsys: pytest.CaptureFixture[str]) -> None:
     Path("events.jsonl").write_bytes(b"")
     error = refusal("http://127.0.0.1:9", [f"pubsub:{topic.subscription}", "events.jsonl"], capsys)
-    assert "a subscription never ends; give it a run of its own, without other inputs" in error
+    assert "a subscription never ends; run it alone, without other inputs" in error
 
 
 def test_until_idle_is_for_subscriptions(capsys: pytest.CaptureFixture[str]) -> None:
     Path("events.jsonl").write_bytes(b"")
     error = refusal("http://127.0.0.1:9", ["events.jsonl"], capsys, until_idle=1.0)
-    assert "--until-idle is for a subscription that is worked off on this machine" in error
+    assert "--until-idle is for a subscription that is read on this machine" in error
 
 
 @pytest.mark.parametrize("options", [[], ["--runner", "DirectRunner", "--streaming", "--allow-unsafe-runner"]])
@@ -514,7 +512,7 @@ def test_attributes_are_for_runners_elsewhere(
     inputs, attributes = [f"pubsub:{topic.subscription}"], MessageAttributes(id="id")
     job = parse_job(job_file("http://127.0.0.1:9"))
     assert run_job(RunRequest(job, inputs, OUTPUTS, options, attributes=attributes)) == CONFIGURATION
-    assert "are for runners that stream elsewhere, such as Dataflow" in capsys.readouterr().err
+    assert "are for streaming runners such as Dataflow" in capsys.readouterr().err
 
 
 def test_a_missing_client_library_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

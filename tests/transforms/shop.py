@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import hashlib
 import json
 from collections import Counter
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from capybeam.pipeline.job.loader import parse_job
+from capybeam.pipeline.job.presets import merged_mapping, presets
 from capybeam.transforms.core.envelope import Envelope
 from capybeam.transforms.core.rejections import Rejected
 from capybeam.transforms.engine.engine import Engine
@@ -106,8 +108,14 @@ ORDER = track(
 def job(
     action: str, mapping: Json | None = None, *, subscription: Json | None = None, **destination: Any
 ) -> tuple[MetaSubscription, ...]:
-    """The subscriptions of a job file with one subscription to `action`."""
+    """The subscriptions of a job file with one subscription to `action`.
+
+    The mapping may be one that `check` refuses, because no event can pass it: the engine has to reject each event then.
+    """
+    given = {**(subscription or {})}
+    use_defaults = given.pop("use_default_mapping", True)
     trigger = {"trigger": "all"} if action == "custom" else {}
+    name = {"mapping": {"event_name": "Lead"}} if action == "custom" else {}
     text = {
         "destinations": [
             {
@@ -115,12 +123,14 @@ def job(
                 "type": "facebook_conversions_api",
                 "dataset_id": "123321",
                 "access_token": "env:META_ACCESS_TOKEN",
-                "subscriptions": [{"action": action, **trigger, "mapping": mapping or {}, **(subscription or {})}],
+                "subscriptions": [{"action": action, **trigger, **name, **given}],
                 **destination,
             }
         ]
     }
-    return parse_job(json.dumps(text), today=date(2026, 11, 22)).subscriptions
+    merged = merged_mapping(presets()[action], mapping or {}, use_defaults)
+    subscriptions = parse_job(json.dumps(text), today=date(2026, 11, 22)).subscriptions
+    return tuple(dataclasses.replace(each, mapping=merged) for each in subscriptions)
 
 
 class Way:

@@ -136,7 +136,7 @@ def test_a_defect_that_shows_while_an_envelope_is_opened_is_a_rejection_of_the_l
     step.machinery = compile_parsing(broken)
     step.start_bundle()
     event, refused = step.process(line)
-    message = "capybeam failed on this event; this is a defect of capybeam. (KeyError)"
+    message = "capybeam failed on this event; this is a bug in capybeam. (KeyError)"
     assert event == {"type": "page"}
     assert refused.value == Rejection("parse", "internal_error", message, payload=line)
     assert step.counters == {"read": 2, "unparsable": 1, "rejected::parse:internal_error": 1}
@@ -248,7 +248,7 @@ def test_validate_conversions_gives_bytes_for_the_destination_and_rejects_what_m
         rejected = Rejection(
             "validate",
             "event_too_old",
-            "The event is more than 7 days old, and Meta takes no older ones.",
+            "The event is more than 7 days old; Meta does not accept older events.",
             destination="web",
             subscription="pageView",
             dataset_id="123321",
@@ -314,7 +314,7 @@ def test_a_defect_costs_one_event_and_its_values_reach_no_log(caplog: pytest.Log
         expected = Rejection(
             "map",
             "internal_error",
-            "capybeam failed on this event; this is a defect of capybeam. (KeyError)",
+            "capybeam failed on this event; this is a bug in capybeam. (KeyError)",
             payload="jane@example.com",
         )
         assert_that(result.rejections, equal_to([expected]))

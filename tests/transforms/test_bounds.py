@@ -21,11 +21,12 @@ from capybeam.transforms.core.events import parse_event
 from capybeam.transforms.core.memos import Memo
 from capybeam.transforms.core.rejections import Rejected, as_rejected, reject
 from capybeam.transforms.engine.engine import Engine
-from capybeam.transforms.language import directives, fields
-from capybeam.transforms.language.directives import compile_mapping
+from capybeam.transforms.language import fields
+from capybeam.transforms.language.directives.registry import DIRECTIVES
 from capybeam.transforms.language.fields import Field, FieldError, compile_check
+from capybeam.transforms.language.mappings import compile_mapping
 from capybeam.transforms.language.triggers import compile_trigger
-from capybeam.transforms.meta import personal_data
+from capybeam.transforms.meta.personal_data.keys import is_personal
 from capybeam.transforms.meta.user_data import KEYS, compile_user_data, fbc_from_url, normaliser
 from tests import adversary
 from tests.adversary import check_time
@@ -101,7 +102,7 @@ def rejected(run: Callable[[Any], object]) -> Callable[[Any], None]:
 
 
 def test_every_directive_is_tried() -> None:
-    assert MAPPINGS.keys() == directives._DIRECTIVES.keys()
+    assert MAPPINGS.keys() == DIRECTIVES.keys()
 
 
 @pytest.mark.parametrize("directive", MAPPINGS)
@@ -144,7 +145,7 @@ def test_a_url_takes_what_it_is_long() -> None:
 
 def test_a_key_of_custom_data_takes_what_it_is_long() -> None:
     for name, make in adversary.texts():
-        check_time(name, make, personal_data.is_personal)
+        check_time(name, make, is_personal)
 
 
 @pytest.mark.parametrize("trigger", TRIGGERS, ids=range(len(TRIGGERS)))

@@ -72,7 +72,7 @@ def test_sixteen_requests_in_flight_deliver_at_least_twelve_times_as_fast_as_one
     sandbox.set_faults(latency=0.2)
     rates = []
     for concurrency, count in ((1, 16), (16, 192)):
-        step = _SendBatches((destination("web", sandbox.url),), Delivery(concurrency=concurrency), 1, False)
+        step = _SendBatches((destination("web", sandbox.url),), Delivery(concurrency=concurrency), 1, "reject")
         batches = [(Address("web", "1").encode(), [line(number)]) for number in range(count)]
         started = time.perf_counter()
         receipts = sent(step, batches)
@@ -85,7 +85,7 @@ def test_a_slow_destination_does_not_stop_another(sandbox: SandboxServer, troubl
     with SandboxServer(SandboxSettings()) as slow:
         slow.set_faults(**trouble)
         destinations = (destination("slow", slow.url), destination("web", sandbox.url))
-        step = _SendBatches(destinations, Delivery(concurrency=2, retry_for=3.0), 1, False)
+        step = _SendBatches(destinations, Delivery(concurrency=2, retry_for=3.0), 1, "reject")
         step.setup()
         step.start_bundle()
         for number in range(30):
@@ -107,7 +107,7 @@ def test_a_destination_that_lags_too_far_behind_is_waited_for(
 ) -> None:
     monkeypatch.setattr("capybeam.transforms.sending.BACKLOG", 1000)
     sandbox.set_faults(latency=0.05)
-    step = _SendBatches((destination("web", sandbox.url),), Delivery(concurrency=2), 1, False)
+    step = _SendBatches((destination("web", sandbox.url),), Delivery(concurrency=2), 1, "reject")
     step.setup()
     step.start_bundle()
     waiting = []
@@ -126,7 +126,7 @@ def test_concurrency_and_backlog_hold_for_a_process_and_not_for_each_of_its_bund
     """As under multi_threading, where one process works on several bundles at once."""
     monkeypatch.setattr("capybeam.transforms.sending.BACKLOG", 4000)
     with graph_server(lambda events: dataclasses.replace(taken(events), after=0.02)) as graph:
-        first = _SendBatches((destination("web", graph.url),), Delivery(concurrency=2), 1, False)
+        first = _SendBatches((destination("web", graph.url),), Delivery(concurrency=2), 1, "reject")
         steps = [first, *(pickle.loads(pickle.dumps(first)) for _ in range(3))]
         backlogs: list[int] = []
 
@@ -171,7 +171,7 @@ def test_a_held_destination_fails_the_step_and_rejects_nothing(
     sandbox.set_faults(dead_token=True)
     pipeline = beam.Pipeline("FnApiRunner")
     batches = pipeline | beam.Create([(Address("web", "1").encode(), [line(1)])])
-    outcome = batches | SendBatches((destination("web", sandbox.url),), hold=True)
+    outcome = batches | SendBatches((destination("web", sandbox.url),), on_refusal="hold")
     assert_that(outcome.rejections, equal_to([]))
     with pytest.raises(Exception, match="HELD") as raised:
         pipeline.run().wait_until_finish()
@@ -181,7 +181,7 @@ def test_a_held_destination_fails_the_step_and_rejects_nothing(
 def test_a_bundle_that_is_done_again_is_counted_once(sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("capybeam.transforms.delivery.client._HOLD_FOR", 0.0)
     destinations = (destination("web", sandbox.url), destination("crm", sandbox.url))
-    step = _SendBatches(destinations, Delivery(), 1, hold=True)
+    step = _SendBatches(destinations, Delivery(), 1, on_refusal="hold")
     step.setup()
     for fails in (True, False):
         step.start_bundle()
@@ -223,7 +223,7 @@ def test_an_envoy_service_is_asked_before_each_request_and_waited_for(
     server.start()
     try:
         delivery = Delivery(rate_limit_service=f"127.0.0.1:{port}")
-        step = _SendBatches((destination("web", sandbox.url),), delivery, 1, False)
+        step = _SendBatches((destination("web", sandbox.url),), delivery, 1, "reject")
         (receipt,) = sent(step, [(Address("web", "1").encode(), [line(1)])])
     finally:
         server.stop(None).wait()
@@ -233,7 +233,7 @@ def test_an_envoy_service_is_asked_before_each_request_and_waited_for(
 
 def test_what_travels_to_the_workers_holds_the_reference_and_not_the_token() -> None:
     step = SendBatches((destination("web", "http://127.0.0.1:9"),))
-    pickled = pickle.dumps((step, _SendBatches(step.destinations, step.delivery, 1, False)))
+    pickled = pickle.dumps((step, _SendBatches(step.destinations, step.delivery, 1, "reject")))
     assert b"env:TOKEN" in pickled
     assert TOKEN.encode() not in pickled
     assert TOKEN not in repr(step)
@@ -243,7 +243,7 @@ def test_a_stream_worked_off_in_many_graphs_keeps_its_pace_from_one_to_the_next(
     run, started = RunContext(), time.monotonic()
     for number in range(4):
         delivery = Delivery(requests_per_second=5.0)
-        step = _SendBatches((destination("web", sandbox.url),), delivery, 1, hold=True, patient=True)
+        step = _SendBatches((destination("web", sandbox.url),), delivery, 1, on_refusal="hold_forever")
         step.run = run.handle
         (receipt,) = sent(step, [(Address("web", "1").encode(), [line(number)])])
         assert receipt.events == 1
@@ -251,7 +251,7 @@ def test_a_stream_worked_off_in_many_graphs_keeps_its_pace_from_one_to_the_next(
 
 
 def test_a_bundle_that_fails_and_is_done_again_is_counted_once(sandbox: SandboxServer) -> None:
-    step = _SendBatches([destination("web", sandbox.url)], Delivery(), 1, hold=False)
+    step = _SendBatches([destination("web", sandbox.url)], Delivery(), 1, on_refusal="reject")
     batch = (Address("web", "123").encode(), [line(n) for n in range(10)])
     step.setup()
     step.start_bundle()

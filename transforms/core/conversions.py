@@ -28,7 +28,7 @@ new_tuple: Final = tuple.__new__
 """Makes a named tuple of a tuple, ``new_tuple(Ready, (…))``, in a third of the time that its own constructor takes."""
 
 Count = Callable[[str], None]
-"""Told the name of what is left out of an event that goes on, or of what comes from elsewhere than usual."""
+"""Called with the name of what is left out of an event that goes on, or of what comes from elsewhere than usual."""
 
 
 def ignore(_: str) -> None:

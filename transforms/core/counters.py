@@ -14,6 +14,7 @@ CounterKind = Literal[
     "unparsable",
     "filtered",
     "taken",  # events that at least one trigger took
+    "withheld",  # conversions for which there is no consent, with the answer
     "matched",  # conversions, of a subscription
     "delivered",
     "repeated",
@@ -30,7 +31,7 @@ class CounterKey(NamedTuple):
     Attributes:
         subscription: "destination/subscription"; "" for what happens before any subscription.
         stage: of a rejection.
-        detail: the code of a rejection, the name of a note, or a sentence.
+        detail: the code of a rejection, the name of a note, an answer about consent, or a sentence.
     """
 
     kind: CounterKind
@@ -72,6 +73,7 @@ _FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "unparsable": (),
     "filtered": (),
     "taken": (),
+    "withheld": ("subscription", "detail"),
     "matched": ("subscription",),
     "delivered": ("subscription",),
     "repeated": ("subscription",),

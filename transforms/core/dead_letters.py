@@ -93,31 +93,31 @@ def parse_dead_letter(line: bytes, place: str, is_body: IsBody = _any_body) -> D
     """
 
     def no(reason: str) -> Rejected:
-        return Rejected("not_a_dead_letter", f"{place} is no dead letter: {reason}.", line)
+        return Rejected("not_a_dead_letter", f"{place} is not a capybeam dead letter: {reason}.", line)
 
     try:
         row = load_json(without_mark(line))
     except orjson.JSONDecodeError:
         raise no("it is empty" if is_blank(line) else "it is not JSON") from None
     if not isinstance(row, dict):
-        raise no("it is no JSON object")
+        raise no("it is not a JSON object")
     missing = [key for key in ("dead_lettered_at", "stage", "code", "payload") if row.get(key) is None]
     if missing:
         raise no(f"it has no {missing[0]}")
     stage, code = _STAGES.get(row["stage"]) if type(row["stage"]) is str else None, row["code"]
     if stage is None:
-        raise no("its stage is none of capybeam's")
+        raise no("its stage is not one of capybeam's")
     if type(code) is not str or not code:
-        raise no("its code is no text")
+        raise no("its code is not text")
     first: Any = row.get("first_dead_lettered_at", row["dead_lettered_at"])
     replays = row.get("replays", 0)
     if not (_is_whole(first, _LATEST) and _is_whole(row["dead_lettered_at"], _LATEST)):
         raise no("its time is not in Unix seconds")
     if not _is_whole(replays, _MOST_REPLAYS):
-        raise no("its replays are no number of them")
+        raise no("its replays are not a count")
     names = [row.get(key) for key in ("destination", "subscription", "dataset_id", "event_id")]
     if not all(name is None or type(name) is str for name in names):
-        raise no("a name in it is no text")
+        raise no("a name in it is not text")
     destination, subscription, dataset_id, event_id = names
     if stage in _UNDIRECTED:
         if any(name is not None for name in (destination, subscription, dataset_id)):
@@ -141,7 +141,7 @@ def _payload(stage: Stage, code: str, row: Mapping[str, Any], no: Callable[[str]
         return payload
     if stage == "parse":
         if type(payload) is not str:
-            raise no("its payload is no text")
+            raise no("its payload is not text")
         if encoding is None:
             return payload.encode()
         try:
@@ -151,7 +151,7 @@ def _payload(stage: Stage, code: str, row: Mapping[str, Any], no: Callable[[str]
             pass
         raise no("its payload cannot be decoded")
     if not isinstance(payload, dict):
-        raise no("its payload is no object")
+        raise no("its payload is not an object")
     return payload
 
 

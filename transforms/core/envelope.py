@@ -1,7 +1,7 @@
 """An event that is ready to be sent, in the bytes in which it travels: a header with all that steps want to know of it,
 and the body that its destination reads, encoded once.
 
-Nothing is looked for in a body: what a step behind validation needs stands in the header.
+Bodies are never searched: what a step after validation needs is in the header.
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import sys
 from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
@@ -21,6 +20,7 @@ from capybeam.transforms.standards.json_text import load_json
 
 Event = dict[str, Any]
 
+CALLS: Final = ("track", "page", "identify", "screen", "group", "alias")  # the most frequent ones first
 MAX_LINE: Final = 64 * 1024 * 1024  # bytes of an event that is read
 SHOWN: Final = 1000  # bytes of a longer one that its dead letter holds
 _BOM: Final = b"\xef\xbb\xbf"
@@ -114,8 +114,8 @@ def event_of_row(row: Event | UnreadableRow) -> Event:
 def event_id(event: Event) -> str:
     """The event's messageId, else an ID made from its content: the same at every retry and every run.
 
-    A messageId such as "undefined" is none, as Meta would count one of all the events that share it. When an event was
-    received and sent is left out of its content, as a copy that came twice is the same event.
+    A messageId such as "undefined" does not count, as Meta would count one of all the events that share it. When an
+    event was received and sent is left out of its content, as a copy that came twice is the same event.
     """
     message_id = event.get("messageId")
     if message_id is not None and not isinstance(message_id, (bool, dict, list)) and message_id not in _NO_ID:
@@ -125,14 +125,6 @@ def event_id(event: Event) -> str:
         return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]
     except TypeError:
         raise Rejected("too_deeply_nested") from None
-
-
-def index_of(key: str) -> int:
-    """The position in a list that a key of a path names; beyond the end of any list where it names none."""
-    return int(key) if key.isdecimal() and len(key) < _LONGEST_INDEX else sys.maxsize
-
-
-_LONGEST_INDEX: Final = 19  # digits; Python reads 4,300 at most
 
 
 def _unreadable(line: bytes, error: orjson.JSONDecodeError) -> Rejected:

@@ -6,6 +6,7 @@ compiled code is in use.
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import itertools
 import keyword
@@ -37,9 +38,8 @@ class FunctionWriter:
     """
 
     def __init__(self, name: str, *arguments: str) -> None:
-        self.name, self.arguments = _identifier(name), arguments
-        for argument in arguments:
-            _identifier(argument.removesuffix("=None"))
+        self.name, self.arguments = name, arguments
+        self._names = {_identifier(each.removesuffix("=None")) for each in (name, *arguments)}
         self._constants: dict[str, Any] = {}
         self._lines: list[str] = []
         self._depth = 1
@@ -62,26 +62,32 @@ class FunctionWriter:
         self._depth -= 1
 
     def variable(self, expression: str) -> str:
-        """Writes an assignment to a new variable, ``v1`` and so on; gives back its name."""
+        """Writes an assignment to a new variable, ``v1`` and so on; returns its name."""
         self._variables += 1
         name = f"v{self._variables}"
         self.line(f"{name} = {expression}")
         return name
 
     def constant(self, value: Any, name: str = "") -> str:
-        """The name by which the function reads a value, of any type.
+        """The name under which the function reads a value of any type.
 
         Args:
-            name: to be read in a traceback; a number is added where another value has it.
+            name: to be read in a traceback; a number is added where it already means another value.
         """
         if not name:
             name = f"c{len(self._constants)}"
         elif _FOR_VARIABLES.fullmatch(_identifier(name)):
             raise ValueError(f"{name!r} may be a variable's name")
         names = itertools.chain([name], (f"{name}_{number}" for number in itertools.count(2)))
-        free = next(each for each in names if each not in self._constants or self._constants[each] is value)
+        free = next(each for each in names if self._meaning(each, value) is value)
         self._constants[free] = value
         return free
+
+    def _meaning(self, name: str, value: Any) -> Any:
+        """What a name stands for, and `value` where it is free."""
+        if name in self._names:
+            return self._names
+        return self._constants.get(name, getattr(builtins, name, value))
 
     def call(self, function: Callable[..., Any], *arguments: str) -> str:
         """The expression that calls a function, which keeps its own name."""

@@ -1,6 +1,6 @@
-"""What a function made of texts that come again, kept within a bound of bytes.
+"""The results of a function for recurring texts, within a bound of bytes.
 
-For texts of events only: what is made of a job's own texts is made once and needs no memory of this kind.
+For texts of events only: a job's own texts are processed once and need no memo.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _ENTRY: Final = 320  # bytes of an entry with its digest, apart from the text's 
 class Memo(dict[str, T]):
     """The results of a function of one text, asked as ``memo[text]``: a hit costs no Python call.
 
-    Starts afresh when full, which for texts that repeat themselves hardly happens.
+    Is cleared when full, which hardly happens with recurring texts.
     """
 
     def __init__(self, function: Callable[[str], T], max_bytes: int = MAX_BYTES) -> None:

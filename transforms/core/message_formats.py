@@ -1,6 +1,6 @@
 """Lines, messages and rows → events, taken out of the envelopes that transports put around them.
 
-An object of Segment's spec is an event as it is. Any other is looked at for what it is known to be:
+An object of Segment's spec is an event as it is. Other objects are recognised as:
 
 - a push body of Pub/Sub, ``{"message": {"data": BASE64}, "subscription": …}``;
 - an entry of Cloud Logging, by its ``jsonPayload`` or ``textPayload``;
@@ -32,17 +32,16 @@ from typing import Any, Final
 import orjson
 
 from capybeam.transforms.core.conversions import Count
-from capybeam.transforms.core.events import MAX_LINE, Event, UnreadableRow, is_blank, parse_json
+from capybeam.transforms.core.events import CALLS, MAX_LINE, Event, UnreadableRow, is_blank, parse_json
 from capybeam.transforms.core.misspelled_keys import MEANT, did_you_mean, misspelt
+from capybeam.transforms.core.paths import parse_path
 from capybeam.transforms.core.rejections import Rejected, json_bytes
 from capybeam.transforms.core.warehouse_rows import MESSAGE, SHOWN_BY, Certainty, event_of, of_events, row_of_segments
-from capybeam.transforms.language.directives import parse_path
 from capybeam.transforms.standards.json_text import load_json
 
 Row = bytes | Event | UnreadableRow
 Found = Event | Rejected
 
-CALLS: Final = ("track", "page", "identify", "screen", "group", "alias")  # the most frequent ones first
 MOST_UNPACKED: Final = MAX_LINE  # bytes of one line or message, out of all that it is packed in
 _DEEPEST: Final = 8  # envelopes in envelopes
 
@@ -53,7 +52,7 @@ def compile_parsing(
     """The function from what a source yields to its events.
 
     It gives a tuple with the event where there is nothing to open, and otherwise an iterator over events and, for each
-    that is none, a Rejected: invalid_json, invalid_utf8, not_an_object, too_deeply_nested, unreadable_row,
+    that is not one, a Rejected: invalid_json, invalid_utf8, not_an_object, too_deeply_nested, unreadable_row,
     unreadable_rest, unreadable_envelope, not_an_event. The payload of one is a part of the row, to be parsed by
     itself; None where it is the whole row.
 
@@ -91,7 +90,7 @@ def compile_parsing(
         if _type(row) or takes(row):
             _count_misspelt(row, count)
             return (row,)
-        return iter((_no_event(row, "", json_bytes(row)),))
+        return iter((_not_an_event(row, "", json_bytes(row)),))
 
     return parsed
 
@@ -157,7 +156,7 @@ class _Opening:
                 return
         certainty = row_certainty(event)
         if certainty == "certain" or (certainty and not self._takes(event)):
-            yield event_of(event) or _no_event(event, "", None if alone else json_bytes(event))
+            yield event_of(event) or _not_an_event(event, "", None if alone else json_bytes(event))
             return
         if _type(event) in CALLS:
             yield self._whole(event)
@@ -176,7 +175,7 @@ class _Opening:
         elif _type(event):
             yield self._whole(event)
         else:
-            yield _no_event(event, _dotted(path), None if alone else json_bytes(event))
+            yield _not_an_event(event, _dotted(path), None if alone else json_bytes(event))
 
     def _whole(self, event: Event) -> Event:
         _count_misspelt(event, self._count)
@@ -186,7 +185,7 @@ class _Opening:
         """What is in what has been opened."""
         depth += 1
         if depth > _DEEPEST:
-            detail = f"There are more than {_DEEPEST} envelopes, one in the other."
+            detail = f"Envelopes are nested more than {_DEEPEST} deep."
             yield _refused(Rejected("unreadable_envelope", detail), value, alone)
         elif type(value) is dict:
             yield from self.object(value, path, depth, alone)
@@ -195,7 +194,7 @@ class _Opening:
         elif type(value) is str:
             data = _data_of(value)
             if data is None:
-                detail = "What is in the envelope is text, and neither JSON of an event nor base64 of that."
+                detail = "The envelope holds text that is neither an event's JSON nor base64 of that."
                 yield _refused(Rejected("not_an_event", detail), value, alone)
             else:
                 yield from self.data(data, path, depth, alone)
@@ -233,18 +232,18 @@ class _Opening:
             with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
                 unpacked = file.read(most)
         except (EOFError, OSError, zlib.error):
-            raise Rejected("unreadable_envelope", "The gzip data is damaged, or cut off.") from None
+            raise Rejected("unreadable_envelope", "The gzip data is damaged or incomplete.") from None
         self._take(len(unpacked))
         return unpacked
 
     def _take(self, size: int) -> None:
         self._left -= size
         if self._left < 0:
-            raise Rejected("unreadable_envelope", f"It would unpack to more than {MOST_UNPACKED // 1024**2} MB.")
+            raise Rejected("unreadable_envelope", f"Unpacked, it would be larger than {MOST_UNPACKED // 1024**2} MB.")
 
 
 _GZIP: Final = b"\x1f\x8b"
-_MOST_DEFLATED: Final = 1032  # times as large as what it is packed in, by zlib's own account
+_MOST_DEFLATED: Final = 1032  # times as large as what it is packed in, as zlib documents
 
 
 def _lines(data: bytes) -> list[bytes]:
@@ -291,7 +290,7 @@ def _pubsub_row(event: Event) -> Any:
 
 
 def row_certainty(event: Event) -> Certainty | None:
-    """Whether an object is a row of Segment's warehouse. One that holds objects as an event does is none."""
+    """Whether an object is a row of Segment's warehouse. One that holds an event's objects is not."""
     if _type(event) in CALLS and _ODD.isdisjoint(event):
         return None
     return None if any(type(event.get(key)) is dict for key in _OBJECTS) else row_of_segments(event)
@@ -357,7 +356,7 @@ _OPENING: Final = ("{", "[")
 _STANDARD: Final = str.maketrans("-_", "+/")
 
 
-# --- what is no event -----------------------------------------------------------------------------------------------
+# --- what is not an event -------------------------------------------------------------------------------------------
 
 
 def _refused(cause: Rejected, value: Any, alone: bool) -> Rejected:
@@ -366,7 +365,7 @@ def _refused(cause: Rejected, value: Any, alone: bool) -> Rejected:
     return cause
 
 
-def _no_event(event: Event, missed: str, payload: bytes | None) -> Rejected:
+def _not_an_event(event: Event, missed: str, payload: bytes | None) -> Rejected:
     """The rejection of an object, with what it looks like: its keys, and no values.
 
     Args:
@@ -379,18 +378,18 @@ def _no_event(event: Event, missed: str, payload: bytes | None) -> Rejected:
     inside = next((name for name in names if _may_hold_an_event(event[name])), None)
     meant = misspelt(of_events(event))
     if row_certainty(event):
-        parts.append(_NO_KIND)
+        parts.append(_WITHOUT_KIND)
     elif meant and not inside:
         parts.append(did_you_mean(meant))
     parts.append(f"Its keys: {listed}." if names else "Its keys are not names." if event else "It is empty.")
     if missed:
         parts.append(f"unwrap finds nothing at {missed}.")
     elif inside:
-        parts.append(f"If {inside} holds the event, put unwrap: $.{inside} into the job file.")
+        parts.append(f"If {inside} holds the event, add unwrap: $.{inside} to the job file.")
     return Rejected("not_an_event", " ".join(parts), payload)
 
 
-_NO_KIND: Final = (
+_WITHOUT_KIND: Final = (
     "It looks like a row of Segment's warehouse, which needs an event's name in event_text or event, or a column type,"
     " such as page."
 )

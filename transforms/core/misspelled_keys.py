@@ -46,5 +46,5 @@ def misspelt(names: Iterable[str]) -> dict[str, str]:
 
 
 def did_you_mean(found: Mapping[str, str]) -> str:
-    """What to say of what `misspelt` has found; "" where that is nothing."""
+    """A sentence about what `misspelt` has found; "" if that is nothing."""
     return " ".join(f"{name}: did you mean {key}?" for name, key in found.items())

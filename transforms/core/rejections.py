@@ -1,4 +1,4 @@
-"""What becomes of an event that cannot go on: a rejection with stage, code and a sentence for people.
+"""The rejection of an event that cannot go on: its stage, code and a message for people.
 
 Every code is listed once, in `CODES`. Messages say what was looked for and never quote a value of the event: they are
 shown on terminals and in logs, where no personal data may appear. The payload, which goes only to the dead letters,
@@ -26,13 +26,13 @@ CODES: Final[Mapping[str, str]] = {
     "invalid_utf8": "The line is not valid UTF-8.",
     "not_an_object": "The line is valid JSON, but an event is a JSON object.",
     "too_deeply_nested": "The event is nested more deeply than JSON readers accept.",
-    "not_an_event": "The object has no type, no trigger takes it, and it is no known envelope around an event.",
+    "not_an_event": "The object has no type, no trigger takes it, and it is not a known envelope around an event.",
     "unreadable_envelope": "The envelope around the event is damaged, or would unpack to more than 64 MB.",
-    "line_too_long": "The line has more than 64 MB and has not been read.",
+    "line_too_long": "The line is longer than 64 MB and has not been read.",
     "unreadable_row": "The row holds no event, or does not fit its table's schema.",
-    "unreadable_rest": "The file breaks off or is damaged, and what comes after has not been read.",
+    "unreadable_rest": "The file is cut off or damaged, and the rest of it has not been read.",
     # replay
-    "not_a_dead_letter": "The line is no dead letter that capybeam has written.",
+    "not_a_dead_letter": "Not a dead letter written by capybeam.",
     "not_in_job": "The job file has no such destination, subscription or dataset (any more).",
     # map
     "missing_required_field": "A field that the action requires has no value.",
@@ -44,9 +44,9 @@ CODES: Final[Mapping[str, str]] = {
     "invalid_delivery_category": "delivery_category must be in_store, curbside or home_delivery.",
     # validate
     "event_too_old": "The event is older than Meta accepts.",
-    "event_in_future": "The event's time lies in the future.",
+    "event_in_future": "The event's time is in the future.",
     "no_match_keys": "user_data has no usable match key, so Meta could not attribute the event to anybody.",
-    "unhashed_user_data": "user_data holds a value that Meta takes hashed only, and that is not.",
+    "unhashed_user_data": "user_data holds a value that is not hashed, and Meta accepts it only hashed.",
     "match_keys_too_broad": "The match keys are too broad to tell one person from another (Meta, subcode 2804050).",
     "missing_client_user_agent": "A website event needs client_user_agent.",
     "missing_app_data": "An app event needs app_data with its tracking flags and extinfo.",
@@ -57,7 +57,7 @@ CODES: Final[Mapping[str, str]] = {
     "missing_value": "A Purchase needs a value.",
     "invalid_content_type": "content_type must be product or product_group.",
     "invalid_data_processing_options": "data_processing_options_country must be 0 or 1, _state 0 or 1000 to 1013.",
-    "unencodable": "The event holds something that JSON cannot carry, or more than 254 levels of nesting.",
+    "unencodable": "The event holds something that JSON cannot represent, or more than 254 levels of nesting.",
     "event_too_large": "The event alone is larger than max_batch_bytes.",
     # send
     "meta_refused_event": "Meta refused the event.",
@@ -65,7 +65,7 @@ CODES: Final[Mapping[str, str]] = {
     "gave_up_retrying": "Meta could not be reached, or kept failing, for as long as retry_for allows.",
     "interrupted": "The run was stopped before the event could be delivered.",
     # any stage
-    "internal_error": "capybeam failed on this event; this is a defect of capybeam.",
+    "internal_error": "capybeam failed on this event; this is a bug in capybeam.",
 }
 
 
@@ -107,7 +107,7 @@ class Rejection:
     def encode(self, now: float | None = None) -> bytes:
         """The rejection as one line of JSON, without a newline.
 
-        A payload of bytes that is not UTF-8 travels as base64, told apart by `payload_encoding`.
+        A payload of bytes that is not UTF-8 travels as base64, marked by `payload_encoding`.
         """
         return json_bytes(self._fields(now))
 
@@ -117,9 +117,9 @@ class Rejection:
         return {**row, "payload": None if row["payload"] is None else json_bytes(row["payload"]).decode()}
 
     def without_payload(self, size: int, limit: str) -> Rejection:
-        """The same for a place that takes no more than `limit`, where the whole has `size` bytes: it says so.
+        """The same, for a sink with a `limit`, where the whole has `size` bytes; the message says so.
 
-        An event_id that is no shorter than payloads are goes as well.
+        An event_id as long as a payload is left out as well.
         """
         message = f"{self.message} The payload is left out: {size:,} bytes are more than {limit}."
         event_id = self.event_id if len(self.event_id or "") <= _LONGEST_ID else None
@@ -166,7 +166,7 @@ def _deep_json(value: Any) -> bytes:
     for all threads.
     """
     written: list[bytes] = []
-    left: list[tuple[bytes, Any]] = [(b"", value)]  # what stands in front, and the value
+    left: list[tuple[bytes, Any]] = [(b"", value)]  # what precedes it, and the value
     while left:
         before, value = left.pop()
         written.append(before)
@@ -189,7 +189,7 @@ _NOTHING: Final = object()
 
 
 def _is_plain(values: Iterable[Any]) -> bool:
-    """Whether there is no object and no list among values."""
+    """Whether no value is an object or a list."""
     return not any(isinstance(value, (dict, list, tuple)) for value in values)
 
 

@@ -54,7 +54,7 @@ class TokenReference:
         if not token:
             raise TokenError(f"{self.text} is empty.")
         if not token.isascii() or not token.isprintable() or " " in token:
-            raise TokenError(f"What is at {self.text} has spaces or unprintable characters.")
+            raise TokenError(f"The value at {self.text} contains spaces or unprintable characters.")
         return token
 
 

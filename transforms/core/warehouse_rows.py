@@ -8,7 +8,7 @@ The sources of the rules are Segment's pages "Warehouse Schemas" and "Spec: Comm
 go-snakecase. Snake case cannot be undone in general: names of Segment's spec get their spelling back, a customer's own
 stay as the column has them.
 
-Here are the names, which hold for all stores, and rows whose columns only they themselves tell: lines of JSON and of
+Here are the names, which hold for all stores, and rows without a schema: lines of JSON and of
 CSV. `capybeam.pipeline.sources.warehouse.layout` has tables with a schema.
 """
 
@@ -49,7 +49,7 @@ EVENT_NAMES: Final = ("event_text", "event")  # the name as it was sent, and its
 
 _BOOKKEEPING: Final = frozenset({"uuid", "uuid_ts", "loaded_at"})  # the warehouse connector's own
 _BOOKKEEPERS: Final = ("__", "_fivetran_", "_airbyte_", "_sdc_", "_dbt_")
-# What Pub/Sub's BigQuery subscriptions write beside a message, which has an ID and a time of its own there.
+# What Pub/Sub's BigQuery subscriptions write beside a message, which has another ID and time there.
 PUBSUB: Final = frozenset({"subscription_name", "message_id", "publish_time", "attributes"})
 _SIGNS_OF_PUBSUB: Final = PUBSUB - {"attributes"}
 MESSAGE: Final = frozenset({"data", "message_id", "publish_time"})  # the columns of a message with its events
@@ -186,7 +186,7 @@ def by_id_first(names: Iterable[str]) -> list[str]:
 
 
 def id_of(names: Collection[str]) -> str:
-    """The column of the events' messageId; "" where there is none."""
+    """The column of the events' messageId; "" if none has it."""
     return next((name for name in IDS if name in names), "")
 
 
@@ -226,7 +226,7 @@ def number(value: float) -> float | int:
 EXACT: Final = 2.0**53
 
 
-# --- rows whose columns only they themselves tell ---------------------------------------------------------------
+# --- rows without a schema ---------------------------------------------------------------
 
 Certainty = Literal["certain", "likely"]
 SHOWN_BY: Final = frozenset(  # names that no event has and most rows have, for a look that costs little
@@ -255,26 +255,26 @@ def row_of_segments(names: Collection[str]) -> Certainty | None:
     return "likely" if spelt_so and not columns.isdisjoint(IDS) else None
 
 
-def tells_kind(names: Iterable[str]) -> bool:
-    """Whether rows with these columns can tell which calls they are."""
+def shows_kind(names: Iterable[str]) -> bool:
+    """Whether rows with these columns show which calls they are."""
     return not {*EVENT_NAMES, "type"}.isdisjoint(map(canonical, names))
 
 
 def event_of(row: Mapping[str, Any], table_kind: str | None = None) -> Event | None:
-    """The event of a row of text, or of what JSON holds; None where neither row nor table tells which call it is.
+    """The event of a row of text, or of what JSON holds; None if neither row nor table shows which call it is.
 
     Args:
         table_kind: the calls of the table that it is from, where that is known.
     """
     names = tuple(row)
     columns = _columns(names)
-    told = row.get(columns.get("type", "")) if table_kind is None else None
+    stated = row.get(columns.get("type", "")) if table_kind is None else None
     named = any(row.get(columns.get(column, "")) is not None for column in EVENT_NAMES)
-    kind = table_kind or ("track" if named else told if told in KINDS else None)
+    kind = table_kind or ("track" if named else stated if stated in KINDS else None)
     if kind is None:
         return None
     event: Event = {"type": kind}
-    for name, column, paths, is_object in _plan(names, kind, told not in KINDS or (named and told != "track")):
+    for name, column, paths, is_object in _plan(names, kind, stated not in KINDS or (named and stated != "track")):
         value = row[name]
         if value is None:
             continue

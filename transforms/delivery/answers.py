@@ -10,7 +10,7 @@ from typing import Final, Literal
 # - throttled, transient: the same request may fare better later;
 # - destination: nothing will be taken until somebody acts;
 # - event: one of the events is invalid; request: the request is, for example too large;
-# - unknown: one of the last two, or the destination: what gets through tells.
+# - unknown: one of the last two, or the destination: what gets through decides.
 Kind = Literal["delivered", "short", "throttled", "transient", "destination", "event", "unknown", "request"]
 Received = Literal["all", "fewer", "none", "more", "unsaid"]
 Trouble = Literal["timeout", "unreachable", "broken", "endless", "repeated", "certificate"]

@@ -1,4 +1,4 @@
-"""A batch as one request, how it has been tried, and what became of its events."""
+"""A batch as one request, its tries, and the outcome of its events."""
 
 from __future__ import annotations
 
@@ -6,12 +6,21 @@ import dataclasses
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import orjson
 
 from capybeam.transforms.core.envelope import Address, Envelope
 from capybeam.transforms.core.rejections import Rejection
 from capybeam.transforms.delivery.destination import Destination
+
+OnRefusal = Literal["reject", "hold", "hold_forever"]
+"""What happens to the events of a destination that refuses everything.
+
+- reject: they are rejected.
+- hold: they wait until it accepts them again; after minutes `DestinationHeld` is raised.
+- hold_forever: they wait for as long as that takes.
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +52,7 @@ class Receipt:
 
 @dataclasses.dataclass
 class Outcome:
-    """What became of a batch: every event of it is in `delivered` (by subscription key) or in `rejections`."""
+    """The outcome of a batch: every event of it is in `delivered` (by subscription key) or in `rejections`."""
 
     delivered: dict[str, int] = dataclasses.field(default_factory=dict)
     receipts: list[Receipt] = dataclasses.field(default_factory=list)
@@ -114,7 +123,7 @@ class Attempt:
         started: when it was first to be sent.
         tries: requests so far.
         failing_since: when a try first failed in a way that may pass; None where none has.
-        over: whether nothing more is to be tried.
+        over: whether to stop trying.
     """
 
     started: float = dataclasses.field(default_factory=time.monotonic)
@@ -124,8 +133,8 @@ class Attempt:
 
 
 class DestinationHeld(Exception):
-    """A destination refuses everything, and its events are kept by whoever brings them again."""
+    """A destination refuses everything; its events are redelivered by the runner or the stream."""
 
 
 class Stopped(Exception):
-    """The process is to stop before all is delivered, and the events are kept by whoever brings them again."""
+    """The process stops before everything is delivered; the rest is redelivered by the runner or the stream."""

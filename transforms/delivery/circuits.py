@@ -2,7 +2,7 @@
 
 A dataset of a destination has a circuit. It opens, and lets no request through, when an answer says that everything is
 refused (a dead token), or when that can be inferred: events sent alone are refused alike, one after the other, however
-they are picked, and nothing has got through. A closed list of codes cannot tell that, since codes are not documented
+they are picked, and nothing has got through. A closed list of codes cannot decide that, since codes are not documented
 for good. A refusal is only blamed on an event where something else got through after one like it.
 """
 
@@ -58,7 +58,7 @@ class _Record:
         alike: the last of those that were refused in the same way, which is `refusal`.
         unexplained: what was refused since anything last got through, with when the answer came.
         of_events: refusals after which something got through, so that they are not of everything.
-        finding_out: held by whoever sends single events to find out, so that one does it for all.
+        finding_out: held by the thread that sends single events to find out, so that one does it for all.
     """
 
     proven: bool = False
@@ -197,7 +197,7 @@ class Circuits:
             return self._record(dataset).delivered_at
 
     def finding_out(self, dataset: Dataset) -> threading.Lock:
-        """Held by whoever sends single events to find out whether a dataset takes anything."""
+        """Held by the thread that sends single events to find out whether a dataset takes anything."""
         with self._lock:
             return self._record(dataset).finding_out
 

@@ -1,7 +1,7 @@
-"""Taking batches to Meta, until each of their events is delivered or rejected with a reason of its own.
+"""Delivers batches to Meta, until each of their events is delivered or rejected with its own reason.
 
 `Client` is what all batches of a process share: connections, pace, the state and the waits of each destination.
-How one batch comes apart when it is refused stands in `isolation`.
+`isolation` splits a batch that is refused.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from capybeam.transforms.core.envelope import Address, Envelope
 from capybeam.transforms.core.rejections import Rejected
 from capybeam.transforms.core.run_context import RunContext
 from capybeam.transforms.delivery.answers import Answer
-from capybeam.transforms.delivery.batches import Attempt, DestinationHeld, EncodedBatch, Outcome
+from capybeam.transforms.delivery.batches import Attempt, DestinationHeld, EncodedBatch, OnRefusal, Outcome
 from capybeam.transforms.delivery.circuits import Circuits, Dataset
 from capybeam.transforms.delivery.destination import Delivery, Destination
 from capybeam.transforms.delivery.isolation import BatchDelivery, rejection_of
@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 _BACK_OFF_FROM: Final = 0.5  # seconds; doubles at each try
 _BACK_OFF_TO: Final = 30.0
 _HOLD_PAUSE: Final = 15.0  # seconds, on average, between looks at a destination that is held
-_HOLD_FOR: Final = 300.0  # seconds until the runner is told, which then brings the events again
+_HOLD_FOR: Final = 300.0  # seconds until the step fails, so that the runner redelivers the events
 _FORGOTTEN_AFTER: Final = 2 * _BACK_OFF_TO  # seconds without a further failure after which one is an old story
 _TRIES_ALONE: Final = 4  # of an event that fails alone, at least, however long other events have been failing so
 _ALONE_IN_A_ROW: Final = 8  # events given up so, with nothing getting through, after which it may be an outage
@@ -76,9 +76,7 @@ class Client:
     Args:
         run: whose progress it updates, and whose shutdown it obeys; by default one of its own.
         share: of the job's requests_per_second that this process may use, 0 to 1.
-        hold: whether the events of a destination that refuses everything are held until it takes them again, as a
-            stream wants, rather than rejected.
-        patient: whether they are held for as long as it takes; otherwise `DestinationHeld` is raised after minutes.
+        on_refusal: what happens to the events of a destination that refuses everything.
         ask: asks a limit over all workers for a request to the destination of that name: the seconds until it is worth
             asking again, 0 where the request may start.
         clock: Unix seconds.
@@ -91,8 +89,7 @@ class Client:
         *,
         run: RunContext | None = None,
         share: float = 1.0,
-        hold: bool = False,
-        patient: bool = False,
+        on_refusal: OnRefusal = "reject",
         ask: Callable[[str], float] | None = None,
         clock: Callable[[], float] = time.time,
         jitter: Callable[[float, float], float] = random.uniform,
@@ -104,7 +101,8 @@ class Client:
             destination.name: any(secret.kind in ("file", "secret") for secret in destination.secrets.values())
             for destination in destinations
         }
-        self.delivery, self.hold, self._patient, self._ask = delivery, hold, patient, ask
+        self.delivery, self._ask = delivery, ask
+        self.hold, self._forever = on_refusal != "reject", on_refusal == "hold_forever"
         rate = delivery.requests_per_second
         self._pacer = Pacer(None if rate is None else rate * share)
         self._guards = {destination.name: RateLimitGuard(delivery.retry_for) for destination in destinations}
@@ -151,7 +149,7 @@ class Client:
         Raises:
             DestinationHeld: with `hold`, where the destination has been refusing everything for minutes, or the
                 process is to stop meanwhile.
-            Stopped: with `hold`, where the process is to stop before all is settled.
+            Stopped: with `hold`, where the process is to stop before all is delivered.
         """
         outcome = Outcome()
         for young in self._in_time(batch, outcome):
@@ -188,7 +186,7 @@ class Client:
         started = time.monotonic()
         answer = self._transport.post(name, dataset_id, batch.body, len(batch.lines))
         if not answer.is_passing:
-            self._settled((name, dataset_id), answer, started)
+            self._observe((name, dataset_id), answer, started)
         return answer
 
     def _await_turn(self, name: str, dataset_id: str, attempt: Attempt) -> Answer | None:
@@ -203,10 +201,10 @@ class Client:
                 attempt.over = True
                 cause = guard.cause or Answer("throttled", "The destination has reached its rate limit.")
                 self.progress.remark(
-                    name, f"gave up: {cause.summary or _NEAR_LIMIT} It asks for longer than retry_for."
+                    name, f"gave up: {cause.summary or _NEAR_LIMIT} It asks to wait longer than retry_for."
                 )
                 return dataclasses.replace(cause, kind="throttled", message=cause.message or _NEAR_LIMIT)
-            if self.hold and not self._patient and time.monotonic() - waits_since > _HOLD_FOR:
+            if self.hold and not self._forever and time.monotonic() - waits_since > _HOLD_FOR:
                 raise DestinationHeld(f"{name}: {_NEAR_LIMIT}")
             self.progress.set_status(
                 name, f"near its rate limit at Meta; the next request may start in {_duration(wait)}."
@@ -231,12 +229,12 @@ class Client:
             if self.shutdown.is_set() or (not self.hold and wait >= self._left(waits_since)):
                 attempt.over = True
                 return Answer("throttled", f"The rate limit service allows no request for {_duration(wait)}.")
-            if self.hold and not self._patient and time.monotonic() - waits_since > _HOLD_FOR:
+            if self.hold and not self._forever and time.monotonic() - waits_since > _HOLD_FOR:
                 raise DestinationHeld(f"{name}: the rate limit service allows no request")
             self.progress.set_status(name, f"the rate limit service allows no request for {_duration(wait)}.")
             self._wait(min(wait, 60.0), throttled=True)
 
-    def _settled(self, dataset: Dataset, answer: Answer, started: float) -> None:
+    def _observe(self, dataset: Dataset, answer: Answer, started: float) -> None:
         """Takes in an answer that will not change by itself: the destination is there, in order or not."""
         name, _ = dataset
         self._guards[name].observe(answer)
@@ -263,7 +261,7 @@ class Client:
     # --- trying again ------------------------------------------------------------------------------------------------
 
     def back_off(self, batch: EncodedBatch, answer: Answer, attempt: Attempt) -> bool:
-        """Waits until the next try; whether there is one. There is none when retry_for is over, or the run is stopping.
+        """Waits until the next try. False if there is none, as retry_for is over or the run is stopping.
 
         It is over when the dataset has been failing for that long, whichever batch met it: otherwise every batch of a
         long outage would wait its own time. It is over as well when this request has, though others get through; and
@@ -383,13 +381,13 @@ class Client:
             if isinstance(gate, Answer):
                 return gate
             held_for = self.circuits.open_for(dataset)
-            if self.shutdown.is_set() or (not self._patient and held_for > _HOLD_FOR):
+            if self.shutdown.is_set() or (not self._forever and held_for > _HOLD_FOR):
                 raise DestinationHeld(f"{name}: {self.progress.status(name) or 'refuses everything'}")
             self._wait(_LOOK)
             self._transport.look_for_new_token(name)
 
     def refuses_everything(self, dataset: Dataset, answer: Answer, inferred: bool = False) -> None:
-        """Opens a circuit, and says so."""
+        """Opens a circuit, and reports it."""
         name, dataset_id = dataset
         self.circuits.open(dataset, answer, self._transport.access_number(name), inferred)
         whose = f"Dataset {dataset_id}: " if inferred or answer.meaning.scope == "dataset" else ""

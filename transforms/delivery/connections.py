@@ -65,7 +65,7 @@ def reserved(response: Any) -> Iterator[Any]:
 
 
 class _Waiting:
-    """A pool that takes a connection back only when it is no longer reserved."""
+    """A pool that takes a connection back only once it is not reserved any more."""
 
     def _put_conn(self, conn: Any) -> None:
         if conn is not None and conn.is_reserved:

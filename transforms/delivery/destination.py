@@ -15,7 +15,7 @@ from capybeam.transforms.delivery.answers import Answer, Trouble
 
 
 class Request(NamedTuple):
-    """An HTTP POST. What is secret stands in headers or the body, never in the URL.
+    """An HTTP POST. Secrets are in headers or the body, never in the URL.
 
     Attributes:
         headers: beside Content-Type, which is JSON.
@@ -59,7 +59,7 @@ class Destination(abc.ABC):
 
     @abc.abstractmethod
     def failed(self, trouble: Trouble, message: str) -> Answer:
-        """What it means that there was no answer; `message` says so for people."""
+        """The answer for a request that got none; `message` is its text for people."""
 
     def check_age(self, event_time: int, age_limit: int, now: float) -> None:
         """Raises Rejected, event_too_old, for an event that has become too old while it waited. Unix seconds."""

@@ -11,7 +11,7 @@ makes it harmless that an event is sent twice.
   alike show that it is not, and cost no more than that, however many events there are.
 - **A batch that keeps failing** (an HTTP 500, a time-out) while others get through holds an event that the server fails
   on: it is halved, too. Where there are no others to compare with, single events are tried in its place. What fails
-  alone is left for later, so that it holds up nothing, and is tried again when all else is settled.
+  alone is left for later, so that it holds up nothing, and is tried again when everything else is done.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import dataclasses
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 import orjson
@@ -32,9 +32,10 @@ from capybeam.transforms.delivery.answers import Answer
 from capybeam.transforms.delivery.batches import Attempt, EncodedBatch, Outcome, Receipt, Stopped
 from capybeam.transforms.delivery.circuits import Circuits, Dataset
 from capybeam.transforms.delivery.destination import Delivery
+from capybeam.transforms.delivery.spread import spread, spread_index
 
 WHOLE_TRIES: Final = 3  # of a failing batch, before single events are sent in its place
-_RECENT: Final = 16  # results by which it is told whether most of a batch is refused
+_RECENT: Final = 16  # results that decide whether most of a batch is refused
 _FAILING_ALIKE: Final = 20  # events failing in a row, each sent alone, that make it the destination's failure after all
 _ENOUGH: Final = 12  # single events of a batch that have to fail before all of it is given up
 _A_FEW: Final = 3  # the same where its dataset has been given up already
@@ -128,7 +129,7 @@ class BatchDelivery:
         self._probes = 0
         self._is_isolating = False  # what fails is taken apart at once
         self._is_probing = False
-        self._failing: list[_Part] = []  # single events, to be tried again when all others are settled
+        self._failing: list[_Part] = []  # single events, to be tried again when all others are done
         self._failing_in_a_row = 0
         self._failing_since = 0.0  # when the first of those in a row failed
         self._rounds = 0
@@ -138,7 +139,7 @@ class BatchDelivery:
         """Raises what `Client.deliver` raises."""
         while self._parts or self._failing:
             if self._parts:
-                self._settle(self._parts.pop())
+                self._resolve(self._parts.pop())
             else:
                 self._try_again()
         if self._verdict is not None:
@@ -148,7 +149,7 @@ class BatchDelivery:
 
     # --- one part ----------------------------------------------------------------------------------------------------
 
-    def _settle(self, part: _Part) -> None:
+    def _resolve(self, part: _Part) -> None:
         gate = self._verdict or self._client.gate(self._dataset)
         if isinstance(gate, Answer):
             self._refuse_all([part], gate)
@@ -174,9 +175,9 @@ class BatchDelivery:
             self._give_up(sent, answer)
 
     def _exchange(self, part: _Part) -> tuple[_Part, Answer | None]:
-        """Sends a part, again and again while it fails in a way that may pass.
+        """Sends a part, repeatedly while its failure may be temporary.
 
-        Gives back what was sent, the part or a single event of it, with the answer that settles it; None for the answer
+        Returns what was sent, the part or a single event of it, with the answer that resolves it; None for the answer
         where the part has been put among those to be sent otherwise.
         """
         client, attempt, samples = self._client, part.attempt, 0
@@ -184,7 +185,7 @@ class BatchDelivery:
         while True:
             sent, rest = part, None
             if len(part) > 1 and (samples or attempt.tries >= WHOLE_TRIES or client.has_given_up(self._dataset)):
-                sent, rest = self._parted(part)  # tells as much, is cheaper, and is not failed by another event
+                sent, rest = self._parted(part)  # as informative, cheaper, and not failed by another event
                 samples += 1
             answer = client.try_once(sent.batch, attempt)
             sent.attempt.tries = attempt.tries
@@ -194,7 +195,7 @@ class BatchDelivery:
                     rest.attempt = Attempt(attempt.started, WHOLE_TRIES - 1, since)  # once more as a whole
                     self._parts.append(rest)
                 return sent, answer
-            if answer.kind == "transient" and not self._shutdown.is_set() and self._is_taken_apart(part, answer):
+            if answer.kind == "transient" and not self._shutdown.is_set() and self._is_split_or_postponed(part, answer):
                 return part, None
             if client.back_off(part.batch, answer, attempt):
                 continue
@@ -202,7 +203,7 @@ class BatchDelivery:
                 return part, answer
             samples = max(samples, 1)  # before all are given up for what one of them may cause
 
-    def _is_taken_apart(self, part: _Part, answer: Answer) -> bool:
+    def _is_split_or_postponed(self, part: _Part, answer: Answer) -> bool:
         """Whether a part that has failed is halved, or left for later, rather than tried again."""
         attempt = part.attempt
         if attempt.failing_since is None:
@@ -283,7 +284,10 @@ class BatchDelivery:
             if self._is_found_out():
                 break
             if self._shutdown.is_set() and self._client.hold:
-                raise Stopped(f"{self._name}: stopped before all was delivered; the rest comes again. {answer.summary}")
+                raise Stopped(
+                    f"{self._name}: stopped before everything was delivered; the rest will be redelivered."
+                    f" {answer.summary}"
+                )
         else:
             try:
                 self._is_probing = True
@@ -306,7 +310,7 @@ class BatchDelivery:
             if self._is_found_out():
                 left = sorted(order[tried:])
                 return _Part(self._pack([lines[i] for i in left]))
-            self._settle(_Part(self._pack([lines[index]])))
+            self._resolve(_Part(self._pack([lines[index]])))
         return None
 
     def _is_found_out(self) -> bool:
@@ -316,7 +320,7 @@ class BatchDelivery:
         return circuits.is_proven(dataset) or circuits.is_open(dataset) or client.has_given_up(dataset)
 
     def _halve(self, part: _Part, holds_bad: bool) -> None:
-        """Puts both halves among what is to be sent. Where one event at least is at fault and the first half has none,
+        """Queues both halves. Where one event at least is at fault and the first half has none,
         the second has it, and need not be sent whole to find out."""
         if len(part) == 1 or self._one_by_one:
             self._parts.append(part)
@@ -399,13 +403,13 @@ class BatchDelivery:
         self._push_together([part for part in parts if part.failure is None])
 
     def _push_together(self, parts: Sequence[_Part]) -> None:
-        """Puts parts among what is to be sent as one part."""
+        """Queues parts as one part."""
         lines = [line for part in parts for line in part.batch.lines]
         if lines:
             self._parts.append(_Part(self._pack(lines)))
 
     def _try_again(self) -> None:
-        """Sends what has failed alone again, after a pause; gives it up when there is no more time."""
+        """Sends again what has failed alone, after a pause; gives it up when no time is left."""
         failing, self._failing = self._failing, []
         failure = failing[0].failure
         assert failure is not None
@@ -419,7 +423,9 @@ class BatchDelivery:
 
     def _give_up(self, part: _Part, answer: Answer) -> None:
         if self._client.hold and self._shutdown.is_set():
-            raise Stopped(f"{self._name}: stopped before all was delivered; the rest comes again. {answer.summary}")
+            raise Stopped(
+                f"{self._name}: stopped before everything was delivered; the rest will be redelivered. {answer.summary}"
+            )
         code = "interrupted" if self._shutdown.is_set() else "gave_up_retrying"
         self._reject(part.batch, code, answer, retryable=True)
         if self._shutdown.is_set() and len(self._parts) > 1:  # each of which might time out
@@ -432,7 +438,7 @@ class BatchDelivery:
     # --- what both need ----------------------------------------------------------------------------------------------
 
     def _take_one(self, part: _Part) -> _Part:
-        """One event of a part; the others are put among what is to be sent."""
+        """One event of a part; the others are queued."""
         one, rest = self._parted(part)
         self._parts.append(rest)
         return one
@@ -471,30 +477,3 @@ def rejection_of(key: str, line: bytes, cause: Rejected, **more: Any) -> Rejecti
         **history,
         **more,
     )
-
-
-_GOLDEN: Final = 0.6180339887498949  # whose multiples, less their whole part, are spread evenly however many there are
-
-
-def spread_index(number: int, count: int) -> int:
-    """The `number`-th of places spread over `count`.
-
-    >>> [spread_index(number, 1000) for number in range(5)]
-    [0, 618, 236, 854, 472]
-    """
-    return int(number * _GOLDEN % 1.0 * count)
-
-
-def spread(count: int) -> Iterator[int]:
-    """All of `count` indices in an order in which any few in a row are spread over the whole.
-
-    >>> list(spread(8))
-    [0, 4, 1, 6, 3, 2, 5, 7]
-    """
-    seen = bytearray(count)
-    for number in range(count):
-        index = spread_index(number, count)
-        while seen[index]:
-            index = (index + 1) % count
-        seen[index] = 1
-        yield index

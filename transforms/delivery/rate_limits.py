@@ -53,13 +53,13 @@ class RateLimitGuard:
 
     From 75 % of the limit on, requests start one by one with pauses that grow with the square of what is used beyond;
     at 100 % none starts until access is regained. When that is, Meta mostly says; where it does not, a minute is
-    guessed, and forgotten as soon as an answer tells of less.
+    guessed, and forgotten as soon as an answer reports less.
 
     Args:
         longest: seconds of a pause or a guess, at most.
 
     Attributes:
-        cause: the answer that last asked for a stop; what a request that cannot wait for so long is settled by.
+        cause: the answer that last asked for a stop; the result of a request that cannot wait that long.
     """
 
     cause: Answer | None = None

@@ -68,7 +68,7 @@ class Transport:
                 if access.is_repeated(connection.last_trace, answer.fbtrace_id):
                     answer = failed("repeated", f"{endpoint} sent the answer to an earlier request once more.")
                 connection.last_trace = answer.fbtrace_id
-                if answer.received == "more" or not access.can_be_told_apart(answer):
+                if answer.received == "more" or not access.is_identifiable(answer):
                     connection.close()  # what comes next on it may not be meant for the next request
                 return _withheld(answer, secrets)
         except requests.exceptions.SSLError as error:
@@ -78,11 +78,11 @@ class Transport:
         except (requests.Timeout, urllib3.exceptions.TimeoutError):
             return failed("timeout", f"{endpoint} did not answer within {self._timeout:g} s.")
         except _Endless:
-            return failed("endless", f"{endpoint} gave an answer without an end.")
+            return failed("endless", f"{endpoint} sent an answer that did not end.")
         except (requests.RequestException, OSError) as error:
             return failed("unreachable", f"{endpoint} cannot be reached ({_reason(error)}).")
         except Exception as error:  # urllib3 and http.client have errors of their own for broken answers
-            return failed("broken", f"{endpoint} broke off its answer ({type(error).__name__}).")
+            return failed("broken", f"{endpoint} broke off during its answer ({type(error).__name__}).")
 
     def access_number(self, name: str) -> int:
         """Counts the tokens and secrets that a destination has had: two requests with the same number had the same."""
@@ -122,7 +122,7 @@ class _Access:
                 self._doubted = trace
             return trace == before
 
-    def can_be_told_apart(self, answer: Answer) -> bool:
+    def is_identifiable(self, answer: Answer) -> bool:
         """Whether it would be noticed if the same answer came again. A connection is not used again otherwise."""
         return answer.fbtrace_id is not None and self._traces_are_unique
 
@@ -167,9 +167,9 @@ class _Headers(requests.auth.AuthBase):
 
 def _withheld(answer: Answer, secrets: Mapping[str, str]) -> Answer:
     """The answer without the secrets, should the server have quoted one."""
-    said = f"{answer.message}{answer.messages}"
+    text = f"{answer.message}{answer.messages}"
     for secret in secrets.values():
-        if secret in said:
+        if secret in text:
             messages = tuple(message.replace(secret, "…") for message in answer.messages)
             answer = dataclasses.replace(answer, message=answer.message.replace(secret, "…"), messages=messages)
     return answer

@@ -14,10 +14,12 @@ from capybeam.transforms.core.conversions import Conversion, Count, ignore, new_
 from capybeam.transforms.core.envelope import Ready
 from capybeam.transforms.core.events import Event
 from capybeam.transforms.core.message_formats import Found, Row
+from capybeam.transforms.core.paths import get_path
 from capybeam.transforms.core.rejections import Rejected, Stage, as_rejected
-from capybeam.transforms.language.directives import compile_mapping, get_path
+from capybeam.transforms.language.consent import Answer, Consent, compile_consent
 from capybeam.transforms.language.fields import NOTHING, Field, FieldError, compile_check
 from capybeam.transforms.language.mapped_fields import compile_event_fields
+from capybeam.transforms.language.mappings import compile_mapping
 from capybeam.transforms.language.subscriptions import Hash, Revalidate, Subscription, Validate
 from capybeam.transforms.language.triggers import compile_triggers
 
@@ -44,6 +46,22 @@ class Filtered(NamedTuple):
     """An event that no trigger takes."""
 
     event: Event
+
+
+class Withheld(NamedTuple):
+    """An event that a subscription's trigger takes, and for which there is no consent.
+
+    Attributes:
+        subscription: its key.
+        answer: what the event says: ``refused`` or ``unknown``.
+    """
+
+    event: Event
+    subscription: str
+    answer: Answer
+
+
+Withhold = Callable[[Event, list[str]], tuple[list[str], list[tuple[str, Answer]]]]
 
 
 class Engine:
@@ -76,6 +94,16 @@ class Engine:
         return compile_triggers((subscription.key, subscription.trigger) for subscription in self.subscriptions)
 
     @functools.cached_property
+    def withhold(self) -> Withhold | None:
+        """None where no subscription asks for consent.
+
+        From an event and the keys of those that take it to the keys of those that may have it, and to the others, each
+        with the event's answer.
+        """
+        asked = {s.key: s.consent for s in self.subscriptions if s.consent is not None}
+        return _compile_withholding(asked) if asked else None
+
+    @functools.cached_property
     def name(self) -> Callable[[Event, str], list[Conversion]]:
         """From an event and a subscription's key to its conversions, one for each dataset. Raises Rejected."""
         namers = {
@@ -87,7 +115,7 @@ class Engine:
     def map(self) -> Callable[..., Conversion]:
         """Fills a conversion's fields by its subscription's mapping, typed and complete.
 
-        It takes the conversion and `count`, which is told of what is left out or comes from elsewhere, and raises
+        It takes the conversion and `count`, which is called with what is left out or comes from elsewhere, and raises
         Rejected: missing_required_field, invalid_<field>, invalid_field, mapping_failed.
         """
         return _compile_mapping(self.subscriptions)
@@ -117,12 +145,12 @@ class Engine:
 
     def outcomes(
         self, row: Row, now: float, notes: Callable[[str], Count]
-    ) -> Iterator[tuple[str, Ready] | Filtered | Refused]:
+    ) -> Iterator[tuple[str, Ready] | Filtered | Withheld | Refused]:
         """What becomes of a row: its ready conversions, each with its subscription's key, and what goes no further.
 
         Args:
             now: Unix seconds.
-            notes: by subscription key, or "" before there is one: what is told of what is left out.
+            notes: by subscription key, or "" before one is known: the counter of what is left out.
         """
         for found in self.parse(row, notes("")):
             if isinstance(found, Rejected):
@@ -135,7 +163,9 @@ class Engine:
                 ready = self.ready(conversion, now, notes(conversion.subscription))
                 yield ready if isinstance(ready, Refused) else (conversion.subscription, ready)
 
-    def conversions(self, event: Event, only: str | None = None) -> Iterator[Conversion | Filtered | Refused]:
+    def conversions(
+        self, event: Event, only: str | None = None
+    ) -> Iterator[Conversion | Filtered | Withheld | Refused]:
         """An event's conversions, named but not yet mapped.
 
         Args:
@@ -150,11 +180,16 @@ class Engine:
             keys = [key for key in keys if key == only]
         if not keys:
             yield Filtered(event)
+        withheld: list[tuple[str, Answer]] = []
+        if keys and self.withhold is not None:
+            keys, withheld = self.withhold(event, keys)
         for key in keys:
             try:
                 yield from self.name(event, key)
             except Exception as error:
                 yield Refused("name", as_rejected(error), key, None, event)
+        for key, answer in withheld:
+            yield Withheld(event, key, answer)
 
     def ready(self, conversion: Conversion, now: float, note: Count) -> Ready | Refused:
         """A named conversion's envelope, or what kept it from becoming one."""
@@ -186,6 +221,31 @@ def _namer(key: str, name: Any, dataset_ids: Sequence[str]) -> Callable[[Event],
 _NO_FIELDS: Final[dict[str, Any]] = {}
 
 
+def _compile_withholding(asked: Mapping[str, Consent]) -> Withhold:
+    """A destination's subscriptions have one consent, which is asked for once per event."""
+    consents = list(dict.fromkeys(asked.values()))
+    answers = [compile_consent(consent) for consent in consents]
+    places = {key: consents.index(consent) for key, consent in asked.items()}
+
+    def withhold(event: Event, keys: list[str]) -> tuple[list[str], list[tuple[str, Answer]]]:
+        said: dict[int, Answer] = {}
+        allowed, withheld = [], []
+        for key in keys:
+            place = places.get(key)
+            if place is None:
+                allowed.append(key)
+                continue
+            if place not in said:
+                said[place] = answers[place](event)
+            if consents[place].reaction(said[place]) == "filter":
+                withheld.append((key, said[place]))
+            else:
+                allowed.append(key)
+        return allowed, withheld
+
+    return withhold
+
+
 def _compile_name(node: Any) -> Any:
     """A function, or the name itself where it is the same for all events."""
     if not isinstance(node, dict):
@@ -197,6 +257,7 @@ def _compile_name(node: Any) -> Any:
 def _compile_mapping(subscriptions: Sequence[Subscription]) -> Callable[..., Conversion]:
     compiled = {s.key: compile_event_fields(s.mapping, s.fields) for s in subscriptions}
     fallbacks = {s.key: s.value_fallback for s in subscriptions if s.value_fallback}
+    limits = {s.key: (s.consent, compile_consent(s.consent)) for s in subscriptions if s.consent and s.consent.limits}
 
     def mapped(conversion: Conversion, count: Count = ignore) -> Conversion:
         subscription, event_name, dataset_id, event, _ = conversion
@@ -204,6 +265,11 @@ def _compile_mapping(subscriptions: Sequence[Subscription]) -> Callable[..., Con
         fields = compiled[subscription](event, event_name, count)
         if subscription in fallbacks and "value" not in fields:
             _take_value(fields, get_path(event, fallbacks[subscription]), count)
+        if subscription in limits:
+            consent, answer = limits[subscription]
+            if consent.reaction(answer(event)) == "limit_data_use":
+                fields["data_processing_options"] = True
+                count("limited_data_use")
         event_id = fields.get("event_id")
         if event_id is None:
             fields["event_id"] = events.event_id(event)

@@ -18,7 +18,7 @@ from capybeam.transforms.core.envelope import Envelope, Ready, ReplayHistory
 from capybeam.transforms.core.events import Event
 from capybeam.transforms.core.message_formats import Found
 from capybeam.transforms.core.rejections import Rejected, Rejection, as_rejected
-from capybeam.transforms.engine.engine import Engine, Filtered, Refused
+from capybeam.transforms.engine.engine import Engine, Filtered, Refused, Withheld
 from capybeam.transforms.language.subscriptions import Subscription
 
 
@@ -51,29 +51,29 @@ class _Replay:
         self._of_edited = Engine(subscriptions, max_bytes, unwrap, is_edited=True)
 
     def outcomes(
-        self, letter: DeadLetter, now: float, count: Count, notes: Callable[[str], Count]
+        self, dead_letter: DeadLetter, now: float, count: Count, notes: Callable[[str], Count]
     ) -> Iterator[Ready | Rejection]:
-        if letter.stage == "parse":
-            yield from self._parse_again(letter, now, count, notes)
+        if dead_letter.stage == "parse":
+            yield from self._parse_again(dead_letter, now, count, notes)
             return
         count("read")
-        if letter.key is not None and letter.key not in self._subscriptions:
-            yield self._not_in_job(letter, letter.key, count)
-        elif letter.stage in READY_STAGES:
-            yield self._validate_again(letter, now, count, notes)
+        if dead_letter.key is not None and dead_letter.key not in self._subscriptions:
+            yield self._not_in_job(dead_letter, dead_letter.key, count)
+        elif dead_letter.stage in READY_STAGES:
+            yield self._validate_again(dead_letter, now, count, notes)
         else:
-            yield from self._convert_again(letter, letter.payload, now, count, notes)
+            yield from self._convert_again(dead_letter, dead_letter.payload, now, count, notes)
 
     def _validate_again(
-        self, letter: DeadLetter, now: float, count: Count, notes: Callable[[str], Count]
+        self, dead_letter: DeadLetter, now: float, count: Count, notes: Callable[[str], Count]
     ) -> Ready | Rejection:
-        key, body = str(letter.key), letter.payload
-        dataset_id = self._dataset(key, letter.dataset_id)
+        key, body = str(dead_letter.key), dead_letter.payload
+        dataset_id = self._dataset(key, dead_letter.dataset_id)
         if dataset_id is None:
-            return self._not_in_job(letter, key, count)
-        unmade = is_unmade(letter.stage, letter.code)
+            return self._not_in_job(dead_letter, key, count)
+        unmade = is_unmade(dead_letter.stage, dead_letter.code)
         if not unmade and not self._subscriptions[key].takes_body(body):
-            return self._not_in_job(letter, key, count, _OTHER_WIRE)
+            return self._not_in_job(dead_letter, key, count, _OTHER_WIRE)
         count("taken")
         count(self._matched[key])
         try:
@@ -83,59 +83,62 @@ class _Replay:
             else:
                 ready = self._engine.revalidate[key](dataset_id, body, now, notes(key))
         except Exception as error:
-            return letter.rejected("validate", as_rejected(error), dataset_id=dataset_id)
-        return with_history(ready, letter.history)
+            return dead_letter.rejected("validate", as_rejected(error), dataset_id=dataset_id)
+        return with_history(ready, dead_letter.history)
 
     def _parse_again(
-        self, letter: DeadLetter, now: float, count: Count, notes: Callable[[str], Count]
+        self, dead_letter: DeadLetter, now: float, count: Count, notes: Callable[[str], Count]
     ) -> Iterator[Ready | Rejection]:
         """A line, which holds one event or several, or none."""
         found: Iterable[Found] = (
-            [Rejected(letter.code)]
-            if letter.stage == "parse" and letter.code in NEVER_EVENTS
-            else self._engine.parse(letter.payload, lambda name: count(CounterKey("note", detail=name).encode()))
+            [Rejected(dead_letter.code)]
+            if dead_letter.stage == "parse" and dead_letter.code in NEVER_EVENTS
+            else self._engine.parse(dead_letter.payload, lambda name: count(CounterKey("note", detail=name).encode()))
         )
         for each in found:
             count("read")
             if isinstance(each, Rejected):
                 count("unparsable")
-                yield letter.rejected("parse", each)
+                yield dead_letter.rejected("parse", each)
             else:
-                yield from self._convert_again(letter, each, now, count, notes)
+                yield from self._convert_again(dead_letter, each, now, count, notes)
 
     def _convert_again(
-        self, letter: DeadLetter, event: Event, now: float, count: Count, notes: Callable[[str], Count]
+        self, dead_letter: DeadLetter, event: Event, now: float, count: Count, notes: Callable[[str], Count]
     ) -> Iterator[Ready | Rejection]:
         """An event's conversions: those for the subscription and the dataset that rejected it, if one did."""
-        dataset_id = self._dataset(str(letter.key), letter.dataset_id) if letter.dataset_id else None
+        dataset_id = self._dataset(str(dead_letter.key), dead_letter.dataset_id) if dead_letter.dataset_id else None
         is_counted = False
-        for found in self._engine.conversions(event, letter.key):
+        for found in self._engine.conversions(event, dead_letter.key):
             if isinstance(found, Refused) and found.stage == "filter":
-                yield letter.rejected("filter", found.cause, destination=None, subscription=None, payload=event)
+                yield dead_letter.rejected("filter", found.cause, destination=None, subscription=None, payload=event)
                 return
             if not is_counted:
-                count("filtered" if isinstance(found, Filtered) else "taken")
+                count("filtered" if isinstance(found, (Filtered, Withheld)) else "taken")
                 is_counted = True
             if isinstance(found, Filtered):
                 return
+            if isinstance(found, Withheld):
+                count(CounterKey("withheld", found.subscription, detail=found.answer).encode())
+                continue
             if isinstance(found, Refused):
                 count(self._matched[found.subscription])
-                yield letter.rejected("name", found.cause, **_names(found.subscription), payload=event)
-            elif letter.dataset_id and dataset_id is None:
+                yield dead_letter.rejected("name", found.cause, **_names(found.subscription), payload=event)
+            elif dead_letter.dataset_id and dataset_id is None:
                 count(self._matched[found.subscription])
-                yield letter.rejected(letter.stage, Rejected("not_in_job"))
+                yield dead_letter.rejected(dead_letter.stage, Rejected("not_in_job"))
                 return
             elif dataset_id in (None, found.dataset_id):
                 count(self._matched[found.subscription])
-                yield self._ready(letter, found, now, notes(found.subscription))
+                yield self._ready(dead_letter, found, now, notes(found.subscription))
 
-    def _ready(self, letter: DeadLetter, conversion: Conversion, now: float, note: Count) -> Ready | Rejection:
+    def _ready(self, dead_letter: DeadLetter, conversion: Conversion, now: float, note: Count) -> Ready | Rejection:
         ready = self._engine.ready(conversion, now, note)
         if isinstance(ready, Ready):
-            return with_history(ready, letter.history)
+            return with_history(ready, dead_letter.history)
         assert ready.conversion is not None
-        event_id = ready.conversion.fields.get("event_id", letter.event_id)
-        return letter.rejected(
+        event_id = ready.conversion.fields.get("event_id", dead_letter.event_id)
+        return dead_letter.rejected(
             ready.stage,
             ready.cause,
             **_names(ready.subscription),
@@ -149,14 +152,14 @@ class _Replay:
         datasets: Collection[str] = self._subscriptions[key].dataset_ids
         return dataset_id if dataset_id in datasets else next(iter(datasets)) if len(datasets) == 1 else None
 
-    def _not_in_job(self, letter: DeadLetter, key: str, count: Count, detail: str | None = None) -> Rejection:
+    def _not_in_job(self, dead_letter: DeadLetter, key: str, count: Count, detail: str | None = None) -> Rejection:
         count("taken")
         count(CounterKey("matched", key).encode())
-        return letter.rejected(letter.stage, Rejected("not_in_job", detail))
+        return dead_letter.rejected(dead_letter.stage, Rejected("not_in_job", detail))
 
 
 _OTHER_WIRE: Final = (
-    "The subscription has another wire in the job file, and its events another form. Run the input again."
+    "The subscription uses another wire in the job file, so its events have another format. Run the input again."
 )
 
 

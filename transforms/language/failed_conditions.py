@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from capybeam.transforms.core.events import Event
 from capybeam.transforms.language import triggers
-from capybeam.transforms.language.triggers import Node, Trigger
+from capybeam.transforms.language.triggers import Trigger, TriggerNode
 
 
 class FailedCondition(NamedTuple):
@@ -66,7 +66,7 @@ def compile_failed_condition(trigger: str) -> Callable[[Event], FailedCondition 
     Raises:
         TriggerError: as `compile_trigger`.
     """
-    condition = _condition(triggers.parse(trigger))
+    condition = _condition(triggers.parse_trigger(trigger))
     return lambda event: _failed(condition, event, True, 0)
 
 
@@ -107,7 +107,7 @@ def _failed(condition: _Condition, event: Event, wanted: bool, passed: int) -> F
 _COMPARED = 100  # characters
 
 
-def _condition(node: Node) -> _Condition:
+def _condition(node: TriggerNode) -> _Condition:
     holds, text = triggers.compile_node(node), _written(node)
     if node.kind in ("and", "or", "not"):
         return _Condition(node.kind, text, holds, tuple(map(_condition, node.parts)))
@@ -120,13 +120,13 @@ def _condition(node: Node) -> _Condition:
     return _Condition(node.kind, text, holds, (), _written(field), triggers.compile_operand(field), wanted)
 
 
-def _field(node: Node) -> Node:
+def _field(node: TriggerNode) -> TriggerNode:
     while node.kind != "field":
         (node,) = node.parts
     return node
 
 
-def _written(node: Node) -> str:
+def _written(node: TriggerNode) -> str:
     """A node as a trigger has it."""
     write = _WRITERS.get(node.kind)
     if write:
@@ -137,7 +137,7 @@ def _written(node: Node) -> str:
     return f"{node.kind}({', '.join(arguments)})"
 
 
-def _group(node: Node) -> str:
+def _group(node: TriggerNode) -> str:
     return f"({_written(node)})" if node.kind in ("and", "or") else _written(node)
 
 

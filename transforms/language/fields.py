@@ -2,7 +2,7 @@
 
 Types are Segment's (string, number, integer, boolean, object; ``multiple`` makes a list of them) and ours where Meta
 wants more than a type: ``time`` (→ Unix seconds), ``currency`` (→ ISO 4217), ``strings`` (a string or a list of them).
-Conversions are Segment's: "12.12" is a number, 12 a string; "$12", "1,000", NaN and booleans are no numbers.
+Conversions are Segment's: "12.12" is a number, 12 a string; "$12", "1,000", NaN and booleans are not numbers.
 
 What cannot be converted rejects the event where it is a field's own value. Inside an object or a list it is left out
 instead, and so is an item without the id that it needs, and a key that an object does not know. Each is counted, as
@@ -27,9 +27,9 @@ from capybeam.transforms.standards import countries
 from capybeam.transforms.standards.currencies import CURRENCIES
 
 Check = Callable[[Any], Any]
-Thorough = Callable[[Any, Count], Any]  # a check that leaves out what it can, and counts it
+DroppingCheck = Callable[[Any, Count], Any]  # drops what it can, and counts it
 
-NOTHING: Final = SPELLINGS | {""}  # texts that are no id of anything
+NOTHING: Final = SPELLINGS | {""}  # texts that cannot be an id
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Field:
         named: what a text may name in place of a number, of `NUMBERS`.
         properties: an object's own fields; its other keys are dropped. None: any object, kept whole.
         counted_as: what a dropped value of an object's field is counted as, where it is not by the names of both.
-        incidental: whether an item that lacks what it requires is no item at all, rather than one that is left out.
+        incidental: whether an item without its required fields is skipped without being counted.
     """
 
     name: str
@@ -70,7 +70,7 @@ class FieldError(Exception):
 
 
 class NoChoice(FieldError):
-    """A value that is none of the few allowed. It rejects the event wherever it is, as at Segment."""
+    """A value other than the allowed ones. It rejects the event wherever it is, as at Segment."""
 
 
 def compile_fields(
@@ -78,9 +78,9 @@ def compile_fields(
 ) -> Callable[..., dict[str, Any]]:
     """The function that checks and converts what a mapping yielded.
 
-    It takes the values and `count`, which is told of what is left out of an event that goes on. At the root null,
-    missing and "" count as no value. It raises Rejected with all problems in one message: missing_required_field,
-    invalid_<field> where `CODES` has it, else invalid_field.
+    It takes the values and `count`, which is called for each value that is dropped from an event that goes on.
+    At the root null, missing and "" count as no value. It raises Rejected with all problems in one message:
+    missing_required_field, invalid_<field> where `CODES` has it, else invalid_field.
 
     Args:
         mapped: the only fields that the mapping can yield, where that is known; others are not looked for.
@@ -104,13 +104,13 @@ def compile_fields(
 
 
 def compile_check(field: Field) -> Check:
-    """The function that checks and converts one value; None where there is none.
+    """The function that checks and converts one value, to None if nothing is left of it.
 
     It raises FieldError, also where something would be left out: counting that is for `compile_fields`.
     """
     if field.type in _CHECKS and not field.multiple:
-        return _plain_check(field)
-    check = _thorough_check(field, None)
+        return _simple_check(field)
+    check = _dropping_check(field, None)
     return lambda value: check(value, _refuse)
 
 
@@ -119,10 +119,10 @@ def _refuse(_: str) -> None:
 
 
 # What a value of a type mostly is, as a Python condition on {0}; such a value is kept as it is.
-PLAINLY: Final[Mapping[str, str]] = {
+FAST_CHECKS: Final[Mapping[str, str]] = {
     "string": "type({0}) is str",
     "strings": "type({0}) is str",
-    "number": "type({0}) is int or (type({0}) is float and {0} - {0} == 0)",  # infinity less itself is NaN
+    "number": "(type({0}) is float and {0} - {0} == 0) or type({0}) is int",  # infinity less itself is NaN
     "integer": "type({0}) is int",
     "boolean": "type({0}) is bool",
     "currency": "type({0}) is str and {0} in CURRENCIES",
@@ -143,21 +143,21 @@ def left_out(field: Field, owner: Field | None = None) -> str:
     return f"dropped_{field.counted_as or f'{owner.name}_{field.name}'}"
 
 
-def _plain_check(field: Field) -> Check:
+def _simple_check(field: Field) -> Check:
     check = _CHECKS[field.type]
     if field.named:
         check = _named_check(check, NUMBERS[field.named])
     return _choice_check(check, field.choices) if field.choices else check
 
 
-def _thorough_check(field: Field, owner: Field | None) -> Thorough:
-    check: Thorough
+def _dropping_check(field: Field, owner: Field | None) -> DroppingCheck:
+    check: DroppingCheck
     if field.type == "object":
         check = _object_check(field)
     elif field.type == "strings":
         check = _strings_check(left_out(field, owner))
     else:
-        plain = _plain_check(field)
+        plain = _simple_check(field)
 
         def check(value: Any, _: Count) -> Any:
             return plain(value)
@@ -175,7 +175,7 @@ def _object_checks(
     """
     prefix = "." if owner else ""
     checks = [
-        (field.name, prefix + field.name, _thorough_check(field, owner), left_out(field, owner), not field.required)
+        (field.name, prefix + field.name, _dropping_check(field, owner), left_out(field, owner), not field.required)
         for field in fields
     ]
 
@@ -241,7 +241,7 @@ def _named_check(check: Check, number: Callable[[str], int | None]) -> Check:
     return checked
 
 
-def _list_check(check: Thorough, note: str) -> Thorough:
+def _list_check(check: DroppingCheck, note: str) -> DroppingCheck:
     """A list, of the one value where there is only one; nothing is left of an empty list.
 
     Args:
@@ -268,7 +268,7 @@ def _list_check(check: Thorough, note: str) -> Thorough:
     return checked
 
 
-def _object_check(field: Field) -> Thorough:
+def _object_check(field: Field) -> DroppingCheck:
     """An object with the fields it knows; None where it lacks one that it needs: an item of contents without an id."""
     if field.properties is None:
         return lambda value, _: _object(value)
@@ -316,8 +316,8 @@ def _string(value: Any) -> str:
     raise FieldError("should be a string")
 
 
-def _strings_check(note: str) -> Thorough:
-    """One string, or those of a list, in which null is none.
+def _strings_check(note: str) -> DroppingCheck:
+    """One string, or those of a list, in which null does not count.
 
     Args:
         note: of an item that is left out.
@@ -338,7 +338,7 @@ def _strings_check(note: str) -> Thorough:
     return checked
 
 
-# No two parts of it can take the same character, so that a text that is no number is found out in one go.
+# No two parts of it can take the same character, so a text that is not a number is recognised without backtracking.
 _NUMBER: Final = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 
 
@@ -440,7 +440,7 @@ def _ldu_state(text: str) -> int | None:
     return LDU_STATES.get(code, 0) if code in countries.load().inside["us"].values() else None
 
 
-# Meta's numbers for Limited Data Use, by name. 0 has Meta find out where the person is.
+# Meta's numbers for Limited Data Use, by name. With 0, Meta locates the person.
 NUMBERS: Final[Mapping[str, Callable[[str], int | None]]] = {"ldu_country": _ldu_country, "ldu_state": _ldu_state}
 LDU_STATES: Final[Mapping[str, int]] = {
     "ca": 1000, "co": 1001, "ct": 1002, "fl": 1003, "or": 1004, "tx": 1005, "mt": 1006, "de": 1007, "ne": 1008,

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from capybeam.transforms.core.events import Event
+from capybeam.transforms.core.paths import get_path
 from capybeam.transforms.core.rejections import as_rejected
-from capybeam.transforms.language.directives import (
-    ROOT_DIRECTIVE,
-    compile_mapping,
-    get_path,
-    is_directive,
-    template_paths,
-)
+from capybeam.transforms.language.directives.checks import ROOT_DIRECTIVE
+from capybeam.transforms.language.directives.registry import is_directive
+from capybeam.transforms.language.directives.texts import template_parts
+from capybeam.transforms.language.mappings import compile_mapping
 from capybeam.transforms.standards.javascript import MISSING
 
 
@@ -100,7 +99,7 @@ def _each(node: Any, event: Any) -> Iterator[Lookup]:
         if key == "@path" and isinstance(part, str):
             yield Lookup(part, get_path(event, part))
         elif key == "@template" and isinstance(part, str):
-            yield from (Lookup(path, get_path(event, path)) for path in template_paths(part))
+            yield from (Lookup(path, get_path(event, path)) for path in _template_paths(part))
         elif key == "@arrayPath" and isinstance(part, list) and part and isinstance(part[0], str):
             found = get_path(event, part[0])
             yield Lookup(part[0], found)
@@ -109,6 +108,12 @@ def _each(node: Any, event: Any) -> Iterator[Lookup]:
             yield from _each(part.get("apply"), event)
         else:
             yield from _each(part, event)
+
+
+def _template_paths(template: str) -> Iterator[str]:
+    for keys in template_parts(template):
+        if isinstance(keys, tuple):
+            yield "$" + "".join(f".{key}" if re.fullmatch(r"[\w-]+", key) else f'["{key}"]' for key in keys)
 
 
 def _in_items(path: str, shape: list[Any], found: Any) -> Iterator[Lookup]:

@@ -1,8 +1,8 @@
 """An event's fields: mapped, checked and converted, in one Python function for a subscription.
 
 What a mapping yields is mostly what its field wants, so the function written here maps a value and keeps it if it
-plainly fits, without gathering the mapped values first. Where a value does not fit, the event goes the slow way, by
-`directives` and then `fields`, which finds all that is wrong and says so, or leaves it out and counts it.
+fits its type, without gathering the mapped values first. Where a value does not fit, the event takes the slow path, by
+`mappings` and then `fields`, which reports all problems, or drops values and counts them.
 
 user_data is about a person. A group call's own traits are its company's: a mapping of user_data does not find those
 there that Segment's spec has (``email``, ``phone``, ``name`` …).
@@ -18,20 +18,15 @@ import orjson
 
 from capybeam.transforms.core.conversions import Count, ignore
 from capybeam.transforms.core.events import Event
+from capybeam.transforms.core.function_writer import literal
+from capybeam.transforms.core.paths import parse_path
 from capybeam.transforms.core.rejections import Rejected
-from capybeam.transforms.language.directives import (
-    ROOT_DIRECTIVE,
-    Code,
-    Value,
-    check_mapping,
-    compile_mapping,
-    is_directive,
-    parse_path,
-    paths,
-)
+from capybeam.transforms.language.directives.checks import ROOT_DIRECTIVE, check_mapping
+from capybeam.transforms.language.directives.registry import Value, is_directive
+from capybeam.transforms.language.directives.writer import MappingWriter
 from capybeam.transforms.language.fields import (
+    FAST_CHECKS,
     NOTHING,
-    PLAINLY,
     Check,
     Field,
     FieldError,
@@ -39,6 +34,7 @@ from capybeam.transforms.language.fields import (
     compile_fields,
     left_out,
 )
+from capybeam.transforms.language.mappings import compile_mapping, paths
 from capybeam.transforms.standards.currencies import CURRENCIES
 from capybeam.transforms.standards.javascript import MISSING
 
@@ -48,11 +44,11 @@ Fields = dict[str, Any]
 def compile_event_fields(mapping: Mapping[str, Any], fields: Sequence[Field]) -> Callable[..., Fields]:
     """The function from an event and its event name to its fields, typed and complete.
 
-    It takes `count` as well, which is told of what is left out of an event that goes on, and raises Rejected:
-    missing_required_field, invalid_<field>, invalid_field, mapping_failed.
+    It takes `count` as well, which is called for each value that is dropped from an event that goes on, and raises
+    Rejected: missing_required_field, invalid_<field>, invalid_field, mapping_failed.
 
     Args:
-        mapping: field → mapping; its event_name, if there is one, only tells where the event name was looked for.
+        mapping: field → mapping; its event_name, if any, is only used to say where the name was looked for.
         fields: the action's.
 
     >>> fields = (Field("event_name", "string", required=True), Field("value", "number"))
@@ -64,25 +60,24 @@ def compile_event_fields(mapping: Mapping[str, Any], fields: Sequence[Field]) ->
     mapping = {name: node for name, node in _known(mapping, fields).items() if name != "event_name"}
     check_mapping(mapping)
     if mapped_names(mapping) is None:
-        return _thoroughly(mapping, fields, {})  # only the event tells which fields there are
-    code = _Code()
+        return _compile_slow_path(mapping, fields, {})  # the fields depend on the event
+    code = _FieldsWriter()
     result = _write_fields(code, mapping, fields, _INCOMPLETE)
-    code.constants["_count"] = _count
     for number, note in code.without.items():
-        code.line(f"if {number}: _count({note!r}, {number}, count)")
-    plainly = code.function_returning(result, "e, event_name, count")
+        code.line(f"if {number}: {code.call(_count, literal(note), number, 'count')}")
+    fast_path = code.function(result)
     finds_traits = _mentions_traits(mapping.get("user_data"))
 
     def mapped(event: Event, event_name: Any, count: Count = ignore) -> Fields:
         if finds_traits and "traits" in event and event.get("type") == "group":
-            return thoroughly()(event, event_name, count)
+            return slow_path()(event, event_name, count)
         try:
-            values: Fields = plainly(event, event_name, count)
+            values: Fields = fast_path(event, event_name, count)
         except FieldError:
-            return thoroughly()(event, event_name, count)
+            return slow_path()(event, event_name, count)
         return values
 
-    thoroughly = functools.cache(lambda: _thoroughly(mapping, fields, sources))  # made when it is first needed
+    slow_path = functools.cache(lambda: _compile_slow_path(mapping, fields, sources))  # made when it is first needed
     return mapped
 
 
@@ -120,13 +115,13 @@ def _only(node: Any, names: set[str]) -> Any:
 
 
 def mapped_names(mapping: Mapping[str, Any]) -> frozenset[str] | None:
-    """The names that an object of a mapping can yield; None where only the event tells."""
+    """The names that an object of a mapping can yield; None where that depends on the event."""
     if is_directive(mapping) or ROOT_DIRECTIVE in mapping:
         return None
     return frozenset(mapping)
 
 
-def _thoroughly(
+def _compile_slow_path(
     mapping: Mapping[str, Any], fields: Sequence[Field], sources: Mapping[str, str]
 ) -> Callable[..., Fields]:
     names = mapped_names(mapping)
@@ -136,7 +131,7 @@ def _thoroughly(
     def mapped(event: Event, event_name: Any, count: Count = ignore) -> Fields:
         values = map_event(event)
         if values is MISSING or type(values) is not dict:
-            raise Rejected("mapping_failed", "The mapping yields no object of fields.")
+            raise Rejected("mapping_failed", "The mapping does not yield an object of fields.")
         if event.get("type") == "group":
             person = map_event(of_a_person(event))
             values = {**values, "user_data": person.get("user_data") if person else None}
@@ -165,7 +160,7 @@ _OF_A_COMPANY: Final = frozenset(
 # --- writing the function ---------------------------------------------------------------------------------------
 
 
-class _Code(Code):
+class _FieldsWriter(MappingWriter):
     """The function in the making.
 
     Attributes:
@@ -173,12 +168,16 @@ class _Code(Code):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__("event_name", "count")
         self.without: dict[str, str] = {}
+        self.constant(CURRENCIES, "CURRENCIES")
+        self.constant(FieldError, "FieldError")
 
 
-def _write_fields(code: _Code, mapping: Mapping[str, Any], fields: Sequence[Field], incomplete: str = "") -> str:
-    """Writes what maps and checks an object's fields; gives back the variable that holds the object.
+def _write_fields(
+    code: _FieldsWriter, mapping: Mapping[str, Any], fields: Sequence[Field], incomplete: str = ""
+) -> str:
+    """Writes what maps and checks an object's fields; returns the variable that holds the object.
 
     The object is made with room for all its fields, and those without a value are taken out: growing it one by one
     would take longer.
@@ -193,10 +192,11 @@ def _write_fields(code: _Code, mapping: Mapping[str, Any], fields: Sequence[Fiel
             variable = variables.get(field.name, "None")
             missing = f"{variable} is None" + ("" if root else f" or {variable} in {code.constant(NOTHING)}")
             code.line(f"if {missing}: {incomplete}")
-    result = code.assign("{" + ", ".join(f"{name!r}: {variable}" for name, variable in variables.items()) + "}").code
+    entries = ", ".join(f"{literal(name)}: {variable}" for name, variable in variables.items())
+    result = code.variable(f"{{{entries}}}")
     for field in fields:
         if field.name in variables and not field.required:
-            code.line(f"if {variables[field.name]} is None: del {result}[{field.name!r}]")
+            code.line(f"if {variables[field.name]} is None: del {result}[{literal(field.name)}]")
     return result
 
 
@@ -204,9 +204,8 @@ _INCOMPLETE: Final = "raise FieldError('is incomplete')"  # of the event
 
 
 def _write_values(
-    code: _Code, mapping: Mapping[str, Any], fields: Sequence[Field], root: bool
+    code: _FieldsWriter, mapping: Mapping[str, Any], fields: Sequence[Field], root: bool
 ) -> Iterator[tuple[Field, str]]:
-    code.constants |= {"CURRENCIES": CURRENCIES, "FieldError": FieldError}
     for field in fields:
         if root and field.name == "event_name":
             yield field, _write_check(code, Value("event_name"), field, root)
@@ -214,8 +213,8 @@ def _write_values(
             yield field, _write_value(code, mapping[field.name], field, root)
 
 
-def _write_value(code: _Code, node: Any, field: Field, root: bool) -> str:
-    """Writes what maps and checks one field; gives back the variable that holds its value, None where it has none."""
+def _write_value(code: _FieldsWriter, node: Any, field: Field, root: bool) -> str:
+    """Writes what maps and checks one field; returns the variable that holds its value, None where it has no value."""
     if field.type == "object" and field.properties is not None and isinstance(node, dict):
         if not is_directive(node) and not field.multiple and not any(inner.required for inner in field.properties):
             return _write_fields(code, node, field.properties)
@@ -226,44 +225,39 @@ def _write_value(code: _Code, node: Any, field: Field, root: bool) -> str:
     return _write_check(code, code.value(node), field, root)
 
 
-def _write_items(code: _Code, array: str, shape: Mapping[str, Any], field: Field) -> str:
+def _write_items(code: _FieldsWriter, array: str, shape: Mapping[str, Any], field: Field) -> str:
     """Writes what makes a list of objects; an item that lacks what it needs is left out."""
-    items, without = code.assign("[]").code, code.assign("0").code
-    listed = code.assign(f"[{array}] if type({array}) is dict else {array}").code
-
-    def write_item() -> None:
-        made = _write_fields(code, shape, field.properties or (), f"{without} += 1; continue")
-        code.line(f"{items}.append({made})")
-
-    def write_loop() -> None:
-        code.loop(listed, write_item)
+    items, without = code.variable("[]"), code.variable("0")
+    listed = code.variable(f"[{array}] if type({array}) is dict else {array}")
+    with code.block(f"if type({listed}) is list:"):
+        with code.loop(listed):
+            made = _write_fields(code, shape, field.properties or (), f"{without} += 1; continue")
+            code.line(f"{items}.append({made})")
         code.line(f"{items} = {items} or None")
-
-    code.block(f"if type({listed}) is list:", write_loop)
     code.line(f"else: {items} = {code.constant(_check(field, root=True))}({array})")
     if not field.incidental:
         code.without[without] = left_out(field)
     return items
 
 
-def _write_check(code: _Code, value: Value, field: Field, root: bool) -> str:
+def _write_check(code: _FieldsWriter, value: Value, field: Field, root: bool) -> str:
     check = code.constant(_check(field, root))
-    if field.type not in PLAINLY or field.multiple:
+    if field.type not in FAST_CHECKS or field.multiple:
         something = code.constant(compile_check(field))
-        return code.assign(f"{something}({value.code}) if {value.code} else {check}({value.code})").code
-    plainly = PLAINLY[field.type].format(value.code)
+        return code.variable(f"{something}({value.code}) if {value.code} else {check}({value.code})")
+    fits = FAST_CHECKS[field.type].format(value.code)
     if field.choices:
-        plainly = f"({plainly}) and {value.code} in {code.constant(frozenset(field.choices))}"
-    if root and "str" in plainly:  # where "" is no value
-        plainly = f"{value.code} and {plainly}"
+        fits = f"({fits}) and {value.code} in {code.constant(frozenset(field.choices))}"
+    if root and "str" in fits:  # where "" does not count as a value
+        fits = f"{value.code} and {fits}"
     otherwise = f"None if {value.code} is MISSING else {check}({value.code})"
-    if value.text and plainly.endswith(PLAINLY["string"].format(value.code)):
+    if value.text and fits.endswith(FAST_CHECKS["string"].format(value.code)):
         code.line(f"    if type({value.code}) is not str: {value.code} = {otherwise}")  # in the block
         return value.code
     if value.own:
-        code.line(f"if not ({plainly}): {value.code} = {otherwise}")
+        code.line(f"if not ({fits}): {value.code} = {otherwise}")
         return value.code
-    return code.assign(f"{value.code} if {plainly} else {otherwise}").code
+    return code.variable(f"{value.code} if {fits} else {otherwise}")
 
 
 def _check(field: Field, root: bool) -> Check:

@@ -11,8 +11,10 @@ import orjson
 
 from capybeam.transforms.core.conversions import Conversion, Count, Hashed
 from capybeam.transforms.core.envelope import Ready
-from capybeam.transforms.language.directives import parse_path, paths
+from capybeam.transforms.core.paths import parse_path
+from capybeam.transforms.language.consent import Consent
 from capybeam.transforms.language.fields import Field
+from capybeam.transforms.language.mappings import paths
 
 Hash = Callable[[Conversion, Count], Hashed]
 Validate = Callable[[Conversion, float, Count], Ready]
@@ -45,6 +47,11 @@ class Subscription(abc.ABC):
     @property
     def key(self) -> str:
         return f"{self.destination}/{self.name}"
+
+    @property
+    def consent(self) -> Consent | None:
+        """What is asked of events before they are this subscription's; None for nothing."""
+        return None
 
     @property
     def value_fallback(self) -> str:

@@ -21,8 +21,9 @@ from typing import Any, Final, NamedTuple
 
 import parsy
 
-from capybeam.transforms.core.events import Event, index_of
+from capybeam.transforms.core.events import Event
 from capybeam.transforms.core.function_writer import FunctionWriter, literal
+from capybeam.transforms.core.paths import index_of
 
 Trigger = Callable[[Event], bool]
 
@@ -48,7 +49,7 @@ def compile_trigger(text: str) -> Trigger:
     Raises:
         TriggerError: the text cannot be parsed or names an unknown field; says what and where.
     """
-    return compile_node(parse(text))
+    return compile_node(parse_trigger(text))
 
 
 def compile_triggers(triggers: Iterable[tuple[str, str]]) -> Callable[[Event], list[str]]:
@@ -57,20 +58,20 @@ def compile_triggers(triggers: Iterable[tuple[str, str]]) -> Callable[[Event], l
     The fields they share are looked up once per event.
     """
     writer = _Writer()
-    conditions = [(key, writer.expression(parse(text))) for key, text in triggers]
+    conditions = [(key, writer.expression(parse_trigger(text))) for key, text in triggers]
     keys = writer.variable("[]")
     for key, condition in conditions:
         writer.line(f"if {condition}: {keys}.append({literal(key)})")
     return writer.function(keys)
 
 
-def compile_node(node: Node) -> Trigger:
+def compile_node(node: TriggerNode) -> Trigger:
     """A part of a parsed trigger that holds or does not, as `compile_trigger` compiles it within the whole."""
     writer = _Writer()
     return writer.function(writer.expression(node))
 
 
-def compile_operand(node: Node) -> Callable[[Event], Any]:
+def compile_operand(node: TriggerNode) -> Callable[[Event], Any]:
     """A part of a parsed trigger that has a value, as the function from an event to that value."""
     writer = _Writer()
     return writer.function(writer.operand(node, 1))
@@ -88,7 +89,7 @@ def quoted(text: str) -> str:
 # --- parsing ----------------------------------------------------------------------------------------------------
 
 
-class Node(NamedTuple):
+class TriggerNode(NamedTuple):
     """A part of a parsed trigger: what it is, where it starts, what it is made of."""
 
     kind: str
@@ -103,13 +104,14 @@ _STRING: Final = re.compile(r"""\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'""", re.DO
 _HINTS: Final = {"&": "use `and`", "|": "use `or`", "“": 'use straight quotes: "', "”": 'use straight quotes: "'}
 
 
-def parse(text: str) -> Node:
-    """A trigger's conditions as a tree. Raises TriggerError for what is not the language."""
+@functools.lru_cache(maxsize=128)
+def parse_trigger(text: str) -> TriggerNode:
+    """A trigger's conditions. Raises TriggerError."""
     with _LIMITED:
         limit = sys.getrecursionlimit()
         sys.setrecursionlimit(limit + _DEEPEST)
         try:
-            node: Node = _grammar().parse(text)
+            node: TriggerNode = _grammar().parse(text)
         except RecursionError:
             raise TriggerError(_TOO_DEEP) from None
         except parsy.ParseError as error:
@@ -144,7 +146,7 @@ def _grammar() -> parsy.Parser:
         return located(name, opening >> listed << closed)
 
     def located(kind: str, parts: parsy.Parser) -> parsy.Parser:
-        return parsy.seq(parsy.index, parts).combine(lambda offset, found: Node(kind, offset, tuple(found)))
+        return parsy.seq(parsy.index, parts).combine(lambda offset, found: TriggerNode(kind, offset, tuple(found)))
 
     def chained(kind: str, part: parsy.Parser) -> parsy.Parser:
         several = located(kind, part.sep_by(word(kind), min=1))
@@ -202,7 +204,7 @@ class _Writer(FunctionWriter):
         super().__init__("trigger", "event")
         self._fields: dict[str, str] = {}
 
-    def expression(self, node: Node, level: int = 1) -> str:
+    def expression(self, node: TriggerNode, level: int = 1) -> str:
         kind, offset, parts = node
         if level > _LEVELS:
             raise TriggerError(_TOO_DEEP, offset)
@@ -222,7 +224,7 @@ class _Writer(FunctionWriter):
             return f"(type(v := {operand}) is str and {literal(text)} in v)"
         return f"(type(v := {operand}) is str and {self.constant(compile_glob(text))}(v))"
 
-    def _membership(self, operand: str, items: Sequence[Node]) -> str:
+    def _membership(self, operand: str, items: Sequence[TriggerNode]) -> str:
         """One look-up, however many items there are."""
         values = [value_of(item) for item in items]
         texts = self.constant(frozenset(value for value in values if isinstance(value, str)))
@@ -232,7 +234,7 @@ class _Writer(FunctionWriter):
         held = f"(v in {texts} if type(v := {operand}) is str else v in {numbers} if {is_number} else False)"
         return "(" + " or ".join([held, *others]) + ")"
 
-    def _comparison(self, operand: str, operator: str, node: Node) -> str:
+    def _comparison(self, operand: str, operator: str, node: TriggerNode) -> str:
         value = value_of(node)
         python = "==" if operator == "=" else operator
         if operator in ("=", "!=") and (value is None or isinstance(value, bool)):
@@ -247,14 +249,14 @@ class _Writer(FunctionWriter):
     def _numeric(self) -> str:
         return self.constant(_NUMBERS, "numbers")
 
-    def operand(self, node: Node, level: int) -> str:
+    def operand(self, node: TriggerNode, level: int) -> str:
         if level > _LEVELS:
             raise TriggerError(_TOO_DEEP, node.offset)
         if node.kind == "field":
             return self._field(node)
         return self.call(_FUNCTIONS[node.kind], self.operand(node.parts[0], level + 1))
 
-    def _field(self, node: Node) -> str:
+    def _field(self, node: TriggerNode) -> str:
         (path,) = node.parts
         keys = [
             double or single or index or re.sub(r"\\(.)", r"\1", plain)
@@ -272,7 +274,7 @@ class _Writer(FunctionWriter):
         return self.call(_at, variable, literal(tuple(rest))) if rest else variable
 
 
-def value_of(node: Node) -> Any:
+def value_of(node: TriggerNode) -> Any:
     """The value of a literal."""
     (text,) = node.parts
     if node.kind == "string":

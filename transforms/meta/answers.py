@@ -88,21 +88,23 @@ class ResponseFacts(NamedTuple):
 _PERMISSION: Final = (
     "The token lacks a permission. It needs ads_management or a system user with access to the dataset."
 )
-_NEW_TOKEN: Final = "Put a new one where the job file points to and run again."
+_NEW_TOKEN: Final = "Store a new access token where the job file points and run again."
 
 RESPONSE_RULES: Final = (  # the first row that fits counts
     ResponseRule(means="acknowledged: as many events as were sent", kind="delivered", received="all"),
     ResponseRule(means="acknowledged: fewer events than were sent", kind="short", received="fewer"),
     ResponseRule(means="acknowledged: none of the events that were sent", kind="transient", received="none"),
     ResponseRule(
-        means="acknowledged: more events than were sent, so another request's answer", kind="transient", received="more"
+        means="acknowledged: more events than were sent, so this is another request's answer",
+        kind="transient",
+        received="more",
     ),
-    ResponseRule(means="200 without a word on how many events were taken", kind="transient", received="unsaid"),
-    ResponseRule(means="no whole answer within the time-out", kind="transient", trouble="timeout"),
+    ResponseRule(means="200 without the number of events received", kind="transient", received="unsaid"),
+    ResponseRule(means="no complete answer within the timeout", kind="transient", trouble="timeout"),
     ResponseRule(means="no connection", kind="transient", trouble="unreachable"),
     ResponseRule(means="the connection broke off", kind="transient", trouble="broken"),
     ResponseRule(means="an answer of more than 1 MB", kind="transient", trouble="endless"),
-    ResponseRule(means="the answer to an earlier request, once more", kind="transient", trouble="repeated"),
+    ResponseRule(means="the answer to an earlier request, repeated", kind="transient", trouble="repeated"),
     ResponseRule(
         means="the server's certificate is not valid",
         kind="destination",
@@ -117,19 +119,19 @@ RESPONSE_RULES: Final = (  # the first row that fits counts
         codes=frozenset({100}),
         subcodes=frozenset({33}),
         scope="dataset",
-        todo="There is no such dataset, or the token may not use it. Check its ID; assign the dataset to the token.",
+        todo="The dataset does not exist, or the token may not use it. Check its ID; assign the dataset to the token.",
     ),
     ResponseRule(
         means="the token is invalid or has expired",
         kind="destination",
         codes=frozenset({190}),
-        todo=f"The access token is not valid (any more). {_NEW_TOKEN}",
+        todo=_NEW_TOKEN,
     ),
     ResponseRule(
         means="the token's session has ended",
         kind="destination",
         codes=frozenset({102}),
-        todo=f"The access token's session has ended. {_NEW_TOKEN}",
+        todo=_NEW_TOKEN,
     ),
     ResponseRule(
         means="a permission is missing",
@@ -160,14 +162,14 @@ RESPONSE_RULES: Final = (  # the first row that fits counts
         means="the app or its signature is not valid",
         kind="destination",
         codes=frozenset({101, 103, 104}),
-        todo="The app behind the token is not valid, or its signature is not. Check the app, and `app_secret` if set.",
+        todo="The app behind the token, or its signature, is not valid. Check the app, and `app_secret` if set.",
     ),
     ResponseRule(
         means="no such object",
         kind="destination",
         codes=frozenset({803}),
         scope="dataset",
-        todo="There is no such dataset. Check its ID.",
+        todo="The dataset does not exist. Check its ID.",
     ),
     ResponseRule(
         means="unknown path",
@@ -184,10 +186,10 @@ RESPONSE_RULES: Final = (  # the first row that fits counts
         todo="If the app requires its secret, set `app_secret` in the job file. Otherwise see Meta's message.",
     ),
     ResponseRule(
-        means="the API version is dead",
+        means="the API version is no longer supported",
         kind="destination",
         codes=frozenset({2635}),
-        todo="This API version is dead. Set api_version to a newer one in the job file.",
+        todo="Set api_version to a newer one in the job file.",
     ),
     ResponseRule(
         means="blocked for policy reasons",
@@ -195,24 +197,25 @@ RESPONSE_RULES: Final = (  # the first row that fits counts
         codes=frozenset({368}),
         todo="Meta has blocked the account for policy reasons. See the Account Quality page in Meta Business Suite.",
     ),
-    ResponseRule(means="Meta says that it will pass", kind="transient", transient=True),
-    ResponseRule(means="a failure of Meta's that passes", kind="transient", codes=frozenset({1, 2, 341, 5000, 21009})),
+    ResponseRule(means="Meta says that the failure is temporary", kind="transient", transient=True),
+    ResponseRule(means="a temporary failure at Meta", kind="transient", codes=frozenset({1, 2, 341, 5000, 21009})),
     ResponseRule(means="any other server error", kind="transient", statuses=range(500, 1000)),
     ResponseRule(means="too many parameters", kind="request", codes=frozenset({105})),
     ResponseRule(means="too large", kind="request", statuses=frozenset({413})),
     ResponseRule(
-        means="a redirect, which is not followed: it would take the token along",
+        means="a redirect, not followed because it would pass the token on",
         kind="destination",
         codes=NONE,
         statuses=range(300, 400),
-        todo="The endpoint redirects elsewhere. Set `endpoint` to the address itself, if you trust it with the token.",
+        todo="The endpoint redirects elsewhere. Set `endpoint` to that address, if you trust it with the token.",
     ),
     ResponseRule(
-        means="refused without an error body of Meta's",
+        means="refused without one of Meta's error bodies",
         kind="destination",
         codes=NONE,
         statuses=frozenset({401, 403}),
-        todo="Something in between refuses us: a proxy, a firewall? If it is Meta, the token lacks a permission.",
+        todo="Something in between refuses the requests, such as a proxy or a firewall. If it is Meta, the token"
+        " lacks a permission.",
     ),
     ResponseRule(
         means="an invalid event",
@@ -223,7 +226,7 @@ RESPONSE_RULES: Final = (  # the first row that fits counts
     ResponseRule(means="a refusal that is not in this table", kind="unknown", codes=ANY),
     ResponseRule(means="a refusal in JSON without a code", kind="unknown", statuses=range(400, 500), refusal=True),
     ResponseRule(
-        means="HTML, a truncated body, or anything else that is not an answer of Meta's", kind="transient", codes=NONE
+        means="HTML, a truncated body, or anything else that is not an answer from Meta", kind="transient", codes=NONE
     ),
 )
 
@@ -270,7 +273,7 @@ def classify(status: int, headers: Mapping[str, str], body: bytes, sent: int) ->
 
 
 def failed(trouble: Trouble, message: str) -> Answer:
-    """What it means that there was no answer; `message` says so for people."""
+    """The answer for a request that got none; `message` is its text for people."""
     row = _row(ResponseFacts(trouble=trouble))
     return Answer(row.kind, message, meaning=row)
 
@@ -315,7 +318,7 @@ _LIKE_A_TOKEN: Final = re.compile(r"\bEAA[A-Za-z0-9_-]{8,}")  # "Malformed acces
 
 def _code(value: Any) -> int | None:
     if isinstance(value, str) and len(value) < 10 and value.isascii() and value.isdecimal():
-        return int(value)  # Meta sends numbers; what stands in between may not
+        return int(value)  # Meta sends numbers; a proxy may not
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 

@@ -10,7 +10,9 @@ from capybeam.transforms.core.conversions import Count
 from capybeam.transforms.core.function_writer import FunctionWriter, literal
 from capybeam.transforms.core.rejections import Rejected
 from capybeam.transforms.language.mapped_fields import mapped_names
-from capybeam.transforms.meta.personal_data import Person, Watch, emails, is_whole, squeezed
+from capybeam.transforms.meta.personal_data.cleaner import Watch
+from capybeam.transforms.meta.personal_data.emails import emails
+from capybeam.transforms.meta.personal_data.person import Person, is_whole, squeezed
 from capybeam.transforms.meta.server_events import BESIDE, FREE
 from capybeam.transforms.meta.settings import MetaSettings
 from capybeam.transforms.meta.user_data import HASHED, OLDER_HASHED, WIRES, digest
@@ -24,7 +26,7 @@ Clear = Callable[[Mapping[str, Any], dict[str, Any], Count], None]
 def _compile_is_clear(
     urls: Sequence[str], texts: Sequence[str], harmless: Container[Any]
 ) -> Callable[[Mapping[str, Any]], bool]:
-    """Tells quickly of most events that there is no personal data and no click: no texts, and known URLs."""
+    """The function that quickly recognises most events without personal data or a click: no texts, and known URLs."""
     writer = FunctionWriter("is_clear", "fields")
     known = writer.constant(harmless, "harmless")
     writer.line("get = fields.get")
@@ -34,8 +36,8 @@ def _compile_is_clear(
 
 
 def compile_clearing(subscription: MetaSettings) -> tuple[Clear, Callable[[Mapping[str, Any]], bool]]:
-    """What takes personal data out of fields in which anything may stand, and what says of most events quickly that
-    there is none, and no click.
+    """The function that removes personal data from free-form fields, and one that quickly recognises most events
+    without any, and without a click.
 
     The first function is given the mapped user_data, not hashed yet, and the fields, which it changes in place.
     """

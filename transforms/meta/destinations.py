@@ -63,8 +63,8 @@ class MetaDestination(Destination):
         rules.check_age(event_time, age_limit, now)
 
     def describe(self, address: Address) -> Mapping[str, Any]:
-        said = {"test_event_code": address.test_event_code, "upload_tag": address.upload_tag}
-        return {**{name: value for name, value in said.items() if value}, **dict(self.parameters)}
+        optional = {"test_event_code": address.test_event_code, "upload_tag": address.upload_tag}
+        return {**{name: value for name, value in optional.items() if value}, **dict(self.parameters)}
 
 
 def request_body(bodies: Sequence[bytes], test_event_code: str = "", upload_tag: str = "") -> bytes:

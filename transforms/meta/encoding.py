@@ -13,7 +13,7 @@ from capybeam.transforms.core.rejections import Rejected
 from capybeam.transforms.language.subscriptions import Revalidate, Validate
 from capybeam.transforms.meta import rules
 from capybeam.transforms.meta.clearing import URLS, compile_look_through
-from capybeam.transforms.meta.personal_data import is_personal
+from capybeam.transforms.meta.personal_data.keys import is_personal
 from capybeam.transforms.meta.server_events import compile_wire
 from capybeam.transforms.meta.settings import MetaSettings
 from capybeam.transforms.meta.user_data import HASHED, KEYS, OFFLINE_KEYS, OLDER_HASHED, WIRES, unhashed
@@ -89,7 +89,9 @@ def _compile_encoder(subscription: MetaSettings, max_bytes: int, is_edited: bool
             return thorough(event, now, count, is_hashed)
         if len(body) > max_bytes:
             raise Rejected(
-                "event_too_large", f"The event alone takes {len(body)} bytes of max_batch_bytes {max_bytes}.", event
+                "event_too_large",
+                f"The event alone has {len(body)} bytes, more than max_batch_bytes {max_bytes}.",
+                event,
             )
         if unattributed:
             count("beyond_attribution_window")
@@ -115,4 +117,4 @@ def check_hashed(user_data: Mapping[str, Any], who: str = "user_data") -> None:
     key = unhashed(user_data, (*hashed, *strange))
     if key is not None:
         name = f"{who}.{key}" if key in hashed else f"A key of {who} that Meta does not know"
-        raise Rejected("unhashed_user_data", f"{name} has to be SHA-256 in 64 hexadecimal digits, and is not.")
+        raise Rejected("unhashed_user_data", f"{name} is not SHA-256 in 64 hexadecimal digits.")

@@ -17,7 +17,7 @@ def compile_hashing(subscription: MetaSettings) -> Hash:
     """The function that replaces user_data by its normalised, hashed form and lets go of the event.
 
     A click ID in the page's URL is newer than another one in the cookie. What else is known to be personal is taken out
-    of the other fields, among it what user_data has just given to be hashed. `count` is told what was dropped.
+    of the other fields, among it what user_data has just given to be hashed. `count` is called with what was dropped.
     """
     hash_user_data = compile_user_data(subscription.default_country, _user_data_names(subscription.mapping))
     clear, is_clear = compile_clearing(subscription)
@@ -41,6 +41,6 @@ def compile_hashing(subscription: MetaSettings) -> Hash:
 
 
 def _user_data_names(mapping: Mapping[str, Any]) -> frozenset[str] | None:
-    """The keys that a mapping's user_data can have; None where only the event tells."""
+    """The keys that a mapping's user_data can have; None where they depend on the event."""
     node = mapping.get("user_data")
     return mapped_names(node) if isinstance(node, dict) and mapped_names(mapping) is not None else None

@@ -14,7 +14,9 @@ from urllib.parse import urlsplit
 
 from capybeam.transforms.core.events import Event
 from capybeam.transforms.language.triggers import type_of
-from capybeam.transforms.meta.personal_data import emails, is_personal, squeezed
+from capybeam.transforms.meta.personal_data.emails import emails
+from capybeam.transforms.meta.personal_data.keys import is_personal
+from capybeam.transforms.meta.personal_data.person import squeezed
 from capybeam.transforms.meta.user_data import DIGEST
 from capybeam.transforms.standards.currencies import CURRENCIES
 

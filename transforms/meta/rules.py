@@ -19,6 +19,7 @@ DAY: Final = 86_400
 MAX_AGE: Final = 7 * DAY
 MAX_STORE_AGE: Final = 62 * DAY  # action_source physical_store
 ATTRIBUTION_WINDOW: Final = 28 * DAY  # the furthest back that Meta attributes a conversion to an ad
+CONTENT_TYPES: Final = ("product", "product_group")
 MAX_AHEAD: Final = 60  # seconds; Meta documents none, others allow a minute
 
 # Keys that only together with others tell one person from another: a subset of any of these is refused (2804050).
@@ -81,7 +82,7 @@ def check_event(event: Mapping[str, Any], needs_user_agent: bool, now: float) ->
     custom_data = event.get("custom_data", _NOTHING)
     if event["event_name"] == "Purchase":
         check_purchase(custom_data)
-    if "content_type" in custom_data and custom_data["content_type"] not in ("product", "product_group"):
+    if "content_type" in custom_data and custom_data["content_type"] not in CONTENT_TYPES:
         raise Rejected("invalid_content_type")
     return unattributed
 
@@ -108,10 +109,10 @@ def check_age(event_time: int, limit: int, now: float) -> None:
     """At most `limit` seconds old, at most a minute ahead. One event too old fails its whole batch at Meta."""
     if now - event_time > limit:
         raise Rejected(
-            "event_too_old", f"The event is more than {limit // DAY} days old, and Meta takes no older ones."
+            "event_too_old", f"The event is more than {limit // DAY} days old; Meta does not accept older events."
         )
     if event_time - now > MAX_AHEAD:
-        raise Rejected("event_in_future", f"The event's time lies more than {MAX_AHEAD} seconds in the future.")
+        raise Rejected("event_in_future", f"The event's time is more than {MAX_AHEAD} seconds in the future.")
 
 
 def check_match_keys(user_data: Mapping[str, Any]) -> None:

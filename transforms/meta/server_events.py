@@ -9,7 +9,7 @@ from typing import Any, Final
 from capybeam.transforms.core.conversions import Count
 from capybeam.transforms.language.mapped_fields import mapped_names
 from capybeam.transforms.meta import rules
-from capybeam.transforms.meta.personal_data import Cleaner
+from capybeam.transforms.meta.personal_data.cleaner import Cleaner
 from capybeam.transforms.meta.settings import MetaSettings
 from capybeam.transforms.meta.user_data import OFFLINE_KEYS, match_keys
 
@@ -60,8 +60,8 @@ def compile_wire(subscription: MetaSettings) -> tuple[Write, Callable[..., bool]
 def _compile_offline_event(subscription: MetaSettings) -> Write:
     """The function from an action's fields to an event of the older Offline Conversions API.
 
-    It has no event_id: that API told repeats by order_id (else the match keys), event_time and event_name. Source:
-    Meta, "offline-conversions", as it was until Graph API v16.0 ended.
+    It has no event_id: that API identified repeats by order_id (else the match keys), event_time and event_name.
+    Source: Meta, "offline-conversions", as it was until Graph API v16.0 ended.
     """
     beside = in_custom_data(field.name for field in subscription.fields)
     clean = subscription.cleaner
@@ -92,7 +92,8 @@ def _compile_event(subscription: MetaSettings) -> Write:
     names = [field.name for field in subscription.fields if mapped is None or field.name in mapped]
     custom = in_custom_data(names)
     beside = [name for name in names if name in _AS_THEY_ARE and name not in FREE]
-    rewrites = mapped is None or not _REWRITTEN.isdisjoint(mapped)
+    may_limit = subscription.consent is not None and subscription.consent.limits
+    rewrites = may_limit or mapped is None or not _REWRITTEN.isdisjoint(mapped)
     clean = subscription.cleaner
     limited = subscription.mapping.get("data_processing_options")
     unlimited = limited in (False, "false")

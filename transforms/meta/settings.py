@@ -6,8 +6,9 @@ import dataclasses
 from typing import Literal
 
 from capybeam.transforms.core.envelope import Address
+from capybeam.transforms.language.consent import Consent
 from capybeam.transforms.language.subscriptions import Subscription
-from capybeam.transforms.meta.personal_data import Cleaner, cleaner
+from capybeam.transforms.meta.personal_data.cleaner import Cleaner, cleaner
 
 Wire = Literal["conversions_api", "offline_events"]
 InText = Literal["cut", "allow"]
@@ -22,6 +23,7 @@ class MetaSettings(Subscription):
         default_country, test_event_code, allow_in_custom_data, personal_data_in_text: the destination's settings.
         wire: the form of its events: server events of the Conversions API, or the older Offline Conversions API's.
         upload_tag: goes out with each request, where it is not "".
+        consent: the destination's.
         value_fallback: path of the value of an event for which the mapping finds none; "" for none.
     """
 
@@ -33,6 +35,7 @@ class MetaSettings(Subscription):
     wire: Wire = "conversions_api"
     upload_tag: str = ""
     value_fallback: str = ""
+    consent: Consent | None = None
 
     @property
     def cleaner(self) -> Cleaner:

@@ -22,6 +22,8 @@ from capybeam.transforms.meta import normalisers
 from capybeam.transforms.meta.normalisers import Normalise
 from capybeam.transforms.standards.spelling import BLANKS
 
+Convert = Callable[..., Any] | Memo[Any]
+
 
 @dataclasses.dataclass(frozen=True)
 class Key:
@@ -84,30 +86,28 @@ def compile_user_data(
     fbc has its age; without it the age is not looked at, and a click ID alone makes no fbc.
     """
     keys = {name: key for name, key in KEYS.items() if names is None or name in names}
+    converters = _converters(default_country)
+    memos = {wire for wire, convert in converters.items() if isinstance(convert, Memo)} | {"st", "zp"}
+    remembered = {name: key for name, key in keys.items() if key.wire in memos}
     # One Python function for the keys in a row. The result is made with room for all of them, and those of which
-    # nothing is left are taken out: growing it one by one would take longer.
+    # nothing is left are taken out: growing it one by one would take longer. Memos are asked without a look at the
+    # values' types first: for a value that is not a text they raise, and all are converted by the slow path.
     writer = FunctionWriter("hashed", "user_data", "count", "event_time=None")
-    convert = {wire: writer.constant(function, wire) for wire, function in _converters(default_country).items()}
-    several, first_text = writer.constant(_several, "several"), writer.constant(_first_text, "first_text")
+    of = {wire: writer.constant(convert, wire) for wire, convert in converters.items()} | {"st": "st", "zp": "zp"}
+    first_text = writer.constant(_first_text, "first_text")
     nothing = writer.constant(("", []), "nothing")
-    if "state" in keys or "zip" in keys:
+    with writer.block("try:"):
+        writer.line(f"st, zp = {of['by_country']}[user_data.get('country') or '']")
+        for name, key in remembered.items():
+            writer.line(f"{key.wire}_ = (v := user_data.get({literal(name)})) and {of[key.wire]}[v]")
+    with writer.block("except (AttributeError, TypeError):"):
         writer.line("v = user_data.get('country')")
-        writer.line(f"st, zp = {convert['by_country']}(v if type(v) is str else {first_text}(v))")
-        convert |= {"st": "st", "zp": "zp"}
+        writer.line(f"st, zp = {of['by_country']}[v if type(v) is str else {first_text}(v)]")
+        for name, key in remembered.items():
+            writer.line(_conversion(writer, name, key, f"{of[key.wire]}.__getitem__"))
     for name, key in keys.items():
-        wire = key.wire
-        one = f"{convert[wire]}(v)"
-        if wire == "external_id":  # a list, as Segment sends it
-            one = f"(v := {one}) and [v]"
-        listed = "v if type(v) is list else []" if key.hashed else "v"
-        most = f", {_MOST_PHONES}" if wire == "ph" else ""
-        many = f"{several}({convert[wire]}, {listed}, count, {literal(f'dropped_{wire}')}{most})"
-        writer.line(f"v = user_data.get({literal(name)})")
-        writer.line(
-            f"{wire}_ = {one} if type(v) is str else v and {many}"
-            if wire != "fbc"
-            else f"fbc_ = v and {convert['fbc']}(v, event_time, count)"
-        )
+        if name not in remembered:
+            writer.line(_conversion(writer, name, key, of[key.wire]))
     entries = ", ".join(f"{literal(key.wire)}: {key.wire}_" for key in keys.values())
     ready = writer.variable(f"{{{entries}}}")
     for name, key in keys.items():
@@ -118,31 +118,44 @@ def compile_user_data(
     return writer.function(ready)
 
 
+def _conversion(writer: FunctionWriter, name: str, key: Key, convert: str) -> str:
+    """The statement that converts a key's value, whatever it is."""
+    wire = key.wire
+    if wire == "fbc":
+        return f"fbc_ = (v := user_data.get({literal(name)})) and {convert}(v, event_time, count)"
+    one = f"{convert}(v)" if wire != "external_id" else f"(v := {convert}(v)) and [v]"  # a list, as Segment sends it
+    listed = "v if type(v) is list else []" if key.hashed else "v"
+    most = f", {_MOST_PHONES}" if wire == "ph" else ""
+    several = writer.constant(_several, "several")
+    many = f"{several}({convert}, {listed}, count, {literal(f'dropped_{wire}')}{most})"
+    return f"{wire}_ = {one} if type(v := user_data.get({literal(name)})) is str else v and {many}"
+
+
 @functools.lru_cache(256)
-def _converters(default_country: str | None) -> Mapping[str, Callable[..., Any]]:
+def _converters(default_country: str | None) -> Mapping[str, Convert]:
     """By wire key, what makes Meta's form of a text, "" where nothing is left; for ``st`` and ``zp``, which depend on
-    the country, ``by_country`` gives it. Shared by all subscriptions of a process, as is what they remember.
+    the country, ``by_country`` has two memos. Shared by all subscriptions of a process, as is what they remember.
     """
     home = default_country.lower() if default_country else ""
     hashing = {**_hashing(), "ph": _digester(normaliser("ph", default_country), "ph")}
     places = _places()
 
-    def by_country(text: str) -> tuple[Normalise, ...]:
+    def by_country(text: str) -> tuple[Convert, ...]:
         country = (normalisers.country(text) if text else "") or home
         return places[country if country in places else _ANOTHER]
 
-    converters: dict[str, Callable[..., Any]] = {key.wire: normalisers.text_or_nothing for key in KEYS.values()}
-    return {**converters, **_PLAIN, **hashing, "fbc": click, "by_country": Memo(by_country, FEW).__getitem__}
+    converters: dict[str, Convert] = {key.wire: normalisers.text_or_nothing for key in KEYS.values()}
+    return {**converters, **_UNHASHED, **hashing, "fbc": click, "by_country": Memo(by_country, FEW)}
 
 
 @functools.cache
-def _hashing() -> Mapping[str, Callable[[str], str]]:
+def _hashing() -> Mapping[str, Convert]:
     """By wire key, what hashes a text where no country matters."""
     return {wire: _digester(normalise, wire) for wire, normalise in _NORMALISERS.items()}
 
 
 @functools.cache
-def _places() -> Mapping[str, tuple[Normalise, ...]]:
+def _places() -> Mapping[str, tuple[Convert, ...]]:
     """By country, what hashes a state and a postal code."""
     return {
         country: tuple(_digester(functools.partial(_NORMALISERS[wire], country=country), wire) for wire in ("st", "zp"))
@@ -150,7 +163,7 @@ def _places() -> Mapping[str, tuple[Normalise, ...]]:
     }
 
 
-_ANOTHER: Final = "another"  # than those whose states and postal codes Meta wants in a form of their own
+_ANOTHER: Final = "another"  # than those for which Meta wants states and postal codes in a special form
 
 
 def match_keys(user_data: Mapping[str, Any]) -> dict[str, Any]:
@@ -253,7 +266,7 @@ _SIZES: Final = frozenset({32, 35, 41, 64, 67, 73})
 
 
 def already_hashed(text: str) -> str:
-    """The digest that a value of a hashed key is, its hexadecimal digits in lower case; "" where it is none.
+    """The digest that a value of a hashed key is, its hexadecimal digits in lower case; "" otherwise.
 
     >>> already_hashed("5D41402ABC4B2A76B9719D911017C592"), already_hashed("hello")
     ('5d41402abc4b2a76b9719d911017c592', '')
@@ -263,7 +276,7 @@ def already_hashed(text: str) -> str:
     return found[1].lower() + (found[2] or "") if found else ""
 
 
-def _digester(normalise: Normalise, wire: str) -> Callable[[str], str]:
+def _digester(normalise: Normalise, wire: str) -> Convert:
     sha256 = hashlib.sha256
 
     def digester(value: str) -> str:
@@ -276,7 +289,7 @@ def _digester(normalise: Normalise, wire: str) -> Callable[[str], str]:
 
     if wire in _UNIQUE:
         return digester
-    return Memo(digester, FEW if wire in _FEW else MAX_BYTES).__getitem__
+    return Memo(digester, FEW if wire in _FEW else MAX_BYTES)
 
 
 _UNIQUE: Final = frozenset({"em", "ph", "external_id"})  # hardly ever the same twice: remembering them is a waste
@@ -361,8 +374,8 @@ _NORMALISERS: Final[Mapping[str, Callable[..., str]]] = {
     "country": normalisers.country,
     "external_id": normalisers.external_id,
 }
-_PLAIN: Final[Mapping[str, Normalise]] = {
-    "client_ip_address": Memo(normalisers.ip_address).__getitem__,
+_UNHASHED: Final[Mapping[str, Convert]] = {
+    "client_ip_address": Memo(normalisers.ip_address),
     "client_user_agent": normalisers.trimmed,
     "fbp": _browser,
 }

@@ -18,7 +18,7 @@ import orjson
 
 from capybeam.transforms.standards.spelling import plain, squeezed
 
-_LONGEST: Final = 1000  # characters; a longer text is no name
+_LONGEST: Final = 1000  # characters; a longer text is not a name
 _MOST_WORDS: Final = 20
 # Words that say nothing about which country is meant.
 _NEUTRAL: Final = frozenset(
@@ -73,7 +73,7 @@ def _by_name(names: Mapping[str, str]) -> dict[str, str]:
 
 
 def country(text: str) -> str:
-    """ISO 3166-1 alpha-2, in lower case, of a name or code; "" where it is no country's.
+    """ISO 3166-1 alpha-2, in lower case, of a name or code; "" if it is not a country's.
 
     >>> country("Korea"), country("Congo, Dem. Rep."), country("Federal Republic of Germany"), country("Narnia")
     ('kr', 'cd', 'de', '')
@@ -88,7 +88,7 @@ def country(text: str) -> str:
         found = names.get("".join(core_words(form)))
         if found:
             return found
-    return _told_by_words(words(text))
+    return _by_words(words(text))
 
 
 def turned(text: str) -> list[str]:
@@ -117,7 +117,7 @@ def core_words(text: str) -> list[str]:
     return [_SHORT.get(word, word) for word in words(text) if word not in _DROPPED]
 
 
-def _told_by_words(given: list[str]) -> str:
+def _by_words(given: list[str]) -> str:
     """The one country whose names and codes all words belong to, apart from neutral ones."""
     if len(given) > _MOST_WORDS:
         return ""

@@ -89,7 +89,7 @@ def number_text(number: float) -> str:
 
 
 def number(value: Any) -> float:
-    """``Number(value)``; NaN for what is no number.
+    """``Number(value)``; NaN for what is not a number.
 
     >>> number(" 5 "), number("0x10"), number(["7"]), number(None), number("1,5")
     (5.0, 16.0, 7.0, 0.0, nan)
@@ -168,7 +168,7 @@ def round_half_up(value: float) -> float:
 def json_text(value: Any, indent: str = "", charge: Callable[[int], None] = lambda count: None) -> str:
     """``JSON.stringify(value, null, indent)`` of anything but undefined.
 
-    `charge` is told how many characters a line is indented by, before that is done.
+    `charge` is called with the number of characters that a line is indented by, before that is done.
 
     Raises:
         RecursionError: it is nested too deeply.

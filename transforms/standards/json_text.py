@@ -20,7 +20,7 @@ def load_json(text: bytes | str, count: Callable[[str], None] | None = None) -> 
     """What a JSON text says. Good text costs nothing more than reading it; other text is read a second time.
 
     Args:
-        count: is told `REPLACED` where characters were.
+        count: is called with `REPLACED` where characters were.
 
     Raises:
         orjson.JSONDecodeError

@@ -11,13 +11,16 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import PydanticKnownError, core_schema
 
 from capybeam.pipeline.job.checks import check_mapping, check_trigger, check_unique
+from capybeam.pipeline.job.consent import check_consent
+from capybeam.pipeline.job.constants import check_constants, is_nothing
 from capybeam.pipeline.job.destination_types import DestinationType
 from capybeam.pipeline.job.destinations import meta
-from capybeam.pipeline.job.models import Model, Name
-from capybeam.pipeline.job.presets import merged_mapping, presets
+from capybeam.pipeline.job.lookups import hint_for, is_never_there
+from capybeam.pipeline.job.models import Model, SubscriptionName
+from capybeam.pipeline.job.presets import Preset, merged_mapping, presets
 from capybeam.pipeline.job.problems import Problems, suggestion
 from capybeam.pipeline.job.yaml_source import Loc
-from capybeam.transforms.language.directives import is_directive
+from capybeam.transforms.language.fields import Field
 from capybeam.transforms.meta import rules
 from capybeam.transforms.meta.destinations import MetaDestination
 from capybeam.transforms.meta.subscriptions import MetaSubscription
@@ -46,7 +49,10 @@ class SubscriptionModel(Model):
     action: Annotated[str, BeforeValidator(_action), _PresetKeys()] = pydantic.Field(
         description="The conversion, with its fields and default mapping."
     )
-    name: Name | None = pydantic.Field(None, description="Unique in its destination. Default: the action.")
+    name: SubscriptionName | None = pydantic.Field(
+        None, description="Unique in its destination; any line of text. Default: the action."
+    )
+    enabled: bool = pydantic.Field(True, description="false: it is checked, and takes no events.")
     trigger: str | None = pydantic.Field(None, description="FQL. Default: the action's. `custom` needs one.")
     use_default_mapping: bool = pydantic.Field(True, description="Whether the action's default mapping applies.")
     mapping: dict[str, Any] = pydantic.Field(
@@ -73,6 +79,8 @@ def _destination(model: ConversionsModel) -> MetaDestination:
 
 def _subscriptions(model: ConversionsModel) -> Iterator[MetaSubscription]:
     for each in model.subscriptions:
+        if not each.enabled:
+            continue
         preset = presets()[each.action]
         yield MetaSubscription(
             **meta.of_all_subscriptions(model),
@@ -94,6 +102,7 @@ def _check(destination: Mapping[str, Any], loc: Loc, problems: Problems) -> None
     elif not destination.get("dataset_id") and not destination.get("pixel_id"):
         problems.add((*loc, "dataset_id"), "is missing")
     meta.check_api_version(destination.get("api_version"), (*loc, "api_version"), problems)
+    check_consent(destination, loc, problems)
     given = destination.get("subscriptions")
     if given == []:
         problems.add((*loc, "subscriptions"), "must list at least one")
@@ -112,7 +121,72 @@ def _check(destination: Mapping[str, Any], loc: Loc, problems: Problems) -> None
                 f"is missing: the {action} action has no default trigger (`all` takes every event)",
             )
         check_trigger(subscription.get("trigger"), (*at, "trigger"), problems)
-        check_mapping(subscription.get("mapping"), (*at, "mapping"), problems)
+        check_mapping(subscription.get("mapping"), (*at, "mapping"), problems, _fields_by_rules(preset))
+        if preset:
+            _check_required_fields(preset, subscription, at, problems)
+            _check_by_rules(preset, subscription, at, problems)
+
+
+def _check_required_fields(preset: Preset, subscription: Mapping[str, Any], loc: Loc, problems: Problems) -> None:
+    """What the action requires, and the subscription's mapping, with the defaults, cannot yield for any event."""
+    given = subscription.get("mapping", {})
+    if not isinstance(given, dict) or any(name.startswith("__") for name in given):
+        return
+    merged = merged_mapping(preset, given, subscription.get("use_default_mapping", True) is not False)
+    required = [field.name for field in preset.fields if field.required]
+    empty = [name for name in required if name in merged and is_nothing(merged[name], is_never_there)]
+    for name in empty:
+        problems.add((*loc, "mapping", name), "has no value, and without one every event is rejected")
+    missing = [name for name in required if name not in merged]
+    if missing:
+        problems.add((*loc, "mapping"), f"leaves out {', '.join(missing)}, without which every event is rejected")
+
+
+_CONTENT_TYPE: Final = Field("content_type", "string", choices=rules.CONTENT_TYPES)
+_MONEY: Final = (Field("currency", "currency"), Field("value", "number"))
+
+
+def _fields_by_rules(preset: Preset | None) -> tuple[Field, ...]:
+    """An action's fields, with the choices that Meta's rules leave to them."""
+    return tuple(
+        _CONTENT_TYPE if field.name == "content_type" else field for field in (preset.fields if preset else ())
+    )
+
+
+def _check_by_rules(preset: Preset, subscription: Mapping[str, Any], loc: Loc, problems: Problems) -> None:
+    """Constants by which Meta's rules for a whole event reject every one, or count all as one."""
+    given, loc = subscription.get("mapping"), (*loc, "mapping")
+    if not isinstance(given, dict):
+        return
+    custom_data = given.get("custom_data")
+    if isinstance(custom_data, dict):
+        is_purchase = preset.event_name is None and given.get("event_name") == "Purchase"
+        check_constants(custom_data, (_CONTENT_TYPE, *(_MONEY if is_purchase else ())), (*loc, "custom_data"), problems)
+    for name, reason in _SAME_FOR_ALL.items():
+        if (
+            isinstance(given.get(name), (str, int, float))
+            and given[name] != ""
+            and not problems.has_finding((*loc, name))
+        ):
+            problems.warn((*loc, name), f"is the same for every event{hint_for(str(given[name]))}; {reason}")
+    if any(name.startswith("__") for name in given):
+        return
+    merged = merged_mapping(preset, given, subscription.get("use_default_mapping", True) is not False)
+    needed = _NEEDED_BY_SOURCE.get(str(merged.get("action_source")))
+    if needed and is_nothing(merged.get(needed[0])):
+        problems.add(
+            (*loc, "action_source"), f"{merged['action_source']} needs {needed[1]}, or every event is rejected"
+        )
+
+
+_SAME_FOR_ALL: Final = {
+    "event_id": "Meta counts an event_id once, so that all but the first are lost",
+    "event_time": "Meta takes no event that is more than 7 days old",
+}
+_NEEDED_BY_SOURCE: Final = {
+    "app": ("app_data_field", "an app_data_field with use_app_data: true"),
+    "business_messaging": ("messaging_channel", "a messaging_channel"),
+}
 
 
 def _named(subscription: tuple[Mapping[str, Any], Loc]) -> tuple[Any, Loc]:
@@ -124,17 +198,18 @@ def _named(subscription: tuple[Mapping[str, Any], Loc]) -> tuple[Any, Loc]:
 
 def _warn(model: ConversionsModel, loc: Loc, problems: Problems) -> None:
     meta.warn_of_path(model.endpoint, (*loc, "endpoint"), problems)
+    if not any(subscription.enabled for subscription in model.subscriptions):
+        problems.warn((*loc, "subscriptions"), "has none that is enabled: no event is sent there")
     for index, subscription in enumerate(model.subscriptions):
         at = (*loc, "subscriptions", index, "mapping")
         _warn_of_unknown_fields(subscription, at, problems)
-        _warn_of_missing_fields(subscription, at, problems)
 
 
 def _warn_of_unknown_fields(subscription: SubscriptionModel, loc: Loc, problems: Problems) -> None:
     action = subscription.action
     preset = presets()[action]
     fields = {field.name: field for field in preset.fields}
-    for name, node in subscription.mapping.items():
+    for name in subscription.mapping:
         if name.startswith("__"):
             continue
         if name not in fields or (name == "event_name" and preset.event_name):
@@ -144,23 +219,6 @@ def _warn_of_unknown_fields(subscription: SubscriptionModel, loc: Loc, problems:
             elif any(name == field.name for other in presets().values() for field in other.fields):
                 hint = "; put it into custom_data"
             problems.warn((*loc, name), f"is not a field of {action} and is left out{hint}")
-            continue
-        properties = fields[name].properties
-        if properties is not None and isinstance(node, dict) and not is_directive(node):
-            known = [inner.name for inner in properties]
-            for key in node:
-                if key not in known:
-                    problems.warn(
-                        (*loc, name, key), f"is not a field of {name} and is left out{suggestion(key, known)}"
-                    )
-
-
-def _warn_of_missing_fields(subscription: SubscriptionModel, loc: Loc, problems: Problems) -> None:
-    preset = presets()[subscription.action]
-    merged = merged_mapping(preset, subscription.mapping, subscription.use_default_mapping)
-    missing = [field.name for field in preset.fields if field.required and field.name not in merged]
-    if missing and not any(name.startswith("__") for name in merged):
-        problems.warn(loc, f"leaves out {', '.join(missing)}, without which every event is rejected")
 
 
 FACEBOOK_CONVERSIONS_API: Final = DestinationType(

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal
 
 import pydantic
 
+from capybeam.pipeline.job.consent import check_consent
 from capybeam.pipeline.job.destination_types import DestinationType
 from capybeam.pipeline.job.destinations import meta
 from capybeam.pipeline.job.presets import offline_preset
@@ -103,6 +104,7 @@ def _check(destination: Mapping[str, Any], loc: Loc, problems: Problems) -> None
             problems.add((*loc, name), "must name at least one event")
         elif isinstance(events, dict) and "" in events:
             problems.add((*loc, name, ""), "has an event without a name")
+    check_consent(destination, loc, problems)
     version = destination.get("api_version")
     if destination.get("wire") != "offline_events":
         meta.check_api_version(version, (*loc, "api_version"), problems)

@@ -12,11 +12,13 @@ import pydantic
 from pydantic import BeforeValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from capybeam.pipeline.job.consent import ConsentModel
 from capybeam.pipeline.job.models import ONE_LINE, TEXT, DestinationModel, Reference, integer_as_text, matching
 from capybeam.pipeline.job.problems import Problems
 from capybeam.pipeline.job.yaml_source import Loc
 from capybeam.transforms.core.tokens import TokenReference
 from capybeam.transforms.delivery.destination import is_loopback
+from capybeam.transforms.language.consent import Consent
 from capybeam.transforms.meta.destinations import GRAPH_API, MetaDestination
 from capybeam.transforms.meta.settings import InText
 from capybeam.transforms.standards import countries
@@ -113,6 +115,9 @@ class MetaModel(DestinationModel):
         description="cut: removes email addresses, and the person's own number, name and address, from texts and URLs."
         " allow: sends texts and URLs unchanged.",
     )
+    consent: ConsentModel | None = pydantic.Field(
+        None, description="What an event must say about consent before it is sent. Default: nothing is asked."
+    )
     partner_agent: Annotated[str, BeforeValidator(_partner_agent), TEXT] | None = pydantic.Field(
         None, description="Sent with each request: the platform that sends. Under 23 characters, 2 of them letters."
     )
@@ -146,6 +151,7 @@ def of_all_subscriptions(model: MetaModel) -> dict[str, Any]:
         "test_event_code": model.test_event_code or None,
         "allow_in_custom_data": frozenset(model.allow_in_custom_data),
         "personal_data_in_text": model.personal_data_in_text,
+        "consent": None if model.consent is None else Consent(**model.consent.model_dump()),
     }
 
 

@@ -9,8 +9,10 @@ from importlib import resources
 from typing import Any, Final
 
 from capybeam.pipeline.job import yaml_source
-from capybeam.transforms.language.directives import is_directive, parse_path, paths
+from capybeam.transforms.core.paths import parse_path
+from capybeam.transforms.language.directives.registry import is_directive
 from capybeam.transforms.language.fields import TYPES, Field
+from capybeam.transforms.language.mappings import paths
 from capybeam.transforms.meta.server_events import in_custom_data
 from capybeam.transforms.meta.settings import Wire
 from capybeam.transforms.meta.user_data import KEYS

@@ -52,7 +52,8 @@ class ErrorsAsNoInput:
             job = _JOB.search(str(error))
             more = f"; bq show -j {job[1]} has the details" if job else ""
             raise NoInput(
-                f"{self._name}: cannot be read (the query failed, in words that may quote rows{more})"
+                f"{self._name}: cannot be read (the query failed; its message is withheld because it may quote"
+                f" rows{more})"
             ) from None
         if isinstance(error, (GoogleAPICallError, GoogleAuthError, RetryError, OSError)):
             raise NoInput(f"{self._name}: cannot be read ({reason_of(error)})") from None

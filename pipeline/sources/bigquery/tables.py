@@ -44,7 +44,7 @@ def open_source(text: str, options: ReadOptions, client: Any = None) -> Source:
     with ErrorsAsNoInput(name):
         if query is None:
             found = client.get_table(table, retry=retry())
-            layout = _layout(name, found.schema, found.table_id)
+            layout = layout_of_schema(name, found.schema, found.table_id)
             if found.table_type != "TABLE":
                 columns = ", ".join(f"`{column}`" for column in columns_with_time(layout))
                 condition = where_clause(restriction_of(name, layout, options.time_range))
@@ -52,7 +52,7 @@ def open_source(text: str, options: ReadOptions, client: Any = None) -> Source:
                 found = client.get_table(result, retry=retry())
         else:
             found = client.get_table(_result_of(client, query), retry=retry())
-            layout = _layout(name, found.schema, "")
+            layout = layout_of_schema(name, found.schema, "")
         restriction = restriction_of(name, layout, options.time_range)
         path = f"{found.project}.{found.dataset_id}.{found.table_id}"
         count = count_rows(client, path, layout, restriction)
@@ -78,7 +78,8 @@ def _abbreviated(text: str) -> str:
     return line if len(line) <= 100 else f"{line[:99]}…"
 
 
-def _layout(name: str, schema: Sequence[Any], table: str) -> Layout:
+def layout_of_schema(name: str, schema: Sequence[Any], table: str) -> Layout:
+    """How the rows of a table hold events, by its schema as BigQuery describes it. Raises NoInput."""
     try:
         return layout_of([_column(field) for field in schema], table)
     except NoEvents as error:
@@ -120,7 +121,7 @@ def _check_readable(name: str, read: ReadTable) -> None:
         rows = islice(client.read_rows(session.streams[0].name, **patience).rows(), MOST_SAMPLED)
         values = list(islice((row[column] for row in rows if row[column] is not None), SAMPLE))
         if values and not any(_is_object(value) for value in values):
-            raise NoInput(f"{name}: the column {column} holds no events as JSON ({len(values)} rows looked at)")
+            raise NoInput(f"{name}: the column {column} holds no events as JSON ({len(values)} rows checked)")
 
 
 def _is_object(value: Any) -> bool:

@@ -54,7 +54,7 @@ def set_deadline(client: Any, path: str, ack_ids: Sequence[str], seconds: int) -
             client.modify_ack_deadline(
                 subscription=path, ack_ids=part, ack_deadline_seconds=seconds, timeout=CALL_TIMEOUT
             )
-        except Exception:  # it comes again then, and Meta drops it
+        except Exception:  # it is redelivered then, and Meta drops it
             return
 
 

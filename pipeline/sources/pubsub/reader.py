@@ -24,7 +24,7 @@ from capybeam.pipeline.sources.streams import StreamLost
 from capybeam.transforms.core.run_context import RunContext
 
 LEASE: Final = (
-    60  # seconds that a message is leased, renewed after a third of it; after a crash it comes again that much later
+    60  # seconds that a message is leased, renewed after a third of it; after a crash it is redelivered that much later
 )
 _MAX_MESSAGES: Final = 10_000  # of a batch
 _MAX_BYTES: Final = 64 * 1024 * 1024
@@ -40,7 +40,7 @@ class SubscriptionDetails:
 
     Attributes:
         topic: ``projects/P/topics/T``, of which it is one.
-        ack_deadline: seconds after which a message comes again that was sent and never arrived.
+        ack_deadline: seconds after which a message that was sent but never arrived is redelivered.
         dead_letter_topic: where Pub/Sub moves a message after `max_delivery_attempts`; "" without a dead-letter policy.
     """
 
@@ -82,8 +82,8 @@ class PullSize:
 
 # Pub/Sub counts delivery attempts only for subscriptions with a dead-letter policy.
 _POLICY_UNSEEN: Final = (
-    "the subscription has a dead-letter policy, by which Pub/Sub moves events away that are held through several"
-    " restarts. Which one shows gcloud pubsub subscriptions describe."
+    "the subscription has a dead-letter policy, so Pub/Sub moves away events that are held through several restarts."
+    " To see the policy: gcloud pubsub subscriptions describe."
 )
 
 
@@ -93,7 +93,7 @@ class SubscriptionReader:
     Args:
         run: whose progress it updates, and whose shutdown ends it.
         max_delay: seconds that a batch may wait for more messages.
-        until_idle: seconds without a message after which there is no further batch; None waits for ever. Time in which
+        until_idle: seconds without a message after which no further batch follows; None waits for ever. Time in which
             Pub/Sub does not answer is not idle: when that lasts for as long, or a minute, the subscription is lost.
         first: messages that have been pulled already.
         details: what Pub/Sub says of the subscription; None without the permission to ask.
@@ -117,7 +117,7 @@ class SubscriptionReader:
         self._waiting: list[Message] = []
         self._bytes = 0
         self._first_at = self._quiet_since = self._answered_at = time.monotonic()
-        self._back_at = 0.0  # when messages of answers that were too large have come again
+        self._back_at = 0.0  # when messages of answers that were too large have been redelivered
         self._leased: set[str] = set()
         self._lost: Exception | None = None
         self._done, self._closed = threading.Event(), threading.Event()
@@ -159,7 +159,7 @@ class SubscriptionReader:
                 self._client.acknowledge(subscription=self._path, ack_ids=part, timeout=LEASE)
             except GoogleAPIError as error:
                 self._progress.set_status(
-                    self._path, f"could not acknowledge ({type(error).__name__}): some messages come again."
+                    self._path, f"could not acknowledge ({type(error).__name__}): some messages will be redelivered."
                 )
         self._release(ack_ids)
 
@@ -211,7 +211,7 @@ class SubscriptionReader:
                 asked = min(room, self._pull_size.size)
                 messages = self._pull_once(asked)
             except (exceptions.NotFound, exceptions.PermissionDenied, exceptions.Unauthenticated) as error:
-                self._lost = StreamLost(f"{self._path} cannot be pulled from any more ({type(error).__name__})")
+                self._lost = StreamLost(f"{self._path} can no longer be pulled from ({type(error).__name__})")
                 return
             except Exception as error:
                 if self._done.is_set():
@@ -247,8 +247,8 @@ class SubscriptionReader:
         wait = _SEEN
         if asked > 1:
             wait += self._details.ack_deadline if self._details else _LONGEST_DEADLINE
-            text = f"{asked:,} messages are more than one answer can hold{sizes_of(error)}. Asking for less: they come"
-            self._progress.set_status(self._path, f"{text} again within {wait:.0f} s.")
+            text = f"{asked:,} messages do not fit into one answer{sizes_of(error)}. Asking for fewer: they will be"
+            self._progress.set_status(self._path, f"{text} redelivered within {wait:.0f} s.")
         elif not self._progress.remark(
             self._path,
             f"a message is larger than an answer can be{sizes_of(error)}. It stays in the subscription.",

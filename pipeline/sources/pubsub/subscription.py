@@ -45,7 +45,7 @@ def _open(text: str, element: Callable[[Message], Any], attributes: MessageAttri
     """
     path = text.removeprefix(PUBSUB)
     if not _SUBSCRIPTION.fullmatch(path):
-        raise NoInput(f"{text}: write it like pubsub:projects/P/subscriptions/S")
+        raise NoInput(f"{text}: not of the form pubsub:projects/P/subscriptions/S")
     try:
         import google.cloud.pubsub_v1  # noqa: F401
     except ImportError:
@@ -135,8 +135,8 @@ class PubSubStream:
         return (
             f"{self.path} has a dead-letter policy: Pub/Sub moves a message to {self.details.dead_letter_topic} after"
             f" {self.details.max_delivery_attempts} delivery attempts, and each stop or restart is one. Events that are"
-            " held, because a destination refuses everything, can end there: undelivered, in no dead letters of this"
-            f" run. To keep them: gcloud pubsub subscriptions update {name} --clear-dead-letter-policy"
+            " held, because a destination refuses everything, can end up there: undelivered, and not in the dead"
+            f" letters of this run. To keep them: gcloud pubsub subscriptions update {name} --clear-dead-letter-policy"
         )
 
     def try_to_pull(self) -> list[Message]:
@@ -158,7 +158,7 @@ class PubSubStream:
             except exceptions.DeadlineExceeded:  # nothing there
                 return []
             except exceptions.ResourceExhausted as error:
-                if is_too_large(error):  # it comes again, and `SubscriptionReader` says so
+                if is_too_large(error):  # it is redelivered, and `SubscriptionReader` reports it
                     return []
                 raise
             messages = [message_of(received) for received in pulled.received_messages]

@@ -8,8 +8,8 @@ from typing import Any
 
 from capybeam.transforms.core.events import Event, UnreadableRow
 
-Row = Mapping[str, Any]
-Converter = Callable[[Row], "bytes | Event | UnreadableRow"]
+TableRow = Mapping[str, Any]
+Converter = Callable[[TableRow], "bytes | Event | UnreadableRow"]
 
 
 @dataclasses.dataclass(frozen=True)

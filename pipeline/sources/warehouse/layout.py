@@ -16,7 +16,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from capybeam.pipeline.sources import NoEvents
-from capybeam.pipeline.sources.warehouse.columns import Column, Converter, Row
+from capybeam.pipeline.sources.warehouse.columns import Column, Converter, TableRow
 from capybeam.pipeline.sources.warehouse.row_function import row_function, unreadable
 from capybeam.transforms.core.events import Event, UnreadableRow
 from capybeam.transforms.core.warehouse_rows import (
@@ -57,7 +57,7 @@ class JsonColumn:
         """The function from a row to its event's bytes."""
         name = self.column.key
 
-        def line(row: Row) -> bytes | UnreadableRow:
+        def line(row: TableRow) -> bytes | UnreadableRow:
             value = row[name]
             if type(value) is str:
                 return value.encode(errors="surrogatepass")
@@ -97,7 +97,7 @@ class EventColumns:
 
     @property
     def id(self) -> str:
-        """The column of the events' messageId; "" where there is none."""
+        """The column of the events' messageId; "" if none has it."""
         by_name = {column.name: column.key for column in self.read}
         return by_name.get(id_of(by_name), "")
 
@@ -116,7 +116,7 @@ class EventColumns:
         names = [column.key for column in self.read if column.name in EVENT_NAMES]
         kind_column = next(column.key for column in self.read if column.name == "type")
 
-        def event(row: Row) -> bytes | Event | UnreadableRow:
+        def event(row: TableRow) -> bytes | Event | UnreadableRow:
             kind = row.get(kind_column)
             if kind != "track" and any(row.get(name) is not None for name in names):
                 return convert(row)  # a track with a property called type
@@ -187,15 +187,15 @@ def _event_columns(by_name: Mapping[str, Column], kind: str | None) -> EventColu
     if kind is None and _has(by_name, EVENT_NAMES):
         kind = "track"
     if kind is None and not typed:
-        raise NoEvents("does not say what its events are: add a column, as in SELECT 'page' AS type, …")
+        raise NoEvents("does not give the type of its events: add a column, as in SELECT 'page' AS type, …")
     return EventColumns(tuple(by_name.values()), kind, typed, _time_column(by_name, TIMES))
 
 
 def _json_column(columns: Sequence[Column], named: bool, alone: bool) -> Column | None:
-    """The column that holds events: of type JSON, of a name that says so, or the only text there is.
+    """The column that holds events: of type JSON, of a name that implies it, or the only text column.
 
     Args:
-        named: whether only a name that says so will do, as there are other columns that make events.
+        named: whether only such a name counts, because other columns make events.
         alone: whether the only text will do.
     """
     single = [column for column in columns if not column.repeated]

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import orjson
 
-from capybeam.pipeline.sources.warehouse.columns import Column, Converter, Row
+from capybeam.pipeline.sources.warehouse.columns import Column, Converter, TableRow
 from capybeam.pipeline.sources.warehouse.converters import UTC, converter_of, object_of
 from capybeam.transforms.core.events import UnreadableRow
 from capybeam.transforms.core.function_writer import FunctionWriter, literal
@@ -83,7 +83,8 @@ class _Writer(FunctionWriter):
     def _write_values(self) -> None:
         names = [column.key for column in self._columns]
         get = self.constant(operator.itemgetter(*names, *names[:1]), "get")
-        self.line(f"{', '.join(self._values.values())}, _ = {get}(row)")  # _: of one alone there is no tuple
+        # The first name twice, as `_`: itemgetter of a single key returns no tuple.
+        self.line(f"{', '.join(self._values.values())}, _ = {get}(row)")
         times = [c for c in self._columns if c.name in ROOT_COLUMNS and c.type == "TIMESTAMP" and not c.repeated]
         if times:  # `_timestamp` of all of them at once
             variables = [self._values[column.name] for column in times]
@@ -105,7 +106,7 @@ class _Writer(FunctionWriter):
         return name in self._values
 
     def text_of(self, column: Column) -> Column:
-        """What stands in a column of text that may hold an object, where it is none: a value of the customer's own."""
+        """A text column that may hold an object, but does not: a value of the customer's own."""
         value, text = self._values[column.name], Column(f"{column.name} as text")
         self._values[text.name] = variable = f"t{value}"
         self.line(f"{variable} = None")
@@ -176,7 +177,7 @@ class _Writer(FunctionWriter):
 _MISFITS: Final = "(AttributeError, KeyError, TypeError, ValueError)"
 
 
-def unreadable(row: Row) -> UnreadableRow:
+def unreadable(row: TableRow) -> UnreadableRow:
     return UnreadableRow({name: _readable(value) for name, value in row.items()})
 
 

@@ -179,6 +179,14 @@ def test_a_rejected_conversion_says_where_why_and_what_would_help() -> None:
     )
 
 
+def test_an_event_without_consent_says_so() -> None:
+    text = JOB.replace("default_country: US", "default_country: US\n    consent: {any_of: [Ads]}", 1)
+    found = explained(ORDER, text)
+    assert (found["triggers"][0]["takes"], found["conversions"][-1]["status"]) == (True, "filtered")
+    assert found["conversions"][-1]["reason"] == "consent_unknown"
+    assert "Filtered, consent_unknown" in terminal(found)
+
+
 def test_a_line_that_is_no_event_is_explained() -> None:
     explainer = Explainer(job(), NOW)
     (found,) = explainer.events(b"[]")

@@ -57,7 +57,7 @@ destinations:
         mapping:
           event_name: Lead
           event_time: {"@path": $.timestamp}
-          action_source: crm
+          action_source: system_generated
           user_data: {email: {"@path": $.traits.email}}
 delivery:
   max_batch_events: 500

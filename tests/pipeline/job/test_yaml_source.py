@@ -350,13 +350,29 @@ def test_the_same_key_in_two_objects_is_none() -> None:
 @pytest.mark.parametrize(
     ("text", "position", "reason"),
     [
-        ("a: b: c\n", (1, 5), "mapping values are not allowed in this context"),
+        (
+            "a: b: c\n",
+            (1, 5),
+            "mapping values are not allowed in this context; put a text that holds a colon and a blank in quotes",
+        ),
         ("a: 1\nb: [1, 2\n", (3, 1), "did not find expected ',' or ']'"),
-        ("a: 1\nb: *nowhere\n", (2, 4), "found undefined alias"),
-        ("a: 1\nb: @path\n", (2, 4), "found character that cannot start any token"),
+        ("a: 1\nb: *nowhere\n", (2, 4), "found undefined alias; put a text that begins with * in quotes"),
+        ("a: 1\nb: @path\n", (2, 4), 'found character that cannot start any token; quote it: "@path"'),
+        ("a: {@path: $.x}\n", (1, 5), 'found character that cannot start any token; quote it: "@path"'),
+        ("a:\n\tb: 1\n", (2, 1), "found character that cannot start any token; indent with blanks, not with tabs"),
+        ("a: `x`\n", (1, 4), "found character that cannot start any token; put the text in quotes"),
         ("a: 1\n---\nb: 2\n", (2, 1), "but found another document"),
     ],
-    ids=["a_colon_too_many", "an_open_list", "an_unknown_alias", "an_unquoted_at_sign", "a_second_document"],
+    ids=[
+        "a_colon_too_many",
+        "an_open_list",
+        "an_unknown_alias",
+        "an_unquoted_at_sign",
+        "an_unquoted_directive",
+        "a_tab",
+        "a_back_quote",
+        "a_second_document",
+    ],
 )
 def test_a_text_that_is_not_yaml_has_one_problem_with_its_position(
     text: str, position: tuple[int, int], reason: str

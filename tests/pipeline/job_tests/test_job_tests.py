@@ -145,6 +145,22 @@ def test_another_outcome_than_expected_is_told(folder: Path, expect: str, shown:
     assert [line for line in shown if line not in out] == []
 
 
+@pytest.mark.parametrize(
+    ("expect", "code"),
+    [
+        (" [{subscription: orders, filtered: consent_unknown}]", 0),
+        (" [{subscription: orders, filtered: true}]", 0),
+        (" [filtered]", 0),
+        (" [{subscription: orders, filtered: consent_refused}]", 1),
+        (" [{subscription: orders}]", 1),
+    ],
+)
+def test_an_event_without_consent_is_expected_by_its_reason(folder: Path, expect: str, code: int) -> None:
+    (folder / "job.yaml").write_text(JOB.replace("subscriptions:", "consent: {any_of: [Ads]}\n    subscriptions:", 1))
+    assert run(folder, cases=case(expect))[0] == code
+    assert run(folder, "--update")[0] == run(folder)[0] == 0
+
+
 def test_events_of_a_file_are_read_beside_the_test_file(folder: Path) -> None:
     (folder / "events.jsonl").write_text('{"type":"track","event":"x"}\n{"type":"identify"}\n')
     assert run(folder, cases=case(" [filtered, filtered]", "    input: events.jsonl\n"))[0] == 0

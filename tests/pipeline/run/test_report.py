@@ -148,7 +148,7 @@ def test_where_work_may_be_counted_again_the_receipts_decide() -> None:
         RunReport.from_counts(counts, at_least=True, sent=2)
         .sentence()
         .endswith(
-            "Work that was done again is counted again, each event at least once; by the receipts 2 were delivered."
+            "Work that was done again is counted again, each event at least once; 2 were delivered, by the receipts."
         )
     )
     assert RunReport.from_counts(counts, at_least=True).sentence().endswith("at least once; the receipts decide.")

@@ -128,7 +128,7 @@ def test_only_the_classes_that_are_asked_for_are_found() -> None:
             "StatusRuntimeException: UNAVAILABLE: io exception\nCaused by: Connection refused: localhost:50000",
             "The TaskManagers cannot reach the pool of Python workers.",
         ),
-        ("BeamIOError: No files found based on the file pattern /x", "The workers do not find the files of the input."),
+        ("BeamIOError: No files found based on the file pattern /x", "The workers cannot find the input files."),
     ],
 )
 def test_an_error_of_setting_up_is_told_in_a_sentence(text: str, meaning: str) -> None:

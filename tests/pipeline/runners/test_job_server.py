@@ -32,7 +32,7 @@ def test_what_is_no_job_server_is_said_at_once(deaf_server: str, flink: Flink, m
         with pytest.raises(UnsupportedRunner) as raised:
             check_runner("PortableRunner", options("--job_endpoint", endpoint), streaming=False)
         assert str(raised.value) == (
-            f"Something else than a job server answers at {endpoint}. Start Beam's job server there, or mend"
+            f"Something other than a job server answers at {endpoint}. Start Beam's job server there, or correct"
             " --job_endpoint (docs/clusters.md)"
         )
 
@@ -43,7 +43,7 @@ def test_artifacts_that_cannot_be_handed_over_are_said_in_a_sentence(nobody: str
         with pytest.raises(grpc.RpcError) as raised:
             stub.DescribePipelineOptions(beam_job_api_pb2.DescribePipelineOptionsRequest())
     assert str(submission_problem(raised.value, "PortableRunner")) == (
-        "The job server takes artifacts at an address that does not answer from here. Give the right one:"
+        "The job server takes artifacts at an address that cannot be reached from here. Give the right one:"
         " --artifact_endpoint HOST:PORT (docs/clusters.md)"
     )
     assert submission_problem(RuntimeError("other"), "PortableRunner") is None

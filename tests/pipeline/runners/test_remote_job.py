@@ -111,7 +111,7 @@ def test_a_job_that_waits_for_slots_is_given_up(flink: Flink, monkeypatch: pytes
     monkeypatch.setattr(remote_job, "WAIT_FOR_SLOTS", 0.0)
     flink.job("RUNNING", scheduled=20)
     job, result = job_on(flink), Result()
-    with pytest.raises(UnsupportedRunner, match="Flink has not had 4 slots"):
+    with pytest.raises(UnsupportedRunner, match="Flink did not have 4 slots"):
         job.follow(result)
     assert result.cancelled
 
@@ -123,7 +123,7 @@ def test_one_that_has_run_may_wait_for_a_machine_to_come_back(flink: Flink, monk
     flink.job("RUNNING", scheduled=20)
     flink.failures("TaskManagerLost")
     assert job._look() is None
-    assert job.line(10) == "PortableRunner: waiting for 4 slots, work lost and begun again once, 10 s"
+    assert job.line(10) == "PortableRunner: waiting for 4 slots, work lost and restarted once, 10 s"
 
 
 def test_a_job_whose_workers_lack_the_token_is_not_tried_for_ever(flink: Flink) -> None:
@@ -190,8 +190,8 @@ def test_a_job_that_runs_and_delivers_nothing_says_where_to_look(flink: Flink, t
     job.follow(Result(ends=True))
     assert job.line(30) == "PortableRunner: running, 0 delivered (0/s), 30 s"
     assert job.line(90) == (
-        "PortableRunner: running, 0 delivered (0/s), no receipt yet (do the Python workers start? The logs of their"
-        " pools tell), 90 s"
+        "PortableRunner: running, 0 delivered (0/s), no receipt yet (do the Python workers start? See the logs of"
+        " their pools), 90 s"
     )
 
 

@@ -88,7 +88,7 @@ def test_a_symbolic_link_is_refused(tmp_path: Path, written: bytes | None) -> No
 
 @pytest.mark.parametrize("path", ["gs://acme/books.json", "bigquery:acme.meta.books", "pubsub:projects/p/topics/t"])
 def test_a_place_elsewhere_is_refused(path: str) -> None:
-    assert refusal(path) == "they go to a file of this machine"
+    assert refusal(path) == "they must go to a file on this machine"
 
 
 @needs_full

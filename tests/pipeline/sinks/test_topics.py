@@ -70,7 +70,7 @@ def test_each_receipt_is_a_message(topic: Topic) -> None:
     ("path", "message"),
     [
         ("pubsub:projects/capybeam-tests/topics/nowhere", "projects/capybeam-tests/topics/nowhere: no such topic"),
-        ("pubsub:dead-letters", "pubsub:dead-letters: write it like pubsub:projects/P/topics/T"),
+        ("pubsub:dead-letters", "pubsub:dead-letters: not of the form pubsub:projects/P/topics/T"),
     ],
 )
 def test_a_topic_that_is_not_there_is_an_error_with_its_name(pubsub: str, path: str, message: str) -> None:

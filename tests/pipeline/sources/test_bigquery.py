@@ -42,7 +42,7 @@ def refusal(text: str, client: Any = None, between: TimeRange = ANY_TIME) -> str
             "no permission (Not found); reading needs the roles BigQuery Data Viewer, BigQuery Job User and BigQuery"
             " Read Session User",
         ),
-        ("BadRequest", "cannot be read (the query failed, in words that may quote rows)"),
+        ("BadRequest", "cannot be read (the query failed; its message is withheld because it may quote rows)"),
         ("ServiceUnavailable", "cannot be read (Not found)"),
     ],
 )
@@ -68,7 +68,8 @@ def test_what_is_said_of_rows_is_not_repeated() -> None:
     error = exceptions.BadRequest("Bad int64 value: jane@example.com\n\nLocation: EU\nJob ID: 3f5e-1")
     said = refusal("bigquery:SELECT CAST(email AS INT64) FROM `acme.shop.orders`", Client(error))
     assert said.endswith(
-        ": cannot be read (the query failed, in words that may quote rows; bq show -j 3f5e-1 has the details)"
+        ": cannot be read (the query failed; its message is withheld because it may quote rows; bq show -j 3f5e-1"
+        " has the details)"
     )
 
 
@@ -108,3 +109,30 @@ def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_since_is_not_for_files() -> None:
     with pytest.raises(NoInput, match=r"events\.jsonl: --since and --until are for bigquery: inputs"):
         open_source("events.jsonl", ReadOptions(TimeRange(since=1)))
+
+
+def test_the_first_rows_of_a_table_are_a_sample() -> None:
+    bigquery = pytest.importorskip("google.cloud.bigquery", reason="needs the extra gcp")
+    from capybeam.pipeline.sources.bigquery.samples import first_rows
+
+    schema = [bigquery.SchemaField("payload", "JSON"), bigquery.SchemaField("at", "TIMESTAMP")]
+    asked: dict[str, Any] = {}
+
+    class Table:
+        table_type, table_id = "TABLE", "orders"
+
+    class Rows:
+        def get_table(self, _table: str, **_: Any) -> Any:
+            table = Table()
+            vars(table)["schema"] = schema
+            return table
+
+        def list_rows(self, _table: Any, **options: Any) -> list[dict[str, Any]]:
+            asked.update(options)
+            return [{"payload": {"type": "page"}}]
+
+    assert list(first_rows(TABLE, 5, Rows())) == [b'{"type":"page"}']
+    assert (asked["max_results"], asked["selected_fields"]) == (5, schema[:1])
+
+    with pytest.raises(NoInput, match="a query is not read"):
+        next(first_rows("bigquery:SELECT 1", 5, Rows()))

@@ -12,13 +12,13 @@ from capybeam.transforms.core import events as limits
 from capybeam.transforms.core.events import LongLine, UnreadableRow
 from capybeam.transforms.core.message_formats import compile_parsing
 
-LIKE = "a header is like type,event,messageId,timestamp,userId,properties.total"
+LIKE = "a header looks like type,event,messageId,timestamp,userId,properties.total"
 NO_HEADER = f"no header, or none of its columns is a key of an event; {LIKE}"
 
 
 SPELT = "the header spells keys differently from an event's"
 UNTOLD = (
-    "its rows are of Segment's warehouse, and nothing says of which calls: give the file its table's name, as in"
+    "its rows are from Segment's warehouse, but the type of call is unknown: name the file after its table, as in"
     " pages.csv, or add a column type"
 )
 

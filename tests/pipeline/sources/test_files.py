@@ -114,12 +114,12 @@ def test_a_line_that_is_too_long_is_passed_over_in_packed_files_too(
 @pytest.mark.parametrize("name", ["a.jsonl.zst", "a.jsonl.xz", "a.jsonl.deflate"])
 def test_a_packing_that_hides_a_cut_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"packed")
-    with pytest.raises(NoInput, match=rf"{name}: is packed in a way that does not show a file that was cut off"):
+    with pytest.raises(NoInput, match=rf"{name}: this compression cannot show whether a file is complete"):
         check_input(str(tmp_path / name))
 
 
 CUT = "is incomplete: it was cut off. What came before is read."
-DAMAGED = "cannot be read to its end: it is damaged, or not packed as its name says. What came before is read."
+DAMAGED = "cannot be read to its end: it is damaged, or not compressed as its name says. What came before is read."
 
 
 def cut(data: bytes) -> bytes:

@@ -19,9 +19,9 @@ EVENTS: list[dict[str, Any]] = [
 LINES = "".join(json.dumps(event) + "\n" for event in EVENTS)
 MANY = [{**EVENTS[0], "messageId": f"m-{n}"} for n in range(5000)]
 
-ARRAY = "it is one pretty-printed JSON document, an array, and not JSON lines, an event each."
-OBJECT = "it is one pretty-printed JSON document and not JSON lines, an event each."
-ON_A_LINE = "it is one JSON array and not JSON lines, an event each."
+ARRAY = "it is one pretty-printed JSON document, an array, and not JSON lines with one event each."
+OBJECT = "it is one pretty-printed JSON document and not JSON lines with one event each."
+ON_A_LINE = "it is one JSON array and not JSON lines with one event each."
 
 
 def told(text: str | bytes, size: int = 1 << 16, name: str = "events.json") -> str | None:
@@ -63,7 +63,7 @@ def aligned(events: list[dict[str, Any]]) -> str:
     ],
 )
 def test_a_document_is_named_as_what_it_is(text: str, said: str, size: int) -> None:
-    assert (told(text, size) or "").startswith(f"{said} Make lines of it: jq -c ")
+    assert (told(text, size) or "").startswith(f"{said} Convert it to JSON lines: jq -c ")
 
 
 @pytest.mark.parametrize("size", [1000, 1 << 18])
@@ -136,11 +136,11 @@ def test_what_reading_raises_comes_behind_what_was_read(before: bytes) -> None:
 @pytest.mark.parametrize(
     ("name", "advice"),
     [
-        ("events.json", "Make lines of it: jq -c '.[]' < events.json > events.lines.jsonl"),
-        ("out/x [1].jsonl", "Make lines of it: jq -c '.[]' < 'out/x [1].jsonl' > 'x [1].lines.jsonl'"),
-        ("events.json.gz", "Make lines of it: gzip -dc < events.json.gz | jq -c '.[]' > events.lines.jsonl"),
-        ("a.json.bz2", "Make lines of it: bzip2 -dc < a.json.bz2 | jq -c '.[]' > a.lines.jsonl"),
-        ("gs://acme/events.json", "jq -c '.[]' makes such lines."),
+        ("events.json", "Convert it to JSON lines: jq -c '.[]' < events.json > events.lines.jsonl"),
+        ("out/x [1].jsonl", "Convert it to JSON lines: jq -c '.[]' < 'out/x [1].jsonl' > 'x [1].lines.jsonl'"),
+        ("events.json.gz", "Convert it to JSON lines: gzip -dc < events.json.gz | jq -c '.[]' > events.lines.jsonl"),
+        ("a.json.bz2", "Convert it to JSON lines: bzip2 -dc < a.json.bz2 | jq -c '.[]' > a.lines.jsonl"),
+        ("gs://acme/events.json", "jq -c '.[]' produces such lines."),
         ("-", "Put jq -c '.[]' in front: … | jq -c '.[]' | capybeam map …"),
     ],
 )

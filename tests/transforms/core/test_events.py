@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from capybeam.transforms.core.events import MAX_LINE, event_id, index_of, is_blank, parse_event
+from capybeam.transforms.core.events import MAX_LINE, event_id, is_blank, parse_event
 from capybeam.transforms.core.rejections import Rejected
 
 BOM = b"\xef\xbb\xbf"
@@ -89,14 +89,6 @@ def test_a_line_that_is_too_long_is_not_read_and_its_dead_letter_has_its_start()
         parse_event(line)
     assert (raised.value.code, raised.value.payload) == ("line_too_long", line[:1000].decode())
     assert raised.value.message == "The line has 67,108,889 bytes, and one of more than 64 MB is not read."
-
-
-@pytest.mark.parametrize(
-    ("key", "found"), [("0", "a"), ("2", None), ("-1", None), ("1.0", None), ("٣", None), ("9" * 6000, None)]
-)
-def test_a_key_of_a_path_names_a_position_or_none(key: str, found: str | None) -> None:
-    index = index_of(key)
-    assert (["a", "b"][index] if index < 2 else None) == found
 
 
 def test_many_siblings_are_not_taken_for_depth() -> None:

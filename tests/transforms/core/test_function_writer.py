@@ -77,6 +77,15 @@ def test_constants_of_one_name_are_kept_apart() -> None:
     assert writer.function(f"{first}(1, 2), {second}(1, 2)")() == (1, 2)
 
 
+def test_a_constant_hides_neither_an_argument_nor_a_builtin_nor_the_function() -> None:
+    writer = FunctionWriter("both", "count", "most=None")
+    names = [writer.constant(value, name) for value, name in ((1, "count"), (2, "most"), (3, "len"), (4, "both"))]
+    assert names == ["count_2", "most_2", "len_2", "both_2"]
+    assert writer.function(f"count, most, len('abc'), {', '.join(names)}, {writer.call(len, 'count')}")("ab") == (
+        *("ab", None, 3, 1, 2, 3, 4, 2),
+    )
+
+
 @pytest.mark.parametrize("name", ["v1", "e", "c0"])
 def test_a_constant_cannot_take_a_variables_name(name: str) -> None:
     with pytest.raises(ValueError, match="variable's name"):

@@ -294,11 +294,11 @@ NO_EVENT = "The object is not an event: it has no type, and no trigger takes it.
         ({"x" * 31: 1, "12": 2}, "Its keys are not names."),
         (
             {"id": 1, "detail": ORDER},
-            "Its keys: id, detail. If detail holds the event, put unwrap: $.detail into the job file.",
+            "Its keys: id, detail. If detail holds the event, add unwrap: $.detail to the job file.",
         ),
         (
             {"Type": "Notification", "Message": json.dumps(ORDER)},
-            "Its keys: Type, Message. If Message holds the event, put unwrap: $.Message into the job file.",
+            "Its keys: Type, Message. If Message holds the event, add unwrap: $.Message to the job file.",
         ),
     ],
 )  # fmt: skip
@@ -450,7 +450,7 @@ def filled(size: int) -> bytes:
 )
 def test_what_would_unpack_to_too_much_is_a_rejection(row: bytes) -> None:
     assert found(row) == [("unreadable_envelope", None)]
-    assert message_of(row) == "It would unpack to more than 2 MB."
+    assert message_of(row) == "Unpacked, it would be larger than 2 MB."
 
 
 @pytest.mark.usefixtures("small")
@@ -488,7 +488,7 @@ def test_a_message_may_unpack_to_64_mb() -> None:
 )
 def test_damaged_gzip_is_a_rejection(row: bytes) -> None:
     assert found(row) == [("unreadable_envelope", None)]
-    assert message_of(row) == "The gzip data is damaged, or cut off."
+    assert message_of(row) == "The gzip data is damaged or incomplete."
 
 
 def test_envelopes_in_one_another_have_an_end() -> None:

@@ -123,7 +123,7 @@ def test_what_cannot_be_a_token_is_refused_without_showing_it(monkeypatch: pytes
     monkeypatch.setenv("META_ACCESS_TOKEN", value)
 
     assert error_of("env:META_ACCESS_TOKEN") == (
-        "What is at env:META_ACCESS_TOKEN has spaces or unprintable characters."
+        "The value at env:META_ACCESS_TOKEN contains spaces or unprintable characters."
     )
 
 
@@ -168,7 +168,7 @@ def test_a_file_with_more_than_a_token_is_an_error_that_does_not_show_it(tmp_pat
     (tmp_path / "token").write_text(f"META_ACCESS_TOKEN = {TOKEN}\n")
 
     assert error_of(f"file:{tmp_path}/token") == (
-        f"What is at file:{tmp_path}/token has spaces or unprintable characters."
+        f"The value at file:{tmp_path}/token contains spaces or unprintable characters."
     )
 
 

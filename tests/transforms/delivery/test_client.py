@@ -21,7 +21,7 @@ from capybeam.pipeline.sandbox.store import SandboxSettings
 from capybeam.transforms.core.envelope import Address
 from capybeam.transforms.core.tokens import TokenReference
 from capybeam.transforms.delivery import transport
-from capybeam.transforms.delivery.batches import DestinationHeld, Outcome, Stopped
+from capybeam.transforms.delivery.batches import DestinationHeld, OnRefusal, Outcome, Stopped
 from capybeam.transforms.delivery.client import Client
 from capybeam.transforms.delivery.destination import Delivery
 from capybeam.transforms.meta.destinations import MetaDestination
@@ -265,7 +265,7 @@ def test_a_dead_token_stops_the_destination_and_keeps_its_events(sandbox: Sandbo
     assert reasons(first) == [("e0", "destination_refused", True), ("e1", "destination_refused", True)]
     assert reasons(second) == [("e2", "destination_refused", True), ("e3", "destination_refused", True)]
     assert sandbox.stats()["requests"] == 1
-    assert "Put a new one where the job file points to" in sender.progress.statuses()["web"]
+    assert "Store a new access token where the job file points" in sender.progress.statuses()["web"]
 
 
 def test_one_refused_destination_does_not_stop_another(sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -316,13 +316,13 @@ def test_a_detailed_receipt_names_its_events_and_a_brief_one_does_not(sandbox: S
 
 
 def holding(
-    endpoint: str, token: str, monkeypatch: pytest.MonkeyPatch, hold_for: float = 30.0, patient: bool = False
+    endpoint: str, token: str, monkeypatch: pytest.MonkeyPatch, hold_for: float = 30.0, on_refusal: OnRefusal = "hold"
 ) -> Client:
     monkeypatch.setattr("capybeam.transforms.delivery.client._HOLD_PAUSE", 0.5)
     monkeypatch.setattr(transport, "TOKEN_PAUSE", 0.1)
     monkeypatch.setattr("capybeam.transforms.delivery.client._HOLD_FOR", hold_for)
     destination = MetaDestination("web", TokenReference(token), endpoint=endpoint)
-    return Client((destination,), Delivery(), hold=True, patient=patient)
+    return Client((destination,), Delivery(), on_refusal=on_refusal)
 
 
 def test_a_held_destination_is_taken_up_again_with_a_new_token(
@@ -369,7 +369,7 @@ def test_a_held_destination_is_asked_by_one_for_all_and_its_token_read_once_in_a
     (tmp_path / "token").write_text("an-old-token")
     read: list[str] = []
     monkeypatch.setattr(TokenReference, "read", lambda self: read.append(self.text) or "an-old-token")
-    sender = holding(sandbox.url, f"file:{tmp_path / 'token'}", monkeypatch, patient=True)
+    sender = holding(sandbox.url, f"file:{tmp_path / 'token'}", monkeypatch, on_refusal="hold_forever")
     monkeypatch.setattr(transport, "TOKEN_PAUSE", 1.0)
     monkeypatch.setattr("capybeam.transforms.delivery.client._LOOK", 0.05)
     with ThreadPoolExecutor(8) as pool:
@@ -387,7 +387,7 @@ def test_a_patient_stream_holds_for_as_long_as_it_takes(
     sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sandbox.set_faults(dead_token=True)
-    sender = holding(sandbox.url, "env:TOKEN", monkeypatch, hold_for=0.1, patient=True)
+    sender = holding(sandbox.url, "env:TOKEN", monkeypatch, hold_for=0.1, on_refusal="hold_forever")
     recovery = threading.Timer(1.0, lambda: sandbox.set_faults(dead_token=False))
     recovery.start()
     assert sender.deliver(pack(KEY, [line(1)])).delivered == {"web/leads": 1}
@@ -398,7 +398,7 @@ def test_held_for_too_long_the_runner_is_told_and_nothing_is_rejected(
     sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sandbox.set_faults(dead_token=True)
-    with pytest.raises(DestinationHeld, match="Put a new one where the job file points to") as raised:
+    with pytest.raises(DestinationHeld, match="Store a new access token where the job file points") as raised:
         holding(sandbox.url, "env:TOKEN", monkeypatch, hold_for=0.1).deliver(pack(KEY, [line(1)]))
     assert TOKEN not in str(raised.value)
 
@@ -501,7 +501,7 @@ def test_a_stream_that_is_stopped_keeps_its_events(sandbox: SandboxServer, monke
     sandbox.set_faults(fail_next=1000)
     sender = holding(sandbox.url, "env:TOKEN", monkeypatch)
     sender.shutdown.set()
-    with pytest.raises(Stopped, match="stopped before all was delivered"):
+    with pytest.raises(Stopped, match="stopped before everything was delivered"):
         sender.deliver(pack(KEY, [line(1)]))
 
 
@@ -511,8 +511,8 @@ def test_what_to_do_about_one_dataset_is_not_forgotten_when_another_takes_its_ev
         sender.deliver(pack(Address("web", "999").encode(), [line(1)]))
         sender.deliver(pack(KEY, [line(2)]))
     assert sender.progress.statuses() == {
-        "web": "REFUSED. Dataset 999: Meta, code 100/33: no such dataset, or no permission for it. There is no such"
-        " dataset, or the token may not use it. Check its ID; assign the dataset to the token."
+        "web": "REFUSED. Dataset 999: Meta, code 100/33: no such dataset, or no permission for it. The dataset does"
+        " not exist, or the token may not use it. Check its ID; assign the dataset to the token."
     }
 
 
@@ -613,7 +613,7 @@ def test_a_redirect_is_not_followed_with_the_token() -> None:
 @pytest.mark.parametrize(
     ("start", "more", "pause", "message"),
     [
-        pytest.param(b"HTTP/1.0 200 OK\r\n\r\n", b" " * 65536, 0.0, "gave an answer without an end.", id="fast"),
+        pytest.param(b"HTTP/1.0 200 OK\r\n\r\n", b" " * 65536, 0.0, "sent an answer that did not end.", id="fast"),
         pytest.param(b"HTTP/1.0 200 OK\r\n\r\n", b" ", 0.05, "did not answer within 0.5 s.", id="a body in a trickle"),
         pytest.param(
             b"HTTP/1.0 200 OK\r\nX-Long: ", b"x", 0.05, "did not answer within 0.5 s.", id="a head in a trickle"

@@ -22,10 +22,10 @@ from hypothesis import strategies as st
 from capybeam.transforms.core.envelope import Address
 from capybeam.transforms.core.tokens import TokenReference
 from capybeam.transforms.delivery import transport
-from capybeam.transforms.delivery.batches import DestinationHeld, EncodedBatch, Outcome
+from capybeam.transforms.delivery.batches import DestinationHeld, EncodedBatch, OnRefusal, Outcome
 from capybeam.transforms.delivery.client import Client
 from capybeam.transforms.delivery.destination import Delivery
-from capybeam.transforms.delivery.isolation import spread
+from capybeam.transforms.delivery.spread import spread
 from capybeam.transforms.meta.destinations import MetaDestination
 from tests.transforms.envelopes import pack, sealed
 from tests.transforms.graph_server import GraphServer, Json, Reply, error, graph_server, taken
@@ -49,10 +49,10 @@ def batch(count: int, start: int = 0, key: str = KEY) -> EncodedBatch:
     return pack(key, [line(number) for number in range(start, start + count)])
 
 
-def client(graph: GraphServer, hold: bool = False, **delivery: Any) -> Client:
+def client(graph: GraphServer, on_refusal: OnRefusal = "reject", **delivery: Any) -> Client:
     settings = {"retry_for": 5.0, "timeout": 2.0, **delivery}
     destination = MetaDestination("web", TokenReference("env:TOKEN"), endpoint=graph.url)
-    return Client((destination,), Delivery(**settings), hold=hold, jitter=lambda low, high: 0.01)
+    return Client((destination,), Delivery(**settings), on_refusal=on_refusal, jitter=lambda low, high: 0.01)
 
 
 def reasons(*outcomes: Outcome) -> Counter[tuple[str, bool]]:
@@ -235,7 +235,7 @@ def test_a_stream_holds_its_events_and_goes_on_when_something_gets_through(monke
         "capybeam.transforms.delivery.client._HOLD_PAUSE", 10.0
     )  # of which the client here waits 0.01, by its jitter
     with graph_server(lambda _: error(4711)) as graph, ThreadPoolExecutor(1) as pool:
-        sender = client(graph, hold=True)
+        sender = client(graph, on_refusal="hold")
         sending = pool.submit(sender.deliver, batch(100))
         deadline = time.monotonic() + 10
         while not sender.progress.status("web").startswith("HELD. ") and time.monotonic() < deadline:
@@ -253,7 +253,7 @@ def test_a_stream_holds_its_events_whatever_the_turns_of_the_refusal(monkeypatch
     monkeypatch.setattr("capybeam.transforms.delivery.client._HOLD_PAUSE", 10.0)
     turns = itertools.cycle([error(4711), error(4712)])
     with graph_server(lambda _: next(turns)) as graph, ThreadPoolExecutor(4) as pool:
-        sender = client(graph, hold=True)
+        sender = client(graph, on_refusal="hold")
         sending = [pool.submit(sender.deliver, batch(100, 100 * number)) for number in range(4)]
         wait_until(lambda: sender.progress.status("web").startswith("HELD. "))
         graph.answer = taken
@@ -271,7 +271,7 @@ def test_a_stream_goes_on_with_a_token_that_is_replaced_while_it_is_held(
     token.write_text("old")
     with graph_server(lambda _: error(190, 463)) as graph, ThreadPoolExecutor(4) as pool:
         destination = MetaDestination("web", TokenReference(f"file:{token}"), endpoint=graph.url)
-        sender = Client((destination,), Delivery(retry_for=1.0), hold=True)
+        sender = Client((destination,), Delivery(retry_for=1.0), on_refusal="hold")
         sending = [pool.submit(sender.deliver, batch(20, 20 * number)) for number in range(8)]
         wait_until(lambda: sender.progress.status("web").startswith("HELD. "))
         held = len(graph.requests)
@@ -299,7 +299,7 @@ def test_of_two_datasets_of_a_destination_the_one_that_refuses_everything_stops_
 
 def test_a_stream_that_is_stopped_while_it_holds_rejects_nothing() -> None:
     with graph_server(lambda _: error(4711)) as graph, ThreadPoolExecutor(1) as pool:
-        sender = client(graph, hold=True)
+        sender = client(graph, on_refusal="hold")
         sending = pool.submit(sender.deliver, batch(100))
         deadline = time.monotonic() + 10
         while not sender.progress.status("web") and time.monotonic() < deadline:
@@ -311,7 +311,7 @@ def test_a_stream_that_is_stopped_while_it_holds_rejects_nothing() -> None:
 
 def test_a_stream_is_not_held_by_events_that_are_invalid() -> None:
     with graph_server(holding(lambda n: n < 100, error(100, 2804050))) as graph:
-        sender = client(graph, hold=True)
+        sender = client(graph, on_refusal="hold")
         outcomes = [sender.deliver(batch(100)), sender.deliver(batch(100, 100))]
     assert reasons(*outcomes) == {("meta_refused_event", False): 100}
     assert outcomes[1].delivered == {"web/leads": 100}

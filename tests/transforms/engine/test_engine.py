@@ -141,7 +141,7 @@ def test_an_event_larger_than_a_batch_may_be_is_rejected() -> None:
 
     assert (caught.value.code, caught.value.message) == (
         "event_too_large",
-        f"The event alone takes {size} bytes of max_batch_bytes {size - 1}.",
+        f"The event alone has {size} bytes, more than max_batch_bytes {size - 1}.",
     )
 
 

@@ -150,7 +150,7 @@ def test_a_ready_body_from_a_store_that_orders_keys_anew_still_begins_with_its_t
 def test_a_ready_body_that_has_grown_too_old_is_rejected_again_and_keeps_its_origin() -> None:
     old = {**BODY, "event_time": NOW - 8 * 86400}
     ((outcome,), _) = replay(letter("send", old, first_dead_lettered_at=NOW - 900_000, replays=2))
-    message = "The event is more than 7 days old, and Meta takes no older ones."
+    message = "The event is more than 7 days old; Meta does not accept older events."
     rejection = Rejection("validate", "event_too_old", message, "web", "pages", "123", "m1", old)
     assert outcome == dataclasses.replace(rejection, first_dead_lettered_at=NOW - 900_000, replays=3)
 
@@ -256,7 +256,7 @@ def test_a_subscription_that_is_gone_is_said_and_nothing_is_lost(stage: str) -> 
     assert counts == {"read": 1, "taken": 1, "matched:web/gone": 1}
 
 
-def test_a_dataset_that_the_job_file_has_mended_gets_what_was_meant_for_the_old_one() -> None:
+def test_a_dataset_that_the_job_file_has_corrected_gets_what_was_meant_for_the_old_one() -> None:
     assert replay(letter("send", BODY, dataset_id="999"))[0] == [ready("pages", BODY)]
 
 
@@ -273,7 +273,7 @@ def test_a_body_of_another_wire_than_the_subscriptions_is_said_and_nothing_is_lo
     assert isinstance(outcome, Rejection)
     assert (outcome.stage, outcome.code, outcome.payload) == ("send", "not_in_job", body)
     assert outcome.message == (
-        "The subscription has another wire in the job file, and its events another form. Run the input again."
+        "The subscription uses another wire in the job file, so its events have another format. Run the input again."
     )
     assert counts == {"read": 1, "taken": 1, f"matched:{subscription.key}": 1}
 
@@ -300,20 +300,20 @@ def test_a_byte_order_mark_in_front_is_passed_over() -> None:
     [
         (b"{", "it is not JSON"),
         (b" ", "it is empty"),
-        (b"[]", "it is no JSON object"),
+        (b"[]", "it is not a JSON object"),
         (orjson.dumps(EVENT), "it has no dead_lettered_at"),
-        (orjson.dumps(letter("sent", BODY)), "its stage is none of capybeam's"),
-        (orjson.dumps(letter(["send"], BODY)), "its stage is none of capybeam's"),
-        (orjson.dumps(letter("parse", "{", code=["invalid_json"], **UNDIRECTED)), "its code is no text"),
-        (orjson.dumps(letter("send", BODY, code="")), "its code is no text"),
+        (orjson.dumps(letter("sent", BODY)), "its stage is not one of capybeam's"),
+        (orjson.dumps(letter(["send"], BODY)), "its stage is not one of capybeam's"),
+        (orjson.dumps(letter("parse", "{", code=["invalid_json"], **UNDIRECTED)), "its code is not text"),
+        (orjson.dumps(letter("send", BODY, code="")), "its code is not text"),
         (orjson.dumps(letter("send", BODY, dead_lettered_at=NOW + 0.5)), "its time is not in Unix seconds"),
         (orjson.dumps(letter("send", BODY, dead_lettered_at=-1)), "its time is not in Unix seconds"),
         (orjson.dumps(letter("send", BODY, first_dead_lettered_at=None)), "its time is not in Unix seconds"),
         (orjson.dumps(letter("send", BODY, first_dead_lettered_at=2**63)), "its time is not in Unix seconds"),
-        (orjson.dumps(letter("send", BODY, replays=True)), "its replays are no number of them"),
-        (orjson.dumps(letter("send", BODY, replays=2**63)), "its replays are no number of them"),
-        (orjson.dumps(letter("map", "text")), "its payload is no object"),
-        (orjson.dumps(letter("parse", {"a": 1}, **UNDIRECTED)), "its payload is no text"),
+        (orjson.dumps(letter("send", BODY, replays=True)), "its replays are not a count"),
+        (orjson.dumps(letter("send", BODY, replays=2**63)), "its replays are not a count"),
+        (orjson.dumps(letter("map", "text")), "its payload is not an object"),
+        (orjson.dumps(letter("parse", {"a": 1}, **UNDIRECTED)), "its payload is not text"),
         (orjson.dumps(letter("parse", "{}", **UNDIRECTED, payload_encoding="gzip")), "its payload cannot be decoded"),
         (
             orjson.dumps(letter("parse", "e30!", **UNDIRECTED, payload_encoding="base64")),
@@ -332,8 +332,8 @@ def test_a_byte_order_mark_in_front_is_passed_over() -> None:
         ),
         (orjson.dumps(letter("map", EVENT, subscription=None)), "it names no subscription"),
         (orjson.dumps(letter("send", EVENT)), "its payload is not an event of its destination"),
-        (orjson.dumps(letter("map", EVENT, destination=5)), "a name in it is no text"),
-        (orjson.dumps(letter("map", EVENT, event_id=["m1"])), "a name in it is no text"),
+        (orjson.dumps(letter("map", EVENT, destination=5)), "a name in it is not text"),
+        (orjson.dumps(letter("map", EVENT, event_id=["m1"])), "a name in it is not text"),
         *(
             (orjson.dumps(letter(stage, body)), "its payload is not an event of its destination")
             for stage in ("validate", "send")
@@ -367,7 +367,7 @@ def test_a_line_that_capybeam_has_not_written_so_is_named(line: bytes, reason: s
     with pytest.raises(Rejected) as raised:
         parse_dead_letter(line, "Line 7 of dead.jsonl", compile_body_check(JOB.subscriptions))
     assert raised.value.code == "not_a_dead_letter"
-    assert raised.value.message == f"Line 7 of dead.jsonl is no dead letter: {reason}."
+    assert raised.value.message == f"Line 7 of dead.jsonl is not a capybeam dead letter: {reason}."
     assert raised.value.payload == line
 
 

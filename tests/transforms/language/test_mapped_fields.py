@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from capybeam.pipeline.job.presets import merged_mapping, offline_preset, presets
 from capybeam.transforms.core.rejections import Rejected
 from capybeam.transforms.language.fields import Field
-from capybeam.transforms.language.mapped_fields import _known, _thoroughly, compile_event_fields
+from capybeam.transforms.language.mapped_fields import _compile_slow_path, _known, compile_event_fields
 
 Json = dict[str, Any]
 TIME = "2026-11-22T09:58:20Z"
@@ -37,11 +37,13 @@ def ways() -> dict[str, tuple[Json, tuple[Field, ...]]]:
     return {name: ({**mapping, "event_name": None}, fields) for name, (mapping, fields) in both.items()}
 
 
-def thorough(mapping: Json, fields: tuple[Field, ...]) -> Callable[..., Json]:
-    return _thoroughly({key: node for key, node in _known(mapping, fields).items() if key != "event_name"}, fields, {})
+def slow_path(mapping: Json, fields: tuple[Field, ...]) -> Callable[..., Json]:
+    return _compile_slow_path(
+        {key: node for key, node in _known(mapping, fields).items() if key != "event_name"}, fields, {}
+    )
 
 
-WAYS = {name: (compile_event_fields(*way), thorough(*way)) for name, way in ways().items()}
+WAYS = {name: (compile_event_fields(*way), slow_path(*way)) for name, way in ways().items()}
 
 _VALUE = st.recursive(
     st.none()
@@ -99,12 +101,53 @@ def test_products_without_an_id_cost_no_second_way(monkeypatch: pytest.MonkeyPat
     mapped = compile_event_fields(mapping, fields)
     event = {"timestamp": 5, "properties": {"currency": "USD", "revenue": 5, "products": [{"sku": "a"}] * 3}}
     monkeypatch.setattr(
-        "capybeam.transforms.language.mapped_fields._thoroughly", lambda *_: pytest.fail("the event went the slow way")
+        "capybeam.transforms.language.mapped_fields._compile_slow_path",
+        lambda *_: pytest.fail("the event went the slow way"),
     )
     counted: list[str] = []
 
     assert "contents" not in mapped(event, "Purchase", counted.append)
     assert counted == ["contents_without_id"] * 3
+
+
+@pytest.mark.parametrize("products", [[{"sku": "A-1", "n": 2}, {"product_id": "b", "n": 3}], {"sku": "A-1", "n": 2}])
+def test_directives_of_an_items_shape_find_what_is_in_the_item_and_those_behind_it_what_is_in_the_event(
+    products: Any,
+) -> None:
+    fields = (
+        Field(
+            "contents",
+            "object",
+            multiple=True,
+            properties=(Field("id", "string", required=True), Field("quantity", "integer"), Field("title", "string")),
+        ),
+        Field("order_id", "string"),
+        Field("content_name", "string"),
+    )
+    mapped = compile_event_fields(
+        {
+            "contents": {
+                "@arrayPath": [
+                    "$.products",
+                    {
+                        "id": {"@coalesce": [{"@path": "$.product_id"}, {"@liquid": "{{ sku | downcase }}"}]},
+                        "quantity": {"@transform": {"apply": {"m": {"@path": "$.n"}}, "mapping": {"@path": "$.m"}}},
+                        "title": {"@template": "{{sku}} of {{n}}"},
+                    },
+                ]
+            },
+            "order_id": {"@liquid": "{{ n }}-{{ sku }}"},
+            "content_name": {"@coalesce": [{"@path": "$.sku"}, {"@path": "$.n"}]},
+        },
+        fields,
+    )
+
+    contents = [{"id": "a-1", "quantity": 2, "title": "A-1 of 2"}, {"id": "b", "quantity": 3, "title": " of 3"}]
+    assert mapped({"products": products, "n": "event", "sku": None}, "Lead") == {
+        "contents": contents if isinstance(products, list) else contents[:1],
+        "order_id": "event-",
+        "content_name": "event",
+    }
 
 
 def test_a_key_of_the_mapping_that_an_object_does_not_know_is_not_the_events_fault() -> None:

@@ -201,7 +201,7 @@ def test_a_redirect_stops_the_destination_with_a_word_on_the_endpoint(status: in
 
     assert answer.kind == "destination"
     assert answer.meaning.todo == (
-        "The endpoint redirects elsewhere. Set `endpoint` to the address itself, if you trust it with the token."
+        "The endpoint redirects elsewhere. Set `endpoint` to that address, if you trust it with the token."
     )
 
 
@@ -304,24 +304,24 @@ def test_a_text_in_another_language_changes_nothing() -> None:
         (
             190,
             None,
-            "The access token is not valid (any more). Put a new one where the job file points to and run again.",
+            "Store a new access token where the job file points and run again.",
         ),
         (
             190,
             463,
-            "The access token is not valid (any more). Put a new one where the job file points to and run again.",
+            "Store a new access token where the job file points and run again.",
         ),
         (
             102,
             None,
-            "The access token's session has ended. Put a new one where the job file points to and run again.",
+            "Store a new access token where the job file points and run again.",
         ),
         (
             100,
             33,
-            "There is no such dataset, or the token may not use it. Check its ID; assign the dataset to the token.",
+            "The dataset does not exist, or the token may not use it. Check its ID; assign the dataset to the token.",
         ),
-        (2635, None, "This API version is dead. Set api_version to a newer one in the job file."),
+        (2635, None, "Set api_version to a newer one in the job file."),
         (
             368,
             None,

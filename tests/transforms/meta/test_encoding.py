@@ -52,7 +52,7 @@ def test_nothing_leaves_unhashed_that_has_to_be_hashed(user_data: Json, key: str
         made()
     assert (caught.value.code, caught.value.message) == (
         "unhashed_user_data",
-        f"user_data.{key} has to be SHA-256 in 64 hexadecimal digits, and is not.",
+        f"user_data.{key} is not SHA-256 in 64 hexadecimal digits.",
     )
     assert caught.value.payload == event
 
@@ -93,7 +93,7 @@ def test_the_same_holds_for_match_keys_of_the_older_wire(match_keys: Json, key: 
         made("1", event, NOW, lambda _: None)
     assert (caught.value.code, caught.value.message) == (
         "unhashed_user_data",
-        f"{key} has to be SHA-256 in 64 hexadecimal digits, and is not.",
+        f"{key} is not SHA-256 in 64 hexadecimal digits.",
     )
 
 

@@ -81,12 +81,13 @@ def test_an_event_is_neither_too_old_nor_ahead_of_its_time(action_source: str, a
 
 def test_the_message_says_which_limit_counts() -> None:
     assert (
-        message(event(event_time=NOW - 8 * DAY)) == "The event is more than 7 days old, and Meta takes no older ones."
+        message(event(event_time=NOW - 8 * DAY)) == "The event is more than 7 days old; Meta does not accept older"
+        " events."
     )
     assert message(event(event_time=NOW - 63 * DAY, action_source="physical_store")) == (
-        "The event is more than 62 days old, and Meta takes no older ones."
+        "The event is more than 62 days old; Meta does not accept older events."
     )
-    assert message(event(event_time=NOW + 3600)) == "The event's time lies more than 60 seconds in the future."
+    assert message(event(event_time=NOW + 3600)) == "The event's time is more than 60 seconds in the future."
 
 
 # --- match keys -------------------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ class UnknownZone(ValueError):
 
 
 def moment(value: Any, now: Callable[[], float]) -> float | None:
-    """The milliseconds since 1970 that a value stands for, or None where it is no time.
+    """The milliseconds since 1970 that a value stands for, or None if it is not a time.
 
     A number, and a text of digits, is seconds. `now` gives the seconds that ``now`` and ``today`` stand for.
     """
@@ -437,8 +437,8 @@ _CODES: Final[dict[str, Callable[[_Clock], str | int]]] = {
 def formatted(at: float, pattern: str, zone: Any, charge: Callable[[int], None]) -> str | None:
     """A moment in LiquidJS's strftime, or None where the zone leads out of JavaScript's time.
 
-    Directives that it has not, such as %F, stand as they are. `charge` is told how many characters a width adds, before
-    they are made.
+    Unknown directives, such as %F, stay as they are. `charge` is called with the number of characters a width adds,
+    before they are made.
 
     Raises:
         UnknownZone

@@ -91,7 +91,7 @@ class Reader:
         self.position = len(self._text) if found < 0 else found + len(mark)
 
     def name(self) -> str:
-        """A name of letters, digits and ``-``, ``_``, ``?``; nothing where there is none."""
+        """A name of letters, digits and ``-``, ``_``, ``?``; "" if there is none."""
         self.skip_blanks()
         found = _NAME.match(self._text, self.position)
         if found is None:

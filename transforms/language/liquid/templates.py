@@ -23,7 +23,7 @@ from liquid.token import TOKEN_CONTENT, TOKEN_EXPRESSION, TOKEN_ILLEGAL, TOKEN_O
 
 from capybeam.transforms.core.rejections import Rejected
 from capybeam.transforms.language.liquid.expressions import BLANKS, ExpressionError, Reader, Unusable
-from capybeam.transforms.language.liquid.filters import FILTERS
+from capybeam.transforms.language.liquid.filters.registry import FILTERS
 from capybeam.transforms.language.liquid.values import WORTH_COUNTING, Evaluate, Rendering, is_true, shown
 from capybeam.transforms.standards import javascript
 
@@ -40,9 +40,9 @@ def problems(template: str) -> Iterator[str]:
     except Unusable as error:
         yield str(error)
     except ExpressionError as error:
-        yield f"is no valid Liquid template: {error}"
+        yield f"is not a valid Liquid template: {error}"
     except LiquidError as error:
-        yield f"is no valid Liquid template: {error.message}"
+        yield f"is not a valid Liquid template: {error.message}"
 
 
 def compile_template(template: str) -> Callable[[Any], str]:

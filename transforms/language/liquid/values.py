@@ -75,7 +75,7 @@ def shown(value: Any) -> str:
 
 
 def numeric(value: Any) -> float:
-    """A value as a filter of numbers takes it: what is no number is 0."""
+    """A value as a filter of numbers takes it: what is not a number is 0."""
     kind = type(value)
     number = float(value) if kind is int or kind is float else javascript.number(plain(value))
     return number if number == number else 0.0
@@ -192,7 +192,7 @@ class Room:
             raise Rejected("template_failed", "The Liquid template makes too much text of this event.")
 
     def pass_on(self, count: int) -> None:
-        """The same for what a filter hands to the next one. What is no longer than the event adds nothing to it."""
+        """The same for a filter's result. One that is not longer than the event costs nothing."""
         if count > self._size:
             self.take(count)
 

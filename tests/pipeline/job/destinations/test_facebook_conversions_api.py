@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from capybeam.pipeline.job.presets import presets
-from tests.pipeline.job.job_files import MINIMAL, WHOLE, job, problems, with_action, with_line, with_subscription
+from tests.pipeline.job.job_files import MINIMAL, TOKEN, WHOLE, job, problems, with_action, with_line, with_subscription
 
 
 def test_a_key_of_a_mapping_replaces_the_default_as_a_whole() -> None:
@@ -28,7 +30,7 @@ def test_without_the_default_mapping_only_the_subscriptions_own_counts() -> None
     assert leads.mapping == {
         "event_name": "Lead",
         "event_time": {"@path": "$.timestamp"},
-        "action_source": "crm",
+        "action_source": "system_generated",
         "user_data": {"email": {"@path": "$.traits.email"}},
     }
 
@@ -153,6 +155,11 @@ ONE_PROBLEM = {
         with_subscription('mapping:\n  value: {"@path": $.a, "@template": b}'),
         "9:11: destinations[0].subscriptions[0].mapping.value: should only have one @-prefixed key but it has 2 keys",
     ),
+    "required_fields_left_out": (
+        with_subscription("use_default_mapping: false\nmapping: {value: 1, action_source: email}"),
+        "9:9: destinations[0].subscriptions[0].mapping: leaves out event_time, user_data, currency, without which every"
+        " event is rejected",
+    ),
 }
 
 
@@ -165,6 +172,40 @@ def test_two_destinations_may_name_their_subscriptions_alike() -> None:
     text = MINIMAL + MINIMAL.partition("\n")[2].replace("name: web", "name: crm")
 
     assert [subscription.key for subscription in job(text).subscriptions] == ["web/purchase", "crm/purchase"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Purchase (Copy)", "A & B", "Bestellung 'groß' [50 %]: EU/UK", "5", "Subscription Started | Estimate", "x" * 200],
+)
+def test_a_subscription_may_have_any_line_of_text_as_its_name(name: str) -> None:
+    (subscription,) = job(with_subscription(f"name: {json.dumps(name, ensure_ascii=False)}")).subscriptions
+
+    assert subscription.key == f"web/{name}"
+
+
+@pytest.mark.parametrize("name", ["", " a", "a ", "two\nlines", "a\tb", "x" * 201, 5, TOKEN])
+def test_other_names_of_subscriptions_are_problems_that_do_not_repeat_them(name: object) -> None:
+    assert problems(with_subscription(f"name: {json.dumps(name)}")) == (
+        "job.yaml:8:9: destinations[0].subscriptions[0].name: must be a single line of 1 to 200 characters, without"
+        " blanks around it",
+    )
+
+
+def test_a_subscription_that_is_not_enabled_is_checked_and_takes_no_events() -> None:
+    other = "\n      - {action: search, enabled: false, trigger: type = }\n"
+
+    assert [each.name for each in job(MINIMAL + other.replace("type = ", "all")).subscriptions] == ["purchase"]
+    assert problems(MINIMAL + other) != ()
+
+
+def test_a_destination_whose_subscriptions_are_all_switched_off_gets_no_events() -> None:
+    switched_off = job(with_subscription("enabled: false"))
+
+    assert switched_off.subscriptions == ()
+    assert switched_off.warnings == (
+        "job.yaml:6:5: destinations[0].subscriptions: has none that is enabled: no event is sent there",
+    )
 
 
 ONE_WARNING = {
@@ -182,11 +223,6 @@ ONE_WARNING = {
         with_subscription("mapping:\n  event_name: Order"),
         "9:11: destinations[0].subscriptions[0].mapping.event_name: is not a field of purchase and is left out;"
         " the action sets it",
-    ),
-    "required_fields_left_out": (
-        with_subscription("use_default_mapping: false\nmapping: {value: 1, action_source: email}"),
-        "9:9: destinations[0].subscriptions[0].mapping: leaves out event_time, user_data, currency, without which every"
-        " event is rejected",
     ),
 }
 

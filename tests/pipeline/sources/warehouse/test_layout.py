@@ -608,7 +608,7 @@ def test_columns_in_capitals_are_read_as_they_are_spelt() -> None:
     [
         ("users", f"{COMMON} email", "holds the latest state of each of the users, not events; read identifies"),
         ("USERS", "ID RECEIVED_AT", "holds the latest state of each of the users, not events; read identifies"),
-        ("", f"{COMMON} url", "does not say what its events are: add a column, as in SELECT 'page' AS type, …"),
+        ("", f"{COMMON} url", "does not give the type of its events: add a column, as in SELECT 'page' AS type, …"),
         ("orders", "order total:NUMERIC buyer", "its columns are order, total, buyer"),
         ("", "", "its columns are none"),
     ],

@@ -109,18 +109,22 @@ def test_a_disabled_filter_is_found_in_an_assignment() -> None:
     ("template", "says"),
     [
         pytest.param("{{ event | upcse }}", 'filter "upcse" is unknown, did you mean upcase?', id="a misspelt filter"),
-        pytest.param("{{ event", "is no valid Liquid template", id="never closed"),
-        pytest.param("{% if event %}x", "is no valid Liquid template", id="if without endif"),
+        pytest.param("{{ event", "is not a valid Liquid template", id="never closed"),
+        pytest.param("{% if event %}x", "is not a valid Liquid template", id="if without endif"),
         pytest.param("{% nosuch %}", 'tag "nosuch" is unknown', id="an unknown tag"),
         pytest.param("{% captur x %}", 'tag "captur" is unknown, did you mean capture?', id="a misspelt tag"),
         pytest.param("{{ event | append }}", 'filter "append" takes 1 argument and has 0', id="no argument"),
-        pytest.param("{{ 'event }}", 'is no valid Liquid template: "{{ \'event }}" is not closed', id="an open quote"),
-        pytest.param("{% if 'a == b %}x{% endif %}", "is no valid Liquid template: a text is not", id="in a tag"),
         pytest.param(
-            "{{ a" + "[a" * 400 + " }}", "is no valid Liquid template: brackets are nested", id="deep brackets"
+            "{{ 'event }}", 'is not a valid Liquid template: "{{ \'event }}" is not closed', id="an open quote"
         ),
-        pytest.param("{%if a%}" * 120, "is no valid Liquid template: block nesting limit reached", id="nested blocks"),
-        pytest.param("{{ (1 + 2) }}", "is no valid Liquid template: brackets are for ranges only", id="brackets"),
+        pytest.param("{% if 'a == b %}x{% endif %}", "is not a valid Liquid template: a text is not", id="in a tag"),
+        pytest.param(
+            "{{ a" + "[a" * 400 + " }}", "is not a valid Liquid template: brackets are nested", id="deep brackets"
+        ),
+        pytest.param(
+            "{%if a%}" * 120, "is not a valid Liquid template: block nesting limit reached", id="nested blocks"
+        ),
+        pytest.param("{{ (1 + 2) }}", "is not a valid Liquid template: brackets are for ranges only", id="brackets"),
     ],
 )
 def test_a_template_that_cannot_be_used_says_so(template: str, says: str) -> None:

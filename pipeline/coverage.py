@@ -1,0 +1,256 @@
+"""What a job makes of a sample of events: subscriptions that take none, paths that are never there, fields that would
+be missing, traits that are mapped nowhere. Findings hold paths and counts, never a value of an event.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from capybeam.pipeline.job.loader import Job
+from capybeam.pipeline.job.problems import Finding, Severity, dotted
+from capybeam.pipeline.job.yaml_source import Document, Loc
+from capybeam.pipeline.sample_paths import ITEM, Keys, PathCounts, paths_of
+from capybeam.pipeline.sample_paths import dotted as dotted_path
+from capybeam.transforms.core import events
+from capybeam.transforms.core.conversions import Conversion, ignore
+from capybeam.transforms.core.events import Event
+from capybeam.transforms.core.message_formats import Row
+from capybeam.transforms.core.paths import parse_path
+from capybeam.transforms.core.rejections import CODES, Rejected, as_rejected
+from capybeam.transforms.engine.engine import Engine, Filtered, Refused, Withheld
+from capybeam.transforms.language.inspection import Chain, Lookup, Text, finds, inspect_mapping
+from capybeam.transforms.language.mappings import compile_mapping
+from capybeam.transforms.language.subscriptions import Subscription
+from capybeam.transforms.standards.javascript import MISSING
+
+MOST_UNMAPPED: Final = 30  # paths that are named
+_OWN: Final = (("properties",), ("traits",), ("context", "traits"))  # what users put into events
+
+
+class Coverage:
+    """What becomes of the events of a sample, counted.
+
+    Attributes:
+        events: how many there have been.
+        matched: how many of them a subscription takes.
+    """
+
+    def __init__(self, job: Job, document: Document) -> None:
+        self._document = document
+        self._engine = Engine(job.subscriptions, job.delivery.max_batch_bytes, job.unwrap)
+        self._subscriptions = {
+            subscription.key: _OfSubscription(subscription, _place_of(subscription, job, document), document)
+            for subscription in job.subscriptions
+        }
+        self._unreadable: Counter[str] = Counter()
+        self._paths = PathCounts()
+        self.events = self.matched = 0
+
+    def add(self, row: Row) -> None:
+        """Counts what a row holds."""
+        if isinstance(row, bytes) and events.is_blank(row):
+            return
+        for found in self._engine.parse(row, ignore):
+            if isinstance(found, Rejected):
+                self._unreadable[found.code] += 1
+            else:
+                self._add_event(found)
+
+    def _add_event(self, event: Event) -> None:
+        self.events += 1
+        conversions: dict[str, Conversion | Refused] = {}
+        for outcome in self._engine.conversions(event):
+            if not isinstance(outcome, (Filtered, Withheld)):
+                conversions.setdefault(outcome.subscription, outcome)
+        if not conversions:
+            return
+        self.matched += 1
+        paths = paths_of(event)
+        self._paths.add(paths)
+        for key, outcome in conversions.items():
+            if key in self._subscriptions:
+                self._subscriptions[key].add(event, outcome, paths, self._engine)
+
+    def findings(self, name: str) -> Iterator[Finding]:
+        """All that is to be said of the sample.
+
+        Args:
+            name: what the sample is called.
+        """
+        for code, count in sorted(self._unreadable.items()):
+            yield self._finding((), "warning", f"{name}: {count:,} rows are no events, {code}: {CODES.get(code, '')}")
+        for each in self._subscriptions.values():
+            for loc, severity, message in each.findings(self.events):
+                yield self._finding(loc, severity, message)
+        unmapped = sorted(self._unmapped(), key=lambda found: (-found[1], found[0]))
+        if unmapped:
+            named = ", ".join(f"{dotted_path(keys)} ({count:,})" for keys, count in unmapped[:MOST_UNMAPPED])
+            more = f" and {len(unmapped) - MOST_UNMAPPED} more" if len(unmapped) > MOST_UNMAPPED else ""
+            yield self._finding(("destinations",), "info", f"mapped nowhere, of {self.matched:,} events: {named}{more}")
+
+    def _unmapped(self) -> Iterator[tuple[Keys, int]]:
+        used = {prefix for each in self._subscriptions.values() for prefix in each.used}
+        for keys, count in self._paths.leaves():
+            is_own = any(keys[: len(root)] == root for root in _OWN)
+            if is_own and not any(keys[:length] in used for length in range(len(keys) + 1)):
+                yield keys, count
+
+    def _finding(self, loc: Loc, severity: Severity, message: str) -> Finding:
+        line, column = self._document.position(loc)
+        return Finding(self._document.source, line, column, severity, f"{dotted(loc)} {message}".strip())
+
+
+class _OfSubscription:
+    """The counts of one subscription.
+
+    Attributes:
+        used: the paths that its mapping looks up.
+    """
+
+    def __init__(self, subscription: Subscription, loc: Loc, document: Document) -> None:
+        self._subscription, self._loc = subscription, loc
+        own = _value_at(document.data, (*loc, "mapping"))
+        self._own: Mapping[str, Any] = own if isinstance(own, dict) else {}
+        merged = {name: node for name, node in subscription.mapping.items() if name != "event_name"}
+        self._map = compile_mapping(merged)
+        inspected = list(inspect_mapping(subscription.mapping))
+        lookups = [each for each in inspected if isinstance(each, Lookup) and each.chain[0]]
+        self._with_constants = {_field_of(each.place) for each in inspected if isinstance(each, Text)}
+        self._lookups = {each.place: each for each in lookups}
+        self._required = [field.name for field in subscription.fields if field.required and field.name != "event_name"]
+        self._found: set[Chain] = set()
+        self._chains = {each.chain for each in lookups}
+        self._missing: Counter[str] = Counter()
+        self._rejected: Counter[str] = Counter()
+        self._paths = PathCounts()
+        self._matched = 0
+        self.used = {
+            _keys_of(each.chain) for each in inspected if isinstance(each, Lookup) and each.kind != "@arrayPath"
+        }
+        if subscription.value_fallback:
+            self.used.add(parse_path(subscription.value_fallback))
+
+    def add(self, event: Event, outcome: Conversion | Refused, paths: dict[Keys, bool], engine: Engine) -> None:
+        self._matched += 1
+        self._paths.add(paths)
+        self._found.update([chain for chain in self._chains - self._found if finds(event, chain)])
+        if isinstance(outcome, Refused):
+            self._rejected[outcome.cause.code] += 1
+            return
+        cause = _rejection(outcome, engine)
+        if cause is None:
+            return
+        if cause.code == "missing_required_field":
+            self._missing.update(self._missing_fields(event, outcome))
+        else:
+            self._rejected[cause.code] += 1
+
+    def _missing_fields(self, event: Event, conversion: Conversion) -> Iterator[str]:
+        if conversion.event_name in (None, "", MISSING):
+            yield "event_name"
+        try:
+            values = self._map(event)
+        except Rejected:
+            return
+        values = values if isinstance(values, dict) else {}
+        for name in self._required:
+            value = values.get(name)
+            if value is None or value is MISSING or value == "":
+                yield name
+
+    def findings(self, events: int) -> Iterator[tuple[Loc, Severity, str]]:
+        name = self._subscription.key
+        if not self._matched:
+            yield self._loc, "warning", f"{name} takes none of the {_counted(events, 'event')}"
+            return
+        for field, count in sorted(self._missing.items()):
+            message = f"{field}, which is required, would be missing in {count:,} of {_counted(self._matched, 'event')}"
+            yield self._loc, "warning", f"{name}: {message}"
+        for code, count in sorted(self._rejected.items()):
+            message = (
+                f"{count:,} of {_counted(self._matched, 'event')} would be rejected, {code}: {CODES.get(code, '')}"
+            )
+            yield self._loc, "warning", f"{name}: {message}"
+        yield from self._never_there()
+
+    def _never_there(self) -> Iterator[tuple[Loc, Severity, str]]:
+        fields: dict[tuple[str | int, ...], list[Lookup]] = {}
+        for lookup in self._lookups.values():
+            fields.setdefault(_field_of(lookup.place), []).append(lookup)
+        empty: list[str] = []
+        for field, lookups in fields.items():
+            absent = [each for each in lookups if each.chain not in self._found]
+            if field[0] not in self._own:
+                if len(absent) == len(lookups) and field not in self._with_constants:
+                    empty.append(".".join(map(str, field)))
+                continue
+            severity: Severity = "warning" if len(absent) == len(lookups) else "info"
+            for each in absent:
+                yield (*self._loc, "mapping", *each.place), severity, self._said_of(each)
+        if empty:
+            message = f"the default mapping finds nothing for {', '.join(empty)}"
+            yield self._loc, "info", f"{self._subscription.key}: {message}"
+
+    def _said_of(self, lookup: Lookup) -> str:
+        keys = _keys_of(lookup.chain)
+        near = [f"{dotted_path(found)} ({count:,})" for found, count in self._paths.nearest(keys)]
+        hint = f"; nearest: {', '.join(near)}" if near else ""
+        taken = f"{_counted(self._matched, 'event')} that {self._subscription.key} takes"
+        return f"{dotted_path(keys)} is in none of the {taken}{hint}"
+
+
+def _rejection(conversion: Conversion, engine: Engine) -> Rejected | None:
+    """Why a conversion would be rejected, if it were sent right when it happened: a sample may be old."""
+    try:
+        mapped = engine.map(conversion, ignore)
+        hashed = engine.hash(mapped, ignore)
+        at = hashed.fields.get("event_time")
+        engine.validate(hashed, float(at) if isinstance(at, (int, float)) else 0.0, ignore)
+    except Exception as error:  # as in the steps
+        return as_rejected(error)
+    return None
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"
+
+
+def _field_of(place: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    """The field, or the field of an object, that a part of a mapping belongs to."""
+    field, *inner = place
+    if inner[:2] == ["@arrayPath", 1]:
+        inner = inner[2:]
+    named = inner[:1]
+    return (field, *named) if named and isinstance(named[0], str) and not named[0].startswith("@") else (field,)
+
+
+def _keys_of(chain: Chain) -> Keys:
+    first, *others = chain
+    keys = list(first)
+    for part in others:
+        keys += [ITEM, *part]
+    return tuple(ITEM if key.isdecimal() else key for key in keys)
+
+
+def _value_at(data: Any, loc: Iterable[str | int]) -> Any:
+    for key in loc:
+        try:
+            data = data[key]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return data
+
+
+def _place_of(subscription: Subscription, job: Job, document: Document) -> Loc:
+    """Where a subscription is in the job file: its entry, its event in a map of events, or else its destination."""
+    index = [destination.name for destination in job.destinations].index(subscription.destination)
+    destination: Loc = ("destinations", index)
+    listed = _value_at(document.data, (*destination, "subscriptions"))
+    for position, entry in enumerate(listed if isinstance(listed, list) else ()):
+        if isinstance(entry, dict) and (entry.get("name") or entry.get("action")) == subscription.name:
+            return (*destination, "subscriptions", position)
+    setting, _, event = subscription.name.partition(": ")
+    by_name: Loc = (*destination, setting, event)
+    return by_name if event and by_name in document.keys else destination

@@ -1,0 +1,1 @@
+"""Moving from Segment: what its exports say, as a job file, and what will come out differently."""

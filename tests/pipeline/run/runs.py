@@ -1,0 +1,58 @@
+"""Whole runs in the current folder, in this process or in one of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from capybeam.pipeline.job.loader import parse_job
+from capybeam.pipeline.run.execute import run_job
+from capybeam.pipeline.run.request import Outputs, RunRequest
+from capybeam.pipeline.sandbox.server import SandboxServer
+from tests.pipeline.jobs import job_file, order
+
+PORTABLE = ["--runner", "PortableRunner", "--job_endpoint", "embed", "--environment_type", "LOOPBACK"]
+
+
+def small_order(number: int) -> bytes:
+    """One that the destination web alone takes."""
+    return order(number, properties={"revenue": 5, "currency": "EUR"})
+
+
+def run(endpoint: str, lines: list[bytes], **settings: Any) -> tuple[int, dict[str, Any]]:
+    """Runs a job over lines in the current folder; its exit code and its books."""
+    Path("events.jsonl").write_bytes(b"".join(line + b"\n" for line in lines))
+    settings = {"dead_letters": "dead.jsonl", "receipts": "receipts.jsonl", **settings}
+    job = parse_job(settings.pop("job", job_file(endpoint)))
+    code = run_job(
+        RunRequest(job, ["events.jsonl"], Outputs(settings["dead_letters"], settings["receipts"], "books.json"))
+    )
+    return code, json.loads(Path("books.json").read_text()) if Path("books.json").exists() else {}
+
+
+def start(sandbox: SandboxServer, events: int, **settings: Any) -> subprocess.Popen[str]:
+    """`capybeam run` in a process of its own, in the current folder, which has sent something."""
+    sandbox.set_faults(latency=0.3)
+    Path("job.yaml").write_text(job_file(sandbox.url, f"{{concurrency: 2, max_batch_events: {min(events, 1000)}}}"))
+    Path("events.jsonl").write_bytes(b"".join(order(n % 90, messageId=f"o-{n}") + b"\n" for n in range(events)))
+    settings = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, **settings}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "capybeam", "run", "--config", "job.yaml", "--input", "events.jsonl",
+         "--books", "books.json"],
+        text=True, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}, **settings,
+    )  # fmt: skip
+    if settings["stdout"] == subprocess.PIPE:
+        wait_for_events(sandbox)
+    return process
+
+
+def wait_for_events(sandbox: SandboxServer, meanwhile: Callable[[], object] = lambda: time.sleep(0.05)) -> None:
+    deadline = time.monotonic() + 60
+    while sandbox.stats()["events_received"] == 0 and time.monotonic() < deadline:
+        meanwhile()

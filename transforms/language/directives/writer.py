@@ -1,0 +1,160 @@
+"""Writes one Python function for a mapping.
+
+Static parts become constants, and a path is looked up once per event however many directives share its beginning.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+from capybeam.transforms.core.function_writer import FunctionWriter, literal
+from capybeam.transforms.core.paths import get_key
+from capybeam.transforms.core.rejections import Rejected
+from capybeam.transforms.language.directives.registry import DIRECTIVES, Value, is_directive
+from capybeam.transforms.standards.javascript import MISSING
+
+Mapped = Callable[[Any], Any]
+
+
+class MappingWriter(FunctionWriter):
+    """One mapping's function in the making. Its first argument, ``e``, is the event or an item of an array.
+
+    The mapping that it is given has been checked.
+    """
+
+    def __init__(self, *arguments: str) -> None:
+        super().__init__("mapped", "e", *arguments)
+        self._blocks: list[dict[tuple[str, ...], str]] = [{(): "e"}]  # what has been looked up, block within block
+        self._used: set[str] = set()  # variables of what has been looked up that are read again
+        self.constant(MISSING, "MISSING")
+
+    @contextlib.contextmanager
+    def block(self, header: str) -> Iterator[None]:
+        self._blocks.append({})
+        with super().block(header):
+            yield
+        self._blocks.pop()
+
+    @contextlib.contextmanager
+    def loop(self, items: str) -> Iterator[None]:
+        """A block for each of some items, in which the argument is the item."""
+        around, self._blocks = self._blocks, [{(): "e"}]
+        event = f"e{self.depth}"
+        self.line(f"{event} = e")
+        with super().block(f"for e in {items}:"):
+            yield
+        self._blocks = around
+        self.line(f"e = {event}")
+
+    def assign(self, expression: str, optional: bool = True) -> Value:
+        return Value(self.variable(expression), optional, own=True)
+
+    def mapping(self, mapping: Any) -> str:
+        """The constant that holds a mapping's function."""
+        return self.constant(function_of(mapping))
+
+    def aside(self, write: Callable[[MappingWriter], str], *arguments: str) -> str:
+        """The call of a separate function for what is seldom needed, so that the rest fits in a processor's cache.
+
+        Args:
+            write: writes the function, and returns the expression of its result.
+            arguments: variables that it uses, beside those that hold what has been looked up.
+        """
+        inner = MappingWriter()
+        inner._blocks = [{keys: name for block in self._blocks for keys, name in block.items()}]
+        inner._variables = self._variables
+        looked_up = set(inner._blocks[0].values())
+        result = write(inner)
+        used = looked_up & inner._used
+        self._used |= used
+        inner.arguments = tuple(sorted({"e", *used, *arguments}))
+        return f"{self.constant(inner.function(result))}({', '.join(inner.arguments)})"
+
+    def lookup(self, keys: tuple[str, ...]) -> str:
+        """The variable that holds what stands at `keys`: looked up where it is first needed, and once in its block."""
+        for block in self._blocks:
+            if keys in block:
+                self._used.add(block[keys])
+                return block[keys]
+        name = self.variable(f"{self._parent(keys[:-1])}.get({literal(keys[-1])}, MISSING)")
+        self._blocks[-1][keys] = name
+        return name
+
+    def _parent(self, keys: tuple[str, ...]) -> str:
+        """The variable that holds what stands at `keys`, or a `_Parent` where that is not a dictionary."""
+        marked = ("", *keys)  # no key is empty, so this cannot be a path
+        for block in self._blocks:
+            if marked in block:
+                self._used.add(block[marked])
+                return block[marked]
+        parent = self.lookup(keys)
+        name = self.variable(f"{parent} if type({parent}) is dict else {self.call(_parent, parent)}")
+        self._blocks[-1][marked] = name
+        return name
+
+    def value(self, node: Any) -> Value:
+        """Writes what maps a part of a mapping."""
+        if is_directive(node):
+            name = next(key for key in node if key.startswith("@"))
+            return DIRECTIVES[name].write(self, node[name])
+        if not _has_directive(node):
+            return Value(self.constant(node), False)
+        if isinstance(node, list):
+            items = [self.value(item) for item in node]
+            return self.assign(
+                f"[{', '.join(self.call(null, i.code) if i.optional else i.code for i in items)}]", optional=False
+            )
+        entries = {key: self.value(item) for key, item in node.items()}
+        certain = ", ".join(f"{literal(key)}: {value.code}" for key, value in entries.items() if not value.optional)
+        result = self.assign("{" + certain + "}", optional=False)
+        for key, value in entries.items():
+            if value.optional:
+                there = f"{value.code} or {value.code} is not MISSING"
+                self.line(f"if {there}: {result.code}[{literal(key)}] = {value.code}")
+        return result
+
+
+def function_of(mapping: Any) -> Mapped:
+    """The function of a mapping that has been checked."""
+    code = MappingWriter()
+    return code.function(code.value(mapping).code)
+
+
+def _has_directive(node: Any) -> bool:
+    if isinstance(node, dict):
+        return is_directive(node) or any(_has_directive(item) for item in node.values())
+    return isinstance(node, list) and any(_has_directive(item) for item in node)
+
+
+# --- what the written functions call ----------------------------------------------------------------------------
+
+
+def _parent(value: Any) -> Mapping[str, Any] | _Parent:
+    return _NOWHERE if value is MISSING else _Parent(value)
+
+
+_NOWHERE: Final[Mapping[str, Any]] = {}
+
+
+class _Parent:
+    """Looks up keys of a value that is not a dictionary, in the way of one."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def get(self, key: str, _: Any) -> Any:
+        return get_key(self._value, key)
+
+
+def null(value: Any) -> Any:
+    """A value as an item of a list has it."""
+    return None if value is MISSING else value
+
+
+def string(value: Any, name: str) -> str:
+    """A value that has to be a string; Rejected otherwise."""
+    if type(value) is not str:
+        raise Rejected("mapping_failed", f"{name} needs a string here, but the event has none.")
+    return value
