@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -100,11 +101,16 @@ def _failed(condition: _Condition, event: Event, wanted: bool, passed: int) -> F
         value,
         wanted and bool(given) and given == meant,
         passed,
-        difflib.SequenceMatcher(None, given[:_COMPARED], meant[:_COMPARED]).ratio() if given and meant else 0.0,
+        _likeness(given[:_COMPARED], meant[:_COMPARED]) if given and meant else 0.0,
     )
 
 
 _COMPARED = 100  # characters
+
+
+@functools.lru_cache(maxsize=4096)  # events have few names
+def _likeness(given: str, meant: str) -> float:
+    return difflib.SequenceMatcher(None, given, meant).ratio()
 
 
 def _condition(node: TriggerNode) -> _Condition:
