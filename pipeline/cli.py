@@ -1,4 +1,4 @@
-"""The command line: init, import, check, map, run, replay, sandbox, schema.
+"""The command line: init, import, check, map, explain, test, run, replay, sandbox, schema.
 
 Exit codes: 0 fine; 1 some events became dead letters; 2 the job file, the command line or the environment is at fault;
 3 a destination refused us; 4 the run itself failed; 130 stopped by Ctrl-C, SIGTERM or SIGHUP.
@@ -9,21 +9,21 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import logging
-import math
 import os
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import nullcontext
-from datetime import timezone
 from pathlib import Path
-from typing import NoReturn
 
 import click
 
 from capybeam import __version__
-from capybeam.pipeline.job.loader import ConfigError, Job, load_job
+from capybeam.pipeline import proving_commands
+from capybeam.pipeline.command_line import fail as _fail
+from capybeam.pipeline.command_line import load_or_exit as _job
+from capybeam.pipeline.command_line import moment as _moment
 from capybeam.pipeline.job.models import duration
 from capybeam.pipeline.job.schema import json_schema
 from capybeam.pipeline.run.options import option
@@ -57,26 +57,6 @@ def main() -> None:
     A job file says which events go where, and as what. Look at it with `check`, see what it makes of your events with
     `map`, deliver them with `run`. `sandbox` is a local Graph API to try all that against.
     """
-
-
-def _job(path: str) -> Job:
-    """The job of a job file; ends the process where it has problems."""
-    try:
-        if "://" in path:
-            from capybeam.pipeline.job.remote_loader import load_job_at  # by Beam, which takes two seconds to import
-
-            job = load_job_at(path)
-        else:
-            job = load_job(path)
-    except ConfigError as error:
-        for problem in error.problems:
-            click.echo(problem, err=True)
-        count = len(error.problems)
-        click.echo(f"capybeam: {count} problem{'s' if count > 1 else ''} in {path}.", err=True)
-        sys.exit(2)
-    for warning in job.warnings:
-        click.echo(f"{warning} (warning)", err=True)
-    return job
 
 
 @main.command(
@@ -197,22 +177,6 @@ def _same_file(one: str, other: str) -> bool:
     return Path(one).exists() and Path(other).exists() and Path(one).samefile(other)
 
 
-def _moment(option: str, text: str) -> float:
-    try:
-        seconds = float(text)
-        if not math.isfinite(seconds):
-            _fail(f"{option} {text}: neither ISO 8601 nor Unix seconds")
-        return seconds
-    except ValueError:
-        import ciso8601
-
-        try:
-            moment = ciso8601.parse_datetime(text)
-        except ValueError:
-            _fail(f"{option} {text}: neither ISO 8601 nor Unix seconds")
-        return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
-
-
 def _seconds(option: str, text: str | None) -> float | None:
     try:
         return None if text is None else duration(text)
@@ -220,9 +184,8 @@ def _seconds(option: str, text: str | None) -> float | None:
         _fail(f"{option} {text}: {error}")
 
 
-def _fail(message: str) -> NoReturn:
-    click.echo(f"capybeam: {message}", err=True)
-    sys.exit(2)
+main.add_command(proving_commands.explain)
+main.add_command(proving_commands.test_)
 
 
 @main.command(

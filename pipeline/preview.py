@@ -11,12 +11,15 @@ from typing import Any
 
 import orjson
 
+from capybeam.pipeline.explain.explanation import Triggers, called, failed_condition, known_texts
 from capybeam.pipeline.job.loader import Job
 from capybeam.transforms.core import events
 from capybeam.transforms.core.conversions import split_key
 from capybeam.transforms.core.envelope import Address, Envelope, Ready
+from capybeam.transforms.core.events import Event
 from capybeam.transforms.core.message_formats import Row
 from capybeam.transforms.engine.engine import Engine, Filtered, Refused, Withheld
+from capybeam.transforms.meta.masking import Mask
 
 
 def preview(
@@ -48,12 +51,13 @@ class _Preview:
     def __init__(self, job: Job, now: float, notes: Counter[str]) -> None:
         self._engine = Engine(job.subscriptions, job.delivery.max_batch_bytes, job.unwrap)
         self._now, self._notes = now, notes
+        self._triggers, self._known = Triggers(job.subscriptions), known_texts(job)
         self._destinations = {destination.name: destination for destination in job.destinations}
 
     def outcomes(self, row: Row) -> Iterator[dict[str, Any]]:
         for outcome in self._engine.outcomes(row, self._now, lambda _: self._note):
             if isinstance(outcome, Filtered):
-                yield {"status": "filtered"}
+                yield {"status": "filtered", **self._filtered(outcome.event)}
             elif isinstance(outcome, Withheld):
                 yield {**_names(outcome.subscription), "status": "filtered", "reason": f"consent_{outcome.answer}"}
             elif isinstance(outcome, Refused):
@@ -61,6 +65,16 @@ class _Preview:
             else:
                 key, ready = outcome
                 yield {**_names(key), **self._ready(ready)}
+
+    def _filtered(self, event: Event) -> dict[str, Any]:
+        """What an event is called, and the condition that failed in the trigger that came closest to taking it."""
+        mask = Mask(event, self._known)
+        said = called(event, mask)
+        nearest = self._triggers.nearest(event)
+        if nearest is not None:
+            key, failed = nearest
+            said["nearest"] = {**_names(key), **failed_condition(failed)}
+        return said
 
     def _ready(self, ready: Ready) -> dict[str, Any]:
         address = Address.decode(ready.key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 from capybeam.pipeline.output_files import CommandError
 from capybeam.pipeline.schemes import NAMED_STDIN, STDIN
@@ -22,16 +22,35 @@ def sample_rows(text: str, most: int) -> Iterator[Iterator[Row]]:
     Raises:
         CommandError: also while the rows are read.
     """
-    try:
-        if text.startswith(_TABLE):
-            from capybeam.pipeline.sources.bigquery.samples import first_rows
+    if text.startswith(_TABLE):
+        from capybeam.pipeline.sources.bigquery.samples import first_rows
 
+        with _errors_in_sentences(text):
             yield first_rows(text, most)
-            return
-        from capybeam.pipeline.sources.file_rows import placed_rows
+        return
+    with placed_sample_rows(text) as rows:
+        yield (row for _, row in rows)
 
-        with placed_rows(text) as found:
-            yield (row for _, row in found.rows if not (isinstance(row, bytes) and is_blank(row)))
+
+@contextmanager
+def placed_sample_rows(text: str) -> Iterator[Iterator[tuple[dict[str, Any], Row]]]:
+    """The rows of a file, glob, URL or standard input with their places, without blank lines.
+
+    Raises:
+        CommandError: also while the rows are read.
+    """
+    from capybeam.pipeline.sources.file_rows import placed_rows
+
+    with _errors_in_sentences(text), placed_rows(text) as found:
+        yield ((place, row) for place, row in found.rows if not (isinstance(row, bytes) and is_blank(row)))
+
+
+@contextmanager
+def _errors_in_sentences(text: str) -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:  # of what is done with the rows
+        raise
     except (NoInput, UnreadableFile) as error:
         raise CommandError(str(error)) from None
     except NoEvents as error:

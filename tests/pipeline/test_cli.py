@@ -77,7 +77,19 @@ REJECTED = {
     "code": "missing_required_field",
     "message": "The required field 'currency' has no value (looked for $.properties.currency).",
 }
-FILTERED = {"line": 3, "status": "filtered"}
+FILTERED = {
+    "line": 3,
+    "status": "filtered",
+    "type": "track",
+    "name": "Signed Up",
+    "nearest": {
+        "destination": "web",
+        "subscription": "purchase",
+        "condition": 'event = "Order Completed"',
+        "field": "event",
+        "type": "string",
+    },
+}
 
 
 @pytest.fixture
@@ -377,7 +389,8 @@ def test_map_passes_over_a_line_that_is_too_long(
     where = "-" if name == "-" else path
     code, out, _ = seen(run("map", "--config", config, "--input", where, input=data))
     place = "standard input" if name == "-" else path
-    assert (code, rows(out)) == (
+    outcomes = [{key: row[key] for key in row if key not in ("type", "name", "nearest")} for row in rows(out)]
+    assert (code, outcomes) == (
         0,
         [
             {"line": 1, "status": "filtered"},

@@ -284,7 +284,8 @@ def test_an_event_of_several_maps_and_datasets_goes_once_to_each_under_its_own_n
     ids=lambda event: f"{event['type']} {event['event']!r}",
 )
 def test_only_track_events_of_exactly_that_name_are_sent(event: Json) -> None:
-    assert outcomes(job(events={"Order Completed": "555"}), event) == [{"status": "filtered"}]
+    (outcome,) = outcomes(job(events={"Order Completed": "555"}), event)
+    assert outcome["status"] == "filtered"
 
 
 ODD_NAMES = (

@@ -89,6 +89,20 @@ PURCHASE = {
 LEAD = {**{key: value for key, value in PURCHASE.items() if key != "custom_data"}, "event_name": "Lead"}
 
 
+PRODUCT_ADDED_IS_FILTERED = {
+    "status": "filtered",
+    "type": "track",
+    "name": "Product Added",
+    "nearest": {
+        "destination": "web",
+        "subscription": "orders",
+        "condition": 'event = "Order Completed"',
+        "field": "event",
+        "type": "string",
+    },
+}
+
+
 # --- what a line looks like -------------------------------------------------------------------------------------
 
 
@@ -115,7 +129,22 @@ def test_the_keys_of_a_line_stand_in_the_order_people_read_them() -> None:
 
 
 def test_an_event_that_no_trigger_takes_is_filtered() -> None:
-    assert outcomes([event("Product Added")]) == [{"line": 1, "status": "filtered"}]
+    assert outcomes([event("Product Added")]) == [{"line": 1, **PRODUCT_ADDED_IS_FILTERED}]
+
+
+def test_a_filtered_line_names_the_trigger_that_came_closest_and_the_condition_that_failed() -> None:
+    (shouted,) = outcomes([event("ORDER COMPLETED ")])
+    (unnamed,) = outcomes([{"type": "screen"}])
+    assert (shouted["name"], shouted["nearest"]["hint"]) == (
+        "ORDER COMPLETED ",
+        "the event's text differs only in upper and lower case, or by blanks around it",
+    )
+    assert (unnamed["type"], unnamed["name"]) == ("screen", None)
+
+
+def test_a_filtered_line_shows_a_name_with_somebodys_data_by_its_shape() -> None:
+    (found,) = outcomes([event("Mail to jane@example.com", traits={"email": "x@example.com"})])
+    assert found["name"] == "Aaaa aa aaa@aaa.aaa"
 
 
 def test_a_line_with_several_events_in_an_envelope_has_the_outcomes_of_each() -> None:
@@ -298,7 +327,7 @@ def test_blank_lines_have_no_outcome_and_are_counted_all_the_same() -> None:
 def test_a_byte_order_mark_and_windows_line_ends_are_no_part_of_an_event() -> None:
     line = b"\xef\xbb\xbf" + json.dumps(event("Product Added")).encode() + b"\r\n"
 
-    assert outcomes([line, b"\xef\xbb\xbf\r\n"]) == [{"line": 1, "status": "filtered"}]
+    assert outcomes([line, b"\xef\xbb\xbf\r\n"]) == [{"line": 1, **PRODUCT_ADDED_IS_FILTERED}]
 
 
 def test_no_line_at_all_has_no_outcome() -> None:
@@ -315,7 +344,7 @@ def test_outcomes_come_while_the_input_is_still_being_read() -> None:
 
     shown = preview(job(), lines(), NOW)
 
-    assert next(shown) == {"line": 1, "status": "filtered"}
+    assert next(shown) == {"line": 1, **PRODUCT_ADDED_IS_FILTERED}
     assert read == [0]
 
 

@@ -133,17 +133,17 @@ def _compile_slow_path(
         if values is MISSING or type(values) is not dict:
             raise Rejected("mapping_failed", "The mapping does not yield an object of fields.")
         if event.get("type") == "group":
-            of_a_person = map_event(_of_a_person(event))
-            values = {**values, "user_data": of_a_person.get("user_data") if of_a_person else None}
+            person = map_event(of_a_person(event))
+            values = {**values, "user_data": person.get("user_data") if person else None}
         return check({"event_name": event_name, **values}, count)
 
     return mapped
 
 
-def _of_a_person(event: Event) -> Event:
-    """A group call without its company's traits."""
+def of_a_person(event: Event) -> Event:
+    """A group call without its company's traits; any other call as it is. user_data is mapped from it."""
     traits = event.get("traits")
-    if type(traits) is not dict:
+    if type(traits) is not dict or event.get("type") != "group":
         return event
     own = {key: value for key, value in traits.items() if key.replace("_", "").lower() not in _OF_A_COMPANY}
     return {**event, "traits": own}

@@ -49,8 +49,7 @@ def compile_trigger(text: str) -> Trigger:
     Raises:
         TriggerError: the text cannot be parsed or names an unknown field; says what and where.
     """
-    writer = _Writer()
-    return writer.function(writer.expression(parse_trigger(text)))
+    return compile_node(parse_trigger(text))
 
 
 def compile_triggers(triggers: Iterable[tuple[str, str]]) -> Callable[[Event], list[str]]:
@@ -64,6 +63,18 @@ def compile_triggers(triggers: Iterable[tuple[str, str]]) -> Callable[[Event], l
     for key, condition in conditions:
         writer.line(f"if {condition}: {keys}.append({literal(key)})")
     return writer.function(keys)
+
+
+def compile_node(node: TriggerNode) -> Trigger:
+    """A part of a parsed trigger that holds or does not, as `compile_trigger` compiles it within the whole."""
+    writer = _Writer()
+    return writer.function(writer.expression(node))
+
+
+def compile_operand(node: TriggerNode) -> Callable[[Event], Any]:
+    """A part of a parsed trigger that has a value, as the function from an event to that value."""
+    writer = _Writer()
+    return writer.function(writer.operand(node, 1))
 
 
 def quoted(text: str) -> str:
@@ -203,7 +214,7 @@ class _Writer(FunctionWriter):
             return f"(not {self.expression(parts[0], level + 1)})"
         if kind == "all":
             return "True"
-        operand = self._operand(parts[0], level)
+        operand = self.operand(parts[0], level)
         if kind == "comparison":
             return self._comparison(operand, parts[1], parts[2])
         if kind == "membership":
@@ -238,12 +249,12 @@ class _Writer(FunctionWriter):
     def _numeric(self) -> str:
         return self.constant(_NUMBERS, "numbers")
 
-    def _operand(self, node: TriggerNode, level: int) -> str:
+    def operand(self, node: TriggerNode, level: int) -> str:
         if level > _LEVELS:
             raise TriggerError(_TOO_DEEP, node.offset)
         if node.kind == "field":
             return self._field(node)
-        return self.call(_FUNCTIONS[node.kind], self._operand(node.parts[0], level + 1))
+        return self.call(_FUNCTIONS[node.kind], self.operand(node.parts[0], level + 1))
 
     def _field(self, node: TriggerNode) -> str:
         (path,) = node.parts
@@ -264,6 +275,7 @@ class _Writer(FunctionWriter):
 
 
 def value_of(node: TriggerNode) -> Any:
+    """The value of a literal."""
     (text,) = node.parts
     if node.kind == "string":
         return re.sub(r"\\(.)", r"\1", text[1:-1], flags=re.DOTALL)
@@ -312,7 +324,8 @@ def _length(value: Any) -> Any:
     return len(value) if type(value) in (str, list) else None
 
 
-def _typeof(value: Any) -> str:
+def type_of(value: Any) -> str:
+    """A value's type, by the names that JSON has."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -326,6 +339,6 @@ def _typeof(value: Any) -> str:
 _FUNCTIONS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "lowercase": _lowercase,
     "length": _length,
-    "typeof": _typeof,
+    "typeof": type_of,
 }
 _NUMBERS: Final = (int, float)

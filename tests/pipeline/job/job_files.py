@@ -10,7 +10,9 @@ import pytest
 from capybeam.pipeline.job.loader import ConfigError, Job, parse_job
 
 TODAY = date(2026, 11, 22)
-EXAMPLES = sorted((Path(__file__).parents[3] / "examples").glob("*.yaml"))
+EXAMPLES = sorted(
+    path for path in (Path(__file__).parents[3] / "examples").glob("*.yaml") if not path.name.endswith(".test.yaml")
+)
 TOKEN = "EAABsbCS1iHgBAExampleExampleExample"
 
 # The smallest job; tests put their lines in place of one of these.

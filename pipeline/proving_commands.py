@@ -1,0 +1,119 @@
+"""The commands that show and test what a job file does before it runs: explain, test."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+import click
+
+from capybeam.pipeline.command_line import fail, load_or_exit, moment
+
+
+@click.command(epilog="Exit code 0; 2 where the job file or the input is at fault, or has no such event.")
+@click.option("--config", "config", required=True, type=click.Path(), help="The job file.")
+@click.option(
+    "--input",
+    "input_",
+    default="-",
+    show_default=True,
+    help="Events, as `map` reads them: a file, a glob or a URL; - is stdin, JSON lines.",
+)
+@click.option("--id", "id_", default=None, metavar="MESSAGE_ID", help="Explain the event with this messageId.")
+@click.option("--line", default=None, type=click.IntRange(1), help="Explain the event on this line of the input.")
+@click.option("--now", default=None, help="The time that ages are judged by (ISO 8601 or Unix seconds); default: now.")
+@click.option("--show-values", is_flag=True, help="Show personal values as they are, rather than by their shape.")
+@click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def explain(
+    config: str, input_: str, id_: str | None, line: int | None, now: str | None, show_values: bool, format_: str
+) -> None:
+    """Shows one event's way, step by step, and sends nothing.
+
+    Which triggers take it, and the condition that failed in those that do not; what each field of the mapping looks up
+    and finds; what user_data is normalised to; what is dropped; what Meta will read, and with which events it may share
+    a request. Or where it is rejected, why, and what would help. Without --id and --line it is the first event.
+
+    \b
+    capybeam explain --config conversions.yaml --input events.jsonl --id order-1042
+    capybeam map … | grep rejected      # the lines of the rejected ones, for --line
+    """
+    import orjson
+
+    from capybeam.pipeline.explain.command import Wanted, explanations
+    from capybeam.pipeline.explain.display import show
+    from capybeam.pipeline.explain.explanation import Explainer
+    from capybeam.pipeline.output_files import CommandError
+    from capybeam.pipeline.run.terminal import console
+    from capybeam.pipeline.sample_rows import name_of_sample, placed_sample_rows
+
+    job = load_or_exit(config)
+    explainer = Explainer(job, time.time() if now is None else moment("--now", now), show_values)
+    wanted, screen, count = Wanted(id_, line), console(), 0
+    try:
+        with placed_sample_rows(input_) as rows:
+            for explained in explanations(explainer, rows, wanted):
+                if format_ == "json":
+                    sys.stdout.buffer.write(orjson.dumps(explained, option=orjson.OPT_APPEND_NEWLINE))
+                    sys.stdout.buffer.flush()
+                else:
+                    if count:
+                        screen.print()
+                    show(explained, screen)
+                count += 1
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os._exit(0)  # without the flush at exit, which would break the pipe once more
+    except CommandError as error:
+        fail(str(error))
+    if not count:
+        named = [f"with the messageId of --id{'' if line is None else ','}"] if id_ is not None else []
+        named += [f"on line {line}"] if line is not None else []
+        fail(f"{name_of_sample(input_)}: there is no event {' '.join(named)}".rstrip())
+
+
+@click.command(
+    "test",
+    short_help="Tests a job file by cases beside it.",
+    epilog="Exit code 0: all cases pass; 1: some fail; 2: the job file or a test file is wrong, or there are no cases.",
+)
+@click.option("--config", "config", required=True, type=click.Path(), help="The job file.")
+@click.argument("files", nargs=-1, type=click.Path())
+@click.option("-k", "named", default="", metavar="TEXT", help="Only cases that have this in their name.")
+@click.option("--update", is_flag=True, help="Rewrite the expectations that fail to what comes out, in place.")
+@click.option("--show-values", is_flag=True, help="Show what was found in user_data, rather than its shape.")
+def test_(config: str, files: tuple[str, ...], named: str, update: bool, show_values: bool) -> None:
+    """Tests a job file by cases: given events, and what should become of them.
+
+    FILES are test files, or folders of them; by default all *.test.yaml beside the job file. Nothing is sent.
+
+    \b
+    now: 2026-11-22T10:00:00Z
+    tests:
+      - name: an order goes out as Purchase
+        event: {type: track, event: Order Completed, ...}
+        expect:
+          - subscription: web/orders     # or its name alone
+            payload:                     # only these keys are compared
+              custom_data: {value: 24.9}
+              user_data: {em: {hash_of: jane@example.com}}
+      - name: a sign-up is not sent
+        event: {type: track, event: Signed Up}
+        expect: filtered                 # or - {subscription: …, rejected: missing_currency}
+    """
+    from capybeam.pipeline.job_tests.cases import TestFileError
+    from capybeam.pipeline.job_tests.command import NoTests, Options, find_files, load_files, run_files
+    from capybeam.pipeline.run.terminal import console
+
+    job = load_or_exit(config)
+    try:
+        cases = load_files(find_files(config, files), job, named)
+        sys.exit(0 if run_files(cases, job, Options(named, update, show_values), console()) else 1)
+    except TestFileError as error:
+        for problem in error.problems:
+            click.echo(problem, err=True)
+        count = len(error.problems)
+        fail(f"{count} problem{'s' if count > 1 else ''} in the test files.")
+    except NoTests as error:
+        fail(str(error))
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror}")
