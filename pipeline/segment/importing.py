@@ -10,7 +10,7 @@ import dataclasses
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from capybeam.pipeline.job.loader import ConfigError, parse_job
 from capybeam.pipeline.job.models import MAX_NAME
@@ -35,10 +35,28 @@ PLACEHOLDER_ID: Final = "000000000000000"
 
 _SECRET_KEY: Final = re.compile(r"token|secret|password|api_?key|credential", re.IGNORECASE)
 _BATCHING: Final = frozenset({"enable_batching", "batch_size", "batch_keys", "batch_bytes"})
+_APPENDING: Final = frozenset({"is_append_event", "append_event_details"})  # of purchase2
 _HEADER: Final = (
     "Made by `capybeam import segment`. Triggers and mappings are those of the export; what could not be carried over",
     "stands here as a comment. `capybeam check` finds mistakes, `capybeam map` shows what Meta would be sent.",
 )
+
+
+class Carried(NamedTuple):
+    """A subscription that was carried over.
+
+    Attributes:
+        action: its slug at Segment, such as ``purchase2``.
+    """
+
+    destination: str
+    name: str
+    action: str
+    exported: ExportedSubscription
+
+    @property
+    def key(self) -> str:
+        return f"{self.destination}/{self.name}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,13 +66,14 @@ class Imported:
     Attributes:
         report: for people, line by line; without values of the export but names, and the texts of triggers' mistakes.
         is_whole: whether all that is enabled at Segment was carried over.
-        subscriptions: (destination, name) of those carried over, with what they were.
+        left_out: names of enabled subscriptions that were not.
     """
 
     text: str
     report: tuple[str, ...]
     is_whole: bool
-    subscriptions: tuple[tuple[str, str, ExportedSubscription], ...] = ()
+    subscriptions: tuple[Carried, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 class NothingToImport(Exception):
@@ -81,7 +100,8 @@ class _Import:
         self._export, self._action_ids, self._dataset_id = export, action_ids, dataset_id
         self._report: list[str] = []
         self._is_whole = True
-        self._carried: list[tuple[str, str, ExportedSubscription]] = []
+        self._carried: list[Carried] = []
+        self._left_out: list[str] = []
 
     def run(self) -> Imported:
         groups: dict[str, list[ExportedSubscription]] = {}
@@ -117,7 +137,7 @@ class _Import:
             self._report.append("the export is one page of several: ask for the others, and give all files at once")
         entries: list[Any] = [entry for group in destinations for entry in group]
         text = "\n".join([*(f"# {line}" for line in _HEADER), "", *lines({"destinations": entries})]) + "\n"
-        return Imported(text, tuple(self._report), self._is_whole, tuple(self._carried))
+        return Imported(text, tuple(self._report), self._is_whole, tuple(self._carried), tuple(self._left_out))
 
     # --- destinations -------------------------------------------------------------------------------------------------
 
@@ -208,13 +228,16 @@ class _Import:
         self._is_whole = self._is_whole and not (lost and exported.is_enabled)
         self._report += [f"    lost: {field}: {why}" for field, (_, why) in lost.items()]
         self._report += [f"    {note}" for note in notes]
-        self._carried.append((str(head["name"]), name, exported))
+        self._carried.append(Carried(str(head["name"]), name, self._slug(exported), exported))
         if not exported.is_enabled:
             entry = {"action": action, "name": name, "enabled": False, **entry}
         return [Remark(tuple(notes)), entry] if notes else [entry]
 
     def _action(self, exported: ExportedSubscription) -> str:
-        return known_action(exported.action or self._action_ids.get(exported.action_id, ""))
+        return known_action(self._slug(exported))
+
+    def _slug(self, exported: ExportedSubscription) -> str:
+        return exported.action or self._action_ids.get(exported.action_id, "")
 
     def _unusable(self, exported: ExportedSubscription, action: str) -> str:
         """Why a subscription cannot be one here, before its mapping is looked at; "" where it can."""
@@ -239,6 +262,7 @@ class _Import:
 
     def _not_imported(self, entry: Mapping[str, Any], reason: str, is_loss: bool) -> list[Any]:
         self._is_whole = self._is_whole and not is_loss
+        self._left_out += [entry["name"]] if is_loss else []
         self._report.append(f"  {entry['name']}: a comment only: {reason}")
         return [Remark((f"{entry['name']}: {reason}.", *lines([_scrubbed(entry)])))]
 
@@ -248,6 +272,7 @@ def _carried_over(
 ) -> tuple[dict[str, Any], dict[str, tuple[Any, str]]]:
     """A mapping without what has no meaning here, and the fields that are lost, each with its node and the reason."""
     fields = {field.name: field for field in preset.fields}
+    is_appending = mapping.get("is_append_event") not in (None, "", False, "false")
     carried: dict[str, Any] = {}
     lost: dict[str, tuple[Any, str]] = {}
     for name, node in mapping.items():
@@ -255,6 +280,13 @@ def _carried_over(
             carried[name] = node
         elif name in _BATCHING:
             notes.append(f"{name}: left out; batches are the job's (`delivery`)")
+        elif name in _APPENDING and not is_appending:
+            notes.append(f"{name}: left out; nothing is appended to earlier purchases")
+        elif name in _APPENDING:
+            lost[name] = (
+                node,
+                "appends to earlier purchases at Segment; here that is a custom subscription: AppendValue",
+            )
         elif name.startswith("__segment_internal"):
             notes.append(f"{name}: left out; it is Segment's own")
         elif _holds_secret({name: node}):
