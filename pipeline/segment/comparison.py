@@ -5,8 +5,9 @@ differs, counted. It holds counts, and one masked example for each difference, w
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, Literal
 
 import orjson
@@ -38,7 +39,7 @@ from capybeam.transforms.meta.settings import MetaSettings
 from capybeam.transforms.meta.user_data import HASHED, KEYS
 from capybeam.transforms.standards.javascript import MISSING
 
-MOST_FIELDS: Final = 200  # of one subscription that are told apart; the keys of custom_data may be data
+MOST_FIELDS: Final = 100  # of one subscription that are told apart; the keys of custom_data may be data
 EVENT: Final = "(the event)"
 EventKind = Literal[Kind, "event_only_capybeam", "event_only_segment"]
 
@@ -96,19 +97,26 @@ class OfSubscription:
 
     def find(self, field: str, kind: EventKind, why: Rule, code: str = "") -> Difference | None:
         """Counts a difference; gives it back where it wants an example."""
-        if field in self._unknown or field.partition(".")[0] in self._unknown:
-            return None
-        if field not in self._fields:
-            if not all(map(is_shown, field.split("."))) and field != EVENT:
-                field = f"{field.partition('.')[0]}.{OTHER}"
-            elif len(self._fields) >= MOST_FIELDS:
-                field = OTHER
-            self._fields.add(field)
         key = (field, kind, why.name, code)
         is_new = key not in self._differences
         found = self._differences.setdefault(key, Difference(field, kind, why, code))
         found.count += 1
         return found if is_new else None
+
+    def name_of(self, field: str, is_personal: Callable[[str], bool]) -> str:
+        """What a field is called in the counts; "" where it is not compared.
+
+        A key of custom_data may be data: it is shown if it looks like a name, is nothing of the event's person, and is
+        one of not too many.
+        """
+        root, _, key = field.partition(".")
+        if field in self._unknown or root in self._unknown:
+            return ""
+        if field not in self._fields:
+            if not is_shown(key or root) or is_personal(key) or len(self._fields) >= MOST_FIELDS:
+                return f"{root if is_shown(root) else OTHER}.{OTHER}"
+            self._fields.add(field)
+        return field
 
 
 class Comparison:
@@ -175,14 +183,17 @@ class Comparison:
             of.neither += 1
 
     def _compare_fields(self, of: OfSubscription, ours: SentHere, segments: SegmentSends, event: Event) -> None:
-        mask: Mask | None = None
+        @functools.cache
+        def mask() -> Mask:
+            masked = Mask(event, self._known)
+            masked.learn(leaves(dict(ours.given)))
+            return masked
+
         for each in field_differences(ours, segments, event):
-            new = of.find(each.field, each.kind, each.rule)
+            field = of.name_of(each.field, lambda key: mask().is_value_of_person(key))
+            new = of.find(field, each.kind, each.rule) if field else None
             if new is not None:
-                if mask is None:
-                    mask = Mask(event, self._known)
-                    mask.learn(leaves(dict(ours.given)))
-                new.example = dict(_example(each.field, (each.here, each.at_segment), ours.given, mask))
+                new.example = dict(_example(each.field, (each.here, each.at_segment), ours.given, mask()))
 
     def _sent(self, here: Conversion | Refused, event: Event) -> SentHere | Rejected:
         if isinstance(here, Refused):

@@ -84,6 +84,8 @@ def rule_of_rejection(cause: Rejected) -> Rule:
     """Why an event that Segment sends is rejected here."""
     if cause.code == "invalid_field" and "should be a number" in cause.message:
         return rule("numbers")
+    if cause.code == "missing_required_field" and "personal data" in cause.message:
+        return rule("personal texts")
     return rule(_BY_CODE.get(cause.code, "rejected"))
 
 
@@ -118,20 +120,22 @@ def _flat(event: Mapping[str, Any], test_event_code: str) -> dict[str, Any]:
 def _same(one: Any, other: Any) -> bool:
     """Equality of JSON, in which true is not 1, and a digest alone is a list of one."""
     if isinstance(one, bool) or isinstance(other, bool):
-        return bool(one is other)
+        return one is other
     if type(one) is dict and type(other) is dict:
         return one.keys() == other.keys() and all(_same(value, other[key]) for key, value in one.items())
     if type(one) is list and type(other) is list:
         return len(one) == len(other) and all(map(_same, one, other))
     if type(one) is list or type(other) is list:
-        return [one] == other or one == [other]
+        return bool([one] == other or one == [other])
     return bool(one == other)
 
 
 def _texts(given: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     """By wire key, what the digests of an event are made of."""
     return {
-        KEYS[name].wire: tuple(form.normalised for form in normalised_forms(name, given) if form.normalised)
+        KEYS[name].wire: tuple(
+            dict.fromkeys(form.normalised for form in normalised_forms(name, given) if form.normalised)
+        )
         for name in given
         if name in KEYS and KEYS[name].hashed
     }
@@ -174,6 +178,8 @@ def _of_user_data(key: str, one: Any, other: Any, event: Event) -> str:
         return "already hashed"
     if one is MISSING:
         return "nothing left"
+    if key == "external_id" and len(set(segments)) < len(segments) and set(segments) == set(one):
+        return "repeats"
     if segments and tuple(unicodedata.normalize("NFC", text) for text in segments) == one:
         return "composed form"
     if key == "country" and any(map(may_be_a_name, segments)):
@@ -195,7 +201,8 @@ def _of_custom_data(key: str, values: tuple[Any, Any], here: SentHere, there: Se
             return "empty contents"
         if is_personal(key):
             return "personal keys"
-        return "personal texts" if is_cut else "nothing left" if _is_nothing(other) else "unexplained"
+        is_nothing = all(map(_is_nothing, other if type(other) is list else (other,)))
+        return "personal texts" if is_cut else "nothing left" if is_nothing else "unexplained"
     if key == "contents" and type(one) is list and type(other) is list:
         return _of_contents(one, other, is_cut)
     if type(other) is list and any(map(_is_nothing, other)):

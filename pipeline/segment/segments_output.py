@@ -224,11 +224,15 @@ def _scalar(kind: str, value: Any, path: str) -> Any:
             number = javascript.number(value)
             if number == number and (kind == "number" or number % 1 == 0):
                 return int(number) if number.is_integer() and abs(number) < 2**53 else number
-    inside = path.startswith(("user_data.", "contents."))
-    several = type(value) is list and path.startswith("user_data.")
-    raise _Refusal(
-        f"{path} is not a {kind}", rule("several values") if several else rule("unusable value") if inside else None
-    )
+    raise _Refusal(f"{path} is not a {kind}", _rule_of_type(value, path))
+
+
+def _rule_of_type(value: Any, path: str) -> Rule | None:
+    """The rule for a value of the wrong type; None where it rejects the event here, too."""
+    root, _, key = path.partition(".")
+    if root in ("user_data", "contents"):
+        return rule("several values" if type(value) is list and key in _HASHED else "unusable value")
+    return rule(_RULES_OF_CHOICES[root]) if root in _RULES_OF_CHOICES else None
 
 
 # --- business rules ---------------------------------------------------------------------------------------------------
