@@ -92,8 +92,11 @@ class OfSubscription:
 
     @property
     def differences(self) -> list[Difference]:
-        """Those of whole events first, then the most frequent."""
-        return sorted(self._differences.values(), key=lambda each: (each.field != EVENT, -each.count, each.field))
+        """Those of whole events first, then the most frequent; those of form alone last."""
+        return sorted(
+            self._differences.values(),
+            key=lambda each: (each.field != EVENT, each.kind == "form", -each.count, each.field, each.rule.name),
+        )
 
     def find(self, field: str, kind: EventKind, why: Rule, code: str = "") -> Difference | None:
         """Counts a difference; gives it back where it wants an example."""
@@ -171,14 +174,14 @@ class Comparison:
             why = refused.rule if refused else of.why_trigger
             new = of.find(EVENT, "event_only_capybeam", why or rule("unexplained"))
             if new is not None:
-                new.example = {"segment": refused.why if refused else _NOT_TAKEN}
+                new.example = {"segment": refused.why if refused else "its trigger does not take the event there"}
         elif isinstance(segments, SegmentSends):
             of.only_segment += 1
             rejected = ours if isinstance(ours, Rejected) else None
             why = rule_of_rejection(rejected) if rejected else of.why_trigger
             new = of.find(EVENT, "event_only_segment", why or rule("unexplained"), rejected.code if rejected else "")
             if new is not None:
-                new.example = {"capybeam": rejected.message if rejected else _NOT_TAKEN}
+                new.example = {"capybeam": rejected.message if rejected else "its trigger does not take the event here"}
         else:
             of.neither += 1
 
@@ -211,7 +214,6 @@ class Comparison:
         return SentHere(body, fields["user_data"], notes, Address.decode(ready.key).test_event_code)
 
 
-_NOT_TAKEN: Final = "its trigger does not take the event"
 _time: Final = compile_check(Field("receivedAt", "time"))
 
 

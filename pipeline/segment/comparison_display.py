@@ -95,27 +95,21 @@ def _table(of: OfSubscription) -> Iterator[tuple[str, str]]:
         yield "  nothing differs", "green"
     if not found:
         return
-    field = max(len("field"), *(len(each.field) for each in found))
-    kind = max(len(_KINDS[each.kind]) for each in found)
-    yield f"  {'events':>7}  {'share':>6}  {'field':{field}}  {'difference':{kind}}  why", "bold"
+    width = max(len(each.field) for each in found)
+    yield f"  {'events':>7}  {'share':>6}  {'field':{width}}  difference", "bold"
     for each in found:
         share = f"{each.count / of.events:.1%}"
-        code = f"{each.code}: " if each.code else ""
-        yield (
-            f"  {each.count:7,}  {share:>6}  {each.field:{field}}  {_KINDS[each.kind]:{kind}}  {code}{each.reason}",
-            "",
-        )
-        yield f"{'':19}{_example(each)}{each.rule.docs}", "dim"
+        yield f"  {each.count:7,}  {share:>6}  {each.field:{width}}  {_KINDS[each.kind]}{_example(each)}", ""
+        yield f"{'':21}{each.reason} {each.rule.docs}", "dim"
 
 
 def _example(each: Difference) -> str:
-    of_event = each.field == EVENT  # whose example is a sentence
-    sides = [
-        f"{side}{':' if of_event else ''} {_short(each.example[key])}"
-        for key, side in _SIDES.items()
-        if key in each.example
-    ]
-    return f"{', '.join(sides)}; " if sides else ""
+    """The example of a difference: of a whole event a sentence, of a field its values."""
+    if each.field == EVENT:
+        code = f"{each.code}, " if each.code else ""
+        return f": {code}{' '.join(str(text) for text in each.example.values())}" if each.example else ""
+    sides = [f"{side} {_short(each.example[key])}" for key, side in _SIDES.items() if key in each.example]
+    return f": {', '.join(sides)}" if sides else ""
 
 
 _SIDES: Final = {"given": "given", "segment": "Segment", "capybeam": "capybeam"}

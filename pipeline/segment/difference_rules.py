@@ -109,9 +109,7 @@ _RULES: Final = (
     Rule("and, or", _TRIGGER, "`and`, `or`", "At Segment the last one rules the whole group."),
     Rule("parentheses", _TRIGGER, "nested parentheses", "At Segment such a trigger never matches."),
     Rule("not", _TRIGGER, "`not`", "Segment ignores it, but for !contains and !match, which want a text."),
-    Rule(
-        "match", _TRIGGER, "`match` without `*`", "Segment compares the end, or with a star at the end the beginning."
-    ),
+    Rule("match", _TRIGGER, "`match` without one `*` at an end", "Segment reads one * at an end only."),
     Rule("directive", _TRIGGER, "an unknown directive", "It fails each event at Segment."),
     # what has no rule of its own
     Rule("rejected", _CODES, "", "Segment sends it; here it is rejected."),

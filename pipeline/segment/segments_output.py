@@ -224,7 +224,8 @@ def _scalar(kind: str, value: Any, path: str) -> Any:
             number = javascript.number(value)
             if number == number and (kind == "number" or number % 1 == 0):
                 return int(number) if number.is_integer() and abs(number) < 2**53 else number
-    raise _Refusal(f"{path} is not a {kind}", _rule_of_type(value, path))
+    article = "an" if kind == "integer" else "a"
+    raise _Refusal(f"{path} is not {article} {kind}", _rule_of_type(value, path))
 
 
 def _rule_of_type(value: Any, path: str) -> Rule | None:
