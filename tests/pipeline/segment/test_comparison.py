@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import Any
 
@@ -334,7 +335,7 @@ def test_no_value_of_a_person_is_shown() -> None:
     row = event({"custom_data": data, "event_source_url": f" {URL}quxley?email=quxley"}, PERSON)
     comparison = comparison_of(subscription(settings=MAPPING))
     comparison.add(row)
-    console = Console(record=True, width=400, file=open("/dev/null", "w"))  # noqa: SIM115
+    console = Console(record=True, width=400, file=io.StringIO())
     show(comparison, (), console)
 
     for text in (console.export_text(), orjson.dumps(as_json(comparison, ())).decode()):
@@ -361,9 +362,11 @@ VALUES = st.recursive(
     | st.floats(allow_nan=False)
     | st.sampled_from(["", " x ", "undefined", "12", "Infinity", "a@b.co", "usd", "é", "a" * 64, TIME, URL])
     | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["id", "a", "email"]), inner, max_size=2),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["id", "a", "email"]), inner, max_size=2)
+    ),
     max_leaves=4,
-)  # fmt: skip
+)
 EVERY = comparison_of(
     subscription(settings=MAPPING, name="Orders"),
     subscription(settings={**MAPPING, "event_name": {"@path": "$.event"}}, actionSlug="custom", name="Any"),
