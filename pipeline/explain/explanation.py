@@ -174,7 +174,7 @@ class Explainer:
             there = self._engine.map(conversion, ignore)
             mapped = there.fields
             return mapped, self._engine.hash(there, ignore).fields
-        except Exception:  # which `Engine.ready` has told the reason of
+        except Exception:  # `Engine.ready` has given the reason already
             return mapped, {}
 
     def _batch(self, ready: Ready) -> Json:

@@ -1,4 +1,4 @@
-"""SendBatches around the client: many requests at once, no destination in the way of another, the runner told."""
+"""SendBatches around the client: many requests at once, destinations apart, throttled time reported."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def test_concurrency_and_backlog_hold_for_a_process_and_not_for_each_of_its_bund
     assert max(backlogs) <= 4000 + 4 * 300
 
 
-def test_throttled_time_is_told_to_the_runner(sandbox: SandboxServer) -> None:
+def test_throttled_time_is_reported_to_the_runner(sandbox: SandboxServer) -> None:
     sandbox.set_faults(throttle_next=1, retry_minutes=0.025)  # 1.5 s
     pipeline = beam.Pipeline("FnApiRunner")
     outcome = (

@@ -394,7 +394,7 @@ def test_a_patient_stream_holds_for_as_long_as_it_takes(
     recovery.join()
 
 
-def test_held_for_too_long_the_runner_is_told_and_nothing_is_rejected(
+def test_held_for_too_long_the_runner_is_reported_and_nothing_is_rejected(
     sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sandbox.set_faults(dead_token=True)

@@ -486,7 +486,7 @@ TOO_MANY = {
 
 @pytest.mark.parametrize("most", [1, 37])
 @pytest.mark.parametrize("answer", TOO_MANY.values(), ids=TOO_MANY)
-def test_a_batch_that_is_too_large_is_halved_until_it_fits_however_that_is_said(answer: Reply, most: int) -> None:
+def test_a_batch_that_is_too_large_is_halved_until_it_fits_however_that_is_reported(answer: Reply, most: int) -> None:
     count = 4 * most
     with graph_server(lambda events: answer if len(events) > most else taken(events)) as graph:
         sender = client(graph, timeout=0.3, retry_for=1.0)
