@@ -88,6 +88,7 @@ FILTERED = {
         "condition": 'event = "Order Completed"',
         "field": "event",
         "type": "string",
+        "value": "Signed Up",
     },
 }
 

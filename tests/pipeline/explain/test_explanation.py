@@ -124,6 +124,7 @@ def test_a_trigger_that_does_not_take_the_event_names_its_failed_condition() -> 
                 "condition": 'event = "Order Completed"',
                 "field": "event",
                 "type": "string",
+                "value": "order completed",
                 "hint": "the event's text differs only in upper and lower case, or by blanks around it",
             },
         },
@@ -131,11 +132,17 @@ def test_a_trigger_that_does_not_take_the_event_names_its_failed_condition() -> 
             "destination": "web",
             "subscription": "pageView",
             "takes": False,
-            "failed": {"condition": 'type = "page"', "field": "type", "type": "string"},
+            "failed": {"condition": 'type = "page"', "field": "type", "type": "string", "value": "track"},
         },
     ]
-    shown = explained({**ORDER, "event": "order completed"}, show_values=True)
-    assert shown["triggers"][0]["failed"]["value"] == "order completed"
+
+
+def test_the_value_at_which_a_condition_fails_is_shown_as_every_other_value() -> None:
+    event = {**ORDER, "properties": {**ORDER["properties"], "coupon": "jane@example.com"}}
+    text = JOB.replace('trigger: type = "group"', 'trigger: properties.coupon = "none"')
+    masked, shown = (explained(event, text, show_values) for show_values in (False, True))
+    assert masked["triggers"][2]["failed"]["value"] == "aaa@aaa.aaa"
+    assert shown["triggers"][2]["failed"]["value"] == "jane@example.com"
 
 
 def test_each_field_says_what_it_looked_up_found_and_became() -> None:
