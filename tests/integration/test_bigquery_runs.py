@@ -133,6 +133,7 @@ def test_a_warehouse_table_is_read_as_the_events_that_were_sent(big_query: BigQu
 @pytest.mark.parametrize(
     ("since", "until", "numbers"),
     [(NOW - 3 * DAY, None, [1, 2]), (None, NOW - DAY, [2, 3]), (NOW - 3 * DAY, NOW - DAY, [2])],
+    ids=["since", "until", "between"],
 )
 def test_since_and_until_are_about_the_events_time(
     big_query: BigQuery, since: float | None, until: float | None, numbers: list[int]
