@@ -130,5 +130,5 @@ def _report(imported: Imported, options: ImportOptions) -> None:
     where = "" if output == STDOUT else f" in {output}"
     click.echo(f"{count} subscription{'s' * (count != 1)} carried over{where}.", err=True)
     click.echo(f"What comes out otherwise than at Segment, whatever the mapping: {DIFFERENCES}", err=True)
-    if output != STDOUT:
+    if output != STDOUT and count:
         click.echo(f"Next: capybeam check {output}; capybeam map --config {output} --input EVENTS", err=True)

@@ -258,8 +258,6 @@ def _notes(unknown: frozenset[str], mapping: Mapping[str, Any]) -> Iterator[str]
     text = str(mapping)
     doubtful = [name for name in ("@flatten", "@merge") if name in text]
     doubtful += ["{{{…}}}"] if "{{{" in text else []
-    if mapping.get("is_append_event") not in (None, "", False, "false"):
-        yield "is_append_event: what Segment appends to earlier purchases is not compared"
     if doubtful:
         yield (
             f"{', '.join(doubtful)}: rendered for Segment as it is here; docs/mapping.md#coming-from-segment says where"

@@ -35,7 +35,7 @@ PLACEHOLDER_ID: Final = "000000000000000"
 
 _SECRET_KEY: Final = re.compile(r"token|secret|password|api_?key|credential", re.IGNORECASE)
 _BATCHING: Final = frozenset({"enable_batching", "batch_size", "batch_keys", "batch_bytes"})
-_APPENDING: Final = frozenset({"is_append_event", "append_event_details"})  # of purchase2
+_APPENDS: Final = "is_append_event"  # of purchase2
 _HEADER: Final = (
     "Made by `capybeam import segment`. Triggers and mappings are those of the export; what could not be carried over",
     "stands here as a comment. `capybeam check` finds mistakes, `capybeam map` shows what Meta would be sent.",
@@ -194,6 +194,7 @@ class _Import:
         name = _unique(_subscription_name(original), used)
         used.add(name)
         notes = [] if name == original else ["name: changed; names are unique lines of text here"]
+        notes += exported.doubts
         entry: dict[str, Any] = {"action": action or "unknown", "name": name}
         if exported.trigger:
             entry["trigger"] = exported.trigger
@@ -212,7 +213,7 @@ class _Import:
             if not field:
                 break
             lost[field] = (mapping.pop(field), problem.partition(": ")[2] or problem)
-        required = {each.name for each in presets()[action].fields if each.required}
+        required = {_APPENDS, *(each.name for each in presets()[action].fields if each.required)}
         if required & set(lost):
             reason = "; ".join(f"{field}: {why}" for field, (_, why) in lost.items() if field in required)
             return self._not_imported(entry, reason, is_loss=exported.is_enabled)
@@ -245,17 +246,23 @@ class _Import:
             return f"the action {_shown(exported.action)} is unknown; there are {', '.join(presets())}"
         if not action:
             likely = _likely_action(exported)
-            shown = _shown(exported.action_id) or "it has none"
+            shown = _shown(exported.action_id)
+            if not shown:
+                return "the export does not say which action it is: it has neither an actionSlug nor an actionId"
             return (
                 f"its action ID ({shown}) is unknown; look it up in Segment's app, and say for example --action"
-                f" {shown if exported.action_id else 'ID'}={likely or 'purchase'}"
+                f" {shown}={likely or 'purchase'}"
             )
         if exported.mapping is None:
-            return "its settings are not an object, nor JSON text of one, as far as this file says"
+            return (
+                "its settings are not an object, nor JSON text of one, as far as this file says"
+                f"{_terraform_hint(exported)}"
+            )
         if holds_token(exported.trigger):
             return "its trigger holds what looks like an access token"
         if next(expressions(exported.trigger), None):
-            return "its trigger is an expression of Terraform's, whose value is not in the file"
+            hint = _terraform_hint(exported)
+            return f"its trigger is an expression of Terraform's, whose value is not in the file{hint}"
         if not exported.trigger and presets()[action].trigger is None:
             return "it has no trigger, and its action has none of its own"
         return ""
@@ -267,12 +274,15 @@ class _Import:
         return [Remark((f"{entry['name']}: {reason}.", *lines([_scrubbed(entry)])))]
 
 
+def _terraform_hint(exported: ExportedSubscription) -> str:
+    return "; `terraform show -json` has all values" if exported.label else ""
+
+
 def _carried_over(
     mapping: Mapping[str, Any], preset: Preset, notes: list[str]
 ) -> tuple[dict[str, Any], dict[str, tuple[Any, str]]]:
     """A mapping without what has no meaning here, and the fields that are lost, each with its node and the reason."""
     fields = {field.name: field for field in preset.fields}
-    is_appending = mapping.get("is_append_event") not in (None, "", False, "false")
     carried: dict[str, Any] = {}
     lost: dict[str, tuple[Any, str]] = {}
     for name, node in mapping.items():
@@ -280,13 +290,10 @@ def _carried_over(
             carried[name] = node
         elif name in _BATCHING:
             notes.append(f"{name}: left out; batches are the job's (`delivery`)")
-        elif name in _APPENDING and not is_appending:
+        elif name == _APPENDS and mapping[name] not in (None, "", False, "false"):
+            lost[name] = (node, "appends to earlier purchases at Segment; here such events would be further purchases")
+        elif name in (_APPENDS, "append_event_details"):
             notes.append(f"{name}: left out; nothing is appended to earlier purchases")
-        elif name in _APPENDING:
-            lost[name] = (
-                node,
-                "appends to earlier purchases at Segment; here that is a custom subscription: AppendValue",
-            )
         elif name.startswith("__segment_internal"):
             notes.append(f"{name}: left out; it is Segment's own")
         elif _holds_secret({name: node}):
