@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import secrets
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib import resources
@@ -14,8 +15,11 @@ import orjson
 from aiohttp import web
 
 from capybeam.pipeline.sandbox.faults import POISON_ANSWERS, Poisoned
+from capybeam.pipeline.sandbox.guard import HEADERS, guard
+from capybeam.pipeline.sandbox.overview import overview
 from capybeam.pipeline.sandbox.refusals import Refusal
 from capybeam.pipeline.sandbox.store import Sandbox, SandboxSettings
+from capybeam.pipeline.sandbox.timeline import AnswerKind
 
 MAX_BODY_BYTES: Final = 64 * 2**20
 SERVER_ERROR: Final = Refusal(
@@ -24,16 +28,21 @@ SERVER_ERROR: Final = Refusal(
 HTML_ERROR: Final = (
     "<!DOCTYPE html><html><head><title>Error</title></head><body>Sorry, something went wrong.</body></html>"
 )
+PAGE_FILES: Final = {"page.html": "text/html", "page.css": "text/css", "page.js": "text/javascript"}
 SANDBOX: Final = web.AppKey("sandbox", Sandbox)
 
 
 def create_app(settings: SandboxSettings | None = None) -> web.Application:
     """The sandbox as an aiohttp application; its `Sandbox` is at ``app[SANDBOX]``."""
-    app = web.Application(client_max_size=MAX_BODY_BYTES)
-    app[SANDBOX] = Sandbox(settings or SandboxSettings())
+    settings = settings or SandboxSettings()
+    hosts = frozenset(host.lower() for host in settings.hosts)
+    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[guard(hosts)])
+    app[SANDBOX] = Sandbox(settings)
     app.add_routes(
         [
             web.get("/", _page),
+            web.get("/sandbox/{name:page\\.(?:css|js)}", _page),
+            web.get("/sandbox/overview", _overview),
             web.get("/sandbox/healthz", _healthz),
             web.get("/sandbox/stats", _stats),
             web.get("/sandbox/event_ids", _event_ids),
@@ -48,7 +57,15 @@ def create_app(settings: SandboxSettings | None = None) -> web.Application:
 
 
 async def _events(request: web.Request) -> web.StreamResponse:
-    sandbox = request.app[SANDBOX]
+    sandbox, started = request.app[SANDBOX], time.perf_counter()
+    before = sandbox.counts["events_received"]
+    kind, response = await _answer(request, sandbox)
+    received = sandbox.counts["events_received"] - before if kind == "accepted" else 0
+    sandbox.timeline.note(sandbox.settings.clock(), kind, time.perf_counter() - started, received)
+    return response
+
+
+async def _answer(request: web.Request, sandbox: Sandbox) -> tuple[AnswerKind, web.StreamResponse]:
     sandbox.counts["requests"] += 1
     if "access_token" in request.query:
         sandbox.counts["tokens_in_url"] += 1
@@ -59,28 +76,29 @@ async def _events(request: web.Request) -> web.StreamResponse:
         sandbox.injected["slow"] += 1
     if fault == "drop_before":
         await asyncio.sleep(delay)
-        return _abort(request)
+        return "failed", _abort(request)
 
     dataset = request.match_info["dataset"]
     try:
         body = await request.read() if request.content_type == "application/json" else b""
     except web.HTTPRequestEntityTooLarge:
-        return _refuse(sandbox, Refusal("the request body is too large", None, status=413), dataset)
+        return "refused", _refuse(sandbox, Refusal("the request body is too large", None, status=413), dataset)
     except ConnectionResetError:  # the sender is gone, in the middle of its request
-        return _abort(request)
+        return "failed", _abort(request)
     if delay:
         await asyncio.sleep(delay)
     headers = _usage(dataset, sandbox.faults.usage_percent)
     if fault == "html":
-        return web.Response(status=502, text=HTML_ERROR, content_type="text/html")
+        return "failed", web.Response(status=502, text=HTML_ERROR, content_type="text/html")
     if fault == "error":
-        return _json(SERVER_ERROR.body(_trace_id()), SERVER_ERROR.status, headers)
+        return "failed", _json(SERVER_ERROR.body(_trace_id()), SERVER_ERROR.status, headers)
     if fault == "throttle":
         throttled = Refusal("There have been too many calls to this account.", 2446079, code=80004)
         headers = _usage(dataset, 100, sandbox.faults.retry_minutes)
         if sandbox.faults.retry_after:
             headers["Retry-After"] = sandbox.faults.retry_after
-        return _json(throttled.body(_trace_id()), sandbox.faults.throttle_status, headers)
+        return "throttled", _json(throttled.body(_trace_id()), sandbox.faults.throttle_status, headers)
+    kind: AnswerKind = "accepted"
     try:
         received = sandbox.receive(
             request.match_info["version"], dataset, _token(request), body, short=fault == "short"
@@ -90,15 +108,15 @@ async def _events(request: web.Request) -> web.StreamResponse:
         status, text = POISON_ANSWERS[sandbox.faults.poison_answer]
         while sandbox.faults.poison_answer == "hang" and request.transport is not None:  # until the sender is gone
             await asyncio.sleep(0.02)
-        return web.Response(status=status, text=text) if status else _abort(request)
+        return "failed", web.Response(status=status, text=text) if status else _abort(request)
     except Refusal as refusal:
-        response = _refuse(sandbox, refusal, dataset, headers)
+        kind, response = "refused", _refuse(sandbox, refusal, dataset, headers)
     else:
         said = received + (fault == "excess")
         response = _json({"events_received": said, "messages": [], "fbtrace_id": _trace_id()}, 200, headers)
     if fault == "double":
         await _send_once_more(request, response)
-    return _abort(request) if fault == "drop_after" else response
+    return ("failed", _abort(request)) if fault == "drop_after" else (kind, response)
 
 
 async def _send_once_more(request: web.Request, response: web.Response) -> None:
@@ -152,8 +170,13 @@ async def _unknown_path(request: web.Request) -> web.StreamResponse:
 
 
 async def _page(request: web.Request) -> web.StreamResponse:
-    html = resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
-    return web.Response(text=html, content_type="text/html")
+    name = request.match_info.get("name", "page.html")
+    text = resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+    return web.Response(text=text, content_type=PAGE_FILES[name], headers=HEADERS)
+
+
+async def _overview(request: web.Request) -> web.StreamResponse:
+    return _json(overview(request.app[SANDBOX]), headers=HEADERS)
 
 
 async def _healthz(request: web.Request) -> web.StreamResponse:

@@ -101,7 +101,7 @@ def test_a_sender_that_dies_in_the_middle_of_a_request_leaves_no_trace(
     sandbox: SandboxServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     with socket.create_connection(("127.0.0.1", urlsplit(sandbox.url).port)) as sender:
-        head = f"POST /v25.0/{DATASET}/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        head = f"POST /v25.0/{DATASET}/events HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
         sender.sendall(f'{head}Content-Length: 100\r\n\r\n{{"data": ['.encode())
         while not sandbox.stats()["requests"]:
             time.sleep(0.005)

@@ -94,7 +94,7 @@ def test_double_rate_sends_an_answer_twice_on_its_connection(sandbox: SandboxSer
     body = json.dumps({"data": [event()], "access_token": "a-token"}).encode()
 
     with socket.create_connection(("127.0.0.1", urlsplit(sandbox.url).port), timeout=10) as sender:
-        head = f"POST /v25.0/{DATASET}/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        head = f"POST /v25.0/{DATASET}/events HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
         sender.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         received = b""
         while len(traces := re.findall(rb'"fbtrace_id":"([^"]+)"', received)) < 2:
