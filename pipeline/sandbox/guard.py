@@ -11,13 +11,13 @@ closed, and senders notice nothing of it:
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
 import orjson
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 HEADERS: Final = {
@@ -28,10 +28,9 @@ HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def guard(hosts: frozenset[str]) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+def guard(hosts: frozenset[str]) -> Middleware:
     """A middleware that refuses foreign requests with 403 before they are read; `hosts` are in lower case."""
 
     @web.middleware

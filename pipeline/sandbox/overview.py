@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict
+from itertools import islice
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -12,7 +13,9 @@ from capybeam.pipeline.sandbox.refusals import Json
 from capybeam.pipeline.sandbox.store import Sandbox
 from capybeam.pipeline.sandbox.totals import purchase_value
 
-MOST_EVENTS: Final = 200  # rows of the table of events
+MOST_EVENTS: Final = 50  # of a dataset that are shown
+MOST_DATASETS: Final = 20
+MOST_SAMPLES: Final = 10
 DEEPEST: Final = 6  # of an event that is shown
 MOST_ENTRIES: Final = 50  # of an object or a list in it
 LONGEST_NAME: Final = 100
@@ -46,28 +49,30 @@ def overview(sandbox: Sandbox) -> Json:
     """All that the page needs, ready for JSON."""
     now = sandbox.settings.clock()
     by_event = sandbox.totals.by_event()
-    rows = [
+    values = dict(purchase_value(by_event))
+    datasets = [
         {
             "dataset": dataset,
-            "event_name": name[:LONGEST_NAME],
-            "stored": sums.stored,
-            "purchase_value": {currency: round(value, 2) for currency, value in sums.purchase_value.items()},
-            "match_keys": dict(sums.match_keys.most_common()),
+            "stored": sum(sums.stored for sums in names.values()),
+            "purchase_value": values.get(dataset, {}),
+            "events": [
+                {"event_name": name[:LONGEST_NAME], "stored": sums.stored, "match_keys": dict(sums.match_keys)}
+                for name, sums in sorted(names.items(), key=lambda item: -item[1].stored)[:MOST_EVENTS]
+            ],
+            "more_events": max(0, len(names) - MOST_EVENTS),
         }
-        for dataset, names in by_event.items()
-        for name, sums in sorted(names.items(), key=lambda item: -item[1].stored)
+        for dataset, names in list(by_event.items())[:MOST_DATASETS]
     ]
     return {
         "now": now,
         "counts": {name: sandbox.counts[name] for name in _COUNTS},
-        "events": rows[:MOST_EVENTS],
-        "more_events": max(0, len(rows) - MOST_EVENTS),
-        "purchase_value": dict(purchase_value(by_event)),
+        "datasets": datasets,
+        "more_datasets": max(0, len(by_event) - MOST_DATASETS),
         "refusals": [asdict(group) for group in sandbox.refusal_groups.newest_first()],
         "switches": sandbox.faults.switches(),
         "injected": dict(sandbox.injected),
         "timeline": sandbox.timeline.show(now),
-        "samples": [_shown(event) for event in reversed(sandbox.last_events)][:20],
+        "samples": [_shown(event) for event in islice(reversed(sandbox.last_events), MOST_SAMPLES)],
         "null": sandbox.settings.null,
         "wants_token": bool(sandbox.settings.tokens),
     }

@@ -12,8 +12,8 @@ from typing import Final, Literal
 
 from capybeam.pipeline.sandbox.refusals import Json
 
-STEP: Final = 2  # seconds
-STEPS: Final = 150
+STEP: Final = 5  # seconds
+STEPS: Final = 60
 CLASSES: Final = 4  # of latencies, each time they double
 PERCENTILES: Final = (50, 95, 99)
 

@@ -21,7 +21,9 @@ DATA = {
     "capybeam/py.typed",
     "capybeam/pipeline/job/presets/facebook_conversions_api.yaml",
     "capybeam/pipeline/job/presets/facebook_offline_conversions.yaml",
+    "capybeam/pipeline/sandbox/page.css",
     "capybeam/pipeline/sandbox/page.html",
+    "capybeam/pipeline/sandbox/page.js",
     "capybeam/transforms/standards/countries.json",
 }
 JOB = """\

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import time
 from collections.abc import Callable
@@ -114,5 +115,10 @@ def test_the_page_needs_nothing_from_elsewhere(sandbox: SandboxServer) -> None:
 
     assert (response.status_code, response.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
     assert "capybeam sandbox" in response.text
-    assert [part for part in ("http://", "https://", "src=", "@import", "innerHTML") if part in response.text] == []
+    files = [part.partition('"')[0] for part in re.split('(?:src|href)="', response.text)[1:]]
+    assert files == ["data:,", "/sandbox/page.css", "/sandbox/page.js"]
+    for name in files[1:]:
+        text = requests.get(sandbox.url + name, timeout=10).text
+        assert [part for part in ("url(", "@import", "innerHTML", "import(", "eval(") if part in text] == []
+    assert "default-src 'none'" in response.headers["Content-Security-Policy"]
     assert requests.get(f"{sandbox.url}/sandbox/healthz", timeout=10).text == "ok"
