@@ -96,11 +96,15 @@ class SandboxServer:
         """The counts at this moment, as ``GET /sandbox/stats`` gives them."""
         return self._call(self._app[SANDBOX].stats)
 
+    def events(self) -> list[Json]:
+        """The stored events that are kept, each with the key dataset besides its own."""
+        return self._call(lambda: list(self._app[SANDBOX].last_events))
+
     def event_ids(self, dataset: str) -> list[tuple[str, str]]:
         """(event name, event id) of what is stored in `dataset`; events without an id are not among them."""
         return self._call(lambda: self._app[SANDBOX].window.ids(dataset))
 
-    def set_faults(self, **changes: float | bool) -> None:
+    def set_faults(self, **changes: float | bool | str) -> None:
         """Change some `Faults`. Raises ``ValueError`` for an unknown one or a bad value."""
         self._call(lambda: self._app[SANDBOX].set_faults(changes))
 
