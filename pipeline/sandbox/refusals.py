@@ -20,7 +20,8 @@ class Refusal(Exception):
     """Why a request is refused, in Meta's terms.
 
     ``reason`` names fields, never their values. ``where`` is for the page: Meta's answer does not name the event.
-    ``rule`` is the reason without what varies from one event to the next, by default the reason.
+    ``rule`` is the reason without what varies from one event to the next, by default the reason. ``verbatim``: the
+    message is the reason, too, where Meta's would be "Invalid parameter".
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class Refusal(Exception):
         transient: bool = False,
         kind: str = "OAuthException",
         rule: str = "",
+        verbatim: bool = False,
     ) -> None:
         super().__init__(reason)
         self.reason = reason
@@ -41,6 +43,7 @@ class Refusal(Exception):
         self.status = status
         self.transient = transient
         self.kind = kind
+        self.verbatim = verbatim
         self.rule = rule or reason
         self.where = ""
 
@@ -48,7 +51,7 @@ class Refusal(Exception):
         """The error as Meta words it. The optional keys are left out, as Meta does."""
         error: Json = {
             "message": self.reason
-            if self.code != 100 or self.subcode == 33 or self.kind != "OAuthException"
+            if self.verbatim or self.code != 100 or self.subcode == 33 or self.kind != "OAuthException"
             else "Invalid parameter",
             "type": self.kind,
             "code": self.code,

@@ -164,16 +164,14 @@ class Sandbox:
         except orjson.JSONDecodeError:
             parameters = None
         is_object = type(parameters) is dict  # Meta finds no parameters in a body of any other form
-        if not re.fullmatch(r"v[0-9]+\.[0-9]+", version):
-            raise Refusal("Unknown path components", None, code=2500)
-        major = int(version[1:].partition(".")[0])
+        major = _major(version)
         offline = major == OFFLINE_VERSION and is_object and not _has_server_events(parameters.get("data"))
         if major < OLDEST_LIVE_VERSION and not offline:
             raise _gone(version)
         token = token or (parameters.get("access_token") if is_object else None)
-        self._check_token(token)
+        self.check_token(token)
         self._check_proof(token, parameters.get("appsecret_proof") if is_object else None)
-        if not (dataset.isascii() and dataset.isdigit()) or (settings.datasets and dataset not in settings.datasets):
+        if not self.has_dataset(dataset):
             raise Refusal("Unsupported post request: no such dataset, or no permission for it", 33)
         if not is_object:
             raise Refusal("the body must be a JSON object, with Content-Type application/json", None)
@@ -202,6 +200,20 @@ class Sandbox:
         self.counts["events_received"] += len(events)
         return len(events)
 
+    def check_reading(self, version: str, token: str | None, proof: str | None) -> None:
+        """What every request has to fulfil that reads. Raises `Refusal`."""
+        if _major(version) < OLDEST_LIVE_VERSION:
+            raise _gone(version)
+        self.check_token(token)
+        self._check_proof(token, proof)
+        faults = self.faults
+        if faults.refused_code and not faults.refused_after:
+            raise Refusal("everything is refused", faults.refused_subcode or None, code=faults.refused_code)
+
+    def has_dataset(self, dataset: str) -> bool:
+        known = self.settings.datasets
+        return dataset.isascii() and dataset.isdigit() and (not known or dataset in known)
+
     def _check_everything(self, count: int) -> None:
         faults = self.faults
         if faults.refused_code and faults.refused_after:
@@ -223,7 +235,8 @@ class Sandbox:
         if text and text in event.get("event_id", ""):
             raise Refusal("the event is refused for a reason that only Meta knows")
 
-    def _check_token(self, token: Any) -> None:
+    def check_token(self, token: Any) -> None:
+        """Raises `Refusal` for a token that is missing, unknown or expired."""
         settings = self.settings
         if not is_text(token):
             raise Refusal("An access token is required", None, code=190)
@@ -346,6 +359,13 @@ COUNTS: Final = (
 
 def _has_server_events(data: Any) -> bool:
     return type(data) is list and any(type(event) is dict and "user_data" in event for event in data)
+
+
+def _major(version: str) -> int:
+    """The 25 of v25.0. Raises `Refusal` for what is not a version."""
+    if not re.fullmatch(r"v[0-9]{1,9}\.[0-9]+", version):
+        raise Refusal("Unknown path components", None, code=2500)
+    return int(version[1:].partition(".")[0])
 
 
 def _gone(version: str) -> Refusal:

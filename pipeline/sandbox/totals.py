@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from capybeam.pipeline.sandbox.refusals import Json
 
 MAX_PARTS: Final = 10_000
-OTHERS: Final = "(other events)"  # the name that events are counted under once there are MAX_PARTS
+OTHERS: Final = "(others)"  # the dataset and name that events are counted under once there are MAX_PARTS
 OFFLINE: Final = "(offline format)"  # in place of the action source, which the older format does not have
 DEDUPE_KEYS: Final = ("event_id", "external_id", "fbp")
 
@@ -36,6 +36,7 @@ class Sums:
         purchase_value: of Purchases, by currency.
         dedupe_keys: events that have each of `DEDUPE_KEYS`.
         delay: seconds between the events and their arrival, in all.
+        last: when the last one arrived, in Unix seconds.
     """
 
     stored: int = 0
@@ -43,12 +44,14 @@ class Sums:
     purchase_value: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     dedupe_keys: Counter[str] = field(default_factory=Counter)
     delay: float = 0.0
+    last: float = 0.0
 
     def add(self, other: Sums) -> None:
         self.stored += other.stored
         self.match_keys.update(other.match_keys)
         self.dedupe_keys.update(other.dedupe_keys)
         self.delay += other.delay
+        self.last = max(self.last, other.last)
         for currency, value in other.purchase_value.items():
             self.purchase_value[currency] += value
 
@@ -64,10 +67,11 @@ class Totals:
         sums = self._parts.get(part)
         if sums is None:
             if len(self._parts) >= MAX_PARTS:
-                part = Part(part.dataset, OTHERS, part.source, "")
+                part = Part(OTHERS, OTHERS, "", "")
             sums = self._parts.setdefault(part, Sums())
         sums.stored += 1
         sums.match_keys.update(match_keys.keys())
+        sums.last = now
         sums.delay += now - event["event_time"]
         for key in DEDUPE_KEYS:
             if key in event or key in match_keys:

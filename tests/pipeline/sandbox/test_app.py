@@ -110,6 +110,16 @@ def test_a_sender_that_dies_in_the_middle_of_a_request_leaves_no_trace(
     assert (sandbox.stats()["events_received"], caplog.text) == (1, "")
 
 
+def test_a_request_that_is_not_http_leaves_no_line_in_any_log(
+    sandbox: SandboxServer, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for path in (f"/v25.0/1/events?access_token=secret&x={'a' * 9000}", "/v25.0/1/events?access_token=secret HTTP/9 x"):
+        with socket.create_connection(("127.0.0.1", urlsplit(sandbox.url).port), timeout=10) as sender:
+            sender.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+            assert sender.recv(4096).startswith(b"HTTP/1.0 400")
+    assert (caplog.text, *capfd.readouterr()) == ("", "", "")
+
+
 def test_the_page_needs_nothing_from_elsewhere(sandbox: SandboxServer) -> None:
     response = requests.get(sandbox.url, timeout=10)
 
