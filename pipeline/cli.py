@@ -1,4 +1,4 @@
-"""The command line: init, import, check, map, explain, test, run, replay, sandbox, schema.
+"""The command line: init, import, check, map, explain, test, run, replay, quality, doctor, sandbox, schema.
 
 Exit codes: 0 fine; 1 some events became dead letters; 2 the job file, the command line or the environment is at fault;
 3 a destination refused us; 4 the run itself failed; 130 stopped by Ctrl-C, SIGTERM or SIGHUP.
@@ -19,7 +19,7 @@ from pathlib import Path
 import click
 
 from capybeam import __version__
-from capybeam.pipeline import proving_commands, sandbox_command
+from capybeam.pipeline import meta_commands, proving_commands, sandbox_command
 from capybeam.pipeline.command_line import fail as _fail
 from capybeam.pipeline.command_line import load_or_exit as _job
 from capybeam.pipeline.command_line import moment as _moment
@@ -308,6 +308,8 @@ def replay(
         sys.exit(130)
 
 
+main.add_command(meta_commands.quality)
+main.add_command(meta_commands.doctor)
 main.add_command(sandbox_command.sandbox)
 
 
