@@ -1,5 +1,6 @@
 """What a job makes of a sample of events: subscriptions that take none, paths that are never there, fields that would
-be missing, traits that are mapped nowhere. Findings hold paths and counts, never a value of an event.
+be missing, traits that are mapped nowhere, actions that would take more. Findings hold paths and counts, never a value
+of an event.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from capybeam.pipeline.job.loader import Job
+from capybeam.pipeline.job.presets import presets
 from capybeam.pipeline.job.problems import Finding, Severity, dotted
 from capybeam.pipeline.job.yaml_source import Document, Loc, value_at
+from capybeam.pipeline.proposed_actions import proposed_action
 from capybeam.pipeline.sample_paths import ITEM, Keys, PathCounts, paths_of
 from capybeam.pipeline.sample_paths import dotted as dotted_path
 from capybeam.transforms.core.conversions import Conversion, ignore
@@ -45,6 +48,7 @@ class Coverage:
         }
         self._unreadable: Counter[str] = Counter()
         self._paths = PathCounts()
+        self._not_taken: Counter[str] = Counter()  # by the events' names
         self.events = self.matched = 0
 
     def add(self, row: Row) -> None:
@@ -61,6 +65,8 @@ class Coverage:
         for outcome in self._engine.conversions(event):
             if not isinstance(outcome, (Filtered, Withheld)):
                 conversions.setdefault(outcome.subscription, outcome)
+            elif isinstance(outcome, Filtered) and event.get("type") == "track" and isinstance(event.get("event"), str):
+                self._not_taken[event["event"]] += 1
         if not conversions:
             return
         self.matched += 1
@@ -81,11 +87,26 @@ class Coverage:
         for each in self._subscriptions.values():
             for loc, severity, message in each.findings(self.events):
                 yield self._finding(loc, severity, message)
+        yield from self._proposals()
         unmapped = sorted(self._unmapped(), key=lambda found: (-found[1], found[0]))
         if unmapped:
             named = ", ".join(f"{dotted_path(keys)} ({count:,})" for keys, count in unmapped[:MOST_UNMAPPED])
             more = f" and {len(unmapped) - MOST_UNMAPPED} more" if len(unmapped) > MOST_UNMAPPED else ""
             yield self._finding(("destinations",), "info", f"mapped nowhere, of {self.matched:,} events: {named}{more}")
+
+    def _proposals(self) -> Iterator[Finding]:
+        """Actions that no destination has a subscription to, for events that are called as theirs are."""
+        names = [each.event_name for each in self._subscriptions.values()]
+        counts: Counter[str] = Counter()
+        for name, count in self._not_taken.items():
+            counts[proposed_action("track", name)] += count
+        for action, count in sorted(counts.items()):
+            if action and presets()[action].event_name not in names:
+                message = (
+                    f"{_counted(count, 'event')} taken by no subscription, by the name meant for `action: {action}`,"
+                    f" which sends {presets()[action].event_name}"
+                )
+                yield self._finding(("destinations",), "info", message)
 
     def _unmapped(self) -> Iterator[tuple[Keys, int]]:
         used = {prefix for each in self._subscriptions.values() for prefix in each.used}
@@ -103,11 +124,13 @@ class _OfSubscription:
     """The counts of one subscription.
 
     Attributes:
+        event_name: at Meta, or the mapping of it.
         used: the paths that its mapping looks up.
     """
 
     def __init__(self, subscription: Subscription, loc: Loc, document: Document) -> None:
         self._subscription, self._loc = subscription, loc
+        self.event_name = subscription.mapping.get("event_name")
         own = value_at(document.data, (*loc, "mapping"))
         self._own: Mapping[str, Any] = own if isinstance(own, dict) else {}
         merged = {name: node for name, node in subscription.mapping.items() if name != "event_name"}

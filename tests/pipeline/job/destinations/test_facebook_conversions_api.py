@@ -91,8 +91,8 @@ ONE_PROBLEM = {
     ),
     "unknown_action": (
         with_action("viewcontent"),
-        "7:9: destinations[0].subscriptions[0].action: must be one of purchase, initiateCheckout, addToCart,"
-        " viewContent, search, pageView, custom; did you mean viewContent?",
+        "7:9: destinations[0].subscriptions[0].action: must be one of"
+        f" {', '.join(presets())}; did you mean viewContent?",
     ),
     "unknown_subscription_key": (
         with_subscription("triger: all"),
