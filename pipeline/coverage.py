@@ -24,6 +24,7 @@ from capybeam.transforms.core.rejections import CODES, Rejected, as_rejected
 from capybeam.transforms.engine.engine import Engine, Filtered, Refused, Withheld
 from capybeam.transforms.language.inspection import Chain, Lookup, Text, finds, inspect_mapping
 from capybeam.transforms.language.mappings import compile_mapping
+from capybeam.transforms.language.mappings import paths as mapping_paths
 from capybeam.transforms.language.subscriptions import Subscription
 from capybeam.transforms.standards.javascript import MISSING
 
@@ -149,6 +150,8 @@ class _OfSubscription:
         self.used = {
             _keys_of(each.chain) for each in inspected if isinstance(each, Lookup) and each.kind != "@arrayPath"
         }
+        if subscription.routing:
+            self.used.update(map(parse_path, mapping_paths(subscription.routing.mapping)))
         if subscription.value_fallback:
             self.used.add(parse_path(subscription.value_fallback))
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from capybeam.transforms.core.envelope import Address
 from capybeam.transforms.language.consent import Consent
+from capybeam.transforms.language.routing import Routing
 from capybeam.transforms.language.subscriptions import Subscription
 from capybeam.transforms.meta.personal_data.cleaner import Cleaner, cleaner
 
@@ -24,7 +25,7 @@ class MetaSettings(Subscription):
         default_country, test_event_code, allow_in_custom_data, personal_data_in_text: the destination's settings.
         wire: the form of its events: server events of the Conversions API, or the older Offline Conversions API's.
         upload_tag: goes out with each request, where it is not "".
-        consent: the destination's.
+        consent, routing: the destination's.
         value_fallback: path of the value of an event for which the mapping finds none; "" for none.
     """
 
@@ -37,6 +38,7 @@ class MetaSettings(Subscription):
     upload_tag: str = ""
     value_fallback: str = ""
     consent: Consent | None = None
+    routing: Routing | None = None
 
     @property
     def limited_fields(self) -> Mapping[str, Any]:

@@ -15,6 +15,7 @@ from capybeam.pipeline.job.consent import check_consent
 from capybeam.pipeline.job.constants import check_constants, is_nothing
 from capybeam.pipeline.job.destination_types import DestinationType
 from capybeam.pipeline.job.destinations import meta
+from capybeam.pipeline.job.destinations.routing import DatasetIdOrMapping, Datasets, check_routing, routing
 from capybeam.pipeline.job.lookups import hint_for, is_never_there
 from capybeam.pipeline.job.models import Model, SubscriptionName
 from capybeam.pipeline.job.presets import Preset, merged_mapping, presets
@@ -64,8 +65,13 @@ class ConversionsModel(meta.MetaModel):
     """A dataset (pixel) at Meta, with subscriptions to the actions of "Facebook Conversions API (Actions)"."""
 
     type: Literal["facebook_conversions_api"]
-    dataset_id: meta.DatasetId | None = pydantic.Field(None, description="Meta's dataset (pixel) ID.")
-    pixel_id: meta.DatasetId | None = pydantic.Field(None, description="The same as dataset_id.")
+    dataset_id: DatasetIdOrMapping | None = pydantic.Field(
+        None, description="Meta's dataset (pixel) ID, or a directive that looks it up in the event."
+    )
+    pixel_id: DatasetIdOrMapping | None = pydantic.Field(None, description="The same as dataset_id.")
+    dataset_ids: Datasets | None = pydantic.Field(
+        None, description="Where dataset_id is looked up: the IDs that it may be, or value of the event → ID."
+    )
     api_version: meta.Version = pydantic.Field(MetaDestination.api_version, description="Graph API.")
     subscriptions: tuple[SubscriptionModel, ...] = pydantic.Field(json_schema_extra={"minItems": 1})
 
@@ -78,6 +84,8 @@ def _destination(model: ConversionsModel) -> MetaDestination:
 
 
 def _subscriptions(model: ConversionsModel) -> Iterator[MetaSubscription]:
+    dataset_id = model.dataset_id or model.pixel_id or ""
+    routed = routing(dataset_id, model.dataset_ids)
     for each in model.subscriptions:
         if not each.enabled:
             continue
@@ -88,7 +96,8 @@ def _subscriptions(model: ConversionsModel) -> Iterator[MetaSubscription]:
             trigger=each.trigger or preset.trigger or "all",
             mapping=merged_mapping(preset, each.mapping, each.use_default_mapping),
             fields=preset.fields,
-            dataset_ids=(str(model.dataset_id or model.pixel_id),),
+            dataset_ids=routed.dataset_ids if routed else (str(dataset_id),),
+            routing=routed,
             needs_user_agent=preset.needs_user_agent,
         )
 
@@ -97,10 +106,7 @@ def _subscriptions(model: ConversionsModel) -> Iterator[MetaSubscription]:
 
 
 def _check(destination: Mapping[str, Any], loc: Loc, problems: Problems) -> None:
-    if destination.get("dataset_id") and destination.get("pixel_id"):
-        problems.add((*loc, "pixel_id"), "is the same as dataset_id; give one of them")
-    elif not destination.get("dataset_id") and not destination.get("pixel_id"):
-        problems.add((*loc, "dataset_id"), "is missing")
+    check_routing(destination, loc, problems)
     meta.check_api_version(destination.get("api_version"), (*loc, "api_version"), problems)
     check_consent(destination, loc, problems)
     given = destination.get("subscriptions")
