@@ -23,6 +23,7 @@ class MetaSettings(Subscription):
     Attributes:
         needs_user_agent: whether a website event without client_user_agent is rejected.
         default_country, test_event_code, allow_in_custom_data, personal_data_in_text: the destination's settings.
+        restricted: whether its events lose what Meta's core setup restricts; see `restricted`.
         wire: the form of its events: server events of the Conversions API, or the older Offline Conversions API's.
         upload_tag: goes out with each request, where it is not "".
         consent, routing: the destination's.
@@ -34,6 +35,7 @@ class MetaSettings(Subscription):
     test_event_code: str | None = None
     allow_in_custom_data: frozenset[str] = frozenset()
     personal_data_in_text: InText = "cut"
+    restricted: bool = False
     wire: Wire = "conversions_api"
     upload_tag: str = ""
     value_fallback: str = ""

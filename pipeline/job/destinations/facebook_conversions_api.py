@@ -21,9 +21,12 @@ from capybeam.pipeline.job.models import Model, SubscriptionName
 from capybeam.pipeline.job.presets import Preset, merged_mapping, presets
 from capybeam.pipeline.job.problems import Problems, suggestion
 from capybeam.pipeline.job.yaml_source import Loc
+from capybeam.transforms.language.directives.registry import is_directive
 from capybeam.transforms.language.fields import Field
 from capybeam.transforms.meta import rules
 from capybeam.transforms.meta.destinations import MetaDestination
+from capybeam.transforms.meta.restricted import FREE, STANDARD_PARAMETERS
+from capybeam.transforms.meta.server_events import in_custom_data
 from capybeam.transforms.meta.subscriptions import MetaSubscription
 
 # --- the model --------------------------------------------------------------------------------------------------------
@@ -209,6 +212,8 @@ def _warn(model: ConversionsModel, loc: Loc, problems: Problems) -> None:
     for index, subscription in enumerate(model.subscriptions):
         at = (*loc, "subscriptions", index, "mapping")
         _warn_of_unknown_fields(subscription, at, problems)
+        if model.restricted:
+            _warn_of_restricted(subscription, at, problems)
 
 
 def _warn_of_unknown_fields(subscription: SubscriptionModel, loc: Loc, problems: Problems) -> None:
@@ -225,6 +230,19 @@ def _warn_of_unknown_fields(subscription: SubscriptionModel, loc: Loc, problems:
             elif any(name == field.name for other in presets().values() for field in other.fields):
                 hint = "; put it into custom_data"
             problems.warn((*loc, name), f"is not a field of {action} and is left out{hint}")
+
+
+def _warn_of_restricted(subscription: SubscriptionModel, loc: Loc, problems: Problems) -> None:
+    """What a mapping has that no event of a restricted destination goes out with."""
+    fields = {field.name for field in presets()[subscription.action].fields}
+    mapping = subscription.mapping
+    never: list[Loc] = [(name,) for name in mapping if name in fields and name in {*in_custom_data(fields), *FREE}]
+    custom_data = mapping.get("custom_data")
+    if isinstance(custom_data, dict) and not is_directive(custom_data):
+        never += [("custom_data", name) for name in custom_data]
+    for place in never:
+        if place[-1] not in STANDARD_PARAMETERS:
+            problems.warn((*loc, *place), "is never sent: the destination is restricted to Meta's standard parameters")
 
 
 FACEBOOK_CONVERSIONS_API: Final = DestinationType(

@@ -115,6 +115,11 @@ class MetaModel(DestinationModel):
         description="cut: removes email addresses, and the person's own number, name and address, from texts and URLs."
         " allow: sends texts and URLs unchanged.",
     )
+    restricted: bool = pydantic.Field(
+        False,
+        description="true: sends no more than Meta's core setup allows, for restricted categories such as health and"
+        " finance: no custom parameters, no more than the domain of URLs.",
+    )
     consent: ConsentModel | None = pydantic.Field(
         None, description="What an event must say about consent before it is sent. Default: nothing is asked."
     )
@@ -151,6 +156,7 @@ def of_all_subscriptions(model: MetaModel) -> dict[str, Any]:
         "test_event_code": model.test_event_code or None,
         "allow_in_custom_data": frozenset(model.allow_in_custom_data),
         "personal_data_in_text": model.personal_data_in_text,
+        "restricted": model.restricted,
         "consent": None if model.consent is None else Consent(**model.consent.model_dump()),
     }
 
