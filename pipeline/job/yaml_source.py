@@ -16,7 +16,7 @@ import yaml
 Loc = tuple[str | int, ...]
 Position = tuple[int, int]
 
-_Loader: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 MAX_VALUES: Final = 100_000  # of a document, once its aliases and merges are followed
 MAX_LEVELS: Final = 200  # of objects and lists
 _MERGE: Final = "<<"
@@ -78,7 +78,7 @@ def read(text: str, source: str) -> Document:
     """The document of a YAML (or JSON) text."""
     reader = _Reader()
     try:
-        root = yaml.compose(_SURROGATES.sub(_paired, text), Loader=_Loader)
+        root = yaml.compose(_SURROGATES.sub(_paired, text), Loader=LOADER)
         data = None if root is None else reader.plain(root, ())
     except _TooLarge as error:
         return Document(source, text, None, {}, {}, ((error.position, str(error)),))

@@ -44,6 +44,7 @@ def edit(settings: str) -> None:
     file.write_text("".join([*kept[:at], settings, *kept[at:]]))
 
 
+@pytest.mark.slow
 def test_each_command_prints_what_the_readme_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("META_ACCESS_TOKEN", "any-will-do-here")
