@@ -16,7 +16,7 @@ import yaml
 Loc = tuple[str | int, ...]
 Position = tuple[int, int]
 
-LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_Loader: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 MAX_VALUES: Final = 100_000  # of a document, once its aliases and merges are followed
 MAX_LEVELS: Final = 200  # of objects and lists
 _MERGE: Final = "<<"
@@ -78,7 +78,7 @@ def read(text: str, source: str) -> Document:
     """The document of a YAML (or JSON) text."""
     reader = _Reader()
     try:
-        root = yaml.compose(_SURROGATES.sub(_paired, text), Loader=LOADER)
+        root = yaml.compose(_SURROGATES.sub(_paired, text), Loader=_Loader)
         data = None if root is None else reader.plain(root, ())
     except _TooLarge as error:
         return Document(source, text, None, {}, {}, ((error.position, str(error)),))
@@ -94,6 +94,12 @@ def read(text: str, source: str) -> Document:
         return Document(source, text, None, {}, {}, (((1, 1), f"this is not valid YAML: {reason}"),))
     problems = tuple(reader.problems) if root is not None else (((1, 1), "the file is empty"),)
     return Document(source, text, data, reader.keys, reader.values, problems)
+
+
+def read_data(text: str) -> Any:
+    """The data of a text of ours, such as a preset, without positions: what has several aliases is read once."""
+    root = yaml.compose(text, Loader=_Loader)
+    return None if root is None else _DataReader().plain(root, ())
 
 
 def _hint(text: str, position: Position, problem: str) -> str:
@@ -194,6 +200,17 @@ class _Reader:
                 yield source
             else:
                 self.problems.append((_position(source), "<< takes objects only"))
+
+
+class _DataReader(_Reader):
+    def __init__(self) -> None:
+        super().__init__()
+        self._known: dict[int, Any] = {}
+
+    def plain(self, node: yaml.Node, loc: Loc) -> Any:
+        if id(node) not in self._known:
+            self._known[id(node)] = super().plain(node, ())
+        return self._known[id(node)]
 
 
 def _position(node: yaml.Node) -> Position:

@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any, Final
 
-import yaml
-
 from capybeam.pipeline.job import yaml_source
 from capybeam.transforms.core.paths import parse_path
 from capybeam.transforms.language.directives.registry import is_directive
@@ -32,9 +30,9 @@ class Preset:
 
 
 def read_preset(name: str) -> dict[str, Any]:
-    """The data of the YAML file with this name, read without positions, which takes a fifth of the time."""
+    """The data of the YAML file with this name."""
     text = resources.files(__name__).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
-    data: dict[str, Any] = yaml.load(text, Loader=yaml_source.LOADER)
+    data: dict[str, Any] = yaml_source.read_data(text)
     return data
 
 
