@@ -14,14 +14,13 @@ import click
 import orjson
 
 from capybeam.pipeline.job.loader import parse_job
-from capybeam.pipeline.job.presets import presets
 from capybeam.pipeline.job.problems import suggestion
 from capybeam.pipeline.output_files import STDOUT, CommandError, check_output, write_output
 from capybeam.pipeline.sample_rows import name_of_sample, sample_rows
 from capybeam.pipeline.schemes import NAMED_STDIN, STDIN
 from capybeam.pipeline.segment.exports import Export, read_export
 from capybeam.pipeline.segment.expressions import UnreadableExport
-from capybeam.pipeline.segment.importing import Imported, NothingToImport, import_segment, known_action
+from capybeam.pipeline.segment.importing import SEGMENT_ACTIONS, Imported, NothingToImport, import_segment, known_action
 
 DIFFERENCES: Final = "docs/normalisation.md#differences-from-segment"
 
@@ -118,8 +117,8 @@ def _content(file: str) -> bytes:
 def _action(text: str) -> tuple[str, str]:
     id_, _, name = text.partition("=")
     if not id_ or not known_action(name):
-        hint = suggestion(name, presets()) if name else ""
-        raise CommandError(f"--action: must be ID=NAME, and NAME one of {', '.join(presets())}{hint}")
+        hint = suggestion(name, SEGMENT_ACTIONS) if name else ""
+        raise CommandError(f"--action: must be ID=NAME, and NAME one of {', '.join(SEGMENT_ACTIONS)}{hint}")
     return id_, name
 
 

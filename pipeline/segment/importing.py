@@ -30,6 +30,8 @@ ACTION_IDS: Final[Mapping[str, str]] = {  # as exports have them
     "cKRefik3FJxeKpj45W5WMo": "pageView",
     "evdcEYsm4uM3LNKtFqLBR4": "custom",  # custom2
 }
+# The actions that Segment's destination has; those of ours beyond them are never what an export means.
+SEGMENT_ACTIONS: Final = ("purchase", "initiateCheckout", "addToCart", "viewContent", "search", "pageView", "custom")
 TOKEN_REFERENCE: Final = "env:META_ACCESS_TOKEN"
 PLACEHOLDER_ID: Final = "000000000000000"
 
@@ -92,7 +94,7 @@ def import_segment(export: Export, actions: Mapping[str, str] | None = None, dat
 
 def known_action(slug: str) -> str:
     """The action of a slug of Segment's, whose "2" variants have the same fields; "" for an unknown one."""
-    return next((name for name in (slug, slug.removesuffix("2")) if name in presets()), "")
+    return next((name for name in (slug, slug.removesuffix("2")) if name in SEGMENT_ACTIONS), "")
 
 
 class _Import:
@@ -243,7 +245,7 @@ class _Import:
     def _unusable(self, exported: ExportedSubscription, action: str) -> str:
         """Why a subscription cannot be one here, before its mapping is looked at; "" where it can."""
         if not action and exported.action:
-            return f"the action {_shown(exported.action)} is unknown; there are {', '.join(presets())}"
+            return f"the action {_shown(exported.action)} is unknown; there are {', '.join(SEGMENT_ACTIONS)}"
         if not action:
             likely = _likely_action(exported)
             shown = _shown(exported.action_id)
@@ -410,7 +412,8 @@ def _likely_action(exported: ExportedSubscription) -> str:
     if "event_name" in (exported.mapping or {}):
         return "custom"
     words = re.sub(r"[^a-z]", "", exported.name.lower())
-    for name, preset in presets().items():
+    for name in SEGMENT_ACTIONS:
+        preset = presets()[name]
         if name.lower() in words or (preset.event_name or "-").lower() in words:
             return name
         if preset.trigger and _is_same(exported.trigger, preset.trigger):

@@ -109,7 +109,7 @@ def _check(destination: Mapping[str, Any], loc: Loc, problems: Problems) -> None
     if destination.get("wire") != "offline_events":
         meta.check_api_version(version, (*loc, "api_version"), problems)
         return
-    for name in ("test_event_code", "partner_agent"):
+    for name in ("test_event_code", "partner_agent", "restricted"):
         if destination.get(name):
             problems.add((*loc, name), "is not available with wire: offline_events")
     if meta.is_version(version) and meta.major(version) > meta.major(OFFLINE_VERSION):

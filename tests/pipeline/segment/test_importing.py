@@ -109,6 +109,18 @@ def test_an_unknown_action_id_is_asked_for_by_name_with_what_it_probably_is() ->
     assert [each["name"] for each in written(result)[0]["subscriptions"]] == ["Purchase (Copy)"]
 
 
+def test_an_action_that_segment_does_not_have_is_never_what_an_export_means() -> None:
+    result = imported(subscription(), subscription(name="Leads", actionSlug="lead"))
+
+    assert not result.is_whole
+    assert (
+        "  Leads: a comment only: the action lead is unknown; there are purchase, initiateCheckout, addToCart,"
+        " viewContent, search, pageView, custom" in result.report
+    )
+    subscribers = subscription(name="Subscribe", actionSlug=None, actionId="new-id", trigger='type = "group"')
+    assert any("--action new-id=purchase" in line for line in imported(subscription(), subscribers).report)
+
+
 def test_a_disabled_subscription_is_a_comment_that_works_when_it_is_taken_back_in() -> None:
     result = imported(subscription(), subscription(name="A & B", enabled=False))
 
