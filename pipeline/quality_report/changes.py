@@ -11,7 +11,7 @@ from capybeam.pipeline.explain.advice import of_code
 from capybeam.pipeline.quality_report.bounded import Tally
 from capybeam.pipeline.quality_report.groups import GroupCounts
 from capybeam.pipeline.quality_report.match_keys import LABELS, STRONG
-from capybeam.pipeline.quality_report.numbers import Change
+from capybeam.pipeline.quality_report.numbers import OTHERS, Change
 from capybeam.pipeline.sample_paths import ITEM, Keys, dotted, plain
 from capybeam.transforms.core.conversions import split_key
 from capybeam.transforms.language.subscriptions import Subscription
@@ -64,10 +64,13 @@ class Changes:
 
     def __init__(self, subscriptions: Iterable[Subscription]) -> None:
         self._subscriptions = {each.key: each for each in subscriptions}
-        self._used = {each.key: mapped_paths(each) for each in self._subscriptions.values()}
-        self._wanted: dict[tuple[str, Keys], str] = {}  # by subscription: the key of user_data; "" for none
+        self._used = {
+            each.key: mapped_paths(each) for each in self._subscriptions.values() if not each.has_fixed_mapping
+        }
+        self._wanted: dict[tuple[str, Keys], tuple[str, bool]] = {}
         self._missing: Tally[tuple[str, str, Keys]] = Tally(_MOST_PATHS)
         self._there: Tally[tuple[str, Keys]] = Tally(_MOST_PATHS)
+        self._looked_up: Tally[tuple[str, Keys]] = Tally(_MOST_PATHS)
         self._sampled: Counter[str] = Counter()
 
     def add(self, subscription: str, paths: Mapping[Keys, bool], keys: tuple[str, ...], weight: int) -> None:
@@ -78,26 +81,31 @@ class Changes:
             keys: the match keys that it has.
             weight: how many conversions it stands for.
         """
-        if subscription not in self._subscriptions:
+        if subscription not in self._used:
             return
         destination, _ = split_key(subscription)
         self._sampled[destination] += weight
         for path, is_leaf in paths.items():
-            name = self._key_for(subscription, path) if is_leaf else ""
+            name, is_used = self._key_for(subscription, path) if is_leaf else ("", False)
             if name:
                 self._there.add((destination, path), weight)
-                if KEYS[name].wire not in keys:
+                if is_used:
+                    self._looked_up.add((destination, path), weight)
+                elif KEYS[name].wire not in keys:
                     self._missing.add((destination, name, path), weight)
 
-    def _key_for(self, subscription: str, path: Keys) -> str:
+    def _key_for(self, subscription: str, path: Keys) -> tuple[str, bool]:
+        """The key of user_data that a path's value is for, "" for none; and whether the subscription looks it up."""
         at = (subscription, path)
-        name = self._wanted.get(at)
-        if name is None:
+        found = self._wanted.get(at)
+        if found is None:
             name = suggested(path)
-            name = "" if name and is_mapped(path, self._used[subscription]) else name
+            found = "", False
+            if name in _user_data(self._subscriptions[subscription]):
+                found = name, is_mapped(path, self._used[subscription])
             if len(self._wanted) < _MOST_PATHS * 10:
-                self._wanted[at] = name
-        return name
+                self._wanted[at] = found
+        return found
 
     def best(self, groups: Mapping[tuple[str, str], GroupCounts], is_estimate: bool) -> tuple[Change, ...]:
         """The changes that would help most, the best first.
@@ -118,26 +126,32 @@ class Changes:
                 continue
             seen.add((destination, name))
             wire, of = KEYS[name].wire, _conversions(groups, destination)
-            there = self._there[destination, path] / max(1, self._sampled[destination])
+            sampled = max(1, self._sampled[destination])
+            there, used = self._there[destination, path] / sampled, self._looked_up[destination, path] / sampled
             gains = min(gains, of)
             detail = (
-                f"{_label(wire)} is at {dotted(path)} in {_share(there)} of the events that {destination} takes, and in"
-                f" {_share(_coverage(groups, destination, wire))} of its conversions."
+                f"{dotted(path)} is in {_share(there)} of the events that {destination} takes and mapped in"
+                f" {_share(used)}; {_share(_coverage(groups, destination, wire))} of its conversions have {wire}."
             )
             title = f'Map {name} in {destination}: {{"@path": "{dotted(path)}"}}'
             yield gains * _weight(wire), Change("map_key", destination, gains, of, is_estimate, title, detail)
 
     def _repaired(self, groups: Mapping[tuple[str, str], GroupCounts]) -> Iterator[tuple[float, Change]]:
         lost: Counter[tuple[str, str]] = Counter()
+        shapes: dict[tuple[str, str], Counter[str]] = {}
         for (destination, _), group in groups.items():
             for wire, number in group.lost.items():
-                lost[destination, wire] += number
+                found = group.shapes_of(f"dropped_{wire}")
+                if found:  # otherwise it is not the value that is at fault: a wire format may not have the key
+                    lost[destination, wire] += number
+                    shapes.setdefault((destination, wire), Counter()).update({s.name: s.count for s in found})
         for (destination, wire), gains in lost.items():
             of = _conversions(groups, destination)
-            detail = f"{gains:,} conversions have no {wire} because their values are not valid; their shapes are below."
+            mostly = ", ".join(name for name, _ in shapes[destination, wire].most_common(3) if name != OTHERS)
+            detail = f"{gains:,} conversions have no {wire}, because their values are not valid: mostly {mostly}."
             if wire == "ph" and not self._has_country(destination):
                 detail += " Set the destination's default_country, if the numbers are national ones."
-            title = f"Repair the values of {_label(wire).lower()} ({wire}) for {destination}"
+            title = f"Repair the values of {LABELS.get(wire, wire)} ({wire}) for {destination}"
             yield gains * _weight(wire), Change("repair_values", destination, gains, of, False, title, detail)
 
     def _has_country(self, destination: str) -> bool:
@@ -154,7 +168,8 @@ class Changes:
                 if code not in _OF_AGE:
                     reasons[destination, code, field] += number
         for (destination, code, field), gains in reasons.items():
-            title = f"Fix {code}{f' of {field}' if field else ''} in {destination}"
+            of_field = f" of {field}" if field and field.rpartition(".")[2] not in code else ""
+            title = f"Fix {code}{of_field} in {destination}"
             of = _conversions(groups, destination)
             detail = f"{gains:,} conversions are rejected. {of_code(code)}".rstrip()
             yield gains, Change("fix_rejections", destination, gains, of, False, title, detail)
@@ -163,8 +178,8 @@ class Changes:
 def suggested(path: Keys) -> str:
     """The key of user_data that a path's value is for, by the path's keys; "" for none.
 
-    >>> suggested(("context", "traits", "phone_number")), suggested(("properties", "state")), suggested(("traits", "city"))
-    ('phone', '', 'city')
+    >>> suggested(("context", "traits", "phone_number")), suggested(("properties", "state"))
+    ('phone', '')
     """
     if len(path) < 2 or path[0] not in _ROOTS or ITEM in path:
         return ""
@@ -172,6 +187,12 @@ def suggested(path: Keys) -> str:
     if last in _PLACES and not _PERSONS.isdisjoint(map(plain, path[:-1])):
         return _PLACES[last]
     return _NAMES.get(last, "")
+
+
+def _user_data(subscription: Subscription) -> frozenset[str]:
+    """The keys of user_data that a subscription's action knows."""
+    fields = [field for field in subscription.fields if field.name == "user_data"]
+    return frozenset(inner.name for field in fields for inner in field.properties or ())
 
 
 def _conversions(groups: Mapping[tuple[str, str], GroupCounts], destination: str) -> int:
@@ -185,11 +206,6 @@ def _coverage(groups: Mapping[tuple[str, str], GroupCounts], destination: str, w
 
 def _weight(wire: str) -> float:
     return 1 if wire in STRONG else _OF_WEAK
-
-
-def _label(wire: str) -> str:
-    label = LABELS.get(wire, wire)
-    return label[0].upper() + label[1:]
 
 
 def _share(part: float) -> str:

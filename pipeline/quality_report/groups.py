@@ -164,6 +164,11 @@ class GroupCounts:
         for what, shapes in other._shapes.items():
             self._shapes.setdefault(what, ShapeCounts()).merge(shapes)
 
+    def shapes_of(self, note: str) -> tuple[Counted, ...]:
+        """The most frequent shapes of the values that a note is of."""
+        shapes = self._shapes.get(note)
+        return shapes.numbers() if shapes else ()
+
     # --- what came of it ----------------------------------------------------------------------------------------------
 
     def keys(self) -> Counter[str]:

@@ -198,8 +198,8 @@ class Change:
     """A change that would help many conversions.
 
     Attributes:
-        kind: `map_key`: a path of events is mapped nowhere; `repair_values`: values of a key are dropped; `fix_rejections`:
-            conversions are rejected.
+        kind: `map_key`: a path of events is mapped nowhere; `repair_values`: values of a key are dropped;
+            `fix_rejections`: conversions are rejected.
         gains: how many conversions would get a match key that they do not have, or would no longer be rejected.
         of: of how many conversions of the destination.
         is_estimate: whether `gains` was counted in a sample of the events.
@@ -240,6 +240,30 @@ class JobNumbers:
 
 
 @dataclasses.dataclass(frozen=True)
+class Compared:
+    """A number of the job of --config, and the same of the job of --compare."""
+
+    name: str
+    before: float
+    after: float
+
+
+@dataclasses.dataclass(frozen=True)
+class ComparedGroup:
+    """The conversions of one destination with one event name, by two job files.
+
+    Attributes:
+        counts: conversions, ready, rejected.
+        shares: strong, then each match key, of the examined; from 0 to 1.
+    """
+
+    destination: str
+    event_name: str
+    counts: tuple[Compared, ...]
+    shares: tuple[Compared, ...]
+
+
+@dataclasses.dataclass(frozen=True)
 class Report:
     """A quality report.
 
@@ -247,12 +271,16 @@ class Report:
         version: capybeam's.
         now: Unix seconds, against which ages were measured.
         input: the name of the input, without its folder.
+        incomplete: why the input could not be read to its end; "" where it was.
         job: of --config.
         compared: of --compare; None without it.
+        comparison: of the two; empty without it.
     """
 
     version: str
     now: int
     input: str
+    incomplete: str
     job: JobNumbers
-    compared: JobNumbers | None
+    compared: JobNumbers | None = None
+    comparison: tuple[ComparedGroup, ...] = ()

@@ -1,4 +1,4 @@
-"""Which values were dropped or refused, by their shapes: `aaa@aaa`, `99-99`. Looks at events once more, so for a few."""
+"""Which values were dropped or refused, by their shapes: `aaa@aaa`, `99-99`. Looks at an event once more: for few."""
 
 from __future__ import annotations
 
