@@ -19,7 +19,7 @@ from capybeam.transforms.meta.settings import MetaSettings
 from capybeam.transforms.meta.user_data import KEYS
 
 SHOWN: Final = 3
-_MOST_PATHS: Final = 2_000
+MOST_PATHS: Final = 2_000
 _OF_WEAK: Final = 0.25  # what a weak match key counts for, against a strong one or a whole conversion
 
 # Names of keys of events, spelt in any way, and the key of user_data that their values are for.
@@ -68,9 +68,9 @@ class Changes:
             each.key: mapped_paths(each) for each in self._subscriptions.values() if not each.has_fixed_mapping
         }
         self._wanted: dict[tuple[str, Keys], tuple[str, bool]] = {}
-        self._missing: Tally[tuple[str, str, Keys]] = Tally(_MOST_PATHS)
-        self._there: Tally[tuple[str, Keys]] = Tally(_MOST_PATHS)
-        self._looked_up: Tally[tuple[str, Keys]] = Tally(_MOST_PATHS)
+        self._missing: Tally[tuple[str, str, Keys]] = Tally(MOST_PATHS)
+        self._there: Tally[tuple[str, Keys]] = Tally(MOST_PATHS)
+        self._looked_up: Tally[tuple[str, Keys]] = Tally(MOST_PATHS)
         self._sampled: Counter[str] = Counter()
 
     def add(self, subscription: str, paths: Mapping[Keys, bool], keys: tuple[str, ...], weight: int) -> None:
@@ -103,7 +103,7 @@ class Changes:
             found = "", False
             if name in _user_data(self._subscriptions[subscription]):
                 found = name, is_mapped(path, self._used[subscription])
-            if len(self._wanted) < _MOST_PATHS * 10:
+            if len(self._wanted) < MOST_PATHS * 10:
                 self._wanted[at] = found
         return found
 

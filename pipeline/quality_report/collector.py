@@ -13,6 +13,7 @@ from capybeam.pipeline.job.loader import Job
 from capybeam.pipeline.quality_report.bounded import MOST_IDS, RepeatedIds, Tally
 from capybeam.pipeline.quality_report.changes import Changes
 from capybeam.pipeline.quality_report.groups import PURCHASE, GroupCounts
+from capybeam.pipeline.quality_report.meta_events import MetaEvent, meta_event
 from capybeam.pipeline.quality_report.numbers import OTHERS, Counted, Group, JobNumbers
 from capybeam.pipeline.quality_report.shapes import ShapeFinder
 from capybeam.pipeline.sample_paths import Keys, paths_of
@@ -26,12 +27,12 @@ from capybeam.transforms.engine.engine import Engine, Filtered, Refused, Withhel
 from capybeam.transforms.meta.masking import Mask, shape
 
 MOST_GROUPS: Final = 200  # that are counted apart, in the order in which they come
-_MOST_CALLED: Final = 2_000  # names of events, of which several may be shown as one
+MOST_CALLED: Final = 2_000  # names of events, of which several may be shown as one
 SHOWN_GROUPS: Final = 40  # of a report
 _MOST_NAMES: Final = 200  # of filtered events
 _SHOWN_NAMES: Final = 10
-_ALL_PATHS_OF: Final = 2_000  # events; of later ones one in `_ONE_IN`, as paths take longer to find than all the rest
-_ONE_IN: Final = 16
+ALL_PATHS_OF: Final = 2_000  # events; of later ones one in `ONE_IN`, as finding paths takes as long as all the rest
+ONE_IN: Final = 16
 _NO_NAME: Final = "(no name)"
 
 
@@ -82,46 +83,55 @@ class Collector:
             if weight < 0:
                 weight = self._weight()
                 paths = paths_of(event) if weight else None
-            keys = self._refuse(outcome, event)[1] if isinstance(outcome, Refused) else self._convert(event, outcome)
+            if isinstance(outcome, Refused):
+                self._refuse(outcome, event)
+                continue
+            keys = self._convert(event, outcome)
             if paths is not None and keys is not None:
                 self._changes.add(outcome.subscription, paths, keys, weight)
 
     def _weight(self) -> int:
         """How many events the paths of the next one stand for; 0 where they are not looked at."""
         self._taken += 1
-        if self._taken <= _ALL_PATHS_OF:
+        if self._taken <= ALL_PATHS_OF:
             return 1
-        return _ONE_IN if self._random.random() * _ONE_IN < 1 else 0
+        return ONE_IN if self._random.random() * ONE_IN < 1 else 0
 
     def _convert(self, event: Event, conversion: Conversion) -> tuple[str, ...] | None:
         """Counts a conversion; gives back its match keys, where they are known."""
         notes = self._notes
         notes.clear()
         result = self._engine.ready(conversion, self._now, notes.append)
-        keys: tuple[str, ...] | None
         if isinstance(result, Refused):
-            group, keys = self._refuse(result, event)
+            group, sent = self._refuse(result, event)
         else:
             envelope = Envelope.decode(result.line)
             group = self._group(conversion.subscription, envelope.event_name, event)
             group.conversions += 1
             group.ready += 1
-            body = orjson.loads(envelope.body)
-            keys = group.examine(body, _is_derived(event, body), self._now)
-            if envelope.event_name == PURCHASE:
-                group.purchase(body.get("custom_data") or body)
+            sent = self._examine(group, orjson.loads(envelope.body), envelope.event_name, event)
             self._ids.add(group, repeat_key(result.key, result.line))
+        keys = None if sent is None else sent.keys
         for name in dict.fromkeys(notes):
             wanted = group.note(name, keys)
             if wanted is not None:
                 wanted.add(self._finders[conversion.subscription].dropped(name, event))
         return keys
 
-    def _refuse(self, refused: Refused, event: Event) -> tuple[GroupCounts, tuple[str, ...] | None]:
+    def _examine(self, group: GroupCounts, body: Any, name: Any, event: Event) -> MetaEvent | None:
+        """Counts what an event as it goes out has, where it has the form of Meta's."""
+        sent = meta_event(body)
+        if sent is not None:
+            group.examine(sent, _is_derived(event, sent.event_id), self._now)
+            if name == PURCHASE:
+                group.purchase(sent.data)
+        return sent
+
+    def _refuse(self, refused: Refused, event: Event) -> tuple[GroupCounts, MetaEvent | None]:
         """Counts a rejection."""
         stage, cause, key, conversion, payload = refused
-        is_examined = stage == "validate" and isinstance(payload, dict) and "event_time" in payload
-        name = payload.get("event_name") if is_examined else conversion.event_name if conversion else None
+        body = payload if stage == "validate" and isinstance(payload, dict) else None
+        name = (body.get("event_name") if body else None) or (conversion.event_name if conversion else None)
         group = self._group(key, name, event)
         group.conversions += 1
         finder = self._finders.get(key)
@@ -129,13 +139,10 @@ class Collector:
         wanted = group.reject((stage, cause.code, field), cause.message)
         if wanted is not None and finder is not None:
             wanted.add(finder.refused(field, event))
-        if name == PURCHASE:
-            group.purchase(
-                (payload.get("custom_data") or payload) if is_examined else finder.values.of(event) if finder else None
-            )
-        if not is_examined:
-            return group, None
-        return group, group.examine(payload, _is_derived(event, payload), self._now)
+        sent = self._examine(group, body, name, event)
+        if sent is None and name == PURCHASE and finder is not None:
+            group.purchase(finder.values.of(event))
+        return group, sent
 
     # --- names --------------------------------------------------------------------------------------------------------
 
@@ -144,7 +151,7 @@ class Collector:
         cut = name[: LONGEST_NAME + 1] if isinstance(name, str) and name else _NO_NAME
         group = self._called_groups.get((destination, cut))
         if group is None:
-            is_full = len(self._called_groups) >= _MOST_CALLED
+            is_full = len(self._called_groups) >= MOST_CALLED
             at = (destination, OTHERS if is_full else self._shown(cut, event))
             if at not in self._groups and len(self._groups) >= MOST_GROUPS:
                 at = (destination, OTHERS)
@@ -192,7 +199,7 @@ class Collector:
             ready=sum(group.ready for group in groups),
             rejected=sum(group.rejected for group in groups),
             groups=tuple(groups),
-            changes=self._changes.best(self._groups, is_estimate=self._taken > _ALL_PATHS_OF),
+            changes=self._changes.best(self._groups, is_estimate=self._taken > ALL_PATHS_OF),
         )
 
     def _shown_groups(self) -> list[Group]:
@@ -222,12 +229,12 @@ def _counted(tally: Tally[str], most: int | None = None) -> tuple[Counted, ...]:
     return (*found, Counted(OTHERS, others)) if others else tuple(found)
 
 
-def _is_derived(event: Event, body: Mapping[str, Any]) -> bool:
+def _is_derived(event: Event, given: str | None) -> bool:
     """Whether an event_id was made of the event's content, as there was no messageId."""
-    given, message_id = body.get("event_id"), event.get("messageId")
+    message_id = event.get("messageId")
     if given is None or given == message_id or len(given) != _DERIVED:
         return False
-    return bool(given == event_id(event) and given != str(message_id))
+    return given == event_id(event) and given != str(message_id)
 
 
 _DERIVED: Final = 32  # characters

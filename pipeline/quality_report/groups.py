@@ -9,7 +9,8 @@ from typing import Any, Final
 from capybeam.pipeline.coverage import is_nothing
 from capybeam.pipeline.quality_report.ages import AGES, age_of
 from capybeam.pipeline.quality_report.bounded import Tally
-from capybeam.pipeline.quality_report.match_keys import STRONG, in_order, names_of, strength
+from capybeam.pipeline.quality_report.match_keys import STRONG, in_order, strength
+from capybeam.pipeline.quality_report.meta_events import MetaEvent
 from capybeam.pipeline.quality_report.numbers import (
     OTHERS,
     Combination,
@@ -58,7 +59,7 @@ class GroupCounts:
         self._other_keys: Counter[str] = Counter()  # of the other combinations
         self._other_strengths: Counter[Strength] = Counter()
         self._ages: Counter[str] = Counter()
-        self._derived = 0
+        self._derived = self._given = 0
         self._website: Counter[str] = Counter()
         self._values: dict[str, ValueCounts] = {}
         self._purchases: Counter[str] = Counter()
@@ -67,30 +68,29 @@ class GroupCounts:
 
     # --- counting -----------------------------------------------------------------------------------------------------
 
-    def examine(self, body: Mapping[str, Any], is_derived: bool, now: float) -> tuple[str, ...]:
-        """Counts what an event as it goes out has; gives back its match keys.
+    def examine(self, event: MetaEvent, is_derived: bool, now: float) -> None:
+        """Counts what an event as it goes out has.
 
         Args:
-            body: a ready one, or one that the last stage has rejected.
+            event: a ready one, or one that the last stage has rejected.
             is_derived: whether its event_id was made of its content.
         """
+        keys = event.keys
         self.examined += 1
-        keys = names_of(body)
         if not self.combinations.add(keys):
             self._other_keys.update(keys)
             self._other_strengths[strength(frozenset(keys))] += 1
-        self._ages[age_of(body["event_time"], now)] += 1
+        self._ages[age_of(event.event_time, now)] += 1
         self._derived += is_derived
-        custom_data = body.get("custom_data") or {}
-        if body.get("action_source") == "website":
+        self._given += event.event_id is not None and not is_derived
+        if event.is_website:
             self._website["count"] += 1
             self._website["with_fbp"] += "fbp" in keys
             self._website["with_fbc"] += "fbc" in keys
-            self._website["without_url"] += "event_source_url" not in body
-        value = custom_data.get("value", body.get("value"))
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            self._value(value, custom_data.get("currency", body.get("currency")))
-        return keys
+            self._website["without_url"] += not event.has_url
+        value = event.data.get("value")
+        if type(value) is float or type(value) is int:
+            self._value(value, event.data.get("currency"))
 
     def _value(self, value: float, currency: Any) -> None:
         name = currency if type(currency) is str and currency in CURRENCIES else ""
@@ -155,6 +155,7 @@ class GroupCounts:
         self.messages = {**other.messages, **self.messages}
         self._ages.update(other._ages)
         self._derived += other._derived
+        self._given += other._given
         self._website.update(other._website)
         self._purchases.update(other._purchases)
         self._notes.merge(other._notes)
@@ -206,7 +207,7 @@ class GroupCounts:
                 Combination(in_order(each), number, strength(each)) for each, number in frequent[:_SHOWN_COMBINATIONS]
             ),
             ages={name: self._ages[name] for name in AGES},
-            event_ids=EventIds(self.examined - self._derived, self._derived, repeats, sampled),
+            event_ids=EventIds(self._given, self._derived, repeats, sampled),
             website=Website(**{name: self._website[name] for name in ("count", "with_fbp", "with_fbc", "without_url")}),
             values=tuple(self._currencies()),
             purchases=Purchases(**self._purchases) if self._purchases else None,

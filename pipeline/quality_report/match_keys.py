@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Final
 
 from capybeam.pipeline.quality_report.numbers import Strength
 from capybeam.transforms.meta.rules import BROAD_MATCH_KEYS
-from capybeam.transforms.meta.user_data import KEYS, OFFLINE_KEYS
+from capybeam.transforms.meta.user_data import KEYS
 
 STRONG: Final = frozenset(
     """
@@ -38,15 +38,6 @@ LABELS: Final[Mapping[str, str]] = {
     "fbc": "click ID",
     "fbp": "browser ID",
 }
-_WIRES: Final = {name: wire for wire, (name, _) in OFFLINE_KEYS.items()}
-
-
-def names_of(body: Mapping[str, Any]) -> tuple[str, ...]:
-    """The match keys of an event as it goes out, by the Conversions API's names on either wire."""
-    user_data = body.get("user_data")
-    if user_data is not None:
-        return tuple(user_data)
-    return tuple(_WIRES.get(name, name) for name in body.get("match_keys") or ())
 
 
 @functools.lru_cache(4096)

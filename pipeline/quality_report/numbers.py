@@ -92,11 +92,14 @@ class Outliers:
     Attributes:
         kind: `second_mode`: a peak of its own about 100 times above or below the main one; `far`: more than 100 times
             above or below the median; `negative`; `zero`.
+        low, high: between which they are, `high` not included; None for no bound.
         message: a sentence.
     """
 
     kind: Literal["second_mode", "far", "negative", "zero"]
     count: int
+    low: float | None
+    high: float | None
     message: str
 
 
@@ -136,7 +139,8 @@ class EventIds:
     """Where event_ids come from, and how often they are repeated.
 
     Attributes:
-        given: of the mapping, or the event's messageId: the same where the same event comes twice.
+        given: of the mapping, or the event's messageId: the same where the same event comes twice. What is neither
+            given nor derived is on the older wire, which has no event_id.
         derived: made of the event's content, as there is no messageId: two copies that differ in anything are two.
         repeats: ready conversions whose event_id, name and dataset another one had before; Meta drops them for 48 h.
         sampled: 1 where repeats are counted exactly; n where they are an estimate from one in n event_ids.
@@ -166,7 +170,7 @@ class Group:
         subscriptions: the names of those that they come from.
         conversions: ready and rejected ones.
         examined: those of which user_data is known: ready ones, and those rejected by the last stage, validate. It is
-            what the shares of match keys, ages, event_ids and values are of.
+            what the shares of match keys, ages, event_ids and values are of. 0 where a destination is not Meta's.
         strength: how many of the examined have strong, weak or no match keys; see `match_keys`.
         combinations: the most frequent ones; all others together are the difference to `examined`.
         ages: by the names of `ages.AGES`, how old the examined are.

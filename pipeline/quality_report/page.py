@@ -18,8 +18,17 @@ from typing import Final
 
 import jinja2
 
+from capybeam.pipeline.quality_report.collector import ALL_PATHS_OF, ONE_IN
 from capybeam.pipeline.quality_report.match_keys import LABELS, STRONG, in_order
-from capybeam.pipeline.quality_report.numbers import Compared, ComparedGroup, Group, JobNumbers, Report, Values
+from capybeam.pipeline.quality_report.numbers import (
+    Compared,
+    ComparedGroup,
+    Group,
+    JobNumbers,
+    Report,
+    ValueBucket,
+    Values,
+)
 
 _FOLDER: Final = Path(__file__).parent
 _MOST_AXIS_LABELS: Final = 7
@@ -27,13 +36,14 @@ _MOST_AXIS_LABELS: Final = 7
 
 def page(report: Report) -> str:
     """The whole page, which loads nothing."""
-    return _template().render(
+    text = _template().render(
         report=report,
         job=report.job,
         made_at=datetime.fromtimestamp(report.now, timezone.utc),
         keys=_keys(report.job),
         totals=_totals(report.job),
     )
+    return f"{text.strip()}\n"
 
 
 @functools.cache
@@ -47,14 +57,22 @@ def _template() -> jinja2.Template:
     )
     environment.filters |= {"number": number, "amount": amount, "label": label}
     environment.globals |= {"share": share, "width": width, "warnings": warnings, "axis": axis, "coverage": coverage}
-    environment.globals |= {"strong_keys": STRONG, "changed": changed, "changed_shares": changed_shares}
+    environment.globals |= {
+        "strong_keys": in_order(STRONG),
+        "is_unusual": is_unusual,
+        "changed": changed,
+        "changed_shares": changed_shares,
+    }
+    environment.globals |= {"all_paths_of": ALL_PATHS_OF, "one_in": ONE_IN}
     environment.tests["changed"] = changed
     return environment.get_template("page.html.j2")
 
 
 def _keys(job: JobNumbers) -> tuple[str, ...]:
     """The match keys that any conversion has, and the strong ones that most can have."""
-    return in_order({each.key for group in job.groups for each in group.keys} | {"em", "ph", "external_id", "fbc", "fbp"})
+    return in_order(
+        {each.key for group in job.groups for each in group.keys} | {"em", "ph", "external_id", "fbc", "fbp"}
+    )
 
 
 def _totals(job: JobNumbers) -> dict[str, int]:
@@ -126,6 +144,15 @@ def axis(values: Values) -> list[tuple[str, str]]:
     return [(f"{100 * place / (len(edges) - 1):.4g}%", _short(edges[place])) for place in range(0, len(edges), step)]
 
 
+def is_unusual(values: Values, bucket: ValueBucket) -> bool:
+    """Whether a range of values is one of outliers."""
+    positive = [each for each in values.outliers if each.kind in ("second_mode", "far")]
+    return any(
+        (each.low is not None and bucket.low >= each.low) or (each.high is not None and bucket.high <= each.high)
+        for each in positive
+    )
+
+
 def _short(value: float) -> str:
     """
     >>> _short(0.05), _short(20), _short(2000), _short(5e6), _short(1e12)
@@ -168,5 +195,3 @@ def warnings(group: Group) -> Sequence[tuple[str, str]]:
     add("warn", group.website.without_url, "without URL")
     add("warn", sum(o.count for v in group.values for o in v.outliers), "unusual values")
     return found
-
-

@@ -7,6 +7,7 @@ ranges, and each third or fourth begins at 1, 2, 5, 10, …
 from __future__ import annotations
 
 import bisect
+import itertools
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -20,8 +21,10 @@ EDGES: Final = tuple(float(f"{number}e{decade}") for decade in range(-3, 12) for
 _HUNDREDFOLD: Final = 2 * len(_R10)
 _AROUND: Final = 3  # ranges: a factor of 50 to 200
 _SHOWN: Final = tuple(_R10.index(number) for number in ("1", "2", "5"))  # of ten, where a range of the histogram begins
+_LARGEST: Final = 1e300
 _FEWEST: Final = 20  # values that say what is usual
-_LEAST_SHARE: Final = 0.002  # of the values, for a peak
+_FEWEST_OUTLIERS: Final = 3  # and a share of
+_LEAST_SHARE: Final = 0.002
 
 
 class ValueCounts:
@@ -34,6 +37,7 @@ class ValueCounts:
         self._total, self._minimum, self._maximum = 0.0, math.inf, -math.inf
 
     def add(self, value: float) -> None:
+        value = min(max(value, -_LARGEST), _LARGEST)  # JSON has integers that no float holds
         self._count += 1
         self._total += value
         if value < self._minimum:
@@ -62,7 +66,7 @@ class ValueCounts:
 
     def numbers(self, currency: str) -> Values:
         """The distribution; there has been a value at least."""
-        middle = self._median()
+        middle = self._median(self._ranges) if self._ranges else None
         return Values(
             currency=currency,
             count=self._count,
@@ -71,16 +75,15 @@ class ValueCounts:
             maximum=self._maximum,
             median=None if middle is None else _middle(middle),
             buckets=tuple(self._buckets()),
-            outliers=tuple(self._outliers(currency)),
+            outliers=tuple(self._outliers()),
         )
 
-    def _median(self) -> int | None:
-        left = sum(self._ranges.values()) / 2
-        for place, count in sorted(self._ranges.items()):
-            left -= count
-            if left <= 0:
-                return place
-        return None
+    @staticmethod
+    def _median(ranges: Counter[int]) -> int:
+        """The range that half of the values are up to; there is a value at least."""
+        middle = sum(ranges.values()) / 2
+        places = sorted(ranges)
+        return places[bisect.bisect_left(list(itertools.accumulate(ranges[place] for place in places)), middle)]
 
     def _buckets(self) -> Iterator[ValueBucket]:
         counts: Counter[int] = Counter()
@@ -90,46 +93,61 @@ class ValueCounts:
             for bucket in range(min(counts), max(counts) + 1):
                 yield ValueBucket(_edge(bucket), _edge(bucket + 1), counts[bucket])
 
-    def _outliers(self, currency: str) -> Iterator[Outliers]:
+    def _outliers(self) -> Iterator[Outliers]:
         positive = sum(self._ranges.values())
         if positive >= _FEWEST:
-            peaks = list(self._second_modes(positive))
-            yield from peaks
-            if not peaks:
-                yield from self._far(self._median() or 0)
+            modes = [mode for mode in map(self._second_mode, (1, -1)) if mode]
+            yield from modes or self._far(self._median(self._ranges))
         if self._negative:
-            yield Outliers("negative", self._negative, f"{_counted(self._negative)} below zero: refunds?")
+            yield Outliers("negative", self._negative, None, 0.0, f"{_counted(self._negative)} below zero: refunds?")
         if self._zero:
-            yield Outliers("zero", self._zero, f"{_counted(self._zero)} zero: Meta cannot optimise for these.")
+            yield Outliers(
+                "zero", self._zero, 0.0, 0.0, f"{_counted(self._zero)} zero: Meta cannot optimise for these."
+            )
 
-    def _second_modes(self, positive: int) -> Iterator[Outliers]:
-        """Peaks at a hundred times the main one, or a hundredth, with a valley between that is at most half as high."""
-        heights = {place: sum(self._ranges[place + step] for step in (-1, 0, 1)) for place in range(len(EDGES))}
+    def _second_mode(self, sign: int) -> Outliers | None:
+        """The values beyond a valley above (1) or below (-1) the main peak, if they are about 100 times the others.
+
+        A valley is at most half as high as what comes beyond it. Of several the lowest one counts, and then the next
+        one to the peak.
+        """
+        heights = Counter(
+            {place: sum(self._ranges[place + step] for step in (-1, 0, 1)) for place in range(len(EDGES))}
+        )
         main = max(heights, key=heights.__getitem__)
-        for sign in (1, -1):
-            window = range(main + sign * (_HUNDREDFOLD - _AROUND), main + sign * (_HUNDREDFOLD + _AROUND + 1), sign)
-            second = max(window, key=lambda place: heights.get(place, 0))
-            between = range(main + sign, second, sign)
-            valley = min(between, key=lambda place: heights.get(place, 0))
-            high = heights.get(second, 0)
-            if high < max(3, positive * _LEAST_SHARE) or heights.get(valley, 0) * 2 > high:
-                continue
-            beyond = [place for place in self._ranges if (place - valley) * sign > 0]
-            count = sum(self._ranges[place] for place in beyond)
-            yield Outliers("second_mode", count, self._said(count, sign, beyond))
+        least = max(_FEWEST_OUTLIERS, sum(self._ranges.values()) * _LEAST_SHARE)
+        valleys: list[tuple[int, int, int, Counter[int]]] = []
+        for valley in range(main + sign, len(EDGES) if sign > 0 else -1, sign):
+            beyond = Counter({p: count for p, count in self._ranges.items() if (p - valley) * sign > 0})
+            others = self._ranges - beyond
+            if sum(beyond.values()) < least:
+                break
+            apart = (self._median(beyond) - self._median(others)) * sign - _HUNDREDFOLD
+            peak = max(heights[place] for place in beyond)
+            if abs(apart) <= _AROUND and heights[valley] * 2 <= peak:
+                valleys.append((heights[valley], len(valleys), valley, beyond))
+        if not valleys:
+            return None
+        _, _, valley, beyond = min(valleys, key=lambda found: found[:2])
+        low, high = (EDGES[valley + 1], None) if sign > 0 else (None, EDGES[valley])
+        return Outliers("second_mode", sum(beyond.values()), low, high, self._said(beyond, sign))
 
-    def _said(self, count: int, sign: int, places: list[int]) -> str:
+    def _said(self, beyond: Counter[int], sign: int) -> str:
+        count = sum(beyond.values())
         peak = f"{_counted(count, 'form')} a peak of their own, about 100 times"
         if sign < 0:
             return f"{peak} below the others: whole units among cents?"
-        without = ", all without decimals" if sum(self._whole[place] for place in places) == count else ""
+        without = ", all without decimals" if sum(self._whole[place] for place in beyond) == count else ""
         return f"{peak} above the others{without}: cents where the others are whole units?"
 
     def _far(self, middle: int) -> Iterator[Outliers]:
         for sign, where in ((1, "above"), (-1, "below")):
-            count = sum(count for place, count in self._ranges.items() if (place - middle) * sign > _HUNDREDFOLD)
+            edge = middle + sign * _HUNDREDFOLD
+            count = sum(count for place, count in self._ranges.items() if (place - edge) * sign > 0)
             if count:
-                yield Outliers("far", count, f"{_counted(count)} more than 100 times {where} the median.")
+                low, high = (EDGES[edge + 1], None) if sign > 0 else (None, EDGES[edge])
+                message = f"{_counted(count)} more than 100 times {where} the median."
+                yield Outliers("far", count, low, high, message)
 
 
 def _counted(number: int, verb: str = "are") -> str:
