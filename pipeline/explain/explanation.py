@@ -174,7 +174,7 @@ class Explainer:
             there = self._engine.map(conversion, ignore)
             mapped = there.fields
             return mapped, self._engine.hash(there, ignore).fields
-        except Exception:  # which `Engine.ready` has told the reason of
+        except Exception:  # `Engine.ready` has given the reason already
             return mapped, {}
 
     def _batch(self, ready: Ready) -> Json:
@@ -206,15 +206,15 @@ class Explainer:
         return rows
 
 
-def failed_condition(failed: FailedCondition, mask: Mask | None = None) -> Json:
-    """A failed condition as JSON: with the type of the value that the event has there, and with a mask its value."""
+def failed_condition(failed: FailedCondition, mask: Mask) -> Json:
+    """A failed condition as JSON, with what the event has there: its type, and its value as it may be seen."""
     shown: Json = {"condition": failed.condition, "field": failed.field, "type": _type(failed.value)}
+    if isinstance(failed.value, (str, int, float)):
+        shown["value"] = mask.value(failed.value, *parse_path(failed.field))
     if failed.only_case_differs:
         shown["hint"] = "the event's text differs only in upper and lower case, or by blanks around it"
     elif failed.value is None and failed.field:
         shown["hint"] = f"the event has no {failed.field}"
-    if mask is not None and mask.shows_values and failed.value is not None:
-        shown["value"] = mask.value(failed.value)
     return shown
 
 

@@ -122,7 +122,7 @@ def test_what_the_image_copies_is_all_that_its_package_needs(wheel: Path, clone:
         assert set(ours.namelist()) == set(other.namelist())
 
 
-def test_a_clone_without_its_links_is_not_built_but_said_to_be_one(clone: Path, tmp_path: Path) -> None:
+def test_a_clone_without_its_links_is_not_built_but_reported(clone: Path, tmp_path: Path) -> None:
     shutil.copy(clone / "setup.py", tmp_path)
     (tmp_path / "capybeam").mkdir()
     (tmp_path / "capybeam" / "transforms").write_text("../transforms")

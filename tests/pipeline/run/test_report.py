@@ -134,7 +134,7 @@ def test_they_balance_whenever_every_event_ends_somewhere(fates: list[str]) -> N
     assert RunReport.from_counts(counts).balanced
 
 
-def test_what_was_sent_again_is_told_beside_the_balance() -> None:
+def test_what_was_sent_again_is_reported_beside_the_balance() -> None:
     books = RunReport.from_counts({"read": 2, "taken": 2, "matched:a/b": 2, "delivered:a/b": 2}, sent=3)
     assert books.balanced
     assert books.resent == 1

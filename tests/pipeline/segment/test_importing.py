@@ -142,7 +142,7 @@ def test_names_are_kept_where_a_job_file_can_have_them(name: str, kept: str) -> 
     assert written(imported(subscription(name=name)))[0]["subscriptions"][0]["name"] == kept
 
 
-def test_equal_names_are_numbered_and_that_is_said() -> None:
+def test_equal_names_are_numbered_and_that_is_reported() -> None:
     result = imported(subscription(), subscription())
 
     assert [each["name"] for each in written(result)[0]["subscriptions"]] == ["Purchase (Copy)", "Purchase (Copy) 2"]
@@ -211,7 +211,7 @@ def test_a_destination_of_another_kind_is_left_out() -> None:
     assert result.is_whole
 
 
-def test_without_a_dataset_id_zeros_stand_in_and_that_is_said() -> None:
+def test_without_a_dataset_id_zeros_stand_in_and_that_is_reported() -> None:
     result = import_segment(read_export(answer(subscription()), "a.json"))
 
     assert (written(result)[0]["name"], written(result)[0]["dataset_id"]) == ("meta", "000000000000000")

@@ -87,7 +87,7 @@ def test_locals_that_refer_to_each_other_in_a_circle_are_expressions() -> None:
     assert read_export(text.encode(), "main.tf").subscriptions[0].mapping["currency"] == "local.a"  # type: ignore[index]
 
 
-def test_broken_terraform_is_said_with_its_line_and_without_its_text() -> None:
+def test_broken_terraform_is_reported_with_its_line_and_without_its_text() -> None:
     with pytest.raises(UnreadableExport) as caught:
         read_export(b'resource "segment_destination" "secret" {\n  name = = "secret"\n}\n', "main.tf")
     assert str(caught.value) == "main.tf:2: is not valid Terraform"

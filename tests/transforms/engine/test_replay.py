@@ -243,7 +243,7 @@ def test_an_event_of_the_older_wire_is_sent_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("stage", ["map", "send"])
-def test_a_subscription_that_is_gone_is_said_and_nothing_is_lost(stage: str) -> None:
+def test_a_subscription_that_is_gone_is_reported_and_nothing_is_lost(stage: str) -> None:
     payload = EVENT if stage == "map" else BODY
     ((outcome,), counts) = replay(letter(stage, payload, subscription="gone"))
     assert isinstance(outcome, Rejection)
@@ -261,7 +261,7 @@ def test_a_dataset_that_the_job_file_has_corrected_gets_what_was_meant_for_the_o
 
 
 @pytest.mark.parametrize("body", [BODY, {"event_time": NOW, "event_name": "PageView", "match_keys": {"em": ["a"]}}])
-def test_a_body_of_another_wire_than_the_subscriptions_is_said_and_nothing_is_lost(body: dict[str, Any]) -> None:
+def test_a_body_of_another_wire_than_the_subscriptions_is_reported_and_nothing_is_lost(body: dict[str, Any]) -> None:
     offline = "match_keys" not in body
     job = parse_job(OLDER_WIRE) if offline else JOB
     subscription = job.subscriptions[0]
