@@ -148,7 +148,7 @@ class Changes:
         for (destination, wire), gains in lost.items():
             of = _conversions(groups, destination)
             mostly = ", ".join(name for name, _ in shapes[destination, wire].most_common(3) if name != OTHERS)
-            detail = f"{gains:,} conversions have no {wire}, because their values are not valid: mostly {mostly}."
+            detail = f"{_counted(gains, 'has', 'have')} no {wire}, because the values are not valid: mostly {mostly}."
             if wire == "ph" and not self._has_country(destination):
                 detail += " Set the destination's default_country, if the numbers are national ones."
             title = f"Repair the values of {LABELS.get(wire, wire)} ({wire}) for {destination}"
@@ -171,7 +171,7 @@ class Changes:
             of_field = f" of {field}" if field and field.rpartition(".")[2] not in code else ""
             title = f"Fix {code}{of_field} in {destination}"
             of = _conversions(groups, destination)
-            detail = f"{gains:,} conversions are rejected. {of_code(code)}".rstrip()
+            detail = f"{_counted(gains, 'is', 'are')} rejected. {of_code(code)}".rstrip()
             yield gains, Change("fix_rejections", destination, gains, of, False, title, detail)
 
 
@@ -202,6 +202,10 @@ def _conversions(groups: Mapping[tuple[str, str], GroupCounts], destination: str
 def _coverage(groups: Mapping[tuple[str, str], GroupCounts], destination: str, wire: str) -> float:
     chosen = [group for (name, _), group in groups.items() if name == destination]
     return sum(group.keys()[wire] for group in chosen) / max(1, sum(group.examined for group in chosen))
+
+
+def _counted(number: int, one: str, several: str) -> str:
+    return f"{number:,} conversion{'s' * (number != 1)} {one if number == 1 else several}"
 
 
 def _weight(wire: str) -> float:

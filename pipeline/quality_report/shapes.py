@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
@@ -80,14 +81,19 @@ class ShapeFinder:
     """Finds the values of a subscription's events that were dropped or refused."""
 
     def __init__(self, subscription: Subscription) -> None:
+        self._subscription = subscription
         self._country = subscription.default_country if isinstance(subscription, MetaSettings) else None
-        self.values = MappedValues(subscription)
         self._places: dict[str, tuple[Field | None, Field]] = {}
         for field in subscription.fields:
             self._places.setdefault(left_out(field), (None, field))
             for inner in field.properties or ():
                 self._places.setdefault(left_out(inner, field), (field, inner))
         self._people = {f"dropped_{key.wire}": name for name, key in KEYS.items()}
+
+    @functools.cached_property
+    def values(self) -> MappedValues:
+        """Compiled when it is first needed."""
+        return MappedValues(self._subscription)
 
     def dropped(self, note: str, event: Event) -> Iterator[str]:
         """The shapes of what was dropped from an event's conversion."""

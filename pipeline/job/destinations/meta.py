@@ -188,6 +188,11 @@ def check_api_version(version: Any, loc: Loc, problems: Problems) -> None:
         problems.warn(loc, f"{version} is past the end of its Marketing API table ({marketing}); a newer one is safer")
 
 
+def end_of_version(version: str) -> date | None:
+    """The first day on which a version such as v25.0 no longer works, where that is known."""
+    return _end(GRAPH_API_ENDS, major(version))
+
+
 def _end(ends: Mapping[int, date], version: int) -> date | None:
     """When a major version ends: at the latest with the next one in the table."""
     later = [listed for listed in ends if listed >= version]
