@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capybeam.pipeline.quality_report.bounded import RepeatedIds, Tally
@@ -15,6 +15,7 @@ def hashed(number: int) -> bytes:
     return hashlib.blake2b(str(number).encode(), digest_size=16).digest()
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 9)), st.integers(1, 5))
 def test_a_tally_loses_no_count_and_keeps_no_more_keys_than_it_may(keys: list[int], most: int) -> None:
     tally: Tally[int] = Tally(most)
@@ -36,6 +37,7 @@ def test_the_most_frequent_come_first_and_others_are_what_is_left() -> None:
     assert tally.others == 2
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("xy"), st.integers(0, 20))))
 def test_repeats_are_exact_as_long_as_all_ids_are_remembered(ids: list[tuple[str, int]]) -> None:
     counted = RepeatedIds(most=100)

@@ -117,7 +117,7 @@ CONTRASTS = """
   const texts = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
   while (texts.nextNode()) {
     const element = texts.currentNode.parentElement;
-    if (!texts.currentNode.data.trim() || element.closest("title, .zero, .delta.same")) continue;
+    if (!texts.currentNode.data.trim() || element.closest("title")) continue;
     if (!element.getClientRects().length) continue;
     const style = getComputedStyle(element), back = behind(element);
     const a = light(over(parse(style.color), back)), b = light(back);
