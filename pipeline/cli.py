@@ -356,8 +356,37 @@ def import_() -> None:
     "--action", "actions", multiple=True, metavar="ID=NAME", help="What an action ID of Segment's means. Repeatable."
 )
 @click.option("--dataset-id", default=None, help="Meta's dataset (pixel) ID, where the export does not have it.")
+@click.option(
+    "--compare",
+    default=None,
+    metavar="EVENTS",
+    help="Show what these events become here and at Segment, and why it differs: any input that `map` reads, or"
+    " bigquery:PROJECT.DATASET.TABLE. The job file is then written only where --output names one.",
+)
+@click.option(
+    "--sample",
+    type=click.IntRange(min=1),
+    default=1_000_000,
+    show_default=True,
+    help="How many rows --compare reads, at most.",
+)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="How --compare shows what it has found.",
+)
 def import_segment_(
-    files: tuple[str, ...], output: str, force: bool, actions: tuple[str, ...], dataset_id: str | None
+    files: tuple[str, ...],
+    output: str,
+    force: bool,
+    actions: tuple[str, ...],
+    dataset_id: str | None,
+    compare: str | None,
+    sample: int,
+    format_: str,
 ) -> None:
     """Makes a job file of the subscriptions of Segment's "Facebook Conversions API (Actions)".
 
@@ -369,10 +398,14 @@ def import_segment_(
     Triggers, names and mappings stay as they are. Disabled subscriptions, and what cannot be carried over, become
     comments. Secrets of the export are not written. The report on stderr says what was done, and what will come out
     otherwise than at Segment.
-    """
-    from capybeam.pipeline.segment.commands import run_import
 
-    sys.exit(_attempt(lambda: run_import(files, output, force, actions, dataset_id)))
+    With --compare it maps events, last week's for example, both as Segment does and as the job file does, and shows by
+    subscription and field what differs, how often, and by which rule. Values of people are shown by their shape only.
+    """
+    from capybeam.pipeline.segment.commands import ImportOptions, run_import
+
+    options = ImportOptions(output, force, actions, dataset_id, compare, sample, format_ == "json")
+    sys.exit(_attempt(lambda: run_import(files, options)))
 
 
 def _attempt(command: Callable[[], int]) -> int:
