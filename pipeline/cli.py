@@ -1,4 +1,4 @@
-"""The command line: init, import, check, map, explain, test, run, replay, quality, doctor, sandbox, schema.
+"""The command line: init, import, check, map, explain, report, test, run, replay, quality, doctor, sandbox, schema.
 
 Exit codes: 0 fine; 1 some events became dead letters; 2 the job file, the command line or the environment is at fault;
 3 a destination refused us; 4 the run itself failed; 130 stopped by Ctrl-C, SIGTERM or SIGHUP.
@@ -184,6 +184,7 @@ def _seconds(option: str, text: str | None) -> float | None:
 
 
 main.add_command(proving_commands.explain)
+main.add_command(proving_commands.report)
 main.add_command(proving_commands.test_)
 
 

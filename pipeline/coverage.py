@@ -110,10 +110,10 @@ class Coverage:
                 yield self._finding(("destinations",), "info", message)
 
     def _unmapped(self) -> Iterator[tuple[Keys, int]]:
-        used = {prefix for each in self._subscriptions.values() for prefix in each.used}
+        used = frozenset(prefix for each in self._subscriptions.values() for prefix in each.used)
         for keys, count in self._paths.leaves():
             is_own = any(keys[: len(root)] == root for root in _OWN)
-            if is_own and not any(keys[:length] in used for length in range(len(keys) + 1)):
+            if is_own and not is_mapped(keys, used):
                 yield keys, count
 
     def _finding(self, loc: Loc, severity: Severity, message: str) -> Finding:
@@ -134,26 +134,18 @@ class _OfSubscription:
         self.event_name = subscription.mapping.get("event_name")
         own = value_at(document.data, (*loc, "mapping"))
         self._own: Mapping[str, Any] = own if isinstance(own, dict) else {}
-        merged = {name: node for name, node in subscription.mapping.items() if name != "event_name"}
-        self._map = compile_mapping(merged)
+        self._values = MappedValues(subscription)
         inspected = list(inspect_mapping(subscription.mapping))
         lookups = [each for each in inspected if isinstance(each, Lookup) and each.chain[0]]
         self._with_constants = {_field_of(each.place) for each in inspected if isinstance(each, Text)}
         self._lookups = {each.place: each for each in lookups}
-        self._required = [field.name for field in subscription.fields if field.required and field.name != "event_name"]
         self._found: set[Chain] = set()
         self._chains = {each.chain for each in lookups}
         self._missing: Counter[str] = Counter()
         self._rejected: Counter[str] = Counter()
         self._paths = PathCounts()
         self._matched = 0
-        self.used = {
-            _keys_of(each.chain) for each in inspected if isinstance(each, Lookup) and each.kind != "@arrayPath"
-        }
-        if subscription.routing:
-            self.used.update(map(parse_path, mapping_paths(subscription.routing.mapping)))
-        if subscription.value_fallback:
-            self.used.add(parse_path(subscription.value_fallback))
+        self.used = mapped_paths(subscription)
 
     def add(self, event: Event, outcome: Conversion | Refused, paths: dict[Keys, bool], engine: Engine) -> None:
         self._matched += 1
@@ -166,22 +158,9 @@ class _OfSubscription:
         if cause is None:
             return
         if cause.code == "missing_required_field":
-            self._missing.update(self._missing_fields(event, outcome))
+            self._missing.update(self._values.missing(event, outcome.event_name))
         else:
             self._rejected[cause.code] += 1
-
-    def _missing_fields(self, event: Event, conversion: Conversion) -> Iterator[str]:
-        if conversion.event_name in (None, "", MISSING):
-            yield "event_name"
-        try:
-            values = self._map(event)
-        except Rejected:
-            return
-        values = values if isinstance(values, dict) else {}
-        for name in self._required:
-            value = values.get(name)
-            if value is None or value is MISSING or value == "":
-                yield name
 
     def findings(self, events: int) -> Iterator[tuple[Loc, Severity, str]]:
         name = self._subscription.key
@@ -222,6 +201,51 @@ class _OfSubscription:
         hint = f"; nearest: {', '.join(near)}" if near else ""
         taken = f"{_counted(self._matched, 'event')} that {self._subscription.key} takes"
         return f"{dotted_path(keys)} is in none of the {taken}{hint}"
+
+
+class MappedValues:
+    """What a subscription's mapping finds in an event, before anything is checked or converted."""
+
+    def __init__(self, subscription: Subscription) -> None:
+        self._map = compile_mapping({n: node for n, node in subscription.mapping.items() if n != "event_name"})
+        self._required = [field.name for field in subscription.fields if field.required and field.name != "event_name"]
+
+    def of(self, event: Event) -> Mapping[str, Any] | None:
+        """By field; None where the mapping cannot be applied."""
+        try:
+            values = self._map(event)
+        except Rejected:
+            return None
+        return values if isinstance(values, dict) else {}
+
+    def missing(self, event: Event, event_name: Any) -> Iterator[str]:
+        """The required fields that have no value."""
+        if is_nothing(event_name):
+            yield "event_name"
+        values = self.of(event)
+        if values is not None:
+            yield from (name for name in self._required if is_nothing(values.get(name)))
+
+
+def is_nothing(value: Any) -> bool:
+    """Whether a required field has no value."""
+    return value is None or value is MISSING or value == ""
+
+
+def mapped_paths(subscription: Subscription) -> frozenset[Keys]:
+    """The paths that a subscription looks up in an event."""
+    inspected = inspect_mapping(subscription.mapping)
+    used = {_keys_of(each.chain) for each in inspected if isinstance(each, Lookup) and each.kind != "@arrayPath"}
+    if subscription.routing:
+        used.update(map(parse_path, mapping_paths(subscription.routing.mapping)))
+    if subscription.value_fallback:
+        used.add(parse_path(subscription.value_fallback))
+    return frozenset(used)
+
+
+def is_mapped(keys: Keys, used: frozenset[Keys]) -> bool:
+    """Whether a path is looked up, or is inside of what is."""
+    return any(keys[:length] in used for length in range(len(keys) + 1))
 
 
 def _rejection(conversion: Conversion, engine: Engine) -> Rejected | None:

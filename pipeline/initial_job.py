@@ -123,8 +123,8 @@ def _subscriptions(events: Sequence[Event]) -> Iterator[Any]:
     for (kind, name), group in ordered:
         action = proposed_action(kind, name)
         share = _share(len(group), len(events))
-        if not action or proposed >= MOST_NAMES or (name and not _is_nameable(name)):
-            shown = name if _is_nameable(name) else "(a name that is not shown)"
+        if not action or proposed >= MOST_NAMES or (name and not is_nameable(name)):
+            shown = name if is_nameable(name) else "(a name that is not shown)"
             others.append(f"{shown if name else f'{kind} calls'}: {share}")
             continue
         proposed += 1
@@ -136,8 +136,8 @@ def _subscriptions(events: Sequence[Event]) -> Iterator[Any]:
         yield Remark((heading, *(f"  {other}" for other in (*others[:MOST_NAMES], *more))))
 
 
-def _is_nameable(name: str) -> bool:
-    """Whether an event's name may stand in the file: not where it seems to hold an address, a number or a token."""
+def is_nameable(name: str) -> bool:
+    """Whether an event's name may be shown: not where it seems to hold an address, a number or a token."""
     is_personal = "@" in name or re.search(r"\d{5,}", name) or holds_token(name)
     return 0 < len(name) <= min(LONGEST_NAME, MAX_NAME) and name.isprintable() and not is_personal
 

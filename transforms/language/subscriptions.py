@@ -69,6 +69,11 @@ class Subscription(abc.ABC):
         """Path of the value of an event for which the mapping finds none; "" for none."""
         return ""
 
+    @property
+    def has_fixed_mapping(self) -> bool:
+        """Whether the mapping is its type's, and a job file cannot change it."""
+        return False
+
     def maps(self, key: str) -> bool:
         """Whether the mapping may read a key at an event's root. Only False is certain: any mention of it counts."""
         mappings = [self.mapping, *([self.routing.mapping] if self.routing else ())]

@@ -28,6 +28,7 @@ class MetaSettings(Subscription):
         upload_tag: goes out with each request, where it is not "".
         consent, routing: the destination's.
         value_fallback: path of the value of an event for which the mapping finds none; "" for none.
+        has_fixed_mapping: whether the mapping is its type's, and a job file cannot change it.
     """
 
     needs_user_agent: bool = True
@@ -39,6 +40,7 @@ class MetaSettings(Subscription):
     wire: Wire = "conversions_api"
     upload_tag: str = ""
     value_fallback: str = ""
+    has_fixed_mapping: bool = False
     consent: Consent | None = None
     routing: Routing | None = None
 

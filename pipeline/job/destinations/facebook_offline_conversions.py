@@ -75,6 +75,7 @@ def _subscriptions(model: OfflineModel) -> Iterator[MetaSubscription]:
                 wire=model.wire,
                 upload_tag=model.upload_tag,
                 value_fallback=preset.value_fallback(event, model.value_field),
+                has_fixed_mapping=True,
             )
 
 
