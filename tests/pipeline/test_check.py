@@ -221,3 +221,63 @@ def test_events_that_are_called_like_those_of_an_action_that_the_job_lacks_are_c
             " which sends Subscribe",
         ),
     ]
+
+
+def test_a_part_of_the_default_mapping_that_a_job_file_repeats_is_no_mistake_of_the_file(place: Path) -> None:
+    (place / "repeated.yaml").write_text(
+        HEAD
+        + """\
+        mapping:
+          value: {"@path": $.properties.total}
+          contents: {"@arrayPath": [$.properties.products, {id: {"@path": $.product_id}, quantity: {"@path": $.quantity},
+            item_price: {"@path": $.price}}]}
+          user_data:
+            email: {"@path": $.context.traits.email}
+            phone: {"@coalesce": [{"@path": $.context.traits.phone}, {"@path": $.traits.phone}]}
+            city: {"@path": $.context.traits.city}
+"""
+    )
+
+    _, out, _ = run("--format", "json", "repeated.yaml", "--against", "events.jsonl")
+
+    said = [(each["severity"], each["message"]) for each in objects(out)]
+    assert [message for severity, message in said if severity == "warning" and "in none" in message] == [
+        f"{AT}.mapping.user_data.city.@path: $.context.traits.city is in none of the 2 events that shop/purchase takes;"
+        " nearest: $.context.traits (2), $.context.traits.email (2)"
+    ]
+    (nothing,) = [message for severity, message in said if severity == "info" and "default mapping" in message]
+    assert "contents.id, contents.quantity, contents.item_price, user_data.phone" in nothing
+
+
+def test_events_without_consent_are_counted_by_what_they_say(place: Path) -> None:
+    consent = "    consent: {any_of: Ads}\n    subscriptions:"
+    (place / "asks.yaml").write_text(HEAD.replace("    subscriptions:", consent))
+    preferences = ({"Ads": True}, {"Ads": False}, {"ads": True}, {})
+    orders = [{**ORDER, "context": {"consent": {"categoryPreferences": each}}} for each in preferences]
+    (place / "some.jsonl").write_text("".join(json.dumps(each) + "\n" for each in orders))
+    (place / "none.jsonl").write_text("".join(json.dumps(each) + "\n" for each in orders[1:]))
+
+    def consents(events: str) -> list[tuple[str, str]]:
+        _, out, _ = run("--format", "json", "asks.yaml", "--against", events)
+        found = [(each["severity"], each["message"]) for each in objects(out)]
+        return [each for each in found if "consent" in each[1] or "takes none" in each[1]]
+
+    at = f"{AT}: shop/purchase:"
+    assert consents("some.jsonl") == [
+        ("info", f"{at} 3 of 4 events would be filtered, for they have no consent: refused 1, unknown 2")
+    ]
+    assert consents("none.jsonl") == [
+        ("warning", f"{at} 3 of 3 events would be filtered, for they have no consent: refused 1, unknown 2")
+    ]
+
+
+def test_a_rejection_names_the_field_and_no_value(place: Path) -> None:
+    orders = [{**ORDER, "properties": {"revenue": revenue, "currency": "USD"}} for revenue in ("12,50", "n/a", 3)]
+    (place / "events.jsonl").write_text("".join(json.dumps(each) + "\n" for each in orders) + "not an event\n")
+
+    _, out, _ = run("--format", "json", "fine.yaml", "--against", "events.jsonl")
+
+    assert [each["message"] for each in objects(out) if each["severity"] == "warning"] == [
+        "events.jsonl: 1 row is not an event, invalid_json: The line is not valid JSON.",
+        f"{AT}: shop/purchase: 2 of 3 events would be rejected, invalid_field: value should be a number.",
+    ]
