@@ -174,7 +174,7 @@ class _OfSubscription:
             self._reject(cause)
 
     def _reject(self, cause: Rejected) -> None:
-        """Counts a rejection by its message, which names the field and never a value; by its code where they are many."""
+        """Counts a rejection by its message, which names the field and no value; by its code where they are many."""
         found = (cause.code, cause.message)
         if found not in self._rejected and len(self._rejected) >= MOST_REJECTIONS:
             found = (cause.code, CODES.get(cause.code, ""))

@@ -35,7 +35,9 @@ ELSEWHERE: Final[Mapping[str, tuple[str, ...]]] = {
     "search_string": ("$.properties.query", "$.properties.search_term", "$.properties.search", "$.properties.q"),
     "event_source_url": ("$.context.page.url", "$.properties.url"),
 }
-ITEMS: Final = tuple(f"$.properties.{key}" for key in ("products", "items", "line_items", "cart.products", "cart.items"))
+ITEMS: Final = tuple(
+    f"$.properties.{key}" for key in ("products", "items", "line_items", "cart.products", "cart.items")
+)
 ITEM_IDS: Final = ("product_id", "sku", "item_id", "id", "variant_id")  # of a product, in items
 TRAITS: Final[Mapping[str, tuple[str, ...]]] = {
     "email": ("$.properties.email", "$.properties.customer.email", "$.properties.user_email"),

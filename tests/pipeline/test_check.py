@@ -74,6 +74,37 @@ def test_standard_input_is_checked(place: Path) -> None:
     assert run("-", "--against", "-", stdin=HEAD)[0] == 2
 
 
+EVENT = {"type": "track", "event": "Order Completed", "messageId": "jane@example.com"}
+EXPORT = {"data": {"subscriptions": [{"name": "Purchase", "trigger": 'event = "Order Completed"'}]}}
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (f"{json.dumps(EVENT)}\n{json.dumps(EVENT)}\n", "it is a file of events; a job file says what becomes of them"),
+        (json.dumps([EVENT, EVENT], indent=2), "it is a file of events; a job file says what becomes of them"),
+        (f"\n{json.dumps(EVENT, indent=2)}\n", "it is a file of events; a job file says what becomes of them"),
+        (json.dumps(EXPORT), "it is an export of Segment's; make a job file of it: capybeam import segment FILE"),
+        (
+            'resource "segment_destination_subscription" "a" {\n  name = "A"\n}\n',
+            "it is Terraform; make a job file of it: capybeam import segment FILE",
+        ),
+    ],
+)
+def test_what_is_no_job_file_is_named_as_what_it_is(place: Path, text: str, reason: str) -> None:
+    (place / "other").write_text(text)
+
+    assert run("other") == (2, "", f"other: cannot be read: {reason}\n1 problem in other.\n")
+
+
+def test_a_job_file_may_be_json(place: Path) -> None:
+    destination = {"name": "shop", "type": "facebook_conversions_api", "dataset_id": "1", "access_token": "env:T"}
+    job = {"destinations": [{**destination, "subscriptions": [{"action": "purchase"}]}]}
+    (place / "job.json").write_text(json.dumps(job))
+
+    assert run("job.json")[0] == 0
+
+
 def test_strict_makes_warnings_errors(place: Path) -> None:
     code, out, err = run("odd.yaml")
     assert (code, err.endswith("(warning)\n")) == (0, True)
@@ -229,8 +260,8 @@ def test_a_part_of_the_default_mapping_that_a_job_file_repeats_is_no_mistake_of_
         + """\
         mapping:
           value: {"@path": $.properties.total}
-          contents: {"@arrayPath": [$.properties.products, {id: {"@path": $.product_id}, quantity: {"@path": $.quantity},
-            item_price: {"@path": $.price}}]}
+          contents: {"@arrayPath": [$.properties.products, {id: {"@path": $.product_id},
+            quantity: {"@path": $.quantity}, item_price: {"@path": $.price}}]}
           user_data:
             email: {"@path": $.context.traits.email}
             phone: {"@coalesce": [{"@path": $.context.traits.phone}, {"@path": $.traits.phone}]}
@@ -246,7 +277,10 @@ def test_a_part_of_the_default_mapping_that_a_job_file_repeats_is_no_mistake_of_
         " nearest: $.context.traits (2), $.context.traits.email (2)"
     ]
     (nothing,) = [message for severity, message in said if severity == "info" and "default mapping" in message]
-    assert "contents.id, contents.quantity, contents.item_price, user_data.phone" in nothing
+    assert nothing.endswith(
+        "for event_source_url, referrer_url, user_data.phone, order_id, contents.id, contents.quantity,"
+        " contents.item_price"
+    )
 
 
 def test_events_without_consent_are_counted_by_what_they_say(place: Path) -> None:

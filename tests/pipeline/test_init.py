@@ -107,7 +107,10 @@ def test_places_stand_in_the_order_in_which_they_are_likely_to_be_meant() -> Non
 
 
 def test_a_value_that_its_field_cannot_take_is_not_found() -> None:
-    events = [track("Order Completed", total="12,50 EUR", amount=12.5, currency="EUR"), track("Order Completed", total=5)]
+    events = [
+        track("Order Completed", total="12,50 EUR", amount=12.5, currency="EUR"),
+        track("Order Completed", total=5),
+    ]
 
     (subscription,) = proposed(*events)
 
