@@ -127,6 +127,13 @@ def test_a_choice_that_is_misspelt_says_which_may_be_meant() -> None:
             "event_id: order",
             "event_id: is the same for every event; Meta counts an event_id once, so that all but the first are lost",
         ),
+        *(
+            (
+                f"user_data: {{externalId: {{'@path': $.userId}}, {key}: {value}}}",
+                f"user_data.{key}: is nothing that Meta would accept; {LEFT_OUT}",
+            )
+            for key, value in (("gender", "x"), ("dateOfBirth", "tomorrow"), ("email", "jane"), ("phone", "none"))
+        ),
     ],
 )
 def test_what_may_be_meant_otherwise_is_a_warning(mapping: str, message: str) -> None:
