@@ -118,7 +118,7 @@ def _fields(node: TriggerNode) -> Iterator[str]:
 
 
 def _contradiction(field: str, nodes: Sequence[TriggerNode]) -> Iterator[Doubt]:
-    """Conditions on one field: where some value is asked for, it is tried on all of them; otherwise ranges are compared."""
+    """Values that one of the conditions on a field asks for are tried on all of them; else ranges are compared."""
     values = next(filter(None, map(_equal_to, nodes)), [])
     if not values:
         yield from _empty_range(field, nodes)
