@@ -69,7 +69,7 @@ class Mask:
         self._parts: set[str] = set()
         self._wholes: set[str] = set()
         if not show_values:
-            self.learn(_of_people(event))
+            self.learn(values_of_people(event))
 
     @property
     def shows_values(self) -> bool:
@@ -155,7 +155,7 @@ def _site(url: str) -> str:
     return f"{site}/…" if len(url) > len(site) + 1 else url
 
 
-def _of_people(event: Event) -> Iterator[Any]:
+def values_of_people(event: Event) -> Iterator[Any]:
     """The values of an event that stand for a person: its traits, its user's IDs, and all under personal keys."""
     for name in ("userId", "anonymousId", "traits"):
         yield from leaves(event.get(name))
