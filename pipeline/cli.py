@@ -1,7 +1,8 @@
 """The command line: init, import, check, map, explain, test, run, replay, sandbox, schema.
 
-Exit codes: 0 fine; 1 some events became dead letters; 2 the job file, the command line or the environment is at fault;
-3 a destination refused us; 4 the run itself failed; 130 stopped by Ctrl-C, SIGTERM or SIGHUP.
+Exit codes: 0 fine; 1 some events were bad and became dead letters; 2 the job file, the command line or the environment
+is at fault; 3 a destination refused us; 4 the run itself failed; 5 events were given up for an outage, and a replay
+delivers them; 130 stopped by Ctrl-C, SIGTERM or SIGHUP.
 """
 
 from __future__ import annotations
@@ -16,16 +17,23 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import click
 
+if TYPE_CHECKING:
+    from capybeam.pipeline.run.tolerance import Tolerance
 from capybeam import __version__
 from capybeam.pipeline import proving_commands
+from capybeam.pipeline.command_line import exit_for, load
 from capybeam.pipeline.command_line import fail as _fail
 from capybeam.pipeline.command_line import load_or_exit as _job
 from capybeam.pipeline.command_line import moment as _moment
+from capybeam.pipeline.job.loader import ConfigError, Job
 from capybeam.pipeline.job.models import duration
 from capybeam.pipeline.job.schema import json_schema
+from capybeam.pipeline.run import replay_command
+from capybeam.pipeline.run.exit_codes import CONFIGURATION
 from capybeam.pipeline.run.options import option
 from capybeam.transforms.core.rejections import CODES
 from capybeam.transforms.core.tokens import holds_token
@@ -177,6 +185,28 @@ def _same_file(one: str, other: str) -> bool:
     return Path(one).exists() and Path(other).exists() and Path(one).samefile(other)
 
 
+def _begin(
+    command: Literal["run", "replay"], config: str, report: str | None, tolerate: str | None
+) -> tuple[Job, Tolerance]:
+    """The job and what is tolerated; ends the process where one of them is wrong, with a report of that."""
+    from capybeam.pipeline.run.recording import record_early
+    from capybeam.pipeline.run.report_document import Ending, Occasion
+    from capybeam.pipeline.run.tolerance import NO_TOLERANCE, Tolerance
+
+    occasion = Occasion(command, time.time(), config=config, tolerate=tolerate)
+    try:
+        tolerance = NO_TOLERANCE if tolerate is None else Tolerance.parse(tolerate)
+    except ValueError as error:
+        problem = f"--tolerate {tolerate} {error}"
+        record_early(report, occasion, Ending(CONFIGURATION, (f"capybeam: {problem}",)))
+        _fail(problem)
+    try:
+        return load(config), tolerance
+    except ConfigError as error:
+        record_early(report, occasion, Ending(CONFIGURATION, error.problems))
+        exit_for(config, error)
+
+
 def _seconds(option: str, text: str | None) -> float | None:
     try:
         return None if text is None else duration(text)
@@ -192,9 +222,10 @@ main.add_command(proving_commands.test_)
     short_help="Delivers events, and accounts for every one.",
     context_settings={"ignore_unknown_options": True},
     epilog="--verbose shows Beam's own log; --allow-unsafe-runner runs on runners that are known to lose events.\n\n"
-    "Exit code 0: all delivered or filtered; 1: some became dead letters; 2: job file, token or input at fault;"
-    " 3: a destination refused everything (token, permission); 4: the run failed; 130: stopped by Ctrl-C, SIGTERM or"
-    " SIGHUP.",
+    "Exit code 0: all delivered or filtered, or no more bad events than --tolerate; 1: some events were bad, and are"
+    " dead letters; 2: job file, token or input at fault; 3: a destination refused everything (token, permission);"
+    " 4: the run failed; 5: events were given up for an outage, and a replay delivers them; 130: stopped by Ctrl-C,"
+    " SIGTERM or SIGHUP.",
 )
 @option("config", type=click.Path())
 @option("input", "inputs", multiple=True)
@@ -202,7 +233,8 @@ main.add_command(proving_commands.test_)
 @option("until")
 @option("dead-letters")
 @option("receipts")
-@option("books", type=click.Path())
+@option("report", "--books", type=click.Path())
+@option("tolerate", metavar="SHARE|COUNT")
 @option("until-idle", metavar="TIME")
 @option("no-wait", is_flag=True)
 @option("id-attribute")
@@ -215,7 +247,8 @@ def run(
     until: str | None,
     dead_letters: str,
     receipts: str,
-    books: str | None,
+    report: str | None,
+    tolerate: str | None,
     until_idle: str | None,
     no_wait: bool,
     id_attribute: str | None,
@@ -227,7 +260,7 @@ def run(
     Runs on this machine (FnApiRunner) unless Beam's --runner says otherwise. Ctrl-C stops reading, delivers what has
     been read and shows the books so far.
     """
-    job = _job(config)
+    job, tolerance = _begin("run", config, report, tolerate)
     since_at = None if since is None else _moment("--since", since)
     until_at = None if until is None else _moment("--until", until)
     try:
@@ -238,10 +271,12 @@ def run(
         from capybeam.pipeline.sources.message_attributes import MessageAttributes
 
         logging.disable(logging.NOTSET)
-        outputs, between = Outputs(dead_letters, receipts, books), TimeRange(since_at, until_at)
+        outputs, between = Outputs(dead_letters, receipts, report), TimeRange(since_at, until_at)
         attributes = MessageAttributes(id_attribute, timestamp_attribute)
         idle = _seconds("--until-idle", until_idle)
-        request = RunRequest(job, inputs, outputs, beam_options, idle, attributes, between, wait=not no_wait)
+        request = RunRequest(
+            job, inputs, outputs, beam_options, idle, attributes, between, not no_wait, config, tolerance
+        )
         sys.exit(run_job(request))
     except KeyboardInterrupt:  # before the run has begun, or after it has ended
         sys.exit(130)
@@ -264,14 +299,18 @@ def run(
 @click.option("--retryable", is_flag=True, help="Only those where the destination was at fault, not the event.")
 @click.option(
     "--dead-letters",
-    default="replayed-dead-letters.jsonl",
+    default=replay_command.DEAD_LETTERS,
     show_default=True,
     help="What was rejected again, and why; must not be the file that is read.",
 )
 @click.option(
-    "--receipts", default="replayed-receipts.jsonl", show_default=True, help="What Meta accepted, one line per request."
+    "--receipts",
+    default=replay_command.RECEIPTS,
+    show_default=True,
+    help="What Meta accepted, one line per request.",
 )
-@click.option("--books", default=None, type=click.Path(), help="Also write the books as JSON.")
+@option("report", "--books", type=click.Path())
+@option("tolerate", metavar="SHARE|COUNT")
 @option("until-idle", metavar="TIME")
 @click.argument("beam_options", nargs=-1, type=click.UNPROCESSED, metavar="[ANY BEAM OPTION]...")
 def replay(
@@ -281,7 +320,8 @@ def replay(
     retryable: bool,
     dead_letters: str,
     receipts: str,
-    books: str | None,
+    report: str | None,
+    tolerate: str | None,
     until_idle: str | None,
     beam_options: tuple[str, ...],
 ) -> None:
@@ -290,7 +330,7 @@ def replay(
     What was rejected up to mapping is mapped again, for the subscription that rejected it; what was rejected after it
     is checked and sent as it is, with the same event_id, so that Meta drops what it has had.
     """
-    job = _job(config)
+    job, tolerance = _begin("replay", config, report, tolerate)
     for code in codes:
         if code not in CODES:
             close = difflib.get_close_matches(code, CODES, n=1)
@@ -302,8 +342,16 @@ def replay(
         from capybeam.transforms.core.dead_letters import ReplayFilter
 
         logging.disable(logging.NOTSET)
-        replay_filter, outputs = ReplayFilter(frozenset(codes), retryable), Outputs(dead_letters, receipts, books)
-        request = RunRequest(job, sources, outputs, beam_options, _seconds("--until-idle", until_idle))
+        replay_filter, outputs = ReplayFilter(frozenset(codes), retryable), Outputs(dead_letters, receipts, report)
+        request = RunRequest(
+            job,
+            sources,
+            outputs,
+            beam_options,
+            _seconds("--until-idle", until_idle),
+            config=config,
+            tolerate=tolerance,
+        )
         sys.exit(replay_job(request, replay_filter))
     except KeyboardInterrupt:
         sys.exit(130)
@@ -437,13 +485,20 @@ def _attempt(command: Callable[[], int]) -> int:
         _fail(str(error))
 
 
-@main.command(short_help="Prints the JSON Schema of the job file.")
+@main.command(short_help="Prints the JSON Schema of the job file, or of a run's report.")
 @click.option("--output", type=click.Path(), default="-", help="Where to write it; - is stdout.")
-def schema(output: str) -> None:
-    """Prints the JSON Schema of the job file, for editors that check YAML as you type."""
+@click.option("--report", "of_report", is_flag=True, help="That of what `run --report` writes.")
+def schema(output: str, of_report: bool) -> None:
+    """Prints the JSON Schema of the job file, for editors that check YAML as you type.
+
+    With --report it is that of the report of a run, for programs that read it.
+    """
     import orjson
 
-    text = orjson.dumps(json_schema(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    from capybeam.pipeline.run import report_document
+
+    found = report_document.json_schema() if of_report else json_schema()
+    text = orjson.dumps(found, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     if output == "-":
         sys.stdout.buffer.write(text)
     else:

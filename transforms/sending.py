@@ -144,7 +144,8 @@ class _SendBatches(CountingDoFn):
         counters[f"tries:{name}"] += outcome.tries
         counters[f"bytes:{name}"] += outcome.bytes
         for refusal, count in outcome.refusals.items():
-            counters[CounterKey("refused", destination=name, about=refusal.problem).encode()] += count
+            problem = self.context.reasons.few(refusal.problem, name)
+            counters[CounterKey("refused", destination=name, about=problem).encode()] += count
             if refusal.cure:
                 counters[CounterKey("cure", destination=name, about=refusal.cure).encode()] += count
         yield from outcome.receipts

@@ -103,7 +103,8 @@ def parse_beam_options(arguments: Sequence[str]) -> PipelineOptions:
 
 
 _OWN_OPTIONS: Final = (
-    *(f"--{option.name}" for option in OPTIONS), "--from", "--only", "--retryable", "--verbose", "--allow-unsafe-runner"
+    *(f"--{option.name}" for option in OPTIONS),
+    *("--from", "--only", "--retryable", "--books", "--verbose", "--allow-unsafe-runner"),
 )  # fmt: skip
 
 

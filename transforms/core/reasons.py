@@ -9,6 +9,7 @@ from capybeam.transforms.core.rejections import ANSWERED, Rejection
 
 MOST_REASONS: Final = 20  # of one subscription, code and code of the destination, in a process
 OTHERS: Final = "(other reasons)"
+NO_CODE: Final = "-"  # in place of the destination's code, where there is none
 
 
 class Reasons:
@@ -17,7 +18,7 @@ class Reasons:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: dict[tuple[str, str, str | None], set[str]] = {}
+        self._known: dict[tuple[str, ...], set[str]] = {}
 
     def bounded(self, key: str, rejection: Rejection) -> str:
         """What a rejection of a subscription is counted under: its field, or the destination's code and reason.
@@ -26,11 +27,14 @@ class Reasons:
         """
         if rejection.code not in ANSWERED:
             return rejection.about
-        reason = rejection.about
+        meta_code = rejection.meta_code or NO_CODE
+        return f"{meta_code} {self.few(rejection.about, key, rejection.code, meta_code)}"
+
+    def few(self, reason: str, *of: str) -> str:
+        """A reason, if it is among the first few of its sort, else `OTHERS`."""
         with self._lock:
-            known = self._known.setdefault((key, rejection.code, rejection.meta_code), set())
-            if reason not in known and len(known) >= MOST_REASONS:
-                reason = OTHERS
-            else:
+            known = self._known.setdefault(of, set())
+            if reason in known or len(known) < MOST_REASONS:
                 known.add(reason)
-        return f"{rejection.meta_code or '-'} {reason}"
+                return reason
+        return OTHERS

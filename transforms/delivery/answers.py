@@ -59,7 +59,7 @@ class Answer:
 
     kind: Kind
     message: str = ""
-    reason: str = ""
+    reason: str = dataclasses.field(default="", compare=False)
     code: int | None = None
     subcode: int | None = None
     fbtrace_id: str | None = None
@@ -89,10 +89,13 @@ class Answer:
     def summary(self) -> str:
         """What happened, for terminals and logs. Meta's own words, as `reason` has them, stand in where the meaning
         is not known."""
-        if self.code is None:
-            return self.message if not self.reason else f"Meta says: {self.reason}"
-        words = f" Meta says: {self.reason}" if self.reason and not self.meaning.is_listed else ""
-        return f"Meta, code {self.meta_code}: {self.meaning.means}.{words}"
+        known = self.message if self.code is None else f"Meta, code {self.meta_code}: {self.meaning.means}."
+        return known if self.meaning.is_listed or not self.reason else f"{known} It says: {self.reason}"
+
+    @property
+    def explanation(self) -> str:
+        """What happened, for the dead letters: with the words of an answer that is not one of Meta's as well."""
+        return self.message if self.code is not None or not self.reason else f"{self.message} It says: {self.reason}"
 
     def without(self, quoted: Iterable[str]) -> Answer:
         """The same, with these texts of an event cut out of `reason`."""

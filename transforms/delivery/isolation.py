@@ -457,7 +457,7 @@ class BatchDelivery:
 
     def _reject(self, batch: EncodedBatch, code: str, answer: Answer, refusal: Refusal | None = None) -> None:
         """Rejects all of a batch. Why the destination refused everything is by default what the answer says of it."""
-        cause = Rejected(code, answer.message)
+        cause = Rejected(code, answer.explanation)
         for line in batch.lines:
             rejection = rejection_of(batch.key, line, cause, meta_code=answer.meta_code, retryable=code in RETRYABLE)
             about = answer.without(values_of(rejection.payload)).reason if answer.reason else answer.message

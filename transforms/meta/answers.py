@@ -269,7 +269,7 @@ def classify(status: int, headers: Mapping[str, str], body: bytes, sent: int) ->
     return Answer(
         kind=row.kind,
         message=_described(status, code, subcode, refusal, received, answer, sent),
-        reason="" if received else readable(_words(refusal)),
+        reason="" if received else readable(_LIKE_A_TOKEN.sub("…", _words(refusal))),
         code=code,
         subcode=subcode,
         fbtrace_id=trace if isinstance(trace, str) else None,
@@ -316,12 +316,9 @@ def _described(
         return f"Meta acknowledged {answer['events_received']} of {sent} events."
     if received == "unsaid":
         return f"The server answered {status} without saying how many events it received."
-    words = refusal if isinstance(refusal, dict) else {}
-    text = words.get("error_user_msg") or words.get("message")
     if code is None:
-        text = text if isinstance(text, str) else refusal
-        said = f": {_LIKE_A_TOKEN.sub('…', text)[:_LONGEST]}" if isinstance(text, str) and text else "."
-        return f"HTTP {status} without one of Meta's error bodies{said}"
+        return f"HTTP {status} without one of Meta's error bodies."
+    text = refusal.get("error_user_msg") or refusal.get("message")
     numbers = f"code {code}" + (f", subcode {subcode}" if subcode else "")
     return f"Meta, {numbers}: {_LIKE_A_TOKEN.sub('…', text)}" if isinstance(text, str) else f"Meta, {numbers}."
 
@@ -334,9 +331,6 @@ def _words(refusal: Any) -> str:
     title = refusal.get("error_user_title")
     parts = [part.strip() for part in (title, text) if isinstance(part, str) and part.strip()]
     return parts[1] if len(parts) == 2 and parts[1].startswith(parts[0].rstrip(".")) else ": ".join(parts)
-
-
-_LONGEST: Final = 1000  # characters of what something that is not Meta says
 
 
 _LIKE_A_TOKEN: Final = re.compile(r"\bEAA[A-Za-z0-9_-]{8,}")  # "Malformed access token EAAB…", says Meta

@@ -93,6 +93,9 @@ def compile_clearing(subscription: MetaSettings) -> tuple[Clear, Callable[[Mappi
     return clear, _compile_is_clear(urls, texts, clean.harmless)
 
 
+_NAME_IS_PERSONAL: Final = "event_name holds nothing but personal data."
+
+
 def compile_look_through(subscription: MetaSettings) -> Callable[[Mapping[str, Any], Count], dict[str, Any]]:
     """The function that takes personal data out of an event as it goes out, in whatever way that came.
 

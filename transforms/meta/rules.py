@@ -136,7 +136,8 @@ def check_messaging(channel: str | None, user_data: Mapping[str, Any]) -> None:
     if not all(user_data.get(key) for key in MESSAGING_IDS[channel]):
         needed = MESSAGING_IDS[channel]
         detail = f"A {channel} event needs {' and '.join(needed)}."
-        raise Rejected("missing_messaging_ids", detail, field=", ".join(name for name in needed if not user_data.get(name)))
+        missing = [name for name in needed if not user_data.get(name)]
+        raise Rejected("missing_messaging_ids", detail, field=", ".join(missing))
 
 
 def check_purchase(custom_data: Mapping[str, Any]) -> None:

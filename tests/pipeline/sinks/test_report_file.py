@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from capybeam.pipeline.sinks.books import check_place, write_books
 
 from capybeam.pipeline.sinks import SinkError
-from capybeam.pipeline.sinks.books import check_place, write_books
 
 ROOT = Path(__file__).parents[3]
 LINK = "it is a symbolic link, which is not followed; give the path of the file itself"
