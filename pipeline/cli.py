@@ -17,23 +17,19 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
 
 import click
 
-if TYPE_CHECKING:
-    from capybeam.pipeline.run.tolerance import Tolerance
 from capybeam import __version__
 from capybeam.pipeline import proving_commands
-from capybeam.pipeline.command_line import exit_for, load
+from capybeam.pipeline.command_line import begin
 from capybeam.pipeline.command_line import fail as _fail
 from capybeam.pipeline.command_line import load_or_exit as _job
 from capybeam.pipeline.command_line import moment as _moment
-from capybeam.pipeline.job.loader import ConfigError, Job
 from capybeam.pipeline.job.models import duration
 from capybeam.pipeline.job.schema import json_schema
 from capybeam.pipeline.run import replay_command
-from capybeam.pipeline.run.exit_codes import CONFIGURATION
+from capybeam.pipeline.run.exit_codes import INTERRUPTED
 from capybeam.pipeline.run.options import option
 from capybeam.transforms.core.rejections import CODES
 from capybeam.transforms.core.tokens import holds_token
@@ -185,28 +181,6 @@ def _same_file(one: str, other: str) -> bool:
     return Path(one).exists() and Path(other).exists() and Path(one).samefile(other)
 
 
-def _begin(
-    command: Literal["run", "replay"], config: str, report: str | None, tolerate: str | None
-) -> tuple[Job, Tolerance]:
-    """The job and what is tolerated; ends the process where one of them is wrong, with a report of that."""
-    from capybeam.pipeline.run.recording import record_early
-    from capybeam.pipeline.run.report_document import Ending, Occasion
-    from capybeam.pipeline.run.tolerance import NO_TOLERANCE, Tolerance
-
-    occasion = Occasion(command, time.time(), config=config, tolerate=tolerate)
-    try:
-        tolerance = NO_TOLERANCE if tolerate is None else Tolerance.parse(tolerate)
-    except ValueError as error:
-        problem = f"--tolerate {tolerate} {error}"
-        record_early(report, occasion, Ending(CONFIGURATION, (f"capybeam: {problem}",)))
-        _fail(problem)
-    try:
-        return load(config), tolerance
-    except ConfigError as error:
-        record_early(report, occasion, Ending(CONFIGURATION, error.problems))
-        exit_for(config, error)
-
-
 def _seconds(option: str, text: str | None) -> float | None:
     try:
         return None if text is None else duration(text)
@@ -260,7 +234,7 @@ def run(
     Runs on this machine (FnApiRunner) unless Beam's --runner says otherwise. Ctrl-C stops reading, delivers what has
     been read and shows the books so far.
     """
-    job, tolerance = _begin("run", config, report, tolerate)
+    job, tolerance = begin("run", config, report, tolerate)
     since_at = None if since is None else _moment("--since", since)
     until_at = None if until is None else _moment("--until", until)
     try:
@@ -279,7 +253,7 @@ def run(
         )
         sys.exit(run_job(request))
     except KeyboardInterrupt:  # before the run has begun, or after it has ended
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
 
 
 @main.command(
@@ -330,7 +304,7 @@ def replay(
     What was rejected up to mapping is mapped again, for the subscription that rejected it; what was rejected after it
     is checked and sent as it is, with the same event_id, so that Meta drops what it has had.
     """
-    job, tolerance = _begin("replay", config, report, tolerate)
+    job, tolerance = begin("replay", config, report, tolerate)
     for code in codes:
         if code not in CODES:
             close = difflib.get_close_matches(code, CODES, n=1)
@@ -354,7 +328,7 @@ def replay(
         )
         sys.exit(replay_job(request, replay_filter))
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
 
 
 @main.command()

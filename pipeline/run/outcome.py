@@ -20,6 +20,7 @@ from capybeam.pipeline.run.report_document import Ending, Occasion
 from capybeam.pipeline.run.request import RunRequest
 from capybeam.pipeline.runners.errors import UnsupportedRunner, user_error
 from capybeam.pipeline.runners.remote_job import RemoteJob
+from capybeam.pipeline.schemes import join_names
 from capybeam.pipeline.sinks import SinkError
 from capybeam.pipeline.sources import UnreadableFile
 from capybeam.pipeline.sources.streams import StreamLost
@@ -205,12 +206,15 @@ def _with_replay(code: int, before: Sequence[Line], outcome: RunOutcome, found: 
 
 
 def _refusals(found: RunReport) -> list[Line]:
-    """A line on each destination that refuses everything, with what to do about it."""
-    lines = []
+    """What is wrong with each destination that refuses everything; then what to do about it, each thing once."""
+    lines, cures = [], dict[str, list[str]]()
     for name, refusals in found.refused_destinations.items():
-        listed = refusals or (Refusal("It refuses everything; see the dead letters.", ""),)
-        for each in listed:
-            lines.append(Line(f"{name}: REFUSED. {each.problem} {each.cure}".rstrip()))
+        for each in refusals or (Refusal("It refuses everything; see the dead letters.", ""),):
+            lines.append(Line(f"{name}: REFUSED. {each.problem}"))
+            if each.cure:
+                cures.setdefault(each.cure, []).append(name)
+    for cure, names in cures.items():
+        lines.append(Line(cure if len(cures) == 1 else f"{join_names(dict.fromkeys(names))}: {cure}"))
     return lines
 
 

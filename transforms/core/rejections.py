@@ -142,7 +142,7 @@ class Rejection:
     meta_code: str | None = None  # Meta's own, as code or code/subcode, where Meta refused
     first_dead_lettered_at: int | None = None  # Unix seconds; of what a replay has rejected again
     replays: int = 0  # how many it has been through
-    about: str = dataclasses.field(default="", metadata=NO_COLUMN)
+    about: str = dataclasses.field(default="", compare=False, metadata=NO_COLUMN)
 
     def encode(self, now: float | None = None) -> bytes:
         """The rejection as one line of JSON, without a newline.

@@ -59,7 +59,6 @@ class Answer:
 
     kind: Kind
     message: str = ""
-    reason: str = dataclasses.field(default="", compare=False)
     code: int | None = None
     subcode: int | None = None
     fbtrace_id: str | None = None
@@ -67,6 +66,7 @@ class Answer:
     wait: float | None = None
     usage: float | None = None
     regain: float | None = None
+    reason: str = dataclasses.field(default="", compare=False)
     received: Received | None = dataclasses.field(default=None, compare=False)
     meaning: Meaning = dataclasses.field(default=UNEXPLAINED, compare=False, repr=False)
 
@@ -90,12 +90,15 @@ class Answer:
         """What happened, for terminals and logs. Meta's own words, as `reason` has them, stand in where the meaning
         is not known."""
         known = self.message if self.code is None else f"Meta, code {self.meta_code}: {self.meaning.means}."
-        return known if self.meaning.is_listed or not self.reason else f"{known} It says: {self.reason}"
+        return known if self.meaning.is_listed else self._with_words(known)
 
     @property
     def explanation(self) -> str:
         """What happened, for the dead letters: with the words of an answer that is not one of Meta's as well."""
-        return self.message if self.code is not None or not self.reason else f"{self.message} It says: {self.reason}"
+        return self.message if self.code is not None else self._with_words(self.message)
+
+    def _with_words(self, text: str) -> str:
+        return f"{text} It says: “{self.reason}”." if self.reason else text
 
     def without(self, quoted: Iterable[str]) -> Answer:
         """The same, with these texts of an event cut out of `reason`."""

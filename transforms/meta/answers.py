@@ -226,7 +226,7 @@ RESPONSE_RULES: Final = (  # the first row that fits counts
         codes=frozenset({100}),
         subcodes=range(2804000, 2805000),
     ),
-    ResponseRule(means="a refusal that is not in this table", kind="unknown", codes=ANY, is_listed=False),
+    ResponseRule(means="a refusal that is not listed", kind="unknown", codes=ANY, is_listed=False),
     ResponseRule(
         means="a refusal in JSON without a code",
         kind="unknown",
@@ -320,7 +320,7 @@ def _described(
         return f"HTTP {status} without one of Meta's error bodies."
     text = refusal.get("error_user_msg") or refusal.get("message")
     numbers = f"code {code}" + (f", subcode {subcode}" if subcode else "")
-    return f"Meta, {numbers}: {_LIKE_A_TOKEN.sub('…', text)}" if isinstance(text, str) else f"Meta, {numbers}."
+    return f"Meta, {numbers}: {_LIKE_A_TOKEN.sub('…', text)}" if isinstance(text, str) and text else f"Meta, {numbers}."
 
 
 def _words(refusal: Any) -> str:
