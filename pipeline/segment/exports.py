@@ -12,12 +12,11 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from capybeam.pipeline.file_kinds import HEAD, kind_of
 from capybeam.pipeline.segment.expressions import Expression, UnreadableExport
 from capybeam.pipeline.segment.terraform import read_terraform
 
 MAX_BYTES: Final = 32 * 1024 * 1024
-
-_PACKED: Final = {b"PK\x03\x04": "a .zip archive", b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"%PDF": "a PDF"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,9 +65,9 @@ class Export:
 
 def read_export(content: bytes, name: str) -> Export:
     """The destinations and subscriptions in a file. Raises UnreadableExport where there are none."""
-    for magic, kind in _PACKED.items():
-        if content.startswith(magic):
-            raise UnreadableExport(f"{name}: is {kind}; unpack it first")
+    kind = kind_of(content[:HEAD])
+    if kind:
+        raise UnreadableExport(f"{name}: is {kind}")
     if len(content) > MAX_BYTES:
         raise UnreadableExport(f"{name}: is larger than {MAX_BYTES // 2**20} MB, which no export of subscriptions is")
     try:

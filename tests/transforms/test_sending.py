@@ -68,6 +68,7 @@ def sent(step: _SendBatches, batches: Iterable[tuple[str, list[bytes]]]) -> list
     return [getattr(output, "value", output) if isinstance(output, TaggedOutput) else output for output in outputs]
 
 
+@pytest.mark.alone
 def test_sixteen_requests_in_flight_deliver_at_least_twelve_times_as_fast_as_one(sandbox: SandboxServer) -> None:
     sandbox.set_faults(latency=0.2)
     rates = []
@@ -80,6 +81,7 @@ def test_sixteen_requests_in_flight_deliver_at_least_twelve_times_as_fast_as_one
     assert rates[1] >= 12 * rates[0]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("trouble", [{"fail_next": 10_000}, {"latency": 0.3}], ids=["failing", "slow"])
 def test_a_slow_destination_does_not_stop_another(sandbox: SandboxServer, trouble: dict[str, Any]) -> None:
     with SandboxServer(SandboxSettings()) as slow:

@@ -32,7 +32,7 @@ class Preset:
 def read_preset(name: str) -> dict[str, Any]:
     """The data of the YAML file with this name."""
     text = resources.files(__name__).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
-    data: dict[str, Any] = yaml_source.read(text, name).data
+    data: dict[str, Any] = yaml_source.read_data(text)
     return data
 
 

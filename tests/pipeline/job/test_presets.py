@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -75,3 +77,10 @@ def test_an_action_without_a_trigger_is_one_whose_subscriptions_need_one(monkeyp
         " trigger (`all` takes every event)",
     )
     assert job(with_action("subscribe", "trigger: all")).subscriptions[0].trigger == "all"
+
+
+@pytest.mark.parametrize("name", ["facebook_conversions_api", "facebook_offline_conversions"])
+def test_a_preset_means_the_same_as_a_job_file_would_in_the_same_order(name: str) -> None:
+    text = resources.files("capybeam.pipeline.job.presets").joinpath(f"{name}.yaml").read_text(encoding="utf-8")
+    document = yaml_source.read(text, name)
+    assert (json.dumps(module.read_preset(name)), document.problems) == (json.dumps(document.data), ())

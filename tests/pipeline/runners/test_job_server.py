@@ -16,6 +16,7 @@ from capybeam.pipeline.runners.support import check_runner
 from tests.pipeline.runners.fake_flink import Flink, options
 
 
+@pytest.mark.alone
 def test_a_job_server_that_is_not_named_or_not_there_is_reported_at_once(nobody: str) -> None:
     with pytest.raises(UnsupportedRunner, match="needs the address of a job server: --job_endpoint"):
         check_runner("PortableRunner", options(), streaming=False)

@@ -55,8 +55,8 @@ def test_an_answer_that_is_one_page_of_several_says_so() -> None:
 UNREADABLE: dict[str, tuple[bytes, str]] = {
     "empty": (b" \n", "is empty"),
     "zip": (b"PK\x03\x04rest", "is a .zip archive; unpack it first"),
-    "gzip": (gzip.compress(b"{}"), "is gzip; unpack it first"),
-    "no text": (b"\xff\xfe\x00{", "is not UTF-8 text"),
+    "gzip": (gzip.compress(b"{}"), "is packed by gzip; unpack it first"),
+    "no text": (b"\xe4\x00{", "is not UTF-8 text"),
     "broken": (b'{"data":\n {"subscriptions": [\n secret secret', "is not valid JSON"),
     "other JSON": (b'{"type": "track"}', "has no subscription of Segment's"),
     "prose": (b"Dear all,\n", "is neither JSON nor Terraform"),
