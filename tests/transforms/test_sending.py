@@ -17,6 +17,7 @@ from apache_beam.metrics import MetricsFilter
 from apache_beam.pvalue import TaggedOutput
 from apache_beam.testing.util import assert_that, equal_to
 
+from capybeam.pipeline.runners.remote_job import counters_of
 from capybeam.pipeline.sandbox.server import SandboxServer
 from capybeam.pipeline.sandbox.store import SandboxSettings
 from capybeam.transforms.core.envelope import Address
@@ -163,7 +164,7 @@ def test_throttled_time_is_reported_to_the_runner(sandbox: SandboxServer) -> Non
     result = pipeline.run()
     result.wait_until_finish()
     (counter,) = result.metrics().query(MetricsFilter().with_name("cumulativeThrottlingSeconds"))["counters"]
-    assert counter.result == 1
+    assert (counter.result, counters_of(result)["throttled"]) == (1, 1)
 
 
 def test_a_held_destination_fails_the_step_and_rejects_nothing(

@@ -65,6 +65,8 @@ def test_the_command_that_a_run_ends_with_delivers_what_an_outage_left(sandbox: 
     again = report()
     assert (code, again["command"], again["state"], again["delivered"]) == (OK, "replay", "succeeded", 20), output
     assert sandbox.stats()["events_stored"] == 20
+    (first, last), web = ((again[key] for key in ("first_event_time", "last_event_time")), again["destinations"]["web"])
+    assert found["started"] > last >= first == web["first_event_time"] > "2026"
     assert (again["requests"], again["replay"]) == (len(rows("replayed-receipts.jsonl")), None)
 
 
