@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import shlex
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -13,7 +12,7 @@ from rich.console import Console
 from capybeam.pipeline.run import terminal
 from capybeam.pipeline.run.exit_codes import CONFIGURATION, DEAD_LETTERS, FAILED, GAVE_UP, INTERRUPTED, OK, REFUSED
 from capybeam.pipeline.run.recording import record
-from capybeam.pipeline.run.replay_command import SUBSCRIPTION, replay_command
+from capybeam.pipeline.run.replay_command import replay_command
 from capybeam.pipeline.run.report import RunReport
 from capybeam.pipeline.run.report_display import render
 from capybeam.pipeline.run.report_document import Ending, Occasion
@@ -197,12 +196,9 @@ def _with_replay(code: int, before: Sequence[Line], outcome: RunOutcome, found: 
     command = replay_command(request.config, request.outputs, request.beam_options, only_retryable=only_retryable)
     said = sentence.format(place=request.outputs.dead_letters)
     if command is None:
-        text = f"{said.rpartition('. ')[0]}."
-    elif SUBSCRIPTION in shlex.split(command)[5]:
-        text = f"{said}, with a subscription of that topic:\n  {command}"
-    else:
-        text = f"{said}:\n  {command}"
-    return Verdict(code, (*before, Line(text)), command)
+        return Verdict(code, (*before, Line(f"{said.rpartition('. ')[0]}.")))
+    hint = f", {command.hint}" if command.hint else ""
+    return Verdict(code, (*before, Line(f"{said}{hint}:\n  {command.line}")), command.line)
 
 
 def _refusals(found: RunReport) -> list[Line]:

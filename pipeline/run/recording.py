@@ -11,7 +11,7 @@ import orjson
 
 from capybeam.pipeline.run.report import RunReport
 from capybeam.pipeline.run.report_document import FORMAT, Ending, InputModel, Occasion, document, without_emails
-from capybeam.pipeline.schemes import strip_file_scheme
+from capybeam.pipeline.schemes import SCHEMES, strip_file_scheme
 from capybeam.pipeline.sinks import SinkError
 from capybeam.pipeline.sinks.local_files import own_descriptor
 from capybeam.pipeline.sinks.report_file import write_report
@@ -77,12 +77,13 @@ def inputs_of(sources: Sequence[Source]) -> tuple[InputModel, ...]:
 def inputs_by_name(names: Sequence[str]) -> tuple[InputModel, ...]:
     """Inputs of which nothing is known but how they were given."""
     return tuple(
-        InputModel(
-            name=_name(name, is_query="bigquery:" in name and " " in name.strip()), files=None, bytes=None, rows=None
-        )
-        for name in names
+        InputModel(name=_name(name, is_query=_is_query(name)), files=None, bytes=None, rows=None) for name in names
     )
 
 
 def _name(name: str, is_query: bool) -> str:
-    return "bigquery: a query" if is_query else without_emails(name)
+    return f"{name.partition(':')[0]}: a query" if is_query else without_emails(name)
+
+
+def _is_query(name: str) -> bool:
+    return name.partition(":")[0] in SCHEMES and len(name.partition(":")[2].split()) > 1

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from capybeam.pipeline.run.request import Outputs
-from capybeam.pipeline.schemes import is_local, strip_file_scheme
-from capybeam.pipeline.sinks.local_files import own_descriptor
+from capybeam.pipeline.sinks import read_back
 
 if TYPE_CHECKING:
     from capybeam.pipeline.run.request import Outputs
@@ -18,13 +15,17 @@ if TYPE_CHECKING:
 DEAD_LETTERS: Final = "replayed-dead-letters.jsonl"  # the defaults of `replay`
 RECEIPTS: Final = "replayed-receipts.jsonl"
 
-_TOPIC: Final = re.compile(r"pubsub:(projects/[^/]+)/topics/[^/]+")
-SUBSCRIPTION: Final = "SUBSCRIPTION"  # in place of a name that only the user knows
+
+class ReplayCommand(NamedTuple):
+    """A command line, and what the user has to put into it; "" where it is complete."""
+
+    line: str
+    hint: str = ""
 
 
 def replay_command(
     config: str | None, outputs: Outputs, beam_options: Sequence[str] = (), *, only_retryable: bool = False
-) -> str | None:
+) -> ReplayCommand | None:
     """The command; None where the dead letters cannot be read back, or the job is in no file.
 
     Args:
@@ -32,41 +33,23 @@ def replay_command(
         outputs: of the run that has written the dead letters.
         only_retryable: whether the other dead letters are left out.
     """
-    source = _source(outputs.dead_letters)
-    if config is None or source is None:
+    found = read_back(outputs.dead_letters)
+    if config is None or found is None:
         return None
-    words = ["capybeam", "replay", "--config", config, "--from", source]
+    words = ["capybeam", "replay", "--config", config, "--from", found.source]
     words += ["--retryable"] if only_retryable else []
-    for option, default, place in (
-        ("--dead-letters", DEAD_LETTERS, outputs.dead_letters),
-        ("--receipts", RECEIPTS, outputs.receipts),
+    receipts = read_back(outputs.receipts)
+    for option, default, place, beside in (
+        ("--dead-letters", DEAD_LETTERS, outputs.dead_letters, found.beside),
+        ("--receipts", RECEIPTS, outputs.receipts, receipts and receipts.beside),
     ):
-        chosen = _place(place, default)
+        chosen = beside or _free(place, default)
         words += [] if chosen == default else [option, chosen]
-    return shlex.join([*words, *beam_options])
+    return ReplayCommand(shlex.join([*words, *beam_options]), found.hint)
 
 
-def _source(place: str) -> str | None:
-    """What `--from` is given for dead letters at a place."""
-    path = strip_file_scheme(place)
-    if "://" in path:
-        return f"{path}-?????-of-?????"  # Beam's shards
-    topic = _TOPIC.fullmatch(place)
-    if topic:
-        return f"pubsub:{topic[1]}/subscriptions/{SUBSCRIPTION}"
-    is_kept = not is_local(path) or (own_descriptor(path) is None and not path.startswith("/dev/"))
-    return place if is_kept else None
-
-
-def _place(place: str, default: str) -> str:
-    """Where a replay writes what the run has written to a place: never where it reads."""
-    if place.startswith("bigquery:"):
-        return f"{place}_replayed"
-    if not is_local(strip_file_scheme(place)):
-        return f"{place}-replayed" if "://" in place else default
-    if place.startswith("file://"):  # which workers elsewhere have, too
-        stem, dot, ending = place.rpartition(".")
-        return f"{stem}-replayed{dot}{ending}" if dot and "/" not in ending else f"{place}-replayed"
+def _free(place: str, default: str) -> str:
+    """The default, or a name like it where a run has already written there: a replay never writes where it reads."""
     if os.path.realpath(place) != os.path.realpath(default):
         return default
     stem, ending = os.path.splitext(place)

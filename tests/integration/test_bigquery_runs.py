@@ -523,7 +523,7 @@ def test_dead_letters_in_a_table_are_replayed(big_query: BigQuery, sandbox: Sand
             == DEAD_LETTERS
         )
         books = json.loads((tmp_path / "books.json").read_bytes())
-        assert (books["delivered"], books["dead_lettered"], books["balanced"]) == (3, 1, True)
+        assert (books["delivered"], books["dead_letters"], books["balanced"]) == (3, 1, True)
     assert sorted(sandbox.event_ids("123")) == [("Purchase", f"order-{number}") for number in range(3)]
     assert (sandbox.stats()["events_stored"], sandbox.stats()["duplicates"]) == (3, 3)
     (letter,) = map(json.loads, (tmp_path / "again.jsonl").read_bytes().splitlines())

@@ -97,6 +97,11 @@ class Answer:
         """What happened, for the dead letters: with the words of an answer that is not one of Meta's as well."""
         return self.message if self.code is not None else self._with_words(self.message)
 
+    @property
+    def public_reason(self) -> str:
+        """What happened, for reports, beside the code: the destination's words, if there are any that may be shown."""
+        return self.reason or (self.message if self.code is None else self.meaning.means)
+
     def _with_words(self, text: str) -> str:
         return f"{text} It says: “{self.reason}”." if self.reason else text
 

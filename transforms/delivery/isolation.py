@@ -460,7 +460,7 @@ class BatchDelivery:
         cause = Rejected(code, answer.explanation)
         for line in batch.lines:
             rejection = rejection_of(batch.key, line, cause, meta_code=answer.meta_code, retryable=code in RETRYABLE)
-            about = answer.without(values_of(rejection.payload)).reason if answer.reason else answer.message
+            about = answer.without(values_of(rejection.payload)).public_reason
             self._outcome.rejections.append(dataclasses.replace(rejection, about=about))
         if code == "destination_refused":
             self._outcome.refusals[refusal or Refusal.of(self._dataset_id, answer)] += len(batch.lines)

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from capybeam.pipeline import cli
-from capybeam.pipeline.run.replay_command import replay_command
+from capybeam.pipeline.run.replay_command import replay_command as made
 from capybeam.pipeline.run.request import Outputs
+
+
+def replay_command(*given: Any, **more: Any) -> str | None:
+    command = made(*given, **more)
+    return None if command is None else command.line
+
 
 GIVEN = Outputs("dead-letters.jsonl", "receipts.jsonl")
 

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from capybeam.pipeline.cli import main
 from capybeam.pipeline.job.loader import parse_job
 from capybeam.pipeline.run.execute import replay_job, run_job
-from capybeam.pipeline.run.exit_codes import CONFIGURATION, DEAD_LETTERS, FAILED, OK
+from capybeam.pipeline.run.exit_codes import CONFIGURATION, DEAD_LETTERS, FAILED, GAVE_UP, OK
 from capybeam.pipeline.run.request import Outputs, RunRequest
 from capybeam.pipeline.sandbox.server import SandboxServer
 from capybeam.pipeline.sources import NoInput
@@ -136,7 +136,7 @@ def test_a_replay_of_a_replay_keeps_the_first_origin_and_never_nests(sandbox: Sa
     job = job_file("http://127.0.0.1:9", "{retry_for: 0s}")
     run(job, [order(1), b"{broken", order(2, properties={})])
     first = {row["code"]: row for row in rows("dead.jsonl")}
-    assert replay(job)[0] == DEAD_LETTERS
+    assert replay(job)[0] == GAVE_UP
     assert replay(job, "again.jsonl", "third.jsonl")[0] == DEAD_LETTERS
     third = {row["code"]: row for row in rows("third.jsonl")}
     assert third.keys() == first.keys() == {"gave_up_retrying", "invalid_json", "missing_required_field"}
@@ -248,7 +248,7 @@ def test_dead_letters_that_were_cut_off_are_replayed_as_far_as_they_go_and_fail_
     assert "capybeam: dead.jsonl.gz is incomplete: it was cut off." in capsys.readouterr().err
 
     code, books = replay(job_file(sandbox.url), "again.jsonl", "third.jsonl")
-    assert (code, books["dead_lettered"]) == (DEAD_LETTERS, 1), "it was another file that broke off"
+    assert (code, books["dead_letters"]) == (DEAD_LETTERS, 1), "it was another file that broke off"
 
 
 def test_edited_dead_letters_that_are_none_any_more_are_reported_one_by_one_and_the_books_balance(
