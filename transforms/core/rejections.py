@@ -78,6 +78,7 @@ ANSWERED: Final = RETRYABLE | {"meta_refused_event"}
 """Codes that a destination's answer, or its lack, decides: with a reason in its words rather than a field."""
 
 FIELDS: Final[Mapping[str, str]] = {
+    "unlisted_dataset": "dataset_id",
     "invalid_event_time": "event_time",
     "invalid_currency": "currency",
     "invalid_delivery_category": "delivery_category",
