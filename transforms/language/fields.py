@@ -25,6 +25,7 @@ from capybeam.transforms.core.placeholders import SPELLINGS
 from capybeam.transforms.core.rejections import CODES, Rejected
 from capybeam.transforms.standards import countries
 from capybeam.transforms.standards.currencies import CURRENCIES
+from capybeam.transforms.standards.javascript import number_text
 
 Check = Callable[[Any], Any]
 DroppingCheck = Callable[[Any, Count], Any]  # drops what it can, and counts it
@@ -314,7 +315,7 @@ def _string(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (int, float)):
-        return str(int(value)) if isinstance(value, float) and value.is_integer() and abs(value) < 1e21 else str(value)
+        return number_text(value)
     raise FieldError("should be a string")
 
 
