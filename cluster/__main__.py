@@ -180,7 +180,7 @@ def _compared(name: str, out: Path, stats: dict[str, Any], expected: Expected, l
         "the books' own balance": (True, books["balanced"]),
         "events read": (expected.read, books["read"]),
         "events delivered": (expected.ready, books["delivered"]),
-        "dead letters": (expected.rejected, books["dead_lettered"]),
+        "dead letters": (expected.rejected, books["dead_letters"]),
         "different events that the sandbox stored": (expected.stored, stats["events_stored"]),
         "events stored, and repeats dropped": (stats["events_received"], stats["events_stored"] + stats["duplicates"]),
         "events on receipts, in the books": (sum(receipt["events"] for receipt in receipts), books["sent"]),

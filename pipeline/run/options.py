@@ -170,7 +170,13 @@ OPTIONS: Final = (
             "batch": _sink("receipts", "capybeam-receipts", "gs://acme-capybeam/receipts/november"),
         },
     ),
-    Option("books", "Books", "Also write the books as JSON."),
+    Option("report", "Report", "Also write the report of the run as JSON, to a file of this machine."),
+    Option(
+        "tolerate",
+        "Tolerate",
+        "Bad events for which the exit code stays 0, at most: a share of them all, for example 1%, or a count. What an"
+        " outage leaves is never tolerated.",
+    ),
     Option("until-idle", "Until idle", "Stop reading a subscription after this long without messages, for example 5s."),
     Option("no-wait", "No wait", "Start the job on its runner, print how to look at it, and exit."),
     Option(

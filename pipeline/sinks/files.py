@@ -11,8 +11,8 @@ from apache_beam.coders import BytesCoder
 
 from capybeam.pipeline.file_systems import unavailable_reason
 from capybeam.pipeline.schemes import is_local, join_names, strip_file_scheme
-from capybeam.pipeline.sinks import SinkError, Writers, examples
-from capybeam.pipeline.sinks.local_files import open_for_append, rotate_previous
+from capybeam.pipeline.sinks import ReadBack, SinkError, Writers, examples
+from capybeam.pipeline.sinks.local_files import open_for_append, own_descriptor, rotate_previous
 from capybeam.pipeline.sinks.records import RecordType
 
 
@@ -40,6 +40,17 @@ def write(records: beam.PCollection, path: str, record_type: RecordType[Any]) ->
     """Records → JSON lines."""
     encoded = records | "Encode" >> beam.Map(record_type.encode).with_output_types(bytes)
     return encoded | "Write" >> WriteLines(path, record_type.name)
+
+
+def read_back(path: str) -> ReadBack | None:
+    """As `sinks.read_back`. Workers elsewhere write to a URL, and so does their replay."""
+    local = strip_file_scheme(path)
+    if is_local(local):
+        if own_descriptor(local) is not None or local.startswith("/dev/"):
+            return None
+        stem, ending = os.path.splitext(path)
+        return ReadBack(path, None if path == local else f"{stem}-replayed{ending}")
+    return ReadBack(f"{path}-?????-of-?????", f"{path}-replayed")  # Beam's shards
 
 
 @dataclasses.dataclass

@@ -11,7 +11,7 @@ import pytest
 from cluster.__main__ import Expected, _compared
 
 EXPECTED = Expected(read=10, ready=8, rejected=2, stored=7)
-BOOKS = {"balanced": True, "read": 10, "delivered": 8, "dead_lettered": 2, "sent": 11}
+BOOKS = {"balanced": True, "read": 10, "delivered": 8, "dead_letters": 2, "sent": 11}
 STATS = {"events_stored": 7, "duplicates": 5, "events_received": 12}
 
 

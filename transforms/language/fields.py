@@ -206,7 +206,9 @@ def _rejected(missing: Sequence[str], wrong: Sequence[FieldError], sources: Mapp
     absent = [name for name in missing if name not in invalid]
     sentences = [f"The required field {name!r} has no value{_looked_for(sources.get(name))}." for name in absent]
     sentences += [str(problem) for problem in wrong]
-    return Rejected("missing_required_field" if absent else _code(wrong[0].path), " ".join(sentences))
+    names = dict.fromkeys([*absent, *(re.sub(r"\[\d+\]", "", problem.path) for problem in wrong)])
+    code = "missing_required_field" if absent else _code(wrong[0].path)
+    return Rejected(code, " ".join(sentences), field=", ".join(names))
 
 
 def _looked_for(source: str | None) -> str:
