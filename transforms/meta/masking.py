@@ -132,7 +132,7 @@ class Mask:
         return f"({type_of(value)})" if isinstance(value, (dict, list)) else self.value(value, key)
 
     def key(self, key: str) -> str:
-        """A key of an object as it may be seen: a name that somebody has chosen, rather than data such as an address."""
+        """A key of an object as it may be seen: as it is where somebody has chosen it as a name (`is_name`)."""
         if self._show_values or key in self._known or (is_name(key) and not self.is_personal(key)):
             return key
         return shape(key)
