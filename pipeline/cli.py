@@ -202,6 +202,8 @@ main.add_command(proving_commands.test_)
 @option("until")
 @option("dead-letters")
 @option("receipts")
+@option("resume", multiple=True, metavar="RECEIPTS")
+@option("keep", type=click.IntRange(min=0), metavar="N")
 @option("books", type=click.Path())
 @option("until-idle", metavar="TIME")
 @option("no-wait", is_flag=True)
@@ -215,6 +217,8 @@ def run(
     until: str | None,
     dead_letters: str,
     receipts: str,
+    resume: tuple[str, ...],
+    keep: int | None,
     books: str | None,
     until_idle: str | None,
     no_wait: bool,
@@ -241,7 +245,7 @@ def run(
         outputs, between = Outputs(dead_letters, receipts, books), TimeRange(since_at, until_at)
         attributes = MessageAttributes(id_attribute, timestamp_attribute)
         idle = _seconds("--until-idle", until_idle)
-        request = RunRequest(job, inputs, outputs, beam_options, idle, attributes, between, wait=not no_wait)
+        request = RunRequest(job, inputs, outputs, beam_options, idle, attributes, between, not no_wait, resume, keep)
         sys.exit(run_job(request))
     except KeyboardInterrupt:  # before the run has begun, or after it has ended
         sys.exit(130)
@@ -269,8 +273,13 @@ def run(
     help="What was rejected again, and why; must not be the file that is read.",
 )
 @click.option(
-    "--receipts", default="replayed-receipts.jsonl", show_default=True, help="What Meta accepted, one line per request."
+    "--receipts",
+    default="replayed-receipts.jsonl.gz",
+    show_default=True,
+    help="What Meta accepted, one line per request, with its event_ids.",
 )
+@option("resume", multiple=True, metavar="RECEIPTS")
+@option("keep", type=click.IntRange(min=0), metavar="N")
 @click.option("--books", default=None, type=click.Path(), help="Also write the books as JSON.")
 @option("until-idle", metavar="TIME")
 @click.argument("beam_options", nargs=-1, type=click.UNPROCESSED, metavar="[ANY BEAM OPTION]...")
@@ -281,6 +290,8 @@ def replay(
     retryable: bool,
     dead_letters: str,
     receipts: str,
+    resume: tuple[str, ...],
+    keep: int | None,
     books: str | None,
     until_idle: str | None,
     beam_options: tuple[str, ...],
@@ -303,7 +314,8 @@ def replay(
 
         logging.disable(logging.NOTSET)
         replay_filter, outputs = ReplayFilter(frozenset(codes), retryable), Outputs(dead_letters, receipts, books)
-        request = RunRequest(job, sources, outputs, beam_options, _seconds("--until-idle", until_idle))
+        idle = _seconds("--until-idle", until_idle)
+        request = RunRequest(job, sources, outputs, beam_options, idle, resume=resume, keep=keep)
         sys.exit(replay_job(request, replay_filter))
     except KeyboardInterrupt:
         sys.exit(130)

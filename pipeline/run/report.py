@@ -1,7 +1,8 @@
 """The books of a run: the outcome of every event, and whether the sums add up.
 
 read    = taken + filtered + unparsable            (events; `taken` by at least one trigger)
-matched = delivered + dead-lettered + repeated     (conversions, for each subscription)
+matched = delivered + dead-lettered + repeated + already delivered + already dead-lettered
+                                                   (conversions, for each subscription; already: by earlier runs)
 
 Conversions for which there is no consent are not `matched`; they are counted apart, by what their events say. An event
 of which nothing else is left is `filtered`.
@@ -34,11 +35,14 @@ class Account:
     notes: Mapping[str, int]
     repeated: int = 0  # dropped, as an earlier one with the same event_id was not
     withheld: Mapping[str, int] = dataclasses.field(default_factory=dict)  # without consent, by the event's answer
+    already_delivered: int = 0  # by earlier runs
+    already_dead_lettered: int = 0
 
     @property
     def in_flight(self) -> int:
-        """Matched, and neither delivered, dead-lettered nor a repeat: none once a run has ended."""
-        return self.matched - self.delivered - sum(self.dead_lettered.values()) - self.repeated
+        """Matched, and neither delivered, dead-lettered nor a repeat, now or earlier: none once a run has ended."""
+        settled = self.delivered + sum(self.dead_lettered.values()) + self.repeated
+        return self.matched - settled - self.already_delivered - self.already_dead_lettered
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +78,7 @@ class RunReport:
         dead: dict[str, Counter[tuple[str, str]]] = {}
         notes: dict[str, Counter[str]] = {}
         repeated: Counter[str] = Counter()
+        already: dict[str, Counter[str]] = {"already_delivered": Counter(), "already_dead_lettered": Counter()}
         withheld: dict[str, Counter[str]] = {}
         unfinished: list[str] = []
         no_event: list[str] = []
@@ -87,6 +92,8 @@ class RunReport:
                 delivered[key.subscription] += count
             elif key.kind == "repeated":
                 repeated[key.subscription] += count
+            elif key.kind in ("already_delivered", "already_dead_lettered"):
+                already.setdefault(key.kind, Counter())[key.subscription] += count
             elif key.kind == "withheld":
                 withheld.setdefault(key.subscription, Counter())[key.detail] += count
             elif key.kind == "rejected":
@@ -113,6 +120,8 @@ class RunReport:
                     dict(notes.get(key, {})),
                     repeated[key],
                     dict(withheld.get(key, {})),
+                    already["already_delivered"][key],
+                    already["already_dead_lettered"][key],
                 )
                 for key in keys
             ),
@@ -134,6 +143,13 @@ class RunReport:
     @property
     def repeated(self) -> int:
         return sum(account.repeated for account in self.accounts)
+
+    @property
+    def already(self) -> Mapping[str, int]:
+        """Conversions that earlier runs had settled, as ``already_delivered`` and ``already_dead_lettered``."""
+        delivered = sum(account.already_delivered for account in self.accounts)
+        dead = sum(account.already_dead_lettered for account in self.accounts)
+        return _known({"already_delivered": delivered, "already_dead_lettered": dead})
 
     @property
     def withheld(self) -> Mapping[str, int]:
@@ -181,6 +197,7 @@ class RunReport:
             "delivered": self.delivered,
             "dead_lettered": self.dead_lettered,
             **({"repeated": self.repeated} if self.repeated else {}),
+            **self.already,
             **({"without_consent": dict(sorted(self.withheld.items()))} if self.withheld else {}),
             **({"unfinished": list(self.unfinished)} if self.unfinished else {}),
             **({"no_event": self.no_event} if self.no_event else {}),
@@ -192,6 +209,12 @@ class RunReport:
                     "delivered": account.delivered,
                     "dead_lettered": _by_name(account.dead_lettered),
                     **({"repeated": account.repeated} if account.repeated else {}),
+                    **_known(
+                        {
+                            "already_delivered": account.already_delivered,
+                            "already_dead_lettered": account.already_dead_lettered,
+                        }
+                    ),
                     **({"without_consent": dict(sorted(account.withheld.items()))} if account.withheld else {}),
                     "notes": dict(account.notes),
                 }
@@ -207,6 +230,8 @@ class RunReport:
             accounts.add_column(column, justify="right")
         if self.repeated:
             accounts.add_column("repeated", justify="right")
+        for kind in self.already:
+            accounts.add_column(kind.replace("_", " ", 1).replace("_", "-"), justify="right")
         if self.withheld:
             accounts.add_column("without consent", justify="right")
         flying = any(account.in_flight for account in self.accounts)
@@ -215,6 +240,7 @@ class RunReport:
         for account in self.accounts:
             row = [account.matched, account.delivered, sum(account.dead_lettered.values())]
             row += [account.repeated] if self.repeated else []
+            row += [getattr(account, kind) for kind in self.already]
             row += [sum(account.withheld.values())] if self.withheld else []
             row += [account.in_flight] if flying else []
             name = Text(account.subscription)  # brackets in an event's name are not markup
@@ -248,6 +274,9 @@ class RunReport:
             f" {self.matched:,} matched = {self.delivered:,} delivered"
             f" + {self.dead_lettered - sum(self.undirected.values()):,} dead-lettered"
             + (f" + {self.repeated:,} repeated" if self.repeated else "")
+            + "".join(
+                f" + {count:,} {kind.replace('_', ' ', 1).replace('_', '-')}" for kind, count in self.already.items()
+            )
         )
         flying = sum(account.in_flight for account in self.accounts)
         if self.balanced:
@@ -267,6 +296,11 @@ class RunReport:
 
     def _rejections(self) -> Counter[tuple[str, str]]:
         return sum((Counter(account.dead_lettered) for account in self.accounts), Counter(self.undirected))
+
+
+def _known(counts: Mapping[str, int]) -> dict[str, int]:
+    """Those that are not zero."""
+    return {name: count for name, count in counts.items() if count}
 
 
 def _by_name(counts: Mapping[tuple[str, str], int]) -> dict[str, int]:

@@ -38,6 +38,8 @@ class RunRequest:
         attributes: of messages, for runners that stream.
         between: the times of the events to be read, where the inputs support it.
         wait: for the job's end. One that workers elsewhere do can be started and left.
+        resume: receipts and dead letters of earlier runs, of which nothing is sent again.
+        keep: how many files of earlier runs stay beside each output; None for all.
     """
 
     job: Job
@@ -48,3 +50,5 @@ class RunRequest:
     attributes: MessageAttributes = dataclasses.field(default_factory=MessageAttributes)
     between: TimeRange = ANY_TIME
     wait: bool = True
+    resume: Sequence[str] = ()
+    keep: int | None = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from typing import Any
 
 import apache_beam as beam
@@ -12,7 +11,8 @@ from apache_beam.coders import BytesCoder
 from capybeam.pipeline.file_systems import unavailable_reason
 from capybeam.pipeline.schemes import is_local, join_names, strip_file_scheme
 from capybeam.pipeline.sinks import SinkError, Writers, examples
-from capybeam.pipeline.sinks.local_files import open_for_append, rotate_previous
+from capybeam.pipeline.sinks.line_writer import LineWriter
+from capybeam.pipeline.sinks.local_files import rotate_previous
 from capybeam.pipeline.sinks.records import RecordType
 
 
@@ -47,7 +47,8 @@ class WriteLines(beam.PTransform):
     """Bytes → lines of a file.
 
     A local path is one file, appended to line by line as it happens, so that it can be followed, and a run that is
-    killed leaves what it had; so is ``file:///…``, which says that workers elsewhere have the folder as well.
+    killed leaves what it had; so is ``file:///…``, which says that workers elsewhere have the folder as well. Lines
+    are packed where the path ends in ``.gz``.
     Elsewhere (``gs://…``) Beam writes shards named after the path.
 
     Args:
@@ -68,21 +69,13 @@ class WriteLines(beam.PTransform):
 class _Append(beam.DoFn):
     def __init__(self, path: str, what: str) -> None:
         self._path, self._what = path, what
-        self._file: int | None = None
 
     def setup(self) -> None:
-        self._file = open_for_append(self._path, self._what)
+        self._writer = LineWriter(self._path, self._what)
+        self._writer.open()
 
     def process(self, element: bytes) -> None:
-        assert self._file is not None
-        line = element + b"\n"
-        try:
-            while line:  # one call writes a whole line, but for a disk that is filling up
-                line = line[os.write(self._file, line) :]
-        except OSError as error:
-            raise SinkError(f"{self._what} cannot be written to {self._path}: {error.strerror}") from None
+        self._writer.write(element)
 
     def teardown(self) -> None:
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
+        self._writer.close()

@@ -18,6 +18,8 @@ CounterKind = Literal[
     "matched",  # conversions, of a subscription
     "delivered",
     "repeated",
+    "already_delivered",  # by an earlier run
+    "already_dead_lettered",
     "rejected",  # with a stage and a code
     "note",  # what was dropped or is worth knowing
     "unfinished",  # an input that breaks off, in a sentence
@@ -77,6 +79,8 @@ _FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "matched": ("subscription",),
     "delivered": ("subscription",),
     "repeated": ("subscription",),
+    "already_delivered": ("subscription",),
+    "already_dead_lettered": ("subscription",),
     "rejected": ("subscription", "stage", "detail"),
     "note": ("subscription", "detail"),
     "unfinished": ("detail",),

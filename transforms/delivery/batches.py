@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal, NamedTuple, Protocol
 
 import orjson
 
@@ -23,12 +22,22 @@ OnRefusal = Literal["reject", "hold", "hold_forever"]
 """
 
 
+class DeliveredEvents(NamedTuple):
+    """Events of a request that have their subscription and their event name in common."""
+
+    subscription: str
+    event_name: str
+    events: int
+
+
 @dataclasses.dataclass(frozen=True)
 class Receipt:
     """One delivered request. Times in Unix seconds, `seconds` from the first try to the answer.
 
     Attributes:
-        event_ids: only on detailed receipts.
+        conversions: what the request held; the events add up to `events`.
+        event_ids: those of the first entry of `conversions`, then those of the next; None on brief receipts.
+            `Envelope.identity` says what names an event without an event_id.
     """
 
     destination: str
@@ -41,13 +50,37 @@ class Receipt:
     tries: int
     seconds: float
     delivered_at: int
-    event_ids: tuple[str | None, ...] | None = None
+    conversions: tuple[DeliveredEvents, ...] = ()
+    event_ids: tuple[str, ...] | None = None
 
-    def encode(self) -> bytes:
-        row = dataclasses.asdict(self)
+    def row(self) -> dict[str, Any]:
+        """The receipt as an object of JSON."""
+        row = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        row["conversions"] = [each._asdict() for each in self.conversions]
         if self.event_ids is None:
             del row["event_ids"]
-        return orjson.dumps(row)
+        return row
+
+    def encode(self) -> bytes:
+        return orjson.dumps(self.row())
+
+
+class Recorder(Protocol):
+    """Writes receipts in one process. Safe to use from many threads."""
+
+    def __call__(self, receipt: Receipt) -> None:
+        """Returns when the receipt would survive the end of the process. What it raises fails the run."""
+        ...
+
+    def close(self) -> None:
+        """Lets go of what it holds open; the next receipt opens it again."""
+        ...
+
+
+class Journal(Protocol):
+    """Where receipts are written by the threads that send, as soon as there is an answer; is pickled."""
+
+    def open(self) -> Recorder: ...
 
 
 @dataclasses.dataclass
@@ -66,7 +99,7 @@ class EncodedBatch:
     Attributes:
         lines: encoded envelopes.
         body: of the request.
-        counts: events by subscription key.
+        event_ids: what names each event on a receipt, by subscription and event name.
         first_event_time, last_event_time: Unix seconds.
         expires: Unix seconds after which the destination does not take the first of them any more.
     """
@@ -75,7 +108,7 @@ class EncodedBatch:
     key: str
     lines: Sequence[bytes] = dataclasses.field(repr=False)
     body: bytes = dataclasses.field(repr=False)
-    counts: Mapping[str, int]
+    event_ids: Mapping[tuple[str, str], Sequence[str]]
     first_event_time: int
     last_event_time: int
     expires: int
@@ -89,14 +122,16 @@ class EncodedBatch:
         """
         address = Address.decode(key)
         events = [Envelope.decode(line) for line in lines]
-        names = Counter([event.subscription for event in events])
+        event_ids: dict[tuple[str, str], list[str]] = {}
+        for event in events:
+            event_ids.setdefault((event.subscription, event.event_name), []).append(event.event_id or event.identity)
         times = [event.event_time for event in events]
         return cls(
             destination=destination,
             key=key,
             lines=lines,
             body=destination.join([event.body for event in events], address),
-            counts={f"{address.destination}/{name}": count for name, count in names.items()},
+            event_ids=event_ids,
             first_event_time=min(times),
             last_event_time=max(times),
             expires=min([event.event_time + event.age_limit for event in events]),
