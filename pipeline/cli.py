@@ -27,6 +27,7 @@ from capybeam.pipeline.command_line import moment as _moment
 from capybeam.pipeline.job.models import duration
 from capybeam.pipeline.job.schema import json_schema
 from capybeam.pipeline.run.options import option
+from capybeam.pipeline.settled import command as reconcile_command
 from capybeam.transforms.core.rejections import CODES
 from capybeam.transforms.core.tokens import holds_token
 
@@ -186,6 +187,7 @@ def _seconds(option: str, text: str | None) -> float | None:
 
 main.add_command(proving_commands.explain)
 main.add_command(proving_commands.test_)
+main.add_command(reconcile_command.reconcile)
 
 
 @main.command(

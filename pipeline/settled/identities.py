@@ -25,6 +25,7 @@ class Identity(NamedTuple):
     """
 
     subscription: str
+    dataset_id: str
     digest: bytes | None
     early: bytes
     event_id: str | None
@@ -47,7 +48,7 @@ def identity_of(engine: Engine, named: Conversion | Refused) -> Identity:
         event_id = _text(named.payload.get("messageId"))
         destination, subscription = split_key(named.subscription)
         early = early_digest((destination, "", subscription), event_id, named.payload)
-        return Identity(named.subscription, None, early, event_id, named.cause)
+        return Identity(named.subscription, "", None, early, event_id, named.cause)
     reached, hashed = named, False
     try:
         reached = engine.map(reached, ignore)
@@ -61,7 +62,7 @@ def identity_of(engine: Engine, named: Conversion | Refused) -> Identity:
     names = Names(address.destination, address.dataset_id, event.subscription, event.event_name)
     digest = conversion_digest(names, event.identity)
     early = early_digest((names.destination, names.dataset_id, names.subscription), event.event_id, None)
-    return Identity(named.subscription, digest, early, event.event_id)
+    return Identity(named.subscription, named.dataset_id, digest, early, event.event_id)
 
 
 def _rejected(named: Conversion, reached: Conversion, hashed: bool, cause: Rejected) -> Identity:
@@ -72,7 +73,7 @@ def _rejected(named: Conversion, reached: Conversion, hashed: bool, cause: Rejec
     digest = None
     if hashed and event_id is not None and isinstance(reached.event_name, str):
         digest = conversion_digest(Names(destination, named.dataset_id, subscription, reached.event_name), event_id)
-    return Identity(named.subscription, digest, early, event_id, cause)
+    return Identity(named.subscription, named.dataset_id, digest, early, event_id, cause)
 
 
 def identities_of_dead_letter(engine: Engine, letter: DeadLetter) -> Iterator[Identity]:
@@ -91,7 +92,7 @@ def identities_of_dead_letter(engine: Engine, letter: DeadLetter) -> Iterator[Id
         identity = letter.event_id or (None if unmade else body_identity(json_bytes(letter.payload)))
         if isinstance(event_name, str) and identity is not None:
             digest = conversion_digest(Names(*names, event_name), identity)
-    yield Identity(key, digest, early, letter.event_id)
+    yield Identity(key, names[1], digest, early, letter.event_id)
     if letter.stage not in READY_STAGES:
         yield from _of_event(engine, letter.payload, key, letter.dataset_id or None)
 

@@ -55,6 +55,12 @@ class SettledIndex:
             return "already_delivered"
         return "already_dead_lettered" if digest in self.dead else None
 
+    def remarks(self) -> Iterator[str]:
+        """A sentence on each file that has incomplete lines."""
+        for name, count in sorted(self.torn.items()):
+            lines = "1 line is" if count == 1 else f"{count:,} lines are"
+            yield f"{name}: {lines} incomplete, as a kill leaves them, and ignored: what they named is not known."
+
     def refresh(self) -> None:
         """Takes in what other attempts of this run have delivered by now."""
         if self._own is None:
@@ -132,6 +138,4 @@ def sentences(index: SettledIndex) -> Iterator[str]:
         f"Not sent again: {len(index.delivered):,} conversions that {index.receipts:,} receipts name, and"
         f" {index.dead_letters:,} dead letters."
     )
-    for name, count in sorted(index.torn.items()):
-        lines = "1 line is" if count == 1 else f"{count:,} lines are"
-        yield f"{name}: {lines} incomplete, as a kill leaves them, and ignored: what was in them is not known."
+    yield from index.remarks()
