@@ -24,17 +24,21 @@ class GzipMembers:
 
     def __init__(self) -> None:
         self.torn = 0
+        self._is_lost = False  # behind a torn member, and before the beginning of the next
         self._begin()
 
     def _begin(self) -> None:
         self._unpacker = zlib.decompressobj(_GZIP)
-        self._packed = bytearray()  # of the member so far
+        self._packed = bytearray()  # of the member so far, or what may be the beginning of the next
         self._unpacked: list[bytes] = []
-        self._size = 0
+        self._size = 0  # bytes that have been unpacked
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """The text of the members that end in this piece; of one that is very large as it comes."""
         while data:
+            if self._is_lost:
+                data = self._found_again(data)
+                continue
             try:
                 self._unpacked.append(self._unpacker.decompress(data))
             except zlib.error:
@@ -56,13 +60,24 @@ class GzipMembers:
 
     def end(self) -> Iterator[bytes]:
         """The same, when nothing follows."""
-        while self._packed or self._size:
+        while not self._is_lost and (self._packed or self._size):
             yield from self.feed(self._after_torn(b""))
 
     def _after_torn(self, data: bytes) -> bytes:
-        """Drops a torn member; what comes from the beginning of the next one on."""
+        """Gives up the member; what there is of it behind its first byte, where the next one may begin."""
         self.torn += 1
-        packed = bytes(self._packed + data)
+        packed = bytes(self._packed + data)[1:]
         self._begin()
-        found = packed.find(_BEGINNING, 1)
-        return packed[found:] if found > 0 else b""
+        self._is_lost = True
+        return packed
+
+    def _found_again(self, data: bytes) -> bytes:
+        """What comes from the beginning of the next member on; nothing where it is not there yet."""
+        data = bytes(self._packed + data)
+        self._packed.clear()
+        found = data.find(_BEGINNING)
+        if found < 0:
+            self._packed += data[1 - len(_BEGINNING) :]
+            return b""
+        self._is_lost = False
+        return data[found:]

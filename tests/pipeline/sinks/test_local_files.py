@@ -64,6 +64,7 @@ def test_receipts_are_json_lines(tmp_path: Path) -> None:
         "tries": 1,
         "seconds": 0.25,
         "delivered_at": 30,
+        "conversions": [],
     }
 
 
