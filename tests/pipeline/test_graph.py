@@ -53,7 +53,12 @@ def test_a_stream_is_delivered_late_events_and_drained_ones_too_and_repeats_once
         options = PipelineOptions(["--streaming", "--runner", "BundleBasedDirectRunner"])
         with beam.Pipeline(options=options) as pipeline:
             read = pipeline | lines | beam.Map(bytes).with_output_types(bytes)
-            deliver(read, job, Outputs(str(tmp_path / "dead.jsonl"), str(tmp_path / "receipts.jsonl")), Execution(flow="stream"))
+            deliver(
+                read,
+                job,
+                Outputs(str(tmp_path / "dead.jsonl"), str(tmp_path / "receipts.jsonl")),
+                Execution(flow="stream"),
+            )
         stats = sandbox.stats()
     assert (stats["by_event"], stats["duplicates"]) == ({"123": {"Purchase": 3}}, 0)
     assert [row["code"] for row in rows(str(tmp_path / "dead.jsonl"))] == ["invalid_json"]
