@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
 import orjson
@@ -122,16 +122,13 @@ class EncodedBatch:
         """
         address = Address.decode(key)
         events = [Envelope.decode(line) for line in lines]
-        event_ids: dict[tuple[str, str], list[str]] = {}
-        for event in events:
-            event_ids.setdefault((event.subscription, event.event_name), []).append(event.event_id or event.identity)
         times = [event.event_time for event in events]
         return cls(
             destination=destination,
             key=key,
             lines=lines,
             body=destination.join([event.body for event in events], address),
-            event_ids=event_ids,
+            event_ids=_event_ids(events),
             first_event_time=min(times),
             last_event_time=max(times),
             expires=min([event.event_time + event.age_limit for event in events]),
@@ -148,6 +145,20 @@ class EncodedBatch:
 
     def _of(self, lines: Sequence[bytes]) -> EncodedBatch:
         return EncodedBatch.pack(self.destination, self.key, lines)
+
+
+def _event_ids(events: Iterable[Envelope]) -> dict[tuple[str, str], list[str]]:
+    """By subscription and event name; neighbours mostly share both, and so need no look into the dictionary."""
+    found: dict[tuple[str, str], list[str]] = {}
+    last_subscription = last_name = None
+    group: list[str] = []
+    for event in events:
+        subscription, event_name, event_id, *_ = event
+        if event_name != last_name or subscription != last_subscription:
+            last_subscription, last_name = subscription, event_name
+            group = found.setdefault((subscription, event_name), [])
+        group.append(event_id or event.identity)
+    return found
 
 
 @dataclasses.dataclass
