@@ -169,8 +169,8 @@ class RunReport:
 
     @property
     def resent(self) -> int:
-        """Events that were sent again, as the receipts have it."""
-        return max(0, (self.sent or 0) - self.delivered)
+        """Events that were sent again, as the receipts have it; work that is repeated skips what they name."""
+        return max(0, (self.sent or 0) - self.delivered - self.already.get("already_delivered", 0))
 
     @property
     def refused_destinations(self) -> tuple[str, ...]:

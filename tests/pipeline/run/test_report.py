@@ -134,6 +134,32 @@ def test_they_balance_whenever_every_event_ends_somewhere(fates: list[str]) -> N
     assert RunReport.from_counts(counts).balanced
 
 
+def test_what_earlier_runs_have_settled_is_counted_apart_and_balances() -> None:
+    counts = {
+        "read": 6,
+        "taken": 6,
+        "matched:a/b": 5,
+        "matched:a/c": 1,
+        "delivered:a/b": 2,
+        "already_delivered:a/b": 2,
+        "already_dead_lettered:a/b": 1,
+        "already_delivered:a/c": 1,
+    }
+    books = RunReport.from_counts(counts, sent=4)
+    assert books.balanced
+    assert books.sentence() == (
+        "6 read = 6 taken + 0 filtered + 0 unparsable; 6 matched = 2 delivered + 0 dead-lettered + 3 already delivered"
+        " + 1 already dead-lettered. The books balance."
+    )
+    assert books.resent == 0  # by the first attempt, and skipped by the second
+    found = books.as_json()
+    assert (found["already_delivered"], found["already_dead_lettered"]) == (3, 1)
+    subscriptions = found["subscriptions"]
+    assert (subscriptions["a/b"]["already_delivered"], subscriptions["a/b"]["already_dead_lettered"]) == (2, 1)
+    assert "already_dead_lettered" not in subscriptions["a/c"]
+    assert not RunReport.from_counts({**counts, "already_delivered:a/c": 0}).balanced
+
+
 def test_what_was_sent_again_is_told_beside_the_balance() -> None:
     books = RunReport.from_counts({"read": 2, "taken": 2, "matched:a/b": 2, "delivered:a/b": 2}, sent=3)
     assert books.balanced
