@@ -123,7 +123,7 @@ def _rotate_previous(target: Path) -> str | None:
     kept = None
     if target.stat().st_size:
         written = time.strftime("%Y%m%dT%H%M%S", time.gmtime(target.stat().st_mtime))
-        stem, ending = _stem_and_ending(target)
+        stem, ending = stem_and_ending(target.name)
         earlier = target.with_name(f"{stem}.{written}{ending}")
         number = 1
         while os.path.lexists(earlier):
@@ -136,9 +136,13 @@ def _rotate_previous(target: Path) -> str | None:
     return kept
 
 
-def _stem_and_ending(path: Path) -> tuple[str, str]:
-    """``receipts`` and ``.jsonl.gz`` of ``receipts.jsonl.gz``."""
-    name, packing = split_packing(path.name)
+def stem_and_ending(name: str) -> tuple[str, str]:
+    """Of the name of a file.
+
+    >>> stem_and_ending("receipts.jsonl.gz")
+    ('receipts', '.jsonl.gz')
+    """
+    name, packing = split_packing(name)
     plain = Path(name)
     return plain.stem, plain.suffix + packing
 
@@ -158,7 +162,7 @@ def delete_earlier(path: str, keep: int, read: Collection[str]) -> None:
     if not is_local(path) or own_descriptor(path) is not None:
         return
     target, still_read = Path(path), {os.path.realpath(each) for each in read}
-    stem, ending = _stem_and_ending(target)
+    stem, ending = stem_and_ending(target.name)
     named = re.compile(rf"{re.escape(stem)}\.(\d{{8}}T\d{{6}})(?:-(\d+))?{re.escape(ending)}", re.ASCII)
     earlier: list[tuple[str, int, str]] = []
     try:

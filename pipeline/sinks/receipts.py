@@ -30,7 +30,7 @@ def _row(receipt: Receipt) -> dict[str, Any]:
     return {**row, **lists, "conversions": conversions}
 
 
-RECEIPTS: Final = RecordType("Receipts", SCHEMA, Receipt.encode, _row)
+RECEIPTS: Final = RecordType("Receipts", SCHEMA, Receipt.encode, _row, is_prompt=True)
 
 
 @dataclasses.dataclass(frozen=True)
