@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import stat
 from pathlib import Path
@@ -169,3 +170,44 @@ def test_a_run_with_every_outcome_is_found_again_event_by_event(sandbox: Sandbox
     assert result.exit_code == 0, result.output
     assert "12 conversions = 7 delivered + 4 dead-lettered + 1 without consent + 0 nowhere." in result.stdout
     assert not any(value in result.output for value in ("order-1", *JANE.values()))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--input", "none.jsonl", "--receipts", "r.jsonl"], "none.jsonl: No such file or directory"),
+        (["--input", "e.jsonl", "--receipts", "none*.gz"], "none*.gz: no such file"),
+        (["--input", "e.jsonl", "--receipts", "e.jsonl"], "Line 1 of e.jsonl is neither a receipt nor a dead letter"),
+        (["--input", "e.jsonl", "--receipts", "r.jsonl", "--since", "2026-01-01"], "--since and --until are for"),
+        (["--input", "e.jsonl", "--receipts", "r.jsonl", "--output", "no/where"], "no/where: No such file"),
+        (
+            ["--input", "e.jsonl", "--receipts", "r.jsonl", "--output", "-", "--format", "json"],
+            "would both write to standard output",
+        ),
+    ],
+)
+def test_what_cannot_be_read_or_written_exits_2_and_names_it(arguments: list[str], message: str) -> None:
+    Path("job.yaml").write_text(JOB)
+    Path("e.jsonl").write_bytes(order(1) + b"\n")
+    Path("r.jsonl").write_bytes(receipt("order-1") + b"\n")
+    result = reconcile(*arguments)
+    assert result.exit_code == 2
+    assert message in result.output
+
+
+def test_of_an_input_that_breaks_off_what_can_be_read_is_reconciled() -> None:
+    Path("job.yaml").write_text(JOB)
+    Path("e.jsonl.gz").write_bytes(gzip.compress(order(1) + b"\n" + order(2) + b"\n")[:-9])
+    Path("r.jsonl").write_bytes(receipt("order-1") + b"\n")
+    result = reconcile("--input", "e.jsonl.gz", "--receipts", "r.jsonl", "--output", "-")
+    assert result.exit_code == 1
+    assert "e.jsonl.gz is incomplete: it was cut off" in result.stderr
+
+
+def test_receipts_that_a_killed_run_left_empty_say_that_everything_is_nowhere() -> None:
+    Path("job.yaml").write_text(JOB)
+    Path("e.jsonl").write_bytes(order(1) + b"\n")
+    Path("receipts.jsonl.gz").touch()
+    Path("dead-letters.jsonl").touch()
+    result = reconcile("--input", "e.jsonl", *ALL, "--output", "-")
+    assert (result.exit_code, [json.loads(line)["event_id"] for line in result.stdout.splitlines()]) == (1, ["order-1"])
