@@ -16,6 +16,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from capybeam.pipeline.deliver import Deliver, Delivered, DeliverRows
     from capybeam.pipeline.job.loader import ConfigError, Job, load_job
+    from capybeam.sandbox import Sandbox
     from capybeam.transforms.batching import BatchByDestination
     from capybeam.transforms.core.rejections import Rejection
     from capybeam.transforms.deduplicating import DropRepeats
@@ -46,6 +47,7 @@ _HOMES: Final = {
     "Receipt": "transforms.delivery.batches",
     "Rejection": "transforms.core.rejections",
     "ReplayDeadLetters": "transforms.replaying",
+    "Sandbox": "sandbox",
     "SendBatches": "transforms.sending",
     "ValidateConversions": "transforms.validating",
     "load_job": "pipeline.job.loader",
@@ -67,6 +69,7 @@ __all__ = [
     "Receipt",
     "Rejection",
     "ReplayDeadLetters",
+    "Sandbox",
     "SendBatches",
     "ValidateConversions",
     "__version__",

@@ -153,7 +153,7 @@ def _compared(config: Path, orders: list[dict[str, Any]], code: int, out: Path, 
         ),
         "what they are worth": (
             round(sum(payload["custom_data"]["value"] for payload in ready), 2),
-            stats["value_by_currency"]["EUR"],
+            stats["purchase_value"]["123321"]["EUR"],
         ),
         "raw personal data on the wire": (0, stats["raw_pii"]),
     }

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import click
 
-from capybeam.pipeline.job.loader import CheckedFile, ConfigError, check_text, read_text
+from capybeam.pipeline.job.loader import CheckedFile, ConfigError, check_text, decoded, read_text
 from capybeam.pipeline.job.problems import Finding
 from capybeam.pipeline.output_files import CommandError
 from capybeam.pipeline.schemes import NAMED_STDIN, STDIN
@@ -87,20 +87,12 @@ def _counted(number: int, what: str) -> str:
 
 def _read(file: str) -> str:
     if file == STDIN:
-        return _decoded(sys.stdin.buffer.read)
+        return decoded(sys.stdin.buffer.read(), NAMED_STDIN)
     if "://" in file:
         from capybeam.pipeline.job.remote_loader import read_text_at  # by Beam, which takes two seconds to import
 
         return read_text_at(file)
     return read_text(file)
-
-
-def _decoded(read: Callable[[], bytes]) -> str:
-    try:
-        return read().decode("utf-8-sig")
-    except UnicodeDecodeError:
-        finding = Finding(NAMED_STDIN, None, None, "error", "cannot be read: it is not UTF-8 text")
-        raise ConfigError([finding]) from None
 
 
 def _against(checked: CheckedFile, against: str, sample: int) -> tuple[tuple[Finding, ...], str]:

@@ -1,4 +1,4 @@
-"""The command line: init, import, check, map, explain, test, run, replay, sandbox, schema.
+"""The command line: init, import, check, map, explain, report, test, run, replay, quality, doctor, sandbox, schema.
 
 Exit codes: 0 fine; 1 some events became dead letters; 2 the job file, the command line or the environment is at fault;
 3 a destination refused us; 4 the run itself failed; 130 stopped by Ctrl-C, SIGTERM or SIGHUP.
@@ -6,7 +6,6 @@ Exit codes: 0 fine; 1 some events became dead letters; 2 the job file, the comma
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import logging
 import os
@@ -20,7 +19,7 @@ from pathlib import Path
 import click
 
 from capybeam import __version__
-from capybeam.pipeline import proving_commands
+from capybeam.pipeline import meta_commands, proving_commands, sandbox_command
 from capybeam.pipeline.command_line import fail as _fail
 from capybeam.pipeline.command_line import load_or_exit as _job
 from capybeam.pipeline.command_line import moment as _moment
@@ -186,6 +185,7 @@ def _seconds(option: str, text: str | None) -> float | None:
 
 
 main.add_command(proving_commands.explain)
+main.add_command(proving_commands.report)
 main.add_command(proving_commands.test_)
 main.add_command(reconcile_command.reconcile)
 
@@ -323,61 +323,9 @@ def replay(
         sys.exit(130)
 
 
-@main.command()
-@click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0 picks a free port.")
-@click.option("--token", "tokens", multiple=True, help="Accept only this token (repeatable); by default any.")
-@click.option("--dataset", "datasets", multiple=True, help="Know only this dataset (repeatable); by default any.")
-@click.option("--app-secret", default=None, help="Require an appsecret_proof made with this secret.")
-@click.option("--null", is_flag=True, help="Answer without checking or storing: for measuring the sender.")
-@click.option(
-    "--fault",
-    "faults",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="A fault switch, such as error_rate=0.1 (repeatable); --list-faults lists them. Also POST /sandbox/faults.",
-)
-@click.option("--list-faults", is_flag=True, help="List the fault switches and exit.")
-def sandbox(
-    port: int,
-    tokens: tuple[str, ...],
-    datasets: tuple[str, ...],
-    app_secret: str | None,
-    null: bool,
-    faults: tuple[str, ...],
-    list_faults: bool,
-) -> None:
-    """A local Graph API that enforces Meta's documented rules, with a page at / that shows what arrived.
-
-    Point a destination's `endpoint` at it. Batches are refused whole for one bad event, tokens are checked, duplicates
-    dropped; faults (500s, throttling, dropped connections, a dead token …) are switched on here or while it runs.
-    """
-    try:
-        from capybeam.pipeline.sandbox.faults import Faults, parse_fault
-        from capybeam.pipeline.sandbox.server import serve
-        from capybeam.pipeline.sandbox.store import SandboxSettings
-    except ModuleNotFoundError as error:
-        if error.name != "aiohttp":
-            raise
-        _fail("the sandbox needs aiohttp: pip install 'capybeam[sandbox]'")
-
-    if list_faults:
-        for field in dataclasses.fields(Faults):
-            click.echo(f"{field.name:18} {field.metadata['help']} (default {field.default})")
-        return
-    try:
-        changes = dict(parse_fault(fault) for fault in faults)
-        settings = SandboxSettings(
-            tokens=frozenset(tokens),
-            datasets=frozenset(datasets),
-            app_secret=app_secret,
-            null=null,
-            faults=Faults().changed(changes),
-        )
-        serve(settings, port=port)
-    except ValueError as error:
-        _fail(str(error))
-    except OSError as error:
-        _fail(f"port {port}: {error.strerror}")
+main.add_command(meta_commands.quality)
+main.add_command(meta_commands.doctor)
+main.add_command(sandbox_command.sandbox)
 
 
 @main.command(
@@ -422,8 +370,37 @@ def import_() -> None:
     "--action", "actions", multiple=True, metavar="ID=NAME", help="What an action ID of Segment's means. Repeatable."
 )
 @click.option("--dataset-id", default=None, help="Meta's dataset (pixel) ID, where the export does not have it.")
+@click.option(
+    "--compare",
+    default=None,
+    metavar="EVENTS",
+    help="Show what these events become here and at Segment, and why it differs: any input that `map` reads, or"
+    " bigquery:PROJECT.DATASET.TABLE. The job file is then written only where --output names one.",
+)
+@click.option(
+    "--sample",
+    type=click.IntRange(min=1),
+    default=1_000_000,
+    show_default=True,
+    help="How many rows --compare reads, at most.",
+)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="How --compare shows what it has found.",
+)
 def import_segment_(
-    files: tuple[str, ...], output: str, force: bool, actions: tuple[str, ...], dataset_id: str | None
+    files: tuple[str, ...],
+    output: str,
+    force: bool,
+    actions: tuple[str, ...],
+    dataset_id: str | None,
+    compare: str | None,
+    sample: int,
+    format_: str,
 ) -> None:
     """Makes a job file of the subscriptions of Segment's "Facebook Conversions API (Actions)".
 
@@ -435,10 +412,14 @@ def import_segment_(
     Triggers, names and mappings stay as they are. Disabled subscriptions, and what cannot be carried over, become
     comments. Secrets of the export are not written. The report on stderr says what was done, and what will come out
     otherwise than at Segment.
-    """
-    from capybeam.pipeline.segment.commands import run_import
 
-    sys.exit(_attempt(lambda: run_import(files, output, force, actions, dataset_id)))
+    With --compare it maps events, last week's for example, both as Segment does and as the job file does, and shows by
+    subscription and field what differs, how often, and by which rule. Values of people are shown by their shape only.
+    """
+    from capybeam.pipeline.segment.commands import ImportOptions, run_import
+
+    options = ImportOptions(output, force, actions, dataset_id, compare, sample, format_ == "json")
+    sys.exit(_attempt(lambda: run_import(files, options)))
 
 
 def _attempt(command: Callable[[], int]) -> int:

@@ -73,7 +73,7 @@ class _Preview:
         nearest = self._triggers.nearest(event)
         if nearest is not None:
             key, failed = nearest
-            said["nearest"] = {**_names(key), **failed_condition(failed)}
+            said["nearest"] = {**_names(key), **failed_condition(failed, mask)}
         return said
 
     def _ready(self, ready: Ready) -> dict[str, Any]:

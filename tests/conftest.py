@@ -5,10 +5,11 @@ from __future__ import annotations
 import gc
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
+from tests.exclusive import turn
 from tests.servers.pubsub import NoServer, pubsub_server
 
 PROJECT = "capybeam-tests"
@@ -32,6 +33,12 @@ def pytest_collection_finish() -> None:
     """What is there now stays to the end: collections of garbage, which took longer and longer, leave it out."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    with turn(alone=item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 @pytest.fixture(scope="session")

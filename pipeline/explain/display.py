@@ -85,12 +85,11 @@ def _failed(failed: Json | None) -> str:
     if failed is None:
         return "its trigger fails on this event"
     there = ""
-    if failed["field"] and "hint" not in failed:
-        value = f" {_text(failed['value'])}" if "value" in failed else ""
-        there = f"; {failed['field']} is a value of type {failed['type']}{':' if value else ''}{value}"
-    elif "hint" in failed:
-        there = f"; {failed['hint']}" + (f": {_text(failed['value'])}" if "value" in failed else "")
-    return f"failed at {failed['condition']}{there}"
+    if "value" in failed:
+        value = orjson.dumps(failed["value"]).decode()
+        there = f"; {failed['field']} is {value if len(value) <= 80 else f'{value[:80]}…'}"
+    hint = f"; {failed['hint']}" if "hint" in failed else ""
+    return f"failed at {failed['condition']}{there}{hint}"
 
 
 def _show_fields(fields: list[Json], line: Line) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
+from capybeam.pipeline.file_kinds import HEAD, kind_of
 from capybeam.pipeline.job import yaml_source
 from capybeam.pipeline.job.destinations import DESTINATION_TYPES
 from capybeam.pipeline.job.models import JobModel
@@ -87,10 +88,20 @@ def load_job(path: str | Path, today: date | None = None) -> Job:
 def read_text(path: str | Path) -> str:
     """A job file's text. Raises ConfigError."""
     try:
-        return Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = str(error.strerror) if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise unreadable(str(path), reason) from None
+        return decoded(Path(path).read_bytes(), str(path))
+    except OSError as error:
+        raise unreadable(str(path), str(error.strerror)) from None
+
+
+def decoded(content: bytes, name: str) -> str:
+    """The text of a file that people write. Raises ConfigError for a file of another kind."""
+    kind = kind_of(content[:HEAD])
+    if kind:
+        raise unreadable(name, f"it is {kind}")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise unreadable(name, "it is not UTF-8 text") from None
 
 
 def parse_job(text: str, source: str = "conversions.yaml", today: date | None = None) -> Job:

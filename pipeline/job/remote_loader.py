@@ -6,7 +6,7 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from capybeam.pipeline.file_systems import reason_of, unavailable_reason
-from capybeam.pipeline.job.loader import ConfigError, Job, parse_job, unreadable
+from capybeam.pipeline.job.loader import ConfigError, Job, decoded, parse_job, unreadable
 from capybeam.pipeline.job.problems import Finding
 
 
@@ -23,9 +23,7 @@ def read_text_at(url: str) -> str:
         raise unreadable(url, hindered)
     try:
         with FileSystems.open(url) as file:
-            return str(file.read().decode("utf-8-sig"))
-    except UnicodeDecodeError:
-        raise unreadable(url, "it is not UTF-8 text") from None
+            content = file.read()
     except Exception as error:  # file systems raise what their clients raise
         raise ConfigError(
             [
@@ -39,3 +37,4 @@ def read_text_at(url: str) -> str:
                 )
             ]
         ) from None
+    return decoded(content, url)

@@ -96,6 +96,12 @@ def read(text: str, source: str) -> Document:
     return Document(source, text, data, reader.keys, reader.values, problems)
 
 
+def read_data(text: str) -> Any:
+    """The data of a text of ours, such as a preset, without positions: what has several aliases is read once."""
+    root = yaml.compose(text, Loader=_Loader)
+    return None if root is None else _DataReader().plain(root, ())
+
+
 def _hint(text: str, position: Position, problem: str) -> str:
     """What to do about an error of YAML's that has to do with quotes."""
     line, column = position
@@ -194,6 +200,17 @@ class _Reader:
                 yield source
             else:
                 self.problems.append((_position(source), "<< takes objects only"))
+
+
+class _DataReader(_Reader):
+    def __init__(self) -> None:
+        super().__init__()
+        self._known: dict[int, Any] = {}
+
+    def plain(self, node: yaml.Node, loc: Loc) -> Any:
+        if id(node) not in self._known:
+            self._known[id(node)] = super().plain(node, ())
+        return self._known[id(node)]
 
 
 def _position(node: yaml.Node) -> Position:

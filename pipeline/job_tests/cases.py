@@ -22,7 +22,7 @@ import ciso8601
 import orjson
 
 from capybeam.pipeline.job import yaml_source
-from capybeam.pipeline.job.loader import Job
+from capybeam.pipeline.job.loader import ConfigError, Job, read_text
 from capybeam.pipeline.job.problems import Problems, suggestion
 from capybeam.pipeline.job.yaml_source import Document, Loc
 from capybeam.transforms.core.rejections import CODES, Stage, json_bytes
@@ -91,10 +91,9 @@ class TestFileError(Exception):
 def load_cases(path: str, job: Job) -> tuple[Case, ...]:
     """The cases of a test file. Raises TestFileError with every problem there is."""
     try:
-        text = Path(path).read_bytes().decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise TestFileError((f"{path}: cannot be read: {reason}",)) from None
+        text = read_text(path)
+    except ConfigError as error:
+        raise TestFileError(error.problems) from None
     return parse_cases(text, path, job)
 
 

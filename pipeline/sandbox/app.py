@@ -3,37 +3,54 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import secrets
-from collections.abc import Mapping
+import time
 from dataclasses import asdict
 from importlib import resources
-from typing import Any, Final
+from typing import Final
 
 import orjson
 from aiohttp import web
 
+from capybeam.pipeline.sandbox import wire
 from capybeam.pipeline.sandbox.faults import POISON_ANSWERS, Poisoned
+from capybeam.pipeline.sandbox.guard import HEADERS, guard
+from capybeam.pipeline.sandbox.overview import overview
+from capybeam.pipeline.sandbox.reading import (
+    SERVER_ERROR,
+    UNKNOWN_PATH,
+    dataset_node,
+    debug_token,
+    quality,
+    reading,
+)
 from capybeam.pipeline.sandbox.refusals import Refusal
 from capybeam.pipeline.sandbox.store import Sandbox, SandboxSettings
+from capybeam.pipeline.sandbox.timeline import AnswerKind
 
 MAX_BODY_BYTES: Final = 64 * 2**20
-SERVER_ERROR: Final = Refusal(
-    "An unexpected error has occurred. Please retry your request later.", None, code=2, status=500, transient=True
-)
 HTML_ERROR: Final = (
     "<!DOCTYPE html><html><head><title>Error</title></head><body>Sorry, something went wrong.</body></html>"
 )
+PAGE_FILES: Final = {"page.html": "text/html", "page.css": "text/css", "page.js": "text/javascript"}
+READ: Final = {
+    "/{version}/dataset_quality": quality,
+    "/{version}/debug_token": debug_token,
+    "/{version}/{dataset:[0-9]+}": dataset_node,
+}
 SANDBOX: Final = web.AppKey("sandbox", Sandbox)
 
 
 def create_app(settings: SandboxSettings | None = None) -> web.Application:
     """The sandbox as an aiohttp application; its `Sandbox` is at ``app[SANDBOX]``."""
-    app = web.Application(client_max_size=MAX_BODY_BYTES)
-    app[SANDBOX] = Sandbox(settings or SandboxSettings())
+    settings = settings or SandboxSettings()
+    hosts = frozenset(host.lower() for host in settings.hosts)
+    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[guard(hosts)])
+    app[SANDBOX] = Sandbox(settings)
     app.add_routes(
         [
             web.get("/", _page),
+            web.get("/sandbox/{name:page\\.(?:css|js)}", _page),
+            web.get("/sandbox/overview", _overview),
             web.get("/sandbox/healthz", _healthz),
             web.get("/sandbox/stats", _stats),
             web.get("/sandbox/event_ids", _event_ids),
@@ -41,14 +58,29 @@ def create_app(settings: SandboxSettings | None = None) -> web.Application:
             web.post("/sandbox/faults", _set_faults),
             web.post("/sandbox/reset", _reset),
             web.post("/{version}/{dataset}/events", _events),
-            web.route("*", "/{anything:.*}", _unknown_path),
         ]
     )
+    for path, answer in READ.items():
+        handler = reading(_sandbox, answer)
+        app.add_routes([web.get(path, handler), web.post(path, handler)])
+    app.add_routes([web.route("*", "/{anything:.*}", _unknown_path)])
     return app
 
 
+def _sandbox(request: web.Request) -> Sandbox:
+    return request.app[SANDBOX]
+
+
 async def _events(request: web.Request) -> web.StreamResponse:
-    sandbox = request.app[SANDBOX]
+    sandbox, started = request.app[SANDBOX], time.perf_counter()
+    before = sandbox.counts["events_received"]
+    kind, response = await _answer(request, sandbox)
+    received = sandbox.counts["events_received"] - before if kind == "accepted" else 0
+    sandbox.timeline.note(sandbox.settings.clock(), kind, time.perf_counter() - started, received)
+    return response
+
+
+async def _answer(request: web.Request, sandbox: Sandbox) -> tuple[AnswerKind, web.StreamResponse]:
     sandbox.counts["requests"] += 1
     if "access_token" in request.query:
         sandbox.counts["tokens_in_url"] += 1
@@ -59,46 +91,49 @@ async def _events(request: web.Request) -> web.StreamResponse:
         sandbox.injected["slow"] += 1
     if fault == "drop_before":
         await asyncio.sleep(delay)
-        return _abort(request)
+        return "failed", wire.abort(request)
 
     dataset = request.match_info["dataset"]
     try:
         body = await request.read() if request.content_type == "application/json" else b""
     except web.HTTPRequestEntityTooLarge:
-        return _refuse(sandbox, Refusal("the request body is too large", None, status=413), dataset)
+        return "refused", wire.refuse(sandbox, Refusal("the request body is too large", None, status=413), dataset)
     except ConnectionResetError:  # the sender is gone, in the middle of its request
-        return _abort(request)
+        return "failed", wire.abort(request)
     if delay:
         await asyncio.sleep(delay)
-    headers = _usage(dataset, sandbox.faults.usage_percent)
+    headers = wire.usage(dataset, sandbox.faults.usage_percent)
     if fault == "html":
-        return web.Response(status=502, text=HTML_ERROR, content_type="text/html")
+        return "failed", web.Response(status=502, text=HTML_ERROR, content_type="text/html")
     if fault == "error":
-        return _json(SERVER_ERROR.body(_trace_id()), SERVER_ERROR.status, headers)
+        return "failed", wire.json_response(SERVER_ERROR.body(wire.trace_id()), SERVER_ERROR.status, headers)
     if fault == "throttle":
         throttled = Refusal("There have been too many calls to this account.", 2446079, code=80004)
-        headers = _usage(dataset, 100, sandbox.faults.retry_minutes)
+        headers = wire.usage(dataset, 100, sandbox.faults.retry_minutes)
         if sandbox.faults.retry_after:
             headers["Retry-After"] = sandbox.faults.retry_after
-        return _json(throttled.body(_trace_id()), sandbox.faults.throttle_status, headers)
+        return "throttled", wire.json_response(throttled.body(wire.trace_id()), sandbox.faults.throttle_status, headers)
+    kind: AnswerKind = "accepted"
     try:
         received = sandbox.receive(
-            request.match_info["version"], dataset, _token(request), body, short=fault == "short"
+            request.match_info["version"], dataset, wire.token(request), body, short=fault == "short"
         )
     except Poisoned:
         sandbox.injected["poisoned"] += 1
         status, text = POISON_ANSWERS[sandbox.faults.poison_answer]
         while sandbox.faults.poison_answer == "hang" and request.transport is not None:  # until the sender is gone
             await asyncio.sleep(0.02)
-        return web.Response(status=status, text=text) if status else _abort(request)
+        return "failed", web.Response(status=status, text=text) if status else wire.abort(request)
     except Refusal as refusal:
-        response = _refuse(sandbox, refusal, dataset, headers)
+        kind, response = "refused", wire.refuse(sandbox, refusal, dataset, headers)
     else:
         said = received + (fault == "excess")
-        response = _json({"events_received": said, "messages": [], "fbtrace_id": _trace_id()}, 200, headers)
+        response = wire.json_response(
+            {"events_received": said, "messages": [], "fbtrace_id": wire.trace_id()}, 200, headers
+        )
     if fault == "double":
         await _send_once_more(request, response)
-    return _abort(request) if fault == "drop_after" else response
+    return ("failed", wire.abort(request)) if fault == "drop_after" else (kind, response)
 
 
 async def _send_once_more(request: web.Request, response: web.Response) -> None:
@@ -112,48 +147,18 @@ async def _send_once_more(request: web.Request, response: web.Response) -> None:
     await asyncio.sleep(0.001)
 
 
-def _token(request: web.Request) -> str | None:
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else request.query.get("access_token")
-
-
-def _usage(dataset: str, percent: int, minutes: float = 0.0) -> dict[str, str]:
-    usage = {"call_count": percent, "total_cputime": percent, "total_time": percent}
-    wait = int(minutes) if minutes == int(minutes) else minutes
-    business = {dataset: [{"type": "ads_management", **usage, "estimated_time_to_regain_access": wait}]}
-    return {
-        "X-App-Usage": orjson.dumps(usage).decode(),
-        "X-Business-Use-Case-Usage": orjson.dumps(business).decode(),
-    }
-
-
-def _refuse(sandbox: Sandbox, refusal: Refusal, dataset: str, headers: Mapping[str, str] | None = None) -> web.Response:
-    fbtrace_id = _trace_id()
-    sandbox.note_refusal(refusal, dataset, fbtrace_id)
-    return _json(refusal.body(fbtrace_id), refusal.status, headers)
-
-
-def _abort(request: web.Request) -> web.StreamResponse:
-    if request.transport is not None:
-        request.transport.abort()
-    return web.Response()
-
-
-def _json(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    return web.Response(body=orjson.dumps(value), status=status, headers=headers, content_type="application/json")
-
-
-def _trace_id() -> str:
-    return "A" + base64.urlsafe_b64encode(secrets.token_bytes(18)).decode()[:22]
-
-
 async def _unknown_path(request: web.Request) -> web.StreamResponse:
-    return _json(Refusal("Unknown path components", None, code=2500).body(_trace_id()), 400)
+    return wire.json_response(UNKNOWN_PATH.body(wire.trace_id()), 400)
 
 
 async def _page(request: web.Request) -> web.StreamResponse:
-    html = resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
-    return web.Response(text=html, content_type="text/html")
+    name = request.match_info.get("name", "page.html")
+    text = resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+    return web.Response(text=text, content_type=PAGE_FILES[name], headers=HEADERS)
+
+
+async def _overview(request: web.Request) -> web.StreamResponse:
+    return wire.json_response(overview(request.app[SANDBOX]), headers=HEADERS)
 
 
 async def _healthz(request: web.Request) -> web.StreamResponse:
@@ -161,7 +166,7 @@ async def _healthz(request: web.Request) -> web.StreamResponse:
 
 
 async def _stats(request: web.Request) -> web.StreamResponse:
-    return _json(request.app[SANDBOX].stats())
+    return wire.json_response(request.app[SANDBOX].stats())
 
 
 async def _event_ids(request: web.Request) -> web.StreamResponse:
@@ -170,7 +175,7 @@ async def _event_ids(request: web.Request) -> web.StreamResponse:
 
 
 async def _get_faults(request: web.Request) -> web.StreamResponse:
-    return _json(asdict(request.app[SANDBOX].faults))
+    return wire.json_response(asdict(request.app[SANDBOX].faults))
 
 
 async def _set_faults(request: web.Request) -> web.StreamResponse:
@@ -181,10 +186,10 @@ async def _set_faults(request: web.Request) -> web.StreamResponse:
             raise ValueError("the body must be a JSON object")
         sandbox.set_faults(changes)
     except ValueError as error:
-        return _json({"error": str(error)}, 400)
-    return _json(asdict(sandbox.faults))
+        return wire.json_response({"error": str(error)}, 400)
+    return wire.json_response(asdict(sandbox.faults))
 
 
 async def _reset(request: web.Request) -> web.StreamResponse:
     request.app[SANDBOX].reset()
-    return _json(request.app[SANDBOX].stats())
+    return wire.json_response(request.app[SANDBOX].stats())

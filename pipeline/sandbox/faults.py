@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from capybeam.pipeline.sandbox.refusals import Json
 
@@ -24,6 +24,45 @@ POISON_ANSWERS: Final[Mapping[str, tuple[int, str]]] = {
     "drop": (0, ""),
     "hang": (0, ""),
 }
+
+
+class Switch(NamedTuple):
+    """A fault that can be on or off.
+
+    Attributes:
+        name: of the field of `Faults`; the fault is off while that has its default.
+        sample: a value that switches it on.
+        parameters: fields that say more of it, and mean nothing while it is off.
+        needs: the parameter without which it has no effect.
+    """
+
+    name: str
+    sample: Any
+    parameters: tuple[str, ...] = ()
+    needs: str = ""
+
+
+_THROTTLING: Final = ("throttle_status", "retry_minutes", "retry_after")
+SWITCHES: Final = (
+    Switch("error_rate", 0.1),
+    Switch("throttle_rate", 0.1, _THROTTLING),
+    Switch("html_rate", 0.1),
+    Switch("drop_before_rate", 0.1),
+    Switch("drop_after_rate", 0.1),
+    Switch("short_rate", 0.1),
+    Switch("excess_rate", 0.1),
+    Switch("double_rate", 0.1),
+    Switch("latency", 0.5),
+    Switch("slow_rate", 0.1, ("slow_seconds",), needs="slow_seconds"),
+    Switch("usage_percent", 90),
+    Switch("fail_next", 5),
+    Switch("throttle_next", 5, _THROTTLING),
+    Switch("dead_token", True),
+    Switch("refused_code", 200, ("refused_subcode", "refused_after")),
+    Switch("max_events", 100),
+    Switch("refused_ids", "order-1"),
+    Switch("poisoned_ids", "order-1", ("poison_answer",)),
+)
 
 
 @dataclass(frozen=True)
@@ -87,8 +126,44 @@ class Faults:
         return replace(self, **changes)
 
     def active(self) -> Json:
-        """Those that differ from their defaults."""
-        return {f.name: v for f in fields(self) if (v := getattr(self, f.name)) != f.default}
+        """Those that are on, and those of their parameters that differ from their defaults."""
+        found: Json = {}
+        for switch in SWITCHES:
+            if self.is_on(switch):
+                found[switch.name] = getattr(self, switch.name)
+                found.update((name, v) for name in switch.parameters if (v := getattr(self, name)) != _FIELDS[name])
+        return found
+
+    def is_on(self, switch: Switch) -> bool:
+        """Whether a fault shows in answers, now or once its time has come."""
+        return getattr(self, switch.name) != _FIELDS[switch.name] and bool(
+            not switch.needs or getattr(self, switch.needs)
+        )
+
+    def switches(self) -> list[Json]:
+        """All that can be switched on, for people: see `Switch`."""
+        return [
+            {
+                **self._described(switch.name),
+                "on": self.is_on(switch),
+                "sample": {
+                    switch.name: switch.sample,
+                    **({switch.needs: 1.0} if switch.needs and not getattr(self, switch.needs) else {}),
+                },
+                "parameters": [self._described(name) for name in switch.parameters],
+            }
+            for switch in SWITCHES
+        ]
+
+    def _described(self, name: str) -> Json:
+        default = _FIELDS[name]
+        choices = {"poison_answer": list(POISON_ANSWERS), "throttle_status": [400, 429]}.get(name, [])
+        described = {"name": name, "value": getattr(self, name), "default": default, "help": _HELP[name]}
+        return {**described, "type": type(default).__name__, "choices": choices}
+
+
+_FIELDS: Final[Mapping[str, Any]] = {f.name: f.default for f in fields(Faults)}
+_HELP: Final[Mapping[str, str]] = {f.name: f.metadata["help"] for f in fields(Faults)}
 
 
 class Poisoned(Exception):

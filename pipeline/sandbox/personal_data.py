@@ -208,7 +208,7 @@ def check_personal(event: Json, people: Json) -> None:
         if type(event.get(name)) is dict:
             reason = _leak_in_data(event[name], person)
             if reason:
-                raise Refusal(f"{name} {reason}")
+                raise Refusal(f"{name} {reason}", rule=f"{name} must not carry personal data")
     for name in URLS:
         if type(event.get(name)) is str and _leaks_in_url(event[name], person):
             raise Refusal(f"{name} must not carry personal data")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 INVALID_PARAMETER: Final = 2804019
@@ -19,6 +20,8 @@ class Refusal(Exception):
     """Why a request is refused, in Meta's terms.
 
     ``reason`` names fields, never their values. ``where`` is for the page: Meta's answer does not name the event.
+    ``rule`` is the reason without what varies from one event to the next, by default the reason. ``verbatim``: the
+    message is the reason, too, where Meta's would be "Invalid parameter".
     """
 
     def __init__(
@@ -30,6 +33,8 @@ class Refusal(Exception):
         status: int = 400,
         transient: bool = False,
         kind: str = "OAuthException",
+        rule: str = "",
+        verbatim: bool = False,
     ) -> None:
         super().__init__(reason)
         self.reason = reason
@@ -38,13 +43,15 @@ class Refusal(Exception):
         self.status = status
         self.transient = transient
         self.kind = kind
+        self.verbatim = verbatim
+        self.rule = rule or reason
         self.where = ""
 
     def body(self, fbtrace_id: str) -> Json:
         """The error as Meta words it. The optional keys are left out, as Meta does."""
         error: Json = {
             "message": self.reason
-            if self.code != 100 or self.subcode == 33 or self.kind != "OAuthException"
+            if self.verbatim or self.code != 100 or self.subcode == 33 or self.kind != "OAuthException"
             else "Invalid parameter",
             "type": self.kind,
             "code": self.code,
@@ -73,3 +80,41 @@ TITLES: Final[Mapping[int | None, str]] = {
 def shown(key: str) -> str:
     # A key is shown only where it looks like a name: it may be personal data.
     return key if len(key) <= 60 and key.isidentifier() else "(a key that is not a name)"
+
+
+MAX_GROUPS: Final = 200
+OTHER_RULES: Final = "other rules"
+
+
+@dataclass
+class RefusalGroup:
+    """Refusals by one rule. Times are in Unix seconds; `where` is of the last one."""
+
+    code: int
+    subcode: int | None
+    rule: str
+    count: int = 0
+    first: float = 0.0
+    last: float = 0.0
+    where: str = ""
+    dataset: str = ""
+
+    def note(self, refusal: Refusal, dataset: str, now: float) -> None:
+        self.first = self.first if self.count else now
+        self.count, self.last, self.where, self.dataset = self.count + 1, now, refusal.where, dataset
+
+
+class RefusalGroups:
+    """Refused requests by code, subcode and rule: at most `MAX_GROUPS`, and one for all others."""
+
+    def __init__(self) -> None:
+        self._groups: dict[tuple[int, int | None, str], RefusalGroup] = {}
+
+    def note(self, refusal: Refusal, dataset: str, now: float) -> None:
+        key = (refusal.code, refusal.subcode, refusal.rule)
+        if key not in self._groups and len(self._groups) >= MAX_GROUPS:
+            key = (0, None, OTHER_RULES)
+        self._groups.setdefault(key, RefusalGroup(*key)).note(refusal, dataset, now)
+
+    def newest_first(self) -> list[RefusalGroup]:
+        return sorted(self._groups.values(), key=lambda group: group.last, reverse=True)

@@ -69,7 +69,7 @@ def _check_fields(values: Json, rules: Mapping[str, Rule], path: str, *, closed:
         rule = rules.get(key)
         if rule is None:
             if closed:
-                raise Refusal(f"{path}{shown(key)} is not a known field")
+                raise Refusal(f"{path}{shown(key)} is not a known field", rule=f"{path}… is not a known field")
         elif not rule.check(value):
             raise Refusal(f"{path}{key} must be {rule.wants}", rule.subcode)
 

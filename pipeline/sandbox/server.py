@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import threading
 from collections.abc import Callable
@@ -20,12 +21,16 @@ from capybeam.pipeline.sandbox.store import SandboxSettings
 
 DEFAULT_PORT: Final = 8765
 
+_SILENT: Final = logging.getLogger(__name__)
+_SILENT.setLevel(logging.CRITICAL + 1)
+
 T = TypeVar("T")
 
 
 async def _run(app: web.Application, host: str, port: int, started: Callable[[str], None], stop: asyncio.Event) -> None:
-    # Without access log, since its lines would carry tokens of senders that put them in the URL.
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
+    # Without access log, since its lines would carry tokens of senders that put them in the URL; and so would the lines
+    # that aiohttp logs of requests that it cannot parse.
+    runner = web.AppRunner(app, access_log=None, logger=_SILENT, shutdown_timeout=0.2)
     await runner.setup()
     try:
         site = web.TCPSite(runner, host, port)
@@ -96,11 +101,15 @@ class SandboxServer:
         """The counts at this moment, as ``GET /sandbox/stats`` gives them."""
         return self._call(self._app[SANDBOX].stats)
 
+    def events(self) -> list[Json]:
+        """The stored events that are kept, each with the key dataset besides its own."""
+        return self._call(lambda: list(self._app[SANDBOX].last_events))
+
     def event_ids(self, dataset: str) -> list[tuple[str, str]]:
         """(event name, event id) of what is stored in `dataset`; events without an id are not among them."""
         return self._call(lambda: self._app[SANDBOX].window.ids(dataset))
 
-    def set_faults(self, **changes: float | bool) -> None:
+    def set_faults(self, **changes: float | bool | str) -> None:
         """Change some `Faults`. Raises ``ValueError`` for an unknown one or a bad value."""
         self._call(lambda: self._app[SANDBOX].set_faults(changes))
 

@@ -21,8 +21,10 @@ import orjson
 from capybeam.pipeline.sandbox.faults import FAULT_KINDS, Faults, Poisoned
 from capybeam.pipeline.sandbox.fields import OFFLINE_PARAMETERS, PARAMETERS, is_text
 from capybeam.pipeline.sandbox.personal_data import leaks
-from capybeam.pipeline.sandbox.refusals import Json, Refusal, shown
+from capybeam.pipeline.sandbox.refusals import Json, Refusal, RefusalGroups, shown
 from capybeam.pipeline.sandbox.rules import DAY, check_event, check_offline_event
+from capybeam.pipeline.sandbox.timeline import Timeline
+from capybeam.pipeline.sandbox.totals import OFFLINE, Part, Totals, purchase_value
 
 MAX_EVENTS: Final = 1000
 MAX_OFFLINE_EVENTS: Final = 2000
@@ -30,6 +32,7 @@ OLDEST_LIVE_VERSION: Final = 21
 OFFLINE_VERSION: Final = 16
 DEDUPLICATION_WINDOW: Final = 48 * 3600
 OFFLINE_DEDUPLICATION_WINDOW: Final = 7 * DAY
+ALL_SCOPES: Final = ("ads_management", "ads_read", "business_management")
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,9 @@ class SandboxSettings:
     ``tokens``: those accepted; empty accepts any. ``expired_tokens`` answer 190/463. ``datasets``: those that exist;
     empty accepts any number. ``null``: answer without checking or storing, for benchmarks of the sender.
     ``app_secret``: of the app, where it requires one; requests then need an appsecret_proof. ``max_ids``: event ids
-    remembered; past it the older half is forgotten. ``clock``: Unix time, in seconds.
+    remembered; past it the older half is forgotten. ``keep_events``: stored events that are kept whole, the newest.
+    ``hosts``: names under which the server may be called, besides the loopback's. ``scopes``: the permissions of the
+    tokens. ``clock``: Unix time, in seconds.
     """
 
     tokens: frozenset[str] = field(default=frozenset(), repr=False)
@@ -49,6 +54,9 @@ class SandboxSettings:
     null: bool = False
     faults: Faults = field(default_factory=Faults)
     max_ids: int = 4_000_000
+    keep_events: int = 20
+    hosts: frozenset[str] = frozenset()
+    scopes: tuple[str, ...] = ALL_SCOPES
     clock: Callable[[], float] = time.time
 
 
@@ -104,15 +112,15 @@ class Sandbox:
         """Forget everything that arrived, and start the random draws again. The faults stay as they are."""
         self._random = random.Random(self.faults.seed)
         self.counts: Counter[str] = Counter()
-        self.by_event: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        self.match_keys: Counter[str] = Counter()
+        self.totals = Totals()
         self.upload_tags: Counter[str] = Counter()
-        self.value_by_currency: defaultdict[str, float] = defaultdict(float)
         self.refusals: Counter[str] = Counter()
+        self.refusal_groups = RefusalGroups()
+        self.timeline = Timeline()
         self.injected: Counter[str] = Counter()
         self.window = DeduplicationWindow(self.settings.max_ids)
         self.last_errors: deque[Json] = deque(maxlen=50)
-        self.last_events: deque[Json] = deque(maxlen=20)
+        self.last_events: deque[Json] = deque(maxlen=self.settings.keep_events)
 
     def set_faults(self, changes: Mapping[str, Any]) -> None:
         """Change some faults. A seed among them starts the draws again. Raises ``ValueError``, changing nothing."""
@@ -156,16 +164,14 @@ class Sandbox:
         except orjson.JSONDecodeError:
             parameters = None
         is_object = type(parameters) is dict  # Meta finds no parameters in a body of any other form
-        if not re.fullmatch(r"v[0-9]+\.[0-9]+", version):
-            raise Refusal("Unknown path components", None, code=2500)
-        major = int(version[1:].partition(".")[0])
+        major = _major(version)
         offline = major == OFFLINE_VERSION and is_object and not _has_server_events(parameters.get("data"))
         if major < OLDEST_LIVE_VERSION and not offline:
-            raise Refusal(f"(#2635) {version} of the Graph API is gone; use v25.0", None, code=2635)
+            raise _gone(version)
         token = token or (parameters.get("access_token") if is_object else None)
-        self._check_token(token)
+        self.check_token(token)
         self._check_proof(token, parameters.get("appsecret_proof") if is_object else None)
-        if not (dataset.isascii() and dataset.isdigit()) or (settings.datasets and dataset not in settings.datasets):
+        if not self.has_dataset(dataset):
             raise Refusal("Unsupported post request: no such dataset, or no permission for it", 33)
         if not is_object:
             raise Refusal("the body must be a JSON object, with Content-Type application/json", None)
@@ -186,12 +192,27 @@ class Sandbox:
                 raise
         if short:
             events.pop()
+        agent = parameters.get("partner_agent", "").lower()
         for event in events:
-            (self._store_offline if offline else self._store)(dataset, event, now)
+            (self._store_offline if offline else self._store)(dataset, event, now, agent)
         if "upload_tag" in parameters:
             self.upload_tags[parameters["upload_tag"]] += len(events)
         self.counts["events_received"] += len(events)
         return len(events)
+
+    def check_reading(self, version: str, token: str | None, proof: str | None) -> None:
+        """What every request has to fulfil that reads. Raises `Refusal`."""
+        if _major(version) < OLDEST_LIVE_VERSION:
+            raise _gone(version)
+        self.check_token(token)
+        self._check_proof(token, proof)
+        faults = self.faults
+        if faults.refused_code and not faults.refused_after:
+            raise Refusal("everything is refused", faults.refused_subcode or None, code=faults.refused_code)
+
+    def has_dataset(self, dataset: str) -> bool:
+        known = self.settings.datasets
+        return dataset.isascii() and dataset.isdigit() and (not known or dataset in known)
 
     def _check_everything(self, count: int) -> None:
         faults = self.faults
@@ -214,7 +235,8 @@ class Sandbox:
         if text and text in event.get("event_id", ""):
             raise Refusal("the event is refused for a reason that only Meta knows")
 
-    def _check_token(self, token: Any) -> None:
+    def check_token(self, token: Any) -> None:
+        """Raises `Refusal` for a token that is missing, unknown or expired."""
         settings = self.settings
         if not is_text(token):
             raise Refusal("An access token is required", None, code=190)
@@ -241,7 +263,7 @@ class Sandbox:
         for key, value in parameters.items():
             rule = rules.get(key)
             if rule is None:
-                raise Refusal(f"{shown(key)} is not a known parameter", None)
+                raise Refusal(f"{shown(key)} is not a known parameter", None, rule="… is not a known parameter")
             if not rule.check(value):
                 raise Refusal(f"{key} must be {rule.wants}", None)
         if "data" not in parameters:
@@ -251,7 +273,7 @@ class Sandbox:
         if len(parameters["data"]) > most:
             raise Refusal(f"(#105) data holds more than {most} events", None, code=105)
 
-    def _store(self, dataset: str, event: Json, now: float) -> None:
+    def _store(self, dataset: str, event: Json, now: float, agent: str) -> None:
         event_id = event.get("event_id")
         if event_id is None:
             self.counts["without_event_id"] += 1
@@ -260,34 +282,34 @@ class Sandbox:
             return
         if event["action_source"] == "website" and "event_source_url" not in event:
             self.counts["website_without_url"] += 1
-        self._count(dataset, event, event["user_data"], event.get("custom_data") or {})
+        part = Part(dataset, event["event_name"], event["action_source"], agent)
+        self._keep(dataset, event)
+        self.totals.count(part, event, event["user_data"], event.get("custom_data") or {}, now)
 
-    def _store_offline(self, dataset: str, event: Json, now: float) -> None:
+    def _store_offline(self, dataset: str, event: Json, now: float, agent: str) -> None:
         # Without an event_id, an event is identified by its order, else its person, with time and name.
         who = event.get("order_id") or hashlib.sha256(orjson.dumps(event["match_keys"])).hexdigest()
         identity = f"{event['event_time']}/{who}/{event.get('item_number', '')}"
         if self.window.is_new(dataset, event["event_name"], identity, now, OFFLINE_DEDUPLICATION_WINDOW):
-            self._count(dataset, event, event["match_keys"], event)
+            self._keep(dataset, event)
+            part = Part(dataset, event["event_name"], OFFLINE, agent)
+            self.totals.count(part, event, event["match_keys"], event, now)
         else:
             self.counts["duplicates"] += 1
 
-    def _count(self, dataset: str, event: Json, match_keys: Json, values: Json) -> None:
-        """Count a stored event; `values` is the object that has its value and currency."""
+    def _keep(self, dataset: str, event: Json) -> None:
         self.counts["events_stored"] += 1
-        self.by_event[dataset][event["event_name"]] += 1
-        for key in match_keys:
-            self.match_keys[key] += 1
-        if "value" in values:
-            self.value_by_currency[values.get("currency", "")] += values["value"]
         self.last_events.append({"dataset": dataset, **event})
 
     def note_refusal(self, refusal: Refusal, dataset: str, fbtrace_id: str) -> None:
         """Count and remember a refusal."""
         self.counts["refused_requests"] += 1
         self.refusals[f"{refusal.code}/{refusal.subcode}" if refusal.subcode else str(refusal.code)] += 1
+        now = self.settings.clock()
+        self.refusal_groups.note(refusal, dataset, now)
         self.last_errors.append(
             {
-                "time": self.settings.clock(),
+                "time": now,
                 "dataset": dataset,
                 "code": refusal.code,
                 "subcode": refusal.subcode,
@@ -303,12 +325,13 @@ class Sandbox:
         Counts are of events unless the name says requests or tokens; ``raw_pii``, ``pii_in_custom_data`` and
         ``pii_in_urls`` count the events, of refused batches, that showed personal data.
         """
+        by_event = self.totals.by_event()
         return {
             **{name: self.counts[name] for name in COUNTS},
-            "by_event": {dataset: dict(names) for dataset, names in self.by_event.items()},
-            "match_keys": dict(self.match_keys),
+            "by_event": {d: {name: sums.stored for name, sums in names.items()} for d, names in by_event.items()},
+            "match_keys": self.totals.match_keys(),
             "upload_tags": dict(self.upload_tags),
-            "value_by_currency": {c: round(v, 2) for c, v in self.value_by_currency.items()},
+            "purchase_value": dict(purchase_value(by_event)),
             "refusals": dict(self.refusals),
             "errors": list(self.last_errors),
             "last_events": list(self.last_events),
@@ -336,6 +359,18 @@ COUNTS: Final = (
 
 def _has_server_events(data: Any) -> bool:
     return type(data) is list and any(type(event) is dict and "user_data" in event for event in data)
+
+
+def _major(version: str) -> int:
+    """The 25 of v25.0. Raises `Refusal` for what is not a version."""
+    if not re.fullmatch(r"v[0-9]{1,9}\.[0-9]+", version):
+        raise Refusal("Unknown path components", None, code=2500)
+    return int(version[1:].partition(".")[0])
+
+
+def _gone(version: str) -> Refusal:
+    text = f"(#2635) {version} of the Graph API is gone; use v25.0"
+    return Refusal(text, None, code=2635, rule="(#2635) the version of the Graph API is gone")
 
 
 def _refuse_expired() -> NoReturn:

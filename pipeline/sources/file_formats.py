@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
-from capybeam.pipeline.sources import csv_rows, json_documents
-from capybeam.pipeline.sources.file_chunks import split_packing
+from capybeam.pipeline.file_kinds import HEAD, kind_of
+from capybeam.pipeline.sources import NoEvents, csv_rows, json_documents
+from capybeam.pipeline.sources.file_chunks import LookAhead, split_packing
 from capybeam.pipeline.sources.file_lines import lines_of
 from capybeam.pipeline.sources.table_files import rows_of_table
 from capybeam.transforms.core.message_formats import Row
@@ -36,8 +38,31 @@ def _json_rows(chunks: Iterable[bytes], name: str, shutdown: threading.Event | N
     return enumerate(rows_of_table(lines_of(chunks, name, shutdown), name), 1)
 
 
-JSON_LINES: Final = FileFormat(json_documents.checked, _json_rows)
-FORMATS: Final = {".csv": FileFormat(csv_rows.checked, csv_rows.rows_of, has_header=True)}
+def _text_checked(checked: Callable[[Iterable[bytes], str], Iterator[bytes]]) -> Callable[..., Iterator[bytes]]:
+    """`FileFormat.checked` of a format that is text."""
+
+    def text_checked(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
+        return checked(_text(chunks), name)
+
+    return text_checked
+
+
+def _text(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The same chunks; what reading raises comes later. Raises NoEvents where they begin as another kind of file."""
+    ahead, head = LookAhead(chunks), b""
+    with contextlib.suppress(Exception):  # raised again when that is read
+        for chunk in ahead.look():
+            head += chunk[:HEAD]
+            if len(head) >= HEAD:
+                break
+    kind = kind_of(head)
+    if kind:
+        raise NoEvents(f"it is {kind}")
+    return ahead.all()
+
+
+JSON_LINES: Final = FileFormat(_text_checked(json_documents.checked), _json_rows)
+FORMATS: Final = {".csv": FileFormat(_text_checked(csv_rows.checked), csv_rows.rows_of, has_header=True)}
 """By the ending of a file's name; all others are JSON lines."""
 
 

@@ -11,7 +11,7 @@ from benchmarks import events
 NOW = datetime(2026, 11, 26, tzinfo=timezone.utc)
 
 
-def test_there_are_as_many_names_as_are_said() -> None:
+def test_there_are_as_many_names_as_asked_for() -> None:
     assert len({events.first_name(rank) for rank in range(events.FIRST_NAMES)}) == 5_000
     assert len({events.last_name(rank) for rank in range(events.LAST_NAMES)}) == 150_000
     assert len({events.city_name(rank) for rank in range(events.CITIES)}) == 20_000

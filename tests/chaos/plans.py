@@ -122,7 +122,7 @@ class Trouble:
 
     Attributes:
         faults: for `SandboxServer.set_faults`.
-        brakes_at: the request from which on the next one is told to wait for long; None where none is.
+        brakes_at: the request from which on the next one is asked to wait for long; None where none is.
         dies_at: the token is dead from this request on; None where it lives.
         back_after: seconds until the token is good again; None where it stays dead to the end of the run.
     """

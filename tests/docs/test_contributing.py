@@ -42,7 +42,7 @@ def test_every_target_of_make_that_is_named_exists(page: Path) -> None:
 
 
 def test_the_tests_target_takes_pytests_arguments() -> None:
-    assert "\n\t$(BIN)/python -m pytest $(ARGS)\n" in MAKEFILE
+    assert "\n\t$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)\n" in MAKEFILE
 
 
 def test_workflows_run_on_every_python_that_the_package_takes() -> None:
@@ -64,7 +64,7 @@ def test_there_is_an_extra_for_each_import_that_not_everybody_needs() -> None:
     extras = PROJECT["project"]["optional-dependencies"]
     names = {extra: {re.split(r"[\[<>=;]", line)[0].strip() for line in lines} for extra, lines in extras.items()}
     assert names["sandbox"] == {"aiohttp"}
-    assert "capybeam[gcp,sandbox,terraform,yaml]" in extras["dev"]
+    assert "capybeam[gcp,report,sandbox,terraform,yaml]" in extras["dev"]
     needed = {re.split(r"[\[<>=;]", line)[0].strip() for line in PROJECT["project"]["dependencies"]}
     assert not needed & {"aiohttp", "google-cloud-pubsub", "google-cloud-secret-manager"}
 

@@ -133,6 +133,7 @@ def test_a_warehouse_table_is_read_as_the_events_that_were_sent(big_query: BigQu
 @pytest.mark.parametrize(
     ("since", "until", "numbers"),
     [(NOW - 3 * DAY, None, [1, 2]), (None, NOW - DAY, [2, 3]), (NOW - 3 * DAY, NOW - DAY, [2])],
+    ids=["since", "until", "between"],
 )
 def test_since_and_until_are_about_the_events_time(
     big_query: BigQuery, since: float | None, until: float | None, numbers: list[int]
@@ -192,7 +193,7 @@ def test_a_column_of_json_is_read_as_lines(big_query: BigQuery, type_: str) -> N
 
 
 @pytest.mark.parametrize("type_", ["STRING", "JSON"])
-def test_without_a_column_of_time_ages_are_told_by_the_events(big_query: BigQuery, type_: str) -> None:
+def test_without_a_column_of_time_ages_are_those_of_the_events(big_query: BigQuery, type_: str) -> None:
     payloads = [json.dumps(order_event(n, age)) for n, age in enumerate((60, 8 * DAY, 70 * DAY))]
     payloads += ['{"timestamp": "some day"}', '{"type": "page"}'] + ["{broken"] * (type_ == "STRING")
     text = big_query.make_table("archive", [field("payload", type_)], [{"payload": text} for text in payloads])
@@ -226,7 +227,7 @@ def test_clocks_that_the_job_does_not_read_are_left_out(
     assert source.extent.endswith(f"store events{said}")
 
 
-def test_tracks_alone_are_said_to_have_no_properties(big_query: BigQuery) -> None:
+def test_only_tracks_are_reported_to_have_no_properties(big_query: BigQuery) -> None:
     columns = [field(*column) for column in ORDER_COLUMNS[:9]]
     row = {name: value for name, value in order(1).items() if name in dict(ORDER_COLUMNS[:9])}
     extent = open_source(big_query.make_table("tracks", columns, [row]), ReadOptions(ANY_TIME, project=PROJECT)).extent
@@ -248,7 +249,7 @@ def test_the_table_of_a_pubsub_subscription_is_read_by_its_data(big_query: BigQu
     read(big_query.make_table("archive", columns, rows), [b'{"type":"page"}'], TimeRange(since=NOW - DAY))
 
 
-def test_when_a_message_was_published_is_not_said_to_be_when_its_event_happened(big_query: BigQuery) -> None:
+def test_the_time_of_publishing_is_not_taken_for_that_of_the_event(big_query: BigQuery) -> None:
     columns = [field("subscription_name"), field("message_id"), field("publish_time", "TIMESTAMP"), field("data")]
     rows = [{"message_id": str(age), "publish_time": iso(age), "data": '{"type":"page"}'} for age in (60, 9 * DAY)]
     extent = open_source(big_query.make_table("archive", columns, rows), ReadOptions(ANY_TIME, project=PROJECT)).extent
@@ -379,7 +380,7 @@ def test_an_empty_table_is_named(big_query: BigQuery) -> None:
     assert refusal(text) == f"{text}: has no rows"
 
 
-def test_no_rows_in_the_time_asked_for_is_said(big_query: BigQuery) -> None:
+def test_no_rows_in_the_time_asked_for_is_reported(big_query: BigQuery) -> None:
     text = orders(big_query, [order(1)])
     assert refusal(text, TimeRange(until=NOW - DAY)) == f"{text}: has no rows between --since and --until"
 
@@ -399,7 +400,7 @@ def test_a_column_is_judged_by_its_values_in_the_time_asked_for(big_query: BigQu
 
 
 @pytest.mark.parametrize(("error", "said"), [("PermissionDenied", "no permission"), ("NotFound", "no such table")])
-def test_that_reading_itself_is_not_allowed_is_said_before_a_run(
+def test_that_reading_itself_is_not_allowed_is_reported_before_a_run(
     big_query: BigQuery, monkeypatch: pytest.MonkeyPatch, error: str, said: str
 ) -> None:
     from apache_beam.io.gcp import bigquery as beam_bigquery

@@ -21,7 +21,10 @@ DATA = {
     "capybeam/py.typed",
     "capybeam/pipeline/job/presets/facebook_conversions_api.yaml",
     "capybeam/pipeline/job/presets/facebook_offline_conversions.yaml",
+    "capybeam/pipeline/quality_report/page.html.j2",
+    "capybeam/pipeline/sandbox/page.css",
     "capybeam/pipeline/sandbox/page.html",
+    "capybeam/pipeline/sandbox/page.js",
     "capybeam/transforms/standards/countries.json",
 }
 JOB = """\
@@ -43,7 +46,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 def modules() -> set[str]:
     """The names that the package's modules have in a distribution."""
     found = [path for room in ("pipeline", "transforms") for path in (ROOT / room).rglob("*.py")]
-    return {"capybeam/__init__.py", "capybeam/__main__.py", *(f"capybeam/{path.relative_to(ROOT)}" for path in found)}
+    found_here = [path.name for path in (ROOT / "capybeam").glob("*.py")]
+    return {*(f"capybeam/{name}" for name in found_here), *(f"capybeam/{path.relative_to(ROOT)}" for path in found)}
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +125,7 @@ def test_what_the_image_copies_is_all_that_its_package_needs(wheel: Path, clone:
         assert set(ours.namelist()) == set(other.namelist())
 
 
-def test_a_clone_without_its_links_is_not_built_but_said_to_be_one(clone: Path, tmp_path: Path) -> None:
+def test_a_clone_without_its_links_is_not_built_but_reported(clone: Path, tmp_path: Path) -> None:
     shutil.copy(clone / "setup.py", tmp_path)
     (tmp_path / "capybeam").mkdir()
     (tmp_path / "capybeam" / "transforms").write_text("../transforms")
@@ -133,6 +137,23 @@ def test_a_clone_without_its_links_is_not_built_but_said_to_be_one(clone: Path, 
         "capybeam/transforms is a file and should be a link to ../transforms: git config core.symlinks true,"
         " then git checkout -- capybeam (on Windows with developer mode switched on)\n",
     )
+
+
+def test_the_installed_package_gives_pytest_its_fixture(site: Path, tmp_path: Path) -> None:
+    (tmp_path / "test_shop.py").write_text(
+        "import capybeam, capybeam.sandbox\n"
+        "def test_it(capybeam_sandbox):\n"
+        "    assert isinstance(capybeam_sandbox, capybeam.Sandbox)\n"
+        f"    assert capybeam.__file__.startswith({str(site)!r})\n"
+        "    assert capybeam_sandbox.events() == [] and capybeam_sandbox.url.startswith('http://127.0.0.1:')\n"
+    )
+    # What else is installed here has plugins, too; ours is found by its entry point.
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:bqemulator", "-p", "no:cacheprovider", "test_shop.py"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, "1 passed" in done.stdout) == (0, True), done.stdout + done.stderr
+    (entry_points,) = site.glob("*.dist-info/entry_points.txt")
+    assert "[pytest11]\ncapybeam = capybeam.pytest_plugin\n" in entry_points.read_text()
 
 
 def test_the_installed_package_runs_beside_folders_of_the_names_of_its_parts(site: Path, tmp_path: Path) -> None:

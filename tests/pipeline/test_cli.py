@@ -19,6 +19,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from capybeam.pipeline.cli import main
+from capybeam.pipeline.job.presets import presets
 from capybeam.transforms.core import events as limits
 
 NOW = "2026-11-22T10:00:00Z"
@@ -88,6 +89,7 @@ FILTERED = {
         "condition": 'event = "Order Completed"',
         "field": "event",
         "type": "string",
+        "value": "Signed Up",
     },
 }
 
@@ -291,13 +293,13 @@ def test_map_tells_what_was_dropped_on_the_way(config: Path) -> None:
         ("2026-11-22T09:57:59Z", "event_in_future"),
     ],
 )
-def test_map_judges_ages_by_the_time_it_is_told(config: Path, now: str, status: str) -> None:
+def test_map_judges_ages_by_now(config: Path, now: str, status: str) -> None:
     (row,) = rows(run("map", "--config", config, "--now", now, input=json.dumps(PAGE)).stdout)
 
     assert row.get("code", row["status"]) == status
 
 
-def test_map_judges_ages_by_the_clock_unless_it_is_told(config: Path) -> None:
+def test_map_judges_ages_by_the_clock_by_default(config: Path) -> None:
     (row,) = rows(
         run("map", "--config", config, input=json.dumps({**PAGE, "timestamp": "2020-01-01T00:00:00Z"})).stdout
     )
@@ -357,7 +359,7 @@ def test_an_input_that_is_not_there_exits_with_2(config: Path, tmp_path: Path) -
         ),
     ],
 )
-def test_what_map_does_not_read_is_said(config: Path, inputs: list[str], said: str) -> None:
+def test_what_map_does_not_read_is_reported(config: Path, inputs: list[str], said: str) -> None:
     given = [word for text in inputs for word in ("--input", text)]
     assert seen(run("map", "--config", config, *given)) == (2, "", f"capybeam: {said}\n")
 
@@ -634,7 +636,7 @@ def test_the_help_of_a_command_teaches_its_use(command: str, words: list[str]) -
     assert (code, [word for word in words if word not in text]) == (0, [])
 
 
-def test_a_version_is_told() -> None:
+def test_version_is_shown() -> None:
     code, out, _ = seen(run("--version"))
 
     assert (code, out.startswith("capybeam, version ")) == (0, True)
@@ -672,8 +674,8 @@ def test_a_failing_check_as_a_process(config: Path) -> None:
 
     assert (done.returncode, done.stdout) == (2, b"")
     assert done.stderr.decode().splitlines() == [
-        f"{config}:7:9: destinations[0].subscriptions[0].action: must be one of purchase, initiateCheckout, addToCart,"
-        " viewContent, search, pageView, custom; did you mean pageView?",
+        f"{config}:7:9: destinations[0].subscriptions[0].action: must be one of"
+        f" {', '.join(presets())}; did you mean pageView?",
         f"1 problem in {config}.",
     ]
 

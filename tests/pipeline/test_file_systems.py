@@ -26,7 +26,9 @@ from capybeam.pipeline.sources.files import check_input
         ("./*.jsonl", False, None),
     ],
 )
-def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch, url: str, installed: bool, why: str | None) -> None:
+def test_what_is_missing_is_reported(
+    monkeypatch: pytest.MonkeyPatch, url: str, installed: bool, why: str | None
+) -> None:
     monkeypatch.setattr(file_systems, "_is_installed", lambda _module: installed)
     assert unavailable_reason(url) == why
 

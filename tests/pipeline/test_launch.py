@@ -38,7 +38,7 @@ def test_options_of_beam_pass_through_as_they_are() -> None:
     assert arguments([*GIVEN, *more]) == [*RUN, *more]
 
 
-def test_the_places_of_a_job_are_said_as_terraform_looks_for_them_too() -> None:
+def test_the_places_of_a_job_are_printed_as_terraform_looks_for_them() -> None:
     outputs = ["--temp_location=gs://acme/tmp", "--staging_location=gs://acme/staging"]
     command = arguments([*GIVEN, *outputs])
     java = ["--tempLocation=gs://acme/tmp", "--stagingLocation=gs://acme/staging"]
@@ -113,7 +113,7 @@ def test_an_image_that_does_not_know_its_name_starts_no_workers_of_another(
     )
 
 
-def test_a_job_file_that_is_neither_given_nor_in_the_image_is_said_to_be_missing(
+def test_a_job_file_that_is_neither_given_nor_in_the_image_is_reported_missing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert refused(monkeypatch, capsys, *GIVEN[1:], image=IMAGE) == (

@@ -99,6 +99,7 @@ PRODUCT_ADDED_IS_FILTERED = {
         "condition": 'event = "Order Completed"',
         "field": "event",
         "type": "string",
+        "value": "Product Added",
     },
 }
 

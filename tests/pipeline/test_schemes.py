@@ -44,7 +44,7 @@ def test_a_scheme_is_found_by_its_name(name: str, rest: str) -> None:
         ("kafka:events", "unknown scheme kafka:; for a file of that name write ./kafka:events"),
     ],
 )
-def test_a_scheme_that_is_not_known_is_said_to_be_unknown(text: str, message: str) -> None:
+def test_a_scheme_that_is_not_known_is_reported_unknown(text: str, message: str) -> None:
     with pytest.raises(UnknownScheme) as raised:
         find_scheme(text)
     assert str(raised.value) == message

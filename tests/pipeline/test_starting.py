@@ -97,7 +97,7 @@ def test_a_job_is_started_and_left_with_a_word_on_where_to_look(capsys: pytest.C
     )
 
 
-def test_a_templates_launcher_is_told_where_the_graph_is(
+def test_a_templates_launcher_gets_the_place_of_the_graph(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(tokens, "_from_secret_manager", lambda _name: "EAAB-token")
@@ -113,7 +113,7 @@ def test_a_job_of_another_runner_is_looked_at_there(
     assert capsys.readouterr().out == f"Started on {__name__}.DataflowRunner; see its own page for progress.\n"
 
 
-def test_a_job_that_cannot_be_started_is_said_to_be(
+def test_a_job_that_cannot_be_started_is_reported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(DataflowRunner, "result", PermissionError("jane@example.com may not"))

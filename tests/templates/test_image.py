@@ -82,7 +82,7 @@ def test_publishing_to_what_is_not_there_says_how_to_make_it(tmp_path: Path, abs
         ),
     ],
 )
-def test_what_cannot_be_looked_at_is_not_said_to_be_absent(tmp_path: Path, said: str, means: str) -> None:
+def test_what_cannot_be_looked_at_is_not_reported_absent(tmp_path: Path, said: str, means: str) -> None:
     gcloud = f"echo '{said}' >&2; exit 1"
     done = publish(tmp_path, "acme-prod", "europe-west1", "acme-capybeam", gcloud=gcloud)
     assert (done.returncode, done.stderr) == (2, f"publish: {means} gcloud says: {said}\n")

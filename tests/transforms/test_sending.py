@@ -1,4 +1,4 @@
-"""SendBatches around the client: many requests at once, no destination in the way of another, the runner told."""
+"""SendBatches around the client: many requests at once, destinations apart, throttled time reported."""
 
 from __future__ import annotations
 
@@ -68,6 +68,7 @@ def sent(step: _SendBatches, batches: Iterable[tuple[str, list[bytes]]]) -> list
     return [getattr(output, "value", output) if isinstance(output, TaggedOutput) else output for output in outputs]
 
 
+@pytest.mark.alone
 def test_sixteen_requests_in_flight_deliver_at_least_twelve_times_as_fast_as_one(sandbox: SandboxServer) -> None:
     sandbox.set_faults(latency=0.2)
     rates = []
@@ -80,6 +81,7 @@ def test_sixteen_requests_in_flight_deliver_at_least_twelve_times_as_fast_as_one
     assert rates[1] >= 12 * rates[0]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("trouble", [{"fail_next": 10_000}, {"latency": 0.3}], ids=["failing", "slow"])
 def test_a_slow_destination_does_not_stop_another(sandbox: SandboxServer, trouble: dict[str, Any]) -> None:
     with SandboxServer(SandboxSettings()) as slow:
@@ -149,7 +151,7 @@ def test_concurrency_and_backlog_hold_for_a_process_and_not_for_each_of_its_bund
     assert max(backlogs) <= 4000 + 4 * 300
 
 
-def test_throttled_time_is_told_to_the_runner(sandbox: SandboxServer) -> None:
+def test_throttled_time_is_reported_to_the_runner(sandbox: SandboxServer) -> None:
     sandbox.set_faults(throttle_next=1, retry_minutes=0.025)  # 1.5 s
     pipeline = beam.Pipeline("FnApiRunner")
     outcome = (

@@ -34,6 +34,8 @@ CODES: Final[Mapping[str, str]] = {
     # replay
     "not_a_dead_letter": "Not a dead letter written by capybeam.",
     "not_in_job": "The job file has no such destination, subscription or dataset (any more).",
+    # name
+    "unlisted_dataset": "The event's dataset_id is not among the destination's dataset_ids, so it goes to no dataset.",
     # map
     "missing_required_field": "A field that the action requires has no value.",
     "invalid_field": "A field has a value of the wrong type, or one that is not among its choices.",

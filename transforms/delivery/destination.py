@@ -6,6 +6,7 @@ import abc
 import dataclasses
 import ipaddress
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from capybeam.transforms.core.envelope import Address
@@ -15,15 +16,30 @@ from capybeam.transforms.delivery.answers import Answer, Trouble
 
 
 class Request(NamedTuple):
-    """An HTTP POST. Secrets are in headers or the body, never in the URL.
+    """An HTTP request. Secrets are in headers or the body, never in the URL.
 
     Attributes:
-        headers: beside Content-Type, which is JSON.
+        headers: beside Content-Type, which is JSON unless it is among them.
     """
 
     url: str
     body: bytes
     headers: Mapping[str, str]
+    method: Literal["POST", "GET"] = "POST"
+
+
+class Reading(NamedTuple):
+    """What came of a request that reads.
+
+    Attributes:
+        answer: of the kind ``delivered`` where there is a document.
+        document: the JSON object; None where the request was refused or failed.
+        headers: of the answer.
+    """
+
+    answer: Answer
+    document: dict[str, Any] | None = None
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +76,10 @@ class Destination(abc.ABC):
     @abc.abstractmethod
     def failed(self, trouble: Trouble, message: str) -> Answer:
         """The answer for a request that got none; `message` is its text for people."""
+
+    def understand(self, status: int, headers: Mapping[str, str], body: bytes) -> Reading:
+        """What an HTTP answer means to a request that reads; for the types of which anything can be read."""
+        raise NotImplementedError
 
     def check_age(self, event_time: int, age_limit: int, now: float) -> None:
         """Raises Rejected, event_too_old, for an event that has become too old while it waited. Unix seconds."""

@@ -16,7 +16,7 @@ import urllib3.exceptions
 from capybeam.transforms.core.tokens import TokenError
 from capybeam.transforms.delivery.answers import Answer
 from capybeam.transforms.delivery.connections import TimedAdapter, reserved
-from capybeam.transforms.delivery.destination import Delivery, Destination, is_loopback
+from capybeam.transforms.delivery.destination import Delivery, Destination, Reading, Request, is_loopback
 
 _LONGEST_ANSWER: Final = 1024 * 1024  # bytes
 TOKEN_PAUSE: Final = 15.0  # seconds between two looks at where the token of a destination is kept
@@ -46,11 +46,52 @@ class Transport:
         """Sends a body to a dataset of the destination of that name; what the answer, or its lack, means."""
         access = self._access[name]
         destination, secrets = access.destination, access.secrets
-        endpoint, failed = destination.endpoint, destination.failed
+
+        def understood(status: int, headers: Mapping[str, str], content: bytes, connection: Any) -> Answer:
+            answer = destination.classify(status, headers, content, events)
+            if connection is None:
+                return _withheld(answer, secrets)
+            if access.is_repeated(connection.last_trace, answer.fbtrace_id):
+                text = f"{destination.endpoint} sent the answer to an earlier request once more."
+                answer = destination.failed("repeated", text)
+            connection.last_trace = answer.fbtrace_id
+            if answer.received == "more" or not access.is_identifiable(answer):
+                connection.close()  # what comes next on it may not be meant for the next request
+            return _withheld(answer, secrets)
+
+        return self._exchange(access, lambda: destination.request(dataset_id, body, secrets), understood)
+
+    def read(self, name: str, make: Callable[[Mapping[str, str]], Request]) -> Reading:
+        """Asks the destination of that name for something; `make` is given its secrets."""
+        access = self._access[name]
+        destination, secrets = access.destination, access.secrets
+        found: list[Reading] = []
+
+        def understood(status: int, headers: Mapping[str, str], content: bytes, connection: Any) -> Answer:
+            for secret in secrets.values():  # should the server have quoted one
+                content = content.replace(secret.encode(), "…".encode())
+            reading = destination.understand(status, headers, content)
+            found.append(reading)
+            if connection is not None:
+                connection.close()  # an answer of this kind has nothing by which a repeated one would be known
+            return reading.answer
+
+        answer = self._exchange(access, lambda: make(secrets), understood)
+        return found[0] if found else Reading(answer)
+
+    def _exchange(
+        self,
+        access: _Access,
+        make: Callable[[], Request],
+        understood: Callable[[int, Mapping[str, str], bytes, Any], Answer],
+    ) -> Answer:
+        """Sends a request; what `understood` says of the answer's status, headers, body and connection."""
+        endpoint, failed = access.destination.endpoint, access.destination.failed
         try:
-            request = destination.request(dataset_id, body, secrets)
+            request = make()
             with (
-                self._session.post(
+                self._session.request(
+                    request.method,
                     request.url,
                     data=request.body,
                     headers={"Content-Type": "application/json"},
@@ -62,15 +103,7 @@ class Transport:
                 ) as response,
                 reserved(response.raw) as connection,
             ):
-                answer = destination.classify(response.status_code, response.headers, _read(response.raw), events)
-                if connection is None:
-                    return _withheld(answer, secrets)
-                if access.is_repeated(connection.last_trace, answer.fbtrace_id):
-                    answer = failed("repeated", f"{endpoint} sent the answer to an earlier request once more.")
-                connection.last_trace = answer.fbtrace_id
-                if answer.received == "more" or not access.is_identifiable(answer):
-                    connection.close()  # what comes next on it may not be meant for the next request
-                return _withheld(answer, secrets)
+                return understood(response.status_code, response.headers, _read(response.raw), connection)
         except requests.exceptions.SSLError as error:
             if "certificate" in str(error):
                 return failed("certificate", f"The certificate of {endpoint} is not valid.")

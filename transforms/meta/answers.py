@@ -20,6 +20,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from capybeam.transforms.delivery.answers import Answer, Kind, Meaning, Received, Trouble
+from capybeam.transforms.delivery.destination import Reading
 
 # --- what an answer means ---------------------------------------------------------------------------------------
 
@@ -270,6 +271,22 @@ def classify(status: int, headers: Mapping[str, str], body: bytes, sent: int) ->
         received=received,
         meaning=row,
     )
+
+
+def understand(status: int, headers: Mapping[str, str], body: bytes) -> Reading:
+    """What an HTTP answer means to a request that reads: its document, or why there is none."""
+    answer = classify(status, headers, body, 0)
+    if answer.received != "unsaid":
+        return Reading(answer, None, headers)
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        document = None
+    if not isinstance(document, dict):
+        text = f"HTTP {status} without a JSON object."
+        return Reading(dataclasses.replace(answer, message=text, received=None), None, headers)
+    usage, regain = read_usage(headers)
+    return Reading(Answer("delivered", usage=usage or None, regain=regain), document, headers)
 
 
 def failed(trouble: Trouble, message: str) -> Answer:

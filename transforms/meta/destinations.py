@@ -7,13 +7,14 @@ import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
+from urllib.parse import urlencode
 
 import orjson
 
 from capybeam.transforms.core.envelope import Address
 from capybeam.transforms.core.tokens import TokenReference
 from capybeam.transforms.delivery.answers import Answer, Trouble
-from capybeam.transforms.delivery.destination import Destination, Request
+from capybeam.transforms.delivery.destination import Destination, Reading, Request
 from capybeam.transforms.meta import answers, rules
 
 GRAPH_API: Final = "https://graph.facebook.com"
@@ -45,16 +46,33 @@ class MetaDestination(Destination):
         return request_body(bodies, address.test_event_code, address.upload_tag)
 
     def request(self, dataset_id: str, body: bytes, secrets: Mapping[str, str]) -> Request:
-        """With an app's secret, the proof of holding it is sent (Meta, "Securing Graph API Requests")."""
-        token, parameters = secrets["access_token"], self.parameters
-        if "app_secret" in secrets:
-            proof = hmac.new(secrets["app_secret"].encode(), token.encode(), hashlib.sha256).hexdigest()
-            parameters = (*parameters, ("appsecret_proof", proof))
+        token, parameters = secrets["access_token"], (*self.parameters, *_proof(secrets))
         url = f"{self.endpoint}/{self.api_version}/{dataset_id}/events"
         return Request(url, with_parameters(body, parameters), {"Authorization": f"Bearer {token}"})
 
     def classify(self, status: int, headers: Mapping[str, str], body: bytes, sent: int) -> Answer:
         return answers.classify(status, headers, body, sent)
+
+    def reading(self, path: str, parameters: Mapping[str, str], secrets: Mapping[str, str]) -> Request:
+        """A request for what is at a path, without sending events.
+
+        A GET; but where something secret is among the parameters, a POST of a form with ``method=get``, as Meta's
+        JavaScript SDK sends long ones: so it stays out of the URL. The parameter ``input_token`` is the token itself.
+        """
+        url, headers = (
+            f"{self.endpoint}/{self.api_version}/{path}",
+            {"Authorization": f"Bearer {secrets['access_token']}"},
+        )
+        hidden = dict(_proof(secrets))
+        if "input_token" in parameters:
+            hidden["input_token"] = secrets["access_token"]
+        if not hidden:
+            return Request(f"{url}?{urlencode(parameters)}", b"", headers, "GET")
+        headers["Content-Type"] = "application/x-www-form-urlencoded"
+        return Request(url, urlencode({"method": "get", **parameters, **hidden}).encode(), headers)
+
+    def understand(self, status: int, headers: Mapping[str, str], body: bytes) -> Reading:
+        return answers.understand(status, headers, body)
 
     def failed(self, trouble: Trouble, message: str) -> Answer:
         return answers.failed(trouble, message)
@@ -65,6 +83,14 @@ class MetaDestination(Destination):
     def describe(self, address: Address) -> Mapping[str, Any]:
         optional = {"test_event_code": address.test_event_code, "upload_tag": address.upload_tag}
         return {**{name: value for name, value in optional.items() if value}, **dict(self.parameters)}
+
+
+def _proof(secrets: Mapping[str, str]) -> Sequence[tuple[str, str]]:
+    """With an app's secret, the proof of holding it (Meta, "Securing Graph API Requests")."""
+    if "app_secret" not in secrets:
+        return ()
+    token, app_secret = secrets["access_token"].encode(), secrets["app_secret"].encode()
+    return (("appsecret_proof", hmac.new(app_secret, token, hashlib.sha256).hexdigest()),)
 
 
 def request_body(bodies: Sequence[bytes], test_event_code: str = "", upload_tag: str = "") -> bytes:

@@ -14,6 +14,7 @@ from capybeam.transforms.language.subscriptions import Revalidate, Validate
 from capybeam.transforms.meta import rules
 from capybeam.transforms.meta.clearing import URLS, compile_look_through
 from capybeam.transforms.meta.personal_data.keys import is_personal
+from capybeam.transforms.meta.restricted import restrict
 from capybeam.transforms.meta.server_events import compile_wire
 from capybeam.transforms.meta.settings import MetaSettings
 from capybeam.transforms.meta.user_data import HASHED, KEYS, OFFLINE_KEYS, OLDER_HASHED, WIRES, unhashed
@@ -100,7 +101,9 @@ def _compile_encoder(subscription: MetaSettings, max_bytes: int, is_edited: bool
         what = event["event_name"].encode(), event_id.encode() if type(event_id) is str else b""
         return seal(name, *what, event["event_time"], limit, body)
 
-    return encoded
+    if not subscription.restricted:
+        return encoded
+    return lambda event, now, count, is_hashed: encoded(restrict(event, count), now, count, is_hashed)
 
 
 _OLDER_WIRES: Final = frozenset({*OLDER_HASHED, *(name for name, _ in OFFLINE_KEYS.values())})

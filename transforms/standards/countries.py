@@ -37,32 +37,43 @@ class Names:
     """What ``countries.json`` holds. All names are `plain`, all codes in lower case.
 
     Attributes:
-        codes: ISO 3166-1 alpha-2, and xk for Kosovo.
-        countries: name or code → code.
-        states: country → name, code or abbreviation → two letters, for the countries whose states have those at Meta.
-        inside: name → two letters, of those that are also looked for within a longer text.
-        elsewhere: names of other countries' states that contain one of these.
+        data: the file's content: code → names, with blanks between them.
     """
 
-    codes: frozenset[str]
-    countries: Mapping[str, str]
-    states: Mapping[str, Mapping[str, str]]
-    inside: Mapping[str, Mapping[str, str]]
-    elsewhere: frozenset[str]
+    data: Mapping[str, Any]
+
+    @functools.cached_property
+    def codes(self) -> frozenset[str]:
+        """ISO 3166-1 alpha-2, and xk for Kosovo."""
+        return frozenset(self.data["countries"])
+
+    @functools.cached_property
+    def countries(self) -> Mapping[str, str]:
+        """Name or code → code."""
+        return _by_name(self.data["countries"])
+
+    @functools.cached_property
+    def states(self) -> Mapping[str, Mapping[str, str]]:
+        """Country → name, code or abbreviation → two letters, for the countries whose states have those at Meta."""
+        more = self.data["abbreviations"]
+        return {country: {**names, **_by_name(more[country])} for country, names in self.inside.items()}
+
+    @functools.cached_property
+    def inside(self) -> Mapping[str, Mapping[str, str]]:
+        """Country → name → two letters, of those that are also looked for within a longer text."""
+        return {country: _by_name(states) for country, states in self.data["states"].items()}
+
+    @functools.cached_property
+    def elsewhere(self) -> frozenset[str]:
+        """Names of other countries' states that contain one of these."""
+        return frozenset(self.data["elsewhere"])
 
 
 @functools.cache
 def load() -> Names:
     """The pinned names, read once per process."""
-    data: Any = orjson.loads(resources.files("capybeam.transforms.standards").joinpath("countries.json").read_bytes())
-    inside = {country: _by_name(states) for country, states in data["states"].items()}
-    return Names(
-        frozenset(data["countries"]),
-        _by_name(data["countries"]),
-        {country: {**names, **_by_name(data["abbreviations"][country])} for country, names in inside.items()},
-        inside,
-        frozenset(data["elsewhere"]),
-    )
+    file = resources.files("capybeam.transforms.standards").joinpath("countries.json")
+    return Names(orjson.loads(file.read_bytes()))
 
 
 def _by_name(names: Mapping[str, str]) -> dict[str, str]:

@@ -26,15 +26,13 @@ def first_rows(text: str, most: int, client: Any = None) -> Iterator[Row]:
     table = text.removeprefix(BIGQUERY).strip().replace("`", "")
     parts = split_table(table)
     if parts is None:
-        raise NoInput(f"{text}: --against reads the first rows of {BIGQUERY}PROJECT.DATASET.TABLE; a query is not read")
+        raise NoInput(f"{text}: a sample is the first rows of {BIGQUERY}PROJECT.DATASET.TABLE; a query is not read")
     name = f"{BIGQUERY}{table}"
     client = client or clients.new_client(name, parts[0])
     with ErrorsAsNoInput(name):
         found = client.get_table(table, retry=retry())
         if found.table_type != "TABLE":
-            raise NoInput(
-                f"{name}: is not a table but a {found.table_type.lower()}; --against reads the rows of tables"
-            )
+            raise NoInput(f"{name}: is not a table but a {found.table_type.lower()}; a sample is read of tables")
         yield from _rows(client, found, layout_of_schema(name, found.schema, found.table_id), most)
 
 

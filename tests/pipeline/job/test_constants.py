@@ -202,7 +202,7 @@ def test_a_trigger_that_never_holds_is_an_error_and_a_part_of_one_a_warning(
 
 @pytest.mark.parametrize("action", presets())
 def test_the_defaults_of_every_action_pass(action: str) -> None:
-    lines = "trigger: all" if action == "custom" else ""
+    lines = "" if presets()[action].trigger else "trigger: all"
 
     assert found(with_action(action, lines)) == []
 
@@ -216,7 +216,7 @@ def test_the_defaults_of_every_action_pass_when_they_are_written_out(action: str
     assert found(with_action(action, lines)) == []
 
 
-def test_a_template_without_quotes_is_told_from_a_key() -> None:
+def test_a_template_without_quotes_is_distinguished_from_a_key() -> None:
     said = found(with_subscription("mapping:\n  order_id: {{properties.order_id}}"))
 
     assert ("error", 'a key must be a text; put a template in quotes: "{{…}}"') in said

@@ -139,7 +139,7 @@ def test_rejections_and_filtered_events_are_expected_by_name(folder: Path, event
         (" [{subscription: orders, rejected: missing_value}]", ["- expected web/orders rejected missing_value"]),
     ],
 )
-def test_another_outcome_than_expected_is_told(folder: Path, expect: str, shown: list[str]) -> None:
+def test_another_outcome_than_expected_is_reported(folder: Path, expect: str, shown: list[str]) -> None:
     code, out, _ = run(folder, cases=case(expect))
     assert code == 1
     assert [line for line in shown if line not in out] == []
@@ -204,7 +204,7 @@ def test_events_of_a_file_are_read_beside_the_test_file(folder: Path) -> None:
         ("- x\n", "1:1: should be an object with now, tests"),
     ],
 )
-def test_what_is_wrong_with_a_test_file_is_said_with_its_place(folder: Path, cases: str, problem: str) -> None:
+def test_what_is_wrong_with_a_test_file_is_reported_with_its_place(folder: Path, cases: str, problem: str) -> None:
     code, out, err = run(folder, cases=cases)
     assert (code, out) == (2, "")
     assert f"job.test.yaml:{problem}" in err.splitlines()

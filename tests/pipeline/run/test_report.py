@@ -160,7 +160,7 @@ def test_what_earlier_runs_have_settled_is_counted_apart_and_balances() -> None:
     assert not RunReport.from_counts({**counts, "already_delivered:a/c": 0}).balanced
 
 
-def test_what_was_sent_again_is_told_beside_the_balance() -> None:
+def test_what_was_sent_again_is_reported_beside_the_balance() -> None:
     books = RunReport.from_counts({"read": 2, "taken": 2, "matched:a/b": 2, "delivered:a/b": 2}, sent=3)
     assert books.balanced
     assert books.resent == 1

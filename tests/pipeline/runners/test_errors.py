@@ -1,4 +1,4 @@
-"""Errors whose texts are for people, told from those that may quote an event."""
+"""Errors whose texts are for people, as against those that may quote an event."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_only_the_classes_that_are_asked_for_are_found() -> None:
         ("BeamIOError: No files found based on the file pattern /x", "The workers cannot find the input files."),
     ],
 )
-def test_an_error_of_setting_up_is_told_in_a_sentence(text: str, meaning: str) -> None:
+def test_an_error_of_setting_up_is_reported_in_a_sentence(text: str, meaning: str) -> None:
     explained = explain(TRACEBACK.format(text))
     assert explained is not None
     assert explained.startswith(meaning)

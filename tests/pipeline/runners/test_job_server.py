@@ -16,7 +16,8 @@ from capybeam.pipeline.runners.support import check_runner
 from tests.pipeline.runners.fake_flink import Flink, options
 
 
-def test_a_job_server_that_is_not_named_or_not_there_is_said_at_once(nobody: str) -> None:
+@pytest.mark.alone
+def test_a_job_server_that_is_not_named_or_not_there_is_reported_at_once(nobody: str) -> None:
     with pytest.raises(UnsupportedRunner, match="needs the address of a job server: --job_endpoint"):
         check_runner("PortableRunner", options(), streaming=False)
     started = time.monotonic()
@@ -26,7 +27,9 @@ def test_a_job_server_that_is_not_named_or_not_there_is_said_at_once(nobody: str
     assert time.monotonic() - started < 2
 
 
-def test_what_is_no_job_server_is_said_at_once(deaf_server: str, flink: Flink, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_no_job_server_is_reported_at_once(
+    deaf_server: str, flink: Flink, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(job_server, "ANSWER_TIMEOUT", 0.5)
     for endpoint in (deaf_server, flink.master):
         with pytest.raises(UnsupportedRunner) as raised:
@@ -37,7 +40,7 @@ def test_what_is_no_job_server_is_said_at_once(deaf_server: str, flink: Flink, m
         )
 
 
-def test_artifacts_that_cannot_be_handed_over_are_said_in_a_sentence(nobody: str) -> None:
+def test_artifacts_that_cannot_be_handed_over_are_reported_in_a_sentence(nobody: str) -> None:
     with grpc.insecure_channel(nobody) as channel:
         stub = beam_job_api_pb2_grpc.JobServiceStub(channel)
         with pytest.raises(grpc.RpcError) as raised:

@@ -15,7 +15,7 @@ from tests.pipeline.runners.fake_flink import TRACEBACK, Flink, options
 
 
 class Result:
-    """A job of PortableRunner that goes on until it is cancelled, or ends as it is told to."""
+    """A job of PortableRunner that goes on until it is cancelled, or ends as it is made to."""
 
     _job_id = "BeamApp-1_4f6c"
     state = "RUNNING"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import time
 from collections.abc import Callable
@@ -101,7 +102,7 @@ def test_a_sender_that_dies_in_the_middle_of_a_request_leaves_no_trace(
     sandbox: SandboxServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     with socket.create_connection(("127.0.0.1", urlsplit(sandbox.url).port)) as sender:
-        head = f"POST /v25.0/{DATASET}/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        head = f"POST /v25.0/{DATASET}/events HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
         sender.sendall(f'{head}Content-Length: 100\r\n\r\n{{"data": ['.encode())
         while not sandbox.stats()["requests"]:
             time.sleep(0.005)
@@ -109,10 +110,25 @@ def test_a_sender_that_dies_in_the_middle_of_a_request_leaves_no_trace(
     assert (sandbox.stats()["events_received"], caplog.text) == (1, "")
 
 
+def test_a_request_that_is_not_http_leaves_no_line_in_any_log(
+    sandbox: SandboxServer, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for path in (f"/v25.0/1/events?access_token=secret&x={'a' * 9000}", "/v25.0/1/events?access_token=secret HTTP/9 x"):
+        with socket.create_connection(("127.0.0.1", urlsplit(sandbox.url).port), timeout=10) as sender:
+            sender.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+            assert sender.recv(4096).startswith(b"HTTP/1.0 400")
+    assert (caplog.text, *capfd.readouterr()) == ("", "", "")
+
+
 def test_the_page_needs_nothing_from_elsewhere(sandbox: SandboxServer) -> None:
     response = requests.get(sandbox.url, timeout=10)
 
     assert (response.status_code, response.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
     assert "capybeam sandbox" in response.text
-    assert [part for part in ("http://", "https://", "src=", "@import", "innerHTML") if part in response.text] == []
+    files = [part.partition('"')[0] for part in re.split('(?:src|href)="', response.text)[1:]]
+    assert files == ["data:,", "/sandbox/page.css", "/sandbox/page.js"]
+    for name in files[1:]:
+        text = requests.get(sandbox.url + name, timeout=10).text
+        assert [part for part in ("url(", "@import", "innerHTML", "import(", "eval(") if part in text] == []
+    assert "default-src 'none'" in response.headers["Content-Security-Policy"]
     assert requests.get(f"{sandbox.url}/sandbox/healthz", timeout=10).text == "ok"

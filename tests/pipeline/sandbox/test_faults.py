@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from capybeam.pipeline.sandbox.faults import parse_fault
+from capybeam.pipeline.sandbox.faults import SWITCHES, Faults, parse_fault
 from capybeam.pipeline.sandbox.server import SandboxServer
 from tests.pipeline.sandbox.senders import DATASET, Json, event, post, refusal
 
@@ -94,7 +94,7 @@ def test_double_rate_sends_an_answer_twice_on_its_connection(sandbox: SandboxSer
     body = json.dumps({"data": [event()], "access_token": "a-token"}).encode()
 
     with socket.create_connection(("127.0.0.1", urlsplit(sandbox.url).port), timeout=10) as sender:
-        head = f"POST /v25.0/{DATASET}/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        head = f"POST /v25.0/{DATASET}/events HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
         sender.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         received = b""
         while len(traces := re.findall(rb'"fbtrace_id":"([^"]+)"', received)) < 2:
@@ -288,3 +288,25 @@ def test_a_fault_is_switched_on_by_name(text: str, change: tuple[str, object]) -
 def test_an_invalid_fault_is_explained(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         parse_fault(text)
+
+
+def test_every_fault_is_a_switch_or_says_more_of_one() -> None:
+    named = [name for switch in SWITCHES for name in (switch.name, *switch.parameters)]
+
+    assert {*named, "seed"} == set(Faults.__dataclass_fields__)
+    assert all(Faults().changed(switch["sample"]).is_on(SWITCHES[i]) for i, switch in enumerate(Faults().switches()))
+
+
+@pytest.mark.parametrize(
+    ("changes", "active"),
+    [
+        ({}, {}),
+        ({"slow_seconds": 5.0, "throttle_status": 429, "refused_after": 3, "poison_answer": "html", "seed": 1}, {}),
+        ({"slow_rate": 0.5}, {}),  # by no seconds
+        ({"slow_rate": 0.5, "slow_seconds": 5.0}, {"slow_rate": 0.5, "slow_seconds": 5.0}),
+        ({"throttle_next": 2, "retry_minutes": 1.0}, {"throttle_next": 2, "retry_minutes": 1.0}),
+        ({"dead_token": True, "retry_minutes": 1.0}, {"dead_token": True}),
+    ],
+)
+def test_faults_that_have_no_effect_are_not_active(changes: dict[str, Any], active: dict[str, Any]) -> None:
+    assert Faults().changed(changes).active() == active

@@ -44,6 +44,20 @@ def test_serve_says_where_it_is_and_leaves_cleanly_when_it_is_stopped(number: si
     assert (healthy, rest, errors, process.returncode) == ("ok", "", "", 0)
 
 
+def test_the_command_allows_a_host_and_sets_permissions_on_purpose() -> None:
+    command = [sys.executable, "-m", "capybeam", "sandbox", "--port", "0", "--allow-host", "sandbox.test"]
+    with subprocess.Popen([*command, "--scope", "ads_read"], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[2]
+        path, token = "/v25.0/debug_token?input_token=x", {"Authorization": "Bearer x"}
+        allowed = requests.get(url + path, headers={**token, "Host": "sandbox.test:80"}, timeout=10)
+        other = requests.get(url + path, headers={**token, "Host": "other.test"}, timeout=10)
+        process.terminate()
+
+    assert (allowed.status_code, other.status_code) == (200, 403)
+    assert allowed.json()["data"]["scopes"] == ["ads_read"]
+
+
 def test_the_sandbox_reads_the_rules_on_its_own() -> None:
     modules = [f"capybeam.pipeline.sandbox.{path.stem}" for path in FOLDER.glob("*.py")]
     program = f"import sys, {', '.join(modules)}; print([m for m in sys.modules if 'transforms' in m])"

@@ -133,7 +133,7 @@ def test_stats_cover_the_older_format_too(sandbox: SandboxServer) -> None:
     stats = sandbox.stats()
     kept = (
         "events_received", "events_stored", "duplicates", "without_event_id", "by_event", "match_keys", "upload_tags",
-        "value_by_currency",
+        "purchase_value",
     )  # fmt: skip
     assert {name: stats[name] for name in kept} == {
         "events_received": 5,
@@ -143,7 +143,7 @@ def test_stats_cover_the_older_format_too(sandbox: SandboxServer) -> None:
         "by_event": {DATASET: {"Purchase": 2}, "555": {"Lead": 1}},
         "match_keys": {"email": 3, "ln": 3, "lead_id": 3},
         "upload_tags": {"Segment": 3, "stores": 2},
-        "value_by_currency": {"USD": 25.0},
+        "purchase_value": {DATASET: {"USD": 25.0}},
     }
 
 
@@ -170,7 +170,7 @@ def test_stats_show_what_was_stored(sandbox: SandboxServer) -> None:
         "by_event": {DATASET: {"Purchase": 1, "AddToCart": 1}, "555": {"Quiz": 1}},
         "match_keys": {"em": 2, "client_user_agent": 2, "fbp": 1, "external_id": 1},
         "upload_tags": {},
-        "value_by_currency": {"USD": 22.5},
+        "purchase_value": {DATASET: {"USD": 10.0}},
         "refusals": {},
         "errors": [],
         "last_events": [{"dataset": DATASET, **first}, {"dataset": DATASET, **second}, {"dataset": "555", **third}],

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import pytest
 
 from capybeam.pipeline.segment.exports import read_export
 from capybeam.pipeline.segment.expressions import Expression, UnreadableExport
-from tests.pipeline.segment.exports import TRACK
+from tests.pipeline.segment.exports import PURCHASE, TRACK
 
 FILE = r"""
 variable "currency" { default = "EUR" }
@@ -87,7 +88,7 @@ def test_locals_that_refer_to_each_other_in_a_circle_are_expressions() -> None:
     assert read_export(text.encode(), "main.tf").subscriptions[0].mapping["currency"] == "local.a"  # type: ignore[index]
 
 
-def test_broken_terraform_is_said_with_its_line_and_without_its_text() -> None:
+def test_broken_terraform_is_reported_with_its_line_and_without_its_text() -> None:
     with pytest.raises(UnreadableExport) as caught:
         read_export(b'resource "segment_destination" "secret" {\n  name = = "secret"\n}\n', "main.tf")
     assert str(caught.value) == "main.tf:2: is not valid Terraform"
@@ -98,3 +99,26 @@ def test_without_python_hcl2_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(UnreadableExport) as caught:
         read_export(FILE.encode(), "main.tf")
     assert str(caught.value) == "main.tf: reading Terraform needs python-hcl2: pip install 'capybeam[terraform]'"
+
+
+def test_what_terraform_makes_several_of_or_may_switch_off_is_said() -> None:
+    text = f"""
+resource "segment_destination_subscription" "orders" {{
+  count = 2
+  destination_id = "d"
+  name = "Orders"
+  enabled = var.is_on
+  action_id = "8whh4kyqahLHgTJqUwvEwh"
+  trigger = "type = \\"track\\""
+  settings = jsonencode({json.dumps(PURCHASE)})
+}}
+"""
+    (found,) = read_export(text.encode(), "a.tf").subscriptions
+
+    assert (found.is_enabled, found.doubts) == (
+        True,
+        (
+            "enabled: is an expression of Terraform's, whose value is not in the file; taken as true",
+            "count: Terraform makes subscriptions of this one by it; here it is one",
+        ),
+    )

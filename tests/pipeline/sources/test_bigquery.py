@@ -63,7 +63,7 @@ def test_a_long_query_is_named_by_its_beginning() -> None:
     assert said.endswith("…: cannot be read (Syntax error at [2:5])")
 
 
-def test_what_is_said_of_rows_is_not_repeated() -> None:
+def test_what_is_reported_of_rows_is_not_repeated() -> None:
     exceptions = pytest.importorskip("google.api_core.exceptions", reason="needs the extra gcp")
     error = exceptions.BadRequest("Bad int64 value: jane@example.com\n\nLocation: EU\nJob ID: 3f5e-1")
     said = refusal("bigquery:SELECT CAST(email AS INT64) FROM `acme.shop.orders`", Client(error))

@@ -47,7 +47,7 @@ def test_a_packed_file_that_was_cut_off_before_its_first_row_is_found_before_any
         open_source(str(tmp_path / "*.csv.gz"))
 
 
-@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16-le"])
 def test_a_header_that_is_not_utf_8_is_found_with_its_file(tmp_path: Path, encoding: str) -> None:
     (tmp_path / "a.csv").write_bytes("type,event,traits.größe\npage,a,1\n".encode(encoding))
     with pytest.raises(NoInput, match=r"a\.csv: the header is not UTF-8$"):

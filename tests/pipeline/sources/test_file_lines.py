@@ -49,7 +49,7 @@ def test_however_a_file_is_cut_into_chunks_its_lines_are_the_same(lines: list[by
         ("ab😀😀😀\nb".encode(), [long(1, 14, "ab"), b"b"]),
     ],
 )
-def test_a_line_that_is_too_long_is_told_by_its_place_its_size_and_its_start(
+def test_a_line_that_is_too_long_is_reported_by_its_place_its_size_and_its_start(
     monkeypatch: pytest.MonkeyPatch, text: bytes, lines: list[Any], size: int
 ) -> None:
     monkeypatch.setattr(events, "MAX_LINE", 8)

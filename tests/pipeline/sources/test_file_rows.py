@@ -126,7 +126,7 @@ def test_what_does_not_begin_as_its_format_does_is_found_at_once(
         ("gss://a/b", "gss://a/b: cannot be read: unknown scheme gss://; did you mean gs://?"),
     ],
 )
-def test_what_is_not_read_is_said(text: str, message: str) -> None:
+def test_what_is_not_read_is_reported(text: str, message: str) -> None:
     with pytest.raises(NoInput) as raised, placed_rows(text):
         pass
     assert str(raised.value) == message

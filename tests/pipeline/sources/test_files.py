@@ -88,7 +88,7 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
         check_input(str(tmp_path / "nothing-*.jsonl"))
 
 
-def test_the_size_of_all_that_matches_is_told(tmp_path: Path) -> None:
+def test_the_size_of_all_that_matches_is_reported(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).write_bytes(b"12345")
     assert check_input(str(tmp_path / "*")) == 10

@@ -1,4 +1,4 @@
-"""JSON documents in the place of JSON lines, told by how they begin."""
+"""JSON documents in the place of JSON lines, recognised by how they begin."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OBJECT = "it is one pretty-printed JSON document and not JSON lines with one eve
 ON_A_LINE = "it is one JSON array and not JSON lines with one event each."
 
 
-def told(text: str | bytes, size: int = 1 << 16, name: str = "events.json") -> str | None:
+def refusal(text: str | bytes, size: int = 1 << 16, name: str = "events.json") -> str | None:
     """What is said of a text that comes in chunks of a size; None where it passes, which it does unchanged."""
     data = text if isinstance(text, bytes) else text.encode()
     chunks = [data[start : start + size] for start in range(0, len(data), size)]
@@ -63,7 +63,7 @@ def aligned(events: list[dict[str, Any]]) -> str:
     ],
 )
 def test_a_document_is_named_as_what_it_is(text: str, said: str, size: int) -> None:
-    assert (told(text, size) or "").startswith(f"{said} Convert it to JSON lines: jq -c ")
+    assert (refusal(text, size) or "").startswith(f"{said} Convert it to JSON lines: jq -c ")
 
 
 @pytest.mark.parametrize("size", [1000, 1 << 18])
@@ -79,7 +79,7 @@ def test_a_document_is_named_as_what_it_is(text: str, said: str, size: int) -> N
 )
 def test_of_a_large_document_the_beginning_is_enough(text: str, said: str, size: int) -> None:
     assert len(text) > HEAD
-    assert (told(text, size) or "").startswith(said)
+    assert (refusal(text, size) or "").startswith(said)
 
 
 @pytest.mark.parametrize("size", [1, 100, 1 << 18])
@@ -108,7 +108,7 @@ def test_of_a_large_document_the_beginning_is_enough(text: str, said: str, size:
     ],
 )
 def test_lines_pass_good_or_bad_and_unchanged(text: str | bytes, size: int) -> None:
-    assert told(text, size) is None
+    assert refusal(text, size) is None
 
 
 def test_a_first_line_that_is_an_event_is_all_that_is_looked_at() -> None:
@@ -145,10 +145,10 @@ def test_what_reading_raises_comes_behind_what_was_read(before: bytes) -> None:
     ],
 )
 def test_the_message_says_how_to_make_lines(name: str, advice: str) -> None:
-    assert told(aligned(EVENTS), name=name) == f"{ARRAY} {advice}"
+    assert refusal(aligned(EVENTS), name=name) == f"{ARRAY} {advice}"
 
 
 @given(st.lists(st.sampled_from([LINES, json.dumps(EVENTS), "{", "[", "{\n", '"a": 1', ",\n", "}", "]", "\n"])))
 def test_whatever_comes_passes_unchanged_or_is_named(parts: list[str]) -> None:
     text = "".join(parts)
-    assert told(text, 7) == told(text)
+    assert refusal(text, 7) == refusal(text)

@@ -23,13 +23,13 @@ def test_an_input_is_opened_by_the_module_that_its_scheme_names(monkeypatch: pyt
 
 
 @pytest.mark.parametrize("open_", [open_source, open_dead_letters])
-def test_an_unknown_scheme_is_said_to_be_unknown(open_: Callable[[str], Any]) -> None:
+def test_an_unknown_scheme_is_reported_unknown(open_: Callable[[str], Any]) -> None:
     with pytest.raises(NoInput) as raised:
         open_("pubsb:projects/p/subscriptions/s")
     assert str(raised.value) == ("pubsb:projects/p/subscriptions/s: unknown scheme pubsb:; did you mean pubsub:?")
 
 
-def test_an_unknown_scheme_of_a_url_is_said_to_be_unknown() -> None:
+def test_an_unknown_scheme_of_a_url_is_reported_unknown() -> None:
     with pytest.raises(NoInput) as raised:
         open_source("gss://acme/events.jsonl")
     assert str(raised.value) == ("gss://acme/events.jsonl: cannot be read: unknown scheme gss://; did you mean gs://?")

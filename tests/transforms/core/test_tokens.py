@@ -178,7 +178,7 @@ SECRET = "projects/acme/secrets/meta/versions/latest"
 
 
 class SecretManager:
-    """Stands in for Google's client: holds one secret, or fails as it is told."""
+    """Stands in for Google's client: holds one secret, or fails as it is made to."""
 
     def __init__(self, data: bytes = b"", failure: Exception | None = None) -> None:
         self._data, self._failure = data, failure

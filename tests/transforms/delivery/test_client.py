@@ -280,6 +280,7 @@ def test_one_refused_destination_does_not_stop_another(sandbox: SandboxServer, m
     assert sender.deliver(pack(Address("crm", "123").encode(), [line(2)])).delivered == {"crm/leads": 1}
 
 
+@pytest.mark.alone
 def test_an_unreachable_endpoint_gives_up_after_retry_for_and_then_at_once() -> None:
     sender = client("http://127.0.0.1:9", retry_for=0.5)
     started = time.monotonic()
@@ -289,7 +290,7 @@ def test_an_unreachable_endpoint_gives_up_after_retry_for_and_then_at_once() -> 
     assert reasons(first) + reasons(second) == [("e1", "gave_up_retrying", True), ("e2", "gave_up_retrying", True)]
     assert "http://127.0.0.1:9 cannot be reached (connection refused)" in first.rejections[0].message
     assert middle - started >= 0.3
-    assert time.monotonic() - middle < 0.3
+    assert time.monotonic() - middle < (middle - started) / 2
 
 
 def test_a_missing_dataset_stops_that_dataset_alone() -> None:
@@ -458,7 +459,7 @@ def test_a_patient_stream_holds_for_as_long_as_it_takes(
     recovery.join()
 
 
-def test_held_for_too_long_the_runner_is_told_and_nothing_is_rejected(
+def test_held_for_too_long_the_runner_is_reported_and_nothing_is_rejected(
     sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sandbox.set_faults(dead_token=True)

@@ -434,6 +434,7 @@ def test_poison_that_times_out_is_isolated_while_many_requests_are_in_flight() -
     assert set(reasons(*outcomes)) == {("gave_up_retrying", True)}
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("size", [1, 20])
 def test_poison_in_many_batches_is_waited_for_once(size: int) -> None:
     def bad(number: int) -> bool:
@@ -459,6 +460,7 @@ def test_after_poison_an_outage_is_still_waited_for() -> None:
     assert reasons(*outcomes).total() <= 8, "as many as in a row may be poison"
 
 
+@pytest.mark.alone
 def test_of_two_datasets_of_a_destination_the_one_that_fails_is_waited_for_once() -> None:
     def answer(events: list[Json]) -> Reply:
         return error(1, status=500) if graph.paths[-1] == "/v25.0/1/events" else taken(events)
@@ -486,7 +488,7 @@ TOO_MANY = {
 
 @pytest.mark.parametrize("most", [1, 37])
 @pytest.mark.parametrize("answer", TOO_MANY.values(), ids=TOO_MANY)
-def test_a_batch_that_is_too_large_is_halved_until_it_fits_however_that_is_said(answer: Reply, most: int) -> None:
+def test_a_batch_that_is_too_large_is_halved_until_it_fits_however_that_is_reported(answer: Reply, most: int) -> None:
     count = 4 * most
     with graph_server(lambda events: answer if len(events) > most else taken(events)) as graph:
         sender = client(graph, timeout=0.3, retry_for=1.0)
@@ -545,6 +547,7 @@ def test_an_outage_in_the_middle_of_isolating_is_waited_out() -> None:
     assert outcome.delivered["web/leads"] >= 199
 
 
+@pytest.mark.alone
 def test_an_outage_costs_no_more_requests_than_tries_and_gives_up_in_time() -> None:
     with graph_server(lambda _: error(2, status=503)) as graph:
         sender = client(graph, retry_for=0.5)
@@ -559,6 +562,7 @@ def test_an_outage_costs_no_more_requests_than_tries_and_gives_up_in_time() -> N
 # --- no wait without an end -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     "throttling",
     [

@@ -14,7 +14,7 @@ import pytest
 from capybeam.pipeline.sandbox.server import SandboxServer
 from capybeam.pipeline.sandbox.store import SandboxSettings
 from capybeam.transforms.core.tokens import TokenReference
-from capybeam.transforms.delivery.destination import Delivery
+from capybeam.transforms.delivery.destination import Delivery, Reading
 from capybeam.transforms.delivery.transport import TOKEN_PAUSE, Transport
 from capybeam.transforms.meta.destinations import MetaDestination
 from tests.transforms.graph_server import Reply, graph_server, taken
@@ -159,3 +159,42 @@ def test_answers_in_order_share_a_connection() -> None:
         answers = [sender.post("web", "123", BODY, 1) for _ in range(3)]
     assert [answer.kind for answer in answers] == ["delivered"] * 3
     assert graph.connections == 1
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_read_is_a_get_with_the_token_in_a_header() -> None:
+    request = destination("https://graph.example").reading("123", {"fields": "id,name"}, {"access_token": TOKEN})
+    assert request == (
+        "https://graph.example/v25.0/123?fields=id%2Cname",
+        b"",
+        {"Authorization": f"Bearer {TOKEN}"},
+        "GET",
+    )
+
+
+def test_what_is_secret_is_in_the_form_of_a_post() -> None:
+    secrets = {"access_token": TOKEN, "app_secret": SECRET}
+    request = destination("https://graph.example").reading("debug_token", {"input_token": ""}, secrets)
+    proof = hmac.new(SECRET.encode(), TOKEN.encode(), hashlib.sha256).hexdigest()
+    assert request.url == "https://graph.example/v25.0/debug_token"
+    assert request.body == f"method=get&input_token={TOKEN}&appsecret_proof={proof}".encode()
+    assert request.headers["Content-Type"] == "application/x-www-form-urlencoded"
+
+
+def test_a_reading_has_the_document_or_why_there_is_none() -> None:
+    with SandboxServer(SandboxSettings(tokens=frozenset({TOKEN}))) as sandbox:
+        sender, web = transport(sandbox.url), destination(sandbox.url)
+
+        def read() -> Reading:
+            return sender.read("web", lambda secrets: web.reading("5", {"fields": "id"}, secrets))
+
+        found = read()
+        assert (found.answer.kind, found.document) == ("delivered", {"id": "5"})
+        assert "Date" in found.headers
+        sandbox.set_faults(dead_token=True)
+        found = read()
+        assert (found.answer.kind, found.answer.meta_code, found.document) == ("destination", "190/463", None)
+    found = read()
+    assert (found.answer.kind, found.document) == ("transient", None)

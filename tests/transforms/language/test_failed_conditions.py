@@ -47,7 +47,7 @@ def test_the_nearest_trigger_is_the_one_that_failed_last_and_came_closest() -> N
 @pytest.mark.parametrize(
     ("event", "differs"), [("signed up ", True), ("SIGNED UP", True), ("Signed", False), ("", False)]
 )
-def test_a_difference_in_case_only_is_told(event: str, differs: bool) -> None:
+def test_a_difference_in_case_only_is_reported(event: str, differs: bool) -> None:
     failed = compile_failed_condition('event = "Signed Up"')({"event": event})
     assert failed is not None
     assert failed.only_case_differs is differs

@@ -221,7 +221,7 @@ def test_a_field_that_is_not_required_may_be_absent() -> None:
     assert compile_fields([Field("a", "string")])({}) == {}
 
 
-def test_all_that_is_wrong_is_said_in_one_message() -> None:
+def test_all_that_is_wrong_is_reported_in_one_message() -> None:
     fields = [
         Field("currency", "currency", required=True),
         Field("value", "number", required=True),

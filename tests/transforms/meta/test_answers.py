@@ -339,7 +339,7 @@ def test_a_text_in_another_language_changes_nothing() -> None:
         ),
     ],
 )
-def test_an_operator_is_told_what_to_do_about_a_destination(code: int, subcode: int | None, words: str) -> None:
+def test_an_operator_reads_what_to_do_about_a_destination(code: int, subcode: int | None, words: str) -> None:
     assert classify(400, {}, error_body(code, subcode), 3).meaning.todo == words
 
 

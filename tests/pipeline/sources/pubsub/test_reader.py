@@ -1,6 +1,6 @@
 """Pulling from a server that does not answer, or whose answers are limited, and how long what was pulled stays leased.
 
-What an ordinary server brings is in tests/pipeline/test_subscription.py.
+What an ordinary server brings is in tests/pipeline/run/test_subscription_runs.py.
 """
 
 from __future__ import annotations
@@ -281,7 +281,9 @@ def test_a_pull_that_is_too_large_asks_for_less_until_all_messages_have_come(mon
     assert messages == {}
 
 
-def test_a_message_that_is_too_large_alone_is_said_once_and_holds_up_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_message_that_is_too_large_alone_is_reported_once_and_holds_up_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     messages = {"small": 100, "large": 100_000, "other": 100}
     run = RunContext()
     with (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,25 +17,12 @@ from capybeam.pipeline.run.execute import replay_job, run_job
 from capybeam.pipeline.run.exit_codes import CONFIGURATION, DEAD_LETTERS, FAILED, OK
 from capybeam.pipeline.run.request import Outputs, RunRequest
 from capybeam.pipeline.sandbox.server import SandboxServer
-from capybeam.pipeline.sandbox.store import SandboxSettings
 from capybeam.pipeline.sources import NoInput
 from capybeam.transforms.core import events
 from capybeam.transforms.core.dead_letters import ReplayFilter
-from tests.pipeline.jobs import TOKEN, job_file, order, rows
+from tests.pipeline.jobs import job_file, order, rows
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def sandbox() -> Iterator[SandboxServer]:
-    with SandboxServer(SandboxSettings(tokens=frozenset({TOKEN}))) as server:
-        yield server
-
-
-@pytest.fixture(autouse=True)
-def _token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("TOKEN", TOKEN)
-    monkeypatch.chdir(tmp_path)
 
 
 def run(job: str, lines: list[bytes]) -> int:
@@ -264,7 +250,7 @@ def test_dead_letters_that_were_cut_off_are_replayed_as_far_as_they_go_and_fail_
     assert (code, books["dead_lettered"]) == (DEAD_LETTERS, 1), "it was another file that broke off"
 
 
-def test_edited_dead_letters_that_are_none_any_more_are_said_one_by_one_and_the_books_balance(
+def test_edited_dead_letters_that_are_none_any_more_are_reported_one_by_one_and_the_books_balance(
     sandbox: SandboxServer,
 ) -> None:
     sandbox.set_faults(dead_token=True)

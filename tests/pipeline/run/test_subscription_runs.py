@@ -25,7 +25,6 @@ from capybeam.pipeline.run.execute import replay_job, run_job
 from capybeam.pipeline.run.exit_codes import CONFIGURATION, DEAD_LETTERS, FAILED, OK, REFUSED
 from capybeam.pipeline.run.request import Outputs, RunRequest
 from capybeam.pipeline.sandbox.server import SandboxServer
-from capybeam.pipeline.sandbox.store import SandboxSettings
 from capybeam.pipeline.sources.message_attributes import MessageAttributes
 from capybeam.pipeline.sources.pubsub.messages import Message
 from capybeam.pipeline.sources.pubsub.reader import SubscriptionReader
@@ -39,18 +38,6 @@ pytestmark = pytest.mark.slow
 
 DELIVERY = "{max_batch_delay: 200ms, retry_for: 5s}"
 OUTPUTS = Outputs("dead.jsonl", "receipts.jsonl", "books.json")
-
-
-@pytest.fixture
-def sandbox() -> Iterator[SandboxServer]:
-    with SandboxServer(SandboxSettings(tokens=frozenset({TOKEN}))) as server:
-        yield server
-
-
-@pytest.fixture(autouse=True)
-def _token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("TOKEN", TOKEN)
-    monkeypatch.chdir(tmp_path)
 
 
 def run(sandbox: SandboxServer, topic: Topic, outputs: Outputs = OUTPUTS, idle: float = 1.0) -> int:
@@ -70,7 +57,7 @@ def start(
     )
     command = [sys.executable, "-c", program, "run", "--config", "job.yaml"]
     command += ["--input", f"pubsub:{topic.subscription}", "--books", "books.json", *options]
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env)
 
 
