@@ -73,7 +73,7 @@ def _compared(lines: list[bytes], out: Path, sandbox: SandboxServer) -> list[str
             books["delivered"],
             stats["events_stored"] + stats["duplicates"],
         ),
-        "dead letters": (books["dead_lettered"], sum(dead.values())),
+        "dead letters": (books["dead_letters"], sum(dead.values())),
         "requests that the sandbox refused": (0, stats["refused_requests"]),
         "raw personal data on the wire": (0, stats["raw_pii"]),
         "personal data in custom_data": (0, stats["pii_in_custom_data"]),

@@ -1,7 +1,8 @@
 """The command line: init, import, check, map, explain, report, test, run, replay, quality, doctor, sandbox, schema.
 
-Exit codes: 0 fine; 1 some events became dead letters; 2 the job file, the command line or the environment is at fault;
-3 a destination refused us; 4 the run itself failed; 130 stopped by Ctrl-C, SIGTERM or SIGHUP.
+Exit codes: 0 fine; 1 some events were bad and became dead letters; 2 the job file, the command line or the environment
+is at fault; 3 a destination refused us; 4 the run itself failed; 5 events were given up for an outage, and a replay
+delivers them; 130 stopped by Ctrl-C, SIGTERM or SIGHUP.
 """
 
 from __future__ import annotations
@@ -20,11 +21,14 @@ import click
 
 from capybeam import __version__
 from capybeam.pipeline import meta_commands, proving_commands, sandbox_command
+from capybeam.pipeline.command_line import begin
 from capybeam.pipeline.command_line import fail as _fail
 from capybeam.pipeline.command_line import load_or_exit as _job
 from capybeam.pipeline.command_line import moment as _moment
 from capybeam.pipeline.job.models import duration
 from capybeam.pipeline.job.schema import json_schema
+from capybeam.pipeline.run import replay_command
+from capybeam.pipeline.run.exit_codes import INTERRUPTED
 from capybeam.pipeline.run.options import option
 from capybeam.pipeline.settled import command as reconcile_command
 from capybeam.transforms.core.rejections import CODES
@@ -194,9 +198,10 @@ main.add_command(reconcile_command.reconcile)
     short_help="Delivers events, and accounts for every one.",
     context_settings={"ignore_unknown_options": True},
     epilog="--verbose shows Beam's own log; --allow-unsafe-runner runs on runners that are known to lose events.\n\n"
-    "Exit code 0: all delivered or filtered; 1: some became dead letters; 2: job file, token or input at fault;"
-    " 3: a destination refused everything (token, permission); 4: the run failed; 130: stopped by Ctrl-C, SIGTERM or"
-    " SIGHUP.",
+    "Exit code 0: all delivered or filtered, or no more bad events than --tolerate; 1: some events were bad, and are"
+    " dead letters; 2: job file, token or input at fault; 3: a destination refused everything (token, permission);"
+    " 4: the run failed; 5: events were given up for an outage, and a replay delivers them; 130: stopped by Ctrl-C,"
+    " SIGTERM or SIGHUP.",
 )
 @option("config", type=click.Path())
 @option("input", "inputs", multiple=True)
@@ -206,7 +211,8 @@ main.add_command(reconcile_command.reconcile)
 @option("receipts")
 @option("resume", multiple=True, metavar="RECEIPTS")
 @option("keep", type=click.IntRange(min=0), metavar="N")
-@option("books", type=click.Path())
+@option("report", "--books", type=click.Path())
+@option("tolerate", metavar="SHARE|COUNT")
 @option("until-idle", metavar="TIME")
 @option("no-wait", is_flag=True)
 @option("id-attribute")
@@ -221,7 +227,8 @@ def run(
     receipts: str,
     resume: tuple[str, ...],
     keep: int | None,
-    books: str | None,
+    report: str | None,
+    tolerate: str | None,
     until_idle: str | None,
     no_wait: bool,
     id_attribute: str | None,
@@ -233,7 +240,7 @@ def run(
     Runs on this machine (FnApiRunner) unless Beam's --runner says otherwise. Ctrl-C stops reading, delivers what has
     been read and shows the books so far.
     """
-    job = _job(config)
+    job, tolerance = begin("run", config, report, tolerate)
     since_at = None if since is None else _moment("--since", since)
     until_at = None if until is None else _moment("--until", until)
     try:
@@ -244,13 +251,15 @@ def run(
         from capybeam.pipeline.sources.message_attributes import MessageAttributes
 
         logging.disable(logging.NOTSET)
-        outputs, between = Outputs(dead_letters, receipts, books), TimeRange(since_at, until_at)
+        outputs, between = Outputs(dead_letters, receipts, report), TimeRange(since_at, until_at)
         attributes = MessageAttributes(id_attribute, timestamp_attribute)
         idle = _seconds("--until-idle", until_idle)
-        request = RunRequest(job, inputs, outputs, beam_options, idle, attributes, between, not no_wait, resume, keep)
+        request = RunRequest(
+            job, inputs, outputs, beam_options, idle, attributes, between, not no_wait, config, tolerance, resume, keep
+        )
         sys.exit(run_job(request))
     except KeyboardInterrupt:  # before the run has begun, or after it has ended
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
 
 
 @main.command(
@@ -270,7 +279,7 @@ def run(
 @click.option("--retryable", is_flag=True, help="Only those where the destination was at fault, not the event.")
 @click.option(
     "--dead-letters",
-    default="replayed-dead-letters.jsonl",
+    default=replay_command.DEAD_LETTERS,
     show_default=True,
     help="What was rejected again, and why; must not be the file that is read.",
 )
@@ -282,7 +291,8 @@ def run(
 )
 @option("resume", multiple=True, metavar="RECEIPTS")
 @option("keep", type=click.IntRange(min=0), metavar="N")
-@click.option("--books", default=None, type=click.Path(), help="Also write the books as JSON.")
+@option("report", "--books", type=click.Path())
+@option("tolerate", metavar="SHARE|COUNT")
 @option("until-idle", metavar="TIME")
 @click.argument("beam_options", nargs=-1, type=click.UNPROCESSED, metavar="[ANY BEAM OPTION]...")
 def replay(
@@ -294,7 +304,8 @@ def replay(
     receipts: str,
     resume: tuple[str, ...],
     keep: int | None,
-    books: str | None,
+    report: str | None,
+    tolerate: str | None,
     until_idle: str | None,
     beam_options: tuple[str, ...],
 ) -> None:
@@ -303,7 +314,7 @@ def replay(
     What was rejected up to mapping is mapped again, for the subscription that rejected it; what was rejected after it
     is checked and sent as it is, with the same event_id, so that Meta drops what it has had.
     """
-    job = _job(config)
+    job, tolerance = begin("replay", config, report, tolerate)
     for code in codes:
         if code not in CODES:
             close = difflib.get_close_matches(code, CODES, n=1)
@@ -315,12 +326,21 @@ def replay(
         from capybeam.transforms.core.dead_letters import ReplayFilter
 
         logging.disable(logging.NOTSET)
-        replay_filter, outputs = ReplayFilter(frozenset(codes), retryable), Outputs(dead_letters, receipts, books)
-        idle = _seconds("--until-idle", until_idle)
-        request = RunRequest(job, sources, outputs, beam_options, idle, resume=resume, keep=keep)
+        replay_filter, outputs = ReplayFilter(frozenset(codes), retryable), Outputs(dead_letters, receipts, report)
+        request = RunRequest(
+            job,
+            sources,
+            outputs,
+            beam_options,
+            _seconds("--until-idle", until_idle),
+            config=config,
+            tolerate=tolerance,
+            resume=resume,
+            keep=keep,
+        )
         sys.exit(replay_job(request, replay_filter))
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
 
 
 main.add_command(meta_commands.quality)
@@ -432,13 +452,20 @@ def _attempt(command: Callable[[], int]) -> int:
         _fail(str(error))
 
 
-@main.command(short_help="Prints the JSON Schema of the job file.")
+@main.command(short_help="Prints the JSON Schema of the job file, or of a run's report.")
 @click.option("--output", type=click.Path(), default="-", help="Where to write it; - is stdout.")
-def schema(output: str) -> None:
-    """Prints the JSON Schema of the job file, for editors that check YAML as you type."""
+@click.option("--report", "of_report", is_flag=True, help="That of what `run --report` writes.")
+def schema(output: str, of_report: bool) -> None:
+    """Prints the JSON Schema of the job file, for editors that check YAML as you type.
+
+    With --report it is that of the report of a run, for programs that read it.
+    """
     import orjson
 
-    text = orjson.dumps(json_schema(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    from capybeam.pipeline.run import report_document
+
+    found = report_document.json_schema() if of_report else json_schema()
+    text = orjson.dumps(found, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     if output == "-":
         sys.stdout.buffer.write(text)
     else:

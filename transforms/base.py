@@ -17,7 +17,7 @@ from apache_beam.pvalue import TaggedOutput
 from apache_beam.utils.shared import Shared
 
 from capybeam.transforms.core.conversions import Conversion, split_key
-from capybeam.transforms.core.counters import CounterKey, Counters, NoteNames
+from capybeam.transforms.core.counters import CounterKey, Counters, NoteNames, extreme_of
 from capybeam.transforms.core.events import UnreadableRest
 from capybeam.transforms.core.rejections import Rejected, Rejection, Stage, as_rejected, reject
 from capybeam.transforms.core.run_context import RunHandle
@@ -45,9 +45,12 @@ def run_of(collection: Any) -> RunHandle:
 
 
 def add_to_metrics(counts: Mapping[str, int]) -> None:
-    """Adds counts to the runner's counters of the same names."""
-    for name, by in counts.items():
-        Metrics.counter(NAMESPACE, name).inc(by)
+    """Adds counts to the runner's counters of the same names; extremes are those of its distributions."""
+    for name, count in counts.items():
+        if extreme_of(name) is None:
+            Metrics.counter(NAMESPACE, name).inc(count)
+        else:
+            Metrics.distribution(NAMESPACE, name).update(count)
 
 
 class CountingDoFn(beam.DoFn):
@@ -81,6 +84,9 @@ class CountingDoFn(beam.DoFn):
         """The rejection, counted, for the step's second output."""
         key = f"{rejection.destination}/{rejection.subscription}" if rejection.destination else ""
         self.counters[CounterKey("rejected", key, rejection.stage, rejection.code).encode()] += 1
+        if rejection.about:
+            about = self.context.reasons.bounded(key, rejection)
+            self.counters[CounterKey("cause", key, rejection.stage, rejection.code, about).encode()] += 1
         return TaggedOutput(REJECTIONS, rejection)
 
 

@@ -16,7 +16,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from capybeam.transforms.base import NAMESPACE, CountingDoFn, with_rejections
 from capybeam.transforms.batching import Batch
-from capybeam.transforms.core.counters import CounterKey
+from capybeam.transforms.core.counters import CounterKey, add_counts
 from capybeam.transforms.core.envelope import Address
 from capybeam.transforms.delivery.batches import EncodedBatch, Journal, OnRefusal, Outcome
 from capybeam.transforms.delivery.client import Client
@@ -99,6 +99,7 @@ class _SendBatches(CountingDoFn):
         key, lines = element
         batch = EncodedBatch.pack(self._by_name[Address.decode(key).destination], key, lines)
         name = Address.decode(batch.key).destination
+        self._note_times(name, batch)
         yield from self._outputs()
         while self._client.backlog(name) > BACKLOG:
             yield from self._outputs(wait=_LOOK)
@@ -114,6 +115,10 @@ class _SendBatches(CountingDoFn):
                 value = WindowedValue(output.value if tagged else output, window.max_timestamp(), [window])
                 yield TaggedOutput(output.tag, value) if tagged else value
         self.flush_counters()
+
+    def _note_times(self, name: str, batch: EncodedBatch) -> None:
+        first, last = f"first_event_time:{name}", f"last_event_time:{name}"
+        add_counts(self.counters, {first: batch.first_event_time, last: batch.last_event_time})
 
     def teardown(self) -> None:
         self._client.close()
@@ -134,10 +139,20 @@ class _SendBatches(CountingDoFn):
         throttled = self._client.throttled.take()
         if throttled:
             self._throttling.signal_throttled(throttled)
+            self.counters["throttled"] += throttled
 
     def _counted(self, outcome: Outcome) -> Iterator[Any]:
+        counters, name = self.counters, outcome.destination
         for key, count in outcome.delivered.items():
-            self.counters[CounterKey("delivered", key).encode()] += count
+            counters[CounterKey("delivered", key).encode()] += count
+        counters[f"requests:{name}"] += len(outcome.receipts)
+        counters[f"tries:{name}"] += outcome.tries
+        counters[f"bytes:{name}"] += outcome.bytes
+        for refusal, count in outcome.refusals.items():
+            problem = self.context.reasons.few(refusal.problem, name)
+            counters[CounterKey("refused", destination=name, about=problem).encode()] += count
+            if refusal.cure:
+                counters[CounterKey("cure", destination=name, about=refusal.cure).encode()] += count
         yield from outcome.receipts
         yield from map(self.rejected, outcome.rejections)
 

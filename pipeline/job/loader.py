@@ -9,6 +9,7 @@ is never repeated.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -33,6 +34,7 @@ class Job:
         deduplicate: seconds for which a stream's duplicates are dropped, by event_id; None for not at all.
         unwrap: the path to the event in messages that wrap it; None for messages that are events.
         warnings: formatted; they do not keep the job from running.
+        sha256: of the file's text in UTF-8.
     """
 
     destinations: tuple[Destination, ...]
@@ -41,6 +43,7 @@ class Job:
     deduplicate: float | None = None
     unwrap: str | None = None
     warnings: tuple[str, ...] = ()
+    sha256: str = ""
 
     def unread(self) -> tuple[str, ...]:
         """The time fields at an event's root, other than its timestamp, that no subscription maps."""
@@ -118,10 +121,10 @@ def check_text(text: str, source: str = "conversions.yaml", today: date | None =
     problems = Problems(document, today or date.today())
     model = None if document.data is None and problems else validate(problems)
     findings = problems.findings()
-    return CheckedFile(document, None if model is None else _job(model, findings), findings)
+    return CheckedFile(document, None if model is None else _job(model, findings, text), findings)
 
 
-def _job(model: JobModel, findings: tuple[Finding, ...]) -> Job:
+def _job(model: JobModel, findings: tuple[Finding, ...], text: str) -> Job:
     destinations = [(DESTINATION_TYPES[destination.type], destination) for destination in model.destinations]
     return Job(
         destinations=tuple(kind.destination(destination) for kind, destination in destinations),
@@ -132,4 +135,5 @@ def _job(model: JobModel, findings: tuple[Finding, ...]) -> Job:
         deduplicate=model.delivery.deduplicate,
         unwrap=model.unwrap,
         warnings=tuple(map(str, findings)),
+        sha256=hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest(),
     )

@@ -181,7 +181,13 @@ OPTIONS: Final = (
         "Keep",
         "Delete the dead letters and receipts that earlier runs have left beside this run's, but for the latest N.",
     ),
-    Option("books", "Books", "Also write the books as JSON."),
+    Option("report", "Report", "Also write the report of the run as JSON, to a file of this machine."),
+    Option(
+        "tolerate",
+        "Tolerate",
+        "Bad events for which the exit code stays 0, at most: a share of them all, for example 1%, or a count. What an"
+        " outage leaves is never tolerated.",
+    ),
     Option("until-idle", "Until idle", "Stop reading a subscription after this long without messages, for example 5s."),
     Option("no-wait", "No wait", "Start the job on its runner, print how to look at it, and exit."),
     Option(

@@ -20,9 +20,9 @@ from capybeam.pipeline.schemes import is_local, strip_file_scheme
 from capybeam.pipeline.settled.index import LoadIndex, SettledIndex
 from capybeam.pipeline.settled.records import resolved
 from capybeam.pipeline.sinks import SinkError, Writers, prepare
-from capybeam.pipeline.sinks.books import WHAT as BOOKS
-from capybeam.pipeline.sinks.books import check_place as check_books
 from capybeam.pipeline.sinks.local_files import delete_earlier
+from capybeam.pipeline.sinks.report_file import WHAT as REPORT
+from capybeam.pipeline.sinks.report_file import check_place as check_report
 from capybeam.pipeline.sources import NoInput, Source
 from capybeam.pipeline.sources.files import matching
 from capybeam.pipeline.sources.streams import Stream
@@ -78,12 +78,12 @@ def preflight(request: RunRequest, options: RunOptions, open_input: OpenInput, l
     for destination in request.job.destinations:
         check_tokens(destination, options)
     check_distinct_outputs(outputs)
-    if outputs.books:
-        check_outputs_not_inputs(outputs.books, BOOKS, sources)
+    if outputs.report:
+        check_outputs_not_inputs(outputs.report, REPORT, sources)
     for path, record_type in outputs.by_record_type():
         check_outputs_not_inputs(path, record_type.name, sources)
-    if outputs.books:
-        check_books(outputs.books)
+    if outputs.report:
+        check_report(outputs.report)
     if request.resume and stream is not None:
         raise NoInput("--resume is for files and tables; a subscription delivers again what was not acknowledged")
     if not is_local_run:
@@ -168,11 +168,11 @@ def check_distinct_outputs(outputs: Outputs) -> None:
     """Raises SinkError where two kinds of lines would go to the same place."""
     given = [
         os.path.realpath(strip_file_scheme(place)) if is_local(strip_file_scheme(place)) else place
-        for place in (outputs.dead_letters, outputs.receipts, outputs.books)
+        for place in (outputs.dead_letters, outputs.receipts, outputs.report)
         if place
     ]
     if len(set(given)) < len(given):
-        raise SinkError("--dead-letters, --receipts and --books must be three different paths")
+        raise SinkError("--dead-letters, --receipts and --report must be three different paths")
 
 
 def check_outputs_not_inputs(path: str, what: str, sources: Sequence[Source]) -> None:

@@ -23,6 +23,7 @@ from capybeam.pipeline.runners.support import Guarantee, counter_guarantee, runn
 from capybeam.pipeline.schemes import is_local, strip_file_scheme
 from capybeam.pipeline.sources.growing_files import GrowingFile
 from capybeam.transforms.base import NAMESPACE
+from capybeam.transforms.core.counters import add_counts, extreme_of
 
 WAIT_FOR_SLOTS: Final = 60.0  # seconds until a job that has not got its slots is given up
 WAIT_FOR_WORK: Final = 60.0  # seconds until a job that runs and delivers nothing is odd
@@ -197,10 +198,15 @@ class RemoteJob:
 
 
 def counters_of(result: Any) -> dict[str, int]:
-    """capybeam's counters in a runner's result, by name; those of several steps added up."""
+    """capybeam's counters in a runner's result, by name; those of several steps taken together."""
     counts: dict[str, int] = {}
-    for counter in result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))["counters"]:
-        counts[counter.key.metric.name] = counts.get(counter.key.metric.name, 0) + counter.result
+    found = result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))
+    for counter in found["counters"]:
+        add_counts(counts, {counter.key.metric.name: counter.result})
+    for distribution in found.get("distributions", ()):
+        name, result_ = distribution.key.metric.name, distribution.result
+        if (extreme := extreme_of(name)) is not None and result_.count:
+            add_counts(counts, {name: extreme(result_.min, result_.max)})
     return counts
 
 

@@ -171,7 +171,7 @@ class Comparison:
         elif isinstance(ours, SentHere):
             of.only_capybeam += 1
             refused = segments if isinstance(segments, SegmentRefuses) else None
-            why = refused.rule if refused else of.why_trigger
+            why = (refused.rule or rule("segments checks")) if refused else of.why_trigger
             new = of.find(EVENT, "event_only_capybeam", why or rule("unexplained"))
             if new is not None:
                 new.example = {"segment": refused.why if refused else "its trigger does not take the event there"}

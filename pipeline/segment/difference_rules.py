@@ -113,6 +113,7 @@ _RULES: Final = (
     Rule("directive", _TRIGGER, "an unknown directive", "It fails each event at Segment."),
     # what has no rule of its own
     Rule("rejected", _CODES, "", "Segment sends it; here it is rejected."),
+    Rule("segments checks", _EVENT, "", "Segment refuses the event by its own checks, as the example says."),
     Rule("unexplained", _EVENT, "", "No rule names this difference: please report it."),
     Rule("country names", _EVENT, "normalisation", "Which English names Segment knows is not known in full."),
 )

@@ -15,9 +15,9 @@ from apache_beam.io.filesystems import FileSystems
 
 from capybeam.pipeline.file_systems import reason_of, unavailable_reason
 from capybeam.pipeline.schemes import is_local, join_names, strip_file_scheme
-from capybeam.pipeline.sinks import SinkError, Writers, examples
+from capybeam.pipeline.sinks import ReadBack, SinkError, Writers, examples
 from capybeam.pipeline.sinks.line_writer import LineWriter, pack
-from capybeam.pipeline.sinks.local_files import rotate_previous, stem_and_ending
+from capybeam.pipeline.sinks.local_files import own_descriptor, rotate_previous, sibling
 from capybeam.pipeline.sinks.records import RecordType
 
 
@@ -45,6 +45,16 @@ def write(records: beam.PCollection, path: str, record_type: RecordType[Any]) ->
     """Records → JSON lines."""
     encoded = records | "Encode" >> beam.Map(record_type.encode).with_output_types(bytes)
     return encoded | "Write" >> WriteLines(path, record_type.name, record_type.is_prompt)
+
+
+def read_back(path: str) -> ReadBack | None:
+    """As `sinks.read_back`. Workers elsewhere write to a URL, and so does their replay."""
+    local = strip_file_scheme(path)
+    if is_local(local):
+        if own_descriptor(local) is not None or local.startswith("/dev/"):
+            return None
+        return ReadBack(path, None if path == local else sibling(path, "replayed"))
+    return ReadBack(f"{path}-?????-of-?????", f"{path}-replayed")  # Beam's shards
 
 
 @dataclasses.dataclass
@@ -117,12 +127,10 @@ class _WriteParts(beam.DoFn):
         self._lines, self._size, self._since = [], 0, self._clock()
         if not data:
             return
-        folder, slash, name = self._path.rpartition("/")
-        stem, ending = stem_and_ending(name)
         moment = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-        part = f"{folder}{slash}{stem}-{moment}-{secrets.token_hex(8)}{ending}"
+        part = sibling(self._path, f"{moment}-{secrets.token_hex(8)}")
         try:
             with FileSystems.create(part, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-                file.write(pack(data) if ending.endswith(".gz") else data)
+                file.write(pack(data) if part.endswith(".gz") else data)
         except Exception as error:  # file systems raise what their clients raise
             raise SinkError(f"{self._what} cannot be written to {self._path}: {reason_of(error)}") from None

@@ -147,6 +147,17 @@ def stem_and_ending(name: str) -> tuple[str, str]:
     return plain.stem, plain.suffix + packing
 
 
+def sibling(path: str, what: str) -> str:
+    """A name in the same folder.
+
+    >>> sibling("out/receipts.jsonl.gz", "2")
+    'out/receipts-2.jsonl.gz'
+    """
+    folder, slash, name = path.rpartition("/")
+    stem, ending = stem_and_ending(name)
+    return f"{folder}{slash}{stem}-{what}{ending}"
+
+
 def delete_earlier(path: str, keep: int, read: Collection[str]) -> None:
     """Deletes what `rotate_previous` has kept of earlier runs, beyond the latest `keep` of them.
 

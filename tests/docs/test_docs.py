@@ -26,6 +26,7 @@ from capybeam.pipeline.job.presets import offline_preset, presets
 from capybeam.pipeline.job.problems import Finding
 from capybeam.pipeline.job.schema import json_schema
 from capybeam.pipeline.preview import preview
+from capybeam.pipeline.run import exit_codes, report_document
 from capybeam.pipeline.run.options import OPTIONS, TEMPLATES
 from capybeam.pipeline.sandbox.faults import Faults
 from capybeam.pipeline.segment.importing import SEGMENT_ACTIONS
@@ -512,6 +513,19 @@ def test_every_rejection_code_is_listed_with_its_meaning() -> None:
     rows = table(section(OPERATIONS, "## Rejection codes"), "stage")
     assert {code.strip("`"): meaning for _, code, meaning, _ in rows} == dict(CODES)
     assert all(what_to_do for *_, what_to_do in rows)
+
+
+def test_the_schema_of_reports_is_current_and_every_key_of_one_is_listed() -> None:
+    schema = report_document.json_schema()
+    assert json.loads((DOCS / "run-report.schema.json").read_bytes()) == schema
+    rows = table(section(OPERATIONS, "### The report as JSON"), "key")
+    listed = {name for keys, _ in rows for name in re.findall(r"\w+", keys)}
+    assert listed == schema["properties"].keys() - {"format", "format_version"}
+
+
+def test_every_exit_code_of_a_run_is_listed() -> None:
+    listed = {int(code) for code, *_ in table(section(OPERATIONS, "## Exit codes"), "code")}
+    assert listed == {value for name, value in vars(exit_codes).items() if name.isupper() and type(value) is int}
 
 
 def test_every_fault_of_the_sandbox_is_listed() -> None:

@@ -471,7 +471,7 @@ def test_a_run_from_table_to_sandbox_balances_with_dead_letters_and_receipts_in_
     code, books = run(sandbox.url, text, dead, kept)
     assert code == DEAD_LETTERS
     assert (books["read"], books["taken"], books["filtered"], books["balanced"]) == (204, 203, 1, True)
-    assert books["subscriptions"]["web/purchase"]["delivered"] == 200
+    assert books["destinations"]["web"]["subscriptions"]["purchase"]["delivered"] == 200
     assert f"Reading {text} (204 rows, 1 older than the 7 days that Meta takes" in capsys.readouterr().err
 
     stats = sandbox.stats()
@@ -546,7 +546,7 @@ def test_dead_letters_in_a_table_are_replayed(big_query: BigQuery, sandbox: Sand
             == DEAD_LETTERS
         )
         books = json.loads((tmp_path / "books.json").read_bytes())
-        assert (books["delivered"], books["dead_lettered"], books["balanced"]) == (3, 1, True)
+        assert (books["delivered"], books["dead_letters"], books["balanced"]) == (3, 1, True)
     assert sorted(sandbox.event_ids("123")) == [("Purchase", f"order-{number}") for number in range(3)]
     assert (sandbox.stats()["events_stored"], sandbox.stats()["duplicates"]) == (3, 3)
     (letter,) = map(json.loads, (tmp_path / "again.jsonl").read_bytes().splitlines())
@@ -579,7 +579,7 @@ def test_rows_with_bad_dates_or_broken_json_become_dead_letters(big_query: BigQu
     rows = [{"payload": text} for text in (good, bad, "{broken", None)]
     code, books = run(sandbox.url, big_query.make_table("archive", [field("payload")], rows))
     assert code == DEAD_LETTERS
-    assert (books["read"], books["taken"], books["unparsable"], books["balanced"]) == (4, 2, 2, True)
+    assert (books["read"], books["taken"], books["unreadable"], books["balanced"]) == (4, 2, 2, True)
     found = [json.loads(line) for line in Path("dead.jsonl").read_bytes().splitlines()]
     assert {(row["stage"], row["code"]) for row in found} == {
         ("map", "invalid_event_time"),

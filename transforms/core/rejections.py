@@ -14,6 +14,7 @@ import json
 import math
 import time
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Final, Literal
 
 import orjson
@@ -70,6 +71,34 @@ CODES: Final[Mapping[str, str]] = {
     "internal_error": "capybeam failed on this event; this is a bug in capybeam.",
 }
 
+RETRYABLE: Final = frozenset({"destination_refused", "gave_up_retrying", "interrupted"})
+"""Codes of events that are fine, where the destination was not: a replay delivers them."""
+
+ANSWERED: Final = RETRYABLE | {"meta_refused_event"}
+"""Codes that a destination's answer, or its lack, decides: with a reason in its words rather than a field."""
+
+FIELDS: Final[Mapping[str, str]] = {
+    "unlisted_dataset": "dataset_id",
+    "invalid_event_time": "event_time",
+    "invalid_currency": "currency",
+    "invalid_delivery_category": "delivery_category",
+    "event_too_old": "event_time",
+    "event_in_future": "event_time",
+    "no_match_keys": "user_data",
+    "unhashed_user_data": "user_data",
+    "match_keys_too_broad": "user_data",
+    "missing_client_user_agent": "client_user_agent",
+    "missing_app_data": "app_data",
+    "invalid_extinfo": "extinfo",
+    "missing_messaging_channel": "messaging_channel",
+    "missing_messaging_ids": "messaging_ids",
+    "missing_currency": "currency",
+    "missing_value": "value",
+    "invalid_content_type": "content_type",
+    "invalid_data_processing_options": "data_processing_options",
+}
+"""Of a code that is about one field: its name."""
+
 
 class Rejected(Exception):
     """An event cannot go on. Raised by pure functions; the step around them makes it a `Rejection`.
@@ -78,20 +107,31 @@ class Rejected(Exception):
         code: a key of `CODES`.
         detail: a sentence with what was looked for, without values of the event; the code's own by default.
         payload: what the dead letter is to hold, where that is not what the step was given.
+        field: that is at fault, by a name of the action's or of Meta's, never one that an event brings; by default
+            that of `FIELDS`.
     """
 
-    def __init__(self, code: str, detail: str | None = None, payload: Any = None) -> None:
+    def __init__(self, code: str, detail: str | None = None, payload: Any = None, field: str | None = None) -> None:
         self.code, self.payload = code, payload
+        self.field = FIELDS.get(code, "") if field is None else field
         self.message = detail or CODES[code]
         super().__init__(f"{code}: {self.message}")
 
+
+NO_COLUMN: Final[Mapping[str, bool]] = MappingProxyType({"column": False})
+"""The metadata of a dataclass's field that is no column of the table of its rows."""
 
 _LONGEST_ID: Final = 10_000  # characters of an event_id that has room anywhere
 
 
 @dataclasses.dataclass(frozen=True)
 class Rejection:
-    """A row of the dead letters. `payload` may hold personal data; nothing else here may."""
+    """A row of the dead letters. `payload` may hold personal data; nothing else here may.
+
+    Attributes:
+        about: for the report, and no part of the row: the field that is at fault, or for a code of `ANSWERED` the
+            reason in the destination's words, with what those may quote cut out.
+    """
 
     stage: Stage
     code: str
@@ -105,6 +145,7 @@ class Rejection:
     meta_code: str | None = None  # Meta's own, as code or code/subcode, where Meta refused
     first_dead_lettered_at: int | None = None  # Unix seconds; of what a replay has rejected again
     replays: int = 0  # how many it has been through
+    about: str = dataclasses.field(default="", compare=False, metadata=NO_COLUMN)
 
     def encode(self, now: float | None = None) -> bytes:
         """The rejection as one line of JSON, without a newline.
@@ -129,7 +170,7 @@ class Rejection:
 
     def _fields(self, now: float | None) -> dict[str, Any]:
         row: dict[str, Any] = {"dead_lettered_at": int(time.time() if now is None else now)}
-        row.update((f.name, getattr(self, f.name)) for f in dataclasses.fields(self))
+        row.update((f.name, getattr(self, f.name)) for f in dataclasses.fields(self) if f.metadata.get("column", True))
         if not self.replays:
             del row["first_dead_lettered_at"], row["replays"]
         if isinstance(self.payload, bytes):
@@ -213,4 +254,4 @@ def _finite(value: Any) -> Any:
 
 def reject(stage: Stage, cause: Rejected, **where: Any) -> Rejection:
     """The rejection that `cause` makes at `stage`; `where` are further fields of `Rejection`."""
-    return Rejection(stage, cause.code, cause.message, **where)
+    return Rejection(stage, cause.code, cause.message, **{"about": cause.field, **where})

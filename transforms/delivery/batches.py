@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -11,6 +12,7 @@ import orjson
 
 from capybeam.transforms.core.envelope import Address, Envelope
 from capybeam.transforms.core.rejections import Rejection
+from capybeam.transforms.delivery.answers import Refusal
 from capybeam.transforms.delivery.destination import Destination
 
 OnRefusal = Literal["reject", "hold", "hold_forever"]
@@ -85,11 +87,22 @@ class Journal(Protocol):
 
 @dataclasses.dataclass
 class Outcome:
-    """The outcome of a batch: every event of it is in `delivered` (by subscription key) or in `rejections`."""
+    """The outcome of a batch: every event of it is in `delivered` (by subscription key) or in `rejections`.
+
+    Attributes:
+        destination: its name.
+        tries: requests that were sent, those that failed or were refused included.
+        bytes: of their bodies.
+        refusals: how many events were rejected for which state of the destination.
+    """
 
     delivered: dict[str, int] = dataclasses.field(default_factory=dict)
     receipts: list[Receipt] = dataclasses.field(default_factory=list)
     rejections: list[Rejection] = dataclasses.field(default_factory=list)
+    tries: int = 0
+    bytes: int = 0
+    refusals: Counter[Refusal] = dataclasses.field(default_factory=Counter)
+    destination: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

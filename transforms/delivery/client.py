@@ -20,7 +20,7 @@ from typing import Final
 from capybeam.transforms.core.envelope import Address, Envelope
 from capybeam.transforms.core.rejections import Rejected
 from capybeam.transforms.core.run_context import RunContext
-from capybeam.transforms.delivery.answers import Answer
+from capybeam.transforms.delivery.answers import Answer, Refusal
 from capybeam.transforms.delivery.batches import (
     Attempt,
     DestinationHeld,
@@ -165,7 +165,7 @@ class Client:
             Stopped: with `hold`, where the process is to stop before all is delivered.
             Exception: what the journal raises.
         """
-        outcome = Outcome()
+        outcome = Outcome(destination=Address.decode(batch.key).destination)
         for young in self._in_time(batch, outcome):
             BatchDelivery(self, young, outcome).run()
         return outcome
@@ -409,20 +409,14 @@ class Client:
         """Opens a circuit, and reports it."""
         name, dataset_id = dataset
         self.circuits.open(dataset, answer, self._transport.access_number(name), inferred)
-        whose = f"Dataset {dataset_id}: " if inferred or answer.meaning.scope == "dataset" else ""
-        todo = answer.meaning.todo
-        if inferred:
-            todo = (
-                "Events sent one by one are all refused like this, and nothing gets through. See Meta's message in the"
-                " dead letters." if not self.hold else
-                "Events sent one by one are all refused like this, and nothing gets through."
-            )  # fmt: skip
-        if not self.hold:
-            self.progress.set_status(name, f"REFUSED. {whose}{answer.summary} {todo}")
+        refusal = Refusal.of(dataset_id, answer)
+        if not self.hold:  # the report of the run says at its end what to do
+            self.progress.set_status(name, f"REFUSED. {refusal.problem}")
             return
-        if self._is_read_again[name]:
-            todo = todo.replace(" and run again.", ": the run picks it up by itself.")
-        state = f"HELD. {whose}{answer.summary} {todo} Nothing is lost: its events wait."
+        todo = f" {refusal.cure}" if refusal.cure else ""
+        if answer.meaning.is_token:
+            todo += " The run picks it up by itself." if self._is_read_again[name] else " Then run again."
+        state = f"HELD. {refusal.problem}{todo} Nothing is lost: its events wait."
         self.progress.set_status(name, state)
         if not self.progress.is_shown:
             _log.error("%s: %s", name, state)

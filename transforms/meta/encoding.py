@@ -120,4 +120,5 @@ def check_hashed(user_data: Mapping[str, Any], who: str = "user_data") -> None:
     key = unhashed(user_data, (*hashed, *strange))
     if key is not None:
         name = f"{who}.{key}" if key in hashed else f"A key of {who} that Meta does not know"
-        raise Rejected("unhashed_user_data", f"{name} is not SHA-256 in 64 hexadecimal digits.")
+        field = name if key in hashed else who
+        raise Rejected("unhashed_user_data", f"{name} is not SHA-256 in 64 hexadecimal digits.", field=field)

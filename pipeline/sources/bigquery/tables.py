@@ -15,7 +15,7 @@ from typing import Any, Final
 import orjson
 
 from capybeam.pipeline.sinks.tables import BIGQUERY, split_table
-from capybeam.pipeline.sources import NoEvents, NoInput, ReadOptions, Source
+from capybeam.pipeline.sources import NoEvents, NoInput, ReadOptions, Size, Source
 from capybeam.pipeline.sources.bigquery import client as clients
 from capybeam.pipeline.sources.bigquery.client import ErrorsAsNoInput, retry
 from capybeam.pipeline.sources.bigquery.reading import ReadTable, parts_of_known
@@ -69,7 +69,7 @@ def open_source(text: str, options: ReadOptions, client: Any = None) -> Source:
         layout.compile()  # here rather than on the workers
         read = ReadTable(path, layout, restriction)
         _check_readable(name, read)
-    return Source(name, extent, read)
+    return Source(name, extent, read, size=Size(rows=count.rows), is_query=query is not None)
 
 
 def _abbreviated(text: str) -> str:

@@ -83,8 +83,9 @@ def test_an_event_of_two_subscriptions_is_looked_up_for_each(sandbox: SandboxSer
     assert run(sandbox.url, lines, job=only_web)[0] == OK
     code, books = run(sandbox.url, lines, resume=ALL)
     assert (code, books["matched"], books["delivered"], books["already_delivered"]) == (OK, 3, 1, 2)
-    assert books["subscriptions"]["crm/purchase"]["delivered"] == 1
-    assert books["subscriptions"]["web/purchase"]["already_delivered"] == 2
+    destinations = books["destinations"]
+    assert destinations["crm"]["subscriptions"]["purchase"]["delivered"] == 1
+    assert destinations["web"]["subscriptions"]["purchase"]["already_delivered"] == 2
     assert sandbox.stats()["duplicates"] == 0
 
 

@@ -21,6 +21,7 @@ from capybeam.pipeline.sandbox.store import SandboxSettings
 from capybeam.transforms.core.envelope import Address
 from capybeam.transforms.core.tokens import TokenReference
 from capybeam.transforms.delivery import transport
+from capybeam.transforms.delivery.answers import Refusal
 from capybeam.transforms.delivery.batches import DestinationHeld, OnRefusal, Outcome, Receipt, Stopped
 from capybeam.transforms.delivery.client import Client
 from capybeam.transforms.delivery.destination import Delivery
@@ -266,7 +267,10 @@ def test_a_dead_token_stops_the_destination_and_keeps_its_events(sandbox: Sandbo
     assert reasons(first) == [("e0", "destination_refused", True), ("e1", "destination_refused", True)]
     assert reasons(second) == [("e2", "destination_refused", True), ("e3", "destination_refused", True)]
     assert sandbox.stats()["requests"] == 1
-    assert "Store a new access token where the job file points" in sender.progress.statuses()["web"]
+    problem = "Meta, code 190/463: the token is invalid or has expired."
+    assert sender.progress.statuses()["web"] == f"REFUSED. {problem}"
+    refusal = Refusal(problem, "Store a new access token where the job file points.")
+    assert (first.refusals, second.refusals) == ({refusal: 2}, {refusal: 2})
 
 
 def test_one_refused_destination_does_not_stop_another(sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -570,14 +574,13 @@ def test_a_stream_that_is_stopped_keeps_its_events(sandbox: SandboxServer, monke
         sender.deliver(pack(KEY, [line(1)]))
 
 
-def test_what_to_do_about_one_dataset_is_not_forgotten_when_another_takes_its_events() -> None:
+def test_what_is_wrong_with_one_dataset_is_not_forgotten_when_another_takes_its_events() -> None:
     with SandboxServer(SandboxSettings(tokens=frozenset({TOKEN}), datasets=frozenset({"123"}))) as sandbox:
         sender = client(sandbox.url)
         sender.deliver(pack(Address("web", "999").encode(), [line(1)]))
         sender.deliver(pack(KEY, [line(2)]))
     assert sender.progress.statuses() == {
-        "web": "REFUSED. Dataset 999: Meta, code 100/33: no such dataset, or no permission for it. The dataset does"
-        " not exist, or the token may not use it. Check its ID; assign the dataset to the token."
+        "web": "REFUSED. Dataset 999: Meta, code 100/33: no such dataset, or no permission for it."
     }
 
 
