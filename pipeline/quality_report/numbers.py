@@ -169,6 +169,7 @@ class Group:
     Attributes:
         subscriptions: the names of those that they come from.
         conversions: ready and rejected ones.
+        earlier: of the same name at least so many more are in the group `OTHERS`, as the name was not frequent yet.
         examined: those of which user_data is known: ready ones, and those rejected by the last stage, validate. It is
             what the shares of match keys, ages, event_ids and values are of. 0 where a destination is not Meta's.
         strength: how many of the examined have strong, weak or no match keys; see `match_keys`.
@@ -181,6 +182,7 @@ class Group:
     event_name: str
     subscriptions: tuple[str, ...]
     conversions: int
+    earlier: int
     ready: int
     rejected: int
     examined: int
