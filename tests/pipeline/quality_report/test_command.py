@@ -60,13 +60,15 @@ def test_the_page_and_the_json_have_the_same_numbers() -> None:
     assert err.endswith(" kB): 3 events, 3 conversions, 100 % with a strong match key.\n")
     page = Path("report.html").read_text(encoding="utf-8")
     assert "Match quality of job.yaml" in page
-    assert {name: numbers[name] for name in ("version", "now", "input", "incomplete", "compared", "comparison")} == {
+    assert {name: numbers[name] for name in ("version", "now", "inputs", "incomplete", "compared", "comparison", "run", "meta")} == {
         "version": "0.1.0",
         "now": NOW,
-        "input": "events.jsonl",
+        "inputs": ["events.jsonl"],
         "incomplete": "",
         "compared": None,
         "comparison": [],
+        "run": None,
+        "meta": [],
     }
     job = numbers["job"]
     assert [job[name] for name in ("config", "events", "conversions", "ready", "rejected")] == ["job.yaml", 3, 3, 2, 1]
@@ -99,7 +101,7 @@ def test_standard_input_and_packed_files_are_read_as_map_reads_them() -> None:
     Path("packed.jsonl.gz").write_bytes(gzip.compress(events))
 
     assert as_json(stdin=events)["job"] == as_json("--input", "packed.jsonl.gz")["job"]
-    assert as_json(stdin=events)["input"] == "standard input"
+    assert as_json(stdin=events)["inputs"] == ["standard input"]
 
 
 def test_an_input_that_breaks_off_is_reported_up_to_there_and_the_report_says_so() -> None:
@@ -120,7 +122,15 @@ def test_an_input_that_breaks_off_is_reported_up_to_there_and_the_report_says_so
     [
         (("--input", "nowhere.jsonl"), "nowhere.jsonl: No such file or directory"),
         (("--input", "empty.jsonl"), "empty.jsonl: holds no events"),
-        (("--input", "bigquery:p.d.t"), "bigquery:p.d.t: map reads files, or standard input"),
+        (("--input", "bigquery:p.d"), "bigquery:p.d: a sample is the first rows of bigquery:PROJECT.DATASET.TABLE"),
+        (("--input", "events.jsonl", "--input", "nowhere.jsonl"), "nowhere.jsonl: No such file or directory"),
+        (("--input", "-", "--input", "-"), "standard input can be read once"),
+        (("--run", "job.yaml", "--input", "events.jsonl"), "job.yaml: is not the report of a run"),
+        (("--run", "nowhere.json", "--input", "events.jsonl"), "nowhere.json: No such file or directory"),
+        (("--run", "there.html"), "--config: there is nothing to do with it; give --input"),
+        (("--quality", "--quality-from", "q.json"), "--quality asks Meta, and --quality-from reads an earlier answer"),
+        (("--quality-from", "job.yaml", "--input", "-"), "job.yaml: is not what `capybeam quality --format json`"),
+        (("--compare", "other.yaml", "--quality-from", "q.json"), "--compare: two job files are compared over events"),
         (("--input", "events.jsonl", "--output", "there.html"), "there.html: is there already"),
         (("--input", "events.jsonl", "--output", "events.jsonl", "--force"), "events.jsonl: this is read for the"),
         (("--input", "*.jsonl", "--output", "events.jsonl", "--force"), "events.jsonl: this is read for the report"),

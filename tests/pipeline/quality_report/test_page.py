@@ -59,7 +59,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     before, after = (
         collector.numbers(name) for collector, name in zip(collectors, ("a.yaml", "<b>.yaml"), strict=True)
     )
-    report = Report("0.1.0", NOW, "events.jsonl", "events.jsonl breaks off", before, after, comparison(before, after))
+    report = Report("0.1.0", NOW, ("events.jsonl",), "events.jsonl breaks off", before, after, comparison(before, after))
     written = tmp_path_factory.mktemp("report") / "report.html"
     written.write_text(html_of(report), encoding="utf-8")
     return written
