@@ -18,7 +18,7 @@ from capybeam.pipeline.quality_report.collector import Collector
 from capybeam.pipeline.quality_report.comparison import comparison
 from capybeam.pipeline.quality_report.inputs import Inputs, file_name
 from capybeam.pipeline.quality_report.meta_section import Document, meta_section, read_quality
-from capybeam.pipeline.quality_report.numbers import JobNumbers, Report
+from capybeam.pipeline.quality_report.numbers import JobNumbers, Report, share_of
 from capybeam.pipeline.quality_report.run_section import read_run
 
 Format = Literal["html", "json"]
@@ -166,7 +166,7 @@ def _summary(report: Report) -> Iterator[str]:
     if report.job is not None:
         job = report.job
         strong, examined = sum(each.strength["strong"] for each in job.groups), sum(e.examined for e in job.groups)
-        share = f", {100 * strong / examined:.0f} % with a strong match key" if examined else ""
+        share = f", {share_of(strong, examined)} with a strong match key" if examined else ""
         yield f"{job.events:,} events, {job.conversions:,} conversions{share}"
     if report.meta:
         yield f"quality at Meta of {len(report.meta):,} dataset{'s' * (len(report.meta) > 1)}"

@@ -358,3 +358,17 @@ class Report:
     comparison: tuple[ComparedGroup, ...] = ()
     run: Mapping[str, Any] | None = None
     meta: tuple[MetaDataset, ...] = ()
+
+
+def share_of(part: float, whole: float) -> str:
+    """A percentage that is 0 or 100 only where it is exactly that.
+
+    >>> share_of(1, 3), share_of(1, 1000), share_of(999, 1000), share_of(0, 5), share_of(1, 0)
+    ('33 %', '<1 %', '>99 %', '0 %', '–')
+    """
+    if not whole:
+        return "–"
+    percent = 100 * part / whole
+    if 0 < percent < 1:
+        return "<1 %"
+    return ">99 %" if 99 < percent < 100 else f"{percent:.0f} %"

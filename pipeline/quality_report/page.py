@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import jinja2
 
@@ -29,6 +29,7 @@ from capybeam.pipeline.quality_report.numbers import (
     Report,
     ValueBucket,
     Values,
+    share_of,
 )
 from capybeam.transforms.core.rejections import CODES
 
@@ -90,7 +91,7 @@ def _template() -> jinja2.Template:
     )
     environment.filters |= {"number": number, "amount": amount, "label": label, "percent": percent}
     environment.filters |= {"when": when, "span": span, "size": size}
-    environment.globals |= {"share": share, "width": width, "warnings": warnings, "axis": axis, "coverage": coverage}
+    environment.globals |= {"share": share_of, "width": width, "warnings": warnings, "axis": axis, "coverage": coverage}
     environment.globals |= {
         "strong_keys": in_order(STRONG),
         "is_unusual": is_unusual,
@@ -141,20 +142,6 @@ def amount(value: float) -> str:
     if value == int(value) or abs(value) >= 10_000:
         return f"{value:,.0f}"
     return f"{value:,.2f}" if abs(value) >= 0.01 else f"{value:.3g}"
-
-
-def share(part: float, whole: float) -> str:
-    """A percentage that is 0 or 100 only where it is exactly that.
-
-    >>> share(1, 3), share(1, 1000), share(999, 1000), share(0, 5), share(1, 0)
-    ('33 %', '<1 %', '>99 %', '0 %', '–')
-    """
-    if not whole:
-        return "–"
-    percent = 100 * part / whole
-    if 0 < percent < 1:
-        return "<1 %"
-    return ">99 %" if 99 < percent < 100 else f"{percent:.0f} %"
 
 
 def width(part: float, whole: float) -> str:
@@ -288,25 +275,39 @@ STATES: Final[Mapping[str, tuple[str, str]]] = {  # how it looks, and what it is
 _MOST_CAUSES: Final = 50
 
 
-def causes(run: Mapping[str, Any]) -> tuple[list[tuple[str, Mapping[str, Any], str]], int]:
-    """What was rejected, the most frequent first, with its subscription and what its code means; and how many dead
-    letters there are beyond those."""
-    own = [
-        (f"{destination}/{subscription}", cause)
-        for destination, each in run["destinations"].items()
-        for subscription, account in each["subscriptions"].items()
-        for cause in account["rejections"]
+class DeadLetters(NamedTuple):
+    """Dead letters with one cause.
+
+    Attributes:
+        cause: as a run's report has it.
+        count: of all subscriptions.
+        subscriptions: how many are of each, the most first; none are of what is unreadable.
+        means: a sentence on its code.
+    """
+
+    cause: Mapping[str, Any]
+    count: int
+    subscriptions: Sequence[tuple[str, int]]
+    means: str
+
+
+def causes(run: Mapping[str, Any]) -> tuple[list[DeadLetters], int]:
+    """Dead letters by cause, the most frequent first; and how many there are of causes beyond those."""
+    own: dict[tuple[Any, ...], Counter[str]] = {}
+    for destination, each in run["destinations"].items():
+        for subscription, account in each["subscriptions"].items():
+            for cause in account["rejections"]:
+                own.setdefault(_identity(cause), Counter())[f"{destination}/{subscription}"] += cause["count"]
+    found = [
+        DeadLetters(
+            cause,
+            cause["count"],
+            own.get(_identity(cause), Counter()).most_common(),
+            CODES.get(cause["code"], ""),
+        )
+        for cause in run["rejections"]
     ]
-    counted: Counter[tuple[Any, ...]] = Counter()
-    for _, cause in own:
-        counted[_identity(cause)] += cause["count"]
-    for cause in run["rejections"]:  # those before any subscription are what the subscriptions do not have
-        left = cause["count"] - counted[_identity(cause)]
-        if left > 0:
-            own.append(("", {**cause, "count": left}))
-    own.sort(key=lambda each: (-each[1]["count"], each[0], each[1]["code"]))
-    shown = [(name, cause, CODES.get(cause["code"], "")) for name, cause in own[:_MOST_CAUSES]]
-    return shown, sum(cause["count"] for _, cause in own[_MOST_CAUSES:])
+    return found[:_MOST_CAUSES], sum(each.count for each in found[_MOST_CAUSES:])
 
 
 def _identity(cause: Mapping[str, Any]) -> tuple[Any, ...]:
