@@ -263,7 +263,7 @@ def warnings(group: Group) -> Sequence[tuple[str, str]]:
     return found
 
 
-# --- of a run ----------------------------------------------------------------------------------------------------------
+# --- of a run ----------------------------------------------------------------------------------------------------
 
 STATES: Final[Mapping[str, tuple[str, str]]] = {  # how it looks, and what it is called
     "succeeded": ("good", "succeeded"),
@@ -280,13 +280,13 @@ class DeadLetters(NamedTuple):
 
     Attributes:
         cause: as a run's report has it.
-        count: of all subscriptions.
+        total: of all subscriptions.
         subscriptions: how many are of each, the most first; none are of what is unreadable.
         means: a sentence on its code.
     """
 
     cause: Mapping[str, Any]
-    count: int
+    total: int
     subscriptions: Sequence[tuple[str, int]]
     means: str
 
@@ -307,7 +307,7 @@ def causes(run: Mapping[str, Any]) -> tuple[list[DeadLetters], int]:
         )
         for cause in run["rejections"]
     ]
-    return found[:_MOST_CAUSES], sum(each.count for each in found[_MOST_CAUSES:])
+    return found[:_MOST_CAUSES], sum(each.total for each in found[_MOST_CAUSES:])
 
 
 def _identity(cause: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -69,7 +69,7 @@ def test_the_page_shows_state_sums_causes_refusals_and_traffic() -> None:
 def test_a_cause_is_one_row_with_all_of_its_subscriptions() -> None:
     found, more = causes(ended_run())
 
-    assert [(each.cause["code"], each.count, each.subscriptions) for each in found] == [
+    assert [(each.cause["code"], each.total, each.subscriptions) for each in found] == [
         ("missing_required_field", 3, [("shop/purchase", 2), ("shop/pageView", 1)]),
         ("invalid_json", 2, []),
         ("destination_refused", 1, [("shop/purchase", 1)]),
