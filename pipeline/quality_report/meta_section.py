@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -9,7 +10,7 @@ from typing import Any, Final
 import orjson
 
 from capybeam.pipeline.initial_job import LONGEST_NAME, is_nameable
-from capybeam.pipeline.inspect_meta.quality import Row, row
+from capybeam.pipeline.inspect_meta.quality import Row, flat, row
 from capybeam.pipeline.output_files import CommandError
 from capybeam.pipeline.quality_report.match_keys import in_order
 from capybeam.pipeline.quality_report.numbers import DedupeKey, Group, JobNumbers, KeyAtMeta, MetaDataset, MetaEventName
@@ -20,6 +21,7 @@ from capybeam.transforms.meta.user_data import KEYS, WIRES
 
 Document = Mapping[str, Any]
 
+_MOST_MORE: Final = 20
 _LONGEST_TEXT: Final = 400
 # Meta's identifiers, spelt in any way, by what the Conversions API calls the key.
 _WIRES: Final[Mapping[str, str]] = {
@@ -71,6 +73,7 @@ def meta_section(documents: Iterable[Document], job: JobNumbers | None) -> tuple
             dataset_id=each["dataset_id"],
             refused={section: _text(reason) for section, reason in each["refused"].items()},
             events=tuple(_events(each, groups)),
+            more=_more(flat(each.get("other"))),
         )
         for each in documents
     )
@@ -95,6 +98,7 @@ def _event(found: Row, group: Group | None) -> MetaEventName:
         examined=group.examined if group else 0,
         dedupe=tuple(DedupeKey(_text(key), *shares) for key, *shares in found.dedupe),
         diagnostics=tuple(map(_text, found.diagnostics)),
+        more=_more(found.more),
     )
 
 
@@ -106,6 +110,10 @@ def _keys(found: Row, group: Group | None) -> Iterator[KeyAtMeta]:
     for key in in_order({**at_meta, **(counts if at_meta else {})}):
         is_known = examined and key in WIRES
         yield KeyAtMeta(key, at_meta.get(key), round(100 * counts.get(key, 0) / examined, 1) if is_known else None)
+
+
+def _more(found: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    return tuple(_text(f"{path} = {text}") for path, text in itertools.islice(found, _MOST_MORE) if path)
 
 
 def _name(text: str) -> str:

@@ -306,6 +306,7 @@ class MetaEventName:
         freshness: how soon events come, in Meta's words.
         examined: how many conversions of this destination and name `ours` is of.
         diagnostics: sentences on what Meta finds wrong.
+        more: what else Meta says, as "path = value".
     """
 
     event_name: str
@@ -317,6 +318,7 @@ class MetaEventName:
     examined: int
     dedupe: tuple[DedupeKey, ...]
     diagnostics: tuple[str, ...]
+    more: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -325,12 +327,14 @@ class MetaDataset:
 
     Attributes:
         refused: by section of the answer, or "" for all of it, why there is none and what to do.
+        more: what else the answer has, as "path = value".
     """
 
     destination: str
     dataset_id: str
     refused: dict[str, str]
     events: tuple[MetaEventName, ...]
+    more: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,6 +11,7 @@ none: names of events, which come from outside, can never become one.
 from __future__ import annotations
 
 import functools
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import jinja2
+from markupsafe import Markup, escape
 
 from capybeam.pipeline.quality_report.collector import ALL_PATHS_OF, ONE_IN
 from capybeam.pipeline.quality_report.match_keys import LABELS, STRONG, in_order
@@ -90,7 +92,7 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
     )
     environment.filters |= {"number": number, "amount": amount, "label": label, "percent": percent}
-    environment.filters |= {"when": when, "span": span, "size": size}
+    environment.filters |= {"when": when, "span": span, "size": size, "wrapped": wrapped}
     environment.globals |= {"share": share_of, "width": width, "warnings": warnings, "axis": axis, "coverage": coverage}
     environment.globals |= {
         "strong_keys": in_order(STRONG),
@@ -152,6 +154,15 @@ def width(part: float, whole: float) -> str:
     """
     percent = 100 * part / whole if whole else 0
     return f"{max(percent, 0.5) if percent else 0:.4g}%"
+
+
+def wrapped(name: str) -> Markup:
+    """A name that a narrow column breaks between its words.
+
+    >>> wrapped("AddToCart<b>")
+    Markup('Add<wbr>To<wbr>Cart&lt;b&gt;')
+    """
+    return Markup(re.sub(r"(?<=[a-z])(?=[A-Z])", "<wbr>", str(escape(name))))
 
 
 def percent(value: float | None) -> str:

@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from capybeam.pipeline.cli import main
 from capybeam.pipeline.quality_report.meta_section import meta_section
 from capybeam.pipeline.quality_report.numbers import DedupeKey, KeyAtMeta, MetaDataset, MetaEventName
+from capybeam.pipeline.sandbox.dataset_quality import NOTE
 from capybeam.pipeline.sandbox.server import SandboxServer
 from capybeam.pipeline.sandbox.store import SandboxSettings
 from tests.pipeline.inspect_meta.test_doctor import TOKEN
@@ -64,8 +65,10 @@ def test_metas_numbers_stand_beside_those_of_the_events_that_were_read() -> None
                         "Server sending mismatched IP addresses (61.5 % of events). 19,567 of 31,830 events."
                         " Send the right ones.",
                     ),
+                    more=(),
                 ),
             ),
+            (),
         ),
     )
 
@@ -109,6 +112,7 @@ def test_meta_is_asked_for_each_dataset_and_its_refusal_is_in_the_report() -> No
         {"key": "em", "meta": 100.0, "ours": None},
         {"key": "client_user_agent", "meta": 100.0, "ours": None},
     ]
+    assert dataset["more"] == [f"sandbox.note = {NOTE['note']}"]
     assert refused.exit_code == 3
     (dataset,) = json.loads(refused.stdout)["meta"]
     assert (dataset["events"], list(dataset["refused"])) == ([], [""])
@@ -153,6 +157,7 @@ def test_any_answer_is_shown_without_a_failure(events: Any) -> None:
 
 def test_names_and_words_of_meta_are_text_without_a_persons_data() -> None:
     odd = {
+        "acr": {"percentage": 37.9, "who": "jane.doe@example.com"},
         "event_name": "Hello jane.doe@example.com",
         "event_match_quality": {
             "diagnostics": [{"name": "<script>x</script>", "solution": "Ask jane.doe@example.com"}]
@@ -164,4 +169,5 @@ def test_names_and_words_of_meta_are_text_without_a_persons_data() -> None:
 
     assert "jane.doe" not in page
     assert "<script>" not in page
+    assert "acr.percentage = 37.9" in page
     assert "&lt;script&gt;x&lt;/script&gt;" in page
