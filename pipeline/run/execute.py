@@ -13,7 +13,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import GoogleCloudOptions
 from rich.console import Console
 
-from capybeam.pipeline.graph import Flow, deliver, redeliver
+from capybeam.pipeline.graph import Execution, Flow, deliver, redeliver
 from capybeam.pipeline.job.loader import Job
 from capybeam.pipeline.run import terminal
 from capybeam.pipeline.run.beam_options import BadOption, RunOptions, resolve_options
@@ -33,6 +33,7 @@ from capybeam.pipeline.runners.job_server import submission_problem
 from capybeam.pipeline.runners.remote_job import RemoteJob, counters_of
 from capybeam.pipeline.runners.support import runner_class_name
 from capybeam.pipeline.runners.workers import CheckWorkers
+from capybeam.pipeline.settled.index import sentences
 from capybeam.pipeline.sinks import SinkError
 from capybeam.pipeline.sinks.local_files import fsync_file
 from capybeam.pipeline.sources import NoInput, ReadOptions, Source, open_dead_letters, open_source
@@ -44,15 +45,15 @@ from capybeam.transforms.core.run_context import RunContext
 from capybeam.transforms.core.tokens import TokenError
 
 Command = Literal["run", "replay"]
-Steps = Callable[[Any, int, Flow], None]  # applies a job's steps to what is read, for so many workers
+Steps = Callable[[Any, Execution], None]  # applies a job's steps to what is read
 
 
 def run_job(request: RunRequest) -> int:
     """Runs a job to its end, or starts it, and returns the exit code."""
     job, outputs = request.job, request.outputs
 
-    def add_steps(lines: beam.PCollection, workers: int, flow: Flow) -> None:
-        deliver(lines, job, outputs, workers, flow)
+    def add_steps(lines: beam.PCollection, execution: Execution) -> None:
+        deliver(lines, job, outputs, execution)
 
     def open_input(text: str, project: str | None) -> Source:
         return open_source(text, ReadOptions(request.between, request.attributes, project, job.unread()))
@@ -64,8 +65,8 @@ def replay_job(request: RunRequest, replay_filter: ReplayFilter) -> int:
     """Puts dead letters through a job once more and returns the exit code."""
     job, outputs = request.job, request.outputs
 
-    def add_steps(lines: beam.PCollection, workers: int, flow: Flow) -> None:
-        redeliver(lines, job, replay_filter, outputs, workers, flow)
+    def add_steps(lines: beam.PCollection, execution: Execution) -> None:
+        redeliver(lines, job, replay_filter, outputs, execution)
 
     def open_input(text: str, project: str | None) -> Source:
         source = open_dead_letters(text, ReadOptions(project=project))
@@ -121,10 +122,16 @@ def execute(command: Command, request: RunRequest, open_input: OpenInput, add_st
 def _carry_out(request: RunRequest, options: RunOptions, plan: RunPlan, add_steps: Steps, occasion: Occasion) -> int:
     console, log = terminal.console(), terminal.console(stderr=True)
     run = RunContext()
+    if plan.settled is not None and plan.loaded is not None:
+        if options.is_local:
+            run.client(plan.settled.key, lambda: plan.loaded)
+        for text in sentences(plan.loaded):
+            log.print(text, highlight=False, markup=False)
     log.print(_greeting(request.job, plan.sources, options.runner), highlight=False, markup=False)
 
     def add_checked_steps(lines: beam.PCollection) -> None:
-        add_steps(lines if options.is_local else lines | CheckWorkers(), options.workers or 1, plan.flow)
+        execution = Execution(options.workers or 1, plan.flow, plan.settled)
+        add_steps(lines if options.is_local else lines | CheckWorkers(), execution)
 
     graph = _Graph(run, options, plan.flow, add_checked_steps)
     reads = [source.read for source in plan.sources]

@@ -41,6 +41,8 @@ class RunRequest:
         wait: for the job's end. One that workers elsewhere do can be started and left.
         config: path or URL of the job file, if it is in one.
         tolerate: how many events may be bad.
+        resume: receipts and dead letters of earlier runs, of which nothing is sent again.
+        keep: how many files of earlier runs stay beside each output; None for all.
     """
 
     job: Job
@@ -53,3 +55,5 @@ class RunRequest:
     wait: bool = True
     config: str | None = None
     tolerate: Tolerance = NO_TOLERANCE
+    resume: Sequence[str] = ()
+    keep: int | None = None

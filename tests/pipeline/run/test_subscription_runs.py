@@ -124,7 +124,7 @@ def test_the_books_add_up_over_many_batches(sandbox: SandboxServer, topic: Topic
     assert process.returncode == DEAD_LETTERS, output
     found = books()
     assert (found["balanced"], found["read"], found["delivered"], found["unreadable"]) == (True, 55, 50, 5)
-    assert len(rows("receipts.jsonl")) >= 5
+    assert len(rows("receipts.jsonl.gz")) >= 5
     assert sandbox.stats()["duplicates"] == 0
 
 
