@@ -187,7 +187,7 @@ def when(text: str | None) -> str:
 def span(seconds: float) -> str:
     """
     >>> span(0.4), span(75), span(7_300)
-    ('0.4 s', '1 min 15 s', '2 h 2 min')
+    ('0.4 s', '1 min 15 s', '2 h 1 min')
     """
     if seconds < 60:
         return f"{seconds:.3g} s"

@@ -180,8 +180,8 @@ def test_a_section_that_meta_refuses_does_not_hide_the_others(tmp_path: Path) ->
     assert done.exit_code == 0
     shown = cells(done.stdout)
     assert shown[1] == [
-        "✗ dedupe_key_feedback: Meta, code 100: a refusal that is not listed. It says: “(#100) Tried accessing nonexisting"
-        " field (dedupe_key_feedback)”."
+        "✗ dedupe_key_feedback: Meta, code 100: a refusal that is not listed. It says: “(#100) Tried accessing"
+        " nonexisting field (dedupe_key_feedback)”."
     ]
     assert shown[3] == ["Purchase", "6.2", "34.1 % of 75 %", "real_time", "email 100 %, ip_address 99.9 %"]
     assert len(paths) == 1 + len(SECTIONS)
