@@ -66,6 +66,14 @@ def test_the_page_shows_state_sums_causes_refusals_and_traffic() -> None:
     assert "Match quality" not in text
 
 
+def test_what_an_earlier_run_did_has_columns_of_its_own_where_there_is_any() -> None:
+    resumed = ended_run(**{"matched:shop/pageView": 6, "already_delivered:shop/pageView": 4})
+    before, after = (page(Report("0.1.0", NOW, (), "", None, run=run)) for run in (ended_run(), resumed))
+
+    assert ("delivered before" in before, "delivered before" in after, "dead before" in after) == (False, True, False)
+    assert '<td class="n" data-label="delivered before">4</td>' in after
+
+
 def test_a_cause_is_one_row_with_all_of_its_subscriptions() -> None:
     found, more = causes(ended_run())
 
