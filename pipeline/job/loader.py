@@ -43,7 +43,7 @@ class Job:
     deduplicate: float | None = None
     unwrap: str | None = None
     warnings: tuple[str, ...] = ()
-    sha256: str = ""
+    sha256: str = dataclasses.field(default="", compare=False)
 
     def unread(self) -> tuple[str, ...]:
         """The time fields at an event's root, other than its timestamp, that no subscription maps."""
