@@ -164,7 +164,7 @@ def report(
 @click.argument("files", nargs=-1, type=click.Path())
 @click.option("-k", "named", default="", metavar="TEXT", help="Only cases that have this in their name.")
 @click.option("--update", is_flag=True, help="Rewrite the expectations that fail to what comes out, in place.")
-@click.option("--show-values", is_flag=True, help="Show what was found in user_data, rather than its shape.")
+@click.option("--show-values", is_flag=True, help="Show personal values as they are, rather than by their shape.")
 def test_(config: str, files: tuple[str, ...], named: str, update: bool, show_values: bool) -> None:
     """Tests a job file by cases: given events, and what should become of them.
 
