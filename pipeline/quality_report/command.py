@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
-import click
 import orjson
 
 from capybeam import __version__
 from capybeam.pipeline.job.loader import Job
+from capybeam.pipeline.log_lines import say
 from capybeam.pipeline.output_files import STDOUT, CommandError, check_output, write_output
 from capybeam.pipeline.quality_report.collector import Collector
 from capybeam.pipeline.quality_report.comparison import comparison
@@ -69,7 +69,7 @@ def write_report(request: Request) -> str:
     strong, examined = sum(each.strength["strong"] for each in job.groups), sum(each.examined for each in job.groups)
     share = f", {100 * strong / examined:.0f} % with a strong match key" if examined else ""
     written = "" if output == STDOUT else f"{output} ({len(text.encode()) // 1000:,} kB): "
-    click.echo(f"{written}{job.events:,} events, {job.conversions:,} conversions{share}.", err=True)
+    say(f"{written}{job.events:,} events, {job.conversions:,} conversions{share}.")
     return report.incomplete
 
 

@@ -41,6 +41,7 @@ class RunRequest:
         wait: for the job's end. One that workers elsewhere do can be started and left.
         config: path or URL of the job file, if it is in one.
         tolerate: how many events may be bad.
+        metrics: ``PORT`` or ``HOST:PORT`` at which the counters are served while it runs.
     """
 
     job: Job
@@ -53,3 +54,4 @@ class RunRequest:
     wait: bool = True
     config: str | None = None
     tolerate: Tolerance = NO_TOLERANCE
+    metrics: str | None = None
