@@ -24,6 +24,7 @@ import click
 LogFormat = Literal["text", "json"]
 Level = Literal["info", "warning", "error"]
 OPTION: Final = "--log-format"
+HELP: Final = "json: each line on standard error is an object, for programs."
 
 _JOINED_FOR: Final = 1.0  # seconds that what other processes print last has for arriving
 
@@ -112,7 +113,7 @@ def option() -> click.Option:
         default="text",
         show_default=True,
         expose_value=False,
-        help="json: each line on standard error is an object.",
+        help=HELP,
     )
 
 
