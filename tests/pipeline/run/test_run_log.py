@@ -40,7 +40,7 @@ def test_a_run_that_logs_in_json_says_how_far_it_is_and_how_it_ended(
     assert last["destinations"] == {"web": deliver, "crm": deliver}
     ended = found[-1]
     assert (ended["state"], ended["exit_code"]) == ("succeeded_with_rejections", DEAD_LETTERS)
-    assert ended["counts"].items() <= books.items() | {("unreadable", 1)}
+    assert ended["counts"] == {name: books[name] for name in ended["counts"]}
     assert "order-" not in json.dumps(found)
 
 
@@ -72,7 +72,7 @@ def test_what_pythons_logging_says_goes_the_same_way(
 ) -> None:
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
     with RunLog().of_python():
-        logging.getLogger("apache_beam").warning("50%% of %s", "[it]")
+        logging.getLogger("a.library").warning("50%% of %s", "[it]")
     assert re.fullmatch(r"\S+Z 50% of \[it\]\n", capsys.readouterr().err)
     assert logging.getLogger().handlers == []
 
