@@ -1,6 +1,6 @@
 """Delivers the events of each day, and replays what an outage has left. For Airflow 3; copy it to the DAGs folder.
 
-The worker needs capybeam on its PATH, META_ACCESS_TOKEN in its environment, and conversions.yaml and exports/ in FOLDER.
+A worker needs capybeam on its PATH, META_ACCESS_TOKEN in its environment, conversions.yaml and exports/ in FOLDER.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ with DAG(
     catchup=False,
     max_active_runs=1,  # two runs at once would share the destination's rate limit
 ):
-    # 0: all delivered, or no more than 1 % bad. Any other exit code fails the task. Running it again is safe for 48 hours,
-    # as Meta drops repeats by event_id.
+    # 0: all delivered, or no more than 1 % bad. Any other exit code fails the task. Running it again is safe for 48
+    # hours, as Meta drops repeats by event_id.
     deliver = BashOperator(
         task_id="deliver",
         bash_command="""
@@ -38,7 +38,8 @@ with DAG(
     replay = BashOperator(
         task_id="replay",
         bash_command="""
-            python3 -c 'import json; exit(json.load(open("report-{{ ds }}.json"))["exit_code"] not in (3, 5))' || exit 99
+            python3 -c 'import json; exit(json.load(open("report-{{ ds }}.json"))["exit_code"] not in (3, 5))' \
+                || exit 99
             capybeam replay --config conversions.yaml --from dead-letters-{{ ds }}.jsonl --retryable \
                 --dead-letters dead-letters-{{ ds }}-again.jsonl --receipts receipts-{{ ds }}-again.jsonl \
                 --report report-{{ ds }}-again.json --log-format json
