@@ -32,6 +32,7 @@ from capybeam.pipeline.log_lines import say
 from capybeam.pipeline.run import replay_command
 from capybeam.pipeline.run.exit_codes import INTERRUPTED
 from capybeam.pipeline.run.options import option
+from capybeam.pipeline.settled import command as reconcile_command
 from capybeam.transforms.core.rejections import CODES
 
 EPILOG = "Documentation: docs/ in the repository; a first job in five minutes: README.md."
@@ -175,6 +176,7 @@ def _seconds(option: str, text: str | None) -> float | None:
 main.add_command(proving_commands.explain)
 main.add_command(proving_commands.report)
 main.add_command(proving_commands.test_)
+main.add_command(reconcile_command.reconcile)
 
 
 @main.command(
@@ -192,6 +194,8 @@ main.add_command(proving_commands.test_)
 @option("until")
 @option("dead-letters")
 @option("receipts")
+@option("resume", multiple=True, metavar="RECEIPTS")
+@option("keep", type=click.IntRange(min=0), metavar="N")
 @option("report", "--books", type=click.Path())
 @option("tolerate", metavar="SHARE|COUNT")
 @option("metrics", metavar="PORT")
@@ -207,6 +211,8 @@ def run(
     until: str | None,
     dead_letters: str,
     receipts: str,
+    resume: tuple[str, ...],
+    keep: int | None,
     report: str | None,
     tolerate: str | None,
     metrics: str | None,
@@ -236,7 +242,19 @@ def run(
         attributes = MessageAttributes(id_attribute, timestamp_attribute)
         idle = _seconds("--until-idle", until_idle)
         request = RunRequest(
-            job, inputs, outputs, beam_options, idle, attributes, between, not no_wait, config, tolerance, metrics
+            job,
+            inputs,
+            outputs,
+            beam_options,
+            idle,
+            attributes,
+            between,
+            not no_wait,
+            config,
+            tolerance,
+            resume,
+            keep,
+            metrics,
         )
         sys.exit(run_job(request))
     except KeyboardInterrupt:  # before the run has begun, or after it has ended
@@ -266,10 +284,12 @@ def run(
 )
 @click.option(
     "--receipts",
-    default=replay_command.RECEIPTS,
+    default="replayed-receipts.jsonl.gz",
     show_default=True,
-    help="What Meta accepted, one line per request.",
+    help="What Meta accepted, one line per request, with its event_ids.",
 )
+@option("resume", multiple=True, metavar="RECEIPTS")
+@option("keep", type=click.IntRange(min=0), metavar="N")
 @option("report", "--books", type=click.Path())
 @option("tolerate", metavar="SHARE|COUNT")
 @option("metrics", metavar="PORT")
@@ -282,6 +302,8 @@ def replay(
     retryable: bool,
     dead_letters: str,
     receipts: str,
+    resume: tuple[str, ...],
+    keep: int | None,
     report: str | None,
     tolerate: str | None,
     metrics: str | None,
@@ -314,6 +336,8 @@ def replay(
             _seconds("--until-idle", until_idle),
             config=config,
             tolerate=tolerance,
+            resume=resume,
+            keep=keep,
             metrics=metrics,
         )
         sys.exit(replay_job(request, replay_filter))

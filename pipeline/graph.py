@@ -6,6 +6,7 @@ collection first, those of a dead token would pile up in the memory of a local r
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
@@ -14,17 +15,18 @@ import apache_beam as beam
 from capybeam.pipeline.job.loader import Job
 from capybeam.pipeline.run.request import Outputs
 from capybeam.pipeline.sinks.dead_letters import WriteDeadLetters
-from capybeam.pipeline.sinks.receipts import WriteReceipts
+from capybeam.pipeline.sinks.receipts import WriteReceipts, journal_of
 from capybeam.transforms.batching import BatchByDestination
 from capybeam.transforms.core.dead_letters import ReplayFilter
 from capybeam.transforms.deduplicating import DropRepeats
-from capybeam.transforms.delivery.batches import OnRefusal
+from capybeam.transforms.delivery.batches import Journal, OnRefusal
 from capybeam.transforms.filtering import FilterEvents
 from capybeam.transforms.hashing import HashUserData
 from capybeam.transforms.mapping import MapProperties
 from capybeam.transforms.naming import MapEventNames
 from capybeam.transforms.parsing import ParseEvents
 from capybeam.transforms.replaying import ReplayDeadLetters
+from capybeam.transforms.resuming import LoadSettled, SkipSettled
 from capybeam.transforms.sending import SendBatches
 from capybeam.transforms.validating import ValidateConversions
 
@@ -34,49 +36,66 @@ Flow = Literal["finite", "batch", "stream"]
 _ON_REFUSAL: Final[Mapping[Flow, OnRefusal]] = {"finite": "reject", "batch": "hold_forever", "stream": "hold"}
 
 
+@dataclasses.dataclass(frozen=True)
+class Execution:
+    """How a job's graph is carried out.
+
+    Attributes:
+        workers: processes that send, at most, and share the job's requests_per_second.
+        flow: how the lines come. Those of an endless input are messages: a blank one counts, too, and events are held
+            where a destination refuses everything.
+        settled: what earlier runs have delivered or dead-lettered, which is not sent; None to send everything.
+        journal: where receipts are written as they come, besides being the output of the step that sends.
+    """
+
+    workers: int = 1
+    flow: Flow = "finite"
+    settled: LoadSettled | None = None
+    journal: Journal | None = None
+
+
 def redeliver(
     dead_letters: beam.PCollection,
     job: Job,
     replay_filter: ReplayFilter,
     outputs: Outputs,
-    workers: int = 1,
-    flow: Flow = "finite",
+    execution: Execution = Execution(),
 ) -> None:
     """Builds the way from dead letters, each a pair of its place and its line, to receipts and new dead letters."""
     replayed = dead_letters | ReplayDeadLetters(
-        job.subscriptions, job.delivery.max_batch_bytes, replay_filter, skip_blank=flow == "finite", unwrap=job.unwrap
+        job.subscriptions,
+        job.delivery.max_batch_bytes,
+        replay_filter,
+        skip_blank=execution.flow == "finite",
+        unwrap=job.unwrap,
     )
-    sent = _send(replayed.ready, job, workers, flow)
-    _ = sent.receipts | WriteReceipts(outputs.receipts)
+    execution = dataclasses.replace(execution, journal=journal_of(outputs.receipts))
+    sent = _send(replayed.ready, job, execution)
+    _write_receipts(sent, outputs, execution)
     _write_rejections({"Unreplayed": replayed, "Undelivered": sent}, outputs.dead_letters)
 
 
-def deliver(lines: beam.PCollection, job: Job, outputs: Outputs, workers: int = 1, flow: Flow = "finite") -> None:
-    """Builds the way from lines of bytes to receipts and dead letters.
-
-    Args:
-        workers: processes that send, at most, and share the job's requests_per_second.
-        flow: how the lines come. Those of an endless input are messages: a blank one counts, too, and events are held
-            where a destination refuses everything.
-    """
-    steps, sent = convert_and_send(lines, job, workers, flow)
-    _ = sent.receipts | WriteReceipts(outputs.receipts)
+def deliver(lines: beam.PCollection, job: Job, outputs: Outputs, execution: Execution = Execution()) -> None:
+    """Builds the way from lines of bytes to receipts and dead letters."""
+    execution = dataclasses.replace(execution, journal=journal_of(outputs.receipts))
+    steps, sent = convert_and_send(lines, job, execution)
+    _write_receipts(sent, outputs, execution)
     _write_rejections(steps, outputs.dead_letters)
 
 
 def convert_and_send(
-    lines: beam.PCollection, job: Job, workers: int = 1, flow: Flow = "finite"
+    lines: beam.PCollection, job: Job, execution: Execution = Execution()
 ) -> tuple[dict[str, Any], Any]:
     """The steps that reject, by what becomes of an event there; and the last of them, which has ``receipts``."""
     subscriptions = job.subscriptions
 
-    parsed = lines | ParseEvents(subscriptions, job.unwrap, skip_blank=flow == "finite")
+    parsed = lines | ParseEvents(subscriptions, job.unwrap, skip_blank=execution.flow == "finite")
     filtered = parsed.events | FilterEvents(subscriptions)
     named = filtered.matches | MapEventNames(subscriptions)
     mapped = named.conversions | MapProperties(subscriptions)
     hashed = mapped.conversions | HashUserData(subscriptions)
     validated = hashed.conversions | ValidateConversions(subscriptions, job.delivery.max_batch_bytes)
-    sent = _send(validated.ready, job, workers, flow)
+    sent = _send(validated.ready, job, execution)
 
     steps = {
         "Unparsable": parsed,
@@ -90,13 +109,22 @@ def convert_and_send(
     return steps, sent
 
 
-def _send(ready: beam.PCollection, job: Job, workers: int, flow: Flow) -> Any:
-    delivery = job.delivery
+def _send(ready: beam.PCollection, job: Job, execution: Execution) -> Any:
+    delivery, flow = job.delivery, execution.flow
+    if execution.settled is not None:
+        ready = ready | SkipSettled(execution.settled)
     if job.deduplicate and flow != "finite":
         ready = ready | DropRepeats(job.deduplicate, streaming=flow == "stream")
     delay = delivery.max_batch_delay if flow == "stream" else None
     batches = ready | BatchByDestination(delivery.max_batch_events, delivery.max_batch_bytes, delay)
-    return batches | SendBatches(job.destinations, delivery, workers, _ON_REFUSAL[flow])
+    return batches | SendBatches(
+        job.destinations, delivery, execution.workers, _ON_REFUSAL[flow], journal=execution.journal
+    )
+
+
+def _write_receipts(sent: Any, outputs: Outputs, execution: Execution) -> None:
+    if execution.journal is None:
+        _ = sent.receipts | WriteReceipts(outputs.receipts)
 
 
 def _write_rejections(steps: Mapping[str, Any], dead_letters: str) -> None:

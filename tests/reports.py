@@ -42,7 +42,15 @@ def problems_of(report: Report) -> Iterator[str]:
             yield f"{key} of all destinations are not those of the run"
 
 
-_PARTS = ("delivered", "dead_lettered", "without_consent", "repeated", "in_flight")
+_PARTS = (
+    "delivered",
+    "dead_lettered",
+    "without_consent",
+    "repeated",
+    "already_delivered",
+    "already_dead_lettered",
+    "in_flight",
+)
 
 
 def _level(name: str, level: Report, below: Sequence[Report] | None) -> Iterator[str]:

@@ -18,7 +18,7 @@ from capybeam.transforms.base import NAMESPACE, CountingDoFn, with_rejections
 from capybeam.transforms.batching import Batch
 from capybeam.transforms.core.counters import CounterKey, add_counts
 from capybeam.transforms.core.envelope import Address
-from capybeam.transforms.delivery.batches import EncodedBatch, OnRefusal, Outcome
+from capybeam.transforms.delivery.batches import EncodedBatch, Journal, OnRefusal, Outcome
 from capybeam.transforms.delivery.client import Client
 from capybeam.transforms.delivery.destination import Delivery, Destination
 
@@ -39,6 +39,8 @@ class SendBatches(beam.PTransform):
         on_refusal: what happens to the events of a destination that refuses everything. ``hold`` suits streaming
             runners: after minutes the step fails, and the runner redelivers the events. ``hold_forever`` suits a stream
             that this process reads in one graph after the other.
+        journal: where receipts are also written, each as soon as it is known, by the thread that has the answer.
+            ``receipts`` come when the step is called again, which after a slow source may be late.
 
     >>> SendBatches((), Delivery(concurrency=16)).delivery.concurrency
     16
@@ -48,9 +50,10 @@ class SendBatches(beam.PTransform):
     delivery: Delivery = dataclasses.field(default_factory=Delivery)
     workers: int = 1
     on_refusal: OnRefusal = "reject"
+    journal: Journal | None = None
 
     def expand(self, batches: beam.PCollection) -> Any:
-        step = _SendBatches(self.destinations, self.delivery, self.workers, self.on_refusal)
+        step = _SendBatches(self.destinations, self.delivery, self.workers, self.on_refusal, self.journal)
         return with_rejections(batches, step, main="receipts", label="Send")
 
 
@@ -61,15 +64,16 @@ class _SendBatches(CountingDoFn):
         delivery: Delivery,
         workers: int,
         on_refusal: OnRefusal,
+        journal: Journal | None = None,
     ) -> None:
         super().__init__()
         self._destinations, self._delivery, self._workers = tuple(destinations), delivery, workers
         self._by_name = {destination.name: destination for destination in destinations}
-        self._on_refusal = on_refusal
+        self._on_refusal, self._journal = on_refusal, journal
 
     def setup(self) -> None:
         super().setup()
-        key = (self._destinations, self._delivery, self._workers, self._on_refusal)
+        key = (self._destinations, self._delivery, self._workers, self._on_refusal, self._journal)
         self._client: Client = self.context.client(key, self._make_client)
         self._client.open()
         self._throttling = ThrottlingSignaler(NAMESPACE)
@@ -83,6 +87,7 @@ class _SendBatches(CountingDoFn):
             share=1 / self._workers,
             on_refusal=self._on_refusal,
             ask=_limited_by(service) if service else None,
+            journal=self._journal,
         )
 
     def start_bundle(self) -> None:

@@ -14,7 +14,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import GoogleCloudOptions
 from rich.console import Console
 
-from capybeam.pipeline.graph import Flow, deliver, redeliver
+from capybeam.pipeline.graph import Execution, Flow, deliver, redeliver
 from capybeam.pipeline.job.loader import Job
 from capybeam.pipeline.run import terminal
 from capybeam.pipeline.run.beam_options import BadOption, RunOptions, resolve_options
@@ -36,6 +36,7 @@ from capybeam.pipeline.runners.job_server import submission_problem
 from capybeam.pipeline.runners.remote_job import RemoteJob, counters_of
 from capybeam.pipeline.runners.support import runner_class_name
 from capybeam.pipeline.runners.workers import CheckWorkers
+from capybeam.pipeline.settled.index import sentences
 from capybeam.pipeline.sinks import SinkError
 from capybeam.pipeline.sinks.local_files import fsync_file
 from capybeam.pipeline.sources import NoInput, ReadOptions, Source, open_dead_letters, open_source
@@ -47,15 +48,15 @@ from capybeam.transforms.core.run_context import RunContext
 from capybeam.transforms.core.tokens import TokenError
 
 Command = Literal["run", "replay"]
-Steps = Callable[[Any, int, Flow], None]  # applies a job's steps to what is read, for so many workers
+Steps = Callable[[Any, Execution], None]  # applies a job's steps to what is read
 
 
 def run_job(request: RunRequest) -> int:
     """Runs a job to its end, or starts it, and returns the exit code."""
     job, outputs = request.job, request.outputs
 
-    def add_steps(lines: beam.PCollection, workers: int, flow: Flow) -> None:
-        deliver(lines, job, outputs, workers, flow)
+    def add_steps(lines: beam.PCollection, execution: Execution) -> None:
+        deliver(lines, job, outputs, execution)
 
     def open_input(text: str, project: str | None) -> Source:
         return open_source(text, ReadOptions(request.between, request.attributes, project, job.unread()))
@@ -67,8 +68,8 @@ def replay_job(request: RunRequest, replay_filter: ReplayFilter) -> int:
     """Puts dead letters through a job once more and returns the exit code."""
     job, outputs = request.job, request.outputs
 
-    def add_steps(lines: beam.PCollection, workers: int, flow: Flow) -> None:
-        redeliver(lines, job, replay_filter, outputs, workers, flow)
+    def add_steps(lines: beam.PCollection, execution: Execution) -> None:
+        redeliver(lines, job, replay_filter, outputs, execution)
 
     def open_input(text: str, project: str | None) -> Source:
         source = open_dead_letters(text, ReadOptions(project=project))
@@ -146,6 +147,11 @@ def _carry_out(
 ) -> int:
     request, console, log = task.request, terminal.console(), task.log
     run = RunContext()
+    if plan.settled is not None and plan.loaded is not None:
+        if options.is_local:
+            run.client(plan.settled.key, lambda: plan.loaded)
+        for text in sentences(plan.loaded):
+            log.info(text)
     destinations = tuple(destination.name for destination in request.job.destinations)
     watched = Watched(run.progress, destinations, size_of(plan.sources))
     log.info(_greeting(request.job, plan.sources, options.runner), kind="start")
@@ -154,7 +160,8 @@ def _carry_out(
         log.info(f"Metrics: {metrics.url}", kind="metrics", url=metrics.url)
 
     def add_checked_steps(lines: beam.PCollection) -> None:
-        task.add_steps(lines if options.is_local else lines | CheckWorkers(), options.workers or 1, plan.flow)
+        execution = Execution(options.workers or 1, plan.flow, plan.settled)
+        task.add_steps(lines if options.is_local else lines | CheckWorkers(), execution)
 
     graph = _Graph(run, options, plan.flow, add_checked_steps)
     reads = [source.read for source in plan.sources]

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from capybeam.pipeline.sinks import read_back
+from capybeam.pipeline.sinks.local_files import sibling
 
 if TYPE_CHECKING:
     from capybeam.pipeline.run.request import Outputs
 
 DEAD_LETTERS: Final = "replayed-dead-letters.jsonl"  # the defaults of `replay`
-RECEIPTS: Final = "replayed-receipts.jsonl"
+RECEIPTS: Final = "replayed-receipts.jsonl.gz"
 
 
 class ReplayCommand(NamedTuple):
@@ -52,8 +53,7 @@ def _free(place: str, default: str) -> str:
     """The default, or a name like it where a run has already written there: a replay never writes where it reads."""
     if os.path.realpath(place) != os.path.realpath(default):
         return default
-    stem, ending = os.path.splitext(place)
     number = 2
-    while os.path.lexists(f"{stem}-{number}{ending}"):
+    while os.path.lexists(sibling(place, str(number))):
         number += 1
-    return f"{stem}-{number}{ending}"
+    return sibling(place, str(number))

@@ -2,7 +2,7 @@
 
 read    = taken + filtered + unreadable                                     (events; `taken` by at least one trigger)
 matched = delivered + dead-lettered + without consent + repeated            (conversions; of each subscription, of each
-                                                                            destination, and of the run)
+          + already delivered + already dead-lettered                       destination, and of the run)
 
 An event of which nothing is left for lack of consent is `filtered`; its conversions are `matched` and without consent.
 Dead letters are those of conversions and, before any subscription, of what is unreadable.
@@ -61,6 +61,7 @@ class Account:
         repeated: dropped, as an earlier one with the same event_id was not.
         withheld: for lack of consent, by what the event says of it.
         notes: what is worth knowing of conversions that went on.
+        already_delivered, already_dead_lettered: by earlier runs, or attempts of this one that failed.
     """
 
     subscription: str = ""
@@ -70,6 +71,8 @@ class Account:
     notes: Mapping[str, int] = dataclasses.field(default_factory=dict)
     repeated: int = 0
     withheld: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    already_delivered: int = 0
+    already_dead_lettered: int = 0
 
     @property
     def dead(self) -> int:
@@ -87,7 +90,8 @@ class Account:
     @property
     def in_flight(self) -> int:
         """Matched, and nothing else: none once a run has ended."""
-        return self.matched - self.delivered - self.dead - self.repeated - self.without_consent
+        settled = self.delivered + self.dead + self.already_delivered + self.already_dead_lettered
+        return self.matched - settled - self.repeated - self.without_consent
 
     @classmethod
     def total(cls, accounts: Iterable[Account]) -> Account:
@@ -104,6 +108,8 @@ class Account:
             notes=added(each.notes for each in listed),
             repeated=sum(each.repeated for each in listed),
             withheld=added(each.withheld for each in listed),
+            already_delivered=sum(each.already_delivered for each in listed),
+            already_dead_lettered=sum(each.already_dead_lettered for each in listed),
         )
 
 
@@ -169,6 +175,8 @@ class RunReport:
             found.by_subscription("repeated"),
             found.details("note"),
         )
+        already_delivered = found.by_subscription("already_delivered")
+        already_dead_lettered = found.by_subscription("already_dead_lettered")
         keys = sorted((matched.keys() | delivered.keys() | by_cause.keys() | withheld.keys()) - {""})
         return cls(
             read=counts.get("read", 0),
@@ -185,6 +193,8 @@ class RunReport:
                     notes.get(key, {}),
                     repeated[key],
                     withheld.get(key, {}),
+                    already_delivered[key],
+                    already_dead_lettered[key],
                 )
                 for key in keys
             ),
@@ -238,8 +248,8 @@ class RunReport:
 
     @property
     def resent(self) -> int:
-        """Events that were sent again, as the receipts have it."""
-        return max(0, (self.sent or 0) - self.total.delivered)
+        """Events that were sent again, as the receipts have it; work that is repeated skips what they name."""
+        return max(0, (self.sent or 0) - self.total.delivered - self.total.already_delivered)
 
     @property
     def refused_destinations(self) -> Mapping[str, tuple[Refusal, ...]]:

@@ -42,6 +42,8 @@ def _accounts(report: RunReport, total: Account) -> Table:
     accounts.add_column("destination / subscription")
     columns = ["matched", "delivered", "dead-lettered"]
     columns += ["repeated"] if total.repeated else []
+    columns += ["already delivered"] if total.already_delivered else []
+    columns += ["already dead-lettered"] if total.already_dead_lettered else []
     columns += ["without consent"] if total.withheld else []
     flying = any(account.in_flight for account in report.accounts)
     columns += ["in flight"] if flying else []
@@ -50,6 +52,8 @@ def _accounts(report: RunReport, total: Account) -> Table:
     for account in report.accounts:
         row = [account.matched, account.delivered, account.dead]
         row += [account.repeated] if total.repeated else []
+        row += [account.already_delivered] if total.already_delivered else []
+        row += [account.already_dead_lettered] if total.already_dead_lettered else []
         row += [account.without_consent] if total.withheld else []
         row += [account.in_flight] if flying else []
         name = Text(account.subscription)  # brackets in an event's name are not markup
@@ -115,6 +119,8 @@ def sentence(report: RunReport) -> str:
         f" {total.matched:,} matched = {total.delivered:,} delivered + {total.dead:,} dead-lettered"
         + (f" + {total.without_consent:,} without consent" if total.withheld else "")
         + (f" + {total.repeated:,} repeated" if total.repeated else "")
+        + (f" + {total.already_delivered:,} already delivered" if total.already_delivered else "")
+        + (f" + {total.already_dead_lettered:,} already dead-lettered" if total.already_dead_lettered else "")
     )
     if report.balanced:
         return f"{read}. The books balance.{_again(report)}"

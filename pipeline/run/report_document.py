@@ -1,7 +1,8 @@
 """The report of a run for programs: a JSON document, its schema, and the sums that hold in it.
 
     read        = taken + filtered + unreadable
-    matched     = delivered + dead_lettered + without_consent + repeated + in_flight
+    matched     = delivered + dead_lettered + without_consent + repeated + already_delivered + already_dead_lettered
+                  + in_flight
 
 The second holds of the run, of each destination and of each subscription, and the levels add up. `in_flight` is 0
 unless the run was ended before it could finish. `dead_letters` is `unreadable` + `dead_lettered`, and `rejections` list
@@ -84,13 +85,18 @@ class RefusalModel(_Model):
 
 class _ConversionsModel(_Model):
     matched: Count
-    """Conversions that triggers took: delivered + dead_lettered + without_consent + repeated + in_flight."""
+    """Conversions that triggers took. delivered + dead_lettered + without_consent + repeated + already_delivered +
+    already_dead_lettered + in_flight."""
     delivered: Count
     dead_lettered: Count
     without_consent: Count
     """Filtered, as there is no consent."""
     repeated: Count
     """Dropped by `deduplicate`."""
+    already_delivered: Count
+    """Named by receipts of earlier runs, or of attempts of this one that failed, and not sent again."""
+    already_dead_lettered: Count
+    """Among the dead letters of earlier runs, and not sent."""
     in_flight: int
     """0, unless the run ended before it could finish, or counted work again that it did again."""
     retryable: Count
@@ -289,6 +295,8 @@ def _conversions(account: Account) -> dict[str, Any]:
         "dead_lettered": account.dead,
         "without_consent": account.without_consent,
         "repeated": account.repeated,
+        "already_delivered": account.already_delivered,
+        "already_dead_lettered": account.already_dead_lettered,
         "in_flight": account.in_flight,
         "retryable": account.retryable,
         "consent": dict(sorted(account.withheld.items())),

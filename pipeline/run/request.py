@@ -41,6 +41,8 @@ class RunRequest:
         wait: for the job's end. One that workers elsewhere do can be started and left.
         config: path or URL of the job file, if it is in one.
         tolerate: how many events may be bad.
+        resume: receipts and dead letters of earlier runs, of which nothing is sent again.
+        keep: how many files of earlier runs stay beside each output; None for all.
         metrics: ``PORT`` or ``HOST:PORT`` at which the counters are served while it runs.
     """
 
@@ -54,4 +56,6 @@ class RunRequest:
     wait: bool = True
     config: str | None = None
     tolerate: Tolerance = NO_TOLERANCE
+    resume: Sequence[str] = ()
+    keep: int | None = None
     metrics: str | None = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gzip
 import socket
 import threading
 import time
@@ -203,11 +204,13 @@ class _Seed:
     def _check_kept_files(self) -> list[str]:
         """A run keeps the dead letters and receipts of those before it."""
         problems = []
-        for stem, rows in (
-            ("dead-letters", [done.dead_letters for done in self._runs]),
-            ("receipts", [done.receipts for done in self._runs]),
+        dead_letters = [path.read_bytes() for path in self._folder.glob("dead-letters*.jsonl")]
+        receipts = [gzip.decompress(path.read_bytes()) for path in self._folder.glob("receipts*.jsonl.gz")]
+        for what, files, rows in (
+            ("dead letters", dead_letters, [done.dead_letters for done in self._runs]),
+            ("receipts", receipts, [done.receipts for done in self._runs]),
         ):
-            found = sum(len(path.read_bytes().splitlines()) for path in self._folder.glob(f"{stem}*.jsonl"))
+            found = sum(len(data.splitlines()) for data in files)
             if found != sum(map(len, rows)):
-                problems.append(f"{stem}: {found} lines are kept of {sum(map(len, rows))}")
+                problems.append(f"{what}: {found} lines are kept of {sum(map(len, rows))}")
         return problems

@@ -507,6 +507,29 @@ def test_a_run_from_table_to_sandbox_balances_with_dead_letters_and_receipts_in_
         assert (partitioning.type_, partitioning.field) == ("DAY", day)
 
 
+def test_a_run_goes_on_after_receipts_and_dead_letters_in_tables(big_query: BigQuery, sandbox: SandboxServer) -> None:
+    text = orders(big_query, [order(number) for number in range(5)] + [order(5, currency=None)])
+    records = [f"bigquery:{big_query.name(name)}" for name in ("dead_letters", "receipts")]
+    query = f"bigquery:SELECT * FROM `{text.removeprefix('bigquery:')}` WHERE id < 'order-3'"
+    run(sandbox.url, query, *records)
+    assert sandbox.stats()["events_received"] == 3
+    Path("job.yaml").write_text(JOB.format(endpoint=sandbox.url))
+
+    def reconciled() -> dict[str, Any]:
+        options = ["--input", text, "--receipts", records[1], "--dead-letters", records[0], "--format", "json"]
+        result = CliRunner().invoke(main, ["reconcile", "--config", "job.yaml", *options])
+        found: dict[str, Any] = json.loads(result.stdout)["subscriptions"]["web/purchase"]
+        return {"exit_code": result.exit_code, **{name: count for name, count in found.items() if count}}
+
+    assert reconciled() == {"exit_code": 1, "conversions": 6, "delivered": 3, "rejected": 1, "nowhere": 2}
+    job = parse_job(JOB.format(endpoint=sandbox.url))
+    assert run_job(RunRequest(job, [text], Outputs(*records, "books.json"), resume=records)) == DEAD_LETTERS
+    books = json.loads(Path("books.json").read_text())
+    assert (books["delivered"], books["already_delivered"], books["dead_lettered"]) == (2, 3, 1)
+    assert sandbox.stats()["duplicates"] == 0
+    assert reconciled() == {"exit_code": 0, "conversions": 6, "delivered": 5, "dead_lettered": 1}
+
+
 def test_dead_letters_in_a_table_are_replayed(big_query: BigQuery, sandbox: SandboxServer, tmp_path: Path) -> None:
     lines = [json.dumps(order_event(number)).encode() for number in range(3)]
     (tmp_path / "events.jsonl").write_bytes(b"\n".join([*lines, b"no json"]))

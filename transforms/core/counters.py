@@ -18,6 +18,8 @@ CounterKind = Literal[
     "matched",  # conversions, of a subscription
     "delivered",
     "repeated",
+    "already_delivered",  # by an earlier run
+    "already_dead_lettered",
     "rejected",  # with a stage and a code
     "cause",  # the same once more, with the field or the destination's reason, where there is one
     "note",  # what was dropped or is worth knowing
@@ -106,6 +108,8 @@ _FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "matched": ("subscription",),
     "delivered": ("subscription",),
     "repeated": ("subscription",),
+    "already_delivered": ("subscription",),
+    "already_dead_lettered": ("subscription",),
     "rejected": ("subscription", "stage", "detail"),
     "note": ("subscription", "detail"),
     "unfinished": ("detail",),

@@ -7,6 +7,7 @@ Bodies are never searched: what a step after validation needs is in the header.
 from __future__ import annotations
 
 import functools
+import hashlib
 import struct
 from typing import Final, NamedTuple
 
@@ -46,6 +47,11 @@ class Envelope(NamedTuple):
         what = self.event_name.encode(), (self.event_id or "").encode()
         return seal(self.subscription.encode(), *what, self.event_time, self.age_limit, self.body, self.history)
 
+    @property
+    def identity(self) -> str:
+        """What receipts name the event by: its event_id, or a digest of its body where it has none."""
+        return self.event_id or body_identity(self.body)
+
     @classmethod
     def decode(cls, line: bytes) -> Envelope:
         """What `encode` has made a line of. Raises ValueError for any other bytes."""
@@ -64,6 +70,12 @@ class Envelope(NamedTuple):
             line[body:],
             ReplayHistory(first, replays) if replays else None,
         )
+
+
+def body_identity(body: bytes) -> str:
+    """What stands for the event_id of a body without one: the same however the JSON is written."""
+    canonical = orjson.dumps(orjson.loads(body), option=orjson.OPT_SORT_KEYS)
+    return f"body:{hashlib.blake2b(canonical, digest_size=16).hexdigest()}"
 
 
 _VERSION: Final = 1

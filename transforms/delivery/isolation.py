@@ -21,6 +21,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import Any, Final, NamedTuple, Protocol
 
 import orjson
@@ -29,7 +30,7 @@ from capybeam.transforms.core.envelope import Address, Envelope
 from capybeam.transforms.core.progress import Progress
 from capybeam.transforms.core.rejections import RETRYABLE, Rejected, Rejection, reject
 from capybeam.transforms.delivery.answers import Answer, Refusal, values_of
-from capybeam.transforms.delivery.batches import Attempt, EncodedBatch, Outcome, Receipt, Stopped
+from capybeam.transforms.delivery.batches import Attempt, DeliveredEvents, EncodedBatch, Outcome, Receipt, Stopped
 from capybeam.transforms.delivery.circuits import Circuits, Dataset
 from capybeam.transforms.delivery.destination import Delivery
 from capybeam.transforms.delivery.spread import spread, spread_index
@@ -96,6 +97,8 @@ class Sender(Protocol):
     progress: Progress
     shutdown: threading.Event
     clock: Callable[[], float]
+
+    def record(self, receipt: Receipt) -> None: ...
 
     def gate(self, dataset: Dataset) -> Answer | bool: ...
 
@@ -230,26 +233,26 @@ class BatchDelivery:
         self._failing_in_a_row = 0
         self._has_recovered = self._has_recovered or part.failure is not None
         self._is_mixed = self._was_refused
-        for name, count in batch.counts.items():
-            outcome.delivered[name] = outcome.delivered.get(name, 0) + count
-        event_ids = None
-        if client.delivery.receipts == "detailed":
-            event_ids = tuple(Envelope.decode(line).event_id for line in batch.lines)
-        outcome.receipts.append(
-            Receipt(
-                destination=self._name,
-                dataset_id=self._dataset_id,
-                events=len(batch.lines),
-                first_event_time=batch.first_event_time,
-                last_event_time=batch.last_event_time,
-                fbtrace_id=answer.fbtrace_id,
-                messages=answer.messages,
-                tries=part.attempt.tries,
-                seconds=round(time.monotonic() - part.attempt.started, 3),
-                delivered_at=int(client.clock()),
-                event_ids=event_ids,
-            )
+        for (subscription, _), ids in batch.event_ids.items():
+            key = f"{self._name}/{subscription}"
+            outcome.delivered[key] = outcome.delivered.get(key, 0) + len(ids)
+        is_detailed = client.delivery.receipts == "detailed"
+        receipt = Receipt(
+            destination=self._name,
+            dataset_id=self._dataset_id,
+            events=len(batch.lines),
+            first_event_time=batch.first_event_time,
+            last_event_time=batch.last_event_time,
+            fbtrace_id=answer.fbtrace_id,
+            messages=answer.messages,
+            tries=part.attempt.tries,
+            seconds=round(time.monotonic() - part.attempt.started, 3),
+            delivered_at=int(client.clock()),
+            conversions=tuple(DeliveredEvents(*names, len(ids)) for names, ids in batch.event_ids.items()),
+            event_ids=tuple(chain.from_iterable(batch.event_ids.values())) if is_detailed else None,
         )
+        client.record(receipt)  # before anything else: what is sent and has no receipt is sent again after a crash
+        outcome.receipts.append(receipt)
 
     # --- refusals ----------------------------------------------------------------------------------------------------
 

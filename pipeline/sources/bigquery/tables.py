@@ -48,10 +48,10 @@ def open_source(text: str, options: ReadOptions, client: Any = None) -> Source:
             if found.table_type != "TABLE":
                 columns = ", ".join(f"`{column}`" for column in columns_with_time(layout))
                 condition = where_clause(restriction_of(name, layout, options.time_range))
-                result = _result_of(client, f"SELECT {columns} FROM `{table}`{condition}")
+                result = result_of(client, f"SELECT {columns} FROM `{table}`{condition}")
                 found = client.get_table(result, retry=retry())
         else:
-            found = client.get_table(_result_of(client, query), retry=retry())
+            found = client.get_table(result_of(client, query), retry=retry())
             layout = layout_of_schema(name, found.schema, "")
         restriction = restriction_of(name, layout, options.time_range)
         path = f"{found.project}.{found.dataset_id}.{found.table_id}"
@@ -90,7 +90,8 @@ def _column(field: Any) -> Column:
     return Column(field.name, field.field_type, field.mode == "REPEATED", tuple(_column(f) for f in field.fields))
 
 
-def _result_of(client: Any, query: str) -> Any:
+def result_of(client: Any, query: str) -> Any:
+    """BigQuery's own temporary table of a query's result."""
     job = client.query(query)
     job.result()
     return job.destination

@@ -41,11 +41,11 @@ def test_a_shell_reads_it_as_it_is_meant(path: str) -> None:
 
 def test_a_replay_of_a_replay_does_not_write_where_it_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    outputs = Outputs("replayed-dead-letters.jsonl", "replayed-receipts.jsonl")
+    outputs = Outputs("replayed-dead-letters.jsonl", "replayed-receipts.jsonl.gz")
     Path("replayed-dead-letters-2.jsonl").touch()
     assert replay_command("job.yaml", outputs) == (
         "capybeam replay --config job.yaml --from replayed-dead-letters.jsonl"
-        " --dead-letters replayed-dead-letters-3.jsonl --receipts replayed-receipts-2.jsonl"
+        " --dead-letters replayed-dead-letters-3.jsonl --receipts replayed-receipts-2.jsonl.gz"
     )
 
 
@@ -77,5 +77,5 @@ def test_the_defaults_are_those_of_replay() -> None:
     defaults = {each.name: each.default for each in cli.replay.params}
     assert (defaults["dead_letters"], defaults["receipts"]) == (
         "replayed-dead-letters.jsonl",
-        "replayed-receipts.jsonl",
+        "replayed-receipts.jsonl.gz",
     )

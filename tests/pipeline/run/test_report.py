@@ -204,7 +204,19 @@ def test_a_cause_in_a_few_words(cause: Cause, words: str) -> None:
     assert described(cause) == words
 
 
-FATES = st.sampled_from(["unparsable", "filtered", "delivered", "repeated", "withheld", "unfilterable", *sorted(CODES)])
+FATES = st.sampled_from(
+    [
+        "unparsable",
+        "filtered",
+        "delivered",
+        "repeated",
+        "already_delivered",
+        "already_dead_lettered",
+        "withheld",
+        "unfilterable",
+        *sorted(CODES),
+    ]
+)
 
 
 @given(st.lists(st.tuples(FATES, st.sampled_from(["w/a", "w/b: c", "v/a"]), st.sampled_from(["", "x", "y: z"]))))
@@ -227,13 +239,40 @@ def counted(fates: list[tuple[str, str, str]]) -> Counter[str]:
             counts.update(["filtered"])
         elif fate == "withheld":
             counts.update(["filtered", f"withheld:{key}:refused"])
-        elif fate in ("delivered", "repeated"):
+        elif fate in ("delivered", "repeated", "already_delivered", "already_dead_lettered"):
             counts.update(["taken", f"matched:{key}", f"{fate}:{key}"])
         else:
             counts.update(["taken", f"matched:{key}", f"rejected:{key}:send:{fate}"])
             if about:
                 counts.update([f"cause:{key}:send:{fate}:{about.replace(':', '%3A')}"])
     return counts
+
+
+def test_what_earlier_runs_have_settled_is_counted_apart_and_balances() -> None:
+    counts = {
+        "read": 6,
+        "taken": 6,
+        "matched:a/b": 5,
+        "matched:a/c": 1,
+        "delivered:a/b": 2,
+        "already_delivered:a/b": 2,
+        "already_dead_lettered:a/b": 1,
+        "already_delivered:a/c": 1,
+    }
+    report = RunReport.from_counts(counts, sent=4)
+    assert report.balanced
+    assert sentence(report) == (
+        "6 read = 6 taken + 0 filtered + 0 unreadable; 6 matched = 2 delivered + 0 dead-lettered + 3 already delivered"
+        " + 1 already dead-lettered. The books balance."
+    )
+    assert report.resent == 0  # by the first attempt, and skipped by the second
+    assert [(each.already_delivered, each.already_dead_lettered) for each in (*report.accounts, report.total)] == [
+        (2, 1),
+        (1, 0),
+        (3, 1),
+    ]
+    assert "already delivered" in shown(report)
+    assert not RunReport.from_counts({**counts, "already_delivered:a/c": 0}).balanced
 
 
 def test_what_was_sent_again_is_reported_beside_the_balance() -> None:

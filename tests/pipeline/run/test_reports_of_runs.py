@@ -67,7 +67,7 @@ def test_the_command_that_a_run_ends_with_delivers_what_an_outage_left(sandbox: 
     assert sandbox.stats()["events_stored"] == 20
     (first, last), web = ((again[key] for key in ("first_event_time", "last_event_time")), again["destinations"]["web"])
     assert found["started"] > last >= first == web["first_event_time"] > "2026"
-    assert (again["requests"], again["replay"]) == (len(rows("replayed-receipts.jsonl")), None)
+    assert (again["requests"], again["replay"]) == (len(rows("replayed-receipts.jsonl.gz")), None)
 
 
 def test_what_meta_says_of_an_event_is_in_the_report_and_on_the_screen_without_what_it_quotes() -> None:

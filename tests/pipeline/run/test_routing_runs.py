@@ -49,7 +49,7 @@ def test_each_event_reaches_its_dataset_and_one_without_waits_until_it_is_listed
         assert sent == {"111": ["order-0", "order-3"], "222": ["order-1"], "333": ["order-1"]}
         books = json.loads(Path("books.json").read_text())
         assert (code, books["balanced"], books["matched"], books["delivered"]) == (DEAD_LETTERS, True, 5, 4)
-        notes = books["subscriptions"]["brands/purchase"]["notes"]
+        notes = books["destinations"]["brands"]["subscriptions"]["purchase"]["notes"]
         assert notes == {"restricted_custom_data": 4, "website_without_url": 4}
         (dead,) = rows("dead.jsonl")
         assert (dead["stage"], dead["code"], dead["event_id"]) == ("name", "unlisted_dataset", "order-2")

@@ -39,7 +39,7 @@ def check_stopped(sandbox: SandboxServer, exit_code: int, events: int, output: s
     )
 
 
-RECEIPTS = "receipts.jsonl"
+RECEIPTS = "receipts.jsonl.gz"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
