@@ -56,6 +56,12 @@ METRICS: Final[Mapping[CounterKind, Metric]] = {
     "matched": Metric("capybeam_matched", _OF_CONVERSIONS, "Conversions that a trigger took."),
     "delivered": Metric("capybeam_delivered", _OF_CONVERSIONS, "Conversions that Meta took."),
     "repeated": Metric("capybeam_repeated", _OF_CONVERSIONS, "Conversions that were dropped as repeats."),
+    "already_delivered": Metric(
+        "capybeam_already_delivered", _OF_CONVERSIONS, "Conversions that an earlier run has delivered."
+    ),
+    "already_dead_lettered": Metric(
+        "capybeam_already_dead_lettered", _OF_CONVERSIONS, "Conversions that an earlier run has made dead letters of."
+    ),
     "withheld": Metric(
         "capybeam_withheld", (*_OF_CONVERSIONS, "answer"), "Conversions for which there is no consent, by its answer."
     ),

@@ -115,6 +115,8 @@ def _counts(report: RunReport) -> dict[str, int]:
         "dead_lettered": total.dead,
         "without_consent": total.without_consent,
         "repeated": total.repeated,
+        "already_delivered": total.already_delivered,
+        "already_dead_lettered": total.already_dead_lettered,
         "in_flight": sum(account.in_flight for account in report.accounts),
         "dead_letters": report.dead_letters,
         "retryable": report.retryable,
