@@ -10,6 +10,7 @@ from typing import Literal
 import click
 
 from capybeam.pipeline.command_line import fail, load_or_exit, moment
+from capybeam.pipeline.log_lines import say
 
 
 @click.command(epilog="Exit code 0; 2 where the job file or the input is at fault, or has no such event.")
@@ -194,7 +195,7 @@ def test_(config: str, files: tuple[str, ...], named: str, update: bool, show_va
         sys.exit(0 if run_files(cases, job, Options(named, update, show_values), console()) else 1)
     except TestFileError as error:
         for problem in error.problems:
-            click.echo(problem, err=True)
+            say(problem, "error")
         count = len(error.problems)
         fail(f"{count} problem{'s' if count > 1 else ''} in the test files.")
     except NoTests as error:

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
-import click
 import orjson
 
 from capybeam import __version__
 from capybeam.pipeline.job.loader import Job
+from capybeam.pipeline.log_lines import say
 from capybeam.pipeline.output_files import STDOUT, CommandError, check_output, write_output
 from capybeam.pipeline.quality_report.collector import Collector
 from capybeam.pipeline.quality_report.comparison import comparison
@@ -91,7 +91,7 @@ def write_report(request: Request) -> Written:
     text = render(report)
     write_output(output, text, request.force)
     written = "" if output == STDOUT else f"{output} ({len(text.encode()) // 1000:,} kB): "
-    click.echo(f"{written}{'; '.join(_summary(report))}.", err=True)
+    say(f"{written}{'; '.join(_summary(report))}.")
     return Written(report.incomplete, refused)
 
 
