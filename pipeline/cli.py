@@ -202,6 +202,7 @@ main.add_command(proving_commands.test_)
 @option("dead-letters")
 @option("receipts")
 @option("books", type=click.Path())
+@option("window-books", metavar="PLACE")
 @option("until-idle", metavar="TIME")
 @option("no-wait", is_flag=True)
 @option("id-attribute")
@@ -215,6 +216,7 @@ def run(
     dead_letters: str,
     receipts: str,
     books: str | None,
+    window_books: str | None,
     until_idle: str | None,
     no_wait: bool,
     id_attribute: str | None,
@@ -237,7 +239,7 @@ def run(
         from capybeam.pipeline.sources.message_attributes import MessageAttributes
 
         logging.disable(logging.NOTSET)
-        outputs, between = Outputs(dead_letters, receipts, books), TimeRange(since_at, until_at)
+        outputs, between = Outputs(dead_letters, receipts, books, window_books), TimeRange(since_at, until_at)
         attributes = MessageAttributes(id_attribute, timestamp_attribute)
         idle = _seconds("--until-idle", until_idle)
         request = RunRequest(job, inputs, outputs, beam_options, idle, attributes, between, wait=not no_wait)
@@ -271,6 +273,7 @@ def run(
     "--receipts", default="replayed-receipts.jsonl", show_default=True, help="What Meta accepted, one line per request."
 )
 @click.option("--books", default=None, type=click.Path(), help="Also write the books as JSON.")
+@option("window-books", metavar="PLACE")
 @option("until-idle", metavar="TIME")
 @click.argument("beam_options", nargs=-1, type=click.UNPROCESSED, metavar="[ANY BEAM OPTION]...")
 def replay(
@@ -281,6 +284,7 @@ def replay(
     dead_letters: str,
     receipts: str,
     books: str | None,
+    window_books: str | None,
     until_idle: str | None,
     beam_options: tuple[str, ...],
 ) -> None:
@@ -301,7 +305,8 @@ def replay(
         from capybeam.transforms.core.dead_letters import ReplayFilter
 
         logging.disable(logging.NOTSET)
-        replay_filter, outputs = ReplayFilter(frozenset(codes), retryable), Outputs(dead_letters, receipts, books)
+        replay_filter = ReplayFilter(frozenset(codes), retryable)
+        outputs = Outputs(dead_letters, receipts, books, window_books)
         request = RunRequest(job, sources, outputs, beam_options, _seconds("--until-idle", until_idle))
         sys.exit(replay_job(request, replay_filter))
     except KeyboardInterrupt:

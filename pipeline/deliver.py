@@ -53,9 +53,9 @@ class Deliver(beam.PTransform):
             raise ValueError(f"workers must be positive, not {self.workers}")
 
     def expand(self, events: beam.PCollection) -> Delivered:
-        steps, sent = convert_and_send(events, self.job, self.workers, "finite" if events.is_bounded else "stream")
-        rejections = [step.rejections for step in steps.values()]
-        return Delivered(sent.receipts, rejections | "Rejections" >> beam.Flatten())
+        way = convert_and_send(events, self.job, self.workers, "finite" if events.is_bounded else "stream")
+        rejections = [step.rejections for step in way.rejecting.values()]
+        return Delivered(way.sent.receipts, rejections | "Rejections" >> beam.Flatten())
 
 
 class DeliverRows(beam.PTransform):

@@ -6,8 +6,8 @@ collection first, those of a dead token would pile up in the memory of a local r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal, NamedTuple
 
 import apache_beam as beam
 
@@ -15,6 +15,9 @@ from capybeam.pipeline.job.loader import Job
 from capybeam.pipeline.run.request import Outputs
 from capybeam.pipeline.sinks.dead_letters import WriteDeadLetters
 from capybeam.pipeline.sinks.receipts import WriteReceipts
+from capybeam.pipeline.sinks.window_books import WriteWindowBooks
+from capybeam.transforms.accounting import CountByWindow
+from capybeam.transforms.base import run_of
 from capybeam.transforms.batching import BatchByDestination
 from capybeam.transforms.core.dead_letters import ReplayFilter
 from capybeam.transforms.deduplicating import DropRepeats
@@ -46,9 +49,10 @@ def redeliver(
     replayed = dead_letters | ReplayDeadLetters(
         job.subscriptions, job.delivery.max_batch_bytes, replay_filter, skip_blank=flow == "finite", unwrap=job.unwrap
     )
-    sent = _send(replayed.ready, job, workers, flow)
+    dropped, sent = _send(replayed.ready, job, workers, flow)
     _ = sent.receipts | WriteReceipts(outputs.receipts)
     _write_rejections({"Unreplayed": replayed, "Undelivered": sent}, outputs.dead_letters)
+    _write_windows([replayed, *dropped, sent], outputs.window_books, flow)
 
 
 def deliver(lines: beam.PCollection, job: Job, outputs: Outputs, workers: int = 1, flow: Flow = "finite") -> None:
@@ -59,15 +63,28 @@ def deliver(lines: beam.PCollection, job: Job, outputs: Outputs, workers: int = 
         flow: how the lines come. Those of an endless input are messages: a blank one counts, too, and events are held
             where a destination refuses everything.
     """
-    steps, sent = convert_and_send(lines, job, workers, flow)
-    _ = sent.receipts | WriteReceipts(outputs.receipts)
-    _write_rejections(steps, outputs.dead_letters)
+    way = convert_and_send(lines, job, workers, flow)
+    _ = way.sent.receipts | WriteReceipts(outputs.receipts)
+    _write_rejections(way.rejecting, outputs.dead_letters)
+    _write_windows([*way.rejecting.values(), *way.dropped], outputs.window_books, flow)
 
 
-def convert_and_send(
-    lines: beam.PCollection, job: Job, workers: int = 1, flow: Flow = "finite"
-) -> tuple[dict[str, Any], Any]:
-    """The steps that reject, by what becomes of an event there; and the last of them, which has ``receipts``."""
+class Way(NamedTuple):
+    """The steps of a graph, each with its outputs.
+
+    Attributes:
+        rejecting: those that reject, by what becomes of an event there.
+        dropped: of repeats, where they are dropped: one or none.
+        sent: the last of those that reject, which has ``receipts``.
+    """
+
+    rejecting: dict[str, Any]
+    dropped: list[Any]
+    sent: Any
+
+
+def convert_and_send(lines: beam.PCollection, job: Job, workers: int = 1, flow: Flow = "finite") -> Way:
+    """Builds the way from lines of bytes to what comes of them."""
     subscriptions = job.subscriptions
 
     parsed = lines | ParseEvents(subscriptions, job.unwrap, skip_blank=flow == "finite")
@@ -76,7 +93,7 @@ def convert_and_send(
     mapped = named.conversions | MapProperties(subscriptions)
     hashed = mapped.conversions | HashUserData(subscriptions)
     validated = hashed.conversions | ValidateConversions(subscriptions, job.delivery.max_batch_bytes)
-    sent = _send(validated.ready, job, workers, flow)
+    dropped, sent = _send(validated.ready, job, workers, flow)
 
     steps = {
         "Unparsable": parsed,
@@ -87,18 +104,29 @@ def convert_and_send(
         "Invalid": validated,
         "Undelivered": sent,
     }
-    return steps, sent
+    return Way(steps, dropped, sent)
 
 
-def _send(ready: beam.PCollection, job: Job, workers: int, flow: Flow) -> Any:
-    delivery = job.delivery
+def _send(ready: beam.PCollection, job: Job, workers: int, flow: Flow) -> tuple[list[Any], Any]:
+    delivery, dropped = job.delivery, []
     if job.deduplicate and flow != "finite":
-        ready = ready | DropRepeats(job.deduplicate, streaming=flow == "stream")
+        dropped = [ready | DropRepeats(job.deduplicate, streaming=flow == "stream")]
+        ready = dropped[0].ready
     delay = delivery.max_batch_delay if flow == "stream" else None
     batches = ready | BatchByDestination(delivery.max_batch_events, delivery.max_batch_bytes, delay)
-    return batches | SendBatches(job.destinations, delivery, workers, _ON_REFUSAL[flow])
+    return dropped, batches | SendBatches(job.destinations, delivery, workers, _ON_REFUSAL[flow])
 
 
 def _write_rejections(steps: Mapping[str, Any], dead_letters: str) -> None:
     for name, step in steps.items():
         _ = step.rejections | name >> WriteDeadLetters(dead_letters)
+
+
+def _write_windows(steps: Sequence[Any], place: str | None, flow: Flow) -> None:
+    """Writes the books in windows, of a run that has windows."""
+    counts = [step.window_counts for step in steps] if place else []
+    windows = run_of(counts[0]).windows if counts else None
+    if place and windows:
+        every = float(windows.seconds) if flow == "stream" else None
+        rows = counts | "Windows" >> beam.Flatten() | CountByWindow(windows.seconds, every)
+        _ = rows | WriteWindowBooks(place)

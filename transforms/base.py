@@ -12,18 +12,23 @@ from typing import Any, ClassVar, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 import apache_beam as beam
+from apache_beam import typehints
 from apache_beam.metrics import Metrics
 from apache_beam.pvalue import TaggedOutput
+from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.shared import Shared
+from apache_beam.utils.windowed_value import WindowedValue
 
 from capybeam.transforms.core.conversions import Conversion, split_key
 from capybeam.transforms.core.counters import CounterKey, Counters, NoteNames
 from capybeam.transforms.core.events import UnreadableRest
 from capybeam.transforms.core.rejections import Rejected, Rejection, Stage, as_rejected, reject
 from capybeam.transforms.core.run_context import RunHandle
+from capybeam.transforms.core.windows import NO_WINDOW, Tally, Windows, add_tally, tallies_of
 from capybeam.transforms.language.subscriptions import Subscription
 
 REJECTIONS = "rejections"
+WINDOW_COUNTS = "window_counts"
 NAMESPACE = "capybeam"
 
 M = TypeVar("M")
@@ -53,25 +58,65 @@ def add_to_metrics(counts: Mapping[str, int]) -> None:
 class CountingDoFn(beam.DoFn):
     """Counts into the progress of its run while it works, and into the runner's metrics at the end of each bundle.
 
+    In a run that counts by windows it also counts into the window that it has last entered, and has what the bundle
+    came to in its output `WINDOW_COUNTS`: (subscription key, `Tally`). As elements they are dropped with a bundle that
+    fails, which counters of most runners are not.
+
     Attributes:
         run: which it belongs to; by default one of its own.
         context: of the run in this process, once set up.
         counters: of the bundle.
     """
 
+    _windows: Windows | None = None
+
     def __init__(self) -> None:
         self.run = RunHandle()
 
     def setup(self) -> None:
         self.context = self.run.context()
+        self._windows = self.run.windows
 
     def start_bundle(self) -> None:
         failed = getattr(self, "counters", None)
         self.counters = Counters()
         self.context.progress.watch(self.counters, instead_of=failed)
+        self._entered = NO_WINDOW
+        self._counted_before: Mapping[str, int] = {}  # when the window was entered
+        self._tallies: dict[str, Tally] = {}
 
     def finish_bundle(self) -> Any:
+        counts = self.window_counts()
         self.flush_counters()
+        return counts
+
+    def enter(self, window: int) -> None:
+        """From here on what is counted belongs to this window."""
+        if window == self._entered:
+            return
+        if self._entered != NO_WINDOW:
+            before = self._counted_before
+            counts = {
+                name: count - before.get(name, 0)
+                for name, count in self.counters.items()
+                if count != before.get(name, 0)
+            }
+            for subscription, tally in tallies_of(self._entered, counts):
+                self.add_to_window(subscription, tally)
+        self._entered, self._counted_before = window, dict(self.counters)
+
+    def add_to_window(self, subscription: str, tally: Tally) -> None:
+        """Adds what is not in counters."""
+        add_tally(self._tallies.setdefault(subscription, {}), tally)
+
+    def window_counts(self) -> list[TaggedOutput]:
+        """What the bundle came to, to be yielded at its end, before counters are flushed."""
+        self.enter(NO_WINDOW)
+        window = GlobalWindow()
+        return [
+            TaggedOutput(WINDOW_COUNTS, WindowedValue(counted, window.max_timestamp(), [window]))
+            for counted in self._tallies.items()
+        ]
 
     def flush_counters(self) -> None:
         add_to_metrics(self.counters)
@@ -112,10 +157,31 @@ class StepDoFn(CountingDoFn, Generic[M]):
         self.machinery: M = self._shared.acquire(self.compile)
 
     def process(self, element: Any) -> Iterable[Any]:
+        if self._windows is not None:
+            return self._process_in_window(element, self._windows)
         try:
             return self.convert(element)
         except Exception as error:  # one event must never stop a run, nor its values reach a log
             return [self.refused(element, error)]
+
+    def _process_in_window(self, element: Any, windows: Windows) -> Iterable[Any]:
+        """As `process`, of elements that travel with the window in which their event arrived, as a pair."""
+        window, element = self.arrived(element, windows)
+        self.enter(window)
+        try:
+            outputs = self.convert(element)
+        except Exception as error:
+            return [self.refused(element, error)]
+        return (each if type(each) is TaggedOutput else self.passed_on(window, each) for each in outputs)
+
+    def arrived(self, element: Any, windows: Windows) -> tuple[int, Any]:
+        """The window of an element, and the element as `convert` takes it."""
+        window, inner = element
+        return window, inner
+
+    def passed_on(self, window: int, output: Any) -> Any:
+        """An output, with its window."""
+        return window, output
 
     def refused(self, element: Any, error: Exception) -> TaggedOutput:
         """The rejection of an element, or of the part of it that the error has as its payload."""
@@ -179,8 +245,20 @@ class SubscriptionStepDoFn(StepDoFn[M]):
 
 
 def with_rejections(pcoll: beam.PCollection, step: CountingDoFn, main: str, label: str = "Convert") -> Any:
-    """Applies a step: its results under the name `main`, its rejections under `REJECTIONS`."""
+    """Applies a step: its results under the name `main`, its rejections under `REJECTIONS`.
+
+    In a run that counts by windows, there is `WINDOW_COUNTS`, too.
+    """
     step.run = run_of(pcoll)
     convert = beam.ParDo(step)
     convert.label = label  # it would be the class's name, and another one a step that a running job does not have
-    return pcoll | convert.with_outputs(REJECTIONS, main=main)
+    return with_window_counts(pcoll, convert, step.run, REJECTIONS, main=main)
+
+
+def with_window_counts(pcoll: beam.PCollection, convert: beam.ParDo, run: RunHandle, *tags: str, main: str) -> Any:
+    """Applies a ParDo of a `CountingDoFn`, with the outputs that it has in its run."""
+    if run.windows is None:
+        return pcoll | convert.with_outputs(*tags, main=main)
+    outputs = pcoll | convert.with_outputs(*tags, WINDOW_COUNTS, main=main)
+    outputs[WINDOW_COUNTS].element_type = typehints.Tuple[str, typehints.Any]
+    return outputs

@@ -5,23 +5,30 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import apache_beam as beam
+from apache_beam import typehints
 from apache_beam.coders import BooleanCoder
 from apache_beam.transforms.timeutil import TimeDomain
 from apache_beam.transforms.userstate import ReadModifyWriteStateSpec, TimerSpec, on_timer
 
-from capybeam.transforms.base import CountingDoFn, run_of
+from capybeam.transforms.base import CountingDoFn, run_of, with_window_counts
 from capybeam.transforms.core.counters import CounterKey
 from capybeam.transforms.core.envelope import Address, Envelope
 from capybeam.transforms.core.recent_ids import repeat_key
 from capybeam.transforms.core.run_context import RunHandle
 
 
+class Kept(NamedTuple):
+    """What `DropRepeats` passes on."""
+
+    ready: beam.PCollection
+
+
 @dataclasses.dataclass
 class DropRepeats(beam.PTransform):
-    """(destination key, line) → the same, without those that have come before. They are counted, not rejected.
+    """(destination key, line) → ``ready``: those that have not come before. The others are counted, not rejected.
 
     Args:
         window: seconds.
@@ -34,16 +41,19 @@ class DropRepeats(beam.PTransform):
     streaming: bool
     clock: Callable[[], float] = time.time
 
-    def expand(self, ready: beam.PCollection) -> beam.PCollection:
+    def expand(self, ready: beam.PCollection) -> Any:
         run = run_of(ready)
-        if not self.streaming:
-            recent = _DropRecent(run, self.window, self.clock)
-            return ready | "Drop" >> beam.ParDo(recent).with_output_types(tuple[str, bytes])
-        return (
-            ready
-            | "Key" >> beam.Map(_keyed).with_output_types(tuple[bytes, tuple[str, bytes]])
-            | "Drop" >> beam.ParDo(_DropSeen(run, self.window, self.clock)).with_output_types(tuple[str, bytes])
-        )
+        step: _DropRepeats = _DropRecent(run, self.window, self.clock)
+        if self.streaming:
+            step = _DropSeen(run, self.window, self.clock)
+            ready = ready | "Key" >> beam.Map(_keyed).with_output_types(tuple[bytes, tuple[str, bytes]])
+        drop = beam.ParDo(step)
+        drop.label = "Drop"
+        if run.windows is None:  # with outputs it would have another name, and an updated job forget what has come
+            return Kept(ready | drop.with_output_types(tuple[str, bytes]))
+        kept = with_window_counts(ready, drop, run, main="ready")
+        kept.ready.element_type = typehints.Tuple[str, bytes]
+        return kept
 
 
 def _keyed(ready: tuple[str, bytes]) -> tuple[bytes, tuple[str, bytes]]:
@@ -56,7 +66,9 @@ class _DropRepeats(CountingDoFn):
         self.run, self._window, self._clock = run, window, clock
 
     def drop(self, key: str, line: bytes) -> Iterable[Any]:
-        subscription = f"{Address.decode(key).destination}/{Envelope.decode(line).subscription}"
+        event = Envelope.decode(line)
+        self.enter(event.window)
+        subscription = f"{Address.decode(key).destination}/{event.subscription}"
         self.counters[CounterKey("repeated", subscription).encode()] += 1
         return ()
 

@@ -14,6 +14,7 @@ from capybeam.transforms.core.counters import NoteNames
 from capybeam.transforms.core.events import Event, is_blank
 from capybeam.transforms.core.message_formats import Found, Row
 from capybeam.transforms.core.rejections import Rejected
+from capybeam.transforms.core.windows import Windows
 from capybeam.transforms.engine.engine import Engine
 from capybeam.transforms.language.subscriptions import Subscription
 
@@ -59,6 +60,9 @@ class _ParseEvents(StepDoFn[Parse]):
     def setup(self) -> None:
         super().setup()
         self._note_names = NoteNames(subscription="")
+
+    def arrived(self, element: Row, windows: Windows) -> tuple[int, Row]:
+        return windows.current(), element
 
     def compile(self) -> Parse:
         return Engine(self._subscriptions, unwrap=self._unwrap).parse

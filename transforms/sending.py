@@ -18,6 +18,7 @@ from capybeam.transforms.base import NAMESPACE, CountingDoFn, with_rejections
 from capybeam.transforms.batching import Batch
 from capybeam.transforms.core.counters import CounterKey
 from capybeam.transforms.core.envelope import Address
+from capybeam.transforms.core.windows import NO_WINDOW, Place
 from capybeam.transforms.delivery.batches import EncodedBatch, OnRefusal, Outcome
 from capybeam.transforms.delivery.client import Client
 from capybeam.transforms.delivery.destination import Delivery, Destination
@@ -108,6 +109,7 @@ class _SendBatches(CountingDoFn):
                 tagged = isinstance(output, TaggedOutput)
                 value = WindowedValue(output.value if tagged else output, window.max_timestamp(), [window])
                 yield TaggedOutput(output.tag, value) if tagged else value
+        yield from self.window_counts()
         self.flush_counters()
 
     def teardown(self) -> None:
@@ -133,8 +135,15 @@ class _SendBatches(CountingDoFn):
     def _counted(self, outcome: Outcome) -> Iterator[Any]:
         for key, count in outcome.delivered.items():
             self.counters[CounterKey("delivered", key).encode()] += count
+        for (window, key), part in outcome.windows.items():
+            columns = {"delivered": part.events, **part._asdict()}
+            del columns["events"]
+            self.add_to_window(key, {Place(window): columns})
         yield from outcome.receipts
-        yield from map(self.rejected, outcome.rejections)
+        for rejection in outcome.rejections:
+            self.enter(rejection.window)
+            yield self.rejected(rejection)
+        self.enter(NO_WINDOW)
 
 
 def _limited_by(service: str) -> Callable[[str], float]:

@@ -12,6 +12,7 @@ from apache_beam import typehints
 
 from capybeam.transforms.base import SubscriptionStepDoFn, with_rejections
 from capybeam.transforms.core.conversions import Conversion
+from capybeam.transforms.core.envelope import Ready, with_window
 from capybeam.transforms.engine.engine import MAX_BYTES, Engine
 from capybeam.transforms.language.subscriptions import Subscription, Validate
 
@@ -61,6 +62,9 @@ class _ValidateConversions(SubscriptionStepDoFn[Validate]):
 
     def compile(self) -> Validate:
         return Engine(self.subscriptions, self._max_bytes).validate
+
+    def passed_on(self, window: int, output: Ready) -> Ready:
+        return Ready(output.key, with_window(output.line, window))
 
     def convert(self, element: Conversion) -> Iterable[Any]:
         return (self.machinery(element, self._clock(), self.notes[element.subscription]),)

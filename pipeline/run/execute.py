@@ -34,8 +34,9 @@ from capybeam.pipeline.sources import NoInput, ReadOptions, Source, open_dead_le
 from capybeam.pipeline.sources.streams import StreamLost
 from capybeam.transforms.base import share_run
 from capybeam.transforms.core.dead_letters import ReplayFilter
-from capybeam.transforms.core.run_context import RunContext
+from capybeam.transforms.core.run_context import RunContext, RunHandle
 from capybeam.transforms.core.tokens import TokenError
+from capybeam.transforms.core.windows import Windows
 
 Steps = Callable[[Any, int, Flow], None]  # applies a job's steps to what is read, for so many workers
 
@@ -81,7 +82,8 @@ def execute(request: RunRequest, open_input: OpenInput, add_steps: Steps) -> int
     except (BadOption, NoInput, TokenError, SinkError, UnsupportedRunner) as error:
         log.print(f"capybeam: {error}", style="red", highlight=False, markup=False)
         return CONFIGURATION
-    run = RunContext()
+    windows = Windows(request.job.books_window) if request.outputs.window_books else None
+    run = RunContext(RunHandle(windows=windows))
     log.print(_greeting(request.job, plan.sources, options.runner), highlight=False, markup=False)
 
     def add_checked_steps(lines: beam.PCollection) -> None:

@@ -28,8 +28,9 @@ class Schema:
         What has a default may be left out of a row.
         """
         hints = typing.get_type_hints(row)
-        columns = [_column(field.name, hints[field.name]) for field in dataclasses.fields(row)]
-        defaults = {field.name for field in dataclasses.fields(row) if field.default is not dataclasses.MISSING}
+        fields = [field for field in dataclasses.fields(row) if field.metadata.get("column", True)]
+        columns = [_column(field.name, hints[field.name]) for field in fields]
+        defaults = {field.name for field in fields if field.default is not dataclasses.MISSING}
         optional = [
             (name, type_, "NULLABLE" if mode == "REQUIRED" and name in defaults else mode)
             for name, type_, mode in columns

@@ -14,6 +14,7 @@ import json
 import math
 import time
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Final, Literal
 
 import orjson
@@ -84,12 +85,19 @@ class Rejected(Exception):
         super().__init__(f"{code}: {self.message}")
 
 
+NO_COLUMN: Final[Mapping[str, bool]] = MappingProxyType({"column": False})
+"""The metadata of a dataclass's field that is no column of the table of its rows."""
+
 _LONGEST_ID: Final = 10_000  # characters of an event_id that has room anywhere
 
 
 @dataclasses.dataclass(frozen=True)
 class Rejection:
-    """A row of the dead letters. `payload` may hold personal data; nothing else here may."""
+    """A row of the dead letters. `payload` may hold personal data; nothing else here may.
+
+    Attributes:
+        window: for the books, and no part of the row: in which the event arrived, of what was ready to be sent.
+    """
 
     stage: Stage
     code: str
@@ -103,6 +111,7 @@ class Rejection:
     meta_code: str | None = None  # Meta's own, as code or code/subcode, where Meta refused
     first_dead_lettered_at: int | None = None  # Unix seconds; of what a replay has rejected again
     replays: int = 0  # how many it has been through
+    window: int = dataclasses.field(default=0, compare=False, metadata=NO_COLUMN)
 
     def encode(self, now: float | None = None) -> bytes:
         """The rejection as one line of JSON, without a newline.
@@ -127,7 +136,7 @@ class Rejection:
 
     def _fields(self, now: float | None) -> dict[str, Any]:
         row: dict[str, Any] = {"dead_lettered_at": int(time.time() if now is None else now)}
-        row.update((f.name, getattr(self, f.name)) for f in dataclasses.fields(self))
+        row.update((f.name, getattr(self, f.name)) for f in dataclasses.fields(self) if f.metadata.get("column", True))
         if not self.replays:
             del row["first_dead_lettered_at"], row["replays"]
         if isinstance(self.payload, bytes):

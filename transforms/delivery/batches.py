@@ -6,7 +6,7 @@ import dataclasses
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import orjson
 
@@ -50,13 +50,38 @@ class Receipt:
         return orjson.dumps(row)
 
 
+class InWindow(NamedTuple):
+    """Events of a subscription that arrived in the same window."""
+
+    events: int
+    oldest_event_time: int
+    lag_seconds: int = 0
+
+
 @dataclasses.dataclass
 class Outcome:
-    """The outcome of a batch: every event of it is in `delivered` (by subscription key) or in `rejections`."""
+    """The outcome of a batch: every event of it is in `delivered` (by subscription key) or in `rejections`.
+
+    Attributes:
+        windows: what was delivered, by the window in which it arrived and its subscription's key; empty in runs that
+            have none.
+    """
 
     delivered: dict[str, int] = dataclasses.field(default_factory=dict)
     receipts: list[Receipt] = dataclasses.field(default_factory=list)
     rejections: list[Rejection] = dataclasses.field(default_factory=list)
+    windows: dict[tuple[int, str], InWindow] = dataclasses.field(default_factory=dict)
+
+    def add_windows(self, batch: EncodedBatch, now: float) -> None:
+        """Adds a batch that was delivered `now`, Unix seconds, to `windows`."""
+        for key, part in batch.windows.items():
+            lag = max(int(now) - part.oldest_event_time, 0)
+            before = self.windows.get(key)
+            if before is not None:
+                events, oldest = before.events + part.events, min(before.oldest_event_time, part.oldest_event_time)
+                self.windows[key] = InWindow(events, oldest, max(before.lag_seconds, lag))
+            else:
+                self.windows[key] = part._replace(lag_seconds=lag)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +92,7 @@ class EncodedBatch:
         lines: encoded envelopes.
         body: of the request.
         counts: events by subscription key.
+        windows: the same by window and subscription key, of events that have a window.
         first_event_time, last_event_time: Unix seconds.
         expires: Unix seconds after which the destination does not take the first of them any more.
     """
@@ -76,6 +102,7 @@ class EncodedBatch:
     lines: Sequence[bytes] = dataclasses.field(repr=False)
     body: bytes = dataclasses.field(repr=False)
     counts: Mapping[str, int]
+    windows: Mapping[tuple[int, str], InWindow]
     first_event_time: int
     last_event_time: int
     expires: int
@@ -97,6 +124,7 @@ class EncodedBatch:
             lines=lines,
             body=destination.join([event.body for event in events], address),
             counts={f"{address.destination}/{name}": count for name, count in names.items()},
+            windows=_by_window(address.destination, events),
             first_event_time=min(times),
             last_event_time=max(times),
             expires=min([event.event_time + event.age_limit for event in events]),
@@ -113,6 +141,16 @@ class EncodedBatch:
 
     def _of(self, lines: Sequence[bytes]) -> EncodedBatch:
         return EncodedBatch.pack(self.destination, self.key, lines)
+
+
+def _by_window(destination: str, events: Sequence[Envelope]) -> dict[tuple[int, str], InWindow]:
+    if not any([event.window for event in events]):
+        return {}
+    times: dict[tuple[int, str], list[int]] = {}
+    for event in events:
+        if event.window:
+            times.setdefault((event.window, event.subscription), []).append(event.event_time)
+    return {(window, f"{destination}/{name}"): InWindow(len(each), min(each)) for (window, name), each in times.items()}
 
 
 @dataclasses.dataclass

@@ -228,6 +228,7 @@ class BatchDelivery:
         self._is_mixed = self._was_refused
         for name, count in batch.counts.items():
             outcome.delivered[name] = outcome.delivered.get(name, 0) + count
+        outcome.add_windows(batch, client.clock())
         event_ids = None
         if client.delivery.receipts == "detailed":
             event_ids = tuple(Envelope.decode(line).event_id for line in batch.lines)
@@ -474,6 +475,7 @@ def rejection_of(key: str, line: bytes, cause: Rejected, **more: Any) -> Rejecti
         dataset_id=dataset_id,
         event_id=event.event_id,
         payload=orjson.loads(event.body),
+        window=event.window,
         **history,
         **more,
     )
