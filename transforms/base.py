@@ -81,7 +81,7 @@ class CountingDoFn(beam.DoFn):
         failed = getattr(self, "counters", None)
         self.counters = Counters()
         self.context.progress.watch(self.counters, instead_of=failed)
-        self._entered = NO_WINDOW
+        self._entered, self._open_until = NO_WINDOW, 0
         self._counted_before: Mapping[str, int] = {}  # when the window was entered
         self._tallies: dict[str, Tally] = {}
 
@@ -158,29 +158,48 @@ class StepDoFn(CountingDoFn, Generic[M]):
 
     def process(self, element: Any) -> Iterable[Any]:
         if self._windows is not None:
-            return self._process_in_window(element, self._windows)
+            return self.process_in_window(element)
         try:
             return self.convert(element)
         except Exception as error:  # one event must never stop a run, nor its values reach a log
             return [self.refused(element, error)]
 
-    def _process_in_window(self, element: Any, windows: Windows) -> Iterable[Any]:
-        """As `process`, of elements that travel with the window in which their event arrived, as a pair."""
-        window, element = self.arrived(element, windows)
-        self.enter(window)
+    def process_in_window(self, element: Any) -> Iterable[Any]:
+        """As `process`, in a run that counts by windows: elements are pairs there, with the window of their event."""
+        window, inner = element
+        if window != self._entered:
+            self.enter(window)
+        try:
+            outputs: Any = self.convert(inner)
+        except Exception as error:
+            return (self.refused(inner, error),)
+        if len(outputs) == 1:
+            return ((window, outputs[0]),)
+        return [(window, output) for output in outputs]
+
+    def process_arriving(self, element: Any) -> Iterable[Any]:
+        """As `process_in_window`, of an element that arrives with it. Its outputs may hold rejections."""
+        window = self._arrive()
         try:
             outputs = self.convert(element)
         except Exception as error:
-            return [self.refused(element, error)]
-        return (each if type(each) is TaggedOutput else self.passed_on(window, each) for each in outputs)
+            return (self.refused(element, error),)
+        if type(outputs) is tuple:
+            return [(window, output) for output in outputs]
+        return (each if type(each) is TaggedOutput else self.with_window(window, each) for each in outputs)
 
-    def arrived(self, element: Any, windows: Windows) -> tuple[int, Any]:
-        """The window of an element, and the element as `convert` takes it."""
-        window, inner = element
-        return window, inner
+    def _arrive(self) -> int:
+        """The window that is open now, entered."""
+        assert self._windows is not None
+        now = self._windows.clock()
+        if not self._entered <= now < self._open_until:
+            window = self._windows.at(now)
+            self.enter(window)
+            self._open_until = window + self._windows.seconds
+        return self._entered
 
-    def passed_on(self, window: int, output: Any) -> Any:
-        """An output, with its window."""
+    def with_window(self, window: int, output: Any) -> Any:
+        """An output of a step in which elements arrive."""
         return window, output
 
     def refused(self, element: Any, error: Exception) -> TaggedOutput:

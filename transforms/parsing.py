@@ -14,7 +14,6 @@ from capybeam.transforms.core.counters import NoteNames
 from capybeam.transforms.core.events import Event, is_blank
 from capybeam.transforms.core.message_formats import Found, Row
 from capybeam.transforms.core.rejections import Rejected
-from capybeam.transforms.core.windows import Windows
 from capybeam.transforms.engine.engine import Engine
 from capybeam.transforms.language.subscriptions import Subscription
 
@@ -61,8 +60,8 @@ class _ParseEvents(StepDoFn[Parse]):
         super().setup()
         self._note_names = NoteNames(subscription="")
 
-    def arrived(self, element: Row, windows: Windows) -> tuple[int, Row]:
-        return windows.current(), element
+    def process_in_window(self, element: Row) -> Iterable[Any]:
+        return self.process_arriving(element)
 
     def compile(self) -> Parse:
         return Engine(self._subscriptions, unwrap=self._unwrap).parse

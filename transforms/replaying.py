@@ -13,10 +13,9 @@ from apache_beam import typehints
 from capybeam.transforms.base import SubscriptionStepDoFn, with_rejections
 from capybeam.transforms.core.conversions import Count
 from capybeam.transforms.core.dead_letters import DeadLetter, ReplayFilter, parse_dead_letter
-from capybeam.transforms.core.envelope import Ready, with_window
+from capybeam.transforms.core.envelope import Ready, in_window
 from capybeam.transforms.core.events import UnreadableRow, is_blank
 from capybeam.transforms.core.rejections import Rejection
-from capybeam.transforms.core.windows import Windows
 from capybeam.transforms.engine.replay import compile_body_check, compile_replay
 from capybeam.transforms.language.subscriptions import Subscription
 
@@ -77,11 +76,11 @@ class _ReplayDeadLetters(SubscriptionStepDoFn[Replay]):
         super().setup()
         self._is_body = compile_body_check(self.subscriptions)
 
-    def arrived(self, element: Any, windows: Windows) -> tuple[int, Any]:
-        return windows.current(), element
+    def process_in_window(self, element: Any) -> Iterable[Any]:
+        return self.process_arriving(element)
 
-    def passed_on(self, window: int, output: Ready) -> Ready:
-        return Ready(output.key, with_window(output.line, window))
+    def with_window(self, window: int, output: Ready) -> Ready:
+        return in_window(output, window)
 
     def compile(self) -> Replay:
         return compile_replay(self.subscriptions, self._max_bytes, self._unwrap)

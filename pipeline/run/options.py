@@ -177,9 +177,7 @@ OPTIONS: Final = (
         "Also write what became of the events of each minute, or of each `books_window` of the job file.",
         templates={
             "streaming": _sink("window_books", "capybeam-windows", is_required=False),
-            "batch": _sink(
-                "window_books", "capybeam-windows", "gs://acme-capybeam/windows/may", is_required=False
-            ),
+            "batch": _sink("window_books", "capybeam-windows", "gs://acme-capybeam/windows/may", is_required=False),
         },
     ),
     Option("until-idle", "Until idle", "Stop reading a subscription after this long without messages, for example 5s."),

@@ -76,6 +76,7 @@ HEADER: Final = struct.Struct(">BqIIIIIII")
 LATEST: Final = 0xFFFF_FFFF  # Unix seconds that there is room for, in 2106
 _WINDOW: Final = struct.Struct(">I")
 _WINDOW_AT: Final = struct.calcsize(">BqI")
+_BEHIND_WINDOW: Final = _WINDOW_AT + _WINDOW.size
 
 
 def seal(
@@ -96,7 +97,12 @@ def seal(
 
 def with_window(line: bytes, window: int) -> bytes:
     """A line, with the window in which its event arrived."""
-    return b"".join((line[:_WINDOW_AT], _WINDOW.pack(window), line[_WINDOW_AT + _WINDOW.size :]))
+    return b"".join((line[:_WINDOW_AT], _packed(window), line[_BEHIND_WINDOW:]))
+
+
+@functools.lru_cache(maxsize=16)
+def _packed(window: int) -> bytes:
+    return _WINDOW.pack(window)
 
 
 class Ready(NamedTuple):
@@ -109,6 +115,12 @@ class Ready(NamedTuple):
 
     key: str
     line: bytes
+
+
+def in_window(ready: Ready, window: int) -> Ready:
+    """The same conversion, with the window in which its event arrived."""
+    key, line = ready
+    return Ready(key, with_window(line, window))
 
 
 class Address(NamedTuple):

@@ -31,10 +31,9 @@ class Windows:
     seconds: int
     clock: Callable[[], float] = time.time
 
-    def current(self) -> int:
-        """When the window that is open now began, in Unix seconds."""
-        now = int(self.clock())
-        return now - now % self.seconds
+    def at(self, now: float) -> int:
+        """When the window that is open then began, in Unix seconds."""
+        return int(now) - int(now) % self.seconds
 
 
 NO_WINDOW: Final = 0
