@@ -127,6 +127,6 @@ def _write_windows(steps: Sequence[Any], place: str | None, flow: Flow) -> None:
     counts = [step.window_counts for step in steps] if place else []
     windows = run_of(counts[0]).windows if counts else None
     if place and windows:
-        every = float(windows.seconds) if flow == "stream" else None
+        every = windows.seconds if flow == "stream" else None
         rows = counts | "Windows" >> beam.Flatten() | CountByWindow(windows.seconds, every)
         _ = rows | WriteWindowBooks(place)

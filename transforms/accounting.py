@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-from collections.abc import Iterable
-from typing import Any
+import time
+from collections.abc import Callable, Iterable
+from typing import Final
 
 import apache_beam as beam
-from apache_beam.transforms.trigger import AccumulationMode, AfterProcessingTime, AfterWatermark
-from apache_beam.transforms.window import GlobalWindows
 
 from capybeam.transforms.core.windows import Tally, WindowRow, add_tally, rows_of
 
@@ -25,35 +23,31 @@ class CountByWindow(beam.PTransform):
     Args:
         seconds: of a window.
         every: seconds between two rows of the same window, for a stream; None for bounded input, which has one.
+        clock: Unix seconds.
     """
 
     seconds: int
     every: float | None = None
+    clock: Callable[[], float] = time.time
 
     def expand(self, tallies: beam.PCollection) -> beam.PCollection:
-        if self.every is not None:
-            tallies = tallies | "Gather" >> beam.WindowInto(
-                GlobalWindows(),
-                trigger=AfterWatermark(early=AfterProcessingTime(self.every)),
-                accumulation_mode=AccumulationMode.DISCARDING,
-            )
-        rows = beam.FlatMapTuple(functools.partial(rows_of, self.seconds)).with_output_types(WindowRow)
-        return tallies | "Add" >> beam.CombinePerKey(_AddTallies()) | "Rows" >> rows
+        gather = (
+            beam.GroupByKey()
+            if self.every is None
+            else beam.GroupIntoBatches(_AT_ONCE, self.every, self.clock)  # as for the batches that are counted
+        )
+        return tallies | "Gather" >> gather | "Add" >> beam.FlatMapTuple(_Add(self.seconds))
 
 
-class _AddTallies(beam.CombineFn):
-    def create_accumulator(self) -> Tally:
-        return {}
+_AT_ONCE: Final = 10_000  # tallies of a key, of a bundle each, that wait to be added up
 
-    def add_input(self, mutable_accumulator: Tally, element: Tally) -> Tally:
-        add_tally(mutable_accumulator, element)
-        return mutable_accumulator
 
-    def merge_accumulators(self, accumulators: Iterable[Tally]) -> Tally:
+@dataclasses.dataclass(frozen=True)
+class _Add:
+    seconds: int
+
+    def __call__(self, subscription: str, tallies: Iterable[Tally]) -> list[WindowRow]:
         total: Tally = {}
-        for accumulator in accumulators:
-            add_tally(total, accumulator)
-        return total
-
-    def extract_output(self, accumulator: Tally) -> Any:
-        return accumulator
+        for tally in tallies:
+            add_tally(total, tally)
+        return rows_of(self.seconds, subscription, total)
