@@ -28,7 +28,7 @@ from capybeam.pipeline.job.schema import json_schema
 from capybeam.pipeline.preview import preview
 from capybeam.pipeline.run.options import OPTIONS, TEMPLATES
 from capybeam.pipeline.sandbox.faults import Faults
-from capybeam.pipeline.sinks import dead_letters, receipts
+from capybeam.pipeline.sinks import dead_letters, receipts, window_books
 from capybeam.pipeline.sinks.schema import Schema
 from capybeam.pipeline.sources.warehouse import layout
 from capybeam.transforms.core import events, warehouse_rows
@@ -535,10 +535,15 @@ def test_every_name_that_is_looked_for_is_listed(names: tuple[str, ...]) -> None
 
 
 @pytest.mark.parametrize(
-    ("first", "schema"), [("column of dead letters", dead_letters.SCHEMA), ("column of receipts", receipts.SCHEMA)]
+    ("document", "first", "schema"),
+    [
+        (SOURCES, "column of dead letters", dead_letters.SCHEMA),
+        (SOURCES, "column of receipts", receipts.SCHEMA),
+        (OPERATIONS, "column of the books in windows", window_books.SCHEMA),
+    ],
 )
-def test_the_columns_of_a_sinks_table_are_listed(first: str, schema: Schema) -> None:
-    assert [(name, type_) for name, type_ in table(SOURCES, first)] == [
+def test_the_columns_of_a_sinks_table_are_listed(document: str, first: str, schema: Schema) -> None:
+    assert [(name, type_) for name, type_, *_ in table(document, first)] == [
         (name, type_) for name, type_, _ in schema.columns
     ]
 
