@@ -110,8 +110,11 @@ def convert_and_send(lines: beam.PCollection, job: Job, workers: int = 1, flow: 
 def _send(ready: beam.PCollection, job: Job, workers: int, flow: Flow) -> tuple[list[Any], Any]:
     delivery, dropped = job.delivery, []
     if job.deduplicate and flow != "finite":
-        dropped = [ready | DropRepeats(job.deduplicate, streaming=flow == "stream")]
-        ready = dropped[0].ready
+        kept = ready | DropRepeats(job.deduplicate, streaming=flow == "stream")
+        if run_of(ready).windows is None:
+            ready = kept
+        else:
+            dropped, ready = [kept], kept.ready
     delay = delivery.max_batch_delay if flow == "stream" else None
     batches = ready | BatchByDestination(delivery.max_batch_events, delivery.max_batch_bytes, delay)
     return dropped, batches | SendBatches(job.destinations, delivery, workers, _ON_REFUSAL[flow])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 import apache_beam as beam
 from apache_beam import typehints
@@ -20,15 +20,11 @@ from capybeam.transforms.core.recent_ids import repeat_key
 from capybeam.transforms.core.run_context import RunHandle
 
 
-class Kept(NamedTuple):
-    """What `DropRepeats` passes on."""
-
-    ready: beam.PCollection
-
-
 @dataclasses.dataclass
 class DropRepeats(beam.PTransform):
-    """(destination key, line) → ``ready``: those that have not come before. The others are counted, not rejected.
+    """(destination key, line) → the same, without those that have come before. They are counted, not rejected.
+
+    In a run that counts by windows they are the output ``ready``, beside the counts.
 
     Args:
         window: seconds.
@@ -50,7 +46,7 @@ class DropRepeats(beam.PTransform):
         drop = beam.ParDo(step)
         drop.label = "Drop"
         if run.windows is None:  # with outputs it would have another name, and an updated job forget what has come
-            return Kept(ready | drop.with_output_types(tuple[str, bytes]))
+            return ready | drop.with_output_types(tuple[str, bytes])
         kept = with_window_counts(ready, drop, run, main="ready")
         kept.ready.element_type = typehints.Tuple[str, bytes]
         return kept

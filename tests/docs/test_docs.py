@@ -22,6 +22,7 @@ import pytest
 from capybeam.pipeline.job import yaml_source
 from capybeam.pipeline.job.destinations.facebook_offline_conversions import END_OF_OFFLINE_EVENTS, OfflineModel
 from capybeam.pipeline.job.loader import check_text, parse_job
+from capybeam.pipeline.job.models import BOOKS_WINDOW
 from capybeam.pipeline.job.presets import offline_preset, presets
 from capybeam.pipeline.job.problems import Finding
 from capybeam.pipeline.job.schema import json_schema
@@ -144,7 +145,7 @@ def test_the_delivery_settings_and_their_defaults_are_listed() -> None:
         else int(value)
         for name, value in defaults.items()
     }
-    assert listed == vars(Delivery())
+    assert listed == {**vars(Delivery()), "books_window": BOOKS_WINDOW}
 
 
 def numbers(allowed: Any) -> str:
