@@ -55,8 +55,9 @@ bench: setup  ## Measures speed, as ratios side by side.
 countries: setup  ## Writes the pinned names of countries and states.
 	$(BIN)/python -m tools.countries
 
-schema: setup  ## Writes the JSON Schema of the job file.
+schema: setup  ## Writes the JSON Schemas of the job file and of the report of a run.
 	$(BIN)/capybeam schema --output docs/conversions.schema.json
+	$(BIN)/capybeam schema --report --output docs/run-report.schema.json
 
 modules: setup  ## Writes the list of modules in docs/architecture.md.
 	$(BIN)/python -m tools.modules

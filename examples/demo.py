@@ -6,6 +6,7 @@ them broken), shows the books, and compares them with what the sandbox received.
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import shutil
@@ -38,7 +39,12 @@ def main() -> int:
         config.write_text((EXAMPLES / "conversions.yaml").read_text().replace(f"http://127.0.0.1:{PORT}", sandbox.url))
         command = [sys.executable, "-m", "capybeam", "run", "--config", str(config)]
         command += ["--input", _shown(EXAMPLES / "events.jsonl"), "--books", _shown(out / "books.json")]
-        command += ["--dead-letters", _shown(out / "dead-letters.jsonl"), "--receipts", _shown(out / "receipts.jsonl")]
+        command += [
+            "--dead-letters",
+            _shown(out / "dead-letters.jsonl"),
+            "--receipts",
+            _shown(out / "receipts.jsonl.gz"),
+        ]
         finished = subprocess.run(command, env={**os.environ, "META_ACCESS_TOKEN": TOKEN}, check=False)
         if finished.returncode not in (0, 1):
             print(f"The run failed with exit code {finished.returncode}.")
@@ -56,7 +62,7 @@ def _compared(lines: list[bytes], out: Path, sandbox: SandboxServer) -> list[str
     """What does not agree between input, books, receipts, dead letters and the sandbox."""
     books = json.loads((out / "books.json").read_text())
     dead = Counter(json.loads(line)["stage"] for line in (out / "dead-letters.jsonl").read_bytes().splitlines())
-    receipts = [json.loads(line) for line in (out / "receipts.jsonl").read_bytes().splitlines()]
+    receipts = [json.loads(line) for line in gzip.decompress((out / "receipts.jsonl.gz").read_bytes()).splitlines()]
     stats = sandbox.stats()
     expected = {
         "events in the file": (sum(not _is_blank(line) for line in lines), books["read"]),
@@ -67,7 +73,7 @@ def _compared(lines: list[bytes], out: Path, sandbox: SandboxServer) -> list[str
             books["delivered"],
             stats["events_stored"] + stats["duplicates"],
         ),
-        "dead letters": (books["dead_lettered"], sum(dead.values())),
+        "dead letters": (books["dead_letters"], sum(dead.values())),
         "requests that the sandbox refused": (0, stats["refused_requests"]),
         "raw personal data on the wire": (0, stats["raw_pii"]),
         "personal data in custom_data": (0, stats["pii_in_custom_data"]),

@@ -1,7 +1,8 @@
-"""The command line: init, import, check, map, explain, test, run, replay, quality, doctor, sandbox, schema.
+"""The command line: init, import, check, map, explain, report, test, run, replay, quality, doctor, sandbox, schema.
 
-Exit codes: 0 fine; 1 some events became dead letters; 2 the job file, the command line or the environment is at fault;
-3 a destination refused us; 4 the run itself failed; 130 stopped by Ctrl-C, SIGTERM or SIGHUP.
+Exit codes: 0 fine; 1 some events were bad and became dead letters; 2 the job file, the command line or the environment
+is at fault; 3 a destination refused us; 4 the run itself failed; 5 events were given up for an outage, and a replay
+delivers them; 130 stopped by Ctrl-C, SIGTERM or SIGHUP.
 """
 
 from __future__ import annotations
@@ -20,12 +21,16 @@ import click
 
 from capybeam import __version__
 from capybeam.pipeline import meta_commands, proving_commands, sandbox_command
+from capybeam.pipeline.command_line import begin
 from capybeam.pipeline.command_line import fail as _fail
 from capybeam.pipeline.command_line import load_or_exit as _job
 from capybeam.pipeline.command_line import moment as _moment
 from capybeam.pipeline.job.models import duration
 from capybeam.pipeline.job.schema import json_schema
+from capybeam.pipeline.run import replay_command
+from capybeam.pipeline.run.exit_codes import INTERRUPTED
 from capybeam.pipeline.run.options import option
+from capybeam.pipeline.settled import command as reconcile_command
 from capybeam.transforms.core.rejections import CODES
 from capybeam.transforms.core.tokens import holds_token
 
@@ -184,16 +189,19 @@ def _seconds(option: str, text: str | None) -> float | None:
 
 
 main.add_command(proving_commands.explain)
+main.add_command(proving_commands.report)
 main.add_command(proving_commands.test_)
+main.add_command(reconcile_command.reconcile)
 
 
 @main.command(
     short_help="Delivers events, and accounts for every one.",
     context_settings={"ignore_unknown_options": True},
     epilog="--verbose shows Beam's own log; --allow-unsafe-runner runs on runners that are known to lose events.\n\n"
-    "Exit code 0: all delivered or filtered; 1: some became dead letters; 2: job file, token or input at fault;"
-    " 3: a destination refused everything (token, permission); 4: the run failed; 130: stopped by Ctrl-C, SIGTERM or"
-    " SIGHUP.",
+    "Exit code 0: all delivered or filtered, or no more bad events than --tolerate; 1: some events were bad, and are"
+    " dead letters; 2: job file, token or input at fault; 3: a destination refused everything (token, permission);"
+    " 4: the run failed; 5: events were given up for an outage, and a replay delivers them; 130: stopped by Ctrl-C,"
+    " SIGTERM or SIGHUP.",
 )
 @option("config", type=click.Path())
 @option("input", "inputs", multiple=True)
@@ -201,7 +209,10 @@ main.add_command(proving_commands.test_)
 @option("until")
 @option("dead-letters")
 @option("receipts")
-@option("books", type=click.Path())
+@option("resume", multiple=True, metavar="RECEIPTS")
+@option("keep", type=click.IntRange(min=0), metavar="N")
+@option("report", "--books", type=click.Path())
+@option("tolerate", metavar="SHARE|COUNT")
 @option("window-books", metavar="PLACE")
 @option("until-idle", metavar="TIME")
 @option("no-wait", is_flag=True)
@@ -215,7 +226,10 @@ def run(
     until: str | None,
     dead_letters: str,
     receipts: str,
-    books: str | None,
+    resume: tuple[str, ...],
+    keep: int | None,
+    report: str | None,
+    tolerate: str | None,
     window_books: str | None,
     until_idle: str | None,
     no_wait: bool,
@@ -228,7 +242,7 @@ def run(
     Runs on this machine (FnApiRunner) unless Beam's --runner says otherwise. Ctrl-C stops reading, delivers what has
     been read and shows the books so far.
     """
-    job = _job(config)
+    job, tolerance = begin("run", config, report, tolerate)
     since_at = None if since is None else _moment("--since", since)
     until_at = None if until is None else _moment("--until", until)
     try:
@@ -239,13 +253,15 @@ def run(
         from capybeam.pipeline.sources.message_attributes import MessageAttributes
 
         logging.disable(logging.NOTSET)
-        outputs, between = Outputs(dead_letters, receipts, books, window_books), TimeRange(since_at, until_at)
+        outputs, between = Outputs(dead_letters, receipts, report, window_books), TimeRange(since_at, until_at)
         attributes = MessageAttributes(id_attribute, timestamp_attribute)
         idle = _seconds("--until-idle", until_idle)
-        request = RunRequest(job, inputs, outputs, beam_options, idle, attributes, between, wait=not no_wait)
+        request = RunRequest(
+            job, inputs, outputs, beam_options, idle, attributes, between, not no_wait, config, tolerance, resume, keep
+        )
         sys.exit(run_job(request))
     except KeyboardInterrupt:  # before the run has begun, or after it has ended
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
 
 
 @main.command(
@@ -265,14 +281,20 @@ def run(
 @click.option("--retryable", is_flag=True, help="Only those where the destination was at fault, not the event.")
 @click.option(
     "--dead-letters",
-    default="replayed-dead-letters.jsonl",
+    default=replay_command.DEAD_LETTERS,
     show_default=True,
     help="What was rejected again, and why; must not be the file that is read.",
 )
 @click.option(
-    "--receipts", default="replayed-receipts.jsonl", show_default=True, help="What Meta accepted, one line per request."
+    "--receipts",
+    default="replayed-receipts.jsonl.gz",
+    show_default=True,
+    help="What Meta accepted, one line per request, with its event_ids.",
 )
-@click.option("--books", default=None, type=click.Path(), help="Also write the books as JSON.")
+@option("resume", multiple=True, metavar="RECEIPTS")
+@option("keep", type=click.IntRange(min=0), metavar="N")
+@option("report", "--books", type=click.Path())
+@option("tolerate", metavar="SHARE|COUNT")
 @option("window-books", metavar="PLACE")
 @option("until-idle", metavar="TIME")
 @click.argument("beam_options", nargs=-1, type=click.UNPROCESSED, metavar="[ANY BEAM OPTION]...")
@@ -283,7 +305,10 @@ def replay(
     retryable: bool,
     dead_letters: str,
     receipts: str,
-    books: str | None,
+    resume: tuple[str, ...],
+    keep: int | None,
+    report: str | None,
+    tolerate: str | None,
     window_books: str | None,
     until_idle: str | None,
     beam_options: tuple[str, ...],
@@ -293,7 +318,7 @@ def replay(
     What was rejected up to mapping is mapped again, for the subscription that rejected it; what was rejected after it
     is checked and sent as it is, with the same event_id, so that Meta drops what it has had.
     """
-    job = _job(config)
+    job, tolerance = begin("replay", config, report, tolerate)
     for code in codes:
         if code not in CODES:
             close = difflib.get_close_matches(code, CODES, n=1)
@@ -306,11 +331,21 @@ def replay(
 
         logging.disable(logging.NOTSET)
         replay_filter = ReplayFilter(frozenset(codes), retryable)
-        outputs = Outputs(dead_letters, receipts, books, window_books)
-        request = RunRequest(job, sources, outputs, beam_options, _seconds("--until-idle", until_idle))
+        outputs = Outputs(dead_letters, receipts, report, window_books)
+        request = RunRequest(
+            job,
+            sources,
+            outputs,
+            beam_options,
+            _seconds("--until-idle", until_idle),
+            config=config,
+            tolerate=tolerance,
+            resume=resume,
+            keep=keep,
+        )
         sys.exit(replay_job(request, replay_filter))
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
 
 
 main.add_command(meta_commands.quality)
@@ -360,8 +395,37 @@ def import_() -> None:
     "--action", "actions", multiple=True, metavar="ID=NAME", help="What an action ID of Segment's means. Repeatable."
 )
 @click.option("--dataset-id", default=None, help="Meta's dataset (pixel) ID, where the export does not have it.")
+@click.option(
+    "--compare",
+    default=None,
+    metavar="EVENTS",
+    help="Show what these events become here and at Segment, and why it differs: any input that `map` reads, or"
+    " bigquery:PROJECT.DATASET.TABLE. The job file is then written only where --output names one.",
+)
+@click.option(
+    "--sample",
+    type=click.IntRange(min=1),
+    default=1_000_000,
+    show_default=True,
+    help="How many rows --compare reads, at most.",
+)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="How --compare shows what it has found.",
+)
 def import_segment_(
-    files: tuple[str, ...], output: str, force: bool, actions: tuple[str, ...], dataset_id: str | None
+    files: tuple[str, ...],
+    output: str,
+    force: bool,
+    actions: tuple[str, ...],
+    dataset_id: str | None,
+    compare: str | None,
+    sample: int,
+    format_: str,
 ) -> None:
     """Makes a job file of the subscriptions of Segment's "Facebook Conversions API (Actions)".
 
@@ -373,10 +437,14 @@ def import_segment_(
     Triggers, names and mappings stay as they are. Disabled subscriptions, and what cannot be carried over, become
     comments. Secrets of the export are not written. The report on stderr says what was done, and what will come out
     otherwise than at Segment.
-    """
-    from capybeam.pipeline.segment.commands import run_import
 
-    sys.exit(_attempt(lambda: run_import(files, output, force, actions, dataset_id)))
+    With --compare it maps events, last week's for example, both as Segment does and as the job file does, and shows by
+    subscription and field what differs, how often, and by which rule. Values of people are shown by their shape only.
+    """
+    from capybeam.pipeline.segment.commands import ImportOptions, run_import
+
+    options = ImportOptions(output, force, actions, dataset_id, compare, sample, format_ == "json")
+    sys.exit(_attempt(lambda: run_import(files, options)))
 
 
 def _attempt(command: Callable[[], int]) -> int:
@@ -389,13 +457,20 @@ def _attempt(command: Callable[[], int]) -> int:
         _fail(str(error))
 
 
-@main.command(short_help="Prints the JSON Schema of the job file.")
+@main.command(short_help="Prints the JSON Schema of the job file, or of a run's report.")
 @click.option("--output", type=click.Path(), default="-", help="Where to write it; - is stdout.")
-def schema(output: str) -> None:
-    """Prints the JSON Schema of the job file, for editors that check YAML as you type."""
+@click.option("--report", "of_report", is_flag=True, help="That of what `run --report` writes.")
+def schema(output: str, of_report: bool) -> None:
+    """Prints the JSON Schema of the job file, for editors that check YAML as you type.
+
+    With --report it is that of the report of a run, for programs that read it.
+    """
     import orjson
 
-    text = orjson.dumps(json_schema(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    from capybeam.pipeline.run import report_document
+
+    found = report_document.json_schema() if of_report else json_schema()
+    text = orjson.dumps(found, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     if output == "-":
         sys.stdout.buffer.write(text)
     else:

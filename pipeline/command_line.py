@@ -4,32 +4,69 @@ from __future__ import annotations
 
 import math
 import sys
+import time
 from datetime import timezone
-from typing import NoReturn
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 import click
 
 from capybeam.pipeline.job.loader import ConfigError, Job, load_job
+from capybeam.pipeline.run.exit_codes import CONFIGURATION
+
+if TYPE_CHECKING:
+    from capybeam.pipeline.run.tolerance import Tolerance
 
 
 def load_or_exit(path: str) -> Job:
     """The job of a job file; ends the process where it has problems."""
     try:
-        if "://" in path:
-            from capybeam.pipeline.job.remote_loader import load_job_at  # by Beam, which takes two seconds to import
-
-            job = load_job_at(path)
-        else:
-            job = load_job(path)
+        return load(path)
     except ConfigError as error:
-        for problem in error.problems:
-            click.echo(problem, err=True)
-        count = len(error.problems)
-        click.echo(f"capybeam: {count} problem{'s' if count > 1 else ''} in {path}.", err=True)
-        sys.exit(2)
+        exit_for(path, error)
+
+
+def load(path: str) -> Job:
+    """The job of a job file, whose warnings are shown. Raises ConfigError."""
+    if "://" in path:
+        from capybeam.pipeline.job.remote_loader import load_job_at  # by Beam, which takes two seconds to import
+
+        job = load_job_at(path)
+    else:
+        job = load_job(path)
     for warning in job.warnings:
         click.echo(f"{warning} (warning)", err=True)
     return job
+
+
+def begin(
+    command: Literal["run", "replay"], config: str, report: str | None, tolerate: str | None
+) -> tuple[Job, Tolerance]:
+    """The job and what is tolerated; ends the process where one of them is wrong, with a report of that."""
+    from capybeam.pipeline.run.recording import record_early
+    from capybeam.pipeline.run.report_document import Ending, Occasion
+    from capybeam.pipeline.run.tolerance import NO_TOLERANCE, Tolerance
+
+    occasion = Occasion(command, time.time(), config=config, tolerate=tolerate)
+    try:
+        tolerance = NO_TOLERANCE if tolerate is None else Tolerance.parse(tolerate)
+    except ValueError as error:
+        problem = f"--tolerate {tolerate} {error}"
+        record_early(report, occasion, Ending(CONFIGURATION, (f"capybeam: {problem}",)))
+        fail(problem)
+    try:
+        return load(config), tolerance
+    except ConfigError as error:
+        record_early(report, occasion, Ending(CONFIGURATION, error.problems))
+        exit_for(config, error)
+
+
+def exit_for(path: str, error: ConfigError) -> NoReturn:
+    """Ends the process for a job file with problems."""
+    for problem in error.problems:
+        click.echo(problem, err=True)
+    count = len(error.problems)
+    click.echo(f"capybeam: {count} problem{'s' if count > 1 else ''} in {path}.", err=True)
+    sys.exit(2)
 
 
 def moment(option: str, text: str) -> float:

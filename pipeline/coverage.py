@@ -1,5 +1,6 @@
 """What a job makes of a sample of events: subscriptions that take none, paths that are never there, fields that would
-be missing, traits that are mapped nowhere. Findings hold paths and counts, never a value of an event.
+be missing, traits that are mapped nowhere, actions that would take more. Findings hold paths and counts, never a value
+of an event.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from capybeam.pipeline.job.loader import Job
+from capybeam.pipeline.job.presets import presets
 from capybeam.pipeline.job.problems import Finding, Severity, dotted
 from capybeam.pipeline.job.yaml_source import Document, Loc, value_at
+from capybeam.pipeline.proposed_actions import proposed_action
 from capybeam.pipeline.sample_paths import ITEM, Keys, PathCounts, paths_of
 from capybeam.pipeline.sample_paths import dotted as dotted_path
 from capybeam.transforms.core.conversions import Conversion, ignore
@@ -21,6 +24,7 @@ from capybeam.transforms.core.rejections import CODES, Rejected, as_rejected
 from capybeam.transforms.engine.engine import Engine, Filtered, Refused, Withheld
 from capybeam.transforms.language.inspection import Chain, Lookup, Text, finds, inspect_mapping
 from capybeam.transforms.language.mappings import compile_mapping
+from capybeam.transforms.language.mappings import paths as mapping_paths
 from capybeam.transforms.language.subscriptions import Subscription
 from capybeam.transforms.standards.javascript import MISSING
 
@@ -45,6 +49,7 @@ class Coverage:
         }
         self._unreadable: Counter[str] = Counter()
         self._paths = PathCounts()
+        self._not_taken: Counter[str] = Counter()  # by the events' names
         self.events = self.matched = 0
 
     def add(self, row: Row) -> None:
@@ -61,6 +66,8 @@ class Coverage:
         for outcome in self._engine.conversions(event):
             if not isinstance(outcome, (Filtered, Withheld)):
                 conversions.setdefault(outcome.subscription, outcome)
+            elif isinstance(outcome, Filtered) and event.get("type") == "track" and isinstance(event.get("event"), str):
+                self._not_taken[event["event"]] += 1
         if not conversions:
             return
         self.matched += 1
@@ -81,17 +88,32 @@ class Coverage:
         for each in self._subscriptions.values():
             for loc, severity, message in each.findings(self.events):
                 yield self._finding(loc, severity, message)
+        yield from self._proposals()
         unmapped = sorted(self._unmapped(), key=lambda found: (-found[1], found[0]))
         if unmapped:
             named = ", ".join(f"{dotted_path(keys)} ({count:,})" for keys, count in unmapped[:MOST_UNMAPPED])
             more = f" and {len(unmapped) - MOST_UNMAPPED} more" if len(unmapped) > MOST_UNMAPPED else ""
             yield self._finding(("destinations",), "info", f"mapped nowhere, of {self.matched:,} events: {named}{more}")
 
+    def _proposals(self) -> Iterator[Finding]:
+        """Actions that no destination has a subscription to, for events that are called as theirs are."""
+        names = [each.event_name for each in self._subscriptions.values()]
+        counts: Counter[str] = Counter()
+        for name, count in self._not_taken.items():
+            counts[proposed_action("track", name)] += count
+        for action, count in sorted(counts.items()):
+            if action and presets()[action].event_name not in names:
+                message = (
+                    f"{_counted(count, 'event')} taken by no subscription, by the name meant for `action: {action}`,"
+                    f" which sends {presets()[action].event_name}"
+                )
+                yield self._finding(("destinations",), "info", message)
+
     def _unmapped(self) -> Iterator[tuple[Keys, int]]:
-        used = {prefix for each in self._subscriptions.values() for prefix in each.used}
+        used = frozenset(prefix for each in self._subscriptions.values() for prefix in each.used)
         for keys, count in self._paths.leaves():
             is_own = any(keys[: len(root)] == root for root in _OWN)
-            if is_own and not any(keys[:length] in used for length in range(len(keys) + 1)):
+            if is_own and not is_mapped(keys, used):
                 yield keys, count
 
     def _finding(self, loc: Loc, severity: Severity, message: str) -> Finding:
@@ -103,31 +125,27 @@ class _OfSubscription:
     """The counts of one subscription.
 
     Attributes:
+        event_name: at Meta, or the mapping of it.
         used: the paths that its mapping looks up.
     """
 
     def __init__(self, subscription: Subscription, loc: Loc, document: Document) -> None:
         self._subscription, self._loc = subscription, loc
+        self.event_name = subscription.mapping.get("event_name")
         own = value_at(document.data, (*loc, "mapping"))
         self._own: Mapping[str, Any] = own if isinstance(own, dict) else {}
-        merged = {name: node for name, node in subscription.mapping.items() if name != "event_name"}
-        self._map = compile_mapping(merged)
+        self._values = MappedValues(subscription)
         inspected = list(inspect_mapping(subscription.mapping))
         lookups = [each for each in inspected if isinstance(each, Lookup) and each.chain[0]]
         self._with_constants = {_field_of(each.place) for each in inspected if isinstance(each, Text)}
         self._lookups = {each.place: each for each in lookups}
-        self._required = [field.name for field in subscription.fields if field.required and field.name != "event_name"]
         self._found: set[Chain] = set()
         self._chains = {each.chain for each in lookups}
         self._missing: Counter[str] = Counter()
         self._rejected: Counter[str] = Counter()
         self._paths = PathCounts()
         self._matched = 0
-        self.used = {
-            _keys_of(each.chain) for each in inspected if isinstance(each, Lookup) and each.kind != "@arrayPath"
-        }
-        if subscription.value_fallback:
-            self.used.add(parse_path(subscription.value_fallback))
+        self.used = mapped_paths(subscription)
 
     def add(self, event: Event, outcome: Conversion | Refused, paths: dict[Keys, bool], engine: Engine) -> None:
         self._matched += 1
@@ -140,22 +158,9 @@ class _OfSubscription:
         if cause is None:
             return
         if cause.code == "missing_required_field":
-            self._missing.update(self._missing_fields(event, outcome))
+            self._missing.update(self._values.missing(event, outcome.event_name))
         else:
             self._rejected[cause.code] += 1
-
-    def _missing_fields(self, event: Event, conversion: Conversion) -> Iterator[str]:
-        if conversion.event_name in (None, "", MISSING):
-            yield "event_name"
-        try:
-            values = self._map(event)
-        except Rejected:
-            return
-        values = values if isinstance(values, dict) else {}
-        for name in self._required:
-            value = values.get(name)
-            if value is None or value is MISSING or value == "":
-                yield name
 
     def findings(self, events: int) -> Iterator[tuple[Loc, Severity, str]]:
         name = self._subscription.key
@@ -196,6 +201,51 @@ class _OfSubscription:
         hint = f"; nearest: {', '.join(near)}" if near else ""
         taken = f"{_counted(self._matched, 'event')} that {self._subscription.key} takes"
         return f"{dotted_path(keys)} is in none of the {taken}{hint}"
+
+
+class MappedValues:
+    """What a subscription's mapping finds in an event, before anything is checked or converted."""
+
+    def __init__(self, subscription: Subscription) -> None:
+        self._map = compile_mapping({n: node for n, node in subscription.mapping.items() if n != "event_name"})
+        self._required = [field.name for field in subscription.fields if field.required and field.name != "event_name"]
+
+    def of(self, event: Event) -> Mapping[str, Any] | None:
+        """By field; None where the mapping cannot be applied."""
+        try:
+            values = self._map(event)
+        except Rejected:
+            return None
+        return values if isinstance(values, dict) else {}
+
+    def missing(self, event: Event, event_name: Any) -> Iterator[str]:
+        """The required fields that have no value."""
+        if is_nothing(event_name):
+            yield "event_name"
+        values = self.of(event)
+        if values is not None:
+            yield from (name for name in self._required if is_nothing(values.get(name)))
+
+
+def is_nothing(value: Any) -> bool:
+    """Whether a required field has no value."""
+    return value is None or value is MISSING or value == ""
+
+
+def mapped_paths(subscription: Subscription) -> frozenset[Keys]:
+    """The paths that a subscription looks up in an event."""
+    inspected = inspect_mapping(subscription.mapping)
+    used = {_keys_of(each.chain) for each in inspected if isinstance(each, Lookup) and each.kind != "@arrayPath"}
+    if subscription.routing:
+        used.update(map(parse_path, mapping_paths(subscription.routing.mapping)))
+    if subscription.value_fallback:
+        used.add(parse_path(subscription.value_fallback))
+    return frozenset(used)
+
+
+def is_mapped(keys: Keys, used: frozenset[Keys]) -> bool:
+    """Whether a path is looked up, or is inside of what is."""
+    return any(keys[:length] in used for length in range(len(keys) + 1))
 
 
 def _rejection(conversion: Conversion, engine: Engine) -> Rejected | None:

@@ -10,7 +10,7 @@ import apache_beam as beam
 import orjson
 from apache_beam.utils.timestamp import Timestamp
 
-from capybeam.pipeline.graph import convert_and_send
+from capybeam.pipeline.graph import Execution, convert_and_send
 from capybeam.pipeline.job.loader import Job, load_job
 from capybeam.transforms.core.rejections import Rejection
 from capybeam.transforms.delivery.batches import Receipt
@@ -53,7 +53,8 @@ class Deliver(beam.PTransform):
             raise ValueError(f"workers must be positive, not {self.workers}")
 
     def expand(self, events: beam.PCollection) -> Delivered:
-        way = convert_and_send(events, self.job, self.workers, "finite" if events.is_bounded else "stream")
+        execution = Execution(self.workers, "finite" if events.is_bounded else "stream")
+        way = convert_and_send(events, self.job, execution)
         rejections = [step.rejections for step in way.rejecting.values()]
         return Delivered(way.sent.receipts, rejections | "Rejections" >> beam.Flatten())
 

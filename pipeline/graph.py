@@ -6,6 +6,7 @@ collection first, those of a dead token would pile up in the memory of a local r
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
@@ -14,20 +15,21 @@ import apache_beam as beam
 from capybeam.pipeline.job.loader import Job
 from capybeam.pipeline.run.request import Outputs
 from capybeam.pipeline.sinks.dead_letters import WriteDeadLetters
-from capybeam.pipeline.sinks.receipts import WriteReceipts
+from capybeam.pipeline.sinks.receipts import WriteReceipts, journal_of
 from capybeam.pipeline.sinks.window_books import WriteWindowBooks
 from capybeam.transforms.accounting import CountByWindow
 from capybeam.transforms.base import run_of
 from capybeam.transforms.batching import BatchByDestination
 from capybeam.transforms.core.dead_letters import ReplayFilter
 from capybeam.transforms.deduplicating import DropRepeats
-from capybeam.transforms.delivery.batches import OnRefusal
+from capybeam.transforms.delivery.batches import Journal, OnRefusal
 from capybeam.transforms.filtering import FilterEvents
 from capybeam.transforms.hashing import HashUserData
 from capybeam.transforms.mapping import MapProperties
 from capybeam.transforms.naming import MapEventNames
 from capybeam.transforms.parsing import ParseEvents
 from capybeam.transforms.replaying import ReplayDeadLetters
+from capybeam.transforms.resuming import LoadSettled, SkipSettled
 from capybeam.transforms.sending import SendBatches
 from capybeam.transforms.validating import ValidateConversions
 
@@ -37,36 +39,53 @@ Flow = Literal["finite", "batch", "stream"]
 _ON_REFUSAL: Final[Mapping[Flow, OnRefusal]] = {"finite": "reject", "batch": "hold_forever", "stream": "hold"}
 
 
+@dataclasses.dataclass(frozen=True)
+class Execution:
+    """How a job's graph is carried out.
+
+    Attributes:
+        workers: processes that send, at most, and share the job's requests_per_second.
+        flow: how the lines come. Those of an endless input are messages: a blank one counts, too, and events are held
+            where a destination refuses everything.
+        settled: what earlier runs have delivered or dead-lettered, which is not sent; None to send everything.
+        journal: where receipts are written as they come, besides being the output of the step that sends.
+    """
+
+    workers: int = 1
+    flow: Flow = "finite"
+    settled: LoadSettled | None = None
+    journal: Journal | None = None
+
+
 def redeliver(
     dead_letters: beam.PCollection,
     job: Job,
     replay_filter: ReplayFilter,
     outputs: Outputs,
-    workers: int = 1,
-    flow: Flow = "finite",
+    execution: Execution = Execution(),
 ) -> None:
     """Builds the way from dead letters, each a pair of its place and its line, to receipts and new dead letters."""
     replayed = dead_letters | ReplayDeadLetters(
-        job.subscriptions, job.delivery.max_batch_bytes, replay_filter, skip_blank=flow == "finite", unwrap=job.unwrap
+        job.subscriptions,
+        job.delivery.max_batch_bytes,
+        replay_filter,
+        skip_blank=execution.flow == "finite",
+        unwrap=job.unwrap,
     )
-    dropped, sent = _send(replayed.ready, job, workers, flow)
-    _ = sent.receipts | WriteReceipts(outputs.receipts)
+    execution = dataclasses.replace(execution, journal=journal_of(outputs.receipts))
+    dropping, sent = _send(replayed.ready, job, execution)
+    _write_receipts(sent, outputs, execution)
     _write_rejections({"Unreplayed": replayed, "Undelivered": sent}, outputs.dead_letters)
-    _write_windows([replayed, *dropped, sent], outputs.window_books, flow)
+    _write_windows([replayed, *dropping, sent], outputs, execution)
 
 
-def deliver(lines: beam.PCollection, job: Job, outputs: Outputs, workers: int = 1, flow: Flow = "finite") -> None:
-    """Builds the way from lines of bytes to receipts and dead letters.
-
-    Args:
-        workers: processes that send, at most, and share the job's requests_per_second.
-        flow: how the lines come. Those of an endless input are messages: a blank one counts, too, and events are held
-            where a destination refuses everything.
-    """
-    way = convert_and_send(lines, job, workers, flow)
-    _ = way.sent.receipts | WriteReceipts(outputs.receipts)
+def deliver(lines: beam.PCollection, job: Job, outputs: Outputs, execution: Execution = Execution()) -> None:
+    """Builds the way from lines of bytes to receipts and dead letters."""
+    execution = dataclasses.replace(execution, journal=journal_of(outputs.receipts))
+    way = convert_and_send(lines, job, execution)
+    _write_receipts(way.sent, outputs, execution)
     _write_rejections(way.rejecting, outputs.dead_letters)
-    _write_windows([*way.rejecting.values(), *way.dropped], outputs.window_books, flow)
+    _write_windows([*way.rejecting.values(), *way.dropping], outputs, execution)
 
 
 class Way(NamedTuple):
@@ -74,26 +93,26 @@ class Way(NamedTuple):
 
     Attributes:
         rejecting: those that reject, by what becomes of an event there.
-        dropped: of repeats, where they are dropped: one or none.
+        dropping: those that drop what has come before, where they count by windows.
         sent: the last of those that reject, which has ``receipts``.
     """
 
     rejecting: dict[str, Any]
-    dropped: list[Any]
+    dropping: list[Any]
     sent: Any
 
 
-def convert_and_send(lines: beam.PCollection, job: Job, workers: int = 1, flow: Flow = "finite") -> Way:
+def convert_and_send(lines: beam.PCollection, job: Job, execution: Execution = Execution()) -> Way:
     """Builds the way from lines of bytes to what comes of them."""
     subscriptions = job.subscriptions
 
-    parsed = lines | ParseEvents(subscriptions, job.unwrap, skip_blank=flow == "finite")
+    parsed = lines | ParseEvents(subscriptions, job.unwrap, skip_blank=execution.flow == "finite")
     filtered = parsed.events | FilterEvents(subscriptions)
     named = filtered.matches | MapEventNames(subscriptions)
     mapped = named.conversions | MapProperties(subscriptions)
     hashed = mapped.conversions | HashUserData(subscriptions)
     validated = hashed.conversions | ValidateConversions(subscriptions, job.delivery.max_batch_bytes)
-    dropped, sent = _send(validated.ready, job, workers, flow)
+    dropping, sent = _send(validated.ready, job, execution)
 
     steps = {
         "Unparsable": parsed,
@@ -104,20 +123,36 @@ def convert_and_send(lines: beam.PCollection, job: Job, workers: int = 1, flow: 
         "Invalid": validated,
         "Undelivered": sent,
     }
-    return Way(steps, dropped, sent)
+    return Way(steps, dropping, sent)
 
 
-def _send(ready: beam.PCollection, job: Job, workers: int, flow: Flow) -> tuple[list[Any], Any]:
-    delivery, dropped = job.delivery, []
+def _send(ready: beam.PCollection, job: Job, execution: Execution) -> tuple[list[Any], Any]:
+    """The steps that drop what has come before, where they count by windows, and the one that sends."""
+    delivery, flow = job.delivery, execution.flow
+    drops: list[beam.PTransform] = []
+    if execution.settled is not None:
+        drops.append(SkipSettled(execution.settled))
     if job.deduplicate and flow != "finite":
-        kept = ready | DropRepeats(job.deduplicate, streaming=flow == "stream")
+        drops.append(DropRepeats(job.deduplicate, streaming=flow == "stream"))
+    dropping: list[Any] = []
+    for drop in drops:
+        kept = ready | drop
         if run_of(ready).windows is None:
             ready = kept
         else:
-            dropped, ready = [kept], kept.ready
+            dropping.append(kept)
+            ready = kept.ready
     delay = delivery.max_batch_delay if flow == "stream" else None
     batches = ready | BatchByDestination(delivery.max_batch_events, delivery.max_batch_bytes, delay)
-    return dropped, batches | SendBatches(job.destinations, delivery, workers, _ON_REFUSAL[flow])
+    sent = batches | SendBatches(
+        job.destinations, delivery, execution.workers, _ON_REFUSAL[flow], journal=execution.journal
+    )
+    return dropping, sent
+
+
+def _write_receipts(sent: Any, outputs: Outputs, execution: Execution) -> None:
+    if execution.journal is None:
+        _ = sent.receipts | WriteReceipts(outputs.receipts)
 
 
 def _write_rejections(steps: Mapping[str, Any], dead_letters: str) -> None:
@@ -125,11 +160,13 @@ def _write_rejections(steps: Mapping[str, Any], dead_letters: str) -> None:
         _ = step.rejections | name >> WriteDeadLetters(dead_letters)
 
 
-def _write_windows(steps: Sequence[Any], place: str | None, flow: Flow) -> None:
-    """Writes the books in windows, of a run that has windows."""
-    counts = [step.window_counts for step in steps] if place else []
-    windows = run_of(counts[0]).windows if counts else None
-    if place and windows:
-        every = windows.seconds if flow == "stream" else None
-        rows = counts | "Windows" >> beam.Flatten() | CountByWindow(windows.seconds, every)
-        _ = rows | WriteWindowBooks(place)
+def _write_windows(steps: Sequence[Any], outputs: Outputs, execution: Execution) -> None:
+    """Writes the books in windows, if they are wanted; the run of the pipeline has windows then."""
+    if outputs.window_books is None:
+        return
+    counts = [step.window_counts for step in steps]
+    windows = run_of(counts[0]).windows
+    assert windows is not None
+    every = windows.seconds if execution.flow == "stream" else None
+    rows = counts | "Windows" >> beam.Flatten() | CountByWindow(windows.seconds, every)
+    _ = rows | WriteWindowBooks(outputs.window_books)

@@ -14,26 +14,16 @@ from typing import Any, Final
 from capybeam.pipeline.job.models import MAX_NAME
 from capybeam.pipeline.job.presets import Preset, presets
 from capybeam.pipeline.job.yaml_writer import Commented, Remark, lines
+from capybeam.pipeline.proposed_actions import proposed_action
 from capybeam.transforms.core.events import Event
 from capybeam.transforms.core.paths import get_path
 from capybeam.transforms.core.tokens import holds_token
 from capybeam.transforms.language.mappings import compile_mapping, paths
-from capybeam.transforms.language.triggers import compile_trigger, quoted
+from capybeam.transforms.language.triggers import quoted
 
 MOST_NAMES: Final = 50  # event names that are proposed or named in comments
 LONGEST_NAME: Final = 100
 
-# Events of Segment's spec that no action has as its trigger, and Meta's standard events for them.
-STANDARD_EVENTS: Final[Mapping[str, str]] = {
-    "Signed Up": "CompleteRegistration",
-    "Account Created": "CompleteRegistration",
-    "Payment Info Entered": "AddPaymentInfo",
-    "Product Added to Wishlist": "AddToWishlist",
-    "Trial Started": "StartTrial",
-    "Subscription Started": "Subscribe",
-    "Lead Generated": "Lead",
-    "Product List Viewed": "ViewContent",
-}
 # Where a field's value may be when it is not where the default mapping looks.
 ELSEWHERE: Final[Mapping[str, tuple[str, ...]]] = {
     "value": tuple(f"$.properties.{key}" for key in ("revenue", "total", "value", "price", "subtotal", "amount")),
@@ -89,12 +79,17 @@ _START: Final = """\
           content_type: product
           value: {"@path": $.properties.revenue}
 
+      # Each of Meta's standard events has an action; some have no trigger of their own: docs/mapping.md#actions
+      - action: completeRegistration
+      - action: lead
+        trigger: type = "track" and event = "Demo Requested"
+
       # `custom` sends any event, under any name; Meta's standard events are best for advertising.
       - action: custom
-        name: registrations
-        trigger: type = "track" and event = "Signed Up"
+        name: quizzes
+        trigger: type = "track" and event = "Quiz Finished"
         mapping:
-          event_name: CompleteRegistration
+          event_name: QuizFinished
 """
 
 
@@ -126,14 +121,14 @@ def _subscriptions(events: Sequence[Event]) -> Iterator[Any]:
     used: Counter[str] = Counter()
     proposed = 0
     for (kind, name), group in ordered:
-        action, event_name = _action(kind, name)
+        action = proposed_action(kind, name)
         share = _share(len(group), len(events))
-        if not action or proposed >= MOST_NAMES or (name and not _is_nameable(name)):
-            shown = name if _is_nameable(name) else "(a name that is not shown)"
+        if not action or proposed >= MOST_NAMES or (name and not is_nameable(name)):
+            shown = name if is_nameable(name) else "(a name that is not shown)"
             others.append(f"{shown if name else f'{kind} calls'}: {share}")
             continue
         proposed += 1
-        yield from _subscription(kind, name, action, event_name, group, share, used)
+        yield from _subscription(kind, name, action, group, share, used)
     if others:
         left = others[MOST_NAMES:]
         more = [f"and {len(left):,} other names"] if left else []
@@ -141,46 +136,22 @@ def _subscriptions(events: Sequence[Event]) -> Iterator[Any]:
         yield Remark((heading, *(f"  {other}" for other in (*others[:MOST_NAMES], *more))))
 
 
-def _is_nameable(name: str) -> bool:
-    """Whether an event's name may stand in the file: not where it seems to hold an address, a number or a token."""
+def is_nameable(name: str) -> bool:
+    """Whether an event's name may be shown: not where it seems to hold an address, a number or a token."""
     is_personal = "@" in name or re.search(r"\d{5,}", name) or holds_token(name)
     return 0 < len(name) <= min(LONGEST_NAME, MAX_NAME) and name.isprintable() and not is_personal
 
 
-def _plain(name: str) -> str:
-    """A name without case, blanks and signs, so that ``order_completed`` is ``Order Completed``."""
-    return re.sub(r"[\W_]+", "", name).lower()
-
-
-def _action(kind: str, name: str) -> tuple[str, str]:
-    """The action and, for `custom`, Meta's event name of a kind of event; "" where there is none."""
-    spelt = next((spec for spec in _spec_names() if _plain(spec) == _plain(name)), name)
-    for action, preset in presets().items():
-        if preset.trigger and compile_trigger(preset.trigger)({"type": kind, "event": spelt}):
-            return action, ""
-    standard = STANDARD_EVENTS.get(spelt, "") if kind == "track" else ""
-    return ("custom", standard) if standard else ("", "")
-
-
-def _spec_names() -> Iterator[str]:
-    for preset in presets().values():
-        yield from re.findall(r'event = "([^"]+)"', preset.trigger or "")
-    yield from STANDARD_EVENTS
-
-
 def _subscription(
-    kind: str, name: str, action: str, event_name: str, group: Sequence[Event], share: str, used: Counter[str]
+    kind: str, name: str, action: str, group: Sequence[Event], share: str, used: Counter[str]
 ) -> Iterator[Any]:
     preset = presets()[action]
-    title = event_name or action
-    used[title] += 1
+    used[action] += 1
     comments, mapping = _mapping(preset, group)
-    if event_name:
-        mapping = {"event_name": event_name, **mapping}
     trigger = f'type = "track" and event = {quoted(name)}' if name else f'type = "{kind}"'
     entry: dict[str, Any] = {"action": action}
-    if used[title] > 1 or event_name:
-        entry["name"] = title if used[title] == 1 else f"{title} {used[title]}"
+    if used[action] > 1:
+        entry["name"] = f"{action} {used[action]}"
     entry["trigger"] = trigger
     if mapping:
         entry["mapping"] = mapping

@@ -1,10 +1,11 @@
-"""The commands that show and test what a job file does before it runs: explain, test."""
+"""The commands that show and test what a job file does before it runs: explain, report, test."""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
+from typing import Literal
 
 import click
 
@@ -69,6 +70,53 @@ def explain(
         named = [f"with the messageId of --id{'' if line is None else ','}"] if id_ is not None else []
         named += [f"on line {line}"] if line is not None else []
         fail(f"{name_of_sample(input_)}: there is no event {' '.join(named)}".rstrip())
+
+
+@click.command(
+    short_help="Shows the match quality of a job's conversions.",
+    epilog="Exit code 0; 2 where a job file or the input is at fault. Where an input breaks off, the report is of what"
+    " comes before, says so, and the exit code is 2.",
+)
+@click.option("--config", "config", required=True, type=click.Path(), help="The job file.")
+@click.option(
+    "--input",
+    "input_",
+    default="-",
+    show_default=True,
+    help="Events, as `map` reads them: a file, a glob or a URL; - is stdin, JSON lines.",
+)
+@click.option("--compare", default=None, type=click.Path(), help="Another job file: shows before → after.")
+@click.option("--output", default=None, help="Default: report.html, or stdout with --format json; - is stdout.")
+@click.option("--force", is_flag=True, help="Overwrite --output.")
+@click.option("--format", "format_", type=click.Choice(["html", "json"]), default="html", show_default=True)
+@click.option("--now", default=None, help="The time that ages are judged by (ISO 8601 or Unix seconds); default: now.")
+def report(
+    config: str, input_: str, compare: str | None, output: str | None, force: bool, format_: str, now: str | None
+) -> None:
+    """Shows how good the conversions of a job are, and sends nothing.
+
+    By destination and event name: which match keys conversions have, what is dropped and rejected, and why; purchases
+    that lack something; values that do not look like the others; ages; event_ids. And the three changes that would help
+    most. The page works without a network and holds no values of events, only their shapes (aaa@aaa.aaa) and counts.
+
+    \b
+    capybeam report --config conversions.yaml --input events.jsonl
+    capybeam report --config conversions.yaml --compare other.yaml --input 'events/*.jsonl.gz'
+    """
+    from capybeam.pipeline.output_files import CommandError
+    from capybeam.pipeline.quality_report.command import NamedJob, Request, write_report
+
+    jobs = [NamedJob(path, load_or_exit(path)) for path in (config, compare) if path is not None]
+    moment_ = time.time() if now is None else moment("--now", now)
+    kind: Literal["html", "json"] = "json" if format_ == "json" else "html"
+    try:
+        incomplete = write_report(Request(jobs, input_, output, kind, force, moment_))
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os._exit(0)  # without the flush at exit, which would break the pipe once more
+    except CommandError as error:
+        fail(str(error))
+    if incomplete:
+        fail(incomplete)
 
 
 @click.command(

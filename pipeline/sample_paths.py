@@ -79,8 +79,8 @@ class PathCounts:
     def nearest(self, wanted: Keys) -> list[tuple[Keys, int]]:
         """Up to two paths that may have been meant: with the same last key, or else spelt alike."""
         shown = {dotted(keys): keys for keys in self._counts if self._is_shown(keys) and len(keys) > 1}
-        last = _plain(wanted[-1]) if wanted else ""
-        alike = [keys for keys in shown.values() if _plain(keys[-1]) == last]
+        last = plain(wanted[-1]) if wanted else ""
+        alike = [keys for keys in shown.values() if plain(keys[-1]) == last]
         alike.sort(key=lambda keys: (-len(set(keys) & set(wanted)), -self._counts[keys], keys))
         if not alike:
             beside = {keys[-1]: keys for keys in shown.values() if keys[:-1] == wanted[:-1]}
@@ -99,7 +99,8 @@ class PathCounts:
         )
 
 
-def _plain(key: str) -> str:
+def plain(key: str) -> str:
+    """A key however it is spelt: firstName and first_name are the same."""
     return key.replace("_", "").replace("-", "").lower()
 
 

@@ -29,6 +29,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(_FOR_SERVERS))
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes and floats may hold the time, as what gzip makes does; names have to be the same in every process."""
+    return argname if isinstance(val, (bytes, float)) else None
+
+
 def pytest_collection_finish() -> None:
     """What is there now stays to the end: collections of garbage, which took longer and longer, leave it out."""
     gc.collect()

@@ -20,7 +20,7 @@ from apache_beam.utils.shared import Shared
 from apache_beam.utils.windowed_value import WindowedValue
 
 from capybeam.transforms.core.conversions import Conversion, split_key
-from capybeam.transforms.core.counters import CounterKey, Counters, NoteNames
+from capybeam.transforms.core.counters import CounterKey, Counters, NoteNames, extreme_of
 from capybeam.transforms.core.events import UnreadableRest
 from capybeam.transforms.core.rejections import Rejected, Rejection, Stage, as_rejected, reject
 from capybeam.transforms.core.run_context import RunHandle
@@ -50,9 +50,12 @@ def run_of(collection: Any) -> RunHandle:
 
 
 def add_to_metrics(counts: Mapping[str, int]) -> None:
-    """Adds counts to the runner's counters of the same names."""
-    for name, by in counts.items():
-        Metrics.counter(NAMESPACE, name).inc(by)
+    """Adds counts to the runner's counters of the same names; extremes are those of its distributions."""
+    for name, count in counts.items():
+        if extreme_of(name) is None:
+            Metrics.counter(NAMESPACE, name).inc(count)
+        else:
+            Metrics.distribution(NAMESPACE, name).update(count)
 
 
 class CountingDoFn(beam.DoFn):
@@ -126,6 +129,9 @@ class CountingDoFn(beam.DoFn):
         """The rejection, counted, for the step's second output."""
         key = f"{rejection.destination}/{rejection.subscription}" if rejection.destination else ""
         self.counters[CounterKey("rejected", key, rejection.stage, rejection.code).encode()] += 1
+        if rejection.about:
+            about = self.context.reasons.bounded(key, rejection)
+            self.counters[CounterKey("cause", key, rejection.stage, rejection.code, about).encode()] += 1
         return TaggedOutput(REJECTIONS, rejection)
 
 
@@ -272,6 +278,20 @@ def with_rejections(pcoll: beam.PCollection, step: CountingDoFn, main: str, labe
     convert = beam.ParDo(step)
     convert.label = label  # it would be the class's name, and another one a step that a running job does not have
     return with_window_counts(pcoll, convert, step.run, REJECTIONS, main=main)
+
+
+def drop_by(ready: beam.PCollection, step: CountingDoFn, label: str) -> Any:
+    """Applies a step that drops some of what is ready: (destination key, line).
+
+    What is left; in a run that counts by windows it is the output ``ready``, beside `WINDOW_COUNTS`.
+    """
+    convert = beam.ParDo(step).with_output_types(tuple[str, bytes])
+    convert.label = label
+    if step.run.windows is None:  # with outputs it would have another name, and an updated job forget what has come
+        return ready | convert
+    kept = with_window_counts(ready, convert, step.run, main="ready")
+    kept.ready.element_type = typehints.Tuple[str, bytes]
+    return kept
 
 
 def with_window_counts(pcoll: beam.PCollection, convert: beam.ParDo, run: RunHandle, *tags: str, main: str) -> Any:

@@ -8,12 +8,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import apache_beam as beam
-from apache_beam import typehints
 from apache_beam.coders import BooleanCoder
 from apache_beam.transforms.timeutil import TimeDomain
 from apache_beam.transforms.userstate import ReadModifyWriteStateSpec, TimerSpec, on_timer
 
-from capybeam.transforms.base import CountingDoFn, run_of, with_window_counts
+from capybeam.transforms.base import CountingDoFn, drop_by, run_of
 from capybeam.transforms.core.counters import CounterKey
 from capybeam.transforms.core.envelope import Address, Envelope
 from capybeam.transforms.core.recent_ids import repeat_key
@@ -24,7 +23,7 @@ from capybeam.transforms.core.run_context import RunHandle
 class DropRepeats(beam.PTransform):
     """(destination key, line) → the same, without those that have come before. They are counted, not rejected.
 
-    In a run that counts by windows they are the output ``ready``, beside the counts.
+    Outputs are as of `drop_by`.
 
     Args:
         window: seconds.
@@ -43,13 +42,7 @@ class DropRepeats(beam.PTransform):
         if self.streaming:
             step = _DropSeen(run, self.window, self.clock)
             ready = ready | "Key" >> beam.Map(_keyed).with_output_types(tuple[bytes, tuple[str, bytes]])
-        drop = beam.ParDo(step)
-        drop.label = "Drop"
-        if run.windows is None:  # with outputs it would have another name, and an updated job forget what has come
-            return ready | drop.with_output_types(tuple[str, bytes])
-        kept = with_window_counts(ready, drop, run, main="ready")
-        kept.ready.element_type = typehints.Tuple[str, bytes]
-        return kept
+        return drop_by(ready, step, "Drop")
 
 
 def _keyed(ready: tuple[str, bytes]) -> tuple[bytes, tuple[str, bytes]]:

@@ -16,10 +16,10 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from capybeam.transforms.base import NAMESPACE, CountingDoFn, with_rejections
 from capybeam.transforms.batching import Batch
-from capybeam.transforms.core.counters import CounterKey
+from capybeam.transforms.core.counters import CounterKey, add_counts
 from capybeam.transforms.core.envelope import Address
 from capybeam.transforms.core.windows import NO_WINDOW, Place
-from capybeam.transforms.delivery.batches import EncodedBatch, OnRefusal, Outcome
+from capybeam.transforms.delivery.batches import EncodedBatch, Journal, OnRefusal, Outcome
 from capybeam.transforms.delivery.client import Client
 from capybeam.transforms.delivery.destination import Delivery, Destination
 
@@ -40,6 +40,8 @@ class SendBatches(beam.PTransform):
         on_refusal: what happens to the events of a destination that refuses everything. ``hold`` suits streaming
             runners: after minutes the step fails, and the runner redelivers the events. ``hold_forever`` suits a stream
             that this process reads in one graph after the other.
+        journal: where receipts are also written, each as soon as it is known, by the thread that has the answer.
+            ``receipts`` come when the step is called again, which after a slow source may be late.
 
     >>> SendBatches((), Delivery(concurrency=16)).delivery.concurrency
     16
@@ -49,9 +51,10 @@ class SendBatches(beam.PTransform):
     delivery: Delivery = dataclasses.field(default_factory=Delivery)
     workers: int = 1
     on_refusal: OnRefusal = "reject"
+    journal: Journal | None = None
 
     def expand(self, batches: beam.PCollection) -> Any:
-        step = _SendBatches(self.destinations, self.delivery, self.workers, self.on_refusal)
+        step = _SendBatches(self.destinations, self.delivery, self.workers, self.on_refusal, self.journal)
         return with_rejections(batches, step, main="receipts", label="Send")
 
 
@@ -62,15 +65,16 @@ class _SendBatches(CountingDoFn):
         delivery: Delivery,
         workers: int,
         on_refusal: OnRefusal,
+        journal: Journal | None = None,
     ) -> None:
         super().__init__()
         self._destinations, self._delivery, self._workers = tuple(destinations), delivery, workers
         self._by_name = {destination.name: destination for destination in destinations}
-        self._on_refusal = on_refusal
+        self._on_refusal, self._journal = on_refusal, journal
 
     def setup(self) -> None:
         super().setup()
-        key = (self._destinations, self._delivery, self._workers, self._on_refusal)
+        key = (self._destinations, self._delivery, self._workers, self._on_refusal, self._journal)
         self._client: Client = self.context.client(key, self._make_client)
         self._client.open()
         self._throttling = ThrottlingSignaler(NAMESPACE)
@@ -84,6 +88,7 @@ class _SendBatches(CountingDoFn):
             share=1 / self._workers,
             on_refusal=self._on_refusal,
             ask=_limited_by(service) if service else None,
+            journal=self._journal,
         )
 
     def start_bundle(self) -> None:
@@ -95,6 +100,7 @@ class _SendBatches(CountingDoFn):
         key, lines = element
         batch = EncodedBatch.pack(self._by_name[Address.decode(key).destination], key, lines)
         name = Address.decode(batch.key).destination
+        self._note_times(name, batch)
         yield from self._outputs()
         while self._client.backlog(name) > BACKLOG:
             yield from self._outputs(wait=_LOOK)
@@ -111,6 +117,10 @@ class _SendBatches(CountingDoFn):
                 yield TaggedOutput(output.tag, value) if tagged else value
         yield from self.window_counts()
         self.flush_counters()
+
+    def _note_times(self, name: str, batch: EncodedBatch) -> None:
+        first, last = f"first_event_time:{name}", f"last_event_time:{name}"
+        add_counts(self.counters, {first: batch.first_event_time, last: batch.last_event_time})
 
     def teardown(self) -> None:
         self._client.close()
@@ -131,10 +141,20 @@ class _SendBatches(CountingDoFn):
         throttled = self._client.throttled.take()
         if throttled:
             self._throttling.signal_throttled(throttled)
+            self.counters["throttled"] += throttled
 
     def _counted(self, outcome: Outcome) -> Iterator[Any]:
+        counters, name = self.counters, outcome.destination
         for key, count in outcome.delivered.items():
-            self.counters[CounterKey("delivered", key).encode()] += count
+            counters[CounterKey("delivered", key).encode()] += count
+        counters[f"requests:{name}"] += len(outcome.receipts)
+        counters[f"tries:{name}"] += outcome.tries
+        counters[f"bytes:{name}"] += outcome.bytes
+        for refusal, count in outcome.refusals.items():
+            problem = self.context.reasons.few(refusal.problem, name)
+            counters[CounterKey("refused", destination=name, about=problem).encode()] += count
+            if refusal.cure:
+                counters[CounterKey("cure", destination=name, about=refusal.cure).encode()] += count
         for (window, key), part in outcome.windows.items():
             columns = {"delivered": part.events, **part._asdict()}
             del columns["events"]

@@ -25,6 +25,7 @@ ADVICE: Final[Mapping[str, str]] = {
     "line_too_long": "Write one JSON object on each line.",
     "unreadable_row": "Compare the row with its table's schema.",
     "unreadable_rest": "Write the file again; it ends too early.",
+    "unlisted_dataset": "List the value under the destination's dataset_ids, or correct the path of its dataset_id.",
     "missing_required_field": "Map the field to a path that the event has, or to a constant.",
     "invalid_field": "Map the field to a value of its type; docs/mapping.md has the fields and their types.",
     "mapping_failed": "Simplify the directive that the message names, or map the field to a @path.",

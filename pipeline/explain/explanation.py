@@ -67,6 +67,8 @@ def known_texts(job: Job) -> frozenset[str]:
     texts: set[str] = set()
     for each in job.subscriptions:
         texts.update(each.dataset_ids, (each.name, each.destination), _texts(each.mapping))
+        if each.routing:
+            texts.update(each.routing.datasets, _texts(each.routing.mapping))
         texts.update(_choices(each.fields))
     return frozenset(texts)
 
@@ -143,7 +145,9 @@ class Explainer:
         if isinstance(outcome, Refused):
             refused = _refused(outcome.stage, outcome.cause)
             help_ = _advice(advice.of_code(outcome.cause.code))
-            return {**_names(outcome.subscription), "status": "rejected", **refused, **help_}
+            rows = _dataset(self._subscriptions[outcome.subscription], event, mask) if outcome.subscription else []
+            fields = {"fields": rows} if rows else {}
+            return {**_names(outcome.subscription), "status": "rejected", **fields, **refused, **help_}
         subscription = self._subscriptions[outcome.subscription]
         notes: Counter[str] = Counter()
         ready = self._engine.ready(outcome, self._now, lambda name: notes.update((name,)))
@@ -156,7 +160,7 @@ class Explainer:
             "dataset_id": outcome.dataset_id,
             "event_name": mask.value(outcome.event_name, "event_name"),
             "status": "rejected" if isinstance(ready, Refused) else "ready",
-            "fields": self._fields(subscription, event, mapped, mask),
+            "fields": [*_dataset(subscription, event, mask), *self._fields(subscription, event, mapped, mask)],
         }
         if isinstance(subscription, MetaSettings) and isinstance(given, dict):
             explained["user_data"] = _user_data(given, hashed.get("user_data") or {}, subscription, mask)
@@ -266,6 +270,13 @@ def _field(part: MappedPart, mapped: Json, mask: Mask) -> Json:
     elif part.value is not MISSING and part.value is not None:
         row["dropped"] = True
     return row
+
+
+def _dataset(subscription: Subscription, event: Event, mask: Mask) -> list[Json]:
+    """What the dataset is chosen by; nothing where all events have the same."""
+    if subscription.routing is None:
+        return []
+    return [_field(part, {}, mask) for part in mapped_parts({"dataset_id": subscription.routing.mapping}, event, event)]
 
 
 def _lookup(lookup: Lookup, mask: Mask) -> Json:

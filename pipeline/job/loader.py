@@ -9,6 +9,7 @@ is never repeated.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -34,6 +35,7 @@ class Job:
         books_window: seconds of a window of the books in windows.
         unwrap: the path to the event in messages that wrap it; None for messages that are events.
         warnings: formatted; they do not keep the job from running.
+        sha256: of the file's text in UTF-8.
     """
 
     destinations: tuple[Destination, ...]
@@ -43,6 +45,7 @@ class Job:
     books_window: int = BOOKS_WINDOW
     unwrap: str | None = None
     warnings: tuple[str, ...] = ()
+    sha256: str = ""
 
     def unread(self) -> tuple[str, ...]:
         """The time fields at an event's root, other than its timestamp, that no subscription maps."""
@@ -120,10 +123,10 @@ def check_text(text: str, source: str = "conversions.yaml", today: date | None =
     problems = Problems(document, today or date.today())
     model = None if document.data is None and problems else validate(problems)
     findings = problems.findings()
-    return CheckedFile(document, None if model is None else _job(model, findings), findings)
+    return CheckedFile(document, None if model is None else _job(model, findings, text), findings)
 
 
-def _job(model: JobModel, findings: tuple[Finding, ...]) -> Job:
+def _job(model: JobModel, findings: tuple[Finding, ...], text: str) -> Job:
     destinations = [(DESTINATION_TYPES[destination.type], destination) for destination in model.destinations]
     return Job(
         destinations=tuple(kind.destination(destination) for kind, destination in destinations),
@@ -135,4 +138,5 @@ def _job(model: JobModel, findings: tuple[Finding, ...]) -> Job:
         books_window=model.delivery.books_window,
         unwrap=model.unwrap,
         warnings=tuple(map(str, findings)),
+        sha256=hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest(),
     )

@@ -93,9 +93,8 @@ def parse_beam_options(arguments: Sequence[str]) -> PipelineOptions:
     unknown = [name for name in given if name not in known]
     if unknown:
         spelt = "--" + unknown[0].replace("_", "-")
-        close = difflib.get_close_matches(spelt, _OWN_OPTIONS, n=1) or [
-            f"--{name}" for name in difflib.get_close_matches(unknown[0], list(known), n=1)
-        ]
+        names = {**{f"--{name}".replace("_", "-"): f"--{name}" for name in known}, **{own: own for own in _OWN_OPTIONS}}
+        close = [names[name] for name in difflib.get_close_matches(spelt, names, n=1)]
         raise BadOption(f"no such option: {spelt}" + (f"; did you mean {close[0]}?" if close else ""))
     if arguments and stray and arguments[0] == stray[0]:
         raise BadOption(f"unexpected argument: {stray[0]}; input is given by --input")
@@ -103,7 +102,8 @@ def parse_beam_options(arguments: Sequence[str]) -> PipelineOptions:
 
 
 _OWN_OPTIONS: Final = (
-    *(f"--{option.name}" for option in OPTIONS), "--from", "--only", "--retryable", "--verbose", "--allow-unsafe-runner"
+    *(f"--{option.name}" for option in OPTIONS),
+    *("--from", "--only", "--retryable", "--books", "--verbose", "--allow-unsafe-runner"),
 )  # fmt: skip
 
 

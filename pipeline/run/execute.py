@@ -2,64 +2,72 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import threading
-from collections import Counter
+import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import GoogleCloudOptions
 from rich.console import Console
 
-from capybeam.pipeline.graph import Flow, deliver, redeliver
+from capybeam.pipeline.graph import Execution, Flow, deliver, redeliver
 from capybeam.pipeline.job.loader import Job
 from capybeam.pipeline.run import terminal
 from capybeam.pipeline.run.beam_options import BadOption, RunOptions, resolve_options
-from capybeam.pipeline.run.exit_codes import CONFIGURATION, FAILED, OK
+from capybeam.pipeline.run.exit_codes import CONFIGURATION, FAILED, INTERRUPTED, OK
 from capybeam.pipeline.run.outcome import RunOutcome, cause_of, log_traceback, report
 from capybeam.pipeline.run.preflight import OpenInput, RunPlan, preflight
 from capybeam.pipeline.run.progress import show_progress
+from capybeam.pipeline.run.recording import NOTHING, inputs_by_name, inputs_of, record, record_early
+from capybeam.pipeline.run.report import RunReport
+from capybeam.pipeline.run.report_document import Ending, Occasion
 from capybeam.pipeline.run.request import Outputs, RunRequest
 from capybeam.pipeline.run.signals import shutdown_on_signals
+from capybeam.pipeline.run.tolerance import NO_TOLERANCE
 from capybeam.pipeline.runners import flink
 from capybeam.pipeline.runners.errors import UnsupportedRunner
 from capybeam.pipeline.runners.job_server import submission_problem
 from capybeam.pipeline.runners.remote_job import RemoteJob, counters_of
 from capybeam.pipeline.runners.support import runner_class_name
 from capybeam.pipeline.runners.workers import CheckWorkers
+from capybeam.pipeline.settled.index import sentences
 from capybeam.pipeline.sinks import SinkError
 from capybeam.pipeline.sinks.local_files import fsync_file
 from capybeam.pipeline.sources import NoInput, ReadOptions, Source, open_dead_letters, open_source
 from capybeam.pipeline.sources.streams import StreamLost
 from capybeam.transforms.base import share_run
+from capybeam.transforms.core.counters import add_counts
 from capybeam.transforms.core.dead_letters import ReplayFilter
 from capybeam.transforms.core.run_context import RunContext, RunHandle
 from capybeam.transforms.core.tokens import TokenError
 from capybeam.transforms.core.windows import Windows
 
-Steps = Callable[[Any, int, Flow], None]  # applies a job's steps to what is read, for so many workers
+Command = Literal["run", "replay"]
+Steps = Callable[[Any, Execution], None]  # applies a job's steps to what is read
 
 
 def run_job(request: RunRequest) -> int:
     """Runs a job to its end, or starts it, and returns the exit code."""
     job, outputs = request.job, request.outputs
 
-    def add_steps(lines: beam.PCollection, workers: int, flow: Flow) -> None:
-        deliver(lines, job, outputs, workers, flow)
+    def add_steps(lines: beam.PCollection, execution: Execution) -> None:
+        deliver(lines, job, outputs, execution)
 
     def open_input(text: str, project: str | None) -> Source:
         return open_source(text, ReadOptions(request.between, request.attributes, project, job.unread()))
 
-    return execute(request, open_input, add_steps)
+    return execute("run", request, open_input, add_steps)
 
 
 def replay_job(request: RunRequest, replay_filter: ReplayFilter) -> int:
     """Puts dead letters through a job once more and returns the exit code."""
     job, outputs = request.job, request.outputs
 
-    def add_steps(lines: beam.PCollection, workers: int, flow: Flow) -> None:
-        redeliver(lines, job, replay_filter, outputs, workers, flow)
+    def add_steps(lines: beam.PCollection, execution: Execution) -> None:
+        redeliver(lines, job, replay_filter, outputs, execution)
 
     def open_input(text: str, project: str | None) -> Source:
         source = open_dead_letters(text, ReadOptions(project=project))
@@ -70,24 +78,62 @@ def replay_job(request: RunRequest, replay_filter: ReplayFilter) -> int:
             )
         return source
 
-    return execute(request, open_input, add_steps)
+    return execute("replay", request, open_input, add_steps)
 
 
-def execute(request: RunRequest, open_input: OpenInput, add_steps: Steps) -> int:
-    """Checks a request and carries it out; the exit code."""
-    console, log = terminal.console(), terminal.console(stderr=True)
+def execute(command: Command, request: RunRequest, open_input: OpenInput, add_steps: Steps) -> int:
+    """Checks a request and carries it out; the exit code. However it ends, there is a report where one is wanted."""
+    log = terminal.console(stderr=True)
+    occasion = Occasion(
+        command,
+        time.time(),
+        job=request.job,
+        config=request.config,
+        inputs=inputs_by_name(request.inputs),
+        tolerate=None if request.tolerate == NO_TOLERANCE else request.tolerate.text,
+    )
+
+    def ended_early(code: int, *problems: str) -> int:
+        for problem in problems:
+            log.print(problem, style="red", highlight=False, markup=False)
+        record_early(request.outputs.report, occasion, Ending(code, problems))
+        return code
+
     try:
         options = resolve_options(request)
         plan = preflight(request, options, open_input, log)
     except (BadOption, NoInput, TokenError, SinkError, UnsupportedRunner) as error:
-        log.print(f"capybeam: {error}", style="red", highlight=False, markup=False)
-        return CONFIGURATION
+        return ended_early(CONFIGURATION, f"capybeam: {error}")
+    except KeyboardInterrupt:
+        return ended_early(INTERRUPTED)
+    except Exception as error:
+        log_traceback(error, "--verbose" in request.beam_options)
+        return ended_early(FAILED, f"capybeam: the run cannot begin: {cause_of(error)}")
+    occasion = dataclasses.replace(occasion, runner=options.runner, inputs=inputs_of(plan.sources))
+    try:
+        return _carry_out(request, options, plan, add_steps, occasion)
+    except Exception as error:  # of capybeam's own, or a library's
+        log_traceback(error, options.is_verbose)
+        problem = f"capybeam: the run failed: {cause_of(error)}"
+        log.print(problem, style="red", highlight=False, markup=False)
+        record(request.outputs.report, occasion, NOTHING, Ending(FAILED, (problem,)))
+        return FAILED
+
+
+def _carry_out(request: RunRequest, options: RunOptions, plan: RunPlan, add_steps: Steps, occasion: Occasion) -> int:
+    console, log = terminal.console(), terminal.console(stderr=True)
     windows = Windows(request.job.books_window) if request.outputs.window_books else None
     run = RunContext(RunHandle(windows=windows))
+    if plan.settled is not None and plan.loaded is not None:
+        if options.is_local:
+            run.client(plan.settled.key, lambda: plan.loaded)
+        for text in sentences(plan.loaded):
+            log.print(text, highlight=False, markup=False)
     log.print(_greeting(request.job, plan.sources, options.runner), highlight=False, markup=False)
 
     def add_checked_steps(lines: beam.PCollection) -> None:
-        add_steps(lines if options.is_local else lines | CheckWorkers(), options.workers or 1, plan.flow)
+        execution = Execution(options.workers or 1, plan.flow, plan.settled)
+        add_steps(lines if options.is_local else lines | CheckWorkers(), execution)
 
     graph = _Graph(run, options, plan.flow, add_checked_steps)
     reads = [source.read for source in plan.sources]
@@ -96,7 +142,11 @@ def execute(request: RunRequest, open_input: OpenInput, add_steps: Steps) -> int
     remote = None
     if not options.is_local and plan.flow != "stream":
         remote = RemoteJob(options.runner, options.beam, request.outputs.receipts, run.shutdown)
-    with shutdown_on_signals(run, log, remote is not None):
+
+    def record_now(report: RunReport) -> None:
+        record(request.outputs.report, occasion, report, Ending(INTERRUPTED))
+
+    with shutdown_on_signals(run, log, remote is not None, record_now):
         with show_progress(log, run.progress, remote):
             if plan.flow == "batch":
                 counts, failure = _run_batches(request, plan, graph)
@@ -107,10 +157,9 @@ def execute(request: RunRequest, open_input: OpenInput, add_steps: Steps) -> int
             log.print(text, highlight=False)
             return OK
         outcome = RunOutcome(
-            runner=options.runner,
-            outputs=request.outputs,
+            request=request,
+            occasion=occasion,
             counts=counts,
-            statuses=run.progress.statuses(),
             failure=failure,
             was_stopped=run.shutdown.is_set(),
             is_endless=plan.stream is not None,
@@ -174,7 +223,7 @@ def _run_batches(request: RunRequest, plan: RunPlan, graph: _Graph) -> tuple[Map
     A batch that fails is given back, and what it counted is dropped. One whose destination refuses everything waits,
     for as long as it takes or until the run is stopped, which gives it back.
     """
-    totals: Counter[str] = Counter()
+    totals: dict[str, int] = {}
     stream, run = plan.stream, graph.context
     assert stream is not None
     with stream.reader(run, request.job.delivery.max_batch_delay, request.until_idle, plan.first) as reader:
@@ -188,7 +237,7 @@ def _run_batches(request: RunRequest, plan: RunPlan, graph: _Graph) -> tuple[Map
                     reader.give_back(messages)
                     return totals, failure
                 reader.acknowledge(messages)
-                totals.update(counts)
+                add_counts(totals, counts)
                 run.progress.restore(totals)
         except StreamLost as error:
             return totals, error

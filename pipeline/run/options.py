@@ -163,14 +163,31 @@ OPTIONS: Final = (
     Option(
         "receipts",
         "Receipts",
-        "What Meta accepted, one line per request.",
-        default="receipts.jsonl",
+        "What Meta accepted, one line per request, with its event_ids.",
+        default="receipts.jsonl.gz",
         templates={
             "streaming": _sink("receipts", "capybeam-receipts"),
             "batch": _sink("receipts", "capybeam-receipts", "gs://acme-capybeam/receipts/november"),
         },
     ),
-    Option("books", "Books", "Also write the books as JSON."),
+    Option(
+        "resume",
+        "Resume",
+        "Receipts and dead letters of earlier runs: what they name is not sent again. Path, glob or URL, or"
+        " bigquery:PROJECT.DATASET.TABLE. Repeatable.",
+    ),
+    Option(
+        "keep",
+        "Keep",
+        "Delete the dead letters and receipts that earlier runs have left beside this run's, but for the latest N.",
+    ),
+    Option("report", "Report", "Also write the report of the run as JSON, to a file of this machine."),
+    Option(
+        "tolerate",
+        "Tolerate",
+        "Bad events for which the exit code stays 0, at most: a share of them all, for example 1%, or a count. What an"
+        " outage leaves is never tolerated.",
+    ),
     Option(
         "window-books",
         "Window books",

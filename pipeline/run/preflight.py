@@ -17,9 +17,12 @@ from capybeam.pipeline.run.request import Outputs, RunRequest
 from capybeam.pipeline.runners.job_server import stage_no_package_list
 from capybeam.pipeline.runners.support import check_place, check_runner, runner_class_name
 from capybeam.pipeline.schemes import is_local, strip_file_scheme
+from capybeam.pipeline.settled.index import LoadIndex, SettledIndex
+from capybeam.pipeline.settled.records import resolved
 from capybeam.pipeline.sinks import SinkError, Writers, prepare
-from capybeam.pipeline.sinks.books import WHAT as BOOKS
-from capybeam.pipeline.sinks.books import check_place as check_books
+from capybeam.pipeline.sinks.local_files import delete_earlier
+from capybeam.pipeline.sinks.report_file import WHAT as REPORT
+from capybeam.pipeline.sinks.report_file import check_place as check_report
 from capybeam.pipeline.sources import NoInput, Source
 from capybeam.pipeline.sources.files import matching
 from capybeam.pipeline.sources.streams import Stream
@@ -36,12 +39,16 @@ class RunPlan:
     Attributes:
         stream: the one that is read, if any.
         first: messages that have been pulled from it.
+        settled: loads what earlier runs have settled, and what attempts of this one do that fail; None for nothing.
+        loaded: the same, loaded in this process; None where earlier runs are not asked for.
     """
 
     sources: Sequence[Source]
     stream: Stream[Any] | None
     first: Sequence[Any]
     flow: Flow
+    settled: LoadIndex | None = None
+    loaded: SettledIndex | None = None
 
 
 def preflight(request: RunRequest, options: RunOptions, open_input: OpenInput, log: Console) -> RunPlan:
@@ -71,12 +78,20 @@ def preflight(request: RunRequest, options: RunOptions, open_input: OpenInput, l
     for destination in request.job.destinations:
         check_tokens(destination, options)
     check_distinct_outputs(outputs)
-    if outputs.books:
-        check_outputs_not_inputs(outputs.books, BOOKS, sources)
+    if outputs.report:
+        check_outputs_not_inputs(outputs.report, REPORT, sources)
     for path, record_type in outputs.by_record_type():
         check_outputs_not_inputs(path, record_type.name, sources)
-    if outputs.books:
-        check_books(outputs.books)
+    if outputs.report:
+        check_report(outputs.report)
+    if request.resume and stream is not None:
+        raise NoInput("--resume is for files and tables; a subscription delivers again what was not acknowledged")
+    if not is_local_run:
+        for text in request.resume:
+            check_place(text, (text,), options.runner)
+    settled = LoadIndex(resolved(request.resume, "--resume"), request.job.subscriptions, request.job.unwrap)
+    loaded = settled() if request.resume else None
+    check_keep(request)
     first: Sequence[Any] = ()
     if stream is not None and not (standard.streaming and stream.is_inspected):
         first = stream.try_to_pull()
@@ -85,7 +100,10 @@ def preflight(request: RunRequest, options: RunOptions, open_input: OpenInput, l
         for path, record_type in outputs.by_record_type():
             kept = prepare(path, record_type, writers)
             if kept:
+                settled = dataclasses.replace(settled, places=moved(settled.places, path, kept))
                 log.print(f"{record_type.name} of an earlier run are kept in {kept}", highlight=False, markup=False)
+            if request.keep is not None:
+                delete_earlier(path, request.keep, settled.places)
         for source in sources:
             check_glob_excludes_outputs(source)
     except (NoInput, SinkError):
@@ -95,7 +113,30 @@ def preflight(request: RunRequest, options: RunOptions, open_input: OpenInput, l
     if stream is not None and standard.streaming and first:  # the runner pulls for itself
         stream.give_back(first)
     flow: Flow = "finite" if stream is None else "stream" if standard.streaming else "batch"
-    return RunPlan(sources, stream, first, flow)
+    if not is_local_run and flow == "finite":
+        settled = dataclasses.replace(settled, own=own_receipts(outputs.receipts))
+    return RunPlan(sources, stream, first, flow, settled if settled.places or settled.own else None, loaded)
+
+
+def own_receipts(path: str) -> str:
+    """The file that all workers append receipts to, so that work that is repeated can skip them; "" for none."""
+    path = strip_file_scheme(path)
+    return path if is_local(path) else ""
+
+
+def moved(places: Sequence[str], path: str, kept: str) -> tuple[str, ...]:
+    """Places to read, where the file at `path` now has the name `kept`."""
+    path = os.path.realpath(strip_file_scheme(path))
+    return tuple(kept if is_local(place) and os.path.realpath(place) == path else place for place in places)
+
+
+def check_keep(request: RunRequest) -> None:
+    """Raises SinkError where files of earlier runs are to be deleted and there are none of this machine."""
+    places = [strip_file_scheme(path) for path, _ in request.outputs.by_record_type()]
+    if request.keep is not None and not any(map(is_local, places)):
+        raise SinkError(
+            "--keep is for files of this machine: buckets and tables delete what is old by rules of their own"
+        )
 
 
 def _stream(sources: Sequence[Source]) -> Stream[Any] | None:
@@ -127,11 +168,11 @@ def check_distinct_outputs(outputs: Outputs) -> None:
     """Raises SinkError where two kinds of lines would go to the same place."""
     given = [
         os.path.realpath(strip_file_scheme(place)) if is_local(strip_file_scheme(place)) else place
-        for place in (outputs.dead_letters, outputs.receipts, outputs.books, outputs.window_books)
+        for place in (outputs.dead_letters, outputs.receipts, outputs.report, outputs.window_books)
         if place
     ]
     if len(set(given)) < len(given):
-        raise SinkError("--dead-letters, --receipts, --books and --window-books must be different paths")
+        raise SinkError("--dead-letters, --receipts, --report and --window-books must be different paths")
 
 
 def check_outputs_not_inputs(path: str, what: str, sources: Sequence[Source]) -> None:

@@ -70,10 +70,10 @@ def _show(log: Console, progress: Progress, done: threading.Event, remote: Remot
 
 
 def _line(progress: Progress, seconds: float) -> str:
-    books = RunReport.from_counts(progress.counts())
+    report = RunReport.from_counts(progress.counts())
     refusals = progress.refusals()
     refused = f"{sum(refusals.values()):,} refused by Meta, " if refusals else ""
     return (
-        f"{books.read:,} read ({books.read / max(seconds, 0.1):,.0f}/s), {books.delivered:,} delivered,"
-        f" {books.dead_lettered:,} dead-lettered, {refused}{seconds:,.0f} s"
+        f"{report.read:,} read ({report.read / max(seconds, 0.1):,.0f}/s), {report.total.delivered:,} delivered,"
+        f" {report.dead_letters:,} dead-lettered, {refused}{seconds:,.0f} s"
     )

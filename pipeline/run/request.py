@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from capybeam.pipeline.job.loader import Job
+from capybeam.pipeline.run.tolerance import NO_TOLERANCE, Tolerance
 from capybeam.pipeline.sinks.dead_letters import DEAD_LETTERS
 from capybeam.pipeline.sinks.receipts import RECEIPTS
 from capybeam.pipeline.sinks.records import RecordType
@@ -17,11 +18,11 @@ from capybeam.pipeline.sources.message_attributes import MessageAttributes
 
 @dataclasses.dataclass(frozen=True)
 class Outputs:
-    """Where a run writes: its dead letters, its receipts and, where they are wanted, its books: as JSON, in windows."""
+    """Where a run writes: dead letters, receipts and, if they are wanted, its report and its books in windows."""
 
     dead_letters: str
     receipts: str
-    books: str | None = None
+    report: str | None = None
     window_books: str | None = None
 
     def by_record_type(self) -> tuple[tuple[str, RecordType[Any]], ...]:
@@ -41,6 +42,10 @@ class RunRequest:
         attributes: of messages, for runners that stream.
         between: the times of the events to be read, where the inputs support it.
         wait: for the job's end. One that workers elsewhere do can be started and left.
+        config: path or URL of the job file, if it is in one.
+        tolerate: how many events may be bad.
+        resume: receipts and dead letters of earlier runs, of which nothing is sent again.
+        keep: how many files of earlier runs stay beside each output; None for all.
     """
 
     job: Job
@@ -51,3 +56,7 @@ class RunRequest:
     attributes: MessageAttributes = dataclasses.field(default_factory=MessageAttributes)
     between: TimeRange = ANY_TIME
     wait: bool = True
+    config: str | None = None
+    tolerate: Tolerance = NO_TOLERANCE
+    resume: Sequence[str] = ()
+    keep: int | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -15,17 +15,23 @@ from capybeam.pipeline.run import terminal
 from capybeam.pipeline.run.exit_codes import INTERRUPTED
 from capybeam.pipeline.run.outcome import MAY_BE_RUNNING
 from capybeam.pipeline.run.report import RunReport
+from capybeam.pipeline.run.report_display import render
 from capybeam.transforms.core.run_context import RunContext
 
 
 @contextmanager
-def shutdown_on_signals(run: RunContext, log: Console, is_remote: bool) -> Iterator[None]:
+def shutdown_on_signals(
+    run: RunContext, log: Console, is_remote: bool, record: Callable[[RunReport], object]
+) -> Iterator[None]:
     """The first Ctrl-C, SIGTERM or SIGHUP stops reading, and what has been read is still delivered; a second Ctrl-C or
     SIGTERM ends the process.
 
     A terminal that is closed sends SIGHUP more than once, from the system and from the shell, so a second one asks for
     nothing more. Where SIGHUP is ignored, as under nohup, it stays ignored. Signals do not reach workers elsewhere:
     their job is cancelled.
+
+    Args:
+        record: what writes the report of a run that ends at once.
     """
     doing = "cancelling the job" if is_remote else "delivering what has been read (Ctrl-C again to end at once)"
 
@@ -37,10 +43,12 @@ def shutdown_on_signals(run: RunContext, log: Console, is_remote: bool) -> Itera
             ).start()  # printing in a signal handler could interrupt a print of the same console
         elif number != signal.SIGHUP:
             try:
+                report = RunReport.from_counts(run.progress.counts())
                 if is_remote:
                     os.write(2, f"{MAY_BE_RUNNING}\n".encode())
                 else:
-                    terminal.console().print(RunReport.from_counts(run.progress.counts()).render())
+                    terminal.console().print(render(report))
+                record(report)
             finally:
                 os._exit(INTERRUPTED)
 

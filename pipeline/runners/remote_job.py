@@ -11,7 +11,7 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from apache_beam.metrics import MetricsFilter
@@ -21,7 +21,9 @@ from capybeam.pipeline.runners import flink
 from capybeam.pipeline.runners.errors import UnsupportedRunner, explain
 from capybeam.pipeline.runners.support import Guarantee, counter_guarantee, runner_class_name
 from capybeam.pipeline.schemes import is_local, strip_file_scheme
+from capybeam.pipeline.sources.growing_files import GrowingFile
 from capybeam.transforms.base import NAMESPACE
+from capybeam.transforms.core.counters import add_counts, extreme_of
 
 WAIT_FOR_SLOTS: Final = 60.0  # seconds until a job that has not got its slots is given up
 WAIT_FOR_WORK: Final = 60.0  # seconds until a job that runs and delivers nothing is odd
@@ -196,10 +198,15 @@ class RemoteJob:
 
 
 def counters_of(result: Any) -> dict[str, int]:
-    """capybeam's counters in a runner's result, by name; those of several steps added up."""
+    """capybeam's counters in a runner's result, by name; those of several steps taken together."""
     counts: dict[str, int] = {}
-    for counter in result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))["counters"]:
-        counts[counter.key.metric.name] = counts.get(counter.key.metric.name, 0) + counter.result
+    found = result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))
+    for counter in found["counters"]:
+        add_counts(counts, {counter.key.metric.name: counter.result})
+    for distribution in found.get("distributions", ()):
+        name, result_ = distribution.key.metric.name, distribution.result
+        if (extreme := extreme_of(name)) is not None and result_.count:
+            add_counts(counts, {name: extreme(result_.min, result_.max)})
     return counts
 
 
@@ -207,24 +214,16 @@ class _Receipts:
     """Adds up a file of receipts that is still being written."""
 
     def __init__(self, path: str) -> None:
-        self._path = strip_file_scheme(path) if is_local(strip_file_scheme(path)) else None
-        self._offset, self._events = 0, 0
+        path = strip_file_scheme(path)
+        self._file, self._events = GrowingFile(path) if is_local(path) else None, 0
 
     def count(self) -> int | None:
-        if self._path is None:
+        if self._file is None:
             return None
         try:
-            for line in self._new_lines(self._path):
-                self._events += int(json.loads(line)["events"])
-        except (OSError, ValueError, KeyError):
+            for line in self._file.new_lines():
+                with contextlib.suppress(ValueError):  # a line that a worker did not finish
+                    self._events += int(json.loads(line)["events"])
+        except (OSError, KeyError):
             return None
         return self._events
-
-    def _new_lines(self, path: str) -> Iterator[bytes]:
-        with open(path, "rb") as file:
-            file.seek(self._offset)
-            for line in file:
-                if not line.endswith(b"\n"):  # half a line, so far
-                    return
-                self._offset += len(line)
-                yield line

@@ -6,23 +6,21 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from capybeam.pipeline.segment.segments_triggers import rules_of
 from capybeam.transforms.language.mappings import paths
-
-_STRING: Final = re.compile(r"""\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'""", re.DOTALL)
 
 
 def of_trigger(trigger: str) -> Iterator[str]:
     """Where Segment's parser of triggers does not do what the text says, as docs/normalisation.md lists it."""
-    bare = _STRING.sub('""', trigger)
-    if re.search(r"\band\b", bare, re.I) and re.search(r"\bor\b", bare, re.I):
-        yield "trigger: `and` binds tighter than `or` here; at Segment the last of them rules the whole group"
-    if re.search(r"(?<!\w)\((?:[^()]|(?<=\w)\([^()]*\))*(?<!\w)\(", bare):
-        yield "trigger: parentheses inside parentheses work here; at Segment they never match"
-    if re.search(r"\bnot\b|!(?!=)", bare, re.I):
-        yield "trigger: `not` works here; Segment ignores it"
-    for found in re.finditer(r"\bmatch\s*\([^,()]*,\s*(" + _STRING.pattern + r")\s*\)", trigger, re.I | re.S):
-        if "*" not in found[1]:
-            yield "trigger: match without * compares the whole text here; at Segment the end of it"
+    return (_OF_TRIGGERS[each.name] for each in rules_of(trigger))
+
+
+_OF_TRIGGERS: Final[Mapping[str, str]] = {
+    "and, or": "trigger: `and` binds tighter than `or` here; at Segment the last of them rules the whole group",
+    "parentheses": "trigger: parentheses inside parentheses work here; at Segment they never match",
+    "not": "trigger: `not` works here; Segment ignores it, but for `!contains` and `!match`, which want a text there",
+    "match": "trigger: match reads every * and ? here; at Segment one * at the beginning or the end",
+}
 
 
 def of_mapping(mapping: Mapping[str, Any]) -> Iterator[str]:

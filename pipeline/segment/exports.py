@@ -9,12 +9,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from capybeam.pipeline.file_kinds import HEAD, kind_of
 from capybeam.pipeline.segment.expressions import Expression, UnreadableExport
 from capybeam.pipeline.segment.terraform import read_terraform
+from capybeam.transforms.core.events import CALLS
 
 MAX_BYTES: Final = 32 * 1024 * 1024
 
@@ -27,6 +28,7 @@ class ExportedSubscription:
         action: the slug of its action; "" where only its ID is known.
         label: what Terraform calls it.
         mapping: None where it cannot be read.
+        doubts: what the file leaves open.
     """
 
     name: str
@@ -37,6 +39,7 @@ class ExportedSubscription:
     trigger: str
     mapping: Mapping[str, Any] | None
     label: str = ""
+    doubts: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,11 +86,14 @@ def read_export(content: bytes, name: str) -> Export:
         raise UnreadableExport(f"{name}: is nested too deeply") from None
     export = Export(tuple(found.destinations), tuple(found.subscriptions), found.has_more)
     if not export.subscriptions and not export.destinations:
-        raise UnreadableExport(
-            f"{name}: has no subscription of Segment's; give the answer of GET /destinations/{{id}}/subscriptions, or"
-            " Terraform with segment_destination_subscription"
-        )
+        raise UnreadableExport(f"{name}: {found.seen or _NOTHING}")
     return export
+
+
+_NOTHING: Final = (
+    "has no subscription of Segment's; give the answer of GET /destinations/{id}/subscriptions, or Terraform with"
+    " segment_destination_subscription"
+)
 
 
 def _document(text: str, name: str) -> Any:
@@ -113,6 +119,7 @@ class _Finder:
         self.destinations: list[ExportedDestination] = []
         self.subscriptions: list[ExportedSubscription] = []
         self.has_more = False
+        self.seen = ""  # what the file is, where it has no subscription
 
     def search(self, node: Any, destination_id: str, key: str = "", parent: str = "") -> None:
         """Looks through what stands at `key` of an object that itself stands at `parent`."""
@@ -121,6 +128,7 @@ class _Finder:
                 self.search(item, destination_id)
         if not isinstance(node, dict):
             return
+        self.seen = self.seen or _other_kind(node)
         label = key if parent.startswith("segment_destination") else ""
         pagination = node.get("pagination")
         self.has_more = self.has_more or bool(isinstance(pagination, dict) and pagination.get("next"))
@@ -136,15 +144,41 @@ class _Finder:
                 self.search(item, destination_id, name, key)
 
 
+def _other_kind(node: Mapping[str, Any]) -> str:
+    """What a file is in which an object like this stands; "" where that is not known."""
+    if node.get("subscriptions") == []:
+        return "has an empty list of subscriptions: the destination has none"
+    if isinstance(node.get("errors"), list) and "data" not in node:
+        return "is an error that Segment's API has answered with; ask once more, with a valid token"
+    if node.get("type") in CALLS and ("messageId" in node or "event" in node or "timestamp" in node):
+        return "holds events, not subscriptions; --compare reads events"
+    return ""
+
+
 def _first(node: Mapping[str, Any], *names: str) -> Any:
     return next((node[name] for name in names if node.get(name) is not None), None)
 
 
 def _is_subscription(node: Mapping[str, Any]) -> bool:
-    has_action = _first(node, "actionId", "action_id", "actionSlug", "action_slug", "partnerAction") is not None
+    names_action = _first(node, "actionId", "action_id", "actionSlug", "action_slug", "partnerAction") is not None
+    has_action = names_action or _first(_action(node), "id", "slug") is not None
     has_trigger = "trigger" in node or "subscribe" in node
     has_mapping = any(name in node for name in ("settings", "mapping", "mappings"))
     return has_mapping and (has_action or has_trigger)
+
+
+def _action(node: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A subscription's action where it is an object of its own."""
+    action = node.get("action")
+    return action if isinstance(action, dict) else {}
+
+
+def _doubts(node: Mapping[str, Any], label: str) -> Iterator[str]:
+    if isinstance(node.get("enabled"), Expression):
+        yield "enabled: is an expression of Terraform's, whose value is not in the file; taken as true"
+    for name in ("count", "for_each"):
+        if label and name in node:
+            yield f"{name}: Terraform makes subscriptions of this one by it; here it is one"
 
 
 def _is_destination(node: Mapping[str, Any]) -> bool:
@@ -156,13 +190,14 @@ def _subscription(node: Mapping[str, Any], destination_id: str, label: str) -> E
     enabled = _first(node, "enabled", "isEnabled")
     return ExportedSubscription(
         name=_text(_first(node, "name")),
-        action=_text(_first(node, "actionSlug", "action_slug", "partnerAction")),
-        action_id=_text(_first(node, "actionId", "action_id")),
+        action=_text(_first(node, "actionSlug", "action_slug", "partnerAction") or _first(_action(node), "slug")),
+        action_id=_text(_first(node, "actionId", "action_id") or _first(_action(node), "id")),
         destination_id=_reference(_text(_first(node, "destinationId", "destination_id"))) or destination_id,
         is_enabled=enabled not in (False, "false"),
         trigger=_text(_first(node, "trigger", "subscribe")),
         mapping=_settings(_first(node, "settings", "mapping", "mappings")),
         label=label,
+        doubts=tuple(_doubts(node, label)),
     )
 
 

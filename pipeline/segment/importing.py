@@ -10,7 +10,7 @@ import dataclasses
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from capybeam.pipeline.job.loader import ConfigError, parse_job
 from capybeam.pipeline.job.models import MAX_NAME
@@ -30,15 +30,35 @@ ACTION_IDS: Final[Mapping[str, str]] = {  # as exports have them
     "cKRefik3FJxeKpj45W5WMo": "pageView",
     "evdcEYsm4uM3LNKtFqLBR4": "custom",  # custom2
 }
+# The actions that Segment's destination has; those of ours beyond them are never what an export means.
+SEGMENT_ACTIONS: Final = ("purchase", "initiateCheckout", "addToCart", "viewContent", "search", "pageView", "custom")
 TOKEN_REFERENCE: Final = "env:META_ACCESS_TOKEN"
 PLACEHOLDER_ID: Final = "000000000000000"
 
 _SECRET_KEY: Final = re.compile(r"token|secret|password|api_?key|credential", re.IGNORECASE)
 _BATCHING: Final = frozenset({"enable_batching", "batch_size", "batch_keys", "batch_bytes"})
+_APPENDS: Final = "is_append_event"  # of purchase2
 _HEADER: Final = (
     "Made by `capybeam import segment`. Triggers and mappings are those of the export; what could not be carried over",
     "stands here as a comment. `capybeam check` finds mistakes, `capybeam map` shows what Meta would be sent.",
 )
+
+
+class Carried(NamedTuple):
+    """A subscription that was carried over.
+
+    Attributes:
+        action: its slug at Segment, such as ``purchase2``.
+    """
+
+    destination: str
+    name: str
+    action: str
+    exported: ExportedSubscription
+
+    @property
+    def key(self) -> str:
+        return f"{self.destination}/{self.name}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,13 +68,14 @@ class Imported:
     Attributes:
         report: for people, line by line; without values of the export but names, and the texts of triggers' mistakes.
         is_whole: whether all that is enabled at Segment was carried over.
-        subscriptions: (destination, name) of those carried over, with what they were.
+        left_out: names of enabled subscriptions that were not.
     """
 
     text: str
     report: tuple[str, ...]
     is_whole: bool
-    subscriptions: tuple[tuple[str, str, ExportedSubscription], ...] = ()
+    subscriptions: tuple[Carried, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 class NothingToImport(Exception):
@@ -73,7 +94,7 @@ def import_segment(export: Export, actions: Mapping[str, str] | None = None, dat
 
 def known_action(slug: str) -> str:
     """The action of a slug of Segment's, whose "2" variants have the same fields; "" for an unknown one."""
-    return next((name for name in (slug, slug.removesuffix("2")) if name in presets()), "")
+    return next((name for name in (slug, slug.removesuffix("2")) if name in SEGMENT_ACTIONS), "")
 
 
 class _Import:
@@ -81,7 +102,8 @@ class _Import:
         self._export, self._action_ids, self._dataset_id = export, action_ids, dataset_id
         self._report: list[str] = []
         self._is_whole = True
-        self._carried: list[tuple[str, str, ExportedSubscription]] = []
+        self._carried: list[Carried] = []
+        self._left_out: list[str] = []
 
     def run(self) -> Imported:
         groups: dict[str, list[ExportedSubscription]] = {}
@@ -117,7 +139,7 @@ class _Import:
             self._report.append("the export is one page of several: ask for the others, and give all files at once")
         entries: list[Any] = [entry for group in destinations for entry in group]
         text = "\n".join([*(f"# {line}" for line in _HEADER), "", *lines({"destinations": entries})]) + "\n"
-        return Imported(text, tuple(self._report), self._is_whole, tuple(self._carried))
+        return Imported(text, tuple(self._report), self._is_whole, tuple(self._carried), tuple(self._left_out))
 
     # --- destinations -------------------------------------------------------------------------------------------------
 
@@ -174,6 +196,7 @@ class _Import:
         name = _unique(_subscription_name(original), used)
         used.add(name)
         notes = [] if name == original else ["name: changed; names are unique lines of text here"]
+        notes += exported.doubts
         entry: dict[str, Any] = {"action": action or "unknown", "name": name}
         if exported.trigger:
             entry["trigger"] = exported.trigger
@@ -192,7 +215,7 @@ class _Import:
             if not field:
                 break
             lost[field] = (mapping.pop(field), problem.partition(": ")[2] or problem)
-        required = {each.name for each in presets()[action].fields if each.required}
+        required = {_APPENDS, *(each.name for each in presets()[action].fields if each.required)}
         if required & set(lost):
             reason = "; ".join(f"{field}: {why}" for field, (_, why) in lost.items() if field in required)
             return self._not_imported(entry, reason, is_loss=exported.is_enabled)
@@ -208,39 +231,53 @@ class _Import:
         self._is_whole = self._is_whole and not (lost and exported.is_enabled)
         self._report += [f"    lost: {field}: {why}" for field, (_, why) in lost.items()]
         self._report += [f"    {note}" for note in notes]
-        self._carried.append((str(head["name"]), name, exported))
+        self._carried.append(Carried(str(head["name"]), name, self._slug(exported), exported))
         if not exported.is_enabled:
             entry = {"action": action, "name": name, "enabled": False, **entry}
         return [Remark(tuple(notes)), entry] if notes else [entry]
 
     def _action(self, exported: ExportedSubscription) -> str:
-        return known_action(exported.action or self._action_ids.get(exported.action_id, ""))
+        return known_action(self._slug(exported))
+
+    def _slug(self, exported: ExportedSubscription) -> str:
+        return exported.action or self._action_ids.get(exported.action_id, "")
 
     def _unusable(self, exported: ExportedSubscription, action: str) -> str:
         """Why a subscription cannot be one here, before its mapping is looked at; "" where it can."""
         if not action and exported.action:
-            return f"the action {_shown(exported.action)} is unknown; there are {', '.join(presets())}"
+            return f"the action {_shown(exported.action)} is unknown; there are {', '.join(SEGMENT_ACTIONS)}"
         if not action:
             likely = _likely_action(exported)
-            shown = _shown(exported.action_id) or "it has none"
+            shown = _shown(exported.action_id)
+            if not shown:
+                return "the export does not say which action it is: it has neither an actionSlug nor an actionId"
             return (
                 f"its action ID ({shown}) is unknown; look it up in Segment's app, and say for example --action"
-                f" {shown if exported.action_id else 'ID'}={likely or 'purchase'}"
+                f" {shown}={likely or 'purchase'}"
             )
         if exported.mapping is None:
-            return "its settings are not an object, nor JSON text of one, as far as this file says"
+            return (
+                "its settings are not an object, nor JSON text of one, as far as this file says"
+                f"{_terraform_hint(exported)}"
+            )
         if holds_token(exported.trigger):
             return "its trigger holds what looks like an access token"
         if next(expressions(exported.trigger), None):
-            return "its trigger is an expression of Terraform's, whose value is not in the file"
+            hint = _terraform_hint(exported)
+            return f"its trigger is an expression of Terraform's, whose value is not in the file{hint}"
         if not exported.trigger and presets()[action].trigger is None:
             return "it has no trigger, and its action has none of its own"
         return ""
 
     def _not_imported(self, entry: Mapping[str, Any], reason: str, is_loss: bool) -> list[Any]:
         self._is_whole = self._is_whole and not is_loss
+        self._left_out += [entry["name"]] if is_loss else []
         self._report.append(f"  {entry['name']}: a comment only: {reason}")
         return [Remark((f"{entry['name']}: {reason}.", *lines([_scrubbed(entry)])))]
+
+
+def _terraform_hint(exported: ExportedSubscription) -> str:
+    return "; `terraform show -json` has all values" if exported.label else ""
 
 
 def _carried_over(
@@ -255,6 +292,10 @@ def _carried_over(
             carried[name] = node
         elif name in _BATCHING:
             notes.append(f"{name}: left out; batches are the job's (`delivery`)")
+        elif name == _APPENDS and mapping[name] not in (None, "", False, "false"):
+            lost[name] = (node, "appends to earlier purchases at Segment; here such events would be further purchases")
+        elif name in (_APPENDS, "append_event_details"):
+            notes.append(f"{name}: left out; nothing is appended to earlier purchases")
         elif name.startswith("__segment_internal"):
             notes.append(f"{name}: left out; it is Segment's own")
         elif _holds_secret({name: node}):
@@ -371,7 +412,8 @@ def _likely_action(exported: ExportedSubscription) -> str:
     if "event_name" in (exported.mapping or {}):
         return "custom"
     words = re.sub(r"[^a-z]", "", exported.name.lower())
-    for name, preset in presets().items():
+    for name in SEGMENT_ACTIONS:
+        preset = presets()[name]
         if name.lower() in words or (preset.event_name or "-").lower() in words:
             return name
         if preset.trigger and _is_same(exported.trigger, preset.trigger):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from capybeam.pipeline.schemes import SCHEMES, UnknownScheme, find_scheme, load_module, names_of
 
@@ -30,6 +30,20 @@ class Writers:
     endless: bool = False
 
 
+class ReadBack(NamedTuple):
+    """How what was written to an output is read again by ``replay``.
+
+    Attributes:
+        source: as `--from` takes it.
+        beside: an output of the same kind for what the replay writes; None where its default will do.
+        hint: what the user has to put into `source`, for the end of a sentence; "" where it is complete.
+    """
+
+    source: str
+    beside: str | None = None
+    hint: str = ""
+
+
 class SinkModule(Protocol):
     """A kind of output: the module that a scheme names as its `sink`.
 
@@ -45,6 +59,10 @@ class SinkModule(Protocol):
         """Adds the steps that write a collection of records. A record that is refused fails the run."""
         ...
 
+    def read_back(self, path: str) -> ReadBack | None:
+        """As `read_back` of this package."""
+        ...
+
 
 def prepare(path: str, record_type: RecordType[Any], writers: Writers) -> str | None:
     """Makes sure that records can be written to an output. Raises SinkError.
@@ -57,6 +75,11 @@ def prepare(path: str, record_type: RecordType[Any], writers: Writers) -> str | 
 def write(records: Any, path: str, record_type: RecordType[Any]) -> Any:
     """Adds the steps that write a collection of records to an output."""
     return _module(path, record_type.name).write(records, path, record_type)
+
+
+def read_back(path: str) -> ReadBack | None:
+    """How what a run has written to an output is read again; None where nothing was kept."""
+    return _module(path, "").read_back(path)
 
 
 def examples() -> list[str]:

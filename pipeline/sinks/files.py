@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-from typing import Any
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any, Final
 
 import apache_beam as beam
 from apache_beam.coders import BytesCoder
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
 
-from capybeam.pipeline.file_systems import unavailable_reason
+from capybeam.pipeline.file_systems import reason_of, unavailable_reason
 from capybeam.pipeline.schemes import is_local, join_names, strip_file_scheme
-from capybeam.pipeline.sinks import SinkError, Writers, examples
-from capybeam.pipeline.sinks.local_files import open_for_append, rotate_previous
+from capybeam.pipeline.sinks import ReadBack, SinkError, Writers, examples
+from capybeam.pipeline.sinks.line_writer import LineWriter, pack
+from capybeam.pipeline.sinks.local_files import own_descriptor, rotate_previous, sibling
 from capybeam.pipeline.sinks.records import RecordType
 
 
@@ -39,7 +44,17 @@ def prepare(path: str, record_type: RecordType[Any], writers: Writers) -> str | 
 def write(records: beam.PCollection, path: str, record_type: RecordType[Any]) -> Any:
     """Records → JSON lines."""
     encoded = records | "Encode" >> beam.Map(record_type.encode).with_output_types(bytes)
-    return encoded | "Write" >> WriteLines(path, record_type.name)
+    return encoded | "Write" >> WriteLines(path, record_type.name, record_type.is_prompt)
+
+
+def read_back(path: str) -> ReadBack | None:
+    """As `sinks.read_back`. Workers elsewhere write to a URL, and so does their replay."""
+    local = strip_file_scheme(path)
+    if is_local(local):
+        if own_descriptor(local) is not None or local.startswith("/dev/"):
+            return None
+        return ReadBack(path, None if path == local else sibling(path, "replayed"))
+    return ReadBack(f"{path}-?????-of-?????", f"{path}-replayed")  # Beam's shards
 
 
 @dataclasses.dataclass
@@ -47,42 +62,75 @@ class WriteLines(beam.PTransform):
     """Bytes → lines of a file.
 
     A local path is one file, appended to line by line as it happens, so that it can be followed, and a run that is
-    killed leaves what it had; so is ``file:///…``, which says that workers elsewhere have the folder as well.
-    Elsewhere (``gs://…``) Beam writes shards named after the path.
+    killed leaves what it had; so is ``file:///…``, which says that workers elsewhere have the folder as well. Lines
+    are packed where the path ends in ``.gz``.
+    Elsewhere (``gs://…``) there are files named after the path: Beam's shards when the input ends, or parts meanwhile.
 
     Args:
         path: where to.
         what: the name of what is written, for errors.
+        is_prompt: whether files elsewhere are written in parts.
     """
 
     path: str
     what: str
+    is_prompt: bool = False
 
     def expand(self, lines: beam.PCollection) -> Any:
         path = strip_file_scheme(self.path)
         if is_local(path):
             return lines | "Append" >> beam.ParDo(_Append(path, self.what))
+        if self.is_prompt:
+            return lines | "Parts" >> beam.ParDo(_WriteParts(self.path, self.what))
         return lines | beam.io.WriteToText(self.path, coder=BytesCoder())
 
 
 class _Append(beam.DoFn):
     def __init__(self, path: str, what: str) -> None:
         self._path, self._what = path, what
-        self._file: int | None = None
 
     def setup(self) -> None:
-        self._file = open_for_append(self._path, self._what)
+        self._writer = LineWriter(self._path, self._what)
+        self._writer.open()
 
     def process(self, element: bytes) -> None:
-        assert self._file is not None
-        line = element + b"\n"
-        try:
-            while line:  # one call writes a whole line, but for a disk that is filling up
-                line = line[os.write(self._file, line) :]
-        except OSError as error:
-            raise SinkError(f"{self._what} cannot be written to {self._path}: {error.strerror}") from None
+        self._writer.write(element)
 
     def teardown(self) -> None:
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
+        self._writer.close()
+
+
+_PART_SECONDS: Final = 10.0  # until a part is written, where there is anything to write
+_PART_BYTES: Final = 1 << 23
+
+
+class _WriteParts(beam.DoFn):
+    """Lines → files of their own, which are there whole or not at all, before the bundle ends."""
+
+    def __init__(self, path: str, what: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path, self._what, self._clock = path, what, clock
+
+    def start_bundle(self) -> None:
+        self._lines, self._size, self._since = list[bytes](), 0, self._clock()
+
+    def process(self, element: bytes) -> None:
+        self._lines.append(element + b"\n")
+        self._size += len(element)
+        if self._size >= _PART_BYTES or self._clock() - self._since >= _PART_SECONDS:
+            self._write()
+
+    def finish_bundle(self) -> None:
+        self._write()
+
+    def _write(self) -> None:
+        data = b"".join(self._lines)
+        self._lines, self._size, self._since = [], 0, self._clock()
+        if not data:
+            return
+        moment = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+        part = sibling(self._path, f"{moment}-{secrets.token_hex(8)}")
+        try:
+            with FileSystems.create(part, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+                file.write(pack(data) if part.endswith(".gz") else data)
+        except Exception as error:  # file systems raise what their clients raise
+            raise SinkError(f"{self._what} cannot be written to {self._path}: {reason_of(error)}") from None

@@ -8,11 +8,13 @@ import os
 import re
 import stat
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
 from capybeam.pipeline.schemes import is_local, strip_file_scheme
 from capybeam.pipeline.sinks import SinkError
+from capybeam.pipeline.sources.file_chunks import split_packing
 
 MODE: Final = 0o600
 
@@ -121,13 +123,68 @@ def _rotate_previous(target: Path) -> str | None:
     kept = None
     if target.stat().st_size:
         written = time.strftime("%Y%m%dT%H%M%S", time.gmtime(target.stat().st_mtime))
-        earlier = target.with_name(f"{target.stem}.{written}{target.suffix}")
+        stem, ending = stem_and_ending(target.name)
+        earlier = target.with_name(f"{stem}.{written}{ending}")
         number = 1
         while os.path.lexists(earlier):
             number += 1
-            earlier = target.with_name(f"{target.stem}.{written}-{number}{target.suffix}")
+            earlier = target.with_name(f"{stem}.{written}-{number}{ending}")
         target.rename(earlier)
         os.close(_open_for_append(str(target)))
         kept = str(earlier)
     sync_folder(target.parent)
     return kept
+
+
+def stem_and_ending(name: str) -> tuple[str, str]:
+    """Of the name of a file.
+
+    >>> stem_and_ending("receipts.jsonl.gz")
+    ('receipts', '.jsonl.gz')
+    """
+    name, packing = split_packing(name)
+    plain = Path(name)
+    return plain.stem, plain.suffix + packing
+
+
+def sibling(path: str, what: str) -> str:
+    """A name in the same folder.
+
+    >>> sibling("out/receipts.jsonl.gz", "2")
+    'out/receipts-2.jsonl.gz'
+    """
+    folder, slash, name = path.rpartition("/")
+    stem, ending = stem_and_ending(name)
+    return f"{folder}{slash}{stem}-{what}{ending}"
+
+
+def delete_earlier(path: str, keep: int, read: Collection[str]) -> None:
+    """Deletes what `rotate_previous` has kept of earlier runs, beyond the latest `keep` of them.
+
+    Nothing else: only regular files in the same folder whose names are those that it gives, to the letter.
+
+    Args:
+        read: paths that the run still reads, which stay.
+
+    Raises:
+        SinkError
+    """
+    path = strip_file_scheme(path)
+    if not is_local(path) or own_descriptor(path) is not None:
+        return
+    target, still_read = Path(path), {os.path.realpath(each) for each in read}
+    stem, ending = stem_and_ending(target.name)
+    named = re.compile(rf"{re.escape(stem)}\.(\d{{8}}T\d{{6}})(?:-(\d+))?{re.escape(ending)}", re.ASCII)
+    earlier: list[tuple[str, int, str]] = []
+    try:
+        with os.scandir(target.parent) as entries:
+            for entry in entries:
+                found = named.fullmatch(entry.name)
+                if found and entry.is_file(follow_symlinks=False):
+                    earlier.append((found[1], int(found[2] or 1), entry.path))
+        for *_, old in sorted(earlier, reverse=True)[keep:]:
+            if os.path.realpath(old) not in still_read:
+                os.unlink(old)
+    except OSError as error:
+        old = error.filename or path
+        raise SinkError(f"{old} cannot be deleted, as --keep {keep} wants: {error.strerror}") from None

@@ -20,6 +20,8 @@ class RecordType(Generic[R]):
         schema: of a table.
         encode: a record's line or message, without a line end.
         row: a record's row of a table, times in Unix seconds.
+        is_prompt: whether records are of use while a run is under way, and after it was killed: files at URLs are then
+            written in parts, rather than at the end.
         shrink: from a record that is larger than an output takes, its size in bytes, and the limit in words, to a
             smaller one; None where records are never that large.
     """
@@ -29,3 +31,4 @@ class RecordType(Generic[R]):
     encode: Callable[[R], bytes]
     row: Callable[[R], dict[str, Any]]
     shrink: Callable[[R, int, str], R] | None = None
+    is_prompt: bool = False

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import apache_beam as beam
 
-from capybeam.pipeline.sinks import SinkError, Writers
+from capybeam.pipeline.sinks import ReadBack, SinkError, Writers
 from capybeam.pipeline.sinks.records import RecordType
 from capybeam.pipeline.sinks.schema import Schema
 
@@ -31,6 +31,11 @@ def write(records: beam.PCollection, path: str, record_type: RecordType[Any]) ->
     """Records → rows. One that is larger than a row may be is written as its type's `shrink` has it."""
     rows = records | "Row" >> beam.Map(row_of, record_type)
     return rows | "Write" >> WriteRows(path, record_type.name, record_type.schema)
+
+
+def read_back(path: str) -> ReadBack:
+    """As `sinks.read_back`: a table cannot be read and written at once."""
+    return ReadBack(path, f"{path}_replayed")
 
 
 def row_of(record: Any, record_type: RecordType[Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import apache_beam as beam
 
-from capybeam.pipeline.sinks import SinkError, Writers
+from capybeam.pipeline.sinks import ReadBack, SinkError, Writers
 from capybeam.pipeline.sinks.records import RecordType
 
 PUBSUB: Final = "pubsub:"
@@ -29,6 +29,12 @@ def write(records: beam.PCollection, path: str, record_type: RecordType[Any]) ->
     """Records → messages. One that is larger than a message may be is written as its type's `shrink` has it."""
     messages = records | "Encode" >> beam.Map(message_of, record_type).with_output_types(bytes)
     return messages | "Write" >> WriteMessages(path, record_type.name)
+
+
+def read_back(path: str) -> ReadBack:
+    """As `sinks.read_back`: by a subscription, whose name only the user knows."""
+    project = path.partition("/topics/")[0]
+    return ReadBack(f"{project}/subscriptions/SUBSCRIPTION", hint="with a subscription of that topic")
 
 
 def message_of(record: Any, record_type: RecordType[Any]) -> bytes:

@@ -61,6 +61,15 @@ class ReadOptions:
 
 
 @dataclasses.dataclass(frozen=True)
+class Size:
+    """How much an input holds, as far as that is known before it is read."""
+
+    files: int | None = None
+    bytes: int | None = None
+    rows: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Source:
     """An input that has been looked at, and can be read.
 
@@ -70,6 +79,8 @@ class Source:
         paths: of the files that are read, so that nothing else is written there.
         read: the Beam transform from a pipeline to lines of bytes or events, as `transforms.parsing` takes them.
         stream: for an input that never ends.
+        size: the same as `extent`, in numbers.
+        is_query: whether the name holds a query, whose text may say anything.
     """
 
     name: str
@@ -77,6 +88,8 @@ class Source:
     read: Any
     paths: tuple[str, ...] = ()
     stream: Stream[Any] | None = None
+    size: Size = Size()
+    is_query: bool = False
 
 
 class SourceModule(Protocol):

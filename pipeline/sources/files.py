@@ -18,7 +18,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from capybeam.pipeline.file_systems import reason_of, unavailable_reason
 from capybeam.pipeline.schemes import is_glob, is_local, strip_file_scheme
-from capybeam.pipeline.sources import NoEvents, NoInput, ReadOptions, Source, UnreadableFile
+from capybeam.pipeline.sources import NoEvents, NoInput, ReadOptions, Size, Source, UnreadableFile
 from capybeam.pipeline.sources.file_chunks import check_packing, chunks_of, display_name, open_file
 from capybeam.pipeline.sources.file_formats import JSON_LINES, FileFormat, format_of
 from capybeam.pipeline.sources.file_lines import lines_of
@@ -86,13 +86,17 @@ class _ReadNumberedLines(_Read):
 
 def open_source(text: str, options: ReadOptions) -> Source:
     """Looks at files of events. Raises NoInput."""
-    return Source(text, _extent(check_input(text)), ReadRows(text), tuple(checked_paths(text)))
+    return _source(text, ReadRows(text), checked_paths(text))
 
 
 def open_dead_letters(text: str, options: ReadOptions) -> Source:
     """Looks at files of dead letters. Raises NoInput."""
-    paths = tuple(checked_paths(text, JSON_LINES))
-    return Source(text, _extent(check_input(text)), ReadNumberedLines(text), paths)
+    return _source(text, ReadNumberedLines(text), checked_paths(text, JSON_LINES))
+
+
+def _source(text: str, read: beam.PTransform, paths: list[str]) -> Source:
+    size = check_input(text)
+    return Source(text, _extent(size), read, tuple(paths), size=Size(len(paths), size))
 
 
 def _extent(size: int) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gzip
 import socket
 import threading
 import time
@@ -144,8 +145,10 @@ class _Seed:
         problems += checks.check_time(plan, done)
         if not (signalled or done.exit_code == checks.KILLED):
             problems += checks.check_delivery(plan, done)
-        without_books = done.exit_code == checks.KILLED or (signalled and plan.ending == "interrupt twice")
-        if not (without_books and done.books is None):
+        ended_at_once = done.exit_code == checks.KILLED or (signalled and plan.ending == "interrupt twice")
+        if ended_at_once and done.books is not None and not done.books["balanced"]:
+            problems += checks.problems_of(done.books)  # of what had been counted by then
+        elif not (ended_at_once and done.books is None):
             problems += checks.check_whole(plan, done, self._kept(), signalled)
             problems += checks.check_taken(plan, done, self._received() - before)
         self._problems += [f"run {number}: {problem}" for problem in problems]
@@ -181,7 +184,7 @@ class _Seed:
             self._problems.append(f"a proxy of the environment was asked {len(self._heard)} times")
         self._problems += self._check_kept_files()
         lost = checks.lost(plan, last, self._kept())
-        books = last.books or {"delivered": 0, "dead_lettered": 0, "filtered": 0}
+        books = last.books or {"delivered": 0, "dead_letters": 0, "filtered": 0}
         dead = Counter(map(checks.conversion, checks.unsent(last)))
         doubled += max(0, books["delivered"] + dead.total() - plan.truth.sendable.total())
         return Result(
@@ -190,7 +193,7 @@ class _Seed:
             events=plan.truth.read,
             delivered=books["delivered"],
             filtered=books["filtered"],
-            dead_lettered=books["dead_lettered"],
+            dead_lettered=books["dead_letters"],
             lost=len(lost),
             doubled=doubled,
             seconds=round(seconds, 1),
@@ -201,11 +204,13 @@ class _Seed:
     def _check_kept_files(self) -> list[str]:
         """A run keeps the dead letters and receipts of those before it."""
         problems = []
-        for stem, rows in (
-            ("dead-letters", [done.dead_letters for done in self._runs]),
-            ("receipts", [done.receipts for done in self._runs]),
+        dead_letters = [path.read_bytes() for path in self._folder.glob("dead-letters*.jsonl")]
+        receipts = [gzip.decompress(path.read_bytes()) for path in self._folder.glob("receipts*.jsonl.gz")]
+        for what, files, rows in (
+            ("dead letters", dead_letters, [done.dead_letters for done in self._runs]),
+            ("receipts", receipts, [done.receipts for done in self._runs]),
         ):
-            found = sum(len(path.read_bytes().splitlines()) for path in self._folder.glob(f"{stem}*.jsonl"))
+            found = sum(len(data.splitlines()) for data in files)
             if found != sum(map(len, rows)):
-                problems.append(f"{stem}: {found} lines are kept of {sum(map(len, rows))}")
+                problems.append(f"{what}: {found} lines are kept of {sum(map(len, rows))}")
         return problems

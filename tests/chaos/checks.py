@@ -23,7 +23,7 @@ may hold it several times, so everything is counted in multisets.
 
 **Of a run that read its whole input and ended by itself**
 
-- Its exit code says what happened: 3 a dead token, else 1 dead letters, else 0; 130 after a signal.
+- Its exit code says what happened: 3 a dead token, else 5 an outage, else 1 dead letters, else 0; 130 after a signal.
 - Its books balance and agree with how the input was made: read, filtered, unparsable, and matched by subscription.
 - Rules reject exactly what they should, with stage and code.
 - For each subscription, delivered (books) = sendable - dead-lettered by the send stage (file), and books and file
@@ -60,9 +60,10 @@ from typing import Any, Final
 
 from tests.chaos.plans import NAMES, RATES, VENOM, Conversion, Plan, Stored, stored
 from tests.chaos.runs import Met, Run
+from tests.reports import problems_of, subscriptions, unreadable
 
 RETRYABLE: Final = frozenset({"destination_refused", "gave_up_retrying", "interrupted"})
-OK, DEAD_LETTERS, REFUSED, INTERRUPTED, KILLED = 0, 1, 3, 130, -9
+OK, DEAD_LETTERS, REFUSED, GAVE_UP, INTERRUPTED, KILLED = 0, 1, 3, 5, 130, -9
 
 Row = Mapping[str, Any]
 
@@ -179,8 +180,10 @@ def check_whole(plan: Plan, run: Run, kept: frozenset[Stored], signalled: bool) 
     yield from _check_exit_code(run, signalled)
     if not books["balanced"]:
         yield "the books do not balance"
-    if books["dead_lettered"] != len(run.dead_letters):
-        yield f"{books['dead_lettered']} dead letters by the books, {len(run.dead_letters)} in the file"
+    yield from (f"the report: {problem}" for problem in problems_of(books))
+    yield from _check_causes(run, books)
+    if books["dead_letters"] != len(run.dead_letters):
+        yield f"{books['dead_letters']} dead letters by the books, {len(run.dead_letters)} in the file"
     yield from _check_receipts(plan, run, books)
     if books["read"] != truth.read:
         if not (run.exit_code == INTERRUPTED and books["read"] < truth.read):
@@ -188,10 +191,12 @@ def check_whole(plan: Plan, run: Run, kept: frozenset[Stored], signalled: bool) 
         return
     expected = {
         "filtered": truth.filtered,
-        "unparsable": truth.unparsable.total(),
+        "unreadable": truth.unparsable.total(),
         "taken": truth.taken,
-        "rejected_before_matching": {f"parse/{code}": n for code, n in sorted(truth.unparsable.items())},
     }
+    found = unreadable(books)
+    if found != {f"parse/{code}": n for code, n in sorted(truth.unparsable.items())}:
+        yield f"books: unreadable are {found}"
     yield from (f"books: {k} is {books[k]}, not {value}" for k, value in expected.items() if books[k] != value)
 
     rejected = Counter(
@@ -217,7 +222,9 @@ def lost(plan: Plan, run: Run, kept: frozenset[Stored]) -> list[Conversion]:
 
 def _check_exit_code(run: Run, signalled: bool) -> Iterator[str]:
     codes = {row["code"] for row in run.dead_letters}
-    by_itself = REFUSED if "destination_refused" in codes else DEAD_LETTERS if codes else OK
+    by_itself = (
+        REFUSED if "destination_refused" in codes else GAVE_UP if codes & RETRYABLE else DEAD_LETTERS if codes else OK
+    )
     # A signal may come when everything is over but the farewell.
     allowed = {by_itself, INTERRUPTED} if signalled else {by_itself}
     if run.exit_code not in allowed:
@@ -227,21 +234,34 @@ def _check_exit_code(run: Run, signalled: bool) -> Iterator[str]:
 def _check_accounts(plan: Plan, run: Run, books: Row, delivered: Counter[Conversion]) -> Iterator[str]:
     for destination, subscription in NAMES:
         key = f"{destination}/{subscription}"
-        account = books["subscriptions"].get(key, {"matched": 0, "delivered": 0, "dead_lettered": {}})
+        account = subscriptions(books).get(key, {"matched": 0, "delivered": 0, "dead_lettered": {}})
         mine = [
             row for row in run.dead_letters if (row["destination"], row["subscription"]) == (destination, subscription)
         ]
         expected = {
             "matched": plan.truth.matched(destination, subscription),
             "delivered": sum(n for which, n in delivered.items() if which[:2] == (destination, subscription)),
-            "dead_lettered": dict(Counter(f"{row['stage']}/{row['code']}" for row in mine)),
+            "dead_lettered": dict(sorted(Counter(f"{row['stage']}/{row['code']}" for row in mine).items())),
         }
         yield from (f"books: {key}, {k} is {account[k]}, not {v}" for k, v in expected.items() if account[k] != v)
 
 
+def _check_causes(run: Run, books: Row) -> Iterator[str]:
+    """Each code of Meta's that a dead letter has is in the report, with as many events; so is what is retryable."""
+    for rejection in books["rejections"]:
+        if rejection["retryable"] != (rejection["code"] in RETRYABLE):
+            yield f"the report calls {rejection['code']} retryable: {rejection['retryable']}"
+    in_file = Counter(row["meta_code"] for row in run.dead_letters)
+    in_report: Counter[str | None] = Counter()
+    for rejection in books["rejections"]:
+        in_report[rejection["meta_code"]] += rejection["count"]
+    if in_file != in_report:
+        yield f"Meta's codes are {dict(in_file)} in the dead letters and {dict(in_report)} in the report"
+
+
 def _check_receipts(plan: Plan, run: Run, books: Row) -> Iterator[str]:
     for destination in plan.tokens:
-        booked = sum(a["delivered"] for k, a in books["subscriptions"].items() if k.startswith(f"{destination}/"))
+        booked = books["destinations"][destination]["delivered"]
         receipted = sum(row["events"] for row in run.receipts if row["destination"] == destination)
         if booked != receipted:
             yield f"{destination}: {booked} delivered by the books, {receipted} by the receipts"

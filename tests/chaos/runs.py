@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gzip
 import json
 import multiprocessing
 import os
@@ -92,7 +93,7 @@ def run(plan: Plan, folder: Path, servers: Mapping[str, SandboxServer], proxy: s
         seconds,
         books=json.loads((folder / "books.json").read_bytes()) if (folder / "books.json").exists() else None,
         dead_letters=_rows(folder / "dead-letters.jsonl", problems),
-        receipts=_rows(folder / "receipts.jsonl", problems),
+        receipts=_rows(folder / "receipts.jsonl.gz", problems),
         met={name: _met(server, before[name]) for name, server in servers.items()},
         problems=tuple(problems),
     )
@@ -107,7 +108,8 @@ def _met(server: SandboxServer, before: Mapping[str, Any]) -> Met:
 def _rows(path: Path, problems: list[str]) -> list[Mapping[str, Any]]:
     """The lines of a file: whole ones only, even where the writer was killed."""
     rows = []
-    for number, line in enumerate(path.read_bytes().splitlines() if path.exists() else (), 1):
+    data = path.read_bytes() if path.exists() else b""
+    for number, line in enumerate((gzip.decompress(data) if path.suffix == ".gz" else data).splitlines(), 1):
         try:
             rows.append(json.loads(line))
         except ValueError:

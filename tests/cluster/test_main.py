@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -11,19 +12,21 @@ import pytest
 from cluster.__main__ import Expected, _compared
 
 EXPECTED = Expected(read=10, ready=8, rejected=2, stored=7)
-BOOKS = {"balanced": True, "read": 10, "delivered": 8, "dead_lettered": 2, "sent": 11}
+BOOKS = {"balanced": True, "read": 10, "delivered": 8, "already_delivered": 0, "dead_letters": 2, "sent": 11}
 STATS = {"events_stored": 7, "duplicates": 5, "events_received": 12}
 
 
 def compared(out: Path, books: dict[str, Any], stats: dict[str, Any], dead: int = 3, lost: bool = True) -> list[str]:
     (out / "books.json").write_text(json.dumps(BOOKS | books))
-    (out / "receipts.jsonl").write_text('{"events": 8}\n{"events": 3}\n')
+    receipts = b'{"events": 8, "delivered_at": 1}\n{"events": 3, "delivered_at": 2}\n'
+    (out / "receipts.jsonl.gz").write_bytes(gzip.compress(receipts))
     (out / "dead-letters.jsonl").write_text("{}\n" * dead)
     return _compared("try", out, STATS | stats, EXPECTED, lost)
 
 
 def test_work_that_is_sent_again_is_fine(tmp_path: Path) -> None:
     assert compared(tmp_path, {}, {}) == []
+    assert compared(tmp_path, {"delivered": 2, "already_delivered": 6}, {}) == []  # by an attempt that failed
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def test_there_is_an_extra_for_each_import_that_not_everybody_needs() -> None:
     extras = PROJECT["project"]["optional-dependencies"]
     names = {extra: {re.split(r"[\[<>=;]", line)[0].strip() for line in lines} for extra, lines in extras.items()}
     assert names["sandbox"] == {"aiohttp"}
-    assert "capybeam[gcp,sandbox,terraform,yaml]" in extras["dev"]
+    assert "capybeam[gcp,report,sandbox,terraform,yaml]" in extras["dev"]
     needed = {re.split(r"[\[<>=;]", line)[0].strip() for line in PROJECT["project"]["dependencies"]}
     assert not needed & {"aiohttp", "google-cloud-pubsub", "google-cloud-secret-manager"}
 

@@ -27,8 +27,10 @@ from capybeam.pipeline.job.presets import offline_preset, presets
 from capybeam.pipeline.job.problems import Finding
 from capybeam.pipeline.job.schema import json_schema
 from capybeam.pipeline.preview import preview
+from capybeam.pipeline.run import exit_codes, report_document
 from capybeam.pipeline.run.options import OPTIONS, TEMPLATES
 from capybeam.pipeline.sandbox.faults import Faults
+from capybeam.pipeline.segment.importing import SEGMENT_ACTIONS
 from capybeam.pipeline.sinks import dead_letters, receipts, window_books
 from capybeam.pipeline.sinks.schema import Schema
 from capybeam.pipeline.sources.warehouse import layout
@@ -327,8 +329,8 @@ def test_a_field_of_every_action_is_listed(field: Field) -> None:
 
 
 def test_the_actions_are_those_of_the_preset() -> None:
-    (example,) = re.findall(r"action: (\w+) # or ([\w, ]+)$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
-    assert [example[0], *example[1].split(", ")] == list(PRESETS)
+    (example,) = re.findall(r"action: (\w+) # or ([\w, ]+);", (ROOT / "README.md").read_text("utf-8"))
+    assert (example[0], *example[1].split(", ")) == SEGMENT_ACTIONS == tuple(PRESETS)[:7]
     headings = re.findall(r"^### (\w+)$", section(MAPPING, "## Actions"), re.MULTILINE)
     assert [heading for heading in headings if heading in PRESETS] == list(PRESETS)
 
@@ -512,6 +514,19 @@ def test_every_rejection_code_is_listed_with_its_meaning() -> None:
     rows = table(section(OPERATIONS, "## Rejection codes"), "stage")
     assert {code.strip("`"): meaning for _, code, meaning, _ in rows} == dict(CODES)
     assert all(what_to_do for *_, what_to_do in rows)
+
+
+def test_the_schema_of_reports_is_current_and_every_key_of_one_is_listed() -> None:
+    schema = report_document.json_schema()
+    assert json.loads((DOCS / "run-report.schema.json").read_bytes()) == schema
+    rows = table(section(OPERATIONS, "### The report as JSON"), "key")
+    listed = {name for keys, _ in rows for name in re.findall(r"\w+", keys)}
+    assert listed == schema["properties"].keys() - {"format", "format_version"}
+
+
+def test_every_exit_code_of_a_run_is_listed() -> None:
+    listed = {int(code) for code, *_ in table(section(OPERATIONS, "## Exit codes"), "code")}
+    assert listed == {value for name, value in vars(exit_codes).items() if name.isupper() and type(value) is int}
 
 
 def test_every_fault_of_the_sandbox_is_listed() -> None:

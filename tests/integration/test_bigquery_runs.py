@@ -471,7 +471,7 @@ def test_a_run_from_table_to_sandbox_balances_with_dead_letters_and_receipts_in_
     code, books = run(sandbox.url, text, dead, kept)
     assert code == DEAD_LETTERS
     assert (books["read"], books["taken"], books["filtered"], books["balanced"]) == (204, 203, 1, True)
-    assert books["subscriptions"]["web/purchase"]["delivered"] == 200
+    assert books["destinations"]["web"]["subscriptions"]["purchase"]["delivered"] == 200
     assert f"Reading {text} (204 rows, 1 older than the 7 days that Meta takes" in capsys.readouterr().err
 
     stats = sandbox.stats()
@@ -507,6 +507,29 @@ def test_a_run_from_table_to_sandbox_balances_with_dead_letters_and_receipts_in_
         assert (partitioning.type_, partitioning.field) == ("DAY", day)
 
 
+def test_a_run_goes_on_after_receipts_and_dead_letters_in_tables(big_query: BigQuery, sandbox: SandboxServer) -> None:
+    text = orders(big_query, [order(number) for number in range(5)] + [order(5, currency=None)])
+    records = [f"bigquery:{big_query.name(name)}" for name in ("dead_letters", "receipts")]
+    query = f"bigquery:SELECT * FROM `{text.removeprefix('bigquery:')}` WHERE id < 'order-3'"
+    run(sandbox.url, query, *records)
+    assert sandbox.stats()["events_received"] == 3
+    Path("job.yaml").write_text(JOB.format(endpoint=sandbox.url))
+
+    def reconciled() -> dict[str, Any]:
+        options = ["--input", text, "--receipts", records[1], "--dead-letters", records[0], "--format", "json"]
+        result = CliRunner().invoke(main, ["reconcile", "--config", "job.yaml", *options])
+        found: dict[str, Any] = json.loads(result.stdout)["subscriptions"]["web/purchase"]
+        return {"exit_code": result.exit_code, **{name: count for name, count in found.items() if count}}
+
+    assert reconciled() == {"exit_code": 1, "conversions": 6, "delivered": 3, "rejected": 1, "nowhere": 2}
+    job = parse_job(JOB.format(endpoint=sandbox.url))
+    assert run_job(RunRequest(job, [text], Outputs(*records, "books.json"), resume=records)) == DEAD_LETTERS
+    books = json.loads(Path("books.json").read_text())
+    assert (books["delivered"], books["already_delivered"], books["dead_lettered"]) == (2, 3, 1)
+    assert sandbox.stats()["duplicates"] == 0
+    assert reconciled() == {"exit_code": 0, "conversions": 6, "delivered": 5, "dead_lettered": 1}
+
+
 def test_dead_letters_in_a_table_are_replayed(big_query: BigQuery, sandbox: SandboxServer, tmp_path: Path) -> None:
     lines = [json.dumps(order_event(number)).encode() for number in range(3)]
     (tmp_path / "events.jsonl").write_bytes(b"\n".join([*lines, b"no json"]))
@@ -523,7 +546,7 @@ def test_dead_letters_in_a_table_are_replayed(big_query: BigQuery, sandbox: Sand
             == DEAD_LETTERS
         )
         books = json.loads((tmp_path / "books.json").read_bytes())
-        assert (books["delivered"], books["dead_lettered"], books["balanced"]) == (3, 1, True)
+        assert (books["delivered"], books["dead_letters"], books["balanced"]) == (3, 1, True)
     assert sorted(sandbox.event_ids("123")) == [("Purchase", f"order-{number}") for number in range(3)]
     assert (sandbox.stats()["events_stored"], sandbox.stats()["duplicates"]) == (3, 3)
     (letter,) = map(json.loads, (tmp_path / "again.jsonl").read_bytes().splitlines())
@@ -556,7 +579,7 @@ def test_rows_with_bad_dates_or_broken_json_become_dead_letters(big_query: BigQu
     rows = [{"payload": text} for text in (good, bad, "{broken", None)]
     code, books = run(sandbox.url, big_query.make_table("archive", [field("payload")], rows))
     assert code == DEAD_LETTERS
-    assert (books["read"], books["taken"], books["unparsable"], books["balanced"]) == (4, 2, 2, True)
+    assert (books["read"], books["taken"], books["unreadable"], books["balanced"]) == (4, 2, 2, True)
     found = [json.loads(line) for line in Path("dead.jsonl").read_bytes().splitlines()]
     assert {(row["stage"], row["code"]) for row in found} == {
         ("map", "invalid_event_time"),

@@ -21,6 +21,7 @@ DATA = {
     "capybeam/py.typed",
     "capybeam/pipeline/job/presets/facebook_conversions_api.yaml",
     "capybeam/pipeline/job/presets/facebook_offline_conversions.yaml",
+    "capybeam/pipeline/quality_report/page.html.j2",
     "capybeam/pipeline/sandbox/page.css",
     "capybeam/pipeline/sandbox/page.html",
     "capybeam/pipeline/sandbox/page.js",

@@ -198,3 +198,26 @@ def test_paths_are_counted_within_bounds_and_without_keys_that_are_data() -> Non
         deep = {"k": deep}
     assert max(map(len, paths_of(deep))) == 8
     assert len(paths_of({f"k{'x' * (n % 40)}_{n % 999}": 1 for n in range(20_000)})) <= 5_000
+
+
+def test_events_that_are_called_like_those_of_an_action_that_the_job_lacks_are_counted(place: Path) -> None:
+    names = ["Signed Up", "signed_up", "Subscribe", "Jane Doe Added", "Order Completed", "Product Viewed"]
+    events = [{**ORDER, "event": name} for name in names]
+    (place / "events.jsonl").write_text("".join(json.dumps(each) + "\n" for each in events))
+    (place / "two.yaml").write_text(HEAD + '      - action: viewContent\n        trigger: event = "Product Seen"\n')
+
+    _, out, _ = run("--strict", "--format", "json", "two.yaml", "--against", "events.jsonl")
+
+    said = [each for each in objects(out) if "by the name" in each["message"]]
+    assert [(each["severity"], each["message"]) for each in said] == [
+        (
+            "info",
+            "destinations: 2 events taken by no subscription, by the name meant for `action: completeRegistration`,"
+            " which sends CompleteRegistration",
+        ),
+        (
+            "info",
+            "destinations: 1 event taken by no subscription, by the name meant for `action: subscribe`,"
+            " which sends Subscribe",
+        ),
+    ]

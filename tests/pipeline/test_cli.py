@@ -19,6 +19,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from capybeam.pipeline.cli import main
+from capybeam.pipeline.job.presets import presets
 from capybeam.transforms.core import events as limits
 
 NOW = "2026-11-22T10:00:00Z"
@@ -673,8 +674,8 @@ def test_a_failing_check_as_a_process(config: Path) -> None:
 
     assert (done.returncode, done.stdout) == (2, b"")
     assert done.stderr.decode().splitlines() == [
-        f"{config}:7:9: destinations[0].subscriptions[0].action: must be one of purchase, initiateCheckout, addToCart,"
-        " viewContent, search, pageView, custom; did you mean pageView?",
+        f"{config}:7:9: destinations[0].subscriptions[0].action: must be one of"
+        f" {', '.join(presets())}; did you mean pageView?",
         f"1 problem in {config}.",
     ]
 

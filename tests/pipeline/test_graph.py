@@ -19,7 +19,7 @@ from apache_beam.runners.dataflow.ptransform_overrides import get_dataflow_trans
 from apache_beam.testing.test_stream import TestStream
 from apache_beam.transforms.window import TimestampedValue
 
-from capybeam.pipeline.graph import deliver
+from capybeam.pipeline.graph import Execution, deliver
 from capybeam.pipeline.job.loader import parse_job
 from capybeam.pipeline.run import execute, preflight
 from capybeam.pipeline.run.exit_codes import OK
@@ -53,7 +53,12 @@ def test_a_stream_is_delivered_late_events_and_drained_ones_too_and_repeats_once
         options = PipelineOptions(["--streaming", "--runner", "BundleBasedDirectRunner"])
         with beam.Pipeline(options=options) as pipeline:
             read = pipeline | lines | beam.Map(bytes).with_output_types(bytes)
-            deliver(read, job, Outputs(str(tmp_path / "dead.jsonl"), str(tmp_path / "receipts.jsonl")), flow="stream")
+            deliver(
+                read,
+                job,
+                Outputs(str(tmp_path / "dead.jsonl"), str(tmp_path / "receipts.jsonl")),
+                Execution(flow="stream"),
+            )
         stats = sandbox.stats()
     assert (stats["by_event"], stats["duplicates"]) == ({"123": {"Purchase": 3}}, 0)
     assert [row["code"] for row in rows(str(tmp_path / "dead.jsonl"))] == ["invalid_json"]

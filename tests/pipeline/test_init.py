@@ -33,7 +33,7 @@ def proposed(*events: dict[str, Any]) -> list[dict[str, Any]]:
 def test_the_file_to_start_from_passes_check_without_a_warning() -> None:
     job = parse_job(initial_job())
 
-    assert (job.warnings, len(job.subscriptions)) == ((), 6)
+    assert (job.warnings, len(job.subscriptions)) == ((), 8)
 
 
 @pytest.mark.parametrize(
@@ -47,9 +47,25 @@ def test_the_file_to_start_from_passes_check_without_a_warning() -> None:
         (track("Product Viewed"), "viewContent"),
         (track("Products Searched"), "search"),
         ({"type": "page"}, "pageView"),
+        (track("Payment Info Entered"), "addPaymentInfo"),
+        (track("product_added_to_wishlist"), "addToWishlist"),
+        (track("Signed Up"), "completeRegistration"),
+        (track("User Signed Up"), "completeRegistration"),
+        (track("Live Chat Conversation Started"), "contact"),
+        (track("Lead Generated"), "lead"),
+        (track("Trial Started"), "startTrial"),
+        (track("Subscription Started"), "subscribe"),
+        (track("Product List Viewed"), "viewContent"),
+        (track("Schedule"), "schedule"),
+        (track("Submit Application"), "submitApplication"),
+        (track("find_location"), "findLocation"),
+        (track("Donate"), "donate"),
+        (track("customizeProduct"), "customizeProduct"),
     ],
 )
-def test_names_of_segments_spec_become_actions_however_they_are_spelt(event: dict[str, Any], action: str) -> None:
+def test_names_of_segments_specs_and_metas_become_actions_however_they_are_spelt(
+    event: dict[str, Any], action: str
+) -> None:
     (subscription,) = proposed(event)
 
     assert subscription["action"] == action
@@ -57,14 +73,14 @@ def test_names_of_segments_spec_become_actions_however_they_are_spelt(event: dic
     assert event.get("event", 'type = "page"') in trigger
 
 
-def test_a_standard_event_without_an_action_is_a_custom_one_under_metas_name() -> None:
-    assert proposed(track("Signed Up")) == [
+def test_an_event_that_seems_to_be_meant_for_an_action_is_proposed_under_its_own_name() -> None:
+    assert proposed(track("Account Created"), track("Account Created"), track("Signed Up")) == [
+        {"action": "completeRegistration", "trigger": 'type = "track" and event = "Account Created"'},
         {
-            "action": "custom",
-            "name": "CompleteRegistration",
+            "action": "completeRegistration",
+            "name": "completeRegistration 2",
             "trigger": 'type = "track" and event = "Signed Up"',
-            "mapping": {"event_name": "CompleteRegistration"},
-        }
+        },
     ]
 
 

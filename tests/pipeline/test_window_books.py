@@ -17,7 +17,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.test_stream import TestStream
 from apache_beam.transforms.window import TimestampedValue
 
-from capybeam.pipeline.graph import deliver
+from capybeam.pipeline.graph import Execution, deliver
 from capybeam.pipeline.job.loader import parse_job
 from capybeam.pipeline.run.execute import replay_job, run_job
 from capybeam.pipeline.run.exit_codes import CONFIGURATION, DEAD_LETTERS, OK
@@ -30,7 +30,7 @@ from capybeam.transforms.core.run_context import RunContext, RunHandle
 from capybeam.transforms.core.windows import Windows
 from tests.pipeline.jobs import TOKEN, job_file, order, rows
 
-OUTPUTS = Outputs("dead.jsonl", "receipts.jsonl", "books.json", "windows.jsonl")
+OUTPUTS = Outputs("dead.jsonl", "receipts.jsonl", "report.json", "windows.jsonl")
 COUNTS = ("read", "filtered", "taken", "matched", "delivered", "skipped", "dead_lettered")
 
 
@@ -82,7 +82,7 @@ def test_a_streams_windows_balance_though_batches_hold_events_of_several_and_lat
     with beam.Pipeline(options=PipelineOptions(["--streaming", "--runner", "BundleBasedDirectRunner"])) as pipeline:
         share_run(pipeline, run.handle)
         read = pipeline | lines.advance_watermark_to_infinity() | beam.Map(bytes).with_output_types(bytes)
-        deliver(read, job, OUTPUTS, flow="stream")
+        deliver(read, job, OUTPUTS, Execution(flow="stream"))
     assert_every_window_balances()
     assert sorted({row["window_start_time"] for row in rows("windows.jsonl")}) == [600, 660, 720]
     assert sums("destination", "subscription", "code") == {
@@ -114,11 +114,17 @@ def test_the_rows_of_a_run_add_up_to_its_books(sandbox: SandboxServer) -> None:
         ("web", "meta_refused_event"): {"dead_lettered": 11},
         ("crm", None): {"matched": 20, "delivered": 20},
     }
-    books = json.loads(Path("books.json").read_text())
+    report = json.loads(Path("report.json").read_text())
     by_subscription = sums("destination", "subscription")
-    for key, account in books["subscriptions"].items():
-        found = defaultdict(int, by_subscription.get(tuple(key.split("/")), {}))
-        assert (found["matched"], found["delivered"]) == (account["matched"], account["delivered"])
+    for destination, its in report["destinations"].items():
+        for subscription, account in its["subscriptions"].items():
+            found = {
+                "matched": 0,
+                "delivered": 0,
+                "dead_lettered": 0,
+                **by_subscription.get((destination, subscription), {}),
+            }
+            assert found == {name: account[name] for name in found}
     delivered = [row for row in rows("windows.jsonl") if row["delivered"]]
     for row in delivered:
         assert started - 700 < row["oldest_event_time"] < started - 500

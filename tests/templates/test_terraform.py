@@ -78,7 +78,9 @@ def test_a_variable_says_what_it_is_and_checks_it(name: str) -> None:
     variable = VARIABLES[name]
     assert variable["description"].endswith(".")
     assert variable["type"]
-    assert "validation" in variable or variable["type"] == "${bool}" or variable["type"] == "bool"  # which checks itself
+    assert (
+        "validation" in variable or variable["type"] == "${bool}" or variable["type"] == "bool"
+    )  # which checks itself
     for validation in variable.get("validation", []):
         assert f"var.{name}" in validation["condition"]
         assert validation["error_message"].endswith(".")

@@ -114,7 +114,7 @@ def job(
     """
     given = {**(subscription or {})}
     use_defaults = given.pop("use_default_mapping", True)
-    trigger = {"trigger": "all"} if action == "custom" else {}
+    trigger = {} if presets()[action].trigger else {"trigger": "all"}
     name = {"mapping": {"event_name": "Lead"}} if action == "custom" else {}
     text = {
         "destinations": [

@@ -17,6 +17,7 @@ from apache_beam.metrics import MetricsFilter
 from apache_beam.pvalue import TaggedOutput
 from apache_beam.testing.util import assert_that, equal_to
 
+from capybeam.pipeline.runners.remote_job import counters_of
 from capybeam.pipeline.sandbox.server import SandboxServer
 from capybeam.pipeline.sandbox.store import SandboxSettings
 from capybeam.transforms.core.envelope import Address
@@ -163,7 +164,7 @@ def test_throttled_time_is_reported_to_the_runner(sandbox: SandboxServer) -> Non
     result = pipeline.run()
     result.wait_until_finish()
     (counter,) = result.metrics().query(MetricsFilter().with_name("cumulativeThrottlingSeconds"))["counters"]
-    assert counter.result == 1
+    assert (counter.result, counters_of(result)["throttled"]) == (1, 1)
 
 
 def test_a_held_destination_fails_the_step_and_rejects_nothing(
@@ -199,7 +200,8 @@ def test_a_bundle_that_is_done_again_is_counted_once(sandbox: SandboxServer, mon
         else:
             list(step.finish_bundle())
     step.teardown()
-    assert step.context.progress.counts() == {"delivered:web/leads": 1}
+    counts = step.context.progress.counts()
+    assert (counts["delivered:web/leads"], counts["requests:web"], counts["tries:web"]) == (1, 1, 1)
 
 
 def test_an_envoy_service_is_asked_before_each_request_and_waited_for(
@@ -262,11 +264,13 @@ def test_a_bundle_that_fails_and_is_done_again_is_counted_once(sandbox: SandboxS
     while sandbox.stats()["events_stored"] < 10 and time.monotonic() < deadline:
         time.sleep(0.01)
     list(step._outputs(wait=True))  # counted, and then the bundle fails elsewhere
-    assert step.context.progress.counts() == {"delivered:web/leads": 10}
+    counts = step.context.progress.counts()
+    assert (counts["delivered:web/leads"], counts["requests:web"], counts["tries:web"]) == (10, 1, 1)
     step.start_bundle()
     assert step.context.progress.counts() == {}
     list(step.process(batch))
     list(step.finish_bundle())
     step.teardown()
-    assert step.context.progress.counts() == {"delivered:web/leads": 10}
+    counts = step.context.progress.counts()
+    assert (counts["delivered:web/leads"], counts["requests:web"], counts["tries:web"]) == (10, 1, 1)
     assert (sandbox.stats()["events_stored"], sandbox.stats()["duplicates"]) == (10, 10)

@@ -7,6 +7,7 @@ Bodies are never searched: what a step after validation needs is in the header.
 from __future__ import annotations
 
 import functools
+import hashlib
 import struct
 from typing import Final, NamedTuple
 
@@ -49,6 +50,11 @@ class Envelope(NamedTuple):
         line = seal(self.subscription.encode(), *what, self.event_time, self.age_limit, self.body, self.history)
         return with_window(line, self.window) if self.window else line
 
+    @property
+    def identity(self) -> str:
+        """What receipts name the event by: its event_id, or a digest of its body where it has none."""
+        return self.event_id or body_identity(self.body)
+
     @classmethod
     def decode(cls, line: bytes) -> Envelope:
         """What `encode` has made a line of. Raises ValueError for any other bytes."""
@@ -68,6 +74,12 @@ class Envelope(NamedTuple):
             ReplayHistory(first, replays) if replays else None,
             window,
         )
+
+
+def body_identity(body: bytes) -> str:
+    """What stands for the event_id of a body without one: the same however the JSON is written."""
+    canonical = orjson.dumps(orjson.loads(body), option=orjson.OPT_SORT_KEYS)
+    return f"body:{hashlib.blake2b(canonical, digest_size=16).hexdigest()}"
 
 
 _VERSION: Final = 1

@@ -16,6 +16,7 @@ import orjson
 
 from capybeam.transforms.core.placeholders import SPELLINGS
 from capybeam.transforms.core.rejections import Rejected
+from capybeam.transforms.standards.javascript import number_text
 from capybeam.transforms.standards.json_text import load_json
 
 Event = dict[str, Any]
@@ -119,7 +120,7 @@ def event_id(event: Event) -> str:
     """
     message_id = event.get("messageId")
     if message_id is not None and not isinstance(message_id, (bool, dict, list)) and message_id not in _NO_ID:
-        return str(message_id)
+        return message_id if isinstance(message_id, str) else number_text(message_id)
     content = {key: value for key, value in event.items() if key not in _TRANSPORT_KEYS}
     try:
         return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]

@@ -6,12 +6,12 @@ are still being filled.
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
-from collections import Counter
 from collections.abc import Mapping
 
-from capybeam.transforms.core.counters import Counters
+from capybeam.transforms.core.counters import Counters, add_counts
 
 _log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ class Progress:
     def __init__(self) -> None:
         self.is_shown = False
         self._lock = threading.Lock()
-        self._counts: Counter[str] = Counter()
+        self._counts: dict[str, int] = {}
         self._statuses: dict[str, str] = {}
         self._remarks: dict[str, str] = {}  # in their order
         self._refusals: dict[tuple[str, str], int] = {}
@@ -47,17 +47,17 @@ class Progress:
     def flush(self, counters: Counters) -> None:
         """Moves watched counters into the totals, and stops watching them."""
         with self._lock:
-            counters.flush(self._counts.update)
+            counters.flush(functools.partial(add_counts, self._counts))
             self._watched = [other for other in self._watched if other is not counters]
 
     def update(self, counts: Mapping[str, int]) -> None:
         with self._lock:
-            self._counts.update(counts)
+            add_counts(self._counts, counts)
 
     def restore(self, counts: Mapping[str, int]) -> None:
         """Sets the totals, and drops what has not been flushed: a failed batch will be counted again."""
         with self._lock:
-            self._counts = Counter(counts)
+            self._counts = dict(counts)
             self._watched.clear()
 
     def count_refusal(self, destination: str, reason: str) -> None:
@@ -97,7 +97,10 @@ class Progress:
     def counts(self) -> dict[str, int]:
         """All counts so far, by the names of counters."""
         with self._lock:
-            return dict(sum((Counter(counters) for counters in self._watched), self._counts))
+            counts = dict(self._counts)
+            for counters in self._watched:
+                add_counts(counts, dict(counters))
+            return counts
 
     def statuses(self) -> dict[str, str]:
         """What each destination is doing, of those that do not just deliver."""

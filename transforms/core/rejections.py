@@ -35,6 +35,8 @@ CODES: Final[Mapping[str, str]] = {
     # replay
     "not_a_dead_letter": "Not a dead letter written by capybeam.",
     "not_in_job": "The job file has no such destination, subscription or dataset (any more).",
+    # name
+    "unlisted_dataset": "The event's dataset_id is not among the destination's dataset_ids, so it goes to no dataset.",
     # map
     "missing_required_field": "A field that the action requires has no value.",
     "invalid_field": "A field has a value of the wrong type, or one that is not among its choices.",
@@ -69,6 +71,34 @@ CODES: Final[Mapping[str, str]] = {
     "internal_error": "capybeam failed on this event; this is a bug in capybeam.",
 }
 
+RETRYABLE: Final = frozenset({"destination_refused", "gave_up_retrying", "interrupted"})
+"""Codes of events that are fine, where the destination was not: a replay delivers them."""
+
+ANSWERED: Final = RETRYABLE | {"meta_refused_event"}
+"""Codes that a destination's answer, or its lack, decides: with a reason in its words rather than a field."""
+
+FIELDS: Final[Mapping[str, str]] = {
+    "unlisted_dataset": "dataset_id",
+    "invalid_event_time": "event_time",
+    "invalid_currency": "currency",
+    "invalid_delivery_category": "delivery_category",
+    "event_too_old": "event_time",
+    "event_in_future": "event_time",
+    "no_match_keys": "user_data",
+    "unhashed_user_data": "user_data",
+    "match_keys_too_broad": "user_data",
+    "missing_client_user_agent": "client_user_agent",
+    "missing_app_data": "app_data",
+    "invalid_extinfo": "extinfo",
+    "missing_messaging_channel": "messaging_channel",
+    "missing_messaging_ids": "messaging_ids",
+    "missing_currency": "currency",
+    "missing_value": "value",
+    "invalid_content_type": "content_type",
+    "invalid_data_processing_options": "data_processing_options",
+}
+"""Of a code that is about one field: its name."""
+
 
 class Rejected(Exception):
     """An event cannot go on. Raised by pure functions; the step around them makes it a `Rejection`.
@@ -77,10 +107,13 @@ class Rejected(Exception):
         code: a key of `CODES`.
         detail: a sentence with what was looked for, without values of the event; the code's own by default.
         payload: what the dead letter is to hold, where that is not what the step was given.
+        field: that is at fault, by a name of the action's or of Meta's, never one that an event brings; by default
+            that of `FIELDS`.
     """
 
-    def __init__(self, code: str, detail: str | None = None, payload: Any = None) -> None:
+    def __init__(self, code: str, detail: str | None = None, payload: Any = None, field: str | None = None) -> None:
         self.code, self.payload = code, payload
+        self.field = FIELDS.get(code, "") if field is None else field
         self.message = detail or CODES[code]
         super().__init__(f"{code}: {self.message}")
 
@@ -96,6 +129,8 @@ class Rejection:
     """A row of the dead letters. `payload` may hold personal data; nothing else here may.
 
     Attributes:
+        about: for the report, and no part of the row: the field that is at fault, or for a code of `ANSWERED` the
+            reason in the destination's words, with what those may quote cut out.
         window: for the books, and no part of the row: in which the event arrived, of what was ready to be sent.
     """
 
@@ -111,6 +146,7 @@ class Rejection:
     meta_code: str | None = None  # Meta's own, as code or code/subcode, where Meta refused
     first_dead_lettered_at: int | None = None  # Unix seconds; of what a replay has rejected again
     replays: int = 0  # how many it has been through
+    about: str = dataclasses.field(default="", compare=False, metadata=NO_COLUMN)
     window: int = dataclasses.field(default=0, compare=False, metadata=NO_COLUMN)
 
     def encode(self, now: float | None = None) -> bytes:
@@ -220,4 +256,4 @@ def _finite(value: Any) -> Any:
 
 def reject(stage: Stage, cause: Rejected, **where: Any) -> Rejection:
     """The rejection that `cause` makes at `stage`; `where` are further fields of `Rejection`."""
-    return Rejection(stage, cause.code, cause.message, **where)
+    return Rejection(stage, cause.code, cause.message, **{"about": cause.field, **where})

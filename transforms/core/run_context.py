@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 from weakref import WeakValueDictionary
 
 from capybeam.transforms.core.progress import Progress
+from capybeam.transforms.core.reasons import Reasons
 from capybeam.transforms.core.recent_ids import RecentIds
 from capybeam.transforms.core.windows import Windows
 
@@ -31,6 +32,7 @@ class RunContext:
         shutdown: set when the run is to end early: sources read no more, and nobody waits for a better time to send.
             What has been read is still delivered or rejected, so the report of such a run is true.
         recent_ids: repeat keys of conversions, of all the pipelines that the run consists of.
+        reasons: for which events were rejected, as far as they are counted one by one.
     """
 
     def __init__(self, handle: RunHandle | None = None) -> None:
@@ -38,6 +40,7 @@ class RunContext:
         self.progress = Progress()
         self.shutdown = threading.Event()
         self.recent_ids = RecentIds()
+        self.reasons = Reasons()
         self._lock = threading.Lock()
         self._clients: dict[Hashable, Any] = {}
         with _LOCK:

@@ -137,6 +137,8 @@ _COLUMNS: Final[Mapping[CounterKind, str]] = {
     "matched": "matched",
     "delivered": "delivered",
     "repeated": "skipped",
+    "already_delivered": "skipped",
+    "already_dead_lettered": "skipped",
     "rejected": "dead_lettered",
 }
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, Protocol
 
 import orjson
 
 from capybeam.transforms.core.envelope import Address, Envelope
 from capybeam.transforms.core.rejections import Rejection
+from capybeam.transforms.delivery.answers import Refusal
 from capybeam.transforms.delivery.destination import Destination
 
 OnRefusal = Literal["reject", "hold", "hold_forever"]
@@ -23,12 +24,22 @@ OnRefusal = Literal["reject", "hold", "hold_forever"]
 """
 
 
+class DeliveredEvents(NamedTuple):
+    """Events of a request that have their subscription and their event name in common."""
+
+    subscription: str
+    event_name: str
+    events: int
+
+
 @dataclasses.dataclass(frozen=True)
 class Receipt:
     """One delivered request. Times in Unix seconds, `seconds` from the first try to the answer.
 
     Attributes:
-        event_ids: only on detailed receipts.
+        conversions: what the request held; the events add up to `events`.
+        event_ids: those of the first entry of `conversions`, then those of the next; None on brief receipts.
+            `Envelope.identity` says what names an event without an event_id.
     """
 
     destination: str
@@ -41,13 +52,37 @@ class Receipt:
     tries: int
     seconds: float
     delivered_at: int
-    event_ids: tuple[str | None, ...] | None = None
+    conversions: tuple[DeliveredEvents, ...] = ()
+    event_ids: tuple[str, ...] | None = None
 
-    def encode(self) -> bytes:
-        row = dataclasses.asdict(self)
+    def row(self) -> dict[str, Any]:
+        """The receipt as an object of JSON."""
+        row = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        row["conversions"] = [each._asdict() for each in self.conversions]
         if self.event_ids is None:
             del row["event_ids"]
-        return orjson.dumps(row)
+        return row
+
+    def encode(self) -> bytes:
+        return orjson.dumps(self.row())
+
+
+class Recorder(Protocol):
+    """Writes receipts in one process. Safe to use from many threads."""
+
+    def __call__(self, receipt: Receipt) -> None:
+        """Returns when the receipt would survive the end of the process. What it raises fails the run."""
+        ...
+
+    def close(self) -> None:
+        """Lets go of what it holds open; the next receipt opens it again."""
+        ...
+
+
+class Journal(Protocol):
+    """Where receipts are written by the threads that send, as soon as there is an answer; is pickled."""
+
+    def open(self) -> Recorder: ...
 
 
 class InWindow(NamedTuple):
@@ -63,6 +98,10 @@ class Outcome:
     """The outcome of a batch: every event of it is in `delivered` (by subscription key) or in `rejections`.
 
     Attributes:
+        destination: its name.
+        tries: requests that were sent, those that failed or were refused included.
+        bytes: of their bodies.
+        refusals: how many events were rejected for which state of the destination.
         windows: what was delivered, by the window in which it arrived and its subscription's key; empty in runs that
             have none.
     """
@@ -70,6 +109,10 @@ class Outcome:
     delivered: dict[str, int] = dataclasses.field(default_factory=dict)
     receipts: list[Receipt] = dataclasses.field(default_factory=list)
     rejections: list[Rejection] = dataclasses.field(default_factory=list)
+    tries: int = 0
+    bytes: int = 0
+    refusals: Counter[Refusal] = dataclasses.field(default_factory=Counter)
+    destination: str = ""
     windows: dict[tuple[int, str], InWindow] = dataclasses.field(default_factory=dict)
 
     def add_windows(self, batch: EncodedBatch, now: float) -> None:
@@ -91,8 +134,8 @@ class EncodedBatch:
     Attributes:
         lines: encoded envelopes.
         body: of the request.
-        counts: events by subscription key.
-        windows: the same by window and subscription key, of events that have a window.
+        event_ids: what names each event on a receipt, by subscription and event name.
+        windows: what arrived in windows, by window and subscription key.
         first_event_time, last_event_time: Unix seconds.
         expires: Unix seconds after which the destination does not take the first of them any more.
     """
@@ -101,7 +144,7 @@ class EncodedBatch:
     key: str
     lines: Sequence[bytes] = dataclasses.field(repr=False)
     body: bytes = dataclasses.field(repr=False)
-    counts: Mapping[str, int]
+    event_ids: Mapping[tuple[str, str], Sequence[str]]
     windows: Mapping[tuple[int, str], InWindow]
     first_event_time: int
     last_event_time: int
@@ -116,14 +159,13 @@ class EncodedBatch:
         """
         address = Address.decode(key)
         events = [Envelope.decode(line) for line in lines]
-        names = Counter([event.subscription for event in events])
         times = [event.event_time for event in events]
         return cls(
             destination=destination,
             key=key,
             lines=lines,
             body=destination.join([event.body for event in events], address),
-            counts={f"{address.destination}/{name}": count for name, count in names.items()},
+            event_ids=_event_ids(events),
             windows=_by_window(address.destination, events),
             first_event_time=min(times),
             last_event_time=max(times),
@@ -151,6 +193,20 @@ def _by_window(destination: str, events: Sequence[Envelope]) -> dict[tuple[int, 
         if event.window:
             times.setdefault((event.window, event.subscription), []).append(event.event_time)
     return {(window, f"{destination}/{name}"): InWindow(len(each), min(each)) for (window, name), each in times.items()}
+
+
+def _event_ids(events: Iterable[Envelope]) -> dict[tuple[str, str], list[str]]:
+    """By subscription and event name; neighbours mostly share both, and so need no look into the dictionary."""
+    found: dict[tuple[str, str], list[str]] = {}
+    last_subscription = last_name = None
+    group: list[str] = []
+    for event in events:
+        subscription, event_name, event_id, *_ = event
+        if event_name != last_name or subscription != last_subscription:
+            last_subscription, last_name = subscription, event_name
+            group = found.setdefault((subscription, event_name), [])
+        group.append(event_id or event.identity)
+    return found
 
 
 @dataclasses.dataclass

@@ -20,8 +20,16 @@ from typing import Final
 from capybeam.transforms.core.envelope import Address, Envelope
 from capybeam.transforms.core.rejections import Rejected
 from capybeam.transforms.core.run_context import RunContext
-from capybeam.transforms.delivery.answers import Answer
-from capybeam.transforms.delivery.batches import Attempt, DestinationHeld, EncodedBatch, OnRefusal, Outcome
+from capybeam.transforms.delivery.answers import Answer, Refusal
+from capybeam.transforms.delivery.batches import (
+    Attempt,
+    DestinationHeld,
+    EncodedBatch,
+    Journal,
+    OnRefusal,
+    Outcome,
+    Receipt,
+)
 from capybeam.transforms.delivery.circuits import Circuits, Dataset
 from capybeam.transforms.delivery.destination import Delivery, Destination
 from capybeam.transforms.delivery.isolation import BatchDelivery, rejection_of
@@ -79,6 +87,7 @@ class Client:
         on_refusal: what happens to the events of a destination that refuses everything.
         ask: asks a limit over all workers for a request to the destination of that name: the seconds until it is worth
             asking again, 0 where the request may start.
+        journal: where receipts are written by the thread that has the answer, if they are.
         clock: Unix seconds.
     """
 
@@ -91,6 +100,7 @@ class Client:
         share: float = 1.0,
         on_refusal: OnRefusal = "reject",
         ask: Callable[[str], float] | None = None,
+        journal: Journal | None = None,
         clock: Callable[[], float] = time.time,
         jitter: Callable[[float, float], float] = random.uniform,
     ) -> None:
@@ -102,6 +112,7 @@ class Client:
             for destination in destinations
         }
         self.delivery, self._ask = delivery, ask
+        self._recorder = journal.open() if journal is not None else None
         self.hold, self._forever = on_refusal != "reject", on_refusal == "hold_forever"
         rate = delivery.requests_per_second
         self._pacer = Pacer(None if rate is None else rate * share)
@@ -132,6 +143,8 @@ class Client:
         if unused:
             for queue in self._queues.values():
                 queue.stop()
+            if self._recorder is not None:
+                self._recorder.close()
 
     def submit(self, batch: EncodedBatch) -> Future[Outcome]:
         """As `deliver`, in one of the destination's threads: `delivery.concurrency` for the whole process."""
@@ -150,11 +163,17 @@ class Client:
             DestinationHeld: with `hold`, where the destination has been refusing everything for minutes, or the
                 process is to stop meanwhile.
             Stopped: with `hold`, where the process is to stop before all is delivered.
+            Exception: what the journal raises.
         """
-        outcome = Outcome()
+        outcome = Outcome(destination=Address.decode(batch.key).destination)
         for young in self._in_time(batch, outcome):
             BatchDelivery(self, young, outcome).run()
         return outcome
+
+    def record(self, receipt: Receipt) -> None:
+        """Writes a receipt to the journal, if there is one. Raises what the journal raises."""
+        if self._recorder is not None:
+            self._recorder(receipt)
 
     def _in_time(self, batch: EncodedBatch, outcome: Outcome) -> list[EncodedBatch]:
         """The events that are still young enough: a batch may have waited, and one too old fails them all."""
@@ -390,20 +409,14 @@ class Client:
         """Opens a circuit, and reports it."""
         name, dataset_id = dataset
         self.circuits.open(dataset, answer, self._transport.access_number(name), inferred)
-        whose = f"Dataset {dataset_id}: " if inferred or answer.meaning.scope == "dataset" else ""
-        todo = answer.meaning.todo
-        if inferred:
-            todo = (
-                "Events sent one by one are all refused like this, and nothing gets through. See Meta's message in the"
-                " dead letters." if not self.hold else
-                "Events sent one by one are all refused like this, and nothing gets through."
-            )  # fmt: skip
-        if not self.hold:
-            self.progress.set_status(name, f"REFUSED. {whose}{answer.summary} {todo}")
+        refusal = Refusal.of(dataset_id, answer)
+        if not self.hold:  # the report of the run says at its end what to do
+            self.progress.set_status(name, f"REFUSED. {refusal.problem}")
             return
-        if self._is_read_again[name]:
-            todo = todo.replace(" and run again.", ": the run picks it up by itself.")
-        state = f"HELD. {whose}{answer.summary} {todo} Nothing is lost: its events wait."
+        todo = f" {refusal.cure}" if refusal.cure else ""
+        if answer.meaning.is_token:
+            todo += " The run picks it up by itself." if self._is_read_again[name] else " Then run again."
+        state = f"HELD. {refusal.problem}{todo} Nothing is lost: its events wait."
         self.progress.set_status(name, state)
         if not self.progress.is_shown:
             _log.error("%s: %s", name, state)

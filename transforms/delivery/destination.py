@@ -120,4 +120,4 @@ class Delivery:
     rate_limit_service: str | None = None
     timeout: float = 10.0
     retry_for: float = 900.0
-    receipts: Literal["brief", "detailed"] = "brief"
+    receipts: Literal["brief", "detailed"] = "detailed"

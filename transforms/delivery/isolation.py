@@ -21,15 +21,16 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import Any, Final, NamedTuple, Protocol
 
 import orjson
 
 from capybeam.transforms.core.envelope import Address, Envelope
 from capybeam.transforms.core.progress import Progress
-from capybeam.transforms.core.rejections import Rejected, Rejection, reject
-from capybeam.transforms.delivery.answers import Answer
-from capybeam.transforms.delivery.batches import Attempt, EncodedBatch, Outcome, Receipt, Stopped
+from capybeam.transforms.core.rejections import RETRYABLE, Rejected, Rejection, reject
+from capybeam.transforms.delivery.answers import Answer, Refusal, values_of
+from capybeam.transforms.delivery.batches import Attempt, DeliveredEvents, EncodedBatch, Outcome, Receipt, Stopped
 from capybeam.transforms.delivery.circuits import Circuits, Dataset
 from capybeam.transforms.delivery.destination import Delivery
 from capybeam.transforms.delivery.spread import spread, spread_index
@@ -96,6 +97,8 @@ class Sender(Protocol):
     progress: Progress
     shutdown: threading.Event
     clock: Callable[[], float]
+
+    def record(self, receipt: Receipt) -> None: ...
 
     def gate(self, dataset: Dataset) -> Answer | bool: ...
 
@@ -187,7 +190,11 @@ class BatchDelivery:
             if len(part) > 1 and (samples or attempt.tries >= WHOLE_TRIES or client.has_given_up(self._dataset)):
                 sent, rest = self._parted(part)  # as informative, cheaper, and not failed by another event
                 samples += 1
+            tried = attempt.tries
             answer = client.try_once(sent.batch, attempt)
+            if attempt.tries > tried:
+                self._outcome.tries += 1
+                self._outcome.bytes += len(sent.batch.body)
             sent.attempt.tries = attempt.tries
             if not answer.is_passing:
                 if rest is not None:
@@ -226,27 +233,27 @@ class BatchDelivery:
         self._failing_in_a_row = 0
         self._has_recovered = self._has_recovered or part.failure is not None
         self._is_mixed = self._was_refused
-        for name, count in batch.counts.items():
-            outcome.delivered[name] = outcome.delivered.get(name, 0) + count
+        for (subscription, _), ids in batch.event_ids.items():
+            key = f"{self._name}/{subscription}"
+            outcome.delivered[key] = outcome.delivered.get(key, 0) + len(ids)
         outcome.add_windows(batch, client.clock())
-        event_ids = None
-        if client.delivery.receipts == "detailed":
-            event_ids = tuple(Envelope.decode(line).event_id for line in batch.lines)
-        outcome.receipts.append(
-            Receipt(
-                destination=self._name,
-                dataset_id=self._dataset_id,
-                events=len(batch.lines),
-                first_event_time=batch.first_event_time,
-                last_event_time=batch.last_event_time,
-                fbtrace_id=answer.fbtrace_id,
-                messages=answer.messages,
-                tries=part.attempt.tries,
-                seconds=round(time.monotonic() - part.attempt.started, 3),
-                delivered_at=int(client.clock()),
-                event_ids=event_ids,
-            )
+        is_detailed = client.delivery.receipts == "detailed"
+        receipt = Receipt(
+            destination=self._name,
+            dataset_id=self._dataset_id,
+            events=len(batch.lines),
+            first_event_time=batch.first_event_time,
+            last_event_time=batch.last_event_time,
+            fbtrace_id=answer.fbtrace_id,
+            messages=answer.messages,
+            tries=part.attempt.tries,
+            seconds=round(time.monotonic() - part.attempt.started, 3),
+            delivered_at=int(client.clock()),
+            conversions=tuple(DeliveredEvents(*names, len(ids)) for names, ids in batch.event_ids.items()),
+            event_ids=tuple(chain.from_iterable(batch.event_ids.values())) if is_detailed else None,
         )
+        client.record(receipt)  # before anything else: what is sent and has no receipt is sent again after a crash
+        outcome.receipts.append(receipt)
 
     # --- refusals ----------------------------------------------------------------------------------------------------
 
@@ -260,6 +267,7 @@ class BatchDelivery:
             self._find_out(part, answer)
 
     def _refused_alone(self, part: _Part, answer: Answer) -> None:
+        answer = answer.without(values_of(orjson.loads(Envelope.decode(part.batch.lines[0]).body)))
         self._progress.count_refusal(self._name, answer.summary)
         self._progress.remark(self._name, f"refuses events. {answer.summary} Looking for the events at fault.")
         if part.group is not None:
@@ -358,17 +366,17 @@ class BatchDelivery:
                 self._progress.remark(self._name, f"refused the last events. {answer.summary} {_UNPROVEN}")
             else:
                 self._progress.set_status(self._name, f"REFUSED. {answer.summary} {_UNPROVEN}")
-            self._reject(part.batch, "destination_refused", answer, retryable=True)
+            self._reject(part.batch, "destination_refused", answer, Refusal(f"{answer.summary} {_UNPROVEN}", ""))
 
     def _refuse_all(self, parts: Iterable[_Part], answer: Answer) -> None:
         """Rejects all that is left, for a destination that refuses everything."""
         for part in [*parts, *self._parts, *self._failing]:
-            self._reject(part.batch, "destination_refused", answer, retryable=True)
+            self._reject(part.batch, "destination_refused", answer)
         for part, refusal in self._suspects:
             if self._client.circuits.is_of_events(self._dataset, refusal, self._is_mixed):
                 self._reject(part.batch, "meta_refused_event", refusal)
             else:
-                self._reject(part.batch, "destination_refused", answer, retryable=True)
+                self._reject(part.batch, "destination_refused", answer)
         self._parts, self._failing, self._suspects = [], [], []
 
     # --- failures ----------------------------------------------------------------------------------------------------
@@ -428,7 +436,7 @@ class BatchDelivery:
                 f"{self._name}: stopped before everything was delivered; the rest will be redelivered. {answer.summary}"
             )
         code = "interrupted" if self._shutdown.is_set() else "gave_up_retrying"
-        self._reject(part.batch, code, answer, retryable=True)
+        self._reject(part.batch, code, answer)
         if self._shutdown.is_set() and len(self._parts) > 1:  # each of which might time out
             parts, self._parts = self._parts, []
             self._push_together(parts)
@@ -451,12 +459,15 @@ class BatchDelivery:
         one, rest = part.batch.parted(index)
         return _Part(one, attempt=dataclasses.replace(part.attempt)), _Part(rest, part.group, attempt=part.attempt)
 
-    def _reject(self, batch: EncodedBatch, code: str, answer: Answer, retryable: bool = False) -> None:
-        cause = Rejected(code, answer.message)
-        self._outcome.rejections += [
-            rejection_of(batch.key, line, cause, meta_code=answer.meta_code, retryable=retryable)
-            for line in batch.lines
-        ]
+    def _reject(self, batch: EncodedBatch, code: str, answer: Answer, refusal: Refusal | None = None) -> None:
+        """Rejects all of a batch. Why the destination refused everything is by default what the answer says of it."""
+        cause = Rejected(code, answer.explanation)
+        for line in batch.lines:
+            rejection = rejection_of(batch.key, line, cause, meta_code=answer.meta_code, retryable=code in RETRYABLE)
+            about = answer.without(values_of(rejection.payload)).public_reason
+            self._outcome.rejections.append(dataclasses.replace(rejection, about=about))
+        if code == "destination_refused":
+            self._outcome.refusals[refusal or Refusal.of(self._dataset_id, answer)] += len(batch.lines)
 
 
 _UNPROVEN: Final = "Nothing got through afterwards, so it may not be the events; they are marked retryable."

@@ -14,7 +14,7 @@ import requests.auth
 import urllib3.exceptions
 
 from capybeam.transforms.core.tokens import TokenError
-from capybeam.transforms.delivery.answers import Answer
+from capybeam.transforms.delivery.answers import CUT, Answer
 from capybeam.transforms.delivery.connections import TimedAdapter, reserved
 from capybeam.transforms.delivery.destination import Delivery, Destination, Reading, Request, is_loopback
 
@@ -200,11 +200,12 @@ class _Headers(requests.auth.AuthBase):
 
 def _withheld(answer: Answer, secrets: Mapping[str, str]) -> Answer:
     """The answer without the secrets, should the server have quoted one."""
-    text = f"{answer.message}{answer.messages}"
+    text = f"{answer.message}{answer.reason}{answer.messages}"
     for secret in secrets.values():
         if secret in text:
-            messages = tuple(message.replace(secret, "…") for message in answer.messages)
-            answer = dataclasses.replace(answer, message=answer.message.replace(secret, "…"), messages=messages)
+            messages = tuple(message.replace(secret, CUT) for message in answer.messages)
+            message, reason = answer.message.replace(secret, CUT), answer.reason.replace(secret, CUT)
+            answer = dataclasses.replace(answer, message=message, reason=reason, messages=messages)
     return answer
 
 

@@ -20,6 +20,7 @@ from capybeam.transforms.language.consent import Answer, Consent, compile_consen
 from capybeam.transforms.language.fields import NOTHING, Field, FieldError, compile_check
 from capybeam.transforms.language.mapped_fields import compile_event_fields
 from capybeam.transforms.language.mappings import compile_mapping
+from capybeam.transforms.language.routing import compile_routing
 from capybeam.transforms.language.subscriptions import Hash, Revalidate, Subscription, Validate
 from capybeam.transforms.language.triggers import compile_triggers
 
@@ -106,9 +107,7 @@ class Engine:
     @functools.cached_property
     def name(self) -> Callable[[Event, str], list[Conversion]]:
         """From an event and a subscription's key to its conversions, one for each dataset. Raises Rejected."""
-        namers = {
-            s.key: _namer(s.key, _compile_name(s.mapping.get("event_name")), s.dataset_ids) for s in self.subscriptions
-        }
+        namers = {s.key: _namer(s) for s in self.subscriptions}
         return lambda event, key: namers[key](event)
 
     @functools.cached_property
@@ -203,7 +202,12 @@ class Engine:
             return Refused(stage, cause, conversion.subscription, conversion, payload)
 
 
-def _namer(key: str, name: Any, dataset_ids: Sequence[str]) -> Callable[[Event], list[Conversion]]:
+def _namer(subscription: Subscription) -> Callable[[Event], list[Conversion]]:
+    key, dataset_ids = subscription.key, subscription.dataset_ids
+    name = _compile_name(subscription.mapping.get("event_name"))
+    if subscription.routing is not None:
+        return _routing_namer(key, name, compile_routing(subscription.routing))
+
     def named(event: Event) -> list[Conversion]:
         event_name = name(event) if callable(name) else name
         return [new_tuple(Conversion, (key, event_name, dataset_id, event, _NO_FIELDS)) for dataset_id in dataset_ids]
@@ -212,6 +216,17 @@ def _namer(key: str, name: Any, dataset_ids: Sequence[str]) -> Callable[[Event],
         return named
     (dataset_id,) = dataset_ids
     return lambda event: [new_tuple(Conversion, (key, name, dataset_id, event, _NO_FIELDS))]
+
+
+def _routing_namer(
+    key: str, name: Any, datasets_of: Callable[[Event], tuple[str, ...]]
+) -> Callable[[Event], list[Conversion]]:
+    def named(event: Event) -> list[Conversion]:
+        dataset_ids = datasets_of(event)
+        event_name = name(event) if callable(name) else name
+        return [new_tuple(Conversion, (key, event_name, dataset_id, event, _NO_FIELDS)) for dataset_id in dataset_ids]
+
+    return named
 
 
 _NO_FIELDS: Final[dict[str, Any]] = {}

@@ -8,7 +8,7 @@ and sent as it is. What is rejected again is the same dead letter with the new r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from capybeam.transforms.core.conversions import Conversion, Count, split_key
@@ -68,7 +68,7 @@ class _Replay:
         self, dead_letter: DeadLetter, now: float, count: Count, notes: Callable[[str], Count]
     ) -> Ready | Rejection:
         key, body = str(dead_letter.key), dead_letter.payload
-        dataset_id = self._dataset(key, dead_letter.dataset_id)
+        dataset_id = self._dataset_of_body(key, dead_letter.dataset_id)
         if dataset_id is None:
             return self._not_in_job(dead_letter, key, count)
         unmade = is_unmade(dead_letter.stage, dead_letter.code)
@@ -107,9 +107,11 @@ class _Replay:
         self, dead_letter: DeadLetter, event: Event, now: float, count: Count, notes: Callable[[str], Count]
     ) -> Iterator[Ready | Rejection]:
         """An event's conversions: those for the subscription and the dataset that rejected it, if one did."""
-        dataset_id = self._dataset(str(dead_letter.key), dead_letter.dataset_id) if dead_letter.dataset_id else None
+        conversions = list(self._engine.conversions(event, dead_letter.key))
+        datasets = [found.dataset_id for found in conversions if isinstance(found, Conversion)]
+        dataset_id = _dataset(datasets, dead_letter.dataset_id) if dead_letter.dataset_id else None
         is_counted = False
-        for found in self._engine.conversions(event, dead_letter.key):
+        for found in conversions:
             if isinstance(found, Refused) and found.stage == "filter":
                 yield dead_letter.rejected("filter", found.cause, destination=None, subscription=None, payload=event)
                 return
@@ -147,15 +149,22 @@ class _Replay:
             payload=ready.payload,
         )
 
-    def _dataset(self, key: str, dataset_id: str | None) -> str | None:
-        """The dataset that a dead letter is for: where there is only one, the job file may have been corrected."""
-        datasets: Collection[str] = self._subscriptions[key].dataset_ids
-        return dataset_id if dataset_id in datasets else next(iter(datasets)) if len(datasets) == 1 else None
+    def _dataset_of_body(self, key: str, dataset_id: str | None) -> str | None:
+        """The dataset that a body is for. Without its event nothing can choose another one."""
+        subscription = self._subscriptions[key]
+        if subscription.routing is not None:
+            return dataset_id if dataset_id in subscription.dataset_ids else None
+        return _dataset(subscription.dataset_ids, dataset_id)
 
     def _not_in_job(self, dead_letter: DeadLetter, key: str, count: Count, detail: str | None = None) -> Rejection:
         count("taken")
         count(CounterKey("matched", key).encode())
         return dead_letter.rejected(dead_letter.stage, Rejected("not_in_job", detail))
+
+
+def _dataset(datasets: Sequence[str], dataset_id: str | None) -> str | None:
+    """The one of several that a dead letter is for: where there is only one, the job file may have been corrected."""
+    return dataset_id if dataset_id in datasets else datasets[0] if len(datasets) == 1 else None
 
 
 _OTHER_WIRE: Final = (

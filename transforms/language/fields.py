@@ -25,6 +25,7 @@ from capybeam.transforms.core.placeholders import SPELLINGS
 from capybeam.transforms.core.rejections import CODES, Rejected
 from capybeam.transforms.standards import countries
 from capybeam.transforms.standards.currencies import CURRENCIES
+from capybeam.transforms.standards.javascript import number_text
 
 Check = Callable[[Any], Any]
 DroppingCheck = Callable[[Any, Count], Any]  # drops what it can, and counts it
@@ -205,7 +206,9 @@ def _rejected(missing: Sequence[str], wrong: Sequence[FieldError], sources: Mapp
     absent = [name for name in missing if name not in invalid]
     sentences = [f"The required field {name!r} has no value{_looked_for(sources.get(name))}." for name in absent]
     sentences += [str(problem) for problem in wrong]
-    return Rejected("missing_required_field" if absent else _code(wrong[0].path), " ".join(sentences))
+    names = dict.fromkeys([*absent, *(re.sub(r"\[\d+\]", "", problem.path) for problem in wrong)])
+    code = "missing_required_field" if absent else _code(wrong[0].path)
+    return Rejected(code, " ".join(sentences), field=", ".join(names))
 
 
 def _looked_for(source: str | None) -> str:
@@ -312,7 +315,7 @@ def _string(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (int, float)):
-        return str(int(value)) if isinstance(value, float) and value.is_integer() and abs(value) < 1e21 else str(value)
+        return number_text(value)
     raise FieldError("should be a string")
 
 

@@ -69,16 +69,31 @@ def compile_event_fields(mapping: Mapping[str, Any], fields: Sequence[Field]) ->
     finds_traits = _mentions_traits(mapping.get("user_data"))
 
     def mapped(event: Event, event_name: Any, count: Count = ignore) -> Fields:
-        if finds_traits and "traits" in event and event.get("type") == "group":
-            return slow_path()(event, event_name, count)
         try:
-            values: Fields = fast_path(event, event_name, count)
-        except FieldError:
-            return slow_path()(event, event_name, count)
+            if finds_traits and "traits" in event and event.get("type") == "group":
+                return slow_path()(event, event_name, count)
+            try:
+                values: Fields = fast_path(event, event_name, count)
+            except FieldError:
+                return slow_path()(event, event_name, count)
+        except Rejected as cause:
+            cause.field = cause.field or _field_at_fault(singles(), event)
+            raise
         return values
 
+    singles = functools.cache(lambda: {name: compile_mapping({name: node}) for name, node in mapping.items()})
     slow_path = functools.cache(lambda: _compile_slow_path(mapping, fields, sources))  # made when it is first needed
     return mapped
+
+
+def _field_at_fault(singles: Mapping[str, Callable[[Event], Any]], event: Event) -> str:
+    """The field whose mapping rejects an event, of the mappings of single fields; "" where none does so alone."""
+    for name, map_field in singles.items():
+        try:
+            map_field(event)
+        except Rejected:
+            return name
+    return ""
 
 
 def _mentions_traits(node: Any) -> bool:

@@ -15,6 +15,7 @@ from capybeam.transforms.core.paths import parse_path
 from capybeam.transforms.language.consent import Consent
 from capybeam.transforms.language.fields import Field
 from capybeam.transforms.language.mappings import paths
+from capybeam.transforms.language.routing import Routing
 
 Hash = Callable[[Conversion, Count], Hashed]
 Validate = Callable[[Conversion, float, Count], Ready]
@@ -34,7 +35,7 @@ class Subscription(abc.ABC):
         trigger: FQL.
         mapping: field → mapping; the action's defaults are already merged in.
         fields: what the action knows; event_name among them.
-        dataset_ids: where a conversion goes; one event may go to several.
+        dataset_ids: where a conversion goes; one event may go to several. With a `routing`, all that it can go to.
     """
 
     destination: str
@@ -47,6 +48,11 @@ class Subscription(abc.ABC):
     @property
     def key(self) -> str:
         return f"{self.destination}/{self.name}"
+
+    @property
+    def routing(self) -> Routing | None:
+        """How an event's datasets are chosen among `dataset_ids`; None where it goes to all of them."""
+        return None
 
     @property
     def consent(self) -> Consent | None:
@@ -63,10 +69,16 @@ class Subscription(abc.ABC):
         """Path of the value of an event for which the mapping finds none; "" for none."""
         return ""
 
+    @property
+    def has_fixed_mapping(self) -> bool:
+        """Whether the mapping is its type's, and a job file cannot change it."""
+        return False
+
     def maps(self, key: str) -> bool:
         """Whether the mapping may read a key at an event's root. Only False is certain: any mention of it counts."""
-        whole = any(not parse_path(path) for path in paths(self.mapping))
-        return whole or key in orjson.dumps(self.mapping).decode()
+        mappings = [self.mapping, *([self.routing.mapping] if self.routing else ())]
+        whole = any(not parse_path(path) for path in paths(mappings))
+        return whole or key in orjson.dumps(mappings).decode()
 
     @abc.abstractmethod
     def compile_hashing(self) -> Hash:

@@ -21,6 +21,7 @@ import orjson
 
 from capybeam.transforms.delivery.answers import Answer, Kind, Meaning, Received, Trouble
 from capybeam.transforms.delivery.destination import Reading
+from capybeam.transforms.meta.reasons import readable
 
 # --- what an answer means ---------------------------------------------------------------------------------------
 
@@ -89,7 +90,7 @@ class ResponseFacts(NamedTuple):
 _PERMISSION: Final = (
     "The token lacks a permission. It needs ads_management or a system user with access to the dataset."
 )
-_NEW_TOKEN: Final = "Store a new access token where the job file points and run again."
+_NEW_TOKEN: Final = "Store a new access token where the job file points."
 
 RESPONSE_RULES: Final = (  # the first row that fits counts
     ResponseRule(means="acknowledged: as many events as were sent", kind="delivered", received="all"),
@@ -127,12 +128,14 @@ RESPONSE_RULES: Final = (  # the first row that fits counts
         kind="destination",
         codes=frozenset({190}),
         todo=_NEW_TOKEN,
+        is_token=True,
     ),
     ResponseRule(
         means="the token's session has ended",
         kind="destination",
         codes=frozenset({102}),
         todo=_NEW_TOKEN,
+        is_token=True,
     ),
     ResponseRule(
         means="a permission is missing",
@@ -224,8 +227,14 @@ RESPONSE_RULES: Final = (  # the first row that fits counts
         codes=frozenset({100}),
         subcodes=range(2804000, 2805000),
     ),
-    ResponseRule(means="a refusal that is not in this table", kind="unknown", codes=ANY),
-    ResponseRule(means="a refusal in JSON without a code", kind="unknown", statuses=range(400, 500), refusal=True),
+    ResponseRule(means="a refusal that is not listed", kind="unknown", codes=ANY, is_listed=False),
+    ResponseRule(
+        means="a refusal in JSON without a code",
+        kind="unknown",
+        statuses=range(400, 500),
+        refusal=True,
+        is_listed=False,
+    ),
     ResponseRule(
         means="HTML, a truncated body, or anything else that is not an answer from Meta", kind="transient", codes=NONE
     ),
@@ -260,7 +269,8 @@ def classify(status: int, headers: Mapping[str, str], body: bytes, sent: int) ->
     messages = answer.get("messages") if row.kind == "delivered" else None
     return Answer(
         kind=row.kind,
-        message=_described(status, code, subcode, error, received, answer, sent),
+        message=_described(status, code, subcode, refusal, received, answer, sent),
+        reason="" if received else readable(_LIKE_A_TOKEN.sub("…", _words(refusal))),
         code=code,
         subcode=subcode,
         fbtrace_id=trace if isinstance(trace, str) else None,
@@ -312,7 +322,7 @@ def _described(
     status: int,
     code: int | None,
     subcode: int | None,
-    error: Mapping[str, Any],
+    refusal: Any,
     received: Received | None,
     answer: Mapping[str, Any],
     sent: int,
@@ -325,9 +335,19 @@ def _described(
         return f"The server answered {status} without saying how many events it received."
     if code is None:
         return f"HTTP {status} without one of Meta's error bodies."
-    text = error.get("error_user_msg") or error.get("message")
+    text = refusal.get("error_user_msg") or refusal.get("message")
     numbers = f"code {code}" + (f", subcode {subcode}" if subcode else "")
-    return f"Meta, {numbers}: {_LIKE_A_TOKEN.sub('…', text)}" if isinstance(text, str) else f"Meta, {numbers}."
+    return f"Meta, {numbers}: {_LIKE_A_TOKEN.sub('…', text)}" if isinstance(text, str) and text else f"Meta, {numbers}."
+
+
+def _words(refusal: Any) -> str:
+    """What an error says for people: its title and its text, or only the one that there is."""
+    if not isinstance(refusal, dict):
+        return refusal if isinstance(refusal, str) else ""
+    text = refusal.get("error_user_msg") or refusal.get("message")
+    title = refusal.get("error_user_title")
+    parts = [part.strip() for part in (title, text) if isinstance(part, str) and part.strip()]
+    return parts[1] if len(parts) == 2 and parts[1].startswith(parts[0].rstrip(".")) else ": ".join(parts)
 
 
 _LIKE_A_TOKEN: Final = re.compile(r"\bEAA[A-Za-z0-9_-]{8,}")  # "Malformed access token EAAB…", says Meta

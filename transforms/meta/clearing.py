@@ -84,13 +84,16 @@ def compile_clearing(subscription: MetaSettings) -> tuple[Clear, Callable[[Mappi
         if left != "":
             fields[name] = left
         elif name == "event_name":
-            raise Rejected("missing_required_field", "event_name holds nothing but personal data.")
+            raise Rejected("missing_required_field", _NAME_IS_PERSONAL, field="event_name")
         else:
             del fields[name]
 
     if subscription.personal_data_in_text == "allow":
         return (lambda given, fields, count: None), lambda fields: False
     return clear, _compile_is_clear(urls, texts, clean.harmless)
+
+
+_NAME_IS_PERSONAL: Final = "event_name holds nothing but personal data."
 
 
 def compile_look_through(subscription: MetaSettings) -> Callable[[Mapping[str, Any], Count], dict[str, Any]]:
@@ -116,7 +119,7 @@ def compile_look_through(subscription: MetaSettings) -> Callable[[Mapping[str, A
                 if left or left == value:
                     kept[name] = left
         if "event_name" not in kept:
-            raise Rejected("missing_required_field", "event_name holds nothing but personal data.", dict(event))
+            raise Rejected("missing_required_field", _NAME_IS_PERSONAL, dict(event), "event_name")
         return kept
 
     def without_emails(user_data: dict[str, Any], count: Count) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from capybeam.transforms.language.subscriptions import Revalidate, Validate
 from capybeam.transforms.meta import rules
 from capybeam.transforms.meta.clearing import URLS, compile_look_through
 from capybeam.transforms.meta.personal_data.keys import is_personal
+from capybeam.transforms.meta.restricted import restrict
 from capybeam.transforms.meta.server_events import compile_wire
 from capybeam.transforms.meta.settings import MetaSettings
 from capybeam.transforms.meta.user_data import HASHED, KEYS, OFFLINE_KEYS, OLDER_HASHED, WIRES, unhashed
@@ -100,7 +101,9 @@ def _compile_encoder(subscription: MetaSettings, max_bytes: int, is_edited: bool
         what = event["event_name"].encode(), event_id.encode() if type(event_id) is str else b""
         return seal(name, *what, event["event_time"], limit, body)
 
-    return encoded
+    if not subscription.restricted:
+        return encoded
+    return lambda event, now, count, is_hashed: encoded(restrict(event, count), now, count, is_hashed)
 
 
 _OLDER_WIRES: Final = frozenset({*OLDER_HASHED, *(name for name, _ in OFFLINE_KEYS.values())})
@@ -117,4 +120,5 @@ def check_hashed(user_data: Mapping[str, Any], who: str = "user_data") -> None:
     key = unhashed(user_data, (*hashed, *strange))
     if key is not None:
         name = f"{who}.{key}" if key in hashed else f"A key of {who} that Meta does not know"
-        raise Rejected("unhashed_user_data", f"{name} is not SHA-256 in 64 hexadecimal digits.")
+        field = name if key in hashed else who
+        raise Rejected("unhashed_user_data", f"{name} is not SHA-256 in 64 hexadecimal digits.", field=field)

@@ -126,10 +126,14 @@ class Mask:
 
     def is_personal(self, text: str) -> bool:
         """Whether a text has an email address in it, or anything of the person."""
-        lower, bare = text.strip().lower(), squeezed(text)
-        if lower in self._wholes or bare in self._wholes or emails(text):
+        if self.is_value_of_person(text):
             return True
+        lower, bare = text.strip().lower(), squeezed(text)
         return any(part in bare or part in lower for part in self._parts)
+
+    def is_value_of_person(self, text: str) -> bool:
+        """Whether a text as a whole is a value of the person, or has an email address in it."""
+        return text.strip().lower() in self._wholes or squeezed(text) in self._wholes or bool(emails(text))
 
     def _impersonal(self, text: str, key: str, at_root: bool) -> str:
         if text in self._known or text in CURRENCIES or text.upper() in CURRENCIES or _TIME.fullmatch(text):

@@ -134,7 +134,10 @@ def check_messaging(channel: str | None, user_data: Mapping[str, Any]) -> None:
     if channel is None or channel not in MESSAGING_IDS:
         raise Rejected("missing_messaging_channel")
     if not all(user_data.get(key) for key in MESSAGING_IDS[channel]):
-        raise Rejected("missing_messaging_ids", f"A {channel} event needs {' and '.join(MESSAGING_IDS[channel])}.")
+        needed = MESSAGING_IDS[channel]
+        detail = f"A {channel} event needs {' and '.join(needed)}."
+        missing = [name for name in needed if not user_data.get(name)]
+        raise Rejected("missing_messaging_ids", detail, field=", ".join(missing))
 
 
 def check_purchase(custom_data: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from capybeam.transforms.core.envelope import Address
 from capybeam.transforms.language.consent import Consent
+from capybeam.transforms.language.routing import Routing
 from capybeam.transforms.language.subscriptions import Subscription
 from capybeam.transforms.meta.personal_data.cleaner import Cleaner, cleaner
 
@@ -22,10 +23,12 @@ class MetaSettings(Subscription):
     Attributes:
         needs_user_agent: whether a website event without client_user_agent is rejected.
         default_country, test_event_code, allow_in_custom_data, personal_data_in_text: the destination's settings.
+        restricted: whether its events lose what Meta's core setup restricts; see `restricted`.
         wire: the form of its events: server events of the Conversions API, or the older Offline Conversions API's.
         upload_tag: goes out with each request, where it is not "".
-        consent: the destination's.
+        consent, routing: the destination's.
         value_fallback: path of the value of an event for which the mapping finds none; "" for none.
+        has_fixed_mapping: whether the mapping is its type's, and a job file cannot change it.
     """
 
     needs_user_agent: bool = True
@@ -33,10 +36,13 @@ class MetaSettings(Subscription):
     test_event_code: str | None = None
     allow_in_custom_data: frozenset[str] = frozenset()
     personal_data_in_text: InText = "cut"
+    restricted: bool = False
     wire: Wire = "conversions_api"
     upload_tag: str = ""
     value_fallback: str = ""
+    has_fixed_mapping: bool = False
     consent: Consent | None = None
+    routing: Routing | None = None
 
     @property
     def limited_fields(self) -> Mapping[str, Any]:

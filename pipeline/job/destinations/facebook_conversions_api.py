@@ -15,14 +15,18 @@ from capybeam.pipeline.job.consent import check_consent
 from capybeam.pipeline.job.constants import check_constants, is_nothing
 from capybeam.pipeline.job.destination_types import DestinationType
 from capybeam.pipeline.job.destinations import meta
+from capybeam.pipeline.job.destinations.routing import DatasetIdOrMapping, Datasets, check_routing, routing
 from capybeam.pipeline.job.lookups import hint_for, is_never_there
 from capybeam.pipeline.job.models import Model, SubscriptionName
 from capybeam.pipeline.job.presets import Preset, merged_mapping, presets
 from capybeam.pipeline.job.problems import Problems, suggestion
 from capybeam.pipeline.job.yaml_source import Loc
+from capybeam.transforms.language.directives.registry import is_directive
 from capybeam.transforms.language.fields import Field
 from capybeam.transforms.meta import rules
 from capybeam.transforms.meta.destinations import MetaDestination
+from capybeam.transforms.meta.restricted import FREE, STANDARD_PARAMETERS
+from capybeam.transforms.meta.server_events import in_custom_data
 from capybeam.transforms.meta.subscriptions import MetaSubscription
 
 # --- the model --------------------------------------------------------------------------------------------------------
@@ -64,8 +68,13 @@ class ConversionsModel(meta.MetaModel):
     """A dataset (pixel) at Meta, with subscriptions to the actions of "Facebook Conversions API (Actions)"."""
 
     type: Literal["facebook_conversions_api"]
-    dataset_id: meta.DatasetId | None = pydantic.Field(None, description="Meta's dataset (pixel) ID.")
-    pixel_id: meta.DatasetId | None = pydantic.Field(None, description="The same as dataset_id.")
+    dataset_id: DatasetIdOrMapping | None = pydantic.Field(
+        None, description="Meta's dataset (pixel) ID, or a directive that looks it up in the event."
+    )
+    pixel_id: DatasetIdOrMapping | None = pydantic.Field(None, description="The same as dataset_id.")
+    dataset_ids: Datasets | None = pydantic.Field(
+        None, description="Where dataset_id is looked up: the IDs that it may be, or value of the event → ID."
+    )
     api_version: meta.Version = pydantic.Field(MetaDestination.api_version, description="Graph API.")
     subscriptions: tuple[SubscriptionModel, ...] = pydantic.Field(json_schema_extra={"minItems": 1})
 
@@ -78,6 +87,8 @@ def _destination(model: ConversionsModel) -> MetaDestination:
 
 
 def _subscriptions(model: ConversionsModel) -> Iterator[MetaSubscription]:
+    dataset_id = model.dataset_id or model.pixel_id or ""
+    routed = routing(dataset_id, model.dataset_ids)
     for each in model.subscriptions:
         if not each.enabled:
             continue
@@ -88,7 +99,8 @@ def _subscriptions(model: ConversionsModel) -> Iterator[MetaSubscription]:
             trigger=each.trigger or preset.trigger or "all",
             mapping=merged_mapping(preset, each.mapping, each.use_default_mapping),
             fields=preset.fields,
-            dataset_ids=(str(model.dataset_id or model.pixel_id),),
+            dataset_ids=routed.dataset_ids if routed else (str(dataset_id),),
+            routing=routed,
             needs_user_agent=preset.needs_user_agent,
         )
 
@@ -97,10 +109,7 @@ def _subscriptions(model: ConversionsModel) -> Iterator[MetaSubscription]:
 
 
 def _check(destination: Mapping[str, Any], loc: Loc, problems: Problems) -> None:
-    if destination.get("dataset_id") and destination.get("pixel_id"):
-        problems.add((*loc, "pixel_id"), "is the same as dataset_id; give one of them")
-    elif not destination.get("dataset_id") and not destination.get("pixel_id"):
-        problems.add((*loc, "dataset_id"), "is missing")
+    check_routing(destination, loc, problems)
     meta.check_api_version(destination.get("api_version"), (*loc, "api_version"), problems)
     check_consent(destination, loc, problems)
     given = destination.get("subscriptions")
@@ -203,6 +212,8 @@ def _warn(model: ConversionsModel, loc: Loc, problems: Problems) -> None:
     for index, subscription in enumerate(model.subscriptions):
         at = (*loc, "subscriptions", index, "mapping")
         _warn_of_unknown_fields(subscription, at, problems)
+        if model.restricted:
+            _warn_of_restricted(subscription, at, problems)
 
 
 def _warn_of_unknown_fields(subscription: SubscriptionModel, loc: Loc, problems: Problems) -> None:
@@ -219,6 +230,19 @@ def _warn_of_unknown_fields(subscription: SubscriptionModel, loc: Loc, problems:
             elif any(name == field.name for other in presets().values() for field in other.fields):
                 hint = "; put it into custom_data"
             problems.warn((*loc, name), f"is not a field of {action} and is left out{hint}")
+
+
+def _warn_of_restricted(subscription: SubscriptionModel, loc: Loc, problems: Problems) -> None:
+    """What a mapping has that no event of a restricted destination goes out with."""
+    fields = {field.name for field in presets()[subscription.action].fields}
+    mapping = subscription.mapping
+    never: list[Loc] = [(name,) for name in mapping if name in fields and name in {*in_custom_data(fields), *FREE}]
+    custom_data = mapping.get("custom_data")
+    if isinstance(custom_data, dict) and not is_directive(custom_data):
+        never += [("custom_data", name) for name in custom_data]
+    for place in never:
+        if place[-1] not in STANDARD_PARAMETERS:
+            problems.warn((*loc, *place), "is never sent: the destination is restricted to Meta's standard parameters")
 
 
 FACEBOOK_CONVERSIONS_API: Final = DestinationType(

@@ -75,6 +75,7 @@ def _subscriptions(model: OfflineModel) -> Iterator[MetaSubscription]:
                 wire=model.wire,
                 upload_tag=model.upload_tag,
                 value_fallback=preset.value_fallback(event, model.value_field),
+                has_fixed_mapping=True,
             )
 
 
@@ -109,7 +110,7 @@ def _check(destination: Mapping[str, Any], loc: Loc, problems: Problems) -> None
     if destination.get("wire") != "offline_events":
         meta.check_api_version(version, (*loc, "api_version"), problems)
         return
-    for name in ("test_event_code", "partner_agent"):
+    for name in ("test_event_code", "partner_agent", "restricted"):
         if destination.get(name):
             problems.add((*loc, name), "is not available with wire: offline_events")
     if meta.is_version(version) and meta.major(version) > meta.major(OFFLINE_VERSION):

@@ -28,19 +28,20 @@ from capybeam.transforms.standards import countries
 _VERSION: Final = r"v[0-9]{1,4}\.[0-9]{1,4}"
 
 
-def _digits(value: Any) -> str:
+def digits(value: Any) -> str:
+    """The ID of a dataset. Raises a ValueError of pydantic's."""
     text = integer_as_text(value)
     if not isinstance(text, str) or not re.fullmatch(r"[0-9]+", text):
         raise PydanticCustomError("dataset_id", "must be digits, as Meta's Events Manager shows the ID")
     return text
 
 
-def _ids(value: Any) -> tuple[str, ...]:
+def ids(value: Any) -> tuple[str, ...]:
     """One ID or a list of them, each once."""
     listed = value if isinstance(value, list) else [value]
     if not listed:
         raise PydanticCustomError("dataset_id", "must list at least one ID")
-    return tuple(dict.fromkeys(map(_digits, listed)))
+    return tuple(dict.fromkeys(map(digits, listed)))
 
 
 def _partner_agent(value: Any) -> str:
@@ -72,12 +73,11 @@ def _country(value: Any) -> str:
     return code
 
 
-_ID_SCHEMA: Final[dict[str, Any]] = {"type": ["string", "integer"], "pattern": "^[0-9]+$"}
-DatasetId = Annotated[str, BeforeValidator(_digits), WithJsonSchema(_ID_SCHEMA)]
+ID_SCHEMA: Final[dict[str, Any]] = {"type": ["string", "integer"], "pattern": "^[0-9]+$"}
 DatasetIds = Annotated[
     tuple[str, ...],
-    BeforeValidator(_ids),
-    WithJsonSchema({**_ID_SCHEMA, "type": ["string", "integer", "array"], "minItems": 1, "items": _ID_SCHEMA}),
+    BeforeValidator(ids),
+    WithJsonSchema({**ID_SCHEMA, "type": ["string", "integer", "array"], "minItems": 1, "items": ID_SCHEMA}),
 ]
 Version = Annotated[str, matching(_VERSION, "must look like v25.0"), TEXT]
 OneLine = Annotated[str, ONE_LINE, TEXT]
@@ -115,6 +115,11 @@ class MetaModel(DestinationModel):
         description="cut: removes email addresses, and the person's own number, name and address, from texts and URLs."
         " allow: sends texts and URLs unchanged.",
     )
+    restricted: bool = pydantic.Field(
+        False,
+        description="true: sends no more than Meta's core setup allows, for restricted categories such as health and"
+        " finance: no custom parameters, no more than the domain of URLs.",
+    )
     consent: ConsentModel | None = pydantic.Field(
         None, description="What an event must say about consent before it is sent. Default: nothing is asked."
     )
@@ -151,6 +156,7 @@ def of_all_subscriptions(model: MetaModel) -> dict[str, Any]:
         "test_event_code": model.test_event_code or None,
         "allow_in_custom_data": frozenset(model.allow_in_custom_data),
         "personal_data_in_text": model.personal_data_in_text,
+        "restricted": model.restricted,
         "consent": None if model.consent is None else Consent(**model.consent.model_dump()),
     }
 

@@ -40,9 +40,10 @@ def read_preset(name: str) -> dict[str, Any]:
 def presets() -> Mapping[str, Preset]:
     """The actions of ``facebook_conversions_api``, by name: exactly those that its YAML file lists."""
     actions = read_preset("facebook_conversions_api")["actions"]
+    made: _Made = {}
     return {
         name: Preset(
-            fields=(*_fields(action["fields"]), *([_NAME_FIELD] if "event_name" in action else [])),
+            fields=(*_fields(action["fields"], made), *([_NAME_FIELD] if "event_name" in action else [])),
             defaults=action["defaults"],
             trigger=action.get("trigger"),
             event_name=action.get("event_name"),
@@ -99,28 +100,40 @@ class OfflinePreset:
 def offline_preset() -> OfflinePreset:
     """The preset of ``facebook_offline_conversions``."""
     data = read_preset("facebook_offline_conversions")
-    return OfflinePreset(**{**data, "fields": _fields(data["fields"])})
+    return OfflinePreset(**{**data, "fields": _fields(data["fields"], {})})
 
 
-def _fields(specs: Mapping[str, Mapping[str, Any]], owner: str = "") -> tuple[Field, ...]:
-    """Keys of user_data are counted by Meta's names, as where they are hashed."""
+_Made = dict[tuple[int, str, str], Field]
+
+
+def _fields(specs: Mapping[str, Mapping[str, Any]], made: _Made, owner: str = "") -> tuple[Field, ...]:
+    """Keys of user_data are counted by Meta's names, as where they are hashed.
+
+    Args:
+        made: the fields that there are, by the ID of their data, name and owner. Actions share data by YAML's aliases.
+    """
     fields = []
     for name, spec in specs.items():
-        assert spec["type"] in TYPES, f"{name}: unknown type"
-        fields.append(
-            Field(
-                name,
-                spec["type"],
-                spec.get("required", False),
-                spec.get("multiple", False),
-                tuple(spec.get("choices", ())),
-                _fields(spec["properties"], name) if "properties" in spec else None,
-                spec.get("named"),
-                incidental=spec.get("incidental", False),
-                counted_as=KEYS[name].wire if owner == "user_data" and name in KEYS else "",
-            )
-        )
+        key = id(spec), name, owner
+        if key not in made:
+            made[key] = _field(name, spec, made, owner)
+        fields.append(made[key])
     return tuple(fields)
+
+
+def _field(name: str, spec: Mapping[str, Any], made: _Made, owner: str) -> Field:
+    assert spec["type"] in TYPES, f"{name}: unknown type"
+    return Field(
+        name,
+        spec["type"],
+        spec.get("required", False),
+        spec.get("multiple", False),
+        tuple(spec.get("choices", ())),
+        _fields(spec["properties"], made, name) if "properties" in spec else None,
+        spec.get("named"),
+        incidental=spec.get("incidental", False),
+        counted_as=KEYS[name].wire if owner == "user_data" and name in KEYS else "",
+    )
 
 
 def merged_mapping(preset: Preset, mapping: Mapping[str, Any], use_defaults: bool) -> dict[str, Any]:

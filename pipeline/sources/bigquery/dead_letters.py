@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from capybeam.pipeline.sinks.tables import BIGQUERY, split_table
-from capybeam.pipeline.sources import NoInput, ReadOptions, Source
+from capybeam.pipeline.sources import NoInput, ReadOptions, Size, Source
 from capybeam.pipeline.sources.bigquery import client as clients
 from capybeam.pipeline.sources.bigquery.client import ErrorsAsNoInput, retry
 from capybeam.pipeline.sources.bigquery.reading import ReadDeadLetters
@@ -32,4 +32,4 @@ def open_dead_letters(text: str, options: ReadOptions, client: Any = None) -> So
         ((rows,),) = client.query(f"SELECT COUNT(*) FROM `{table}`").result()
     if not rows:
         raise NoInput(f"{name}: has no rows")
-    return Source(name, f"{rows:,} row{'s' * (rows != 1)}", ReadDeadLetters(table))
+    return Source(name, f"{rows:,} row{'s' * (rows != 1)}", ReadDeadLetters(table), size=Size(rows=rows))

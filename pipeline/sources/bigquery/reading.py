@@ -79,6 +79,10 @@ class ReadDeadLetters(beam.PTransform):
 
 
 def _dead_letter(row: Mapping[str, Any], place: str) -> tuple[str, bytes]:
+    return place, dead_letter_line(row)
+
+
+def dead_letter_line(row: Mapping[str, Any]) -> bytes:
     """A row as the line of a file; `pipeline.sinks.tables` has how rows are written."""
     line: dict[str, Any] = {
         name: int(value.timestamp()) if isinstance(value, dt.datetime) else value
@@ -87,4 +91,4 @@ def _dead_letter(row: Mapping[str, Any], place: str) -> tuple[str, bytes]:
     }
     if isinstance(line.get("payload"), str):  # JSON text
         line["payload"] = orjson.Fragment(line["payload"])
-    return place, orjson.dumps(line, default=str)
+    return orjson.dumps(line, default=str)

@@ -15,7 +15,7 @@ from typing import Any, Final
 import orjson
 
 from capybeam.pipeline.sinks.tables import BIGQUERY, split_table
-from capybeam.pipeline.sources import NoEvents, NoInput, ReadOptions, Source
+from capybeam.pipeline.sources import NoEvents, NoInput, ReadOptions, Size, Source
 from capybeam.pipeline.sources.bigquery import client as clients
 from capybeam.pipeline.sources.bigquery.client import ErrorsAsNoInput, retry
 from capybeam.pipeline.sources.bigquery.reading import ReadTable, parts_of_known
@@ -48,10 +48,10 @@ def open_source(text: str, options: ReadOptions, client: Any = None) -> Source:
             if found.table_type != "TABLE":
                 columns = ", ".join(f"`{column}`" for column in columns_with_time(layout))
                 condition = where_clause(restriction_of(name, layout, options.time_range))
-                result = _result_of(client, f"SELECT {columns} FROM `{table}`{condition}")
+                result = result_of(client, f"SELECT {columns} FROM `{table}`{condition}")
                 found = client.get_table(result, retry=retry())
         else:
-            found = client.get_table(_result_of(client, query), retry=retry())
+            found = client.get_table(result_of(client, query), retry=retry())
             layout = layout_of_schema(name, found.schema, "")
         restriction = restriction_of(name, layout, options.time_range)
         path = f"{found.project}.{found.dataset_id}.{found.table_id}"
@@ -69,7 +69,7 @@ def open_source(text: str, options: ReadOptions, client: Any = None) -> Source:
         layout.compile()  # here rather than on the workers
         read = ReadTable(path, layout, restriction)
         _check_readable(name, read)
-    return Source(name, extent, read)
+    return Source(name, extent, read, size=Size(rows=count.rows), is_query=query is not None)
 
 
 def _abbreviated(text: str) -> str:
@@ -90,7 +90,8 @@ def _column(field: Any) -> Column:
     return Column(field.name, field.field_type, field.mode == "REPEATED", tuple(_column(f) for f in field.fields))
 
 
-def _result_of(client: Any, query: str) -> Any:
+def result_of(client: Any, query: str) -> Any:
+    """BigQuery's own temporary table of a query's result."""
     job = client.query(query)
     job.result()
     return job.destination

@@ -202,7 +202,7 @@ def test_a_trigger_that_never_holds_is_an_error_and_a_part_of_one_a_warning(
 
 @pytest.mark.parametrize("action", presets())
 def test_the_defaults_of_every_action_pass(action: str) -> None:
-    lines = "trigger: all" if action == "custom" else ""
+    lines = "" if presets()[action].trigger else "trigger: all"
 
     assert found(with_action(action, lines)) == []
 

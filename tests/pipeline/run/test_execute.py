@@ -16,7 +16,7 @@ import pytest
 
 from capybeam.pipeline.job.loader import parse_job
 from capybeam.pipeline.run.execute import replay_job, run_job
-from capybeam.pipeline.run.exit_codes import CONFIGURATION, DEAD_LETTERS, OK
+from capybeam.pipeline.run.exit_codes import CONFIGURATION, DEAD_LETTERS, GAVE_UP, OK
 from capybeam.pipeline.run.request import Outputs, RunRequest
 from capybeam.pipeline.sandbox.server import SandboxServer
 from capybeam.transforms.core.dead_letters import ReplayFilter
@@ -29,6 +29,7 @@ from capybeam.transforms.sending import _SendBatches
 from capybeam.transforms.validating import _ValidateConversions
 from tests.pipeline.jobs import JANE, TOKEN, job_file, order, rows
 from tests.pipeline.run.runs import PORTABLE, run
+from tests.reports import in_short, subscriptions, unreadable
 
 pytestmark = pytest.mark.slow
 
@@ -38,15 +39,15 @@ def test_every_event_is_delivered_filtered_or_a_dead_letter(sandbox: SandboxServ
     lines += [b"{broken", b"", b'{"type": "screen"}', order(1, properties={"currency": "EUR"})]
     code, books = run(sandbox.url, lines)
     assert code == DEAD_LETTERS
-    assert books == {
+    assert in_short(books) == {
         "balanced": True,
         "read": 23,
         "taken": 21,
         "filtered": 1,
-        "unparsable": 1,
+        "unreadable": 1,
         "matched": 31,
         "delivered": 30,
-        "dead_lettered": 2,
+        "dead_lettered": 1,
         "rejected_before_matching": {"parse/invalid_json": 1},
         "subscriptions": {
             "crm/purchase": {"matched": 10, "delivered": 10, "dead_lettered": {}, "notes": {"website_without_url": 10}},
@@ -93,7 +94,7 @@ def test_offline_conversions_are_delivered_on_both_wires_and_the_books_balance(
 
     old = {"beyond_attribution_window": 1}
     assert (code, books["balanced"], books["filtered"]) == (DEAD_LETTERS, True, 1)
-    assert books["subscriptions"] == {
+    assert subscriptions(books) == {
         "archive/events: Order Completed": {
             "matched": 12,
             "delivered": 11,
@@ -144,7 +145,7 @@ def test_garbage_becomes_dead_letters(sandbox: SandboxServer) -> None:
     code, books = run(sandbox.url, garbage)
     assert code == DEAD_LETTERS
     assert books["balanced"]
-    assert books["read"] == books["unparsable"] == len(rows("dead.jsonl"))
+    assert books["read"] == books["unreadable"] == len(rows("dead.jsonl"))
 
 
 def test_a_line_of_gigabytes_is_a_dead_letter_unread_and_the_rest_of_its_file_is_delivered(
@@ -155,7 +156,7 @@ def test_a_line_of_gigabytes_is_a_dead_letter_unread_and_the_rest_of_its_file_is
     job = parse_job(job_file(sandbox.url))
     assert run_job(RunRequest(job, ["events.jsonl.gz"], Outputs("dead", "receipts", "books.json"))) == DEAD_LETTERS
     books = json.loads(Path("books.json").read_text())
-    assert (books["balanced"], books["read"], books["unparsable"], books["delivered"]) == (True, 3, 1, 2)
+    assert (books["balanced"], books["read"], books["unreadable"], books["delivered"]) == (True, 3, 1, 2)
     message = "Line 2 of events.jsonl.gz has 70,000,026 bytes, and one of more than 64 MB is not read."
     assert [(row["stage"], row["code"], row["message"], row["payload"]) for row in rows("dead")] == [
         ("parse", "line_too_long", message, long[:1000].decode())
@@ -191,7 +192,7 @@ def test_rows_of_a_warehouse_are_delivered_and_what_is_left_out_is_in_the_books(
     books = json.loads(Path("books.json").read_text())
 
     assert (books["read"], books["taken"], books["filtered"], books["delivered"]) == (2, 2, 0, 2)
-    assert books["subscriptions"]["web/purchase"]["notes"] == {"contents_without_id": 2, "website_without_url": 2}
+    assert subscriptions(books)["web/purchase"]["notes"] == {"contents_without_id": 2, "website_without_url": 2}
     assert sandbox.stats()["by_event"] == {"123": {"Purchase": 2}}
 
 
@@ -208,9 +209,9 @@ def test_events_in_envelopes_are_delivered_and_what_is_no_event_is_a_dead_letter
     cut = order(4, context={"userAgent": "Mozilla \ud83d"})
     code, books = run(sandbox.url, [*(json.dumps(line).encode() for line in lines), cut])
     assert (code, books["balanced"], books["delivered"], sandbox.stats()["events_stored"]) == (DEAD_LETTERS, True, 4, 4)
-    assert (books["read"], books["taken"], books["filtered"], books["unparsable"]) == (6, 4, 0, 2)
-    assert books["rejected_before_matching"] == {"parse/not_an_event": 2}
-    assert books["notes"] == {"replaced_characters": 1}
+    assert (books["read"], books["taken"], books["filtered"], books["unreadable"]) == (6, 4, 0, 2)
+    assert unreadable(books) == {"parse/not_an_event": 2}
+    assert books["notes"]["replaced_characters"] == 1
     out, err = capsys.readouterr()
     assert out.count("parse / not_an_event, the first: The object is not an event: it has no type") == 1
     assert "jane" not in out + err
@@ -226,8 +227,8 @@ def test_events_in_envelopes_are_delivered_and_what_is_no_event_is_a_dead_letter
 def test_one_destination_in_trouble_does_not_stop_the_other(sandbox: SandboxServer) -> None:
     job = job_file(sandbox.url).replace(f"endpoint: {sandbox.url}", "endpoint: http://127.0.0.1:9", 1)
     code, books = run(sandbox.url, [order(n) for n in range(98, 104)], job=job)
-    assert code == DEAD_LETTERS
-    assert {name: row["delivered"] for name, row in books["subscriptions"].items()} == {
+    assert code == GAVE_UP
+    assert {name: row["delivered"] for name, row in subscriptions(books).items()} == {
         "crm/purchase": 4,
         "web/purchase": 0,
     }
@@ -309,8 +310,8 @@ def test_a_bundle_that_fails_at_its_end_and_is_done_again_is_counted_once(
 
     books = json.loads(Path("books.json").read_text())
     assert failed == [step]
-    assert (books["balanced"], books["read"], books["unparsable"]) == (True, 21, 1)
-    assert {name: (row["matched"], row["delivered"]) for name, row in books["subscriptions"].items()} == {
+    assert (books["balanced"], books["read"], books["unreadable"]) == (True, 21, 1)
+    assert {name: (row["matched"], row["delivered"]) for name, row in subscriptions(books).items()} == {
         "crm/purchase": (10, 10),
         "web/purchase": (20, 20),
     }

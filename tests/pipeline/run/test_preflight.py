@@ -75,7 +75,7 @@ def test_books_that_cannot_be_written_are_found_out_before_anything_is_sent_or_m
         assert (
             run_job(RunRequest(job, ["events.jsonl"], Outputs("dead.jsonl", "receipts.jsonl", place))) == CONFIGURATION
         )
-        assert capsys.readouterr().err == f"capybeam: The books cannot be written to {place}: {reason}\n"
+        assert capsys.readouterr().err == f"capybeam: The report cannot be written to {place}: {reason}\n"
     assert sandbox.stats()["requests"] == 0
     assert Path("dead.jsonl").read_text() == "of an earlier run\n"
     assert sorted(os.listdir()) == ["dead.jsonl", "events.jsonl", "folder", "link"]
@@ -132,7 +132,7 @@ def test_a_run_never_reads_what_it_writes(tmp_path: Path, capsys: pytest.Capture
     assert run_job(RunRequest(job, ["*.jsonl"], Outputs("dead.jsonl", "receipts.txt", None))) == CONFIGURATION
     assert "*.jsonl also matches what this run writes (./dead.jsonl); choose another path" in capsys.readouterr().err
     assert run_job(RunRequest(job, ["events.jsonl"], Outputs("d", "r", "events.jsonl"))) == CONFIGURATION
-    assert "The books cannot be written to events.jsonl: it is being read" in capsys.readouterr().err
+    assert "The report cannot be written to events.jsonl: it is being read" in capsys.readouterr().err
     assert run_job(RunRequest(job, ["events.jsonl"], Outputs("same", "same", None))) == CONFIGURATION
     assert "must be three different paths" in capsys.readouterr().err
     assert (tmp_path / "events.jsonl").read_bytes() == line

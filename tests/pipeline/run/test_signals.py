@@ -21,6 +21,7 @@ from capybeam.pipeline.run.exit_codes import INTERRUPTED, OK
 from capybeam.pipeline.sandbox.server import SandboxServer
 from tests.pipeline.jobs import job_file, rows
 from tests.pipeline.run.runs import small_order, start, wait_for_events
+from tests.reports import problems_of
 
 pytestmark = pytest.mark.slow
 
@@ -29,6 +30,7 @@ def check_stopped(sandbox: SandboxServer, exit_code: int, events: int, output: s
     books = json.loads(Path("books.json").read_text())
     assert exit_code == INTERRUPTED, output
     assert books["balanced"]
+    assert (books["state"], books["exit_code"], list(problems_of(books))) == ("stopped", INTERRUPTED, [])
     assert 0 < books["read"] < events
     assert books["matched"] == books["delivered"] + books["dead_lettered"]
     assert books["delivered"] == sandbox.stats()["events_stored"] == sum(row["events"] for row in rows(RECEIPTS))
@@ -37,7 +39,7 @@ def check_stopped(sandbox: SandboxServer, exit_code: int, events: int, output: s
     )
 
 
-RECEIPTS = "receipts.jsonl"
+RECEIPTS = "receipts.jsonl.gz"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
@@ -106,8 +108,12 @@ def test_a_second_hangup_asks_for_nothing_more_and_a_second_sigterm_ends_at_once
         process.send_signal(number)
         time.sleep(0.5)
     output, _ = process.communicate(timeout=20)
-    assert (process.returncode, Path("books.json").exists()) == (INTERRUPTED, False), output
+    assert process.returncode == INTERRUPTED, output
     assert "The books" in output
+    report = json.loads(Path("books.json").read_text())
+    assert (report["state"], report["exit_code"], report["balanced"]) == ("stopped", INTERRUPTED, False)
+    assert report["in_flight"] > 0
+    assert list(problems_of(report)) == []
 
 
 def test_under_nohup_a_hangup_is_ignored(sandbox: SandboxServer) -> None:

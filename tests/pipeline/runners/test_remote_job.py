@@ -6,11 +6,13 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import apache_beam as beam
 import pytest
 
 from capybeam.pipeline.runners import remote_job
 from capybeam.pipeline.runners.errors import UnsupportedRunner
-from capybeam.pipeline.runners.remote_job import RemoteJob
+from capybeam.pipeline.runners.remote_job import RemoteJob, counters_of
+from capybeam.transforms.base import add_to_metrics
 from tests.pipeline.runners.fake_flink import TRACEBACK, Flink, options
 
 
@@ -199,3 +201,17 @@ def test_where_nothing_shows_how_a_job_goes_a_word_says_what_to_look_at() -> Non
     job = RemoteJob("PortableRunner", options("--parallelism", "4"), "gs://bucket/receipts", threading.Event())
     assert job.line(30) == "PortableRunner: starting, 30 s"
     assert job.line(90) == "PortableRunner: starting, no sign of work (has the cluster 4 free slots?), 90 s"
+
+
+class _Counting(beam.DoFn):
+    def process(self, element: dict[str, int]) -> None:
+        add_to_metrics(element)
+
+
+def test_counters_of_a_result_are_added_up_and_times_are_the_first_and_the_last() -> None:
+    counts = [{"read": 2, "first_event_time:w": 9, "last_event_time:w": 9}, {"read": 3, "first_event_time:w": 5}]
+    pipeline = beam.Pipeline("FnApiRunner")
+    _ = pipeline | beam.Create(counts) | beam.ParDo(_Counting())
+    result = pipeline.run()
+    result.wait_until_finish()
+    assert counters_of(result) == {"read": 5, "first_event_time:w": 5, "last_event_time:w": 9}

@@ -109,6 +109,18 @@ def test_an_unknown_action_id_is_asked_for_by_name_with_what_it_probably_is() ->
     assert [each["name"] for each in written(result)[0]["subscriptions"]] == ["Purchase (Copy)"]
 
 
+def test_an_action_that_segment_does_not_have_is_never_what_an_export_means() -> None:
+    result = imported(subscription(), subscription(name="Leads", actionSlug="lead"))
+
+    assert not result.is_whole
+    assert (
+        "  Leads: a comment only: the action lead is unknown; there are purchase, initiateCheckout, addToCart,"
+        " viewContent, search, pageView, custom" in result.report
+    )
+    subscribers = subscription(name="Subscribe", actionSlug=None, actionId="new-id", trigger='type = "group"')
+    assert any("--action new-id=purchase" in line for line in imported(subscription(), subscribers).report)
+
+
 def test_a_disabled_subscription_is_a_comment_that_works_when_it_is_taken_back_in() -> None:
     result = imported(subscription(), subscription(name="A & B", enabled=False))
 
@@ -227,3 +239,46 @@ def test_a_page_of_several_is_not_the_whole() -> None:
 def test_a_destination_without_subscriptions_says_what_is_missing() -> None:
     with pytest.raises(NothingToImport, match=r"GET /destinations/\{id\}/subscriptions"):
         import_segment(read_export(json.dumps(destination()).encode(), "a.json"))
+
+
+def test_an_action_may_be_an_object_of_its_own() -> None:
+    nested = {"actionSlug": None, "actionId": None, "action": {"id": "8whh4kyqahLHgTJqUwvEwh", "slug": "purchase"}}
+
+    assert [each["action"] for each in written(imported(subscription(**nested)))[0]["subscriptions"]] == ["purchase"]
+
+
+def test_without_an_action_that_is_said() -> None:
+    result = imported(subscription(), subscription(name="Odd", actionSlug=None, actionId=None))
+
+    assert (
+        "  Odd: a comment only: the export does not say which action it is: it has neither an actionSlug nor an"
+        " actionId" in result.report
+    )
+    assert result.left_out == ("Odd",)
+
+
+@pytest.mark.parametrize("appends", [True, {"@path": "$.properties.late"}])
+def test_what_appends_to_earlier_purchases_is_never_carried_over_as_purchases(appends: Any) -> None:
+    settings = {**PURCHASE, "is_append_event": appends, "append_event_details": {"original_event_id": "1"}}
+
+    result = imported(subscription(), subscription(name="Late", actionSlug="purchase2", settings=settings))
+
+    assert [each["name"] for each in written(result)[0]["subscriptions"]] == ["Purchase (Copy)"]
+    assert (
+        "  Late: a comment only: is_append_event: appends to earlier purchases at Segment; here such events would be"
+        " further purchases" in result.report
+    )
+
+
+def test_a_purchase2_that_appends_nothing_is_a_purchase() -> None:
+    settings = {
+        **PURCHASE,
+        "is_append_event": False,
+        "append_event_details": {},
+        "order_id": {"@path": "$.properties.id"},
+    }
+    result = imported(subscription(actionSlug="purchase2", settings=settings))
+
+    assert result.is_whole
+    assert written(result)[0]["subscriptions"][0]["mapping"]["order_id"] == {"@path": "$.properties.id"}
+    assert [(each.key, each.action) for each in result.subscriptions] == [("Shop web/Purchase (Copy)", "purchase2")]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import pytest
 
 from capybeam.pipeline.segment.exports import read_export
 from capybeam.pipeline.segment.expressions import Expression, UnreadableExport
-from tests.pipeline.segment.exports import TRACK
+from tests.pipeline.segment.exports import PURCHASE, TRACK
 
 FILE = r"""
 variable "currency" { default = "EUR" }
@@ -98,3 +99,26 @@ def test_without_python_hcl2_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(UnreadableExport) as caught:
         read_export(FILE.encode(), "main.tf")
     assert str(caught.value) == "main.tf: reading Terraform needs python-hcl2: pip install 'capybeam[terraform]'"
+
+
+def test_what_terraform_makes_several_of_or_may_switch_off_is_said() -> None:
+    text = f"""
+resource "segment_destination_subscription" "orders" {{
+  count = 2
+  destination_id = "d"
+  name = "Orders"
+  enabled = var.is_on
+  action_id = "8whh4kyqahLHgTJqUwvEwh"
+  trigger = "type = \\"track\\""
+  settings = jsonencode({json.dumps(PURCHASE)})
+}}
+"""
+    (found,) = read_export(text.encode(), "a.tf").subscriptions
+
+    assert (found.is_enabled, found.doubts) == (
+        True,
+        (
+            "enabled: is an expression of Terraform's, whose value is not in the file; taken as true",
+            "count: Terraform makes subscriptions of this one by it; here it is one",
+        ),
+    )

@@ -6,7 +6,7 @@ from typing import Any
 
 import apache_beam as beam
 
-from capybeam.pipeline.sinks import Writers
+from capybeam.pipeline.sinks import ReadBack, Writers
 from capybeam.pipeline.sinks.records import RecordType
 
 EXAMPLE = "a list (memory:NAME)"
@@ -19,6 +19,10 @@ def prepare(path: str, record_type: RecordType[Any], writers: Writers) -> None:
 
 def write(records: beam.PCollection, path: str, record_type: RecordType[Any]) -> Any:
     return records | "Append" >> beam.Map(_append, path, record_type)
+
+
+def read_back(path: str) -> ReadBack:
+    return ReadBack(path)
 
 
 def _append(record: Any, path: str, record_type: RecordType[Any]) -> None:

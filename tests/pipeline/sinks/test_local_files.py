@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import stat
 from pathlib import Path
@@ -12,8 +13,8 @@ import pytest
 
 from capybeam.pipeline.sinks import SinkError
 from capybeam.pipeline.sinks.dead_letters import WriteDeadLetters
-from capybeam.pipeline.sinks.files import WriteLines
-from capybeam.pipeline.sinks.local_files import fsync_file, open_for_append, rotate_previous
+from capybeam.pipeline.sinks.files import WriteLines, _WriteParts
+from capybeam.pipeline.sinks.local_files import delete_earlier, fsync_file, open_for_append, rotate_previous
 from capybeam.pipeline.sinks.receipts import WriteReceipts
 from capybeam.transforms.core.rejections import Rejection
 from capybeam.transforms.delivery.batches import Receipt
@@ -64,7 +65,64 @@ def test_receipts_are_json_lines(tmp_path: Path) -> None:
         "tries": 1,
         "seconds": 0.25,
         "delivered_at": 30,
+        "conversions": [],
     }
+
+
+@pytest.mark.parametrize("name", ["receipts", "receipts.jsonl", "receipts.jsonl.gz"])
+def test_receipts_at_a_url_are_written_in_parts_before_their_bundle_ends(tmp_path: Path, name: str) -> None:
+    """So that a job that is killed leaves them; a stage of a runner may be one bundle."""
+    now = 0.0
+    step = _WriteParts(str(tmp_path / name), "Receipts", clock=lambda: now)
+    step.start_bundle()
+    for now, line in ((1.0, b"one"), (11.0, b"two"), (12.0, b"three")):  # noqa: B007 the clock reads it
+        step.process(line)
+    stem, dot, ending = name.partition(".")
+
+    def parts() -> list[bytes]:
+        found = tmp_path.glob(f"{stem}-*{dot}{ending}")
+        return sorted(gzip.decompress(data) if name.endswith(".gz") else data for data in map(Path.read_bytes, found))
+
+    assert parts() == [b"one\ntwo\n"]
+    step.finish_bundle()
+    step.finish_bundle()
+    assert parts() == [b"one\ntwo\n", b"three\n"]
+
+
+def test_a_part_that_cannot_be_written_fails_with_its_place(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    step = _WriteParts(f"{tmp_path}/file/receipts.jsonl", "Receipts")
+    step.start_bundle()
+    step.process(b"one")
+    with pytest.raises(SinkError, match=r"Receipts cannot be written to .*/file/receipts\.jsonl: "):
+        step.finish_bundle()
+
+
+def earlier(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_of_earlier_files_the_latest_are_kept_and_others_are_never_touched(tmp_path: Path) -> None:
+    own = ["20261118T110640", "20261119T000000", "20261119T000000-2", "20261119T000000-10", "20261120T235959"]
+    for moment in own:
+        (tmp_path / f"receipts.{moment}.jsonl.gz").touch()
+    others = [
+        *("receipts.jsonl.gz", "receipts.20261118T110640.jsonl", "receipts.20261118.jsonl.gz", "old-receipts.jsonl.gz"),
+        *("receipts.20261118T110640.jsonl.gz.bak", "xreceipts.20261118T110640.jsonl.gz", "receipts.notes.jsonl.gz"),
+        *("receipts-web.20261118T110640.jsonl.gz", "receiptsX20261118T110640.jsonl.gz"),
+    ]
+    for name in others:
+        (tmp_path / name).touch()
+    (tmp_path / "receipts.20261101T000000.jsonl.gz").symlink_to(tmp_path / "receipts.jsonl.gz")
+    (tmp_path / "receipts.20261102T000000.jsonl.gz").mkdir()
+    untouched = [*others, "receipts.20261101T000000.jsonl.gz", "receipts.20261102T000000.jsonl.gz"]
+    target = str(tmp_path / "receipts.jsonl.gz")
+    delete_earlier(target, 3, [str(tmp_path / "receipts.20261118T110640.jsonl.gz")])
+    left = ["20261118T110640", "20261119T000000-2", "20261119T000000-10", "20261120T235959"]
+    assert earlier(tmp_path) == sorted([*untouched, *(f"receipts.{moment}.jsonl.gz" for moment in left)])
+    delete_earlier(f"file://{target}", 0, [])
+    assert earlier(tmp_path) == sorted(untouched)
+    delete_earlier("gs://acme/receipts.jsonl.gz", 0, [])
 
 
 def test_a_new_file_is_for_its_owner_alone(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from capybeam.pipeline.sinks import SinkError, dead_letters, receipts
 from capybeam.pipeline.sinks.receipts import _row
 from capybeam.pipeline.sinks.tables import parts_of, row_of
 from capybeam.transforms.core.rejections import Rejection
-from capybeam.transforms.delivery.batches import Receipt
+from capybeam.transforms.delivery.batches import DeliveredEvents, Receipt
 
 RECEIPT = Receipt("web", "1", 2, 3, 4, None, ("Soon v26.0",), 1, 0.1, 5)
 
@@ -32,6 +32,7 @@ def test_a_column_has_its_fields_type_and_mode() -> None:
         ("tries", "INTEGER", "REQUIRED"),
         ("seconds", "FLOAT", "REQUIRED"),
         ("delivered_at", "TIMESTAMP", "REQUIRED"),
+        ("conversions", "STRING", "REPEATED"),
         ("event_ids", "STRING", "REPEATED"),
     )
     assert dead_letters.SCHEMA.columns == (
@@ -57,7 +58,14 @@ def test_a_row_has_no_other_columns() -> None:
     assert Rejection("parse", "invalid_utf8", "…", payload=b"\xff", replays=1).row().keys() == {
         name for name, *_ in dead_letters.SCHEMA.columns
     }
-    assert _row(RECEIPT).keys() == {name for name, *_ in receipts.SCHEMA.columns}
+    conversions = (DeliveredEvents("orders", "Purchase", 2),)
+    named = dataclasses.replace(RECEIPT, conversions=conversions, event_ids=("m-1", "m-2"))
+    row = _row(named)
+    assert (row["conversions"], row["event_ids"]) == (
+        ['{"subscription":"orders","event_name":"Purchase","events":2}'],
+        ["m-1", "m-2"],
+    )
+    assert row.keys() == {name for name, *_ in receipts.SCHEMA.columns}
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capybeam.transforms.core.counters import CounterKey, Counters, NoteNames
+from capybeam.transforms.core.counters import CounterKey, Counters, NoteNames, add_counts
 
 
 def test_counters_flush_what_was_counted_to_every_sink() -> None:
@@ -57,6 +57,16 @@ def test_what_a_sink_was_given_does_not_change_under_it() -> None:
     assert kept == [{"read": 1}]
 
 
+@given(st.lists(st.dictionaries(st.sampled_from(["read", "first_event_time:w", "last_event_time:w"]), st.integers())))
+def test_counts_are_added_up_and_times_are_the_first_and_the_last(found: list[dict[str, int]]) -> None:
+    totals: dict[str, int] = {}
+    for counts in found:
+        add_counts(totals, counts)
+    values = {name: [counts[name] for counts in found if name in counts] for name in totals}
+    merged = {"read": sum, "first_event_time:w": min, "last_event_time:w": max}
+    assert totals == {name: merged[name](each) for name, each in values.items()}
+
+
 # --- names ----------------------------------------------------------------------------------------------------------
 
 
@@ -76,6 +86,12 @@ def test_what_a_sink_was_given_does_not_change_under_it() -> None:
         ("note:s/events: a:b:dropped_ph", CounterKey("note", "s/events: a:b", detail="dropped_ph")),
         ("unfinished:a.gz is incomplete: cut.", CounterKey("unfinished", detail="a.gz is incomplete: cut.")),
         ("no_event:It has no type: x.", CounterKey("no_event", detail="It has no type: x.")),
+        ("cause:s/a: b:map:invalid_field:value", CounterKey("cause", "s/a: b", "map", "invalid_field", "value")),
+        ("cause:s/a:send:x:4 5%25%3A 6", CounterKey("cause", "s/a", "send", "x", "4 5%: 6")),
+        ("requests:a b", CounterKey("requests", destination="a b")),
+        ("refused:a b:Dataset 1%3A no.", CounterKey("refused", about="Dataset 1: no.", destination="a b")),
+        ("throttled", CounterKey("throttled")),
+        ("first_event_time:web", CounterKey("first_event_time", destination="web")),
     ],
 )
 def test_a_counters_name_says_what_it_counts(name: str, key: CounterKey) -> None:
@@ -101,6 +117,8 @@ def test_whatever_a_subscription_is_called_its_counters_are_decoded_as_they_were
         CounterKey("rejected", subscription, stage, word),
         CounterKey("note", subscription, detail=word),
         CounterKey("unfinished", detail=subscription),
+        CounterKey("cause", subscription, stage, word, subscription),
+        CounterKey("cure", about=subscription, destination=word),
     ):
         assert CounterKey.decode(key.encode()) == key
 

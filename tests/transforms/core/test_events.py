@@ -141,7 +141,9 @@ ORDER = {"type": "track", "event": "Order Completed", "userId": "u1", "propertie
 
 
 @pytest.mark.parametrize(
-    ("message_id", "expected"), [("m-1", "m-1"), ("0", "0"), (5, "5"), (0, "0")], ids=["text", "zero", "number", "0"]
+    ("message_id", "expected"),
+    [("m-1", "m-1"), ("0", "0"), (5, "5"), (0, "0"), (5.0, "5")],
+    ids=["text", "zero", "number", "0", "fraction"],
 )
 def test_the_message_id_is_the_event_id(message_id: Any, expected: str) -> None:
     assert event_id({**ORDER, "messageId": message_id}) == expected

@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from capybeam import transforms
-from capybeam.transforms.core.rejections import CODES, Rejected, Rejection, as_rejected, reject
+from capybeam.transforms.core.rejections import ANSWERED, CODES, FIELDS, Rejected, Rejection, as_rejected, reject
 
 
 def strict(line: bytes) -> Any:
@@ -62,7 +62,7 @@ def test_an_unknown_code_cannot_be_raised_without_notice() -> None:
         Rejected("no_such_code")
 
 
-def test_a_rejection_takes_code_and_message_of_its_cause() -> None:
+def test_a_rejection_takes_code_message_and_field_of_its_cause() -> None:
     cause = Rejected("missing_value")
     assert reject("validate", cause, destination="web", subscription="orders", event_id="m1") == Rejection(
         stage="validate",
@@ -73,6 +73,7 @@ def test_a_rejection_takes_code_and_message_of_its_cause() -> None:
         dataset_id=None,
         event_id="m1",
         payload=None,
+        about="value",
         retryable=False,
     )
 
@@ -84,6 +85,18 @@ def test_the_payload_is_never_shown() -> None:
 
 
 # --- one line of JSON -------------------------------------------------------------------------------------------
+
+
+def test_fields_are_those_of_codes_that_there_are() -> None:
+    assert set(FIELDS) | ANSWERED <= set(CODES)
+    assert not set(FIELDS) & ANSWERED, "what a destination answers is about no field"
+
+
+def test_what_a_rejection_is_about_is_for_the_report_and_not_in_the_row() -> None:
+    rejection = reject("map", Rejected("missing_required_field", field="currency, value"))
+    assert rejection.about == "currency, value"
+    assert "about" not in orjson.loads(rejection.encode())
+    assert "about" not in rejection.row()
 
 
 def test_a_row_carries_every_field() -> None:

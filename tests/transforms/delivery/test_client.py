@@ -21,11 +21,13 @@ from capybeam.pipeline.sandbox.store import SandboxSettings
 from capybeam.transforms.core.envelope import Address
 from capybeam.transforms.core.tokens import TokenReference
 from capybeam.transforms.delivery import transport
-from capybeam.transforms.delivery.batches import DestinationHeld, OnRefusal, Outcome, Stopped
+from capybeam.transforms.delivery.answers import Refusal
+from capybeam.transforms.delivery.batches import DestinationHeld, OnRefusal, Outcome, Receipt, Stopped
 from capybeam.transforms.delivery.client import Client
 from capybeam.transforms.delivery.destination import Delivery
 from capybeam.transforms.meta.destinations import MetaDestination
 from tests.transforms.envelopes import pack, sealed
+from tests.transforms.graph_server import Reply, error, graph_server
 
 KEY = Address("web", "123").encode()
 TOKEN = "EAAB-the-token"
@@ -265,7 +267,10 @@ def test_a_dead_token_stops_the_destination_and_keeps_its_events(sandbox: Sandbo
     assert reasons(first) == [("e0", "destination_refused", True), ("e1", "destination_refused", True)]
     assert reasons(second) == [("e2", "destination_refused", True), ("e3", "destination_refused", True)]
     assert sandbox.stats()["requests"] == 1
-    assert "Store a new access token where the job file points" in sender.progress.statuses()["web"]
+    problem = "Meta, code 190/463: the token is invalid or has expired."
+    assert sender.progress.statuses()["web"] == f"REFUSED. {problem}"
+    refusal = Refusal(problem, "Store a new access token where the job file points.")
+    assert (first.refusals, second.refusals) == ({refusal: 2}, {refusal: 2})
 
 
 def test_one_refused_destination_does_not_stop_another(sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -311,6 +316,69 @@ def test_a_detailed_receipt_names_its_events_and_a_brief_one_does_not(sandbox: S
         row = orjson.loads(receipt.encode())
         assert row.get("event_ids") == (["e10", "e11"] if receipts == "detailed" else None)
         assert ("event_ids" in row) == (receipts == "detailed")
+
+
+class Recorded(list[Receipt]):
+    """A journal that keeps receipts in memory, and refuses them once it is full."""
+
+    def __init__(self, room: int = 1_000) -> None:
+        super().__init__()
+        self._room = room
+
+    def open(self) -> Recorded:
+        return self
+
+    def __call__(self, receipt: Receipt) -> None:
+        if len(self) >= self._room:
+            raise OSError("the disk is full")
+        self.append(receipt)
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_receipt_is_in_the_journal_before_anything_else_is_sent() -> None:
+    """Of a batch that is halved for a bad event, too: the outcome of all of it may be minutes away."""
+    recorded, answered, states = Recorded(), set[int](), list[bool]()
+
+    def answer(events: list[Any]) -> Reply:
+        named = {event_id for receipt in recorded for event_id in receipt.event_ids or ()}
+        states.append(named == {f"e{number}" for number in answered})
+        numbers = {int(event["event_id"][1:]) for event in events}
+        if 5 in numbers:
+            return error(100, 2804050)
+        answered.update(numbers)
+        return Reply(200, orjson.dumps({"events_received": len(events)}))
+
+    with graph_server(answer) as graph:
+        destination = MetaDestination("web", TokenReference("env:TOKEN"), endpoint=graph.url)
+        sender = Client((destination,), Delivery(), journal=recorded, jitter=lambda low, high: 0.01)
+        outcome = sender.deliver(pack(KEY, [line(number) for number in range(16)]))
+    assert len(states) > 4
+    assert all(states)
+    assert recorded == outcome.receipts
+    assert reasons(outcome) == [("e5", "meta_refused_event", False)]
+
+
+def test_a_receipt_that_cannot_be_recorded_fails_the_run(sandbox: SandboxServer) -> None:
+    destination = MetaDestination("web", TokenReference("env:TOKEN"), endpoint=sandbox.url)
+    sender = Client((destination,), Delivery(), journal=Recorded(room=1))
+    sender.open()
+    assert sender.submit(pack(KEY, [line(1)])).result(10).delivered == {"web/leads": 1}
+    with pytest.raises(OSError, match="the disk is full"):
+        sender.submit(pack(KEY, [line(2)])).result(10)
+    sender.close()
+
+
+def test_a_receipt_lists_event_ids_by_subscription_and_event_name(sandbox: SandboxServer) -> None:
+    lines = [line(1), line(2, subscription="other"), line(3), line(4, event_name="Contact")]
+    (receipt,) = client(sandbox.url).deliver(pack(KEY, lines)).receipts
+    assert receipt.row()["conversions"] == [
+        {"subscription": "leads", "event_name": "Lead", "events": 2},
+        {"subscription": "other", "event_name": "Lead", "events": 1},
+        {"subscription": "leads", "event_name": "Contact", "events": 1},
+    ]
+    assert receipt.event_ids == ("e1", "e3", "e2", "e4")
 
 
 # --- a stream holds its events ----------------------------------------------------------------------------------
@@ -506,14 +574,13 @@ def test_a_stream_that_is_stopped_keeps_its_events(sandbox: SandboxServer, monke
         sender.deliver(pack(KEY, [line(1)]))
 
 
-def test_what_to_do_about_one_dataset_is_not_forgotten_when_another_takes_its_events() -> None:
+def test_what_is_wrong_with_one_dataset_is_not_forgotten_when_another_takes_its_events() -> None:
     with SandboxServer(SandboxSettings(tokens=frozenset({TOKEN}), datasets=frozenset({"123"}))) as sandbox:
         sender = client(sandbox.url)
         sender.deliver(pack(Address("web", "999").encode(), [line(1)]))
         sender.deliver(pack(KEY, [line(2)]))
     assert sender.progress.statuses() == {
-        "web": "REFUSED. Dataset 999: Meta, code 100/33: no such dataset, or no permission for it. The dataset does"
-        " not exist, or the token may not use it. Check its ID; assign the dataset to the token."
+        "web": "REFUSED. Dataset 999: Meta, code 100/33: no such dataset, or no permission for it."
     }
 
 

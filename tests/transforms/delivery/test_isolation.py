@@ -241,7 +241,7 @@ def test_a_stream_holds_its_events_and_goes_on_when_something_gets_through(monke
         while not sender.progress.status("web").startswith("HELD. ") and time.monotonic() < deadline:
             time.sleep(0.01)
         assert sender.progress.status("web").startswith(
-            "HELD. Dataset 123: Meta, code 4711: a refusal that is not in this table."
+            "HELD. Dataset 123: Meta, code 4711: a refusal that is not listed."
         )
         graph.answer = taken
         outcome = sending.result(timeout=10)
@@ -685,3 +685,66 @@ def test_an_order_that_is_spread_has_every_index_once(count: int) -> None:
 def test_any_twenty_in_a_row_of_a_spread_order_reach_both_ends(count: int) -> None:
     order = list(spread(count))[:20]
     assert max(b - a for a, b in zip(sorted(order), sorted(order)[1:], strict=False)) <= count / 8 + 1
+
+
+# --- what a report says of it ---------------------------------------------------------------------------------------
+
+
+def test_a_code_that_nobody_listed_shows_with_metas_own_words_and_without_what_they_quote() -> None:
+    words = "The event of Jane Roe at 'x' with id e3 from jane@example.com is odd"
+    odd = error(4711, message=words)
+    with graph_server(holding(lambda n: n == 3, odd)) as graph:
+        sender = client(graph)
+        outcome = sender.deliver(named_batch("jane roe"))
+    (rejection,) = outcome.rejections
+    assert (rejection.code, rejection.meta_code, rejection.retryable) == ("meta_refused_event", "4711", False)
+    assert rejection.about == "The event of … at '…' with id … from … is odd"
+    assert words in rejection.message, "the dead letter has all of it"
+    (remark,) = sender.progress.remarks()
+    assert remark.startswith(
+        "web: refuses events. Meta, code 4711: a refusal that is not listed. It says: “The event of …"
+    )
+    assert "jane" not in remark.lower()
+
+
+def named_batch(name: str) -> EncodedBatch:
+    events = [
+        {"event_time": int(time.time() - 60), "event_name": "Lead", "event_id": f"e{number}", "n": number,
+         "action_source": "email", "user_data": {"external_id": ["a" * 64]}, "custom_data": {"note": name}}
+        for number in range(8)
+    ]  # fmt: skip
+    return pack(KEY, [sealed(event) for event in events])
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "about"),
+    [
+        (Reply(400, b'{"error": {"message": "no such thing"}}'), None, "no such thing"),
+        (Reply(400, b'{"error": "bad request"}'), None, "bad request"),
+        (error(4711, message=""), "4711", "a refusal that is not listed"),
+    ],
+)
+def test_an_answer_with_few_words_or_without_a_code_does_not_vanish(
+    answer: Reply, code: str | None, about: str
+) -> None:
+    with graph_server(holding(lambda n: n == 3, answer)) as graph:
+        outcome = client(graph).deliver(batch(8))
+    (rejection,) = outcome.rejections
+    assert (rejection.code, rejection.meta_code, rejection.about) == ("meta_refused_event", code, about)
+    assert (about if code is None else "Meta, code 4711.") in rejection.message
+
+
+def test_requests_that_fail_or_are_refused_are_tries_and_those_that_are_taken_are_receipts() -> None:
+    with graph_server(holding(lambda n: n == 3, error(100, 2804019))) as graph:
+        outcome = client(graph).deliver(batch(8))
+    assert outcome.tries == len(graph.requests) > len(outcome.receipts) > 0
+    assert outcome.bytes == sum(len(orjson.dumps(body)) for body in graph.bodies)
+    assert outcome.refusals == {}
+
+
+@pytest.mark.parametrize("answer", [KNOWN["token"], KNOWN["no such object"], *UNKNOWN.values()])
+def test_a_destination_that_refuses_everything_says_why_for_all_that_it_refused(answer: Reply) -> None:
+    with graph_server(lambda _: answer) as graph:
+        outcome = client(graph).deliver(batch(50))
+    assert sum(outcome.refusals.values()) == 50
+    assert all(refusal.problem and refusal.cure for refusal in outcome.refusals)

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from capybeam.pipeline.job.presets import presets
+from capybeam.pipeline.segment.importing import SEGMENT_ACTIONS
 from capybeam.transforms.core.envelope import Address
+from capybeam.transforms.engine.engine import Engine
 from tests.transforms.shop import (
     BROWSER,
     CONTEXT,
@@ -149,6 +151,62 @@ def test_a_search_has_no_value_unless_it_is_mapped() -> None:
         "search_string": "mug",
         "contents": [{"id": "m", "item_price": 9.5}],
     }
+
+
+WORTH: Json = {"value": 12.5, "currency": "EUR"}
+
+
+@pytest.mark.parametrize(
+    ("action", "event", "event_name", "sent"),
+    [
+        (
+            "addPaymentInfo",
+            track("Payment Info Entered", {"step": 3, "payment_method": "Visa", "currency": "EUR", "revenue": "25.50",
+                                           "products": [{"product_id": "mug-1", "price": 9.5, "quantity": 2}]}),
+            "AddPaymentInfo",
+            {"currency": "EUR", "value": 25.5, "contents": [{"id": "mug-1", "quantity": 2, "item_price": 9.5}]},
+        ),
+        (
+            "addToWishlist",
+            track("Product Added to Wishlist", {"wishlist_id": "w-1", **PRODUCT}),
+            "AddToWishlist",
+            {"currency": "EUR", "value": 18.99, "contents": [{"id": "mug-1", "quantity": 1, "item_price": 18.99}]},
+        ),
+        ("completeRegistration", track("Signed Up", {"type": "organic"}), "CompleteRegistration", None),
+        ("completeRegistration", track("Signed Up", WORTH), "CompleteRegistration", WORTH),
+        ("contact", track("Live Chat Conversation Started", {"agent_name": "Robin"}), "Contact", None),
+        ("lead", track("Demo Requested", WORTH), "Lead", WORTH),
+        ("schedule", track("Visit Booked", WORTH), "Schedule", WORTH),
+        ("startTrial", track("Trial Started", {**WORTH, "plan": "pro"}), "StartTrial", WORTH),
+        ("submitApplication", track("Application Sent", WORTH), "SubmitApplication", WORTH),
+        ("subscribe", track("Plan Paid", {**WORTH, "revenue": 99}), "Subscribe", {"value": 99, "currency": "EUR"}),
+        ("subscribe", track("Plan Paid", WORTH), "Subscribe", WORTH),
+        ("findLocation", track("Stores Searched", WORTH), "FindLocation", WORTH),
+        ("donate", track("Gift Made", {"revenue": 50, "currency": "eur"}), "Donate", {"value": 50, "currency": "EUR"}),
+        (
+            "customizeProduct",
+            track("Product Customized", PRODUCT),
+            "CustomizeProduct",
+            {"currency": "EUR", "value": 18.99, "contents": [{"id": "mug-1", "quantity": 1, "item_price": 18.99}]},
+        ),
+        ("customizeProduct", track("Colour Chosen", {"colour": "sand"}), "CustomizeProduct", None),
+    ],
+)  # fmt: skip
+def test_an_event_becomes_another_of_metas_standard_events(
+    action: str, event: Json, event_name: str, sent: Json | None
+) -> None:
+    subscriptions = job(action)
+    custom_data = {} if sent is None else {"custom_data": sent}
+
+    assert Engine(subscriptions).match(event) == [f"web/{action}"]
+    assert convert(subscriptions, event)[1:] == ({**COMMON, "event_name": event_name, **custom_data}, {})
+
+
+def test_the_other_standard_events_send_nothing_unless_a_job_lists_them() -> None:
+    subscriptions = [each for action in SEGMENT_ACTIONS[:6] for each in job(action)]
+    names = ("Payment Info Entered", "Product Added to Wishlist", "Signed Up", "Trial Started")
+
+    assert [Engine(subscriptions).match(track(name, {})) for name in names] == [[], [], [], []]
 
 
 def test_a_page_call_becomes_a_page_view() -> None:

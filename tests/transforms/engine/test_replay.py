@@ -260,6 +260,52 @@ def test_a_dataset_that_the_job_file_has_corrected_gets_what_was_meant_for_the_o
     assert replay(letter("send", BODY, dataset_id="999"))[0] == [ready("pages", BODY)]
 
 
+ROUTED = """
+destinations:
+  - name: web
+    type: facebook_conversions_api
+    dataset_id: {"@path": $.properties.brand}
+    dataset_ids: LISTED
+    access_token: env:TOKEN
+    subscriptions:
+      - {action: pageView, name: pages}
+"""
+OF_A_BRAND = {**EVENT, "properties": {"brand": "mugs"}}
+UNLISTED = letter("name", OF_A_BRAND, code="unlisted_dataset", dataset_id=None)
+
+
+@pytest.mark.parametrize(
+    ("listed", "row", "expected"),
+    [
+        # An event is asked again, and goes where the job file says now, but never to another's dataset.
+        ("{mugs: '123'}", letter("map", OF_A_BRAND), ["123"]),
+        ("{mugs: '123'}", UNLISTED, ["123"]),
+        (
+            "{mugs: ['123', '456']}",
+            UNLISTED,
+            ["123", "456"],
+        ),
+        ("{mugs: ['123', '456']}", letter("map", OF_A_BRAND), ["123"]),
+        ("{mugs: '456', hats: '123'}", letter("map", OF_A_BRAND), ["456"]),
+        ("{mugs: ['456', '789'], hats: '123'}", letter("map", OF_A_BRAND), [("map", "not_in_job")]),
+        ("{hats: '123'}", letter("map", OF_A_BRAND), [("name", "unlisted_dataset")]),
+        # A body has no value to be asked, so that only its own dataset will do.
+        ("{mugs: '123', hats: '456'}", letter("send", BODY), ["123"]),
+        ("{mugs: '123', hats: '456'}", letter("send", BODY, dataset_id="999"), [("send", "not_in_job")]),
+        ("{hats: '456'}", letter("send", BODY), [("send", "not_in_job")]),
+    ],
+)
+def test_where_events_choose_their_dataset_nothing_goes_to_one_that_they_do_not_choose(
+    listed: str, row: dict[str, Any], expected: list[Any]
+) -> None:
+    way = compile_replay(parse_job(ROUTED.replace("LISTED", listed)).subscriptions, 4096)
+    found = way(parse_dead_letter(orjson.dumps(row), ""), NOW, lambda _: None, lambda _: lambda _: None)
+
+    assert [
+        Address.decode(each.key).dataset_id if isinstance(each, Ready) else (each.stage, each.code) for each in found
+    ] == expected
+
+
 @pytest.mark.parametrize("body", [BODY, {"event_time": NOW, "event_name": "PageView", "match_keys": {"em": ["a"]}}])
 def test_a_body_of_another_wire_than_the_subscriptions_is_reported_and_nothing_is_lost(body: dict[str, Any]) -> None:
     offline = "match_keys" not in body

@@ -92,6 +92,8 @@ TYPES: list[tuple[str, Any, Any]] = [
     ("string", 5, "5"),
     ("string", 5.5, "5.5"),
     ("string", 5.0, "5"),
+    ("string", 1.5e-07, "1.5e-7"),
+    ("string", 1e21, "1e+21"),
     ("string", 0, "0"),
     ("string", True, "true"),
     ("string", False, "false"),

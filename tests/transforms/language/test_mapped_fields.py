@@ -160,3 +160,24 @@ def test_a_key_of_the_mapping_that_an_object_does_not_know_is_not_the_events_fau
 
     assert fields == {"user_data": {"email": "a@example.com"}, "contents": [{"id": "a"}]}
     assert counted == ["contents_without_id"]
+
+
+TOO_MUCH = {"t": "{{x}}" * 1_001, "x": "x" * 1_000}
+
+
+@pytest.mark.parametrize("value", ["wrong", 5], ids=["the slow way", "the fast way"])
+def test_a_mapping_that_fails_on_an_event_names_its_field(value: Any) -> None:
+    fields = (Field("value", "number"), Field("event_id", "string"), Field("content_name", "string"))
+    mapping = {"value": value, "event_id": {"@path": "$.x"}, "content_name": {"@template": {"@path": "$.t"}}}
+    with pytest.raises(Rejected) as raised:
+        compile_event_fields(mapping, fields)(TOO_MUCH, "Lead")
+    assert (raised.value.code, raised.value.field) == ("mapping_failed", "content_name")
+
+
+def test_fields_that_lack_a_value_or_have_a_wrong_one_are_named_without_their_place_in_a_list() -> None:
+    item = Field("item", "object", multiple=True, properties=(Field("kind", "string", choices=("a",)),))
+    mapping = {"item": [{"kind": "a"}, {"kind": "jane"}], "value": "wrong"}
+    mapped = compile_event_fields(mapping, (Field("id", "string", required=True), Field("value", "number"), item))
+    with pytest.raises(Rejected) as raised:
+        mapped({}, "Lead")
+    assert (raised.value.code, raised.value.field) == ("missing_required_field", "id, value, item.kind")

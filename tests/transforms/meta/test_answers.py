@@ -304,17 +304,17 @@ def test_a_text_in_another_language_changes_nothing() -> None:
         (
             190,
             None,
-            "Store a new access token where the job file points and run again.",
+            "Store a new access token where the job file points.",
         ),
         (
             190,
             463,
-            "Store a new access token where the job file points and run again.",
+            "Store a new access token where the job file points.",
         ),
         (
             102,
             None,
-            "Store a new access token where the job file points and run again.",
+            "Store a new access token where the job file points.",
         ),
         (
             100,

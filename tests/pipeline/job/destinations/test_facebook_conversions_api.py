@@ -91,8 +91,8 @@ ONE_PROBLEM = {
     ),
     "unknown_action": (
         with_action("viewcontent"),
-        "7:9: destinations[0].subscriptions[0].action: must be one of purchase, initiateCheckout, addToCart,"
-        " viewContent, search, pageView, custom; did you mean viewContent?",
+        "7:9: destinations[0].subscriptions[0].action: must be one of"
+        f" {', '.join(presets())}; did you mean viewContent?",
     ),
     "unknown_subscription_key": (
         with_subscription("triger: all"),
@@ -230,3 +230,18 @@ ONE_WARNING = {
 @pytest.mark.parametrize(("text", "warning"), ONE_WARNING.values(), ids=ONE_WARNING.keys())
 def test_what_is_suspicious_but_usable_is_a_warning(text: str, warning: str) -> None:
     assert job(text).warnings == (f"job.yaml:{warning}",)
+
+
+def test_what_a_restricted_destination_never_sends_is_warned_of() -> None:
+    restricted = with_subscription(
+        "mapping:\n"
+        "  content_name: {'@path': $.properties.name}\n"
+        "  content_type: product\n"
+        "  attribution_data: {'@path': $.properties.attribution}\n"
+        "  custom_data: {coupon: {'@path': $.properties.coupon}, order_id: {'@path': $.properties.id}}\n"
+    ).replace("    subscriptions:", "    restricted: true\n    subscriptions:")
+
+    assert [warning.partition("mapping.")[2] for warning in job(restricted).warnings] == [
+        f"{name}: is never sent: the destination is restricted to Meta's standard parameters"
+        for name in ("content_name", "attribution_data", "custom_data.coupon")
+    ]

@@ -1,4 +1,4 @@
-"""The books of a run as JSON, in a file of this machine: written whole, or not at all."""
+"""The report of a run as JSON, in a file of this machine: written whole, or not at all."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from capybeam.pipeline.schemes import is_local, strip_file_scheme
 from capybeam.pipeline.sinks import SinkError
 from capybeam.pipeline.sinks.local_files import own_descriptor, refuse_link, sync_folder
 
-WHAT: Final = "The books"
-_ROOM: Final = 64 * 1024  # bytes that must fit on the disk; the books are rarely longer
+WHAT: Final = "The report"
+_ROOM: Final = 64 * 1024  # bytes that must fit on the disk; a report is rarely longer
 
 
 def check_place(path: str) -> None:
-    """Makes sure that books can be written to `path`, without changing it. Raises SinkError.
+    """Makes sure that a report can be written to `path`, without changing it. Raises SinkError.
 
     A full disk or a folder without write permission is found here, before anything is sent.
     """
@@ -37,18 +37,18 @@ def check_place(path: str) -> None:
         raise _failure(path, error) from None
 
 
-def write_books(path: str, books: bytes) -> None:
-    """Writes books to a file, or replaces it. Raises SinkError, and leaves the old file as it was."""
+def write_report(path: str, report: bytes) -> None:
+    """Writes a report to a file, or replaces it. Raises SinkError, and leaves the old file as it was."""
     try:
         target = _target(path)
         if target is None:
             file = _open_device(strip_file_scheme(path))
             try:
-                _write(file, books)
+                _write(file, report)
             finally:
                 os.close(file)
             return
-        temporary = _written_beside(target, books)
+        temporary = _written_beside(target, report)
         try:
             os.replace(temporary, target)
         except OSError:

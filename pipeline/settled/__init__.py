@@ -1,0 +1,1 @@
+"""What earlier runs have settled: `run --resume`, `reconcile`."""

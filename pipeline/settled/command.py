@@ -1,0 +1,115 @@
+"""``capybeam reconcile``: the command."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO
+
+import click
+
+from capybeam.pipeline.command_line import fail, load_or_exit, moment
+from capybeam.pipeline.run.options import option
+
+
+@click.command(
+    short_help="Says where every conversion of an input is.",
+    epilog="Exit code 0: nothing is nowhere; 1: something is, or an input breaks off; 2: the job file, an input or a"
+    " receipt is at fault. The input may also be bigquery:PROJECT.DATASET.TABLE or bigquery:SELECT …",
+)
+@option("config", type=click.Path())
+@option("input", "inputs", multiple=True)
+@option("since")
+@option("until")
+@click.option(
+    "--receipts",
+    multiple=True,
+    required=True,
+    metavar="RECEIPTS",
+    help="Receipts of all runs over the input: path, glob or URL, or bigquery:PROJECT.DATASET.TABLE. Repeatable.",
+)
+@click.option(
+    "--dead-letters",
+    multiple=True,
+    metavar="DEAD_LETTERS",
+    help="Dead letters of all those runs, likewise. Repeatable.",
+)
+@click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--output", default=None, type=click.Path(), help="List what is nowhere, as JSON lines; - is stdout.")
+def reconcile(
+    config: str,
+    inputs: tuple[str, ...],
+    since: str | None,
+    until: str | None,
+    receipts: tuple[str, ...],
+    dead_letters: tuple[str, ...],
+    format_: str,
+    output: str | None,
+) -> None:
+    """Says of every conversion that an input makes where it is: delivered, a dead letter, or nowhere. Sends nothing.
+
+    The input is mapped with the job file as it is now, and each conversion is looked up, by its event_id, in the
+    receipts and dead letters that are given. What is nowhere is what `run --resume` would send.
+
+    \b
+    capybeam reconcile --config conversions.yaml --input events.jsonl \\
+      --receipts 'receipts*.jsonl.gz' --dead-letters 'dead-letters*.jsonl'
+    """
+    import orjson
+
+    from capybeam.pipeline.run.terminal import console
+    from capybeam.pipeline.settled.display import rendered
+    from capybeam.pipeline.settled.index import SettledIndex
+    from capybeam.pipeline.settled.inputs import rows_of
+    from capybeam.pipeline.settled.reconcile import Reconciliation
+    from capybeam.pipeline.settled.records import Records, resolved
+    from capybeam.pipeline.sources import NoEvents, NoInput, TimeRange, UnreadableFile
+    from capybeam.transforms.engine.engine import Engine
+
+    if output == "-" and format_ == "json":
+        fail("--output - and --format json would both write to standard output; give --output a file")
+    job = load_or_exit(config)
+    between = TimeRange(
+        None if since is None else moment("--since", since), None if until is None else moment("--until", until)
+    )
+    engine, broken = Engine(job.subscriptions, unwrap=job.unwrap), list[str]()
+    log = console(stderr=True)
+    try:
+        places = (*resolved(receipts, "--receipts"), *resolved(dead_letters, "--dead-letters"))
+        index = SettledIndex(Records(places), engine)
+        found = Reconciliation(engine, index)
+        with _listing(output) as listed:
+            for place, row in rows_of(inputs, between, broken.append):
+                for nowhere in found.add(place, row):
+                    if listed is not None:
+                        listed.write(orjson.dumps(nowhere, option=orjson.OPT_APPEND_NEWLINE))
+        found.finish()
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os._exit(0)  # without the flush at exit, which would break the pipe once more
+    except (NoInput, NoEvents, UnreadableFile) as error:
+        fail(str(error))
+    except OSError as error:
+        fail(f"{error.filename or output}: {error.strerror}")
+    for sentence in (*index.remarks(), *broken):
+        log.print(f"capybeam: {sentence}", style="yellow", highlight=False, markup=False)
+    if format_ == "json":
+        sys.stdout.buffer.write(orjson.dumps(found.as_json(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+        sys.stdout.buffer.flush()
+    else:
+        (log if output == "-" else console()).print(rendered(found.as_json()))
+    sys.exit(1 if found.total.conversions["nowhere"] or broken else 0)
+
+
+@contextmanager
+def _listing(output: str | None) -> Iterator[IO[bytes] | None]:
+    """Where conversions are listed. Only their owner may read a file of them: event_ids are personal data."""
+    if output is None:
+        yield None
+    elif output == "-":
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+    else:
+        with open(output, "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+            yield file
