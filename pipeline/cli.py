@@ -199,6 +199,7 @@ main.add_command(reconcile_command.reconcile)
 @option("report", "--books", type=click.Path())
 @option("tolerate", metavar="SHARE|COUNT")
 @option("metrics", metavar="PORT")
+@option("window-books", metavar="PLACE")
 @option("until-idle", metavar="TIME")
 @option("no-wait", is_flag=True)
 @option("id-attribute")
@@ -216,6 +217,7 @@ def run(
     report: str | None,
     tolerate: str | None,
     metrics: str | None,
+    window_books: str | None,
     until_idle: str | None,
     no_wait: bool,
     id_attribute: str | None,
@@ -238,7 +240,7 @@ def run(
         from capybeam.pipeline.sources.message_attributes import MessageAttributes
 
         logging.disable(logging.NOTSET)
-        outputs, between = Outputs(dead_letters, receipts, report), TimeRange(since_at, until_at)
+        outputs, between = Outputs(dead_letters, receipts, report, window_books), TimeRange(since_at, until_at)
         attributes = MessageAttributes(id_attribute, timestamp_attribute)
         idle = _seconds("--until-idle", until_idle)
         request = RunRequest(
@@ -293,6 +295,7 @@ def run(
 @option("report", "--books", type=click.Path())
 @option("tolerate", metavar="SHARE|COUNT")
 @option("metrics", metavar="PORT")
+@option("window-books", metavar="PLACE")
 @option("until-idle", metavar="TIME")
 @click.argument("beam_options", nargs=-1, type=click.UNPROCESSED, metavar="[ANY BEAM OPTION]...")
 def replay(
@@ -307,6 +310,7 @@ def replay(
     report: str | None,
     tolerate: str | None,
     metrics: str | None,
+    window_books: str | None,
     until_idle: str | None,
     beam_options: tuple[str, ...],
 ) -> None:
@@ -327,7 +331,8 @@ def replay(
         from capybeam.transforms.core.dead_letters import ReplayFilter
 
         logging.disable(logging.NOTSET)
-        replay_filter, outputs = ReplayFilter(frozenset(codes), retryable), Outputs(dead_letters, receipts, report)
+        replay_filter = ReplayFilter(frozenset(codes), retryable)
+        outputs = Outputs(dead_letters, receipts, report, window_books)
         request = RunRequest(
             job,
             sources,

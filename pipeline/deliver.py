@@ -54,9 +54,9 @@ class Deliver(beam.PTransform):
 
     def expand(self, events: beam.PCollection) -> Delivered:
         execution = Execution(self.workers, "finite" if events.is_bounded else "stream")
-        steps, sent = convert_and_send(events, self.job, execution)
-        rejections = [step.rejections for step in steps.values()]
-        return Delivered(sent.receipts, rejections | "Rejections" >> beam.Flatten())
+        way = convert_and_send(events, self.job, execution)
+        rejections = [step.rejections for step in way.rejecting.values()]
+        return Delivered(way.sent.receipts, rejections | "Rejections" >> beam.Flatten())
 
 
 class DeliverRows(beam.PTransform):

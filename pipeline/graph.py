@@ -7,8 +7,8 @@ collection first, those of a dead token would pile up in the memory of a local r
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any, Final, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal, NamedTuple
 
 import apache_beam as beam
 
@@ -16,6 +16,9 @@ from capybeam.pipeline.job.loader import Job
 from capybeam.pipeline.run.request import Outputs
 from capybeam.pipeline.sinks.dead_letters import WriteDeadLetters
 from capybeam.pipeline.sinks.receipts import WriteReceipts, journal_of
+from capybeam.pipeline.sinks.window_books import WriteWindowBooks
+from capybeam.transforms.accounting import CountByWindow
+from capybeam.transforms.base import run_of
 from capybeam.transforms.batching import BatchByDestination
 from capybeam.transforms.core.dead_letters import ReplayFilter
 from capybeam.transforms.deduplicating import DropRepeats
@@ -70,23 +73,37 @@ def redeliver(
         unwrap=job.unwrap,
     )
     execution = dataclasses.replace(execution, journal=journal_of(outputs.receipts))
-    sent = _send(replayed.ready, job, execution)
+    dropping, sent = _send(replayed.ready, job, execution)
     _write_receipts(sent, outputs, execution)
     _write_rejections({"Unreplayed": replayed, "Undelivered": sent}, outputs.dead_letters)
+    _write_windows([replayed, *dropping, sent], outputs, execution)
 
 
 def deliver(lines: beam.PCollection, job: Job, outputs: Outputs, execution: Execution = Execution()) -> None:
     """Builds the way from lines of bytes to receipts and dead letters."""
     execution = dataclasses.replace(execution, journal=journal_of(outputs.receipts))
-    steps, sent = convert_and_send(lines, job, execution)
-    _write_receipts(sent, outputs, execution)
-    _write_rejections(steps, outputs.dead_letters)
+    way = convert_and_send(lines, job, execution)
+    _write_receipts(way.sent, outputs, execution)
+    _write_rejections(way.rejecting, outputs.dead_letters)
+    _write_windows([*way.rejecting.values(), *way.dropping], outputs, execution)
 
 
-def convert_and_send(
-    lines: beam.PCollection, job: Job, execution: Execution = Execution()
-) -> tuple[dict[str, Any], Any]:
-    """The steps that reject, by what becomes of an event there; and the last of them, which has ``receipts``."""
+class Way(NamedTuple):
+    """The steps of a graph, each with its outputs.
+
+    Attributes:
+        rejecting: those that reject, by what becomes of an event there.
+        dropping: those that drop what has come before, where they count by windows.
+        sent: the last of those that reject, which has ``receipts``.
+    """
+
+    rejecting: dict[str, Any]
+    dropping: list[Any]
+    sent: Any
+
+
+def convert_and_send(lines: beam.PCollection, job: Job, execution: Execution = Execution()) -> Way:
+    """Builds the way from lines of bytes to what comes of them."""
     subscriptions = job.subscriptions
 
     parsed = lines | ParseEvents(subscriptions, job.unwrap, skip_blank=execution.flow == "finite")
@@ -95,7 +112,7 @@ def convert_and_send(
     mapped = named.conversions | MapProperties(subscriptions)
     hashed = mapped.conversions | HashUserData(subscriptions)
     validated = hashed.conversions | ValidateConversions(subscriptions, job.delivery.max_batch_bytes)
-    sent = _send(validated.ready, job, execution)
+    dropping, sent = _send(validated.ready, job, execution)
 
     steps = {
         "Unparsable": parsed,
@@ -106,20 +123,31 @@ def convert_and_send(
         "Invalid": validated,
         "Undelivered": sent,
     }
-    return steps, sent
+    return Way(steps, dropping, sent)
 
 
-def _send(ready: beam.PCollection, job: Job, execution: Execution) -> Any:
+def _send(ready: beam.PCollection, job: Job, execution: Execution) -> tuple[list[Any], Any]:
+    """The steps that drop what has come before, where they count by windows, and the one that sends."""
     delivery, flow = job.delivery, execution.flow
+    drops: list[beam.PTransform] = []
     if execution.settled is not None:
-        ready = ready | SkipSettled(execution.settled)
+        drops.append(SkipSettled(execution.settled))
     if job.deduplicate and flow != "finite":
-        ready = ready | DropRepeats(job.deduplicate, streaming=flow == "stream")
+        drops.append(DropRepeats(job.deduplicate, streaming=flow == "stream"))
+    dropping: list[Any] = []
+    for drop in drops:
+        kept = ready | drop
+        if run_of(ready).windows is None:
+            ready = kept
+        else:
+            dropping.append(kept)
+            ready = kept.ready
     delay = delivery.max_batch_delay if flow == "stream" else None
     batches = ready | BatchByDestination(delivery.max_batch_events, delivery.max_batch_bytes, delay)
-    return batches | SendBatches(
+    sent = batches | SendBatches(
         job.destinations, delivery, execution.workers, _ON_REFUSAL[flow], journal=execution.journal
     )
+    return dropping, sent
 
 
 def _write_receipts(sent: Any, outputs: Outputs, execution: Execution) -> None:
@@ -130,3 +158,15 @@ def _write_receipts(sent: Any, outputs: Outputs, execution: Execution) -> None:
 def _write_rejections(steps: Mapping[str, Any], dead_letters: str) -> None:
     for name, step in steps.items():
         _ = step.rejections | name >> WriteDeadLetters(dead_letters)
+
+
+def _write_windows(steps: Sequence[Any], outputs: Outputs, execution: Execution) -> None:
+    """Writes the books in windows, if they are wanted; the run of the pipeline has windows then."""
+    if outputs.window_books is None:
+        return
+    counts = [step.window_counts for step in steps]
+    windows = run_of(counts[0]).windows
+    assert windows is not None
+    every = windows.seconds if execution.flow == "stream" else None
+    rows = counts | "Windows" >> beam.Flatten() | CountByWindow(windows.seconds, every)
+    _ = rows | WriteWindowBooks(outputs.window_books)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from capybeam.pipeline.run.options import TEMPLATES, metadata
-from capybeam.pipeline.sinks import dead_letters, receipts
+from capybeam.pipeline.sinks import dead_letters, receipts, window_books
 
 HERE: Final = Path(__file__).parent
 SCHEMAS: Final = HERE / "terraform" / "schemas"
@@ -18,6 +18,7 @@ def files() -> dict[Path, str]:
     made: dict[Path, Any] = {HERE / f"{template.name}.json": metadata(template) for template in TEMPLATES}
     made[SCHEMAS / "dead_letters.json"] = dead_letters.SCHEMA.as_json()["fields"]
     made[SCHEMAS / "receipts.json"] = receipts.SCHEMA.as_json()["fields"]
+    made[SCHEMAS / "window_books.json"] = window_books.SCHEMA.as_json()["fields"]
     return {path: json.dumps(content, indent=2, ensure_ascii=False) + "\n" for path, content in made.items()}
 
 

@@ -12,18 +12,23 @@ from typing import Any, ClassVar, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 import apache_beam as beam
+from apache_beam import typehints
 from apache_beam.metrics import Metrics
 from apache_beam.pvalue import TaggedOutput
+from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.shared import Shared
+from apache_beam.utils.windowed_value import WindowedValue
 
 from capybeam.transforms.core.conversions import Conversion, split_key
 from capybeam.transforms.core.counters import CounterKey, Counters, NoteNames, extreme_of
 from capybeam.transforms.core.events import UnreadableRest
 from capybeam.transforms.core.rejections import Rejected, Rejection, Stage, as_rejected, reject
 from capybeam.transforms.core.run_context import RunHandle
+from capybeam.transforms.core.windows import NO_WINDOW, Tally, Windows, add_tally, tallies_of
 from capybeam.transforms.language.subscriptions import Subscription
 
 REJECTIONS = "rejections"
+WINDOW_COUNTS = "window_counts"
 NAMESPACE = "capybeam"
 
 M = TypeVar("M")
@@ -56,25 +61,65 @@ def add_to_metrics(counts: Mapping[str, int]) -> None:
 class CountingDoFn(beam.DoFn):
     """Counts into the progress of its run while it works, and into the runner's metrics at the end of each bundle.
 
+    In a run that counts by windows it also counts into the window that it has last entered, and has what the bundle
+    came to in its output `WINDOW_COUNTS`: (subscription key, `Tally`). As elements they are dropped with a bundle that
+    fails, which counters of most runners are not.
+
     Attributes:
         run: which it belongs to; by default one of its own.
         context: of the run in this process, once set up.
         counters: of the bundle.
     """
 
+    _windows: Windows | None = None
+
     def __init__(self) -> None:
         self.run = RunHandle()
 
     def setup(self) -> None:
         self.context = self.run.context()
+        self._windows = self.run.windows
 
     def start_bundle(self) -> None:
         failed = getattr(self, "counters", None)
         self.counters = Counters()
         self.context.progress.watch(self.counters, instead_of=failed)
+        self._entered, self._open_until = NO_WINDOW, 0
+        self._counted_before: Mapping[str, int] = {}  # when the window was entered
+        self._tallies: dict[str, Tally] = {}
 
     def finish_bundle(self) -> Any:
+        counts = self.window_counts()
         self.flush_counters()
+        return counts
+
+    def enter(self, window: int) -> None:
+        """From here on what is counted belongs to this window."""
+        if window == self._entered:
+            return
+        if self._entered != NO_WINDOW:
+            before = self._counted_before
+            counts = {
+                name: count - before.get(name, 0)
+                for name, count in self.counters.items()
+                if count != before.get(name, 0)
+            }
+            for subscription, tally in tallies_of(self._entered, counts):
+                self.add_to_window(subscription, tally)
+        self._entered, self._counted_before = window, dict(self.counters)
+
+    def add_to_window(self, subscription: str, tally: Tally) -> None:
+        """Adds what is not in counters."""
+        add_tally(self._tallies.setdefault(subscription, {}), tally)
+
+    def window_counts(self) -> list[TaggedOutput]:
+        """What the bundle came to, to be yielded at its end, before counters are flushed."""
+        self.enter(NO_WINDOW)
+        window = GlobalWindow()
+        return [
+            TaggedOutput(WINDOW_COUNTS, WindowedValue(counted, window.max_timestamp(), [window]))
+            for counted in self._tallies.items()
+        ]
 
     def flush_counters(self) -> None:
         add_to_metrics(self.counters)
@@ -118,10 +163,50 @@ class StepDoFn(CountingDoFn, Generic[M]):
         self.machinery: M = self._shared.acquire(self.compile)
 
     def process(self, element: Any) -> Iterable[Any]:
+        if self._windows is not None:
+            return self.process_in_window(element)
         try:
             return self.convert(element)
         except Exception as error:  # one event must never stop a run, nor its values reach a log
             return [self.refused(element, error)]
+
+    def process_in_window(self, element: Any) -> Iterable[Any]:
+        """As `process`, in a run that counts by windows: elements are pairs there, with the window of their event."""
+        window, inner = element
+        if window != self._entered:
+            self.enter(window)
+        try:
+            outputs: Any = self.convert(inner)
+        except Exception as error:
+            return (self.refused(inner, error),)
+        if len(outputs) == 1:
+            return ((window, outputs[0]),)
+        return [(window, output) for output in outputs]
+
+    def process_arriving(self, element: Any) -> Iterable[Any]:
+        """As `process_in_window`, of an element that arrives with it. Its outputs may hold rejections."""
+        window = self._arrive()
+        try:
+            outputs = self.convert(element)
+        except Exception as error:
+            return (self.refused(element, error),)
+        if type(outputs) is tuple:
+            return [(window, output) for output in outputs]
+        return (each if type(each) is TaggedOutput else self.with_window(window, each) for each in outputs)
+
+    def _arrive(self) -> int:
+        """The window that is open now, entered."""
+        assert self._windows is not None
+        now = self._windows.clock()
+        if not self._entered <= now < self._open_until:
+            window = self._windows.at(now)
+            self.enter(window)
+            self._open_until = window + self._windows.seconds
+        return self._entered
+
+    def with_window(self, window: int, output: Any) -> Any:
+        """An output of a step in which elements arrive."""
+        return window, output
 
     def refused(self, element: Any, error: Exception) -> TaggedOutput:
         """The rejection of an element, or of the part of it that the error has as its payload."""
@@ -185,8 +270,34 @@ class SubscriptionStepDoFn(StepDoFn[M]):
 
 
 def with_rejections(pcoll: beam.PCollection, step: CountingDoFn, main: str, label: str = "Convert") -> Any:
-    """Applies a step: its results under the name `main`, its rejections under `REJECTIONS`."""
+    """Applies a step: its results under the name `main`, its rejections under `REJECTIONS`.
+
+    In a run that counts by windows, there is `WINDOW_COUNTS`, too.
+    """
     step.run = run_of(pcoll)
     convert = beam.ParDo(step)
     convert.label = label  # it would be the class's name, and another one a step that a running job does not have
-    return pcoll | convert.with_outputs(REJECTIONS, main=main)
+    return with_window_counts(pcoll, convert, step.run, REJECTIONS, main=main)
+
+
+def drop_by(ready: beam.PCollection, step: CountingDoFn, label: str) -> Any:
+    """Applies a step that drops some of what is ready: (destination key, line).
+
+    What is left; in a run that counts by windows it is the output ``ready``, beside `WINDOW_COUNTS`.
+    """
+    convert = beam.ParDo(step).with_output_types(tuple[str, bytes])
+    convert.label = label
+    if step.run.windows is None:  # with outputs it would have another name, and an updated job forget what has come
+        return ready | convert
+    kept = with_window_counts(ready, convert, step.run, main="ready")
+    kept.ready.element_type = typehints.Tuple[str, bytes]
+    return kept
+
+
+def with_window_counts(pcoll: beam.PCollection, convert: beam.ParDo, run: RunHandle, *tags: str, main: str) -> Any:
+    """Applies a ParDo of a `CountingDoFn`, with the outputs that it has in its run."""
+    if run.windows is None:
+        return pcoll | convert.with_outputs(*tags, main=main)
+    outputs = pcoll | convert.with_outputs(*tags, WINDOW_COUNTS, main=main)
+    outputs[WINDOW_COUNTS].element_type = typehints.Tuple[str, typehints.Any]
+    return outputs

@@ -12,7 +12,7 @@ from apache_beam.coders import BooleanCoder
 from apache_beam.transforms.timeutil import TimeDomain
 from apache_beam.transforms.userstate import ReadModifyWriteStateSpec, TimerSpec, on_timer
 
-from capybeam.transforms.base import CountingDoFn, run_of
+from capybeam.transforms.base import CountingDoFn, drop_by, run_of
 from capybeam.transforms.core.counters import CounterKey
 from capybeam.transforms.core.envelope import Address, Envelope
 from capybeam.transforms.core.recent_ids import repeat_key
@@ -22,6 +22,8 @@ from capybeam.transforms.core.run_context import RunHandle
 @dataclasses.dataclass
 class DropRepeats(beam.PTransform):
     """(destination key, line) → the same, without those that have come before. They are counted, not rejected.
+
+    Outputs are as of `drop_by`.
 
     Args:
         window: seconds.
@@ -34,16 +36,13 @@ class DropRepeats(beam.PTransform):
     streaming: bool
     clock: Callable[[], float] = time.time
 
-    def expand(self, ready: beam.PCollection) -> beam.PCollection:
+    def expand(self, ready: beam.PCollection) -> Any:
         run = run_of(ready)
-        if not self.streaming:
-            recent = _DropRecent(run, self.window, self.clock)
-            return ready | "Drop" >> beam.ParDo(recent).with_output_types(tuple[str, bytes])
-        return (
-            ready
-            | "Key" >> beam.Map(_keyed).with_output_types(tuple[bytes, tuple[str, bytes]])
-            | "Drop" >> beam.ParDo(_DropSeen(run, self.window, self.clock)).with_output_types(tuple[str, bytes])
-        )
+        step: _DropRepeats = _DropRecent(run, self.window, self.clock)
+        if self.streaming:
+            step = _DropSeen(run, self.window, self.clock)
+            ready = ready | "Key" >> beam.Map(_keyed).with_output_types(tuple[bytes, tuple[str, bytes]])
+        return drop_by(ready, step, "Drop")
 
 
 def _keyed(ready: tuple[str, bytes]) -> tuple[bytes, tuple[str, bytes]]:
@@ -56,7 +55,9 @@ class _DropRepeats(CountingDoFn):
         self.run, self._window, self._clock = run, window, clock
 
     def drop(self, key: str, line: bytes) -> Iterable[Any]:
-        subscription = f"{Address.decode(key).destination}/{Envelope.decode(line).subscription}"
+        event = Envelope.decode(line)
+        self.enter(event.window)
+        subscription = f"{Address.decode(key).destination}/{event.subscription}"
         self.counters[CounterKey("repeated", subscription).encode()] += 1
         return ()
 

@@ -60,6 +60,9 @@ class _ParseEvents(StepDoFn[Parse]):
         super().setup()
         self._note_names = NoteNames(subscription="")
 
+    def process_in_window(self, element: Row) -> Iterable[Any]:
+        return self.process_arriving(element)
+
     def compile(self) -> Parse:
         return Engine(self._subscriptions, unwrap=self._unwrap).parse
 

@@ -13,7 +13,7 @@ from apache_beam import typehints
 from capybeam.transforms.base import SubscriptionStepDoFn, with_rejections
 from capybeam.transforms.core.conversions import Count
 from capybeam.transforms.core.dead_letters import DeadLetter, ReplayFilter, parse_dead_letter
-from capybeam.transforms.core.envelope import Ready
+from capybeam.transforms.core.envelope import Ready, in_window
 from capybeam.transforms.core.events import UnreadableRow, is_blank
 from capybeam.transforms.core.rejections import Rejection
 from capybeam.transforms.engine.replay import compile_body_check, compile_replay
@@ -75,6 +75,12 @@ class _ReplayDeadLetters(SubscriptionStepDoFn[Replay]):
     def setup(self) -> None:
         super().setup()
         self._is_body = compile_body_check(self.subscriptions)
+
+    def process_in_window(self, element: Any) -> Iterable[Any]:
+        return self.process_arriving(element)
+
+    def with_window(self, window: int, output: Ready) -> Ready:
+        return in_window(output, window)
 
     def compile(self) -> Replay:
         return compile_replay(self.subscriptions, self._max_bytes, self._unwrap)

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 
 import apache_beam as beam
 
-from capybeam.transforms.base import CountingDoFn, run_of
+from capybeam.transforms.base import CountingDoFn, drop_by, run_of
 from capybeam.transforms.core.counters import CounterKey
 from capybeam.transforms.core.envelope import Address, Envelope
 from capybeam.transforms.core.run_context import RunHandle
@@ -46,13 +46,15 @@ class LoadSettled(Protocol):
 
 @dataclasses.dataclass
 class SkipSettled(beam.PTransform):
-    """(destination key, line) → the same, without the conversions that are settled. They are counted, not rejected."""
+    """(destination key, line) → the same, without the conversions that are settled. They are counted, not rejected.
+
+    Outputs are as of `drop_by`.
+    """
 
     load: LoadSettled
 
-    def expand(self, ready: beam.PCollection) -> beam.PCollection:
-        step = _SkipSettled(run_of(ready), self.load)
-        return ready | "Skip" >> beam.ParDo(step).with_output_types(tuple[str, bytes])
+    def expand(self, ready: beam.PCollection) -> Any:
+        return drop_by(ready, _SkipSettled(run_of(ready), self.load), "Skip")
 
 
 class _SkipSettled(CountingDoFn):
@@ -74,5 +76,6 @@ class _SkipSettled(CountingDoFn):
         settlement = self._settled.find(conversion_digest(names, event.identity))
         if settlement is None:
             return (element,)
+        self.enter(event.window)
         self.counters[CounterKey(settlement, f"{address.destination}/{event.subscription}").encode()] += 1
         return ()

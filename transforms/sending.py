@@ -18,6 +18,7 @@ from capybeam.transforms.base import NAMESPACE, CountingDoFn, with_rejections
 from capybeam.transforms.batching import Batch
 from capybeam.transforms.core.counters import CounterKey, add_counts
 from capybeam.transforms.core.envelope import Address
+from capybeam.transforms.core.windows import NO_WINDOW, Place
 from capybeam.transforms.delivery.batches import EncodedBatch, Journal, OnRefusal, Outcome
 from capybeam.transforms.delivery.client import Client
 from capybeam.transforms.delivery.destination import Delivery, Destination
@@ -114,6 +115,7 @@ class _SendBatches(CountingDoFn):
                 tagged = isinstance(output, TaggedOutput)
                 value = WindowedValue(output.value if tagged else output, window.max_timestamp(), [window])
                 yield TaggedOutput(output.tag, value) if tagged else value
+        yield from self.window_counts()
         self.flush_counters()
 
     def _note_times(self, name: str, batch: EncodedBatch) -> None:
@@ -153,8 +155,15 @@ class _SendBatches(CountingDoFn):
             counters[CounterKey("refused", destination=name, about=problem).encode()] += count
             if refusal.cure:
                 counters[CounterKey("cure", destination=name, about=refusal.cure).encode()] += count
+        for (window, key), part in outcome.windows.items():
+            columns = {"delivered": part.events, **part._asdict()}
+            del columns["events"]
+            self.add_to_window(key, {Place(window): columns})
         yield from outcome.receipts
-        yield from map(self.rejected, outcome.rejections)
+        for rejection in outcome.rejections:
+            self.enter(rejection.window)
+            yield self.rejected(rejection)
+        self.enter(NO_WINDOW)
 
 
 def _limited_by(service: str) -> Callable[[str], float]:

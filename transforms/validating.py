@@ -12,6 +12,7 @@ from apache_beam import typehints
 
 from capybeam.transforms.base import SubscriptionStepDoFn, with_rejections
 from capybeam.transforms.core.conversions import Conversion
+from capybeam.transforms.core.envelope import in_window
 from capybeam.transforms.engine.engine import MAX_BYTES, Engine
 from capybeam.transforms.language.subscriptions import Subscription, Validate
 
@@ -61,6 +62,17 @@ class _ValidateConversions(SubscriptionStepDoFn[Validate]):
 
     def compile(self) -> Validate:
         return Engine(self.subscriptions, self._max_bytes).validate
+
+    def process_in_window(self, element: tuple[int, Conversion]) -> Iterable[Any]:
+        """As of any step, with the window in the envelope from here on."""
+        window, conversion = element
+        if window != self._entered:
+            self.enter(window)
+        try:
+            (ready,) = self.convert(conversion)
+        except Exception as error:
+            return (self.refused(conversion, error),)
+        return (in_window(ready, window),)
 
     def convert(self, element: Conversion) -> Iterable[Any]:
         return (self.machinery(element, self._clock(), self.notes[element.subscription]),)

@@ -17,7 +17,7 @@ from pathlib import Path
 from capybeam.pipeline.file_kinds import HEAD, kind_of, kind_of_text
 from capybeam.pipeline.job import yaml_source
 from capybeam.pipeline.job.destinations import DESTINATION_TYPES
-from capybeam.pipeline.job.models import JobModel
+from capybeam.pipeline.job.models import BOOKS_WINDOW, JobModel
 from capybeam.pipeline.job.problems import Finding, Problems
 from capybeam.pipeline.job.validation import validate
 from capybeam.pipeline.job.yaml_source import Document
@@ -32,6 +32,7 @@ class Job:
 
     Attributes:
         deduplicate: seconds for which a stream's duplicates are dropped, by event_id; None for not at all.
+        books_window: seconds of a window of the books in windows.
         unwrap: the path to the event in messages that wrap it; None for messages that are events.
         warnings: formatted; they do not keep the job from running.
         sha256: of the file's text in UTF-8.
@@ -41,6 +42,7 @@ class Job:
     subscriptions: tuple[Subscription, ...]
     delivery: Delivery
     deduplicate: float | None = None
+    books_window: int = BOOKS_WINDOW
     unwrap: str | None = None
     warnings: tuple[str, ...] = ()
     sha256: str = dataclasses.field(default="", compare=False)
@@ -134,8 +136,9 @@ def _job(model: JobModel, findings: tuple[Finding, ...], text: str) -> Job:
         subscriptions=tuple(
             subscription for kind, destination in destinations for subscription in kind.subscriptions(destination)
         ),
-        delivery=Delivery(**model.delivery.model_dump(exclude={"deduplicate"})),
+        delivery=Delivery(**model.delivery.model_dump(exclude={"deduplicate", "books_window"})),
         deduplicate=model.delivery.deduplicate,
+        books_window=model.delivery.books_window,
         unwrap=model.unwrap,
         warnings=tuple(map(str, findings)),
         sha256=hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest(),

@@ -63,6 +63,13 @@ def _positive_duration(value: Any) -> float:
     return seconds
 
 
+def _whole_seconds(value: Any) -> int:
+    seconds = duration(value)
+    if seconds < 1 or seconds != int(seconds):
+        raise PydanticCustomError("duration", "must be whole seconds, at least 1s")
+    return int(seconds)
+
+
 def _not_a_boolean(value: Any) -> Any:
     if isinstance(value, bool):
         raise PydanticCustomError("number", "should be a number")
@@ -105,6 +112,7 @@ def _subscription_name(value: Any) -> str:
     return str(value)
 
 
+BOOKS_WINDOW: Final = 60  # seconds
 MAX_NAME: Final = 200  # characters of a subscription's name
 Name = Annotated[str, BeforeValidator(_name), TEXT]
 SubscriptionName = Annotated[str, BeforeValidator(_subscription_name), TEXT]
@@ -113,6 +121,9 @@ Duration = Annotated[
 ]
 PositiveDuration = Annotated[
     float, BeforeValidator(_positive_duration), WithJsonSchema({"type": ["string", "number"], "examples": ["10s"]})
+]
+WholeSeconds = Annotated[
+    int, BeforeValidator(_whole_seconds), WithJsonSchema({"type": ["string", "integer"], "examples": ["1m"]})
 ]
 Whole = Annotated[int, BeforeValidator(_not_a_boolean)]
 Reference = Annotated[
@@ -164,6 +175,9 @@ class DeliveryModel(Model):
     deduplicate: PositiveDuration | None = pydantic.Field(
         None,
         description="How long a stream's duplicates are dropped, by event_id. Meta drops them for 48 hours anyway.",
+    )
+    books_window: WholeSeconds = pydantic.Field(
+        BOOKS_WINDOW, description="How long a window of `--window-books` is, in whole seconds."
     )
 
 

@@ -44,8 +44,9 @@ from capybeam.pipeline.sources.streams import StreamLost
 from capybeam.transforms.base import share_run
 from capybeam.transforms.core.counters import add_counts
 from capybeam.transforms.core.dead_letters import ReplayFilter
-from capybeam.transforms.core.run_context import RunContext
+from capybeam.transforms.core.run_context import RunContext, RunHandle
 from capybeam.transforms.core.tokens import TokenError
+from capybeam.transforms.core.windows import Windows
 
 Command = Literal["run", "replay"]
 Steps = Callable[[Any, Execution], None]  # applies a job's steps to what is read
@@ -146,7 +147,8 @@ def _carry_out(
     task: _Task, options: RunOptions, plan: RunPlan, occasion: Occasion, metrics: MetricsServer | None
 ) -> int:
     request, console, log = task.request, terminal.console(), task.log
-    run = RunContext()
+    windows = Windows(request.job.books_window) if request.outputs.window_books else None
+    run = RunContext(RunHandle(windows=windows))
     if plan.settled is not None and plan.loaded is not None:
         if options.is_local:
             run.client(plan.settled.key, lambda: plan.loaded)

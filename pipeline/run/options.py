@@ -107,9 +107,9 @@ _CONFIG: Final = TemplateParameter(
 _MOMENT: Final = TemplateParameter(_TIME, ("2026-11-01T00:00:00Z", "1793491200"))
 
 
-def _sink(table: str, topic: str, *more: str) -> TemplateParameter:
+def _sink(table: str, topic: str, *more: str, is_required: bool = True) -> TemplateParameter:
     examples = (f"bigquery:acme-prod.capybeam.{table}", f"pubsub:projects/acme-prod/topics/{topic}", *more)
-    return TemplateParameter("|".join((_TABLE, _TOPIC, *((_URL,) if more else ()))), examples, required=True)
+    return TemplateParameter("|".join((_TABLE, _TOPIC, *((_URL,) if more else ()))), examples, required=is_required)
 
 
 OPTIONS: Final = (
@@ -197,6 +197,15 @@ OPTIONS: Final = (
         " runs on this machine; 0 is a free port.",
     ),
     Option("log-format", "Log format", log_lines.HELP, default="text"),
+    Option(
+        "window-books",
+        "Window books",
+        "Also write what became of the events of each minute, or of each `books_window` of the job file.",
+        templates={
+            "streaming": _sink("window_books", "capybeam-windows", is_required=False),
+            "batch": _sink("window_books", "capybeam-windows", "gs://acme-capybeam/windows/may", is_required=False),
+        },
+    ),
     Option("until-idle", "Until idle", "Stop reading a subscription after this long without messages, for example 5s."),
     Option("no-wait", "No wait", "Start the job on its runner, print how to look at it, and exit."),
     Option(

@@ -168,11 +168,11 @@ def check_distinct_outputs(outputs: Outputs) -> None:
     """Raises SinkError where two kinds of lines would go to the same place."""
     given = [
         os.path.realpath(strip_file_scheme(place)) if is_local(strip_file_scheme(place)) else place
-        for place in (outputs.dead_letters, outputs.receipts, outputs.report)
+        for place in (outputs.dead_letters, outputs.receipts, outputs.report, outputs.window_books)
         if place
     ]
     if len(set(given)) < len(given):
-        raise SinkError("--dead-letters, --receipts and --report must be three different paths")
+        raise SinkError("--dead-letters, --receipts, --report and --window-books must be different paths")
 
 
 def check_outputs_not_inputs(path: str, what: str, sources: Sequence[Source]) -> None:

@@ -11,21 +11,24 @@ from capybeam.pipeline.run.tolerance import NO_TOLERANCE, Tolerance
 from capybeam.pipeline.sinks.dead_letters import DEAD_LETTERS
 from capybeam.pipeline.sinks.receipts import RECEIPTS
 from capybeam.pipeline.sinks.records import RecordType
+from capybeam.pipeline.sinks.window_books import WINDOW_BOOKS
 from capybeam.pipeline.sources import ANY_TIME, TimeRange
 from capybeam.pipeline.sources.message_attributes import MessageAttributes
 
 
 @dataclasses.dataclass(frozen=True)
 class Outputs:
-    """Where a run writes: its dead letters, its receipts and, as JSON, its report, if that is wanted."""
+    """Where a run writes: dead letters, receipts and, if they are wanted, its report and its books in windows."""
 
     dead_letters: str
     receipts: str
     report: str | None = None
+    window_books: str | None = None
 
     def by_record_type(self) -> tuple[tuple[str, RecordType[Any]], ...]:
         """Where records of each type are written."""
-        return (self.dead_letters, DEAD_LETTERS), (self.receipts, RECEIPTS)
+        always = (self.dead_letters, DEAD_LETTERS), (self.receipts, RECEIPTS)
+        return (*always, (self.window_books, WINDOW_BOOKS)) if self.window_books else always
 
 
 @dataclasses.dataclass(frozen=True)

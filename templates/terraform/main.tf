@@ -4,10 +4,12 @@ locals {
   labels = { application = "capybeam" }
 
   # The tables' columns are made from the code: `make templates`.
-  tables = {
+  all_tables = {
     dead_letters = { partition = "dead_lettered_at", days = var.dead_letter_days }
     receipts     = { partition = "delivered_at", days = var.receipt_days }
+    window_books = { partition = "window_start_time", days = var.receipt_days }
   }
+  tables = { for name, table in local.all_tables : name => table if name != "window_books" || var.window_books }
 }
 
 # --- events in
@@ -161,6 +163,7 @@ resource "google_dataflow_flex_template_job" "this" {
       dead_letters = "bigquery:${var.project}.${google_bigquery_dataset.this.dataset_id}.${google_bigquery_table.this["dead_letters"].table_id}"
       receipts     = "bigquery:${var.project}.${google_bigquery_dataset.this.dataset_id}.${google_bigquery_table.this["receipts"].table_id}"
     },
+    var.window_books ? { window_books = "bigquery:${var.project}.${google_bigquery_dataset.this.dataset_id}.${google_bigquery_table.this["window_books"].table_id}" } : {},
     var.id_attribute == "" ? {} : { id_attribute = var.id_attribute },
   )
 

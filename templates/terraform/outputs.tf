@@ -14,7 +14,7 @@ output "subscription" {
 }
 
 output "tables" {
-  description = "The tables of dead letters and receipts."
+  description = "The tables that the job writes."
   value       = { for name, table in google_bigquery_table.this : name => "${var.project}.${table.dataset_id}.${table.table_id}" }
 }
 

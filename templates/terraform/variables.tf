@@ -112,8 +112,14 @@ variable "dead_letter_days" {
   }
 }
 
+variable "window_books" {
+  description = "Whether a table has what became of the events of each minute."
+  type        = bool
+  default     = false
+}
+
 variable "receipt_days" {
-  description = "Days that receipts are kept: they hold no personal data."
+  description = "Days that receipts, and books in windows, are kept: they hold no personal data."
   type        = number
   default     = 400
 

@@ -22,6 +22,7 @@ import pytest
 from capybeam.pipeline.job import yaml_source
 from capybeam.pipeline.job.destinations.facebook_offline_conversions import END_OF_OFFLINE_EVENTS, OfflineModel
 from capybeam.pipeline.job.loader import check_text, parse_job
+from capybeam.pipeline.job.models import BOOKS_WINDOW
 from capybeam.pipeline.job.presets import offline_preset, presets
 from capybeam.pipeline.job.problems import Finding
 from capybeam.pipeline.job.schema import json_schema
@@ -30,7 +31,7 @@ from capybeam.pipeline.run import exit_codes, report_document
 from capybeam.pipeline.run.options import OPTIONS, TEMPLATES
 from capybeam.pipeline.sandbox.faults import Faults
 from capybeam.pipeline.segment.importing import SEGMENT_ACTIONS
-from capybeam.pipeline.sinks import dead_letters, receipts
+from capybeam.pipeline.sinks import dead_letters, receipts, window_books
 from capybeam.pipeline.sinks.schema import Schema
 from capybeam.pipeline.sources.warehouse import layout
 from capybeam.transforms.core import events, warehouse_rows
@@ -146,7 +147,7 @@ def test_the_delivery_settings_and_their_defaults_are_listed() -> None:
         else int(value)
         for name, value in defaults.items()
     }
-    assert listed == vars(Delivery())
+    assert listed == {**vars(Delivery()), "books_window": BOOKS_WINDOW}
 
 
 def numbers(allowed: Any) -> str:
@@ -550,10 +551,15 @@ def test_every_name_that_is_looked_for_is_listed(names: tuple[str, ...]) -> None
 
 
 @pytest.mark.parametrize(
-    ("first", "schema"), [("column of dead letters", dead_letters.SCHEMA), ("column of receipts", receipts.SCHEMA)]
+    ("document", "first", "schema"),
+    [
+        (SOURCES, "column of dead letters", dead_letters.SCHEMA),
+        (SOURCES, "column of receipts", receipts.SCHEMA),
+        (OPERATIONS, "column of the books in windows", window_books.SCHEMA),
+    ],
 )
-def test_the_columns_of_a_sinks_table_are_listed(first: str, schema: Schema) -> None:
-    assert [(name, type_) for name, type_ in table(SOURCES, first)] == [
+def test_the_columns_of_a_sinks_table_are_listed(document: str, first: str, schema: Schema) -> None:
+    assert [(name, type_) for name, type_, *_ in table(document, first)] == [
         (name, type_) for name, type_, _ in schema.columns
     ]
 

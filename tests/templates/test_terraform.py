@@ -15,8 +15,9 @@ import pytest
 
 from capybeam.pipeline.job.loader import load_job
 from capybeam.pipeline.run.options import OPTIONS
-from capybeam.pipeline.sinks import dead_letters, receipts
+from capybeam.pipeline.sinks import dead_letters, receipts, window_books
 from capybeam.transforms.core.rejections import Rejection
+from capybeam.transforms.core.windows import WindowRow
 from capybeam.transforms.delivery.batches import Receipt
 
 ROOT = Path(__file__).parents[2]
@@ -77,7 +78,10 @@ def test_a_variable_says_what_it_is_and_checks_it(name: str) -> None:
     variable = VARIABLES[name]
     assert variable["description"].endswith(".")
     assert variable["type"]
-    for validation in variable["validation"]:
+    assert (
+        "validation" in variable or variable["type"] == "${bool}" or variable["type"] == "bool"
+    )  # which checks itself
+    for validation in variable.get("validation", []):
         assert f"var.{name}" in validation["condition"]
         assert validation["error_message"].endswith(".")
 
@@ -139,6 +143,7 @@ def test_the_columns_are_those_of_what_is_written() -> None:
     rows = {
         "dead_letters": Rejection("map", "invalid_field", "…", payload=b"\xff", replays=1).encode(),
         "receipts": Receipt("web", "1", 2, 3, 4, None, (), 1, 0.1, 5, event_ids=("a",)).encode(),
+        "window_books": WindowRow(60, 60, None, None, None).encode(),
     }
     for table, row in rows.items():
         columns = {column["name"] for column in json.loads((MODULE / "schemas" / f"{table}.json").read_bytes())}
@@ -150,6 +155,7 @@ def test_tables_are_partitioned_as_those_that_a_run_makes() -> None:
     assert dict(re.findall(r'(\w+) += \{ partition = "(\w+)"', main)) == {
         "dead_letters": dead_letters.SCHEMA.day,
         "receipts": receipts.SCHEMA.day,
+        "window_books": window_books.SCHEMA.day,
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final, get_args
 
 import orjson
 
-from capybeam.transforms.core.envelope import ReplayHistory
+from capybeam.transforms.core.envelope import LATEST, ReplayHistory
 from capybeam.transforms.core.events import is_blank, without_mark
 from capybeam.transforms.core.rejections import UNFORESEEN, Rejected, Rejection, Stage, reject
 from capybeam.transforms.standards.json_text import load_json
@@ -69,7 +69,6 @@ class ReplayFilter:
 NEVER_EVENTS: Final = frozenset({"line_too_long", "unreadable_row", "unreadable_rest", "not_a_dead_letter"})
 _UNDIRECTED: Final = ("parse", "filter")  # stages before an event is a subscription's
 _STAGES: Final[Mapping[str, Stage]] = {stage: stage for stage in get_args(Stage)}
-_LATEST: Final = 253_402_300_799  # Unix seconds of the end of the year 9999, the last that tables of dead letters hold
 _MOST_REPLAYS: Final = 1_000_000
 
 IsBody = Callable[[str, Mapping[str, Any], bool], bool]
@@ -111,7 +110,7 @@ def parse_dead_letter(line: bytes, place: str, is_body: IsBody = _any_body) -> D
         raise no("its code is not text")
     first: Any = row.get("first_dead_lettered_at", row["dead_lettered_at"])
     replays = row.get("replays", 0)
-    if not (_is_whole(first, _LATEST) and _is_whole(row["dead_lettered_at"], _LATEST)):
+    if not (_is_whole(first, LATEST) and _is_whole(row["dead_lettered_at"], LATEST)):
         raise no("its time is not in Unix seconds")
     if not _is_whole(replays, _MOST_REPLAYS):
         raise no("its replays are not a count")

@@ -32,6 +32,7 @@ class Envelope(NamedTuple):
         age_limit: seconds after event_time for which the destination takes the event.
         body: JSON.
         history: of an event that a replay has brought back.
+        window: in which the event arrived, as of `core.windows`: Unix seconds.
     """
 
     subscription: str
@@ -41,11 +42,13 @@ class Envelope(NamedTuple):
     age_limit: int
     body: bytes
     history: ReplayHistory | None = None
+    window: int = 0
 
     def encode(self) -> bytes:
         """The header, then the subscription's name, the event's name and ID, and the body."""
         what = self.event_name.encode(), (self.event_id or "").encode()
-        return seal(self.subscription.encode(), *what, self.event_time, self.age_limit, self.body, self.history)
+        line = seal(self.subscription.encode(), *what, self.event_time, self.age_limit, self.body, self.history)
+        return with_window(line, self.window) if self.window else line
 
     @property
     def identity(self) -> str:
@@ -57,7 +60,7 @@ class Envelope(NamedTuple):
         """What `encode` has made a line of. Raises ValueError for any other bytes."""
         if len(line) < HEADER.size or line[0] != _VERSION:
             raise ValueError("not an envelope of this version of capybeam")
-        _, event_time, age_limit, first, replays, name, event_id, body = HEADER.unpack_from(line)
+        _, event_time, age_limit, window, first, replays, name, event_id, body = HEADER.unpack_from(line)
         name += HEADER.size  # from lengths to ends
         event_id += name
         body += event_id
@@ -69,6 +72,7 @@ class Envelope(NamedTuple):
             age_limit,
             line[body:],
             ReplayHistory(first, replays) if replays else None,
+            window,
         )
 
 
@@ -79,8 +83,12 @@ def body_identity(body: bytes) -> str:
 
 
 _VERSION: Final = 1
-# Version, event_time, age_limit, first_dead_lettered_at, replays; bytes of the three texts.
-HEADER: Final = struct.Struct(">BqIqIIII")
+# Version, event_time, age_limit, window, first_dead_lettered_at, replays; bytes of the three texts.
+HEADER: Final = struct.Struct(">BqIIIIIII")
+LATEST: Final = 0xFFFF_FFFF  # Unix seconds that there is room for, in 2106
+_WINDOW: Final = struct.Struct(">I")
+_WINDOW_AT: Final = struct.calcsize(">BqI")
+_BEHIND_WINDOW: Final = _WINDOW_AT + _WINDOW.size
 
 
 def seal(
@@ -95,8 +103,18 @@ def seal(
     """`Envelope.encode` without the envelope, for where each event passes."""
     first, replays = history or (0, 0)
     lengths = len(subscription), len(event_name), len(event_id)
-    header = HEADER.pack(_VERSION, event_time, age_limit, first, replays, *lengths)
+    header = HEADER.pack(_VERSION, event_time, age_limit, 0, first, replays, *lengths)
     return b"".join((header, subscription, event_name, event_id, body))
+
+
+def with_window(line: bytes, window: int) -> bytes:
+    """A line, with the window in which its event arrived."""
+    return b"".join((line[:_WINDOW_AT], _packed(window), line[_BEHIND_WINDOW:]))
+
+
+@functools.lru_cache(maxsize=16)
+def _packed(window: int) -> bytes:
+    return _WINDOW.pack(window)
 
 
 class Ready(NamedTuple):
@@ -109,6 +127,12 @@ class Ready(NamedTuple):
 
     key: str
     line: bytes
+
+
+def in_window(ready: Ready, window: int) -> Ready:
+    """The same conversion, with the window in which its event arrived."""
+    key, line = ready
+    return Ready(key, with_window(line, window))
 
 
 class Address(NamedTuple):

@@ -131,6 +131,7 @@ class Rejection:
     Attributes:
         about: for the report, and no part of the row: the field that is at fault, or for a code of `ANSWERED` the
             reason in the destination's words, with what those may quote cut out.
+        window: for the books, and no part of the row: in which the event arrived, of what was ready to be sent.
     """
 
     stage: Stage
@@ -146,6 +147,7 @@ class Rejection:
     first_dead_lettered_at: int | None = None  # Unix seconds; of what a replay has rejected again
     replays: int = 0  # how many it has been through
     about: str = dataclasses.field(default="", compare=False, metadata=NO_COLUMN)
+    window: int = dataclasses.field(default=0, compare=False, metadata=NO_COLUMN)
 
     def encode(self, now: float | None = None) -> bytes:
         """The rejection as one line of JSON, without a newline.

@@ -18,6 +18,7 @@ from weakref import WeakValueDictionary
 from capybeam.transforms.core.progress import Progress
 from capybeam.transforms.core.reasons import Reasons
 from capybeam.transforms.core.recent_ids import RecentIds
+from capybeam.transforms.core.windows import Windows
 
 T = TypeVar("T")
 
@@ -56,9 +57,14 @@ class RunContext:
 
 @dataclasses.dataclass(frozen=True)
 class RunHandle:
-    """Names a run, wherever it travels. A new handle names a run of its own."""
+    """Names a run, wherever it travels. A new handle names a run of its own.
+
+    Attributes:
+        windows: of the run's books; None where nothing is counted by windows.
+    """
 
     run_id: str = dataclasses.field(default_factory=lambda: uuid.uuid4().hex)
+    windows: Windows | None = None
 
     def context(self) -> RunContext:
         """The run's context in this process."""

@@ -85,6 +85,14 @@ class Journal(Protocol):
     def open(self) -> Recorder: ...
 
 
+class InWindow(NamedTuple):
+    """Events of a subscription that arrived in the same window."""
+
+    events: int
+    oldest_event_time: int
+    lag_seconds: int = 0
+
+
 @dataclasses.dataclass
 class Outcome:
     """The outcome of a batch: every event of it is in `delivered` (by subscription key) or in `rejections`.
@@ -94,6 +102,8 @@ class Outcome:
         tries: requests that were sent, those that failed or were refused included.
         bytes: of their bodies.
         refusals: how many events were rejected for which state of the destination.
+        windows: what was delivered, by the window in which it arrived and its subscription's key; empty in runs that
+            have none.
     """
 
     delivered: dict[str, int] = dataclasses.field(default_factory=dict)
@@ -103,6 +113,18 @@ class Outcome:
     bytes: int = 0
     refusals: Counter[Refusal] = dataclasses.field(default_factory=Counter)
     destination: str = ""
+    windows: dict[tuple[int, str], InWindow] = dataclasses.field(default_factory=dict)
+
+    def add_windows(self, batch: EncodedBatch, now: float) -> None:
+        """Adds a batch that was delivered `now`, Unix seconds, to `windows`."""
+        for key, part in batch.windows.items():
+            lag = max(int(now) - part.oldest_event_time, 0)
+            before = self.windows.get(key)
+            if before is not None:
+                events, oldest = before.events + part.events, min(before.oldest_event_time, part.oldest_event_time)
+                self.windows[key] = InWindow(events, oldest, max(before.lag_seconds, lag))
+            else:
+                self.windows[key] = part._replace(lag_seconds=lag)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,6 +135,7 @@ class EncodedBatch:
         lines: encoded envelopes.
         body: of the request.
         event_ids: what names each event on a receipt, by subscription and event name.
+        windows: what arrived in windows, by window and subscription key.
         first_event_time, last_event_time: Unix seconds.
         expires: Unix seconds after which the destination does not take the first of them any more.
     """
@@ -122,6 +145,7 @@ class EncodedBatch:
     lines: Sequence[bytes] = dataclasses.field(repr=False)
     body: bytes = dataclasses.field(repr=False)
     event_ids: Mapping[tuple[str, str], Sequence[str]]
+    windows: Mapping[tuple[int, str], InWindow]
     first_event_time: int
     last_event_time: int
     expires: int
@@ -142,6 +166,7 @@ class EncodedBatch:
             lines=lines,
             body=destination.join([event.body for event in events], address),
             event_ids=_event_ids(events),
+            windows=_by_window(address.destination, events),
             first_event_time=min(times),
             last_event_time=max(times),
             expires=min([event.event_time + event.age_limit for event in events]),
@@ -158,6 +183,16 @@ class EncodedBatch:
 
     def _of(self, lines: Sequence[bytes]) -> EncodedBatch:
         return EncodedBatch.pack(self.destination, self.key, lines)
+
+
+def _by_window(destination: str, events: Sequence[Envelope]) -> dict[tuple[int, str], InWindow]:
+    if not any([event.window for event in events]):
+        return {}
+    times: dict[tuple[int, str], list[int]] = {}
+    for event in events:
+        if event.window:
+            times.setdefault((event.window, event.subscription), []).append(event.event_time)
+    return {(window, f"{destination}/{name}"): InWindow(len(each), min(each)) for (window, name), each in times.items()}
 
 
 def _event_ids(events: Iterable[Envelope]) -> dict[tuple[str, str], list[str]]:

@@ -236,6 +236,7 @@ class BatchDelivery:
         for (subscription, _), ids in batch.event_ids.items():
             key = f"{self._name}/{subscription}"
             outcome.delivered[key] = outcome.delivered.get(key, 0) + len(ids)
+        outcome.add_windows(batch, client.clock())
         is_detailed = client.delivery.receipts == "detailed"
         receipt = Receipt(
             destination=self._name,
@@ -485,6 +486,7 @@ def rejection_of(key: str, line: bytes, cause: Rejected, **more: Any) -> Rejecti
         dataset_id=dataset_id,
         event_id=event.event_id,
         payload=orjson.loads(event.body),
+        window=event.window,
         **history,
         **more,
     )

@@ -210,3 +210,15 @@ def test_a_job_is_frozen(part: str) -> None:
 )
 def test_a_job_knows_the_clocks_that_nothing_reads(subscription: str, unread: list[str]) -> None:
     assert list(job(MINIMAL.replace("action: purchase", subscription)).unread()) == unread
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("1m", 60), ("1s", 1), ("90", 90), ("1.5m", 90), ("1h", 3600)])
+def test_a_window_of_the_books_is_whole_seconds(text: str, seconds: int) -> None:
+    assert job(MINIMAL + f"delivery: {{books_window: {text}}}\n").books_window == seconds
+    assert job(MINIMAL).books_window == 60
+
+
+@pytest.mark.parametrize("text", ["0s", "500ms", "1.5s", "true", "minute"])
+def test_another_window_of_the_books_is_named(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"books_window|whole seconds|duration"):
+        job(MINIMAL + f"delivery: {{books_window: {text}}}\n")

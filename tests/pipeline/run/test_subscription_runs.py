@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import errno
 import gzip
 import json
@@ -590,3 +591,26 @@ def test_a_topic_that_is_not_there_is_named_before_anything_is_sent(
     assert run(sandbox, topic, Outputs(f"pubsub:{nowhere}", "receipts.jsonl")) == CONFIGURATION
     assert f"capybeam: Dead letters cannot be published to {nowhere}: no such topic\n" in capsys.readouterr().err
     assert sandbox.stats()["requests"] == 0
+
+
+def test_each_batch_writes_its_books_in_windows_to_a_file_or_a_topic(sandbox: SandboxServer, topic: Topic) -> None:
+    written = Topic()
+    topic.publish(*[order(n) for n in range(95, 105)], b"{broken")
+    outputs = Outputs("dead.jsonl", "receipts.jsonl", None, f"pubsub:{written.path}")
+    assert run(sandbox, topic, outputs) == DEAD_LETTERS
+    topic.publish(order(1), order(2))
+    assert run(sandbox, topic, dataclasses.replace(outputs, window_books="windows.jsonl")) == OK
+    found: Counter[tuple[str, str]] = Counter()
+    for row in [*map(json.loads, written.drain()), *rows("windows.jsonl")]:
+        assert time.time() - 120 < row["window_start_time"] <= time.time()
+        for name in ("read", "taken", "matched", "delivered", "dead_lettered"):
+            found[str(row["destination"]), name] += row[name]
+    assert +found == {
+        ("None", "read"): 13,
+        ("None", "taken"): 12,
+        ("None", "dead_lettered"): 1,
+        ("web", "matched"): 12,
+        ("web", "delivered"): 12,
+        ("crm", "matched"): 5,
+        ("crm", "delivered"): 5,
+    }
