@@ -115,7 +115,7 @@ def _check_and_carry_out(task: _Task, stack: contextlib.ExitStack) -> int:
 
     def ended_early(code: int, *problems: str) -> int:
         for problem in problems:
-            log.error(problem)
+            log.mistake(problem)
         record_early(request.outputs.report, occasion, Ending(code, problems))
         log.ended(NOTHING, code)
         return code
@@ -301,11 +301,11 @@ def _start(build: Callable[[], beam.Pipeline], options: RunOptions, console: Con
         result = build().run()
     except Exception as error:
         if problem := submission_problem(error, runner_class_name(options.runner)):
-            log.error(f"capybeam: {problem}")
+            log.mistake(f"capybeam: {problem}")
             log.ended(NOTHING, CONFIGURATION)
             return CONFIGURATION
         log_traceback(error, options.is_verbose)
-        log.error(f"capybeam: the job cannot be started: {cause_of(error)}")
+        log.mistake(f"capybeam: the job cannot be started: {cause_of(error)}")
         log.ended(NOTHING, FAILED)
         return FAILED
     console.print(_started(result, options), highlight=False, markup=False)

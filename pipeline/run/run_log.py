@@ -39,6 +39,10 @@ class RunLog:
     def error(self, message: str, **fields: Any) -> None:
         self._write("error", message, fields)
 
+    def mistake(self, message: str) -> None:
+        """An error for which nothing is begun. It looks like those of the other commands: without a time stamp."""
+        self._write("error", message, {}, is_stamped=False)
+
     def ended(self, report: RunReport, exit_code: int) -> None:
         """The last line of JSON: how the run ended. For people, the books and what they mean say it."""
         if self._json is not None:
@@ -80,11 +84,11 @@ class RunLog:
         finally:
             root.removeHandler(handler)
 
-    def _write(self, level: Level, message: str, fields: dict[str, Any]) -> None:
+    def _write(self, level: Level, message: str, fields: dict[str, Any], is_stamped: bool = True) -> None:
         if self._json is not None:
             self._json.emit(level, message, **fields)
             return
-        stamp = "" if self.is_terminal else f"{timestamp(time.time())} "
+        stamp = f"{timestamp(time.time())} " if is_stamped and not self.is_terminal else ""
         self._console.print(f"{stamp}{message}", style=_STYLES[level], highlight=False, markup=False)
 
 
