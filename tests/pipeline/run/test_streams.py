@@ -76,9 +76,10 @@ def test_a_batch_that_fails_is_given_back_and_none_after_it_is_taken(
 
 
 def test_what_was_pulled_to_try_is_given_back_by_a_run_that_does_not_begin(queue: Queue) -> None:
-    queue.waiting += [order(1)]
+    message = order(1)  # the time is in it
+    queue.waiting += [message]
     assert run_job(request("http://127.0.0.1:9", Outputs("none.jsonl/dead.jsonl/x", "/proc/none/x"))) == CONFIGURATION
-    assert (queue.waiting, queue.leased) == ([order(1)], [])
+    assert (queue.waiting, queue.leased) == ([message], [])
 
 
 @pytest.mark.parametrize(
