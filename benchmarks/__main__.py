@@ -36,6 +36,7 @@ RUN_TARGET: Final = 0.28
 MEMORY_TARGET: Final = 400  # MB
 COMMAND_TARGET: Final = 0.5  # s
 ROWS_TARGET: Final = 1.0  # of what parsing JSON takes
+REPORT_TARGET: Final = 0.8  # of the speed of `map`
 UPKEEP_TARGET: Final = 0.03  # of a run's time for an event
 LATENCY: Final = 0.2  # s, of the server that concurrency is measured with
 CONCURRENCY: Final = 16
@@ -50,6 +51,8 @@ class Measured:
     engine: list[float] = field(default_factory=list)
     parsing: list[float] = field(default_factory=list)
     rows: list[float] = field(default_factory=list)
+    mapping: list[float] = field(default_factory=list)
+    report: list[float] = field(default_factory=list)
     run: list[float] = field(default_factory=list)
     start_up: list[float] = field(default_factory=list)
     check: list[float] = field(default_factory=list)
@@ -96,6 +99,9 @@ def _measure(count: int, rounds: int, with_run: bool) -> Measured:
             parsing, rows = _loops("rows", path)
             measured.parsing.append(parsing)
             measured.rows.append(rows)
+            mapping, report = _loops("report", path)
+            measured.mapping.append(mapping)
+            measured.report.append(report)
             if with_run:
                 measured.start_up.append(_run(job, single)[0])
                 seconds, memory = _run(job, path)
@@ -231,6 +237,10 @@ def _print_table(measured: Measured, count: int) -> bool:
     row("rows of a warehouse → the same events", speed(measured.rows))
     ratio = median(rows / parsing for rows, parsing in zip(measured.rows, measured.parsing, strict=True))
     row("  time of a row / time of its JSON", f"{ratio:.2f}", value=ratio, most=ROWS_TARGET)
+    row("map: bytes in, outcomes as JSON out", speed(measured.mapping))
+    row("report: the same events, counted", speed(measured.report))
+    ratio = _ratio(measured.mapping, measured.report)
+    row("  report / map", f"{ratio:.2f}", value=ratio, least=REPORT_TARGET)
     if measured.run:
         work = [run - start_up for run, start_up in zip(measured.run, measured.start_up, strict=True)]
         row("run: file → Beam (FnApiRunner) → null server", speed(measured.run))

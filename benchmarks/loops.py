@@ -3,7 +3,8 @@
     python -m benchmarks.loops limit events.jsonl
     python -m benchmarks.loops engine events.jsonl
 
-Prints the seconds that the loop over the file took, of `rows` two of them; imports and compiling are not in it.
+Prints the seconds that the loop over the file took, of `rows` and `report` two of them; imports and compiling are not
+in it.
 
 ``limit`` is what no implementation in Python can do without: it reads each line, decodes it, makes eleven SHA-256
 digests and encodes a ready payload. ``engine`` is all that capybeam does to an event without Beam and network: from the
@@ -26,6 +27,8 @@ import orjson
 
 from benchmarks.rows import stored
 from capybeam.pipeline.job.loader import load_job
+from capybeam.pipeline.preview import preview
+from capybeam.pipeline.quality_report.collector import Collector
 from capybeam.transforms.core import events
 from capybeam.transforms.core.conversions import ignore
 from capybeam.transforms.core.envelope import Envelope, Ready
@@ -36,6 +39,7 @@ from capybeam.transforms.engine.engine import Engine
 
 JOB: Final = Path(__file__).parent / "job.yaml"
 BLOCK: Final = 1000  # rows that come at once from the Storage API
+LARGE_BLOCK: Final = 10_000  # events, beside which compiling the job once more is nothing
 CHUNK: Final = 10  # events: what is converted has just been made, as it has behind a reader
 DIGESTS: Final = 11  # em ph ge db ln fn ct st zp country external_id
 
@@ -90,6 +94,28 @@ def rows(path: Path) -> tuple[float, float]:
                     seconds[form] += time.perf_counter() - started
                 order.reverse()
     return seconds["json"], seconds["rows"]
+
+
+def report(path: Path) -> tuple[float, float]:
+    """Seconds for what `map` makes of the events, written as JSON, and for counting the same ones for `report`."""
+    job, now = load_job(JOB), time.time()
+    collector, seconds = Collector(job, now), {"map": 0.0, "report": 0.0}
+    order = ["map", "report"]
+    with path.open("rb") as lines:
+        while block := list(islice(lines, LARGE_BLOCK)):
+            for form in order:
+                started = time.perf_counter()
+                if form == "map":
+                    for outcome in preview(job, block, now):
+                        orjson.dumps(outcome, option=orjson.OPT_APPEND_NEWLINE)
+                else:
+                    for line in block:
+                        collector.add(line)
+                seconds[form] += time.perf_counter() - started
+            order.reverse()
+    started = time.perf_counter()
+    collector.numbers("job.yaml")
+    return seconds["map"], seconds["report"] + time.perf_counter() - started
 
 
 def upkeep(path: Path) -> float:
@@ -178,6 +204,6 @@ if __name__ == "__main__":
     if sys.argv[1] == "sending":
         print(sending(Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]), int(sys.argv[5])))
     else:
-        loops: dict[str, Loop] = {"limit": limit, "engine": engine, "upkeep": upkeep, "rows": rows}
+        loops: dict[str, Loop] = {"limit": limit, "engine": engine, "upkeep": upkeep, "rows": rows, "report": report}
         seconds = loops[sys.argv[1]](Path(sys.argv[2]))
         print(*seconds if isinstance(seconds, tuple) else (seconds,))

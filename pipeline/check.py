@@ -12,6 +12,7 @@ import click
 
 from capybeam.pipeline.job.loader import CheckedFile, ConfigError, check_text, decoded, read_text
 from capybeam.pipeline.job.problems import Finding
+from capybeam.pipeline.log_lines import say
 from capybeam.pipeline.output_files import CommandError
 from capybeam.pipeline.schemes import NAMED_STDIN, STDIN
 
@@ -66,13 +67,13 @@ def _check_file(file: str, options: CheckOptions) -> int:
             click.echo(json.dumps(dataclasses.asdict(each), ensure_ascii=False))
         return NOT_READY if errors else 0
     for each in findings:
-        click.echo(f"{each}{'' if each.severity == 'error' else f' ({each.severity})'}", err=True)
+        say(f"{each}{'' if each.severity == 'error' else f' ({each.severity})'}", each.severity)
     if said:
         click.echo(said)
     if errors:
         warnings = sum(each.severity == "warning" for each in findings)
         beside = f" and {_counted(warnings, 'warning')}" if warnings else ""
-        click.echo(f"{_counted(errors, 'problem')}{beside} in {name}.", err=True)
+        say(f"{_counted(errors, 'problem')}{beside} in {name}.", "error")
         return NOT_READY
     assert checked is not None
     assert checked.job is not None

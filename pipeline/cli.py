@@ -21,39 +21,24 @@ import click
 
 from capybeam import __version__
 from capybeam.pipeline import meta_commands, proving_commands, sandbox_command
+from capybeam.pipeline.command_group import Group, add_log_format
 from capybeam.pipeline.command_line import begin
 from capybeam.pipeline.command_line import fail as _fail
 from capybeam.pipeline.command_line import load_or_exit as _job
 from capybeam.pipeline.command_line import moment as _moment
 from capybeam.pipeline.job.models import duration
 from capybeam.pipeline.job.schema import json_schema
+from capybeam.pipeline.log_lines import say
 from capybeam.pipeline.run import replay_command
 from capybeam.pipeline.run.exit_codes import INTERRUPTED
 from capybeam.pipeline.run.options import option
 from capybeam.pipeline.settled import command as reconcile_command
 from capybeam.transforms.core.rejections import CODES
-from capybeam.transforms.core.tokens import holds_token
 
 EPILOG = "Documentation: docs/ in the repository; a first job in five minutes: README.md."
 
 
-class _Careful(click.Group):
-    """Refuses an access token on the command line, before a message repeats it; the sandbox has a use for one."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if args[:1] != ["sandbox"]:
-            for before, argument in zip(["", *args], args, strict=False):
-                if holds_token(argument):
-                    name = argument.partition("=")[0] if argument.startswith("--") else before
-                    named = name if name.startswith("--") and not holds_token(name) else "an argument"
-                    _fail(
-                        f"{named} appears to contain an access token. Store the token in a secret, and write a"
-                        " reference to it in the job file: access_token: secret:projects/P/secrets/S/versions/latest"
-                    )
-        return super().parse_args(ctx, args)
-
-
-@click.group(cls=_Careful, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Group, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="capybeam")
 def main() -> None:
     """Delivers Segment-style events to Meta's Conversions API, accounted for to the last event.
@@ -172,9 +157,9 @@ def map_(config: str, inputs: tuple[str, ...], output: str, now: str | None) -> 
     except OSError as error:
         _fail(f"{error.filename or where}: {error.strerror}")
     summary = ", ".join(f"{statuses[status]} {status}" for status in ("ready", "rejected", "filtered"))
-    click.echo(f"{summary}.", err=True)
+    say(f"{summary}.")
     for note, count in sorted(notes.items()):
-        click.echo(f"  {note} {count}", err=True)
+        say(f"  {note} {count}")
 
 
 def _same_file(one: str, other: str) -> bool:
@@ -213,6 +198,7 @@ main.add_command(reconcile_command.reconcile)
 @option("keep", type=click.IntRange(min=0), metavar="N")
 @option("report", "--books", type=click.Path())
 @option("tolerate", metavar="SHARE|COUNT")
+@option("metrics", metavar="PORT")
 @option("window-books", metavar="PLACE")
 @option("until-idle", metavar="TIME")
 @option("no-wait", is_flag=True)
@@ -230,6 +216,7 @@ def run(
     keep: int | None,
     report: str | None,
     tolerate: str | None,
+    metrics: str | None,
     window_books: str | None,
     until_idle: str | None,
     no_wait: bool,
@@ -257,7 +244,19 @@ def run(
         attributes = MessageAttributes(id_attribute, timestamp_attribute)
         idle = _seconds("--until-idle", until_idle)
         request = RunRequest(
-            job, inputs, outputs, beam_options, idle, attributes, between, not no_wait, config, tolerance, resume, keep
+            job,
+            inputs,
+            outputs,
+            beam_options,
+            idle,
+            attributes,
+            between,
+            not no_wait,
+            config,
+            tolerance,
+            resume,
+            keep,
+            metrics,
         )
         sys.exit(run_job(request))
     except KeyboardInterrupt:  # before the run has begun, or after it has ended
@@ -295,6 +294,7 @@ def run(
 @option("keep", type=click.IntRange(min=0), metavar="N")
 @option("report", "--books", type=click.Path())
 @option("tolerate", metavar="SHARE|COUNT")
+@option("metrics", metavar="PORT")
 @option("window-books", metavar="PLACE")
 @option("until-idle", metavar="TIME")
 @click.argument("beam_options", nargs=-1, type=click.UNPROCESSED, metavar="[ANY BEAM OPTION]...")
@@ -309,6 +309,7 @@ def replay(
     keep: int | None,
     report: str | None,
     tolerate: str | None,
+    metrics: str | None,
     window_books: str | None,
     until_idle: str | None,
     beam_options: tuple[str, ...],
@@ -342,6 +343,7 @@ def replay(
             tolerate=tolerance,
             resume=resume,
             keep=keep,
+            metrics=metrics,
         )
         sys.exit(replay_job(request, replay_filter))
     except KeyboardInterrupt:
@@ -478,6 +480,9 @@ def schema(output: str, of_report: bool) -> None:
             Path(output).write_bytes(text)
         except OSError as error:
             _fail(f"{output}: {error.strerror}")
+
+
+add_log_format(main)
 
 
 if __name__ == "__main__":

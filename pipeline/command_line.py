@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections.abc import Mapping
 from datetime import timezone
-from typing import TYPE_CHECKING, Literal, NoReturn
-
-import click
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
 
 from capybeam.pipeline.job.loader import ConfigError, Job, load_job
-from capybeam.pipeline.run.exit_codes import CONFIGURATION
+from capybeam.pipeline.log_lines import say
+from capybeam.pipeline.run.exit_codes import CONFIGURATION, state_of
 
 if TYPE_CHECKING:
     from capybeam.pipeline.run.tolerance import Tolerance
@@ -34,7 +34,7 @@ def load(path: str) -> Job:
     else:
         job = load_job(path)
     for warning in job.warnings:
-        click.echo(f"{warning} (warning)", err=True)
+        say(f"{warning} (warning)", "warning")
     return job
 
 
@@ -63,10 +63,10 @@ def begin(
 def exit_for(path: str, error: ConfigError) -> NoReturn:
     """Ends the process for a job file with problems."""
     for problem in error.problems:
-        click.echo(problem, err=True)
+        say(problem, "error")
     count = len(error.problems)
-    click.echo(f"capybeam: {count} problem{'s' if count > 1 else ''} in {path}.", err=True)
-    sys.exit(2)
+    say(f"capybeam: {count} problem{'s' if count > 1 else ''} in {path}.", "error", **ENDED)
+    sys.exit(CONFIGURATION)
 
 
 def moment(option: str, text: str) -> float:
@@ -86,5 +86,12 @@ def moment(option: str, text: str) -> float:
 
 
 def fail(message: str) -> NoReturn:
-    click.echo(f"capybeam: {message}", err=True)
-    sys.exit(2)
+    say(f"capybeam: {message}", "error", **ENDED)
+    sys.exit(CONFIGURATION)
+
+
+ENDED: Final[Mapping[str, Any]] = {
+    "kind": "end",
+    "exit_code": CONFIGURATION,
+    "state": state_of(CONFIGURATION, has_rejections=False),
+}

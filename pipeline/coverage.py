@@ -28,7 +28,10 @@ from capybeam.transforms.language.mappings import paths as mapping_paths
 from capybeam.transforms.language.subscriptions import Subscription
 from capybeam.transforms.standards.javascript import MISSING
 
+Rejection = tuple[str, str]  # its code and its message
+
 MOST_UNMAPPED: Final = 30  # paths that are named
+MOST_REJECTIONS: Final = 20  # of a subscription that are told apart
 _OWN: Final = (("properties",), ("traits",), ("context", "traits"))  # what users put into events
 
 
@@ -64,9 +67,12 @@ class Coverage:
         self.events += 1
         conversions: dict[str, Conversion | Refused] = {}
         for outcome in self._engine.conversions(event):
-            if not isinstance(outcome, (Filtered, Withheld)):
+            if isinstance(outcome, Withheld):
+                if outcome.subscription in self._subscriptions:
+                    self._subscriptions[outcome.subscription].withheld[outcome.answer] += 1
+            elif not isinstance(outcome, Filtered):
                 conversions.setdefault(outcome.subscription, outcome)
-            elif isinstance(outcome, Filtered) and event.get("type") == "track" and isinstance(event.get("event"), str):
+            elif event.get("type") == "track" and isinstance(event.get("event"), str):
                 self._not_taken[event["event"]] += 1
         if not conversions:
             return
@@ -84,7 +90,8 @@ class Coverage:
             name: what the sample is called.
         """
         for code, count in sorted(self._unreadable.items()):
-            yield self._finding((), "warning", f"{name}: {count:,} rows are not events, {code}: {CODES.get(code, '')}")
+            said = f"{count:,} {'row is not an event' if count == 1 else 'rows are not events'}"
+            yield self._finding((), "warning", f"{name}: {said}, {code}: {CODES.get(code, '')}")
         for each in self._subscriptions.values():
             for loc, severity, message in each.findings(self.events):
                 yield self._finding(loc, severity, message)
@@ -127,6 +134,7 @@ class _OfSubscription:
     Attributes:
         event_name: at Meta, or the mapping of it.
         used: the paths that its mapping looks up.
+        withheld: events that its trigger takes and that have no consent, by what they say.
     """
 
     def __init__(self, subscription: Subscription, loc: Loc, document: Document) -> None:
@@ -134,6 +142,9 @@ class _OfSubscription:
         self.event_name = subscription.mapping.get("event_name")
         own = value_at(document.data, (*loc, "mapping"))
         self._own: Mapping[str, Any] = own if isinstance(own, dict) else {}
+        preset = presets().get(str(value_at(document.data, (*loc, "action"))))
+        self._defaults: Mapping[str, Any] = preset.defaults if preset else {}
+        self.withheld: Counter[str] = Counter()
         self._values = MappedValues(subscription)
         inspected = list(inspect_mapping(subscription.mapping))
         lookups = [each for each in inspected if isinstance(each, Lookup) and each.chain[0]]
@@ -142,7 +153,7 @@ class _OfSubscription:
         self._found: set[Chain] = set()
         self._chains = {each.chain for each in lookups}
         self._missing: Counter[str] = Counter()
-        self._rejected: Counter[str] = Counter()
+        self._rejected: Counter[Rejection] = Counter()
         self._paths = PathCounts()
         self._matched = 0
         self.used = mapped_paths(subscription)
@@ -152,7 +163,7 @@ class _OfSubscription:
         self._paths.add(paths)
         self._found.update([chain for chain in self._chains - self._found if finds(event, chain)])
         if isinstance(outcome, Refused):
-            self._rejected[outcome.cause.code] += 1
+            self._reject(outcome.cause)
             return
         cause = _rejection(outcome, engine)
         if cause is None:
@@ -160,20 +171,32 @@ class _OfSubscription:
         if cause.code == "missing_required_field":
             self._missing.update(self._values.missing(event, outcome.event_name))
         else:
-            self._rejected[cause.code] += 1
+            self._reject(cause)
+
+    def _reject(self, cause: Rejected) -> None:
+        """Counts a rejection by its message, which names the field and no value; by its code where they are many."""
+        found = (cause.code, cause.message)
+        if found not in self._rejected and len(self._rejected) >= MOST_REJECTIONS:
+            found = (cause.code, CODES.get(cause.code, ""))
+        self._rejected[found] += 1
 
     def findings(self, events: int) -> Iterator[tuple[Loc, Severity, str]]:
         name = self._subscription.key
-        if not self._matched:
+        withheld = sum(self.withheld.values())
+        if withheld:
+            taken = _counted(self._matched + withheld, "event")
+            said = ", ".join(f"{answer} {count:,}" for answer, count in sorted(self.withheld.items()))
+            message = f"{withheld:,} of {taken} would be filtered, for they have no consent: {said}"
+            yield self._loc, "info" if self._matched else "warning", f"{name}: {message}"
+        elif not self._matched:
             yield self._loc, "warning", f"{name} takes none of the {_counted(events, 'event')}"
+        if not self._matched:
             return
         for field, count in sorted(self._missing.items()):
             message = f"{field}, which is required, would be missing in {count:,} of {_counted(self._matched, 'event')}"
             yield self._loc, "warning", f"{name}: {message}"
-        for code, count in sorted(self._rejected.items()):
-            message = (
-                f"{count:,} of {_counted(self._matched, 'event')} would be rejected, {code}: {CODES.get(code, '')}"
-            )
+        for (code, why), count in sorted(self._rejected.items()):
+            message = f"{count:,} of {_counted(self._matched, 'event')} would be rejected, {code}: {why}"
             yield self._loc, "warning", f"{name}: {message}"
         yield from self._never_there()
 
@@ -184,7 +207,7 @@ class _OfSubscription:
         empty: list[str] = []
         for field, lookups in fields.items():
             absent = [each for each in lookups if each.chain not in self._found]
-            if field[0] not in self._own:
+            if self._is_default(field):
                 if len(absent) == len(lookups) and field not in self._with_constants:
                     empty.append(".".join(map(str, field)))
                 continue
@@ -194,6 +217,14 @@ class _OfSubscription:
         if empty:
             message = f"the default mapping finds nothing for {', '.join(empty)}"
             yield self._loc, "info", f"{self._subscription.key}: {message}"
+
+    def _is_default(self, field: tuple[str | int, ...]) -> bool:
+        """Whether a part of the mapping is the default's, also where the job file repeats it to change another part."""
+        whole, part = (value_at(self._own, keys) for keys in (field[:1], field))
+        return field[0] not in self._own or any(
+            node is not None and node == value_at(self._defaults, keys)
+            for node, keys in ((whole, field[:1]), (part, field))
+        )
 
     def _said_of(self, lookup: Lookup) -> str:
         keys = _keys_of(lookup.chain)

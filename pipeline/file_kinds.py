@@ -1,8 +1,13 @@
-"""Kinds of files that are not text, by how they begin: named as what they are, with what to do about it."""
+"""Kinds of files that are not what is read here: named as what they are, with what to do about it."""
 
 from __future__ import annotations
 
+import re
 from typing import Final
+
+import orjson
+
+from capybeam.transforms.core.events import CALLS
 
 HEAD: Final = 512  # bytes in which a kind shows itself
 
@@ -50,3 +55,31 @@ def kind_of(head: bytes) -> str | None:
             return kind
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     return next((kind for begins, kind in _MARKUP if start.startswith(begins)), None)
+
+
+_TERRAFORM: Final = re.compile(r'^[ \t]*resource\s+"segment_', re.MULTILINE)
+_IMPORT: Final = "make a job file of it: capybeam import segment FILE"
+
+
+def kind_of_text(text: str) -> str | None:
+    """What a text is that is no job file, to be put behind "it is "; None where it may be one, in YAML or JSON.
+
+    >>> kind_of_text('{"type": "track", "event": "Signed Up"}')
+    'a file of events; a job file says what becomes of them'
+    """
+    if _TERRAFORM.search(text):
+        return f"Terraform; {_IMPORT}"
+    if not text.lstrip().startswith(("{", "[")):
+        return None
+    for part in (text.lstrip().partition("\n")[0], text):  # JSON lines, or one document
+        try:
+            found = orjson.loads(part)
+        except ValueError:
+            continue
+        first = found[0] if isinstance(found, list) and found else found
+        if not isinstance(first, dict) or "destinations" in first:
+            return None
+        if first.get("type") in CALLS:
+            return "a file of events; a job file says what becomes of them"
+        return f"an export of Segment's; {_IMPORT}" if isinstance(first.get("data"), dict) else None
+    return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from capybeam.pipeline.job.models import MAX_NAME
@@ -18,8 +18,11 @@ from capybeam.pipeline.proposed_actions import proposed_action
 from capybeam.transforms.core.events import Event
 from capybeam.transforms.core.paths import get_path
 from capybeam.transforms.core.tokens import holds_token
+from capybeam.transforms.language.fields import Field, FieldError, compile_check
 from capybeam.transforms.language.mappings import compile_mapping, paths
 from capybeam.transforms.language.triggers import quoted
+
+Usable = Callable[[Any], bool]
 
 MOST_NAMES: Final = 50  # event names that are proposed or named in comments
 LONGEST_NAME: Final = 100
@@ -28,10 +31,14 @@ LONGEST_NAME: Final = 100
 ELSEWHERE: Final[Mapping[str, tuple[str, ...]]] = {
     "value": tuple(f"$.properties.{key}" for key in ("revenue", "total", "value", "price", "subtotal", "amount")),
     "currency": ("$.properties.currency", "$.properties.currency_code", "$.properties.currencyCode"),
-    "order_id": ("$.properties.order_id", "$.properties.orderId", "$.properties.checkout_id"),
+    "order_id": tuple(f"$.properties.{key}" for key in ("order_id", "orderId", "checkout_id", "transaction_id")),
     "search_string": ("$.properties.query", "$.properties.search_term", "$.properties.search", "$.properties.q"),
     "event_source_url": ("$.context.page.url", "$.properties.url"),
 }
+ITEMS: Final = tuple(
+    f"$.properties.{key}" for key in ("products", "items", "line_items", "cart.products", "cart.items")
+)
+ITEM_IDS: Final = ("product_id", "sku", "item_id", "id", "variant_id")  # of a product, in items
 TRAITS: Final[Mapping[str, tuple[str, ...]]] = {
     "email": ("$.properties.email", "$.properties.customer.email", "$.properties.user_email"),
     "phone": ("$.properties.phone", "$.properties.customer.phone", "$.context.traits.phone_number"),
@@ -167,7 +174,11 @@ def _mapping(preset: Preset, group: Sequence[Event]) -> tuple[list[str], dict[st
         default = preset.defaults.get(field.name)
         if field.name in ("user_data", "app_data_field") or (default is None and field.name not in ELSEWHERE):
             continue
-        node, found = _best(field.name, default, ELSEWHERE.get(field.name, ()), group)
+        is_usable = _usable(field)
+        if field.name == "contents":
+            node, found = _best_items(default, is_usable, group)
+        else:
+            node, found = _best(field.name, default, ELSEWHERE.get(field.name, ()), is_usable, group)
         is_needed = field.required and found < len(group)
         if found or is_needed:
             short = " <- required: an event without it is rejected" if is_needed else ""
@@ -177,7 +188,7 @@ def _mapping(preset: Preset, group: Sequence[Event]) -> tuple[list[str], dict[st
     user_data = dict(preset.defaults["user_data"])
     changed = False
     for key in {**user_data, **TRAITS}:
-        node, found = _best(key, user_data.get(key), TRAITS.get(key, ()), group)
+        node, found = _best(key, user_data.get(key), TRAITS.get(key, ()), _is_there, group)
         if node != user_data.get(key):
             user_data[key], changed = Commented(node, f"{_share(found, len(group))}; the default finds less"), True
         if found:
@@ -187,19 +198,39 @@ def _mapping(preset: Preset, group: Sequence[Event]) -> tuple[list[str], dict[st
     return comments, mapping
 
 
-def _best(name: str, default: Any, others: Iterable[str], group: Sequence[Event]) -> tuple[Any, int]:
-    """The default where it finds most; otherwise it and the first place that finds the most beside it."""
-    best, found = default, _found(name, default, group) if default is not None else 0
+def _best(name: str, default: Any, others: Iterable[str], is_usable: Usable, group: Sequence[Event]) -> tuple[Any, int]:
+    """The default, and behind it, in their order, the places that have a value for events without one."""
+    best, found = default, _found(name, default, is_usable, group) if default is not None else 0
     for path in others:
-        if path in paths({name: default}):
+        if path in paths({name: best}):
             continue
-        node = {"@path": path} if default is None or not found else {"@coalesce": [*_parts(default), {"@path": path}]}
+        node = {"@path": path} if not found else {"@coalesce": [*_parts(best), {"@path": path}]}
         if not any(_is_there(get_path(event, path)) for event in group):
             continue
-        more = _found(name, node, group)
+        more = _found(name, node, is_usable, group)
         if more > found:
             best, found = node, more
     return best, found
+
+
+def _best_items(default: Any, is_usable: Usable, group: Sequence[Event]) -> tuple[Any, int]:
+    """The default, or the one list of products, and the one key of their IDs, that are there most."""
+    best, found = default, _found("contents", default, is_usable, group)
+    for path in ITEMS:
+        items = [get_path(event, path) for event in group]
+        for key in ITEM_IDS:
+            if not any(isinstance(each, dict) and key in each for each in _flat(items)):
+                continue
+            item = {"id": key, "quantity": "quantity", "item_price": "price"}
+            node = {"@arrayPath": [path, {name: {"@path": f"$.{place}"} for name, place in item.items()}]}
+            more = _found("contents", node, is_usable, group)
+            if more > found:
+                best, found = node, more
+    return best, found
+
+
+def _flat(lists: Iterable[Any]) -> Iterator[Any]:
+    return (item for each in lists for item in (each if isinstance(each, list) else ()))
 
 
 def _parts(node: Any) -> list[Any]:
@@ -207,15 +238,34 @@ def _parts(node: Any) -> list[Any]:
     return list(parts) if isinstance(parts, list) else [node]
 
 
-def _found(name: str, node: Any, group: Sequence[Event]) -> int:
+def _found(name: str, node: Any, is_usable: Usable, group: Sequence[Event]) -> int:
     mapped = compile_mapping({name: node})
     count = 0
     for event in group:
         try:
-            count += _is_there(mapped(event).get(name))
+            count += is_usable(mapped(event).get(name))
         except Exception:  # an event that a directive cannot be applied to has nothing there
             continue
     return count
+
+
+def _usable(field: Field) -> Usable:
+    """Whether a value is one that the field can take."""
+    needed = [inner.name for inner in field.properties or () if inner.required]
+    if needed:
+        return lambda value: any(
+            isinstance(each, dict) and all(_is_there(each.get(name)) for name in needed)
+            for each in (value if isinstance(value, list) else [value])
+        )
+    check = compile_check(field)
+
+    def is_usable(value: Any) -> bool:
+        try:
+            return _is_there(value) and check(value) is not None
+        except FieldError:
+            return False
+
+    return is_usable
 
 
 def _is_there(value: Any) -> bool:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from itertools import islice
 
-import click
-
 from capybeam.pipeline.initial_job import initial_job, proposed_job
+from capybeam.pipeline.log_lines import say
 from capybeam.pipeline.output_files import STDOUT, CommandError, check_output, write_output
 from capybeam.pipeline.sample_rows import name_of_sample, sample_rows
 from capybeam.transforms.core.conversions import ignore
@@ -21,7 +20,7 @@ def run_init(output: str, force: bool, events: str | None, sample: int) -> int:
     text = initial_job() if events is None else proposed_job(read_events(events, sample))
     write_output(output, text, force)
     if output != STDOUT:
-        click.echo(f"{output} is written. Put in your dataset_id, then: capybeam check {output}", err=True)
+        say(f"{output} is written. Put in your dataset_id, then: capybeam check {output}")
     return 0
 
 
@@ -43,5 +42,5 @@ def read_events(file: str, most: int) -> list[Event]:
             f"{name}: holds no events" + (f"; {others:,} of its lines are something else" if others else "")
         )
     if others:
-        click.echo(f"Left out, as they are not events: {others:,} lines; capybeam map says why.", err=True)
+        say(f"Left out, as they are not events: {others:,} lines; capybeam map says why.")
     return found[:most]

@@ -11,6 +11,7 @@ from typing import Final
 import click
 
 from capybeam.pipeline import cli
+from capybeam.pipeline.log_lines import say
 from capybeam.pipeline.run.options import IN_CONTAINER, JAVA_ALIASES, OPTIONS, Option, TemplateParameter
 
 IMAGE: Final = "CAPYBEAM_IMAGE"  # holds the name of the image that a container is of; the Dockerfile sets it
@@ -83,6 +84,6 @@ def main() -> None:
         command = arguments(sys.argv[1:], os.environ.get(IMAGE))
         _check_container(command)
     except click.UsageError as error:
-        click.echo(f"capybeam: {error.message}", err=True)
+        say(f"capybeam: {error.message}", "error")
         sys.exit(2)
     cli.main(command)

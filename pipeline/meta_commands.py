@@ -41,26 +41,22 @@ def quality(config: str, only: tuple[str, ...], agent: str | None, format_: str)
     """
     import orjson
 
-    from capybeam.pipeline.inspect_meta.datasets import Asking
-    from capybeam.pipeline.inspect_meta.quality import ask
+    from capybeam.pipeline.inspect_meta.quality import ask_all
     from capybeam.pipeline.inspect_meta.quality_display import as_json, show
+    from capybeam.pipeline.output_files import CommandError
     from capybeam.pipeline.run.terminal import console
-    from capybeam.transforms.core.tokens import TokenError
 
     job = load_or_exit(config)
     screen, code = console(), 0
-    for target in _targets(job, only):
-        try:
-            asking = Asking(target.destination, job.delivery)
-        except TokenError as error:
-            fail(f"destination {target.destination.name}: {error}")
-        for dataset_id in target.dataset_ids:
-            found = ask(asking, dataset_id, agent)
+    try:
+        for destination, found in ask_all(_targets(job, only), job.delivery, agent):
             code = code if found.answer.kind == "delivered" else 3
             if format_ == "json":
-                click.echo(orjson.dumps(as_json(target.destination.name, found)))
+                click.echo(orjson.dumps(as_json(destination, found)))
             else:
-                show(target.destination.name, found, screen)
+                show(destination, found, screen)
+    except CommandError as error:
+        fail(str(error))
     sys.exit(code)
 
 

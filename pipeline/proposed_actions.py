@@ -11,7 +11,8 @@ from capybeam.pipeline.job.presets import presets
 from capybeam.transforms.language.triggers import compile_trigger
 
 # Names that are no action's trigger, and the actions that they seem to be meant for. The first two are of Segment's B2B
-# SaaS spec, then of its e-commerce and live chat specs; the others are in common use.
+# SaaS spec, then of its e-commerce and live chat specs, and two in common use; the others are the recommended events of
+# Google Analytics 4 that are not called as at Meta.
 OTHER_NAMES: Final[Mapping[str, str]] = {
     "Account Created": "completeRegistration",
     "User Signed Up": "completeRegistration",
@@ -19,6 +20,11 @@ OTHER_NAMES: Final[Mapping[str, str]] = {
     "Live Chat Conversation Started": "contact",
     "Lead Generated": "lead",
     "Subscription Started": "subscribe",
+    "begin_checkout": "initiateCheckout",
+    "view_item": "viewContent",
+    "view_item_list": "viewContent",
+    "sign_up": "completeRegistration",
+    "generate_lead": "lead",
 }
 
 

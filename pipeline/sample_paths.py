@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
+from capybeam.transforms.meta.masking import is_name
+
 Keys = tuple[str, ...]
 
 ITEM: Final = "[]"  # any item of an array
@@ -20,15 +22,6 @@ MAX_KEYS: Final = 100  # of an object, over all events
 MAX_INNER_KEYS: Final = 30  # the same below the third level, where keys are data more often
 
 
-def is_shown(key: str) -> bool:
-    """Whether a key is a name that somebody has chosen, rather than data such as an email address or a number."""
-    return _NAME.fullmatch(key) is not None and _DIGITS.search(key) is None
-
-
-_NAME: Final = re.compile(r"[A-Za-z_$][\w$-]{0,49}", re.ASCII)
-_DIGITS: Final = re.compile(r"[0-9]{4}")
-
-
 def paths_of(event: Any) -> dict[Keys, bool]:
     """The paths of an event that lead to something other than null → whether that is neither object nor array."""
     found: dict[Keys, bool] = {}
@@ -39,7 +32,7 @@ def paths_of(event: Any) -> dict[Keys, bool]:
         looked_at += 1
         children: Iterable[tuple[str, Any]]
         if isinstance(value, dict):
-            children = ((key if is_shown(key) else OTHER, item) for key, item in value.items())
+            children = ((key if is_name(key) else OTHER, item) for key, item in value.items())
         elif isinstance(value, list):
             children = ((ITEM, item) for item in value[:MAX_ITEMS])
         else:

@@ -12,7 +12,7 @@ from capybeam.pipeline.sources import NoEvents, NoInput, UnreadableFile
 from capybeam.transforms.core.events import is_blank
 from capybeam.transforms.core.message_formats import Row
 
-_TABLE: Final = "bigquery:"
+TABLE: Final = "bigquery:"
 
 
 @contextmanager
@@ -22,7 +22,7 @@ def sample_rows(text: str, most: int) -> Iterator[Iterator[Row]]:
     Raises:
         CommandError: also while the rows are read.
     """
-    if text.startswith(_TABLE):
+    if text.startswith(TABLE):
         from capybeam.pipeline.sources.bigquery.samples import first_rows
 
         with _errors_in_sentences(text):

@@ -8,6 +8,7 @@ import time
 from collections.abc import Generator, Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.exclusive import turn
 from tests.servers.pubsub import NoServer, pubsub_server
@@ -15,6 +16,10 @@ from tests.servers.pubsub import NoServer, pubsub_server
 PROJECT = "capybeam-tests"
 _numbers = itertools.count(time.time_ns())  # a server of one's own may know those of earlier tests
 
+
+# How long an example takes says something about the machine; laws about time are in tests of their own.
+settings.register_profile("capybeam", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("capybeam")
 
 _SERVERS = {"pubsub", "big_query"}  # fixtures that may have to be built first
 _FOR_SERVERS = 600  # seconds

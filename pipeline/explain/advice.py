@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from capybeam.transforms.core.events import Event
-from capybeam.transforms.core.paths import get_path
+from capybeam.transforms.core.paths import get_path, parse_path
 from capybeam.transforms.core.rejections import Rejected
 from capybeam.transforms.language.mappings import compile_mapping, paths
 from capybeam.transforms.language.subscriptions import Subscription
@@ -83,7 +83,7 @@ def _mapped(node: Any, event: Event) -> Any:
 
 def _of_missing(name: str, node: Any, event: Event, mask: Mask) -> str:
     looked_for = () if node is MISSING else paths(node)
-    there = [path for path in _paths(event) if mask.key(path) == path]
+    there = [path for path in _paths(event) if all(mask.key(key) == key for key in parse_path(path))]
     near = _nearest([*looked_for, name], there)
     if near:
         return f'The event has {near}; if that is it: {name}: {{"@path": "{near}"}}'

@@ -7,11 +7,15 @@ others.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from capybeam.pipeline.inspect_meta.datasets import Asking, cure
+from capybeam.pipeline.inspect_meta.datasets import Asking, Target, cure
+from capybeam.pipeline.output_files import CommandError
+from capybeam.transforms.core.tokens import TokenError
 from capybeam.transforms.delivery.answers import Answer
+from capybeam.transforms.delivery.destination import Delivery
 
 _SHARE: Final = "{percentage,description}"
 SECTIONS: Final[Mapping[str, str]] = {  # by the field of an event: its fields
@@ -42,6 +46,17 @@ class Quality(NamedTuple):
     other: Json
     refused: Mapping[str, str]
     answer: Answer
+
+
+def ask_all(targets: Iterable[Target], delivery: Delivery, agent: str | None = None) -> Iterator[tuple[str, Quality]]:
+    """By the name of its destination, what Meta says of each dataset. Raises CommandError where a token is at fault."""
+    for target in targets:
+        try:
+            asking = Asking(target.destination, delivery)
+        except TokenError as error:
+            raise CommandError(f"destination {target.destination.name}: {error}") from None
+        for dataset_id in target.dataset_ids:
+            yield target.destination.name, ask(asking, dataset_id, agent)
 
 
 def ask(asking: Asking, dataset_id: str, agent: str | None = None) -> Quality:
@@ -168,7 +183,7 @@ def _take_number(node: Json, *path: str) -> float | None:
             value = float(value)
         except ValueError:
             return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         return None
     _take(node, *path)
     return float(value)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
-from capybeam.pipeline.file_kinds import HEAD, kind_of
+from capybeam.pipeline.file_kinds import HEAD, kind_of, kind_of_text
 from capybeam.pipeline.job import yaml_source
 from capybeam.pipeline.job.destinations import DESTINATION_TYPES
 from capybeam.pipeline.job.models import BOOKS_WINDOW, JobModel
@@ -45,7 +45,7 @@ class Job:
     books_window: int = BOOKS_WINDOW
     unwrap: str | None = None
     warnings: tuple[str, ...] = ()
-    sha256: str = ""
+    sha256: str = dataclasses.field(default="", compare=False)
 
     def unread(self) -> tuple[str, ...]:
         """The time fields at an event's root, other than its timestamp, that no subscription maps."""
@@ -118,7 +118,10 @@ def parse_job(text: str, source: str = "conversions.yaml", today: date | None = 
 
 
 def check_text(text: str, source: str = "conversions.yaml", today: date | None = None) -> CheckedFile:
-    """A job file's text with all that is found in it."""
+    """A job file's text with all that is found in it. Raises ConfigError for what is something else altogether."""
+    other = kind_of_text(text)
+    if other:
+        raise unreadable(source, f"it is {other}")
     document = yaml_source.read(text, source)
     problems = Problems(document, today or date.today())
     model = None if document.data is None and problems else validate(problems)

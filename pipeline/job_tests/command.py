@@ -12,11 +12,13 @@ from rich.console import Console
 from rich.text import Text
 
 from capybeam.pipeline.explain.display import printable
+from capybeam.pipeline.explain.explanation import known_texts
 from capybeam.pipeline.job.loader import Job
 from capybeam.pipeline.job_tests.cases import Case, TestFileError, load_cases, parse_cases
 from capybeam.pipeline.job_tests.comparing import Comparison, compare
 from capybeam.pipeline.job_tests.updating import updated
 from capybeam.pipeline.preview import preview
+from capybeam.transforms.meta.masking import Mask, leaves, values_of_people
 
 _PATTERNS: Final = ("*.test.yaml", "*.test.yml")
 
@@ -78,8 +80,9 @@ def run_files(cases: dict[str, list[Case]], job: Job, options: Options, console:
             comparisons = _update(file, comparisons, job)
         if comparisons:
             _line(console, file, "bold")
+        known = known_texts(job) | _texts_of(comparisons)
         for comparison in comparisons:
-            _show(comparison, console, options.show_values)
+            _show(comparison, console, _mask(comparison.case, known, options.show_values))
             passed += comparison.passed
             failed += not comparison.passed
     summary = f"{passed} passed, {failed} failed" + (f", {rewritten} rewritten" if options.update else "") + "."
@@ -99,12 +102,34 @@ def _update(file: str, comparisons: list[Comparison], job: Job) -> list[Comparis
     mark = b"\xef\xbb\xbf" if data.startswith(b"\xef\xbb\xbf") else b""
     text = updated(data.decode("utf-8-sig"), comparisons)
     names = {each.case.name for each in comparisons}
-    cases = [case for case in parse_cases(text, file, job) if case.name in names]  # before anything is written
+    try:  # before anything is written
+        cases = [case for case in parse_cases(text, file, job) if case.name in names]
+    except TestFileError:
+        raise TestFileError(
+            (f"{file}: --update cannot rewrite how its cases share text by anchors; change them by hand",)
+        ) from None
     path.write_bytes(mark + text.encode())
     return [_run(case, job) for case in cases]
 
 
-def _show(comparison: Comparison, console: Console, show_values: bool) -> None:
+def _texts_of(comparisons: list[Comparison]) -> frozenset[str]:
+    """The texts that a test file has: whoever reads its diff has them in front of them."""
+    data = comparisons[0].case.document.data if comparisons else None
+    return frozenset(text for text in leaves(data) if isinstance(text, str))
+
+
+def _mask(case: Case, known: frozenset[str], show_values: bool) -> Mask:
+    mask = Mask({}, known, show_values)
+    for line in case.lines:
+        try:
+            event = orjson.loads(line)
+        except ValueError:  # its case is about that
+            continue
+        mask.learn(values_of_people(event) if isinstance(event, dict) else ())
+    return mask
+
+
+def _show(comparison: Comparison, console: Console, mask: Mask) -> None:
     _line(
         console,
         f"  {'PASS' if comparison.passed else 'FAIL'}  {comparison.case.name}",
@@ -114,7 +139,7 @@ def _show(comparison: Comparison, console: Console, show_values: bool) -> None:
         line, column = comparison.case.document.position(comparison.case.loc)
         _line(console, f"        {comparison.case.document.source}:{line}:{column}", "dim")
     for difference in comparison.differences:
-        for text in _indented(difference.lines(show_values)):
+        for text in _indented(difference.lines(mask)):
             _line(console, text)
 
 

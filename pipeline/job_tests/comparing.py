@@ -15,7 +15,7 @@ import orjson
 
 from capybeam.pipeline.job.yaml_source import Loc
 from capybeam.pipeline.job_tests.cases import Case, Expectation
-from capybeam.transforms.meta.masking import shape, shortened
+from capybeam.transforms.meta.masking import Mask
 from capybeam.transforms.meta.user_data import DIGEST, digest
 
 HASH_OF: Final = "hash_of"
@@ -40,17 +40,20 @@ class Difference:
     actual: Any
     hint: str = ""
 
-    def lines(self, show_values: bool = False) -> Iterator[str]:
-        """The difference as people read it; what was found in user_data is shown by its shape."""
+    def lines(self, mask: Mask) -> Iterator[str]:
+        """The difference as people read it; of what was found, personal values are shown by their shape."""
         yield self.where
         yield f"- expected {_shown(self.expected)}"
-        yield f"+ got      {_shown(self.actual if show_values or not self._is_personal else _masked(self.actual))}"
+        yield f"+ got      {_shown(self._seen(mask))}"
         if self.hint:
             yield f"  {self.hint}"
 
-    @property
-    def _is_personal(self) -> bool:
-        return "user_data" in self.where or "match_keys" in self.where
+    def _seen(self, mask: Mask) -> Any:
+        """What was found, as it may be seen: a value of a payload may be anything of an event."""
+        keys = [key for key in self.loc or () if isinstance(key, str)]
+        if self.actual is MISSING or "payload" not in keys:
+            return self.actual
+        return mask.value(self.actual, *keys[keys.index("payload") + 1 :])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,14 +189,5 @@ def _wanted(expectation: Expectation) -> str:
 def _shown(value: Any) -> str:
     if value is MISSING:
         return "nothing"
-    return value if isinstance(value, str) and len(value) < 200 and " " in value else orjson.dumps(value).decode()
-
-
-def _masked(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _masked(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_masked(item) for item in value]
-    if isinstance(value, str):
-        return shortened(value) if DIGEST.fullmatch(value) else shape(value)
-    return value
+    is_plain = isinstance(value, str) and len(value) < 200 and " " in value and value.isprintable()
+    return value if is_plain else orjson.dumps(value).decode()

@@ -6,8 +6,9 @@ there are other outcomes than expected. All else stays as it is to the byte, com
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 import orjson
 import yaml
@@ -25,8 +26,10 @@ def updated(text: str, comparisons: Iterable[Comparison]) -> str:
     """A test file's text with the expectations of its failed cases as they have come out."""
     root = yaml.compose(text, Loader=yaml.SafeLoader)
     edits = [edit for comparison in comparisons for edit in _edits(root, text, comparison)]
+    line_end = "\r\n" if "\r\n" in text else "\n"
     free = len(text)
-    for start, end, new in sorted(edits, reverse=True):
+    for start, end, written in sorted(edits, reverse=True):
+        new = written.replace("\n", line_end)
         if end <= free:  # an anchor may stand for several places, and is written once
             text, free = text[:start] + new + text[end:], start
     return text
@@ -44,7 +47,7 @@ def _edits(root: Any, text: str, comparison: Comparison) -> list[Edit]:
 def _edits_of_failed(root: Any, text: str, comparison: Comparison) -> list[Edit]:
     case = comparison.case
     if comparison.is_regular and all(each.loc is not None for each in comparison.differences):
-        return [_edit_value(root, each) for each in comparison.differences]
+        return [_edit_value(root, text, each) for each in comparison.differences]
     key, value = _entry(root, case.expect_loc)
     indent = " " * (key.start_mark.column + 2)
     start = text.index(":", key.end_mark.index) + 1
@@ -53,13 +56,28 @@ def _edits_of_failed(root: Any, text: str, comparison: Comparison) -> list[Edit]
     if not _node(root, case.loc).flow_style:
         block = yaml.dump(expectations, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
         new = "\n" + "\n".join(indent + line for line in block.splitlines())
-    return [(start, max(start, _end(value)), new)]
+    alias = _ALIAS.match(text, start) if value.start_mark.index < start else None
+    if alias:  # its text is another case's, which stays as it is
+        return [(start, alias.end(), new)]
+    anchor = _anchor(value, text)
+    return [(start, max(start, _end(value)), f" {anchor}{new}" if anchor else new)]
 
 
-def _edit_value(root: Any, difference: Difference) -> Edit:
+def _edit_value(root: Any, text: str, difference: Difference) -> Edit:
     assert difference.loc is not None
     value = _node(root, difference.loc)
-    return value.start_mark.index, _end(value), _flow(_new_value(difference))
+    anchor = _anchor(value, text)
+    return value.start_mark.index, _end(value), f"{anchor} {_flow(_new_value(difference))}".lstrip()
+
+
+_ALIAS: Final = re.compile(r"\s*\*[^\s,\[\]{}]+")
+_ANCHOR: Final = re.compile(r"&[^\s,\[\]{}]+")
+
+
+def _anchor(node: Any, text: str) -> str:
+    """The anchor by which others refer to a node, with its sign; "" for none."""
+    found = _ANCHOR.match(text, node.start_mark.index)
+    return found[0] if found else ""
 
 
 def _new_value(difference: Difference) -> Any:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from random import Random
 from typing import Any, Final
 
 import orjson
 
-from capybeam.pipeline.initial_job import LONGEST_NAME, is_nameable
 from capybeam.pipeline.job.loader import Job
 from capybeam.pipeline.quality_report.bounded import MOST_IDS, RepeatedIds, Tally
 from capybeam.pipeline.quality_report.changes import Changes
 from capybeam.pipeline.quality_report.groups import PURCHASE, GroupCounts
 from capybeam.pipeline.quality_report.meta_events import MetaEvent, meta_event
+from capybeam.pipeline.quality_report.names import ANOTHER_TYPE, GroupsByName
 from capybeam.pipeline.quality_report.numbers import OTHERS, Counted, Group, JobNumbers
 from capybeam.pipeline.quality_report.shapes import ShapeFinder
 from capybeam.pipeline.sample_paths import Keys, paths_of
@@ -24,16 +25,12 @@ from capybeam.transforms.core.message_formats import Row
 from capybeam.transforms.core.recent_ids import repeat_key
 from capybeam.transforms.core.rejections import Rejected
 from capybeam.transforms.engine.engine import Engine, Filtered, Refused, Withheld
-from capybeam.transforms.meta.masking import Mask, shape
 
-MOST_GROUPS: Final = 200  # that are counted apart, in the order in which they come
-MOST_CALLED: Final = 2_000  # names of events, of which several may be shown as one
 SHOWN_GROUPS: Final = 40  # of a report
-_MOST_NAMES: Final = 200  # of filtered events
+_MOST_REASONS: Final = 200
 _SHOWN_NAMES: Final = 10
 ALL_PATHS_OF: Final = 2_000  # events; of later ones one in `ONE_IN`, as finding paths takes as long as all the rest
 ONE_IN: Final = 16
-_NO_NAME: Final = "(no name)"
 
 
 class Collector:
@@ -49,12 +46,11 @@ class Collector:
         self._engine = Engine(job.subscriptions, job.delivery.max_batch_bytes, job.unwrap)
         self._finders = {each.key: ShapeFinder(each) for each in job.subscriptions}
         self._changes = Changes(job.subscriptions)
-        self._groups: dict[tuple[str, str], GroupCounts] = {}  # by destination, and name as it is shown
-        self._called_groups: dict[tuple[str, str], GroupCounts] = {}  # by destination, and name as events have it
         self._ids = RepeatedIds(most_ids)
-        self._unreadable: Tally[str] = Tally(_MOST_NAMES)
-        self._filtered: Tally[str] = Tally(_MOST_NAMES)
-        self._withheld: Tally[str] = Tally(_MOST_NAMES)
+        self._groups = GroupsByName(self._ids.move)
+        self._filtered = GroupsByName(lambda *_: None)  # of these only the numbers matter
+        self._unreadable: Tally[str] = Tally(_MOST_REASONS)
+        self._withheld: Tally[str] = Tally(_MOST_REASONS)
         self._random = Random(7)  # which events' paths are counted: the same ones each time
         self._events = self._taken = 0
         self._notes: list[str] = []
@@ -75,7 +71,7 @@ class Collector:
         weight = -1  # not known yet
         for outcome in self._engine.conversions(event):
             if isinstance(outcome, Filtered):
-                self._filtered.add(self._called(event))
+                self._filtered.of("", _called(event), event).conversions += 1
                 continue
             if isinstance(outcome, Withheld):
                 self._withheld.add(outcome.answer)
@@ -135,49 +131,20 @@ class Collector:
         group = self._group(key, name, event)
         group.conversions += 1
         finder = self._finders.get(key)
-        field = finder.field_of(stage, cause, event, name) if finder else ""
-        wanted = group.reject((stage, cause.code, field), cause.message)
+        wanted = group.reject((stage, cause.code, cause.field), cause.message)
         if wanted is not None and finder is not None:
-            wanted.add(finder.refused(field, event))
+            wanted.add(finder.refused(cause.field, event))
         sent = self._examine(group, body, name, event)
         if sent is None and name == PURCHASE and finder is not None:
             group.purchase(finder.values.of(event))
         return group, sent
 
-    # --- names --------------------------------------------------------------------------------------------------------
-
     def _group(self, key: str, name: Any, event: Event) -> GroupCounts:
         destination, subscription = split_key(key) if key else ("", "")
-        cut = name[: LONGEST_NAME + 1] if isinstance(name, str) and name else _NO_NAME
-        group = self._called_groups.get((destination, cut))
-        if group is None:
-            is_full = len(self._called_groups) >= MOST_CALLED
-            at = (destination, OTHERS if is_full else self._shown(cut, event))
-            if at not in self._groups and len(self._groups) >= MOST_GROUPS:
-                at = (destination, OTHERS)
-            group = self._groups.setdefault(at, GroupCounts())
-            if not is_full:
-                self._called_groups[destination, cut] = group
+        group = self._groups.of(destination, name, event)
         if subscription:
             group.subscriptions.add(subscription)
         return group
-
-    def _shown(self, name: str, event: Event) -> str:
-        """An event's name as it may be seen: cut where it is long, by its shape where it may be somebody's."""
-        cut = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
-        if name is _NO_NAME or (is_nameable(cut) and not Mask(event).is_personal(cut)):
-            return cut
-        return shape(cut)
-
-    def _called(self, event: Event) -> str:
-        """The type of an event that is filtered, and a track call's name."""
-        kind, name = event.get("type"), event.get("event")
-        if kind != "track" or not isinstance(name, str):
-            return kind if isinstance(kind, str) and kind in _CALLS else "(another type)"
-        cut = name[: LONGEST_NAME + 1]
-        if cut in self._filtered or self._filtered.is_full:
-            return cut
-        return self._shown(cut, event)
 
     # --- what came of it ----------------------------------------------------------------------------------------------
 
@@ -188,22 +155,23 @@ class Collector:
             config: what the job file is called.
         """
         groups = list(self._shown_groups())
+        filtered = Counter({name: group.conversions for (_, name), group in self._filtered.items()})
         return JobNumbers(
             config=config,
             events=self._events,
             unreadable=_counted(self._unreadable),
-            filtered=self._filtered.total,
-            filtered_names=_counted(self._filtered, _SHOWN_NAMES),
+            filtered=filtered.total(),
+            filtered_names=_most_frequent(filtered),
             withheld=_counted(self._withheld),
             conversions=sum(group.conversions for group in groups),
             ready=sum(group.ready for group in groups),
             rejected=sum(group.rejected for group in groups),
             groups=tuple(groups),
-            changes=self._changes.best(self._groups, is_estimate=self._taken > ALL_PATHS_OF),
+            changes=self._changes.best(dict(self._groups.items()), is_estimate=self._taken > ALL_PATHS_OF),
         )
 
     def _shown_groups(self) -> list[Group]:
-        ordered = sorted(self._groups.items(), key=lambda item: (item[0][1] == OTHERS, -item[1].conversions, item[0]))
+        ordered = sorted(self._groups.items(), key=lambda item: (item[0][1] == OTHERS, -item[1].frequency, item[0]))
         shown: dict[tuple[str, str], list[GroupCounts]] = {}
         for place, (at, counts) in enumerate(ordered):
             shown.setdefault(at if place < SHOWN_GROUPS else (at[0], OTHERS), []).append(counts)
@@ -223,10 +191,23 @@ class Collector:
 _CALLS: Final = ("page", "identify", "screen", "group", "alias", "track")
 
 
-def _counted(tally: Tally[str], most: int | None = None) -> tuple[Counted, ...]:
-    found = [Counted(name, number) for name, number in tally.most_common(most)]
-    others = tally.total - sum(each.count for each in found)
-    return (*found, Counted(OTHERS, others)) if others else tuple(found)
+def _called(event: Event) -> str:
+    """The type of an event that is filtered, or a track call's name."""
+    kind, name = event.get("type"), event.get("event")
+    if kind == "track" and isinstance(name, str) and name:
+        return name
+    return kind if isinstance(kind, str) and kind in _CALLS else ANOTHER_TYPE
+
+
+def _counted(tally: Tally[str]) -> tuple[Counted, ...]:
+    found = [Counted(name, number) for name, number in tally.most_common()]
+    return (*found, Counted(OTHERS, tally.others)) if tally.others else tuple(found)
+
+
+def _most_frequent(counts: Counter[str]) -> tuple[Counted, ...]:
+    named = sorted((name for name in counts if name != OTHERS), key=lambda name: (-counts[name], name))[:_SHOWN_NAMES]
+    others = counts.total() - sum(counts[name] for name in named)
+    return (*(Counted(name, counts[name]) for name in named), *([Counted(OTHERS, others)] if others else []))
 
 
 def _is_derived(event: Event, given: str | None) -> bool:

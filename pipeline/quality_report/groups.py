@@ -33,7 +33,8 @@ from capybeam.transforms.standards.currencies import CURRENCIES
 PURCHASE: Final = "Purchase"
 _MOST_COMBINATIONS: Final = 500
 _SHOWN_COMBINATIONS: Final = 8
-_MOST_CURRENCIES: Final = 12
+_MOST_CURRENCIES: Final = 40
+_SHOWN_CURRENCIES: Final = 12
 _MOST_NOTES: Final = 100
 _MOST_REASONS: Final = 50
 _DROPPED: Final = "dropped_"
@@ -45,11 +46,15 @@ Reason = tuple[str, str, str]  # stage, code, field
 class GroupCounts:
     """Counts conversions.
 
+    Args:
+        earlier: how many more there were that are counted elsewhere.
+
     Attributes:
         lost: by match key, conversions that do not have it because its values were dropped.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, earlier: int = 0) -> None:
+        self.earlier = earlier
         self.subscriptions: set[str] = set()
         self.conversions = self.ready = self.examined = 0
         self.combinations: Tally[tuple[str, ...]] = Tally(_MOST_COMBINATIONS)
@@ -65,6 +70,11 @@ class GroupCounts:
         self._purchases: Counter[str] = Counter()
         self._notes: Tally[str] = Tally(_MOST_NOTES)
         self._shapes: dict[str | Reason, ShapeCounts] = {}
+
+    @property
+    def frequency(self) -> int:
+        """Conversions, and those counted elsewhere."""
+        return self.conversions + self.earlier
 
     # --- counting -----------------------------------------------------------------------------------------------------
 
@@ -198,6 +208,7 @@ class GroupCounts:
             event_name=event_name,
             subscriptions=tuple(sorted(self.subscriptions)),
             conversions=self.conversions,
+            earlier=self.earlier,
             ready=self.ready,
             rejected=self.conversions - self.ready,
             examined=self.examined,
@@ -217,8 +228,15 @@ class GroupCounts:
         )
 
     def _currencies(self) -> Iterator[Values]:
-        numbers = [counts.numbers(currency) for currency, counts in self._values.items()]
-        yield from sorted(numbers, key=lambda each: (-each.count, each.currency))
+        ordered = sorted(self._values.items(), key=lambda item: (item[0] == OTHERS, -item[1].count, item[0]))
+        others = ValueCounts()
+        for place, (currency, counts) in enumerate(ordered):
+            if place < _SHOWN_CURRENCIES and currency != OTHERS:
+                yield counts.numbers(currency)
+            else:
+                others.merge(counts)
+        if others.count:
+            yield others.numbers(OTHERS)
 
     def _dropped(self) -> Iterator[Dropped]:
         for name, number in self._notes.most_common():

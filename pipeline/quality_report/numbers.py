@@ -7,7 +7,8 @@ events, and shapes of values (`masking.shape`); no value of an event is in here 
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 OTHERS = "(others)"  # what comes after as many names as are told apart
 Strength = Literal["strong", "weak", "none"]
@@ -169,6 +170,7 @@ class Group:
     Attributes:
         subscriptions: the names of those that they come from.
         conversions: ready and rejected ones.
+        earlier: of the same name at least so many more are in the group `OTHERS`, as the name was not frequent yet.
         examined: those of which user_data is known: ready ones, and those rejected by the last stage, validate. It is
             what the shares of match keys, ages, event_ids and values are of. 0 where a destination is not Meta's.
         strength: how many of the examined have strong, weak or no match keys; see `match_keys`.
@@ -181,6 +183,7 @@ class Group:
     event_name: str
     subscriptions: tuple[str, ...]
     conversions: int
+    earlier: int
     ready: int
     rejected: int
     examined: int
@@ -268,23 +271,108 @@ class ComparedGroup:
 
 
 @dataclasses.dataclass(frozen=True)
+class KeyAtMeta:
+    """A match key, and the percentage of events that have it.
+
+    Attributes:
+        key: by the Conversions API's name, or by Meta's where that is not known.
+        meta: of the events that Meta has; None where it does not list the key.
+        ours: of the conversions that were examined; None where none of this name were, or the key is not known.
+    """
+
+    key: str
+    meta: float | None
+    ours: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class DedupeKey:
+    """A key by which Meta finds events that came twice, and the percentages of events: of the browser's and the
+    server's that have it, and of the browser's that are found again."""
+
+    key: str
+    browser: float | None
+    server: float | None
+    both: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class MetaEventName:
+    """What Meta says of the events of a dataset with one name.
+
+    Attributes:
+        score: event match quality, 0 to 10.
+        coverage, coverage_goal: percentage of the browser's events that the server sends, too; and what Meta asks for.
+        freshness: how soon events come, in Meta's words.
+        examined: how many conversions of this destination and name `ours` is of.
+        diagnostics: sentences on what Meta finds wrong.
+        more: what else Meta says, as "path = value".
+    """
+
+    event_name: str
+    score: float | None
+    coverage: float | None
+    coverage_goal: float | None
+    freshness: str | None
+    keys: tuple[KeyAtMeta, ...]
+    examined: int
+    dedupe: tuple[DedupeKey, ...]
+    diagnostics: tuple[str, ...]
+    more: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class MetaDataset:
+    """What Meta's Dataset Quality API says of a dataset.
+
+    Attributes:
+        refused: by section of the answer, or "" for all of it, why there is none and what to do.
+        more: what else the answer has, as "path = value".
+    """
+
+    destination: str
+    dataset_id: str
+    refused: dict[str, str]
+    events: tuple[MetaEventName, ...]
+    more: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
 class Report:
-    """A quality report.
+    """A quality report: of an input, of a run's report, of what Meta says, or of several of them.
 
     Attributes:
         version: capybeam's.
         now: Unix seconds, against which ages were measured.
-        input: the name of the input, without its folder.
-        incomplete: why the input could not be read to its end; "" where it was.
-        job: of --config.
+        inputs: the names of the inputs, without their folders.
+        incomplete: why an input could not be read to its end; "" where all were.
+        job: of --config; None where no input was read.
         compared: of --compare; None without it.
         comparison: of the two; empty without it.
+        run: the report of a run, by the schema of `run.report_document`, with names of files in place of paths.
+        meta: of the Dataset Quality API.
     """
 
     version: str
     now: int
-    input: str
+    inputs: tuple[str, ...]
     incomplete: str
-    job: JobNumbers
+    job: JobNumbers | None
     compared: JobNumbers | None = None
     comparison: tuple[ComparedGroup, ...] = ()
+    run: Mapping[str, Any] | None = None
+    meta: tuple[MetaDataset, ...] = ()
+
+
+def share_of(part: float, whole: float) -> str:
+    """A percentage that is 0 or 100 only where it is exactly that.
+
+    >>> share_of(1, 3), share_of(1, 1000), share_of(999, 1000), share_of(0, 5), share_of(1, 0)
+    ('33 %', '<1 %', '>99 %', '0 %', '–')
+    """
+    if not whole:
+        return "–"
+    percent = 100 * part / whole
+    if 0 < percent < 1:
+        return "<1 %"
+    return ">99 %" if 99 < percent < 100 else f"{percent:.0f} %"

@@ -11,12 +11,15 @@ none: names of events, which come from outside, can never become one.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import jinja2
+from markupsafe import Markup, escape
 
 from capybeam.pipeline.quality_report.collector import ALL_PATHS_OF, ONE_IN
 from capybeam.pipeline.quality_report.match_keys import LABELS, STRONG, in_order
@@ -28,7 +31,9 @@ from capybeam.pipeline.quality_report.numbers import (
     Report,
     ValueBucket,
     Values,
+    share_of,
 )
+from capybeam.transforms.core.rejections import CODES
 
 _FOLDER: Final = Path(__file__).parent
 _MOST_AXIS_LABELS: Final = 7
@@ -36,14 +41,45 @@ _MOST_AXIS_LABELS: Final = 7
 
 def page(report: Report) -> str:
     """The whole page, which loads nothing."""
+    made_at = datetime.fromtimestamp(report.now, timezone.utc)
+    more = {"keys": _keys(report.job), "totals": _totals(report.job)} if report.job else {}
+    title, heading = _titles(report)
     text = _template().render(
         report=report,
         job=report.job,
-        made_at=datetime.fromtimestamp(report.now, timezone.utc),
-        keys=_keys(report.job),
-        totals=_totals(report.job),
+        made_at=made_at,
+        title=title,
+        heading=heading,
+        subtitle=" · ".join(_subtitle(report, made_at)),
+        **more,
     )
     return f"{text.strip()}\n"
+
+
+def _titles(report: Report) -> tuple[str, str]:
+    """Of the window, and on the page."""
+    if report.job:
+        name = report.job.config
+        return f"Match quality: {name}", f"Match quality of {name}" + (
+            f" → {report.compared.config}" if report.compared else ""
+        )
+    if report.run is not None:
+        name = report.run["job"]["file"] or "a job"
+        return f"{report.run['command'].capitalize()}: {name}", f"{report.run['command'].capitalize()} of {name}"
+    return "Quality at Meta", "Quality at Meta"
+
+
+def _subtitle(report: Report, made_at: datetime) -> Iterator[str]:
+    if report.job:
+        yield from report.inputs
+        yield f"{number(report.job.events)} events"
+        yield f"ages as of {made_at:%Y-%m-%d %H:%M} UTC"
+    elif report.run is not None:
+        yield from (each["name"] for each in report.run["inputs"])
+        yield f"ended {when(report.run['ended'])}"
+    else:
+        yield f"{number(len(report.meta))} dataset{'s' * (len(report.meta) > 1)}"
+        yield f"{made_at:%Y-%m-%d %H:%M} UTC"
 
 
 @functools.cache
@@ -55,14 +91,16 @@ def _template() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "amount": amount, "label": label}
-    environment.globals |= {"share": share, "width": width, "warnings": warnings, "axis": axis, "coverage": coverage}
+    environment.filters |= {"number": number, "amount": amount, "label": label, "percent": percent}
+    environment.filters |= {"when": when, "span": span, "size": size, "wrapped": wrapped}
+    environment.globals |= {"share": share_of, "width": width, "warnings": warnings, "axis": axis, "coverage": coverage}
     environment.globals |= {
         "strong_keys": in_order(STRONG),
         "is_unusual": is_unusual,
         "changed": changed,
         "changed_shares": changed_shares,
     }
+    environment.globals |= {"causes": causes, "STATES": STATES}
     environment.globals |= {"all_paths_of": ALL_PATHS_OF, "one_in": ONE_IN}
     environment.tests["changed"] = changed
     return environment.get_template("page.html.j2")
@@ -108,20 +146,6 @@ def amount(value: float) -> str:
     return f"{value:,.2f}" if abs(value) >= 0.01 else f"{value:.3g}"
 
 
-def share(part: float, whole: float) -> str:
-    """A percentage that is 0 or 100 only where it is exactly that.
-
-    >>> share(1, 3), share(1, 1000), share(999, 1000), share(0, 5), share(1, 0)
-    ('33 %', '<1 %', '>99 %', '0 %', '–')
-    """
-    if not whole:
-        return "–"
-    percent = 100 * part / whole
-    if 0 < percent < 1:
-        return "<1 %"
-    return ">99 %" if 99 < percent < 100 else f"{percent:.0f} %"
-
-
 def width(part: float, whole: float) -> str:
     """A share as a CSS length; what is there at all can be seen.
 
@@ -130,6 +154,59 @@ def width(part: float, whole: float) -> str:
     """
     percent = 100 * part / whole if whole else 0
     return f"{max(percent, 0.5) if percent else 0:.4g}%"
+
+
+def wrapped(name: str) -> Markup:
+    """A name that a narrow column breaks between its words.
+
+    >>> wrapped("AddToCart<b>")
+    Markup('Add<wbr>To<wbr>Cart&lt;b&gt;')
+    """
+    return Markup(re.sub(r"(?<=[a-z])(?=[A-Z])", "<wbr>", str(escape(name))))
+
+
+def percent(value: float | None) -> str:
+    """
+    >>> percent(99.96), percent(14.8), percent(0), percent(None)
+    ('>99 %', '14.8 %', '0 %', '–')
+    """
+    if value is None:
+        return "–"
+    return ">99 %" if 99.95 <= value < 100 else f"{round(value, 1):g} %"
+
+
+def when(text: str | None) -> str:
+    """A time of a run's report, for people.
+
+    >>> when("2026-11-22T10:00:00Z"), when(None)
+    ('2026-11-22 10:00:00 UTC', '–')
+    """
+    return "–" if text is None else text.replace("T", " ").replace("Z", " UTC")
+
+
+def span(seconds: float) -> str:
+    """
+    >>> span(0.4), span(75), span(7_300)
+    ('0.4 s', '1 min 15 s', '2 h 1 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {rest} s"
+
+
+def size(count: float) -> str:
+    """
+    >>> size(900), size(1_234_567)
+    ('900 B', '1.2 MB')
+    """
+    if count < 1_000:
+        return f"{count:.0f} B"
+    for unit in ("kB", "MB", "GB", "TB"):
+        count /= 1_000
+        if count < 1_000 or unit == "TB":
+            break
+    return f"{count:.0f} {unit}" if count >= 100 else f"{count:.1f} {unit}"
 
 
 def label(key: str) -> str:
@@ -195,3 +272,54 @@ def warnings(group: Group) -> Sequence[tuple[str, str]]:
     add("warn", group.website.without_url, "without URL")
     add("warn", sum(o.count for v in group.values for o in v.outliers), "unusual values")
     return found
+
+
+# --- of a run ----------------------------------------------------------------------------------------------------
+
+STATES: Final[Mapping[str, tuple[str, str]]] = {  # how it looks, and what it is called
+    "succeeded": ("good", "succeeded"),
+    "succeeded_with_rejections": ("warn", "succeeded, with rejections"),
+    "refused": ("bad", "refused by a destination"),
+    "failed": ("bad", "failed"),
+    "stopped": ("warn", "stopped by a signal"),
+}
+_MOST_CAUSES: Final = 50
+
+
+class DeadLetters(NamedTuple):
+    """Dead letters with one cause.
+
+    Attributes:
+        cause: as a run's report has it.
+        total: of all subscriptions.
+        subscriptions: how many are of each, the most first; none are of what is unreadable.
+        means: a sentence on its code.
+    """
+
+    cause: Mapping[str, Any]
+    total: int
+    subscriptions: Sequence[tuple[str, int]]
+    means: str
+
+
+def causes(run: Mapping[str, Any]) -> tuple[list[DeadLetters], int]:
+    """Dead letters by cause, the most frequent first; and how many there are of causes beyond those."""
+    own: dict[tuple[Any, ...], Counter[str]] = {}
+    for destination, each in run["destinations"].items():
+        for subscription, account in each["subscriptions"].items():
+            for cause in account["rejections"]:
+                own.setdefault(_identity(cause), Counter())[f"{destination}/{subscription}"] += cause["count"]
+    found = [
+        DeadLetters(
+            cause,
+            cause["count"],
+            own.get(_identity(cause), Counter()).most_common(),
+            CODES.get(cause["code"], ""),
+        )
+        for cause in run["rejections"]
+    ]
+    return found[:_MOST_CAUSES], sum(each.total for each in found[_MOST_CAUSES:])
+
+
+def _identity(cause: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(cause[name] for name in ("stage", "code", "field", "meta_code", "reason"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
@@ -12,7 +11,6 @@ from capybeam.pipeline.quality_report.bounded import Tally
 from capybeam.pipeline.quality_report.numbers import OTHERS, Counted
 from capybeam.transforms.core.events import Event
 from capybeam.transforms.core.placeholders import is_placeholder
-from capybeam.transforms.core.rejections import Rejected
 from capybeam.transforms.language.fields import NOTHING, Field, FieldError, compile_check, left_out
 from capybeam.transforms.language.subscriptions import Subscription
 from capybeam.transforms.meta.masking import leaves, shape
@@ -24,25 +22,6 @@ MOST_LOOKED_AT: Final = 500  # conversions, for one reason in one group
 MOST_SHAPES: Final = 30  # that are told apart
 SHOWN: Final = 8
 _MOST_VALUES: Final = 20  # of one conversion
-_PATH: Final = re.compile(r"(\w+)[\w.\[\]]* ")
-
-# The field that a rule of the last stage looks at.
-_FIELDS: Final[Mapping[str, str]] = {
-    "event_too_old": "event_time",
-    "event_in_future": "event_time",
-    "no_match_keys": "user_data",
-    "match_keys_too_broad": "user_data",
-    "unhashed_user_data": "user_data",
-    "missing_client_user_agent": "user_data.client_user_agent",
-    "missing_app_data": "app_data_field",
-    "invalid_extinfo": "app_data_field",
-    "missing_messaging_channel": "messaging_channel",
-    "missing_messaging_ids": "user_data",
-    "missing_currency": "currency",
-    "missing_value": "value",
-    "invalid_currency": "currency",
-    "invalid_content_type": "content_type",
-}
 
 
 class ShapeCounts:
@@ -88,6 +67,7 @@ class ShapeFinder:
             self._places.setdefault(left_out(field), (None, field))
             for inner in field.properties or ():
                 self._places.setdefault(left_out(inner, field), (field, inner))
+        self._owners = {inner.name: field.name for field in subscription.fields for inner in field.properties or ()}
         self._people = {f"dropped_{key.wire}": name for name, key in KEYS.items()}
 
     @functools.cached_property
@@ -115,19 +95,28 @@ class ShapeFinder:
                     yield shape_of(value)
 
     def refused(self, field: str, event: Event) -> Iterator[str]:
-        """The shapes of an event's value for a field, whatever is wrong with it."""
-        value = (self.values.of(event) or {}).get(field)
-        if value is not None:
-            yield from map(shape_of, _few(leaves(value)))
+        """The shapes of an event's value for a field, whatever is wrong with it.
 
-    def field_of(self, stage: str, cause: Rejected, event: Event | None, event_name: Any) -> str:
-        """The field that a conversion was rejected for; "" where it is none's fault."""
-        if cause.code == "missing_required_field" and event is not None:
-            return ", ".join(self.values.missing(event, event_name))
-        if stage == "map" and cause.code.startswith("invalid_"):
-            path = _PATH.match(cause.message)
-            return path[1] if path else ""
-        return _FIELDS.get(cause.code, "")
+        Args:
+            field: as a rejection names it: `currency`, `contents.delivery_category`, or an inner one by its name alone.
+        """
+        name, _, rest = field.partition(".")
+        values = self.values.of(event) or {}
+        owner = name if name in values else self._owners.get(name)
+        if owner is None:
+            return
+        inner = rest.rpartition(".")[2] if owner == name else name
+        yield from map(shape_of, _few(_inside(values.get(owner), inner)))
+
+
+def _inside(value: Any, name: str) -> Iterator[Any]:
+    """The values of a key in an object, or in each of a list; without a name all values."""
+    if not name:
+        yield from leaves(value)
+        return
+    for each in value[:_MOST_VALUES] if isinstance(value, list) else [value]:
+        if isinstance(each, Mapping) and each.get(name) is not None:
+            yield from leaves(each[name])
 
 
 def shape_of(value: Any) -> str:

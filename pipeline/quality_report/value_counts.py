@@ -54,6 +54,10 @@ class ValueCounts:
         else:
             self._zero += 1
 
+    @property
+    def count(self) -> int:
+        return self._count
+
     def merge(self, other: ValueCounts) -> None:
         self._ranges += other._ranges
         self._whole += other._whole

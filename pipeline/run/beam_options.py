@@ -43,6 +43,11 @@ class RunOptions:
     workers: int | None
 
     @property
+    def counts_here(self) -> bool:
+        """Whether this process does all the work, and so knows the counts while it runs."""
+        return self.is_local and _given(self.beam).get("direct_running_mode") in (None, "in_memory", "multi_threading")
+
+    @property
     def project(self) -> str | None:
         """The Google Cloud project, if one is given."""
         project: str | None = self.beam.view_as(GoogleCloudOptions).project

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import threading
@@ -18,13 +19,15 @@ from capybeam.pipeline.job.loader import Job
 from capybeam.pipeline.run import terminal
 from capybeam.pipeline.run.beam_options import BadOption, RunOptions, resolve_options
 from capybeam.pipeline.run.exit_codes import CONFIGURATION, FAILED, INTERRUPTED, OK
+from capybeam.pipeline.run.metrics import BadAddress, MetricsServer, RunCollector, serve_metrics
 from capybeam.pipeline.run.outcome import RunOutcome, cause_of, log_traceback, report
 from capybeam.pipeline.run.preflight import OpenInput, RunPlan, preflight
-from capybeam.pipeline.run.progress import show_progress
+from capybeam.pipeline.run.progress import Watched, show_progress, size_of
 from capybeam.pipeline.run.recording import NOTHING, inputs_by_name, inputs_of, record, record_early
 from capybeam.pipeline.run.report import RunReport
 from capybeam.pipeline.run.report_document import Ending, Occasion
 from capybeam.pipeline.run.request import Outputs, RunRequest
+from capybeam.pipeline.run.run_log import RunLog
 from capybeam.pipeline.run.signals import shutdown_on_signals
 from capybeam.pipeline.run.tolerance import NO_TOLERANCE
 from capybeam.pipeline.runners import flink
@@ -83,9 +86,26 @@ def replay_job(request: RunRequest, replay_filter: ReplayFilter) -> int:
 
 def execute(command: Command, request: RunRequest, open_input: OpenInput, add_steps: Steps) -> int:
     """Checks a request and carries it out; the exit code. However it ends, there is a report where one is wanted."""
-    log = terminal.console(stderr=True)
+    task = _Task(command, request, open_input, add_steps, RunLog())
+    with task.log.of_python(), contextlib.ExitStack() as stack:
+        return _check_and_carry_out(task, stack)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Task:
+    """What is to be carried out, and where lines about it go."""
+
+    command: Command
+    request: RunRequest
+    open_input: OpenInput
+    add_steps: Steps
+    log: RunLog
+
+
+def _check_and_carry_out(task: _Task, stack: contextlib.ExitStack) -> int:
+    request, log = task.request, task.log
     occasion = Occasion(
-        command,
+        task.command,
         time.time(),
         job=request.job,
         config=request.config,
@@ -95,14 +115,16 @@ def execute(command: Command, request: RunRequest, open_input: OpenInput, add_st
 
     def ended_early(code: int, *problems: str) -> int:
         for problem in problems:
-            log.print(problem, style="red", highlight=False, markup=False)
+            log.error(problem)
         record_early(request.outputs.report, occasion, Ending(code, problems))
+        log.ended(NOTHING, code)
         return code
 
     try:
         options = resolve_options(request)
-        plan = preflight(request, options, open_input, log)
-    except (BadOption, NoInput, TokenError, SinkError, UnsupportedRunner) as error:
+        metrics = stack.enter_context(serve_metrics(request.metrics, options))
+        plan = preflight(request, options, task.open_input, log)
+    except (BadOption, BadAddress, NoInput, TokenError, SinkError, UnsupportedRunner) as error:
         return ended_early(CONFIGURATION, f"capybeam: {error}")
     except KeyboardInterrupt:
         return ended_early(INTERRUPTED)
@@ -111,29 +133,37 @@ def execute(command: Command, request: RunRequest, open_input: OpenInput, add_st
         return ended_early(FAILED, f"capybeam: the run cannot begin: {cause_of(error)}")
     occasion = dataclasses.replace(occasion, runner=options.runner, inputs=inputs_of(plan.sources))
     try:
-        return _carry_out(request, options, plan, add_steps, occasion)
+        return _carry_out(task, options, plan, occasion, metrics)
     except Exception as error:  # of capybeam's own, or a library's
         log_traceback(error, options.is_verbose)
         problem = f"capybeam: the run failed: {cause_of(error)}"
-        log.print(problem, style="red", highlight=False, markup=False)
+        log.error(problem)
         record(request.outputs.report, occasion, NOTHING, Ending(FAILED, (problem,)))
+        log.ended(NOTHING, FAILED)
         return FAILED
 
 
-def _carry_out(request: RunRequest, options: RunOptions, plan: RunPlan, add_steps: Steps, occasion: Occasion) -> int:
-    console, log = terminal.console(), terminal.console(stderr=True)
+def _carry_out(
+    task: _Task, options: RunOptions, plan: RunPlan, occasion: Occasion, metrics: MetricsServer | None
+) -> int:
+    request, console, log = task.request, terminal.console(), task.log
     windows = Windows(request.job.books_window) if request.outputs.window_books else None
     run = RunContext(RunHandle(windows=windows))
     if plan.settled is not None and plan.loaded is not None:
         if options.is_local:
             run.client(plan.settled.key, lambda: plan.loaded)
         for text in sentences(plan.loaded):
-            log.print(text, highlight=False, markup=False)
-    log.print(_greeting(request.job, plan.sources, options.runner), highlight=False, markup=False)
+            log.info(text)
+    destinations = tuple(destination.name for destination in request.job.destinations)
+    watched = Watched(run.progress, destinations, size_of(plan.sources))
+    log.info(_greeting(request.job, plan.sources, options.runner), kind="start")
+    if metrics is not None:
+        metrics.registry.register(RunCollector(watched, request.job, occasion.started))
+        log.info(f"Metrics: {metrics.url}", kind="metrics", url=metrics.url)
 
     def add_checked_steps(lines: beam.PCollection) -> None:
         execution = Execution(options.workers or 1, plan.flow, plan.settled)
-        add_steps(lines if options.is_local else lines | CheckWorkers(), execution)
+        task.add_steps(lines if options.is_local else lines | CheckWorkers(), execution)
 
     graph = _Graph(run, options, plan.flow, add_checked_steps)
     reads = [source.read for source in plan.sources]
@@ -147,14 +177,15 @@ def _carry_out(request: RunRequest, options: RunOptions, plan: RunPlan, add_step
         record(request.outputs.report, occasion, report, Ending(INTERRUPTED))
 
     with shutdown_on_signals(run, log, remote is not None, record_now):
-        with show_progress(log, run.progress, remote):
+        with show_progress(log, watched, remote):
             if plan.flow == "batch":
                 counts, failure = _run_batches(request, plan, graph)
             else:
                 counts, failure = graph.run(reads, remote)
         if failure is None and plan.flow == "stream" and not options.is_local:
             text = f"The job keeps running on {options.runner}: its books are the metrics there. Drain it to end it."
-            log.print(text, highlight=False)
+            log.info(text)
+            log.left()
             return OK
         outcome = RunOutcome(
             request=request,
@@ -264,18 +295,21 @@ def _wait_or_leave(result: Any, shutdown: threading.Event) -> None:
         result.cancel()
 
 
-def _start(build: Callable[[], beam.Pipeline], options: RunOptions, console: Console, log: Console) -> int:
+def _start(build: Callable[[], beam.Pipeline], options: RunOptions, console: Console, log: RunLog) -> int:
     """Starts the graph and leaves it to its runner; the exit code."""
     try:
         result = build().run()
     except Exception as error:
         if problem := submission_problem(error, runner_class_name(options.runner)):
-            log.print(f"capybeam: {problem}", style="red", highlight=False, markup=False)
+            log.error(f"capybeam: {problem}")
+            log.ended(NOTHING, CONFIGURATION)
             return CONFIGURATION
         log_traceback(error, options.is_verbose)
-        log.print(f"capybeam: the job cannot be started: {cause_of(error)}", style="red", highlight=False, markup=False)
+        log.error(f"capybeam: the job cannot be started: {cause_of(error)}")
+        log.ended(NOTHING, FAILED)
         return FAILED
     console.print(_started(result, options), highlight=False, markup=False)
+    log.left()
     return OK
 
 

@@ -12,6 +12,8 @@ from typing import Any, Final
 
 import click
 
+from capybeam.pipeline import log_lines
+
 
 @dataclasses.dataclass(frozen=True)
 class TemplateParameter:
@@ -188,6 +190,13 @@ OPTIONS: Final = (
         "Bad events for which the exit code stays 0, at most: a share of them all, for example 1%, or a count. What an"
         " outage leaves is never tolerated.",
     ),
+    Option(
+        "metrics",
+        "Metrics",
+        "Serve the counters to Prometheus while the run lasts, at http://127.0.0.1:PORT/metrics or at HOST:PORT. For"
+        " runs on this machine; 0 is a free port.",
+    ),
+    Option("log-format", "Log format", log_lines.HELP, default="text"),
     Option(
         "window-books",
         "Window books",

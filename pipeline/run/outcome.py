@@ -17,6 +17,7 @@ from capybeam.pipeline.run.report import RunReport
 from capybeam.pipeline.run.report_display import render
 from capybeam.pipeline.run.report_document import Ending, Occasion
 from capybeam.pipeline.run.request import RunRequest
+from capybeam.pipeline.run.run_log import RunLog
 from capybeam.pipeline.runners.errors import UnsupportedRunner, user_error
 from capybeam.pipeline.runners.remote_job import RemoteJob
 from capybeam.pipeline.schemes import join_names
@@ -75,12 +76,12 @@ class Verdict:
     replay: str | None = None
 
 
-def report(outcome: RunOutcome, console: Console, log: Console) -> int:
+def report(outcome: RunOutcome, console: Console, log: RunLog) -> int:
     """Shows the books of a run that has ended, and writes its report where that is wanted; the exit code."""
     failure, remote = outcome.failure, outcome.remote
     sent = remote.sent if remote else None
     if outcome.may_be_running:
-        log.print(MAY_BE_RUNNING, style="red", highlight=False, markup=False)
+        log.error(MAY_BE_RUNNING)
     at_least = remote is not None and remote.guarantee == "unknown"
     found = RunReport.from_counts(outcome.counts, at_least, sent if failure is None else None)
     is_unstarted = isinstance(failure, UnsupportedRunner) and not sent
@@ -94,16 +95,18 @@ def report(outcome: RunOutcome, console: Console, log: Console) -> int:
             console.print("The books so far:")
         console.print(render(found))
         if reason := terminal.lost(console):
-            log.print(f"The books cannot be shown on standard output: {reason}", style="red", markup=False)
+            log.error(f"The books cannot be shown on standard output: {reason}")
     verdict = verdict_of(found, outcome)
     for line in verdict.lines:
-        log.print(line.text, style="red" if line.is_problem else None, highlight=False, markup=False)
+        (log.error if line.is_problem else log.info)(line.text)
     problems = tuple(line.text for line in verdict.lines if line.is_problem)
     ending = Ending(verdict.exit_code, problems, verdict.replay)
     write_error = record(outcome.request.outputs.report, outcome.occasion, found, ending)
     if write_error:
-        log.print(f"capybeam: {write_error}", style="red", highlight=False, markup=False)
-    return FAILED if write_error and verdict.exit_code == OK else verdict.exit_code
+        log.error(f"capybeam: {write_error}")
+    code = FAILED if write_error and verdict.exit_code == OK else verdict.exit_code
+    log.ended(found, code)
+    return code
 
 
 def verdict_of(found: RunReport, outcome: RunOutcome) -> Verdict:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from apache_beam.options.pipeline_options import GoogleCloudOptions, StandardOptions
-from rich.console import Console
 
 from capybeam.pipeline.graph import Flow
 from capybeam.pipeline.run.beam_options import RunOptions
 from capybeam.pipeline.run.request import Outputs, RunRequest
+from capybeam.pipeline.run.run_log import RunLog
 from capybeam.pipeline.runners.job_server import stage_no_package_list
 from capybeam.pipeline.runners.support import check_place, check_runner, runner_class_name
 from capybeam.pipeline.schemes import is_local, strip_file_scheme
@@ -51,7 +51,7 @@ class RunPlan:
     loaded: SettledIndex | None = None
 
 
-def preflight(request: RunRequest, options: RunOptions, open_input: OpenInput, log: Console) -> RunPlan:
+def preflight(request: RunRequest, options: RunOptions, open_input: OpenInput, log: RunLog) -> RunPlan:
     """Checks all that a run needs, and then makes its outputs ready.
 
     Raises NoInput, TokenError, SinkError and UnsupportedRunner; only earlier output files have been touched then.
@@ -60,7 +60,7 @@ def preflight(request: RunRequest, options: RunOptions, open_input: OpenInput, l
     sources = [open_input(text, options.project) for text in request.inputs]
     stream = _stream(sources)
     if stream is not None and stream.warning:
-        log.print(f"capybeam: {stream.warning}", style="yellow", highlight=False, markup=False)
+        log.warning(f"capybeam: {stream.warning}")
     standard = options.beam.view_as(StandardOptions)
     standard.streaming = stream is not None and (standard.streaming or not is_local_run)
     check_runner(options.runner, options.beam, standard.streaming)
@@ -101,7 +101,7 @@ def preflight(request: RunRequest, options: RunOptions, open_input: OpenInput, l
             kept = prepare(path, record_type, writers)
             if kept:
                 settled = dataclasses.replace(settled, places=moved(settled.places, path, kept))
-                log.print(f"{record_type.name} of an earlier run are kept in {kept}", highlight=False, markup=False)
+                log.info(f"{record_type.name} of an earlier run are kept in {kept}")
             if request.keep is not None:
                 delete_earlier(path, request.keep, settled.places)
         for source in sources:

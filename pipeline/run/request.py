@@ -46,6 +46,7 @@ class RunRequest:
         tolerate: how many events may be bad.
         resume: receipts and dead letters of earlier runs, of which nothing is sent again.
         keep: how many files of earlier runs stay beside each output; None for all.
+        metrics: ``PORT`` or ``HOST:PORT`` at which the counters are served while it runs.
     """
 
     job: Job
@@ -60,3 +61,4 @@ class RunRequest:
     tolerate: Tolerance = NO_TOLERANCE
     resume: Sequence[str] = ()
     keep: int | None = None
+    metrics: str | None = None

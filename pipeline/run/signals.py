@@ -9,19 +9,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from rich.console import Console
-
 from capybeam.pipeline.run import terminal
 from capybeam.pipeline.run.exit_codes import INTERRUPTED
 from capybeam.pipeline.run.outcome import MAY_BE_RUNNING
 from capybeam.pipeline.run.report import RunReport
 from capybeam.pipeline.run.report_display import render
+from capybeam.pipeline.run.run_log import RunLog
 from capybeam.transforms.core.run_context import RunContext
 
 
 @contextmanager
 def shutdown_on_signals(
-    run: RunContext, log: Console, is_remote: bool, record: Callable[[RunReport], object]
+    run: RunContext, log: RunLog, is_remote: bool, record: Callable[[RunReport], object]
 ) -> Iterator[None]:
     """The first Ctrl-C, SIGTERM or SIGHUP stops reading, and what has been read is still delivered; a second Ctrl-C or
     SIGTERM ends the process.
@@ -39,16 +38,17 @@ def shutdown_on_signals(
         if not run.shutdown.is_set():
             run.shutdown.set()
             threading.Thread(
-                target=log.print, args=(f"Stopping: {doing}.",)
+                target=log.info, args=(f"Stopping: {doing}.",)
             ).start()  # printing in a signal handler could interrupt a print of the same console
         elif number != signal.SIGHUP:
             try:
                 report = RunReport.from_counts(run.progress.counts())
                 if is_remote:
-                    os.write(2, f"{MAY_BE_RUNNING}\n".encode())
+                    log.error(MAY_BE_RUNNING)
                 else:
                     terminal.console().print(render(report))
                 record(report)
+                log.ended(report, INTERRUPTED)
             finally:
                 os._exit(INTERRUPTED)
 

@@ -82,6 +82,16 @@ class RemoteJob:
             parts.append("no receipt yet (do the Python workers start? See the logs of their pools)")
         return ", ".join([*parts, f"{seconds:,.0f} s"])
 
+    def fields(self, seconds: float) -> dict[str, Any]:
+        """The same for programs; None for what is not known from here."""
+        return {
+            "seconds": round(seconds, 1),
+            "runner_state": self._state,
+            "read": self._counts.get("read"),
+            "delivered": self.sent,
+            "restarts": self.restarts,
+        }
+
     def follow(self, result: Any) -> None:
         """Waits for the job's end; cancels it on shutdown. Raises UnsupportedRunner and Beam's errors."""
         self._result, self._since = result, time.monotonic()

@@ -5,7 +5,7 @@ const number = n => n.toLocaleString("en", {maximumFractionDigits: 1});
 const money = n => n === null ? "too large to show" : n.toLocaleString("en", {minimumFractionDigits: 2, maximumFractionDigits: 2});
 const percent = x => (x > 0 && x < .01 ? "<1" : x < 1 && x > .99 ? ">99" : Math.round(100 * x)) + " %";
 const time = t => new Date(1000 * t).toLocaleTimeString("en-GB");
-const sums = values => Object.entries(values).map(([currency, sum]) => `${currency || "no currency"}\u00a0${money(sum)}`).join(" · ");
+const sums = values => Object.entries(values).sort().map(([currency, sum]) => `${currency || "no currency"}\u00a0${money(sum)}`).join(" · ");
 
 // Text only ever enters as text: event names and reasons come from outside.
 function el(tag, attributes = {}, ...children) {
@@ -68,7 +68,11 @@ function drawPlot(id, title, unit, lines, stacked) {
   svg.setAttribute("role", "img");
   for (const line of drawn) {
     let trace = "", pen = "M";
-    line.high.forEach((v, i) => { trace += v === null ? "" : `${pen}${x(i)} ${y(v)}`; pen = v === null ? "M" : "L"; });
+    line.high.forEach((v, i, all) => {
+      const isAlone = pen === "M" && (all[i + 1] ?? null) === null;  // which would be a line without a length
+      trace += v === null ? "" : `${pen}${x(i)} ${y(v)}${isAlone ? "h.7" : ""}`;
+      pen = v === null ? "M" : "L";
+    });
     if (!line.values.some(Boolean)) continue;
     const back = line.low.map((v, i) => `L${x(i)} ${y(v)}`).reverse().join("");
     if (stacked) svg.append(path(lines.length > 1 ? "layer" : "area", line.ink, trace + back + "Z"));

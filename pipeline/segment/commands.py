@@ -10,11 +10,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-import click
 import orjson
 
 from capybeam.pipeline.job.loader import parse_job
 from capybeam.pipeline.job.problems import suggestion
+from capybeam.pipeline.log_lines import say
 from capybeam.pipeline.output_files import STDOUT, CommandError, check_output, write_output
 from capybeam.pipeline.sample_rows import name_of_sample, sample_rows
 from capybeam.pipeline.schemes import NAMED_STDIN, STDIN
@@ -85,7 +85,7 @@ def _compare(imported: Imported, options: ImportOptions, events: str) -> None:
         others = f"; {read:,} of its rows are something else" if read else ""
         raise CommandError(f"{name}: holds no events{others}")
     cut = f" of the first {read:,} rows; --sample reads more" if read == options.sample else ""
-    click.echo(f"Compared with Segment: {comparison.events:,} events of {name}{cut}.", err=True)
+    say(f"Compared with Segment: {comparison.events:,} events of {name}{cut}.")
     if options.as_json:
         sys.stdout.buffer.write(
             orjson.dumps(as_json(comparison, imported.left_out), option=orjson.OPT_INDENT_2) + b"\n"
@@ -124,10 +124,10 @@ def _action(text: str) -> tuple[str, str]:
 
 def _report(imported: Imported, options: ImportOptions) -> None:
     for line in imported.report:
-        click.echo(line, err=True)
+        say(line)
     count, output = len(imported.subscriptions), options.output
     where = "" if output == STDOUT else f" in {output}"
-    click.echo(f"{count} subscription{'s' * (count != 1)} carried over{where}.", err=True)
-    click.echo(f"What comes out otherwise than at Segment, whatever the mapping: {DIFFERENCES}", err=True)
+    say(f"{count} subscription{'s' * (count != 1)} carried over{where}.")
+    say(f"What comes out otherwise than at Segment, whatever the mapping: {DIFFERENCES}")
     if output != STDOUT and count:
-        click.echo(f"Next: capybeam check {output}; capybeam map --config {output} --input EVENTS", err=True)
+        say(f"Next: capybeam check {output}; capybeam map --config {output} --input EVENTS")

@@ -14,7 +14,7 @@ import orjson
 
 from capybeam.pipeline.explain.explanation import known_texts
 from capybeam.pipeline.job.loader import Job
-from capybeam.pipeline.sample_paths import OTHER, is_shown
+from capybeam.pipeline.sample_paths import OTHER
 from capybeam.pipeline.segment.difference_rules import Rule, rule
 from capybeam.pipeline.segment.expressions import expressions
 from capybeam.pipeline.segment.field_differences import Kind, SentHere, field_differences, rule_of_rejection
@@ -34,7 +34,7 @@ from capybeam.transforms.core.rejections import CODES, Rejected, as_rejected
 from capybeam.transforms.engine.engine import Engine, Refused
 from capybeam.transforms.language.directives.registry import MappingError
 from capybeam.transforms.language.fields import Field, FieldError, compile_check
-from capybeam.transforms.meta.masking import Mask, leaves, shape
+from capybeam.transforms.meta.masking import Mask, is_name, leaves, shape
 from capybeam.transforms.meta.settings import MetaSettings
 from capybeam.transforms.meta.user_data import HASHED, KEYS
 from capybeam.transforms.standards.javascript import MISSING
@@ -116,8 +116,8 @@ class OfSubscription:
         if field in self._unknown or root in self._unknown:
             return ""
         if field not in self._fields:
-            if not is_shown(key or root) or is_personal(key) or len(self._fields) >= MOST_FIELDS:
-                return f"{root if is_shown(root) else OTHER}.{OTHER}"
+            if not is_name(key or root) or is_personal(key) or len(self._fields) >= MOST_FIELDS:
+                return f"{root if is_name(root) else OTHER}.{OTHER}"
             self._fields.add(field)
         return field
 

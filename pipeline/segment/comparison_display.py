@@ -72,7 +72,7 @@ def show(comparison: Comparison, left_out: tuple[str, ...], console: Console) ->
 
 def _lines(comparison: Comparison, left_out: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     for code, count in sorted(comparison.unreadable.items()):
-        yield f"{count:,} rows are not events: {code}", "yellow"
+        yield f"{count:,} {'row is not an event' if count == 1 else 'rows are not events'}: {code}", "yellow"
     for of in comparison.subscriptions:
         yield "", ""
         yield f"{of.key}: {_events(of.events)}", "bold underline"
@@ -91,7 +91,9 @@ def _lines(comparison: Comparison, left_out: tuple[str, ...]) -> Iterator[tuple[
 
 def _table(of: OfSubscription) -> Iterator[tuple[str, str]]:
     found = of.differences
-    if of.events and not found:
+    if of.neither and of.neither == of.events:
+        yield "  neither sends any of them; capybeam map says why", "yellow"
+    elif of.events and not found:
         yield "  nothing differs", "green"
     if not found:
         return

@@ -68,7 +68,12 @@ _RULES: Final = (
     Rule("event_time", _EVENT, "event_time", "The same moment: Segment passes the text on, here it is Unix seconds."),
     Rule("unreadable time", _EVENT, "event_time", "Segment passes on what is no time."),
     # fields
-    Rule("event_id", _EVENT, "event_id", "Without a usable one, a digest of the event's content is sent here."),
+    Rule(
+        "event_id",
+        _EVENT,
+        "event_id",
+        "Without a usable one, the messageId, or a digest of the event's content, is sent here.",
+    ),
     Rule("fbc", _EVENT, "fbc", "Here it is made of a click ID, also of the URL's, and dropped after 90 days."),
     Rule("malformed fbc", _DATA, "fbc, fbp", "Segment sends malformed ones; Meta refuses the event, with the batch."),
     Rule("event_source_url", _DATA, "event_source_url", "Segment sends anything; here only http(s) URLs, trimmed."),

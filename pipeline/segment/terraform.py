@@ -12,7 +12,9 @@ from capybeam.pipeline.segment.expressions import Expression, UnreadableExport, 
 _ESCAPE: Final = re.compile(r"""\\(["\\nrt]|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8})|([$%])\2(?=\{)""")
 _ESCAPED: Final = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\"}
 _CALL: Final = re.compile(r"jsonencode\s*\((.*)\)", re.DOTALL)
-_NAME: Final = re.compile(r"(var|local)\.([\w-]+)")
+_MERGE: Final = re.compile(r"merge\s*\((.*)\)", re.DOTALL)
+_NAME: Final = re.compile(r"""(var|local)\.([\w-]+)((?:\.[\w-]+|\["[^"\]]*"\])*)""")
+_KEY: Final = re.compile(r"""\.([\w-]+)|\["([^"\]]*)"\]""")
 
 
 def read_terraform(text: str, name: str) -> dict[str, Any]:
@@ -68,7 +70,10 @@ class _Reader:
         """A mapping: ``jsonencode`` is taken off, so that expressions inside it are found where they are."""
         inner = _CALL.fullmatch(_inner(value)) if isinstance(value, str) else None
         if inner:
-            return self._value(_reparsed(inner[1]))
+            try:
+                return self._value(_reparsed(inner[1]))
+            except UnreadableExport:  # more than one call
+                return Expression(_inner(value))
         value = self._value(value)
         if isinstance(value, str) and not isinstance(value, Expression):
             try:
@@ -92,30 +97,44 @@ class _Reader:
         parts = re.split(r"(?<!\$)\$\{([^{}]*)\}", text)
         for index in range(1, len(parts), 2):
             value = self._expression(parts[index].strip())
-            if isinstance(value, Expression) or not isinstance(value, str):
-                return Expression(text)
-            parts[index] = value.replace("\\", "\\\\")
+            if isinstance(value, Expression) or not isinstance(value, (str, int, float)):
+                return Expression(_without_escapes(text))
+            written = value if isinstance(value, str) else json.dumps(value)
+            parts[index] = written.replace("\\", "\\\\")
         joined = "".join(parts)
         if re.search(r"(?<!\$)\$\{|(?<!%)%\{", joined):
-            return Expression(text)
+            return Expression(_without_escapes(text))
         return _ESCAPE.sub(_unescaped, joined)
 
     def _expression(self, text: str) -> Any:
         named = _NAME.fullmatch(text)
         name = (named[1], named[2]) if named else None
-        if name in self._names and name not in self._open:
+        if named and name in self._names and name not in self._open:
             self._open.add(name)
             value = self._value(self._names[name])
             self._open.discard(name)
+            for key in _KEY.finditer(named[3]):
+                value = value.get(key[1] or key[2], Expression(text)) if isinstance(value, dict) else Expression(text)
             return value
-        call = _CALL.fullmatch(text)
-        if call:
-            value = self._value(_reparsed(call[1]))
-            return Expression(text) if next(expressions(value), None) else json.dumps(value)
         try:
             return json.loads(text)  # numbers that are kept as text
         except ValueError:
+            return self._call(text)
+
+    def _call(self, text: str) -> Any:
+        """A call of a function, if it is one whose result follows from the file."""
+        call, merge = _CALL.fullmatch(text), _MERGE.fullmatch(text)
+        try:
+            if call:
+                value = self._value(_reparsed(call[1]))
+                return Expression(text) if next(expressions(value), None) else json.dumps(value)
+            objects = self._value(_reparsed(f"[{merge[1]}]")) if merge else []
+        except UnreadableExport:  # more than one call
             return Expression(text)
+        known = [each for each in objects if isinstance(each, dict)]
+        if merge is None or len(known) < len(objects):
+            return Expression(text)
+        return {key: item for each in known for key, item in each.items()}
 
 
 def _reparsed(text: str) -> Any:
@@ -129,6 +148,11 @@ def _inner(text: str) -> str:
 def _bare(key: Any) -> str:
     text = str(key)
     return _ESCAPE.sub(_unescaped, text[1:-1]) if len(text) > 1 and text[0] == text[-1] == '"' else text
+
+
+def _without_escapes(text: str) -> str:
+    """A text with expressions in it, as people read it."""
+    return _ESCAPE.sub(lambda found: found[0] if found[2] else _unescaped(found), text)
 
 
 def _unescaped(found: re.Match[str]) -> str:

@@ -11,6 +11,7 @@ from typing import IO
 import click
 
 from capybeam.pipeline.command_line import fail, load_or_exit, moment
+from capybeam.pipeline.log_lines import json_lines, say
 from capybeam.pipeline.run.options import option
 
 
@@ -75,7 +76,6 @@ def reconcile(
         None if since is None else moment("--since", since), None if until is None else moment("--until", until)
     )
     engine, broken = Engine(job.subscriptions, unwrap=job.unwrap), list[str]()
-    log = console(stderr=True)
     try:
         places = (*resolved(receipts, "--receipts"), *resolved(dead_letters, "--dead-letters"))
         index = SettledIndex(Records(places), engine)
@@ -93,12 +93,14 @@ def reconcile(
     except OSError as error:
         fail(f"{error.filename or output}: {error.strerror}")
     for sentence in (*index.remarks(), *broken):
-        log.print(f"capybeam: {sentence}", style="yellow", highlight=False, markup=False)
+        say(f"capybeam: {sentence}", "warning")
     if format_ == "json":
         sys.stdout.buffer.write(orjson.dumps(found.as_json(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
         sys.stdout.buffer.flush()
+    elif output == "-" and json_lines() is not None:
+        say("Reconciled.", counts=found.as_json())
     else:
-        (log if output == "-" else console()).print(rendered(found.as_json()))
+        console(stderr=output == "-").print(rendered(found.as_json()))
     sys.exit(1 if found.total.conversions["nowhere"] or broken else 0)
 
 

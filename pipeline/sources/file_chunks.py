@@ -56,8 +56,11 @@ def open_file(path: str) -> IO[bytes]:
     return file
 
 
-def chunks_of(path: str) -> Iterator[bytes]:
+def chunks_of(path: str, advance: Callable[[int], object] | None = None) -> Iterator[bytes]:
     """A file's bytes, unpacked by its name's ending, down to the last that can be had.
+
+    Args:
+        advance: is called with how many more bytes of the file, as it is stored, have been read.
 
     Raises:
         BrokenFile: where a packed file breaks off.
@@ -68,7 +71,17 @@ def chunks_of(path: str) -> Iterator[bytes]:
     except OSError as error:
         raise _unreadable(path, error) from None
     with file:
-        yield from unpacked_chunks(file, path)
+        chunks = unpacked_chunks(file, path)
+        yield from chunks if advance is None or not file.seekable() else _advancing(chunks, file, advance)
+
+
+def _advancing(chunks: Iterator[bytes], file: IO[bytes], advance: Callable[[int], object]) -> Iterator[bytes]:
+    before = 0
+    for chunk in chunks:
+        position = file.tell()
+        advance(position - before)
+        before = position
+        yield chunk
 
 
 def unpacked_chunks(file: IO[bytes], path: str) -> Iterator[bytes]:

@@ -67,20 +67,24 @@ class _Read(beam.DoFn):
         self._run = run
 
     def setup(self) -> None:
-        self._shutdown = self._run.context().shutdown
+        self._context = self._run.context()
+        self._shutdown = self._context.shutdown
+
+    def chunks(self, path: str) -> Iterator[bytes]:
+        return chunks_of(path, self._context.progress.advance)
 
 
 class _ReadRows(_Read):
     def process(self, element: FileMetadata) -> Iterator[Row]:
         name = display_name(element.path)
-        numbered = format_of(element.path).rows(chunks_of(element.path), name, self._shutdown)
+        numbered = format_of(element.path).rows(self.chunks(element.path), name, self._shutdown)
         return map(operator.itemgetter(1), numbered)
 
 
 class _ReadNumberedLines(_Read):
     def process(self, element: FileMetadata) -> Iterator[tuple[str, bytes | UnreadableRow]]:
         name = display_name(element.path)
-        for number, line in enumerate(lines_of(chunks_of(element.path), name, self._shutdown), 1):
+        for number, line in enumerate(lines_of(self.chunks(element.path), name, self._shutdown), 1):
             yield f"Line {number} of {name}", line
 
 

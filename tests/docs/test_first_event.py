@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from capybeam.pipeline.cli import main
 from capybeam.pipeline.sandbox.server import SandboxServer
 from tests.docs.test_docs import ROOT, section
+from tests.pipeline.run.runs import unstamped
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 WALK = section(README, "## From `init` to the first real event")
@@ -62,7 +63,7 @@ def test_each_command_prints_what_the_readme_says(tmp_path: Path, monkeypatch: p
             if arguments[0] == "run":
                 edit(settings if "one.jsonl" in arguments else real)
             result = CliRunner().invoke(main, arguments)
-            said = (result.stdout + result.stderr).splitlines()
+            said = unstamped(result.stdout + result.stderr).splitlines()
             assert [line for line in printed if line not in said] == [], said
         received = sandbox.stats()
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from capybeam.pipeline.quality_report import bounded, changes, collector, numbers, shapes
+from capybeam.pipeline.quality_report import bounded, changes, collector, names, numbers, shapes
 from capybeam.pipeline.quality_report.match_keys import STRONG
 
 PAGE = (Path(__file__).parents[2] / "docs" / "report.md").read_text(encoding="utf-8")
@@ -32,6 +32,10 @@ OBJECTS = {
     "of `unreadable`, `filtered_names`, `withheld`, `notes`, `shapes`": numbers.Counted,
     "of `comparison`": numbers.ComparedGroup,
     "of `counts`, `shares`": numbers.Compared,
+    "of `meta`": numbers.MetaDataset,
+    "of `events`": numbers.MetaEventName,
+    "of `keys` there": numbers.KeyAtMeta,
+    "of `dedupe`": numbers.DedupeKey,
 }
 ROWS = dict(re.findall(r"^\| ([^|]+) \| (.*) \|$", PAGE.partition("## As JSON")[2], re.MULTILINE))
 
@@ -60,7 +64,8 @@ def test_the_strong_match_keys_are_listed() -> None:
 @pytest.mark.parametrize(
     "sentence",
     [
-        f"the {collector.SHOWN_GROUPS} most frequent of {collector.MOST_GROUPS} that are told apart",
+        f"the {collector.SHOWN_GROUPS} most frequent of {names.MOST_GROUPS} that are told apart",
+        {2: "once it has been there twice as often"}[names.TIMES_MORE],
         f"Up to {bounded.MOST_IDS:,} different IDs",
         f"the first {collector.ALL_PATHS_OF:,} events, and in one of {collector.ONE_IN} after them",
         f"the first {shapes.MOST_LOOKED_AT} conversions for each reason",

@@ -74,6 +74,37 @@ def test_standard_input_is_checked(place: Path) -> None:
     assert run("-", "--against", "-", stdin=HEAD)[0] == 2
 
 
+EVENT = {"type": "track", "event": "Order Completed", "messageId": "jane@example.com"}
+EXPORT = {"data": {"subscriptions": [{"name": "Purchase", "trigger": 'event = "Order Completed"'}]}}
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (f"{json.dumps(EVENT)}\n{json.dumps(EVENT)}\n", "it is a file of events; a job file says what becomes of them"),
+        (json.dumps([EVENT, EVENT], indent=2), "it is a file of events; a job file says what becomes of them"),
+        (f"\n{json.dumps(EVENT, indent=2)}\n", "it is a file of events; a job file says what becomes of them"),
+        (json.dumps(EXPORT), "it is an export of Segment's; make a job file of it: capybeam import segment FILE"),
+        (
+            'resource "segment_destination_subscription" "a" {\n  name = "A"\n}\n',
+            "it is Terraform; make a job file of it: capybeam import segment FILE",
+        ),
+    ],
+)
+def test_what_is_no_job_file_is_named_as_what_it_is(place: Path, text: str, reason: str) -> None:
+    (place / "other").write_text(text)
+
+    assert run("other") == (2, "", f"other: cannot be read: {reason}\n1 problem in other.\n")
+
+
+def test_a_job_file_may_be_json(place: Path) -> None:
+    destination = {"name": "shop", "type": "facebook_conversions_api", "dataset_id": "1", "access_token": "env:T"}
+    job = {"destinations": [{**destination, "subscriptions": [{"action": "purchase"}]}]}
+    (place / "job.json").write_text(json.dumps(job))
+
+    assert run("job.json")[0] == 0
+
+
 def test_strict_makes_warnings_errors(place: Path) -> None:
     code, out, err = run("odd.yaml")
     assert (code, err.endswith("(warning)\n")) == (0, True)
@@ -220,4 +251,67 @@ def test_events_that_are_called_like_those_of_an_action_that_the_job_lacks_are_c
             "destinations: 1 event taken by no subscription, by the name meant for `action: subscribe`,"
             " which sends Subscribe",
         ),
+    ]
+
+
+def test_a_part_of_the_default_mapping_that_a_job_file_repeats_is_no_mistake_of_the_file(place: Path) -> None:
+    (place / "repeated.yaml").write_text(
+        HEAD
+        + """\
+        mapping:
+          value: {"@path": $.properties.total}
+          contents: {"@arrayPath": [$.properties.products, {id: {"@path": $.product_id},
+            quantity: {"@path": $.quantity}, item_price: {"@path": $.price}}]}
+          user_data:
+            email: {"@path": $.context.traits.email}
+            phone: {"@coalesce": [{"@path": $.context.traits.phone}, {"@path": $.traits.phone}]}
+            city: {"@path": $.context.traits.city}
+"""
+    )
+
+    _, out, _ = run("--format", "json", "repeated.yaml", "--against", "events.jsonl")
+
+    said = [(each["severity"], each["message"]) for each in objects(out)]
+    assert [message for severity, message in said if severity == "warning" and "in none" in message] == [
+        f"{AT}.mapping.user_data.city.@path: $.context.traits.city is in none of the 2 events that shop/purchase takes;"
+        " nearest: $.context.traits (2), $.context.traits.email (2)"
+    ]
+    (nothing,) = [message for severity, message in said if severity == "info" and "default mapping" in message]
+    assert nothing.endswith(
+        "for event_source_url, referrer_url, user_data.phone, order_id, contents.id, contents.quantity,"
+        " contents.item_price"
+    )
+
+
+def test_events_without_consent_are_counted_by_what_they_say(place: Path) -> None:
+    consent = "    consent: {any_of: Ads}\n    subscriptions:"
+    (place / "asks.yaml").write_text(HEAD.replace("    subscriptions:", consent))
+    preferences = ({"Ads": True}, {"Ads": False}, {"ads": True}, {})
+    orders = [{**ORDER, "context": {"consent": {"categoryPreferences": each}}} for each in preferences]
+    (place / "some.jsonl").write_text("".join(json.dumps(each) + "\n" for each in orders))
+    (place / "none.jsonl").write_text("".join(json.dumps(each) + "\n" for each in orders[1:]))
+
+    def consents(events: str) -> list[tuple[str, str]]:
+        _, out, _ = run("--format", "json", "asks.yaml", "--against", events)
+        found = [(each["severity"], each["message"]) for each in objects(out)]
+        return [each for each in found if "consent" in each[1] or "takes none" in each[1]]
+
+    at = f"{AT}: shop/purchase:"
+    assert consents("some.jsonl") == [
+        ("info", f"{at} 3 of 4 events would be filtered, for they have no consent: refused 1, unknown 2")
+    ]
+    assert consents("none.jsonl") == [
+        ("warning", f"{at} 3 of 3 events would be filtered, for they have no consent: refused 1, unknown 2")
+    ]
+
+
+def test_a_rejection_names_the_field_and_no_value(place: Path) -> None:
+    orders = [{**ORDER, "properties": {"revenue": revenue, "currency": "USD"}} for revenue in ("12,50", "n/a", 3)]
+    (place / "events.jsonl").write_text("".join(json.dumps(each) + "\n" for each in orders) + "not an event\n")
+
+    _, out, _ = run("--format", "json", "fine.yaml", "--against", "events.jsonl")
+
+    assert [each["message"] for each in objects(out) if each["severity"] == "warning"] == [
+        "events.jsonl: 1 row is not an event, invalid_json: The line is not valid JSON.",
+        f"{AT}: shop/purchase: 2 of 3 events would be rejected, invalid_field: value should be a number.",
     ]

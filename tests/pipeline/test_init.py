@@ -61,6 +61,12 @@ def test_the_file_to_start_from_passes_check_without_a_warning() -> None:
         (track("find_location"), "findLocation"),
         (track("Donate"), "donate"),
         (track("customizeProduct"), "customizeProduct"),
+        (track("begin_checkout"), "initiateCheckout"),
+        (track("view_item"), "viewContent"),
+        (track("view_item_list"), "viewContent"),
+        (track("sign_up"), "completeRegistration"),
+        (track("generate_lead"), "lead"),
+        (track("add_payment_info"), "addPaymentInfo"),
     ],
 )
 def test_names_of_segments_specs_and_metas_become_actions_however_they_are_spelt(
@@ -90,6 +96,45 @@ def test_other_places_are_looked_at_where_the_default_mapping_finds_less() -> No
     assert subscription["mapping"] == {
         "value": {"@coalesce": [{"@path": "$.properties.revenue"}, {"@path": "$.properties.total"}]}
     }
+
+
+def test_places_stand_in_the_order_in_which_they_are_likely_to_be_meant() -> None:
+    (subscription,) = proposed(track("Order Completed", total=5, price=1), track("Order Completed", price=1))
+
+    assert subscription["mapping"]["value"] == {
+        "@coalesce": [{"@path": "$.properties.total"}, {"@path": "$.properties.price"}]
+    }
+
+
+def test_a_value_that_its_field_cannot_take_is_not_found() -> None:
+    events = [
+        track("Order Completed", total="12,50 EUR", amount=12.5, currency="EUR"),
+        track("Order Completed", total=5),
+    ]
+
+    (subscription,) = proposed(*events)
+
+    assert subscription["mapping"] == {"value": {"@path": "$.properties.total"}}
+    text = proposed_job(events)
+    assert "#   value: 50 % <- required" in text
+    assert "#   currency: 50 % <- required" in text
+
+
+@pytest.mark.parametrize(("key", "id_"), [("products", "sku"), ("items", "item_id"), ("line_items", "variant_id")])
+def test_products_are_looked_for_under_other_names(key: str, id_: str) -> None:
+    events = [track("Order Completed", **{key: [{id_: "a", "quantity": 2, "price": 3}]})]
+
+    (subscription,) = proposed(*events)
+
+    item = {"id": {"@path": f"$.{id_}"}, "quantity": {"@path": "$.quantity"}, "item_price": {"@path": "$.price"}}
+    assert subscription["mapping"] == {"contents": {"@arrayPath": [f"$.properties.{key}", item]}}
+    assert "#   contents: 100 %\n" in proposed_job(events)
+
+
+def test_products_without_an_id_are_not_counted_as_found() -> None:
+    text = proposed_job([track("Order Completed", products=[{"name": "Mug", "quantity": 2}])])
+
+    assert "contents" not in text
 
 
 def test_comments_say_how_many_of_the_events_have_a_value() -> None:

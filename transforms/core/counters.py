@@ -75,8 +75,9 @@ class CounterKey(NamedTuple):
 
         A subscription's name and a sentence may hold colons.
 
-        >>> CounterKey.decode("rejected:stores/events: Order Completed:map:too_old")
-        CounterKey(kind='rejected', subscription='stores/events: Order Completed', stage='map', detail='too_old')
+        >>> key = CounterKey.decode("rejected:stores/events: Order Completed:map:too_old")
+        >>> key.subscription, key.stage, key.detail
+        ('stores/events: Order Completed', 'map', 'too_old')
         """
         kind, *rest = name.split(":", 1)
         fields = _FIELDS.get(kind)

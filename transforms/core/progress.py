@@ -6,14 +6,35 @@ are still being filled.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import logging
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from typing import Literal
 
 from capybeam.transforms.core.counters import Counters, add_counts
 
 _log = logging.getLogger(__name__)
+
+State = Literal["delivering", "throttled", "retrying", "held", "refused"]
+"""Of a destination: all is well; a rate limit; its last answer was an error; it refuses everything, and its events wait
+for that to end, or are given up."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Status:
+    """What a destination is doing.
+
+    Attributes:
+        sentence: for people; "" when all is well.
+        until: when the next request may start, in Unix seconds, where something waits for that.
+    """
+
+    state: State = "delivering"
+    sentence: str = ""
+    until: float | None = None
 
 
 class Progress:
@@ -27,10 +48,12 @@ class Progress:
         self.is_shown = False
         self._lock = threading.Lock()
         self._counts: dict[str, int] = {}
-        self._statuses: dict[str, str] = {}
+        self._statuses: dict[str, Status] = {}
         self._remarks: dict[str, str] = {}  # in their order
         self._refusals: dict[tuple[str, str], int] = {}
         self._watched: list[Counters] = []
+        self._position = 0
+        self._loads: dict[str, Callable[[], int]] = {}
 
     # --- counts ------------------------------------------------------------------------------------------------------
 
@@ -65,17 +88,36 @@ class Progress:
         with self._lock:
             self._refusals[destination, reason] = self._refusals.get((destination, reason), 0) + 1
 
+    def advance(self, size: int) -> None:
+        """Counts bytes of an input, as it is stored, that have been read."""
+        with self._lock:
+            self._position += size
+
+    def watch_load(self, destination: str, load: Callable[[], int]) -> None:
+        """Includes a client's requests to a destination that are in flight, as `load` counts them."""
+        with self._lock:
+            self._loads[destination] = load
+
     # --- sentences ---------------------------------------------------------------------------------------------------
 
-    def set_status(self, destination: str, status: str) -> None:
-        """Sets what a destination is doing; "" when all is well."""
+    def set_status(self, name: str, sentence: str, state: State = "delivering", wait: float | None = None) -> None:
+        """Sets what a destination, or a source, is doing; "" when all is well.
+
+        Args:
+            wait: seconds until the next request may start.
+        """
+        status = Status(state, sentence, None if wait is None else time.time() + wait)
         with self._lock:
-            self._statuses[destination] = status
+            self._statuses[name] = status
 
     def status(self, destination: str) -> str:
         """What a destination is doing, as last set; "" when all is well."""
+        return self.state(destination).sentence
+
+    def state(self, destination: str) -> Status:
+        """The same as a whole."""
         with self._lock:
-            return self._statuses.get(destination, "")
+            return self._statuses.get(destination, Status())
 
     def remark(self, about: str, text: str, once_for: str = "") -> bool:
         """Notes what deserves a line, once however often it happens; whether this was the first time.
@@ -105,12 +147,24 @@ class Progress:
     def statuses(self) -> dict[str, str]:
         """What each destination is doing, of those that do not just deliver."""
         with self._lock:
-            return {name: status for name, status in self._statuses.items() if status}
+            return {name: status.sentence for name, status in self._statuses.items() if status.sentence}
 
     def remarks(self) -> list[str]:
         """All that was noted, in its order."""
         with self._lock:
             return list(self._remarks.values())
+
+    @property
+    def position(self) -> int:
+        """Bytes of the inputs, as they are stored, that have been read."""
+        with self._lock:
+            return self._position
+
+    def load(self, destination: str) -> int:
+        """Requests to a destination that are in flight, or wait to be sent again."""
+        with self._lock:
+            load = self._loads.get(destination)
+        return load() if load else 0
 
     def refusals(self) -> dict[tuple[str, str], int]:
         """Events refused so far, by destination and reason."""

@@ -126,6 +126,8 @@ class Client:
         self._queues = {
             destination.name: _Queue(destination.name, delivery.concurrency) for destination in destinations
         }
+        for name, queue in self._queues.items():
+            self.progress.watch_load(name, queue.in_flight)
         self._users = 0
 
     # --- batches of all bundles, side by side ------------------------------------------------------------------------
@@ -225,9 +227,8 @@ class Client:
                 return dataclasses.replace(cause, kind="throttled", message=cause.message or _NEAR_LIMIT)
             if self.hold and not self._forever and time.monotonic() - waits_since > _HOLD_FOR:
                 raise DestinationHeld(f"{name}: {_NEAR_LIMIT}")
-            self.progress.set_status(
-                name, f"near its rate limit at Meta; the next request may start in {_duration(wait)}."
-            )
+            text = f"near its rate limit at Meta; the next request may start in {_duration(wait)}."
+            self.progress.set_status(name, text, "throttled", wait)
             self._wait(min(wait, 60.0), throttled=True)
         while (wait := self._pacer.wait()) > 0:
             with self.throttled.waiting():
@@ -250,7 +251,8 @@ class Client:
                 return Answer("throttled", f"The rate limit service allows no request for {_duration(wait)}.")
             if self.hold and not self._forever and time.monotonic() - waits_since > _HOLD_FOR:
                 raise DestinationHeld(f"{name}: the rate limit service allows no request")
-            self.progress.set_status(name, f"the rate limit service allows no request for {_duration(wait)}.")
+            text = f"the rate limit service allows no request for {_duration(wait)}."
+            self.progress.set_status(name, text, "throttled", wait)
             self._wait(min(wait, 60.0), throttled=True)
 
     def _observe(self, dataset: Dataset, answer: Answer, started: float) -> None:
@@ -310,8 +312,9 @@ class Client:
                 self._gave_up(dataset, answer, attempt, is_single, wait >= left_of_outage)
             return False
         again = f"Trying again in {_duration(wait)}, for another {_duration(left)}."
-        self.progress.set_status(name, f"{answer.summary} {again}")
-        self._wait(wait, answer.kind == "throttled")
+        is_throttled = answer.kind == "throttled"
+        self.progress.set_status(name, f"{answer.summary} {again}", "throttled" if is_throttled else "retrying", wait)
+        self._wait(wait, is_throttled)
         return True
 
     def _gave_up(self, dataset: Dataset, answer: Answer, attempt: Attempt, is_single: bool, is_outage: bool) -> None:
@@ -347,7 +350,8 @@ class Client:
             wait = math.inf
         if self.shutdown.is_set() or math.isinf(wait) or self.has_given_up(dataset):
             return False
-        self.progress.set_status(name, f"{answer.summary} Other events get through. Trying again in {_duration(wait)}.")
+        text = f"{answer.summary} Other events get through. Trying again in {_duration(wait)}."
+        self.progress.set_status(name, text, "retrying", wait)
         self._wait(wait)
         return True
 
@@ -411,13 +415,13 @@ class Client:
         self.circuits.open(dataset, answer, self._transport.access_number(name), inferred)
         refusal = Refusal.of(dataset_id, answer)
         if not self.hold:  # the report of the run says at its end what to do
-            self.progress.set_status(name, f"REFUSED. {refusal.problem}")
+            self.progress.set_status(name, f"REFUSED. {refusal.problem}", "refused")
             return
         todo = f" {refusal.cure}" if refusal.cure else ""
         if answer.meaning.is_token:
             todo += " The run picks it up by itself." if self._is_read_again[name] else " Then run again."
         state = f"HELD. {refusal.problem}{todo} Nothing is lost: its events wait."
-        self.progress.set_status(name, state)
+        self.progress.set_status(name, state, "held")
         if not self.progress.is_shown:
             _log.error("%s: %s", name, state)
 
@@ -447,7 +451,7 @@ class _Queue:
         self._name, self._concurrency = name, concurrency
         self._lock = threading.Lock()
         self._executor: ThreadPoolExecutor | None = None
-        self.bytes = 0
+        self.bytes, self._sending = 0, 0
 
     def submit(self, batch: EncodedBatch, deliver: Callable[[EncodedBatch], Outcome]) -> Future[Outcome]:
         size = len(batch.body)
@@ -455,15 +459,28 @@ class _Queue:
             if self._executor is None:
                 self._executor = ThreadPoolExecutor(self._concurrency, thread_name_prefix=f"send-{self._name}")
             self.bytes += size
-            sending = self._executor.submit(deliver, batch)
+            sending = self._executor.submit(self._deliver, batch, deliver)
         sending.add_done_callback(lambda _: self._release(size))
         return sending
+
+    def in_flight(self) -> int:
+        """Requests whose outcome is not known yet, those that wait for their next try included."""
+        return self._sending
 
     def stop(self) -> None:
         with self._lock:
             executor, self._executor = self._executor, None
         if executor is not None:
             executor.shutdown(wait=False, cancel_futures=True)
+
+    def _deliver(self, batch: EncodedBatch, deliver: Callable[[EncodedBatch], Outcome]) -> Outcome:
+        with self._lock:
+            self._sending += 1
+        try:
+            return deliver(batch)
+        finally:
+            with self._lock:
+                self._sending -= 1
 
     def _release(self, size: int) -> None:
         with self._lock:

@@ -365,7 +365,7 @@ class BatchDelivery:
             if self._client.circuits.is_proven(self._dataset):
                 self._progress.remark(self._name, f"refused the last events. {answer.summary} {_UNPROVEN}")
             else:
-                self._progress.set_status(self._name, f"REFUSED. {answer.summary} {_UNPROVEN}")
+                self._progress.set_status(self._name, f"REFUSED. {answer.summary} {_UNPROVEN}", "refused")
             self._reject(part.batch, "destination_refused", answer, Refusal(f"{answer.summary} {_UNPROVEN}", ""))
 
     def _refuse_all(self, parts: Iterable[_Part], answer: Answer) -> None:

@@ -143,10 +143,13 @@ class _Access:
         """Whether the fbtrace_id of an answer shows that it is the one before on its connection, sent twice.
 
         Meta's are unique. Whether a server's are, which only speaks like Meta, shows when the request is sent again: an
-        ID that was doubted and comes on a new connection, too, is not, and none is doubted any more.
+        ID that was doubted and comes on a new connection, too, is not. From then on each request has a connection of
+        its own; those that were under way on a used one are doubted, as nothing tells their answers from repeated ones.
         """
         with self._lock:
-            if trace is None or not self._traces_are_unique:
+            if not self._traces_are_unique:
+                return before is not None
+            if trace is None:
                 return False
             if before is None:
                 self._traces_are_unique = trace != self._doubted

@@ -21,8 +21,13 @@ Reaction = Literal["send", "filter", "limit_data_use"]
 
 PREFERENCES: Final = "$.context.consent.categoryPreferences"
 
-GRANTED: Final = frozenset({"true", "1", "yes", "y", "granted", "allowed", "opt_in"})
-REFUSED: Final = frozenset({"false", "0", "no", "n", "denied", "refused", "opt_out"})
+GRANTED: Final = frozenset(
+    "true 1 yes y on granted grant allowed allow accepted accept opt_in opted_in optin given active".split()
+)
+REFUSED: Final = frozenset(
+    "false 0 no n off denied deny refused refuse rejected reject declined decline disallowed disallow opt_out opted_out"
+    " optout withdrawn revoked inactive".split()
+)
 _SEPARATOR: Final = re.compile(r"[,;|]")
 _LONGEST: Final = 10_000  # characters of a text of categories
 
@@ -115,7 +120,9 @@ def _reader(said: Any) -> Callable[[str], Answer]:
     if isinstance(said, list):
         listed: dict[str, Answer] = {}
         for item in said:
-            if isinstance(item, str):
+            if type(item) is int:  # such as TCF's purposes
+                listed[str(item)] = "granted"
+            elif isinstance(item, str):
                 name, colon, state = item.rpartition(":")
                 known = _answer(state) if colon and name else "unknown"
                 listed[item if known == "unknown" else name.strip()] = "granted" if known == "unknown" else known
@@ -125,6 +132,6 @@ def _reader(said: Any) -> Callable[[str], Answer]:
 
 def _answer(state: Any) -> Answer:
     if isinstance(state, (bool, int, str)):
-        text = str(state).strip().lower()
+        text = str(state).strip().lower().replace("-", "_").replace(" ", "_")
         return "granted" if text in GRANTED else "refused" if text in REFUSED else "unknown"
     return "unknown"

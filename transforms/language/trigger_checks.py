@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from capybeam.transforms.core.events import CALLS
-from capybeam.transforms.language.triggers import TriggerNode, parse_trigger, value_of
+from capybeam.transforms.language.triggers import TriggerNode, compile_node, parse_trigger, value_of
 
 _KINDS: Final = ("string", "number", "boolean", "array", "object", "null")  # what typeof() yields
 
@@ -82,15 +83,88 @@ def _type_doubt(offset: int, value: Any, required: bool) -> Doubt:
 
 def _contradictions(root: TriggerNode) -> Iterator[Doubt]:
     """Conditions that all have to hold, and cannot hold together."""
-    equal: dict[str, Any] = {}
-    for node in root.parts if root.kind == "and" else (root,):
-        if node.kind != "comparison" or node.parts[1] != "=" or node.parts[0].kind != "field":
-            continue
-        path, value = node.parts[0].parts[0], value_of(node.parts[2])
-        if path in equal and (type(equal[path]), equal[path]) != (type(value), value):
-            yield Doubt(node.offset, f"{path} cannot equal two values at once; use `or`, or `in [...]`", True)
-        equal.setdefault(path, value)
-    kind = equal.get("type")
-    if kind in CALLS and kind != "track" and isinstance(equal.get("event"), str):
+    by_field: dict[str, list[TriggerNode]] = {}
+    for node in _required(root):
+        fields = set(_fields(node))
+        if len(fields) == 1:
+            by_field.setdefault(fields.pop(), []).append(node)
+    for field, nodes in by_field.items():
+        if len(nodes) > 1:
+            yield from _contradiction(field, nodes)
+    kind, event = (
+        next((values[0] for values in map(_equal_to, by_field.get(field, ())) if len(values) == 1), None)
+        for field in ("type", "event")
+    )
+    if kind in CALLS and kind != "track" and isinstance(event, str):
         hint = "; they have a name" if kind in ("page", "screen") else ""
         yield Doubt(root.offset, f"{kind} calls have no event{hint}", False)
+
+
+def _required(node: TriggerNode) -> Iterator[TriggerNode]:
+    """The conditions that all have to hold."""
+    if node.kind != "and":
+        yield node
+        return
+    for part in node.parts:
+        yield from _required(part)
+
+
+def _fields(node: TriggerNode) -> Iterator[str]:
+    if node.kind == "field":
+        yield node.parts[0]
+    for part in node.parts:
+        if isinstance(part, TriggerNode):
+            yield from _fields(part)
+
+
+def _contradiction(field: str, nodes: Sequence[TriggerNode]) -> Iterator[Doubt]:
+    """Values that one of the conditions on a field asks for are tried on all of them; else ranges are compared."""
+    values = next(filter(None, map(_equal_to, nodes)), [])
+    if not values:
+        yield from _empty_range(field, nodes)
+        return
+    for node in nodes:
+        holds = compile_node(_about_event(node))
+        values = [value for value in values if holds({"event": value})]
+        if not values:
+            together = f"no {field} fulfils this and the other conditions on it"
+            twice = f"{field} cannot equal two values at once; use `or`, or `in [...]`"
+            yield Doubt(node.offset, twice if all(map(_is_equality, nodes)) else together, True)
+            return
+
+
+def _is_equality(node: TriggerNode) -> bool:
+    return node.kind == "comparison" and node.parts[1] == "=" and node.parts[0].kind == "field"
+
+
+def _equal_to(node: TriggerNode) -> list[Any]:
+    """The values of which a field has to have one; none where a condition names no such values."""
+    if _is_equality(node):
+        return [value_of(node.parts[2])]
+    if node.kind == "membership" and node.parts[0].kind == "field":
+        return [value_of(item) for item in node.parts[1]]
+    return []
+
+
+def _about_event(node: Any) -> Any:
+    """The same condition on an event's own field `event`, to try values on."""
+    if not isinstance(node, TriggerNode):
+        return node
+    parts = ("event",) if node.kind == "field" else tuple(map(_about_event, node.parts))
+    return node._replace(parts=parts)
+
+
+def _empty_range(field: str, nodes: Sequence[TriggerNode]) -> Iterator[Doubt]:
+    """A number that has to be above one number and below another one that is no larger."""
+    least, most = (-math.inf, False), (math.inf, False)  # each with whether it is left out itself
+    for node in nodes:
+        if node.kind != "comparison" or node.parts[0].kind != "field" or node.parts[1] not in ("<", "<=", ">", ">="):
+            continue
+        bound = value_of(node.parts[2]), len(node.parts[1]) == 1
+        if node.parts[1].startswith(">"):
+            least = max(least, bound)
+        elif (bound[0], not bound[1]) < (most[0], not most[1]):
+            most = bound
+        if least[0] > most[0] or (least[0] == most[0] and (least[1] or most[1])):
+            yield Doubt(node.offset, f"no {field} fulfils this and the other conditions on it", True)
+            return

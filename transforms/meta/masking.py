@@ -27,6 +27,8 @@ _KEPT: Final = frozenset("@.,-_+()/:;&=?%#' ")
 _SHORTEST_PART: Final = 3  # characters of a person's value that is looked for inside of other texts
 _SHORTEST_NUMBER: Final = 4  # digits
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d[\d:.,Z+-]*")
+_NAME: Final = re.compile(r"[A-Za-z_$][\w$-]{0,49}", re.ASCII)
+_DIGITS: Final = re.compile(r"[0-9]{4}")
 _IDS: Final = frozenset({"event_id", "messageId", "id", "content_ids", "product_id"})
 _NAMES: Final = frozenset({"event", "name", "event_name", "type"})  # of the event itself
 _PEOPLE: Final = frozenset({"user_data", "match_keys", "traits"})
@@ -51,6 +53,15 @@ def _drawn(character: str) -> str:
     return character if character in _KEPT else "·"
 
 
+def is_name(key: str) -> bool:
+    """Whether a key is a name that somebody has chosen, rather than data such as an email address or a number.
+
+    >>> is_name("first_name"), is_name("Jane Doe"), is_name("u_4915112345678")
+    (True, False, False)
+    """
+    return _NAME.fullmatch(key) is not None and _DIGITS.search(key) is None
+
+
 def shortened(digest: str) -> str:
     """The beginning of a hash, by which two can be told apart."""
     return f"{digest[:8]}…"
@@ -69,7 +80,7 @@ class Mask:
         self._parts: set[str] = set()
         self._wholes: set[str] = set()
         if not show_values:
-            self.learn(_of_people(event))
+            self.learn(values_of_people(event))
 
     @property
     def shows_values(self) -> bool:
@@ -121,8 +132,10 @@ class Mask:
         return f"({type_of(value)})" if isinstance(value, (dict, list)) else self.value(value, key)
 
     def key(self, key: str) -> str:
-        """A key of an object as it may be seen."""
-        return shape(key) if not self._show_values and key not in self._known and self.is_personal(key) else key
+        """A key of an object as it may be seen: as it is where somebody has chosen it as a name (`is_name`)."""
+        if self._show_values or key in self._known or (is_name(key) and not self.is_personal(key)):
+            return key
+        return shape(key)
 
     def is_personal(self, text: str) -> bool:
         """Whether a text has an email address in it, or anything of the person."""
@@ -155,7 +168,7 @@ def _site(url: str) -> str:
     return f"{site}/…" if len(url) > len(site) + 1 else url
 
 
-def _of_people(event: Event) -> Iterator[Any]:
+def values_of_people(event: Event) -> Iterator[Any]:
     """The values of an event that stand for a person: its traits, its user's IDs, and all under personal keys."""
     for name in ("userId", "anonymousId", "traits"):
         yield from leaves(event.get(name))

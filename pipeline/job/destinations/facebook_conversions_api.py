@@ -25,9 +25,11 @@ from capybeam.transforms.language.directives.registry import is_directive
 from capybeam.transforms.language.fields import Field
 from capybeam.transforms.meta import rules
 from capybeam.transforms.meta.destinations import MetaDestination
+from capybeam.transforms.meta.normalised_forms import normalised_forms
 from capybeam.transforms.meta.restricted import FREE, STANDARD_PARAMETERS
 from capybeam.transforms.meta.server_events import in_custom_data
 from capybeam.transforms.meta.subscriptions import MetaSubscription
+from capybeam.transforms.meta.user_data import KEYS
 
 # --- the model --------------------------------------------------------------------------------------------------------
 
@@ -171,6 +173,7 @@ def _check_by_rules(preset: Preset, subscription: Mapping[str, Any], loc: Loc, p
     if isinstance(custom_data, dict):
         is_purchase = preset.event_name is None and given.get("event_name") == "Purchase"
         check_constants(custom_data, (_CONTENT_TYPE, *(_MONEY if is_purchase else ())), (*loc, "custom_data"), problems)
+    _check_user_data(given.get("user_data"), (*loc, "user_data"), problems)
     for name, reason in _SAME_FOR_ALL.items():
         if (
             isinstance(given.get(name), (str, int, float))
@@ -186,6 +189,16 @@ def _check_by_rules(preset: Preset, subscription: Mapping[str, Any], loc: Loc, p
         problems.add(
             (*loc, "action_source"), f"{merged['action_source']} needs {needed[1]}, or every event is rejected"
         )
+
+
+def _check_user_data(user_data: Any, loc: Loc, problems: Problems) -> None:
+    """Constants of which normalising leaves nothing. Other match keys go out, so that they are warnings."""
+    for name, value in user_data.items() if isinstance(user_data, dict) else ():
+        is_text = isinstance(value, str) and value != ""
+        if not is_text or not (name in KEYS and KEYS[name].hashed) or problems.has_finding((*loc, name)):
+            continue
+        if not any(form.normalised for form in normalised_forms(name, {name: value})):
+            problems.warn((*loc, name), "is nothing that Meta would accept; it is left out of every event")
 
 
 _SAME_FOR_ALL: Final = {

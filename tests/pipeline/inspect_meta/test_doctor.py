@@ -73,7 +73,7 @@ def test_all_is_well_and_no_event_is_sent(tmp_path: Path) -> None:
 
 
 EXPIRED = "the token is invalid or has expired."
-NEW_TOKEN = "Store a new access token where the job file points and run again."
+NEW_TOKEN = "Store a new access token where the job file points."
 
 
 @pytest.mark.parametrize(

@@ -179,7 +179,10 @@ def test_a_section_that_meta_refuses_does_not_hide_the_others(tmp_path: Path) ->
 
     assert done.exit_code == 0
     shown = cells(done.stdout)
-    assert shown[1] == ["✗ dedupe_key_feedback: Meta, code 100: a refusal that is not in this table."]
+    assert shown[1] == [
+        "✗ dedupe_key_feedback: Meta, code 100: a refusal that is not listed. It says: “(#100) Tried accessing"
+        " nonexisting field (dedupe_key_feedback)”."
+    ]
     assert shown[3] == ["Purchase", "6.2", "34.1 % of 75 %", "real_time", "email 100 %, ip_address 99.9 %"]
     assert len(paths) == 1 + len(SECTIONS)
 
@@ -198,7 +201,7 @@ def test_the_sandbox_answers_and_says_that_the_score_is_its_own(tmp_path: Path) 
     assert shown[2] == ["Purchase", "3.5", "–", "real_time", "user_agent 100 %, email 100 %"]
     assert shown[-1] == [f"sandbox.note = {NOTE['note']}"]
     assert refused.exit_code == 3
-    assert "Store a new access token where the job file points and run again." in refused.stdout
+    assert "Store a new access token where the job file points." in refused.stdout
     assert (stats["requests"], stats["tokens_in_url"]) == (1, 0)
 
 

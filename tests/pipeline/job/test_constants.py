@@ -127,6 +127,13 @@ def test_a_choice_that_is_misspelt_says_which_may_be_meant() -> None:
             "event_id: order",
             "event_id: is the same for every event; Meta counts an event_id once, so that all but the first are lost",
         ),
+        *(
+            (
+                f"user_data: {{externalId: {{'@path': $.userId}}, {key}: {value}}}",
+                f"user_data.{key}: is nothing that Meta would accept; {LEFT_OUT}",
+            )
+            for key, value in (("gender", "x"), ("dateOfBirth", "tomorrow"), ("email", "jane"), ("phone", "none"))
+        ),
     ],
 )
 def test_what_may_be_meant_otherwise_is_a_warning(mapping: str, message: str) -> None:
@@ -162,6 +169,23 @@ def test_other_roots_are_fine_where_messages_are_unwrapped() -> None:
 
 
 @pytest.mark.parametrize(
+    "trigger",
+    [
+        'event in ["A", "B"] and event in ["B", "C"]',
+        'event in ["A", "B"] and event != "A"',
+        'match(event, "Order *") and event = "Order Completed"',
+        "properties.total >= 5 and properties.total <= 5",
+        "properties.total > 5 or properties.total < 3",
+        'event = "A" and lowercase(event) = "a"',
+        'properties.a = "x" and properties.b = "y" and (properties.a != "x" or properties.b = "y")',
+        "properties.n != null and properties.n > 0",
+    ],
+)
+def test_a_trigger_that_some_event_passes_is_not_mentioned(trigger: str) -> None:
+    assert found(with_subscription(f"trigger: {orjson.dumps(trigger).decode()}")) == []
+
+
+@pytest.mark.parametrize(
     ("trigger", "severity", "message"),
     [
         ('type = "trak"', "error", "no event has this type; did you mean track?; no event can pass this trigger"),
@@ -178,6 +202,22 @@ def test_other_roots_are_fine_where_messages_are_unwrapped() -> None:
             'type = "track" and type = "page"',
             "error",
             "type cannot equal two values at once; use `or`, or `in [...]`; no event can pass this trigger",
+        ),
+        *(
+            (
+                trigger,
+                "error",
+                f"no {field} fulfils this and the other conditions on it; no event can pass this trigger",
+            )
+            for field, trigger in (
+                ("event", 'event in ["A", "B"] and event in ["C"]'),
+                ("event", 'type = "track" and (event = "A" and (event != "A" or event = "B"))'),
+                ("event", 'match(event, "Order *") and event = "Product Added"'),
+                ("event", 'contains(event, "Order") and event in ["Product Added", "Signed Up"]'),
+                ("properties.plan", 'properties.plan = "pro" and not (properties.plan in ["pro", "team"])'),
+                ("properties.total", "properties.total > 5 and properties.total < 5"),
+                ("properties.total", "properties.total >= 10 and type = 'track' and properties.total <= 9.5"),
+            )
         ),
         ('type = "page" and event = "Home"', "warning", "page calls have no event; they have a name"),
         (

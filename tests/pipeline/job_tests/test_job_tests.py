@@ -166,6 +166,35 @@ def test_events_of_a_file_are_read_beside_the_test_file(folder: Path) -> None:
     assert run(folder, cases=case(" [filtered, filtered]", "    input: events.jsonl\n"))[0] == 0
 
 
+def test_values_of_a_files_events_are_shown_by_their_shape_unless_asked_for(folder: Path) -> None:
+    mapping = "name: orders\n        mapping: {content_name: {'@path': $.properties.note}}"
+    (folder / "job.yaml").write_text(JOB.replace("name: orders", mapping))
+    properties = {"note": "for Max Muster", "revenue": 2, "currency": "EUR"}
+    event = {"type": "track", "event": "Order Completed", "timestamp": "2026-11-22T09:59:00Z", "userId": "u-1"}
+    context = {"userAgent": "UA", "page": {"url": "https://shop.example/of/max"}}
+    (folder / "events.jsonl").write_text(json.dumps({**event, "properties": properties, "context": context}) + "\n")
+    payload = "{event_source_url: x, custom_data: {content_name: x, value: 1, currency: USD}}"
+    cases = case(f" [{{subscription: orders, payload: {payload}}}]", "    input: events.jsonl\n")
+
+    _, out, _ = run(folder, cases=cases)
+    got = [line.strip() for line in out.splitlines() if "+ got" in line]
+    assert got == ['+ got      "https://shop.example/…"', "+ got      aaa Aaa Aaaa", "+ got      2", '+ got      "EUR"']
+    assert "+ got      for Max Muster\n" in run(folder, "--show-values")[1]
+
+
+def test_a_text_that_the_test_file_has_is_shown_unless_it_is_a_persons(folder: Path) -> None:
+    names = "{'@path': $.properties.note}, content_category: {'@path': $.context.traits.firstName}"
+    mapping = f"name: orders\n        mapping: {{content_name: {names}}}"
+    (folder / "job.yaml").write_text(JOB.replace("name: orders", mapping))
+    event = ORDER.replace("revenue:", "note: blue mug, revenue:").replace("traits: {", "traits: {firstName: Maxine, ")
+    expect = " [{subscription: orders, payload: {custom_data: {content_name: x, content_category: null}}}]"
+
+    assert '- expected "x"\n          + got      blue mug\n' in run(folder, cases=case(expect, event))[1]
+    named = event.replace("blue mug", "Maxine")
+    out = run(folder, cases=case(expect, named))[1]
+    assert [line.strip() for line in out.splitlines() if "+ got" in line] == ['+ got      "Aaaa"']
+
+
 # --- files that are wrong ---------------------------------------------------------------------------------------------
 
 
@@ -296,6 +325,64 @@ def test_update_changes_nothing_where_all_pass(folder: Path) -> None:
 def test_update_of_some_cases_leaves_the_others(folder: Path) -> None:
     assert run(folder, "--update", "-k", "no currency", cases=WRONG)[0] == 0
     assert (folder / "job.test.yaml").read_text() == WRONG.replace("missing_value", '"missing_required_field"')
+
+
+def test_update_keeps_the_files_line_ends(folder: Path) -> None:
+    text = case("") + "  - {name: passes, event: {type: x}, expect: filtered}\n"
+    (folder / "job.test.yaml").write_bytes(text.replace("\n", "\r\n").encode())
+
+    assert run(folder, "--update")[0] == 0
+
+    written = (folder / "job.test.yaml").read_bytes()
+    assert written.count(b"\n") == written.count(b"\r\n") > text.count("\n")
+    assert run(folder)[0] == 0
+
+
+SHARED = f"""\
+{HEAD}\
+  - name: an order
+{ORDER}\
+    expect: &sent
+      - subscription: orders
+        payload: {{custom_data: {{value: &value 25, currency: EUR}}}}
+  - name: the same
+{ORDER}\
+    expect: *sent
+  - name: no currency
+    event: {{type: track, event: Order Completed, userId: u}}
+    expect: *sent # shared
+  - name: another value
+{ORDER}\
+    expect: [{{subscription: orders, payload: {{custom_data: {{value: *value}}}}}}]
+"""
+
+
+def test_update_writes_a_shared_expectation_once_and_another_one_at_its_own_place(folder: Path) -> None:
+    code, out, _ = run(folder, "--update", cases=SHARED)
+
+    assert (code, out.splitlines()[-1]) == (0, "4 passed, 0 failed, 4 rewritten.")
+    rejected = "\n".join(
+        (
+            "    expect:",
+            "      - subscription: web/orders",
+            "        rejected:",
+            "          stage: map",
+            "          code: missing_required_field # shared",
+        )
+    )
+    assert (folder / "job.test.yaml").read_text() == SHARED.replace("&value 25", "&value 24.9").replace(
+        "    expect: *sent # shared", rejected
+    )
+
+
+def test_update_of_an_anchored_expectation_keeps_the_anchor(folder: Path) -> None:
+    cases = SHARED.replace("subscription: orders\n", "subscription: crm/pageView\n").partition("  - name: no currency")[
+        0
+    ]
+    cases = cases.replace("&value 25", "25")
+
+    assert run(folder, "--update", cases=cases)[0] == 0
+    assert "    expect: &sent\n      - subscription: web/orders\n" in (folder / "job.test.yaml").read_text()
 
 
 # --- the example ------------------------------------------------------------------------------------------------------

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable
 from typing import Any
 
 from capybeam.pipeline.job.loader import parse_job
 from capybeam.pipeline.quality_report.collector import Collector
 from capybeam.pipeline.quality_report.numbers import Group, JobNumbers
+from capybeam.pipeline.run.report import RunReport
+from capybeam.pipeline.run.report_document import Ending, InputModel, Occasion, document
 
 NOW = 1_795_341_600  # 2026-11-22T10:00:00Z
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64)"
@@ -52,6 +55,44 @@ def order(number: int, **changes: Any) -> dict[str, Any]:
         **changes,
     }
     return {key: value for key, value in event.items() if value is not None}
+
+
+def ended_run(config: str = "job.yaml", **counts: int) -> dict[str, Any]:
+    """The report of a run that was refused by one of its destinations, and had everything else that can happen."""
+    total = {
+        "read": 12,
+        "taken": 9,
+        "filtered": 1,
+        "unparsable": 2,
+        "matched:shop/purchase": 7,
+        "delivered:shop/purchase": 4,
+        "rejected:shop/purchase:map:missing_required_field": 2,
+        "cause:shop/purchase:map:missing_required_field:currency": 2,
+        "rejected:shop/purchase:send:destination_refused": 1,
+        "cause:shop/purchase:send:destination_refused:190/463 Session expired%3A yesterday": 1,
+        "refused:shop:The token is dead.": 1,
+        "cure:shop:Store a new one.": 1,
+        "matched:shop/pageView": 2,
+        "rejected:shop/pageView:map:missing_required_field": 1,
+        "cause:shop/pageView:map:missing_required_field:currency": 1,
+        "withheld:shop/pageView:refused": 1,
+        "rejected::parse:invalid_json": 2,
+        "requests:shop": 2,
+        "tries:shop": 3,
+        "bytes:shop": 40_000,
+        "first_event_time:shop": NOW - 900,
+        "last_event_time:shop": NOW,
+        "throttled": 75,
+        **counts,
+    }
+    folder = config.rpartition("/")[0]
+    events = f"{folder}/my events.jsonl" if folder else "my events.jsonl"
+    occasion = Occasion(
+        "run", NOW, parse_job(JOB), config, "FnApiRunner", (InputModel(name=events, files=1, bytes=9, rows=None),)
+    )
+    problems = (f"{events}: breaks off.", "shop: refuses everything.", "/home/jane/tmp/x: is full")
+    replay = shlex.join(["capybeam", "replay", "--config", config, "--from", f"{folder}/dead letters.jsonl"])
+    return document(occasion, RunReport.from_counts(total), Ending(3, problems, replay))
 
 
 def row(event: Any) -> bytes:

@@ -8,7 +8,7 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capybeam.pipeline.quality_report.bounded import RepeatedIds, Tally
+from capybeam.pipeline.quality_report.bounded import Frequent, RepeatedIds, Tally
 
 
 def hashed(number: int) -> bytes:
@@ -35,6 +35,31 @@ def test_the_most_frequent_come_first_and_others_are_what_is_left() -> None:
 
     assert tally.most_common(2) == [("a", 4), ("b", 2)]
     assert tally.others == 2
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 30), max_size=300), st.integers(1, 6))
+def test_a_frequent_key_is_never_missed_and_none_is_counted_more_often_than_it_was_there(
+    keys: list[int], most: int
+) -> None:
+    frequent: Frequent[int] = Frequent(most)
+    for key in keys:
+        frequent.add(key)
+
+    for key, count in Counter(keys).items():
+        assert count - len(keys) / most <= frequent[key] <= count
+        assert frequent[key] or count <= len(keys) / most
+    assert len(frequent) <= 2 * most
+
+
+def test_the_ids_of_two_groups_are_counted_as_those_of_one() -> None:
+    counted = RepeatedIds()
+    for group, number in (("a", 1), ("a", 2), ("b", 2), ("b", 2), ("b", 3)):
+        counted.add(group, hashed(number))
+    counted.move("b", "a")
+
+    assert (counted.repeats("a"), counted.repeats("b")) == (2, 0)
+    assert counted._size == 3
 
 
 @settings(deadline=None)

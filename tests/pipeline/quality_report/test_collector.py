@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from capybeam.pipeline.job.destinations import DESTINATION_TYPES
 from capybeam.pipeline.job.loader import parse_job
 from capybeam.pipeline.quality_report.collector import SHOWN_GROUPS, Collector
+from capybeam.pipeline.quality_report.names import GroupsByName
 from capybeam.pipeline.quality_report.numbers import (
     OTHERS,
     Combination,
@@ -312,9 +313,69 @@ def test_of_very_many_names_the_most_frequent_are_shown_and_nothing_is_lost() ->
     assert sum(each.count for each in numbers.groups[-1].keys if each.key == "em") == numbers.groups[-1].examined
 
 
+@pytest.fixture
+def few_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("capybeam.pipeline.quality_report.names.MOST_GROUPS", 5)
+    monkeypatch.setattr("capybeam.pipeline.quality_report.names.MOST_CALLED", 8)
+
+
+@pytest.mark.usefixtures("few_names")
+def test_a_name_that_becomes_frequent_late_has_a_group_of_its_own_and_says_what_is_counted_elsewhere() -> None:
+    once = [f"Quiz {first}{second}" for first in "abcdefgh" for second in "abcde"]
+    names = [*once, *["Checkout Begun", "Quiz aa"] * 30, "Once More"]
+    numbers = counted((order(n, event=name) for n, name in enumerate(names)), JOB + CUSTOM)
+
+    late = group(numbers, "Checkout Begun")
+    assert (late.conversions, late.earlier) == (29, 1)
+    assert group(numbers, "Quiz aa").conversions == 31
+    assert group(numbers, OTHERS).conversions == 36 + 1 + 1  # that came once, and the first of the late one
+    assert numbers.conversions == sum(each.conversions for each in numbers.groups) == len(names)
+    assert sum(each.event_ids.given for each in numbers.groups) == len(names)
+
+
+@pytest.mark.usefixtures("few_names")
+def test_a_filtered_name_that_becomes_frequent_late_is_shown() -> None:
+    names = [*(f"Quiz {letter}" for letter in "abcdefghijklmnopq"), *["Late"] * 20]
+    numbers = counted((order(n, event=name) for n, name in enumerate(names)))
+
+    assert numbers.filtered_names[0] == Counted("Late", 19)
+    assert sum(each.count for each in numbers.filtered_names) == numbers.filtered == len(names)
+
+
+@pytest.mark.usefixtures("few_names")
+def test_names_that_are_equally_frequent_do_not_take_places_from_each_other_again_and_again() -> None:
+    names = GroupsByName(lambda source, _: moves.append(source))
+    moves: list[Any] = []
+    for _ in range(1_000):
+        for letter in "abcdefg":
+            names.of("shop", f"Quiz {letter}", {}).conversions += 1
+
+    assert len(moves) <= 20  # two names at most ten times: each time takes twice as many
+    assert sum(each.conversions for _, each in names.items()) == 7_000
+
+
+@pytest.mark.usefixtures("few_names")
+def test_of_names_that_are_never_the_same_their_shape_is_counted_as_one() -> None:
+    numbers = counted((order(n, event=f"Order {4_912_000 + n}") for n in range(50)), JOB + CUSTOM)
+
+    assert [(each.event_name, each.conversions) for each in numbers.groups] == [("Aaaa 9999999", 50)]
+
+
+def test_the_most_frequent_currencies_are_shown_whenever_they_come() -> None:
+    currencies = ["EUR", "USD", "GBP", "CHF", "SEK", "NOK", "DKK", "PLN", "CZK", "HUF", "RON", "BGN", "TRY", "JPY"]
+    events = []
+    for number, currency in enumerate([*currencies, "JPY", "JPY", "TRY"]):
+        events.append(order(number))
+        events[-1]["properties"]["currency"] = currency
+
+    values = group(counted(events), "Purchase").values
+    assert [(each.currency, each.count) for each in values[:2]] == [("JPY", 3), ("TRY", 2)]
+    assert (len(values), values[-1].currency, values[-1].count) == (13, OTHERS, 2)
+
+
 def test_memory_does_not_grow_with_the_number_of_names_and_ids(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("capybeam.pipeline.quality_report.collector.MOST_GROUPS", 20)
-    monkeypatch.setattr("capybeam.pipeline.quality_report.collector.MOST_CALLED", 50)
+    monkeypatch.setattr("capybeam.pipeline.quality_report.names.MOST_GROUPS", 20)
+    monkeypatch.setattr("capybeam.pipeline.quality_report.names.MOST_CALLED", 50)
     monkeypatch.setattr("capybeam.pipeline.quality_report.changes.MOST_PATHS", 20)
     collector = Collector(parse_job(JOB + CUSTOM), NOW, most_ids=100)
 

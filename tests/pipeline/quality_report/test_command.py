@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -60,13 +61,18 @@ def test_the_page_and_the_json_have_the_same_numbers() -> None:
     assert err.endswith(" kB): 3 events, 3 conversions, 100 % with a strong match key.\n")
     page = Path("report.html").read_text(encoding="utf-8")
     assert "Match quality of job.yaml" in page
-    assert {name: numbers[name] for name in ("version", "now", "input", "incomplete", "compared", "comparison")} == {
+    assert {
+        name: numbers[name]
+        for name in ("version", "now", "inputs", "incomplete", "compared", "comparison", "run", "meta")
+    } == {
         "version": "0.1.0",
         "now": NOW,
-        "input": "events.jsonl",
+        "inputs": ["events.jsonl"],
         "incomplete": "",
         "compared": None,
         "comparison": [],
+        "run": None,
+        "meta": [],
     }
     job = numbers["job"]
     assert [job[name] for name in ("config", "events", "conversions", "ready", "rejected")] == ["job.yaml", 3, 3, 2, 1]
@@ -99,10 +105,46 @@ def test_standard_input_and_packed_files_are_read_as_map_reads_them() -> None:
     Path("packed.jsonl.gz").write_bytes(gzip.compress(events))
 
     assert as_json(stdin=events)["job"] == as_json("--input", "packed.jsonl.gz")["job"]
-    assert as_json(stdin=events)["input"] == "standard input"
+    assert as_json(stdin=events)["inputs"] == ["standard input"]
 
 
-def test_an_input_that_breaks_off_is_reported_up_to_there_and_the_report_says_so() -> None:
+def test_several_inputs_are_read_one_after_the_other(place: Path) -> None:
+    (place / "more-1.jsonl").write_bytes(row(order(4)))
+    (place / "more-2.jsonl").write_bytes(row(order(5)))
+    found = as_json("--input", "events.jsonl", "--input", "more-*.jsonl", "--input", "-", stdin=row(order(6)))
+
+    assert found["inputs"] == ["events.jsonl", "more-*.jsonl", "standard input"]
+    assert (found["job"]["events"], found["job"]["conversions"]) == (6, 6)
+
+
+def test_the_first_rows_of_a_table_are_read_beside_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("google.cloud.bigquery", reason="needs the extra gcp")
+    asked: list[tuple[str, int]] = []
+
+    def first_rows(text: str, most: int) -> Iterator[bytes]:
+        asked.append((text, most))
+        yield from (row(order(number)) for number in range(10, 10 + most))
+
+    monkeypatch.setattr("capybeam.pipeline.sources.bigquery.samples.first_rows", first_rows)
+    found = as_json("--input", "events.jsonl", "--input", "bigquery:acme.shop.events", "--sample", "7")
+
+    assert asked == [("bigquery:acme.shop.events", 7)]
+    assert found["inputs"] == ["events.jsonl", "bigquery:acme.shop.events (its first 7 rows)"]
+    assert found["job"]["events"] == 10
+
+
+def test_an_input_that_breaks_off_does_not_keep_the_next_from_being_read() -> None:
+    packed = gzip.compress(b"".join(row(order(n)) + b"\n" for n in range(3_000)), compresslevel=0)
+    Path("broken.jsonl.gz").write_bytes(packed[: len(packed) // 2])
+    Path("whole.jsonl").write_bytes(b"\n".join(row(order(n)) for n in range(3_000, 6_000)))
+    code, out, _ = run("--input", "broken.jsonl.gz", "--input", "whole.jsonl", "--format", "json")
+
+    numbers = json.loads(out)
+    assert (code, numbers["job"]["events"] > 4_000) == (2, True)
+    assert "broken.jsonl.gz" in numbers["incomplete"]
+
+
+def test_an_input_that_breaks_off_is_reported_is_reported_up_to_there_and_the_report_says_so() -> None:
     packed = gzip.compress(b"".join(row(order(n)) + b"\n" for n in range(3_000)), compresslevel=0)
     Path("broken.jsonl.gz").write_bytes(packed[: len(packed) // 2])
     code, out, err = run("--input", "broken.jsonl.gz", "--format", "json")
@@ -120,7 +162,15 @@ def test_an_input_that_breaks_off_is_reported_up_to_there_and_the_report_says_so
     [
         (("--input", "nowhere.jsonl"), "nowhere.jsonl: No such file or directory"),
         (("--input", "empty.jsonl"), "empty.jsonl: holds no events"),
-        (("--input", "bigquery:p.d.t"), "bigquery:p.d.t: map reads files, or standard input"),
+        (("--input", "bigquery:p.d"), "bigquery:p.d: a sample is the first rows of bigquery:PROJECT.DATASET.TABLE"),
+        (("--input", "events.jsonl", "--input", "nowhere.jsonl"), "nowhere.jsonl: No such file or directory"),
+        (("--input", "-", "--input", "-"), "standard input can be read once"),
+        (("--run", "job.yaml", "--input", "events.jsonl"), "job.yaml: is not the report of a run"),
+        (("--run", "nowhere.json", "--input", "events.jsonl"), "nowhere.json: No such file or directory"),
+        (("--run", "there.html"), "--config: there is nothing to do with it; give --input"),
+        (("--quality", "--quality-from", "q.json"), "--quality asks Meta, and --quality-from reads an earlier answer"),
+        (("--quality-from", "job.yaml", "--input", "-"), "job.yaml: is not what `capybeam quality --format json`"),
+        (("--compare", "other.yaml", "--quality-from", "q.json"), "--compare: two job files are compared over events"),
         (("--input", "events.jsonl", "--output", "there.html"), "there.html: is there already"),
         (("--input", "events.jsonl", "--output", "events.jsonl", "--force"), "events.jsonl: this is read for the"),
         (("--input", "*.jsonl", "--output", "events.jsonl", "--force"), "events.jsonl: this is read for the report"),

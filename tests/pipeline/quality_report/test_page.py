@@ -11,11 +11,13 @@ import pytest
 from capybeam.pipeline.job.loader import parse_job
 from capybeam.pipeline.quality_report.collector import Collector
 from capybeam.pipeline.quality_report.comparison import comparison
+from capybeam.pipeline.quality_report.meta_section import meta_section
 from capybeam.pipeline.quality_report.numbers import Report
 from capybeam.pipeline.quality_report.page import page as html_of
 from tests import browser as chromium
 from tests.browser import Browser
-from tests.pipeline.quality_report.reported import BROWSER, CUSTOM, JOB, NOW, order, row
+from tests.pipeline.quality_report.reported import BROWSER, CUSTOM, JOB, NOW, ended_run, order, row
+from tests.pipeline.quality_report.test_meta_section import ANSWER
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(chromium.path() is None, reason=chromium.MISSING)]
 
@@ -59,7 +61,18 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     before, after = (
         collector.numbers(name) for collector, name in zip(collectors, ("a.yaml", "<b>.yaml"), strict=True)
     )
-    report = Report("0.1.0", NOW, "events.jsonl", "events.jsonl breaks off", before, after, comparison(before, after))
+    meta = meta_section([ANSWER, {**ANSWER, "dataset_id": "2", "events": [], "refused": {"": "Ask again."}}], before)
+    report = Report(
+        version="0.1.0",
+        now=NOW,
+        inputs=("events.jsonl",),
+        incomplete="events.jsonl breaks off",
+        job=before,
+        compared=after,
+        comparison=comparison(before, after),
+        run={**ended_run(), "problems": ["<b>Token</b> refused"]},
+        meta=meta,
+    )
     written = tmp_path_factory.mktemp("report") / "report.html"
     written.write_text(html_of(report), encoding="utf-8")
     return written
@@ -144,8 +157,8 @@ def test_what_is_unusual_is_said_in_words_and_drawn_in_another_colour(file: Path
     with browser.page(file.as_uri()) as page:
         page.until("document.readyState === 'complete'")
         page.run("document.querySelectorAll('details').forEach(each => each.open = true)")
-        flag = page.text(".flag")
-        banner = page.text(".banner")
+        flag = page.text(".group .flag")
+        banner = page.text("header + .banner")
         label = page.run("document.querySelector('.histogram svg').getAttribute('aria-label')")
         colours = page.run("['rect', 'rect.odd'].map(each => getComputedStyle(document.querySelector(each)).fill)")
 

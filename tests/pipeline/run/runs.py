@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -56,3 +57,8 @@ def wait_for_events(sandbox: SandboxServer, meanwhile: Callable[[], object] = la
     deadline = time.monotonic() + 60
     while sandbox.stats()["events_received"] == 0 and time.monotonic() < deadline:
         meanwhile()
+
+
+def unstamped(text: str) -> str:
+    """Lines of a run's log without their time stamps."""
+    return re.sub(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z ", "", text, flags=re.MULTILINE)

@@ -16,7 +16,7 @@ from capybeam.pipeline.run.exit_codes import CONFIGURATION
 from capybeam.pipeline.run.request import Outputs, RunRequest
 from capybeam.pipeline.sandbox.server import SandboxServer
 from tests.pipeline.jobs import job_file, order
-from tests.pipeline.run.runs import PORTABLE, run
+from tests.pipeline.run.runs import PORTABLE, run, unstamped
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_books_that_cannot_be_written_are_found_out_before_anything_is_sent_or_m
         assert (
             run_job(RunRequest(job, ["events.jsonl"], Outputs("dead.jsonl", "receipts.jsonl", place))) == CONFIGURATION
         )
-        assert capsys.readouterr().err == f"capybeam: The report cannot be written to {place}: {reason}\n"
+        assert unstamped(capsys.readouterr().err) == f"capybeam: The report cannot be written to {place}: {reason}\n"
     assert sandbox.stats()["requests"] == 0
     assert Path("dead.jsonl").read_text() == "of an earlier run\n"
     assert sorted(os.listdir()) == ["dead.jsonl", "events.jsonl", "folder", "link"]
@@ -117,7 +117,7 @@ def test_a_document_in_the_place_of_lines_is_named_before_anything_is_sent(
         run_job(RunRequest(parse_job(job_file(sandbox.url)), ["events.json"], Outputs("dead", "receipts")))
         == CONFIGURATION
     )
-    assert capsys.readouterr().err == (
+    assert unstamped(capsys.readouterr().err) == (
         "capybeam: events.json: it is one pretty-printed JSON document, an array, and not JSON lines with one event"
         " each."
         " Convert it to JSON lines: jq -c '.[]' < events.json > events.lines.jsonl\n"
@@ -141,7 +141,7 @@ def test_a_run_never_reads_what_it_writes(tmp_path: Path, capsys: pytest.Capture
 def test_no_part_of_a_message_becomes_a_picture(capsys: pytest.CaptureFixture[str]) -> None:
     job = parse_job(job_file("http://127.0.0.1:9"))
     assert run_job(RunRequest(job, ["./a:x:b.jsonl"], Outputs("dead", "receipts"))) == CONFIGURATION
-    assert capsys.readouterr().err == "capybeam: ./a:x:b.jsonl: no such file\n"
+    assert unstamped(capsys.readouterr().err) == "capybeam: ./a:x:b.jsonl: no such file\n"
 
 
 def test_a_url_that_nobody_here_may_read_says_what_is_missing_at_once(
@@ -151,7 +151,7 @@ def test_a_url_that_nobody_here_may_read_says_what_is_missing_at_once(
     monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
     job = parse_job(job_file("http://127.0.0.1:9"))
     assert run_job(RunRequest(job, ["gs://bucket/events.jsonl"], Outputs("dead", "receipts"))) == CONFIGURATION
-    assert capfd.readouterr().err == (
+    assert unstamped(capfd.readouterr().err) == (
         "capybeam: gs://bucket/events.jsonl: cannot be read: no Google Cloud credentials on this machine;"
         " run gcloud auth application-default login\n"
     )

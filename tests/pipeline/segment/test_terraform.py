@@ -36,7 +36,7 @@ resource "segment_destination_subscription" "a" {
     num_items = 2
     content_type = "a-${var.currency}"
     order_id = var.unknown
-    contents = merge({}, {})
+    contents = concat([], [])
   })
 }
 resource "segment_destination_subscription" "b" {
@@ -70,7 +70,7 @@ def test_every_value_that_is_in_the_file_is_read() -> None:
         "num_items": 2,
         "content_type": "a-EUR",
         "order_id": "var.unknown",
-        "contents": "merge({}, {})",
+        "contents": "concat([], [])",
     }
     assert [name for name, node in one.mapping.items() if isinstance(node, Expression)] == ["order_id", "contents"]
     assert (two.name, two.destination_id, two.is_enabled, two.trigger.strip()) == (
@@ -80,6 +80,57 @@ def test_every_value_that_is_in_the_file_is_read() -> None:
         'type = "page"',
     )
     assert two.mapping == {"value": {"@path": "$.x"}, "content_name": 'a"b'}
+
+
+SHARED = r"""
+variable "least" { default = 5 }
+locals {
+  triggers = {
+    orders    = "type = \"track\" and event = \"Order Completed\""
+    "sign-up" = "type = \"track\" and event = \"Signed Up\""
+  }
+  base = { action_source = "website", value = 1 }
+}
+resource "segment_destination_subscription" "a" {
+  destination_id = "d"
+  name           = "Orders over ${var.least}"
+  action_id      = "a"
+  trigger        = %s
+  settings       = %s
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("trigger", "settings", "read"),
+    [
+        (
+            '"${local.triggers.orders} and properties.total > ${var.least}"',
+            "jsonencode(merge(local.base, { value = 2, user_data = {} }))",
+            (f"{TRACK} and properties.total > 5", {"action_source": "website", "value": 2, "user_data": {}}),
+        ),
+        (
+            'local.triggers["sign-up"]',
+            "jsonencode({ user_data = merge(local.base, local.base) })",
+            ('type = "track" and event = "Signed Up"', {"user_data": {"action_source": "website", "value": 1}}),
+        ),
+        # what does not follow from the file, as people read it
+        (
+            '"event = \\"${terraform.workspace}\\""',
+            "jsonencode({ value = merge(local.base, var.unknown) })",
+            ('event = "${terraform.workspace}"', {"value": "merge(local.base, var.unknown)"}),
+        ),
+        (
+            "local.triggers.none",
+            'jsonencode({ a = 1 }) == jsonencode({ b = 1 }) ? jsonencode({ c = 1 }) : ""',
+            ("local.triggers.none", None),
+        ),
+    ],
+)
+def test_shared_parts_are_put_together(trigger: str, settings: str, read: tuple[str, object]) -> None:
+    (one,) = read_export((SHARED % (trigger, settings)).encode(), "main.tf").subscriptions
+
+    assert (one.name, one.trigger, one.mapping) == ("Orders over 5", *read)
 
 
 def test_locals_that_refer_to_each_other_in_a_circle_are_expressions() -> None:

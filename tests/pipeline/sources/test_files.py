@@ -235,3 +235,16 @@ def test_a_packed_file_that_was_cut_off_is_looked_at_and_read_later(tmp_path: Pa
     path = tmp_path / "events.jsonl.gz"
     path.write_bytes(gzip.compress(b'{"type": "page"')[:-8])
     assert open_source(str(path)).paths == (str(path),)
+
+
+@pytest.mark.parametrize("name", ["events.jsonl", "events.jsonl.gz", "events.jsonl.bz2"])
+def test_how_far_a_file_is_read_is_counted_in_bytes_as_it_is_stored(name: str, tmp_path: Path) -> None:
+    path, lines = tmp_path / name, b"".join(b'{"messageId": "%d"}\n' % number for number in range(200_000))
+    opened = {".gz": gzip.open, ".bz2": bz2.open}.get(path.suffix, open)
+    with opened(path, "wb") as file:
+        file.write(lines)
+    steps: list[int] = []
+    assert b"".join(chunks_of(str(path), steps.append)) == lines
+    assert sum(steps) == path.stat().st_size
+    assert len(steps) > 2
+    assert min(steps) >= 0

@@ -15,7 +15,7 @@ from capybeam.pipeline.sandbox.server import SandboxServer
 from capybeam.pipeline.sandbox.store import SandboxSettings
 from capybeam.transforms.core.tokens import TokenReference
 from capybeam.transforms.delivery.destination import Delivery, Reading
-from capybeam.transforms.delivery.transport import TOKEN_PAUSE, Transport
+from capybeam.transforms.delivery.transport import TOKEN_PAUSE, Transport, _Access
 from capybeam.transforms.meta.destinations import MetaDestination
 from tests.transforms.graph_server import Reply, graph_server, taken
 
@@ -198,3 +198,17 @@ def test_a_reading_has_the_document_or_why_there_is_none() -> None:
         assert (found.answer.kind, found.answer.meta_code, found.document) == ("destination", "190/463", None)
     found = read()
     assert (found.answer.kind, found.document) == ("transient", None)
+
+
+def test_a_request_under_way_on_a_used_connection_is_doubted_once_traces_prove_to_be_no_help() -> None:
+    """Two connections of a server with one trace for all: while one shows that, the other may read an old answer."""
+    access = _Access(destination("http://127.0.0.1:9"))
+    answers = [
+        (None, "A"),  # the first answers on both connections
+        (None, "A"),
+        ("A", "A"),  # one has it again, is doubted, and its request is sent on a new connection …
+        (None, "A"),  # … where it comes as well: it says nothing
+        ("A", "A"),  # the other's second request was under way all the time
+        (None, "A"),  # connections of their own
+    ]
+    assert [access.is_repeated(*answer) for answer in answers] == [False, False, True, False, True, False]

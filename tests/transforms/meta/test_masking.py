@@ -59,3 +59,12 @@ def test_what_is_personal_is_shown_by_its_shape(value: Any, path: tuple[str, ...
 
 def test_everything_is_shown_where_values_are_asked_for() -> None:
     assert Mask(EVENT, show_values=True).value(EVENT) == EVENT
+
+
+def test_keys_that_are_no_names_are_shown_by_their_shape_unless_the_job_file_has_them() -> None:
+    value = {"Jane Doe": {"gift wrap": 1, "plan": 2}, "+49 170 1234567": 3, "u_491701234567": 4, "héllo": 5}
+
+    shown = Mask({}, frozenset({"gift wrap"})).value(value, "custom_data")
+
+    assert shown == {"Aaaa Aaa": {"gift wrap": 1, "plan": 2}, "+99 999 9999999": 3, "a_999999999999": 4, "aaa": 5}
+    assert Mask({}, show_values=True).value(value, "custom_data") == value
