@@ -118,12 +118,8 @@ def test_the_rows_of_a_run_add_up_to_its_books(sandbox: SandboxServer) -> None:
     by_subscription = sums("destination", "subscription")
     for destination, its in report["destinations"].items():
         for subscription, account in its["subscriptions"].items():
-            found = {
-                "matched": 0,
-                "delivered": 0,
-                "dead_lettered": 0,
-                **by_subscription.get((destination, subscription), {}),
-            }
+            nothing = {"matched": 0, "delivered": 0, "dead_lettered": 0}
+            found = nothing | by_subscription.get((destination, subscription), {})
             assert found == {name: account[name] for name in found}
     delivered = [row for row in rows("windows.jsonl") if row["delivered"]]
     for row in delivered:
@@ -142,6 +138,18 @@ def test_a_replay_has_rows_as_well(sandbox: SandboxServer) -> None:
     outputs = Outputs("again.jsonl", "receipts.jsonl", None, "windows.jsonl")
     assert replay_job(RunRequest(job, ["dead.jsonl"], outputs), ReplayFilter()) == OK
     assert sums("destination") == {(None,): {"read": 1, "taken": 1}, ("web",): {"matched": 1, "delivered": 1}}
+
+
+def test_what_an_earlier_run_has_delivered_is_skipped_in_the_windows(sandbox: SandboxServer) -> None:
+    assert run(sandbox, [order(1), order(2)], Outputs("dead.jsonl", "receipts.jsonl")) == OK
+    outputs = Outputs("dead.jsonl", "again.jsonl", None, "windows.jsonl")
+    Path("events.jsonl").write_bytes(order(1) + b"\n" + order(3))
+    job = parse_job(job_file(sandbox.url))
+    assert run_job(RunRequest(job, ["events.jsonl"], outputs, resume=("receipts.jsonl",))) == OK
+    assert sums("destination") == {
+        (None,): {"read": 2, "taken": 2},
+        ("web",): {"matched": 2, "delivered": 1, "skipped": 1},
+    }
 
 
 def test_without_a_place_there_are_no_windows(sandbox: SandboxServer) -> None:

@@ -134,7 +134,7 @@ def test_a_run_never_reads_what_it_writes(tmp_path: Path, capsys: pytest.Capture
     assert run_job(RunRequest(job, ["events.jsonl"], Outputs("d", "r", "events.jsonl"))) == CONFIGURATION
     assert "The report cannot be written to events.jsonl: it is being read" in capsys.readouterr().err
     assert run_job(RunRequest(job, ["events.jsonl"], Outputs("same", "same", None))) == CONFIGURATION
-    assert "must be three different paths" in capsys.readouterr().err
+    assert "must be different paths" in capsys.readouterr().err
     assert (tmp_path / "events.jsonl").read_bytes() == line
 
 
