@@ -9,12 +9,12 @@ from typing import Final
 
 import apache_beam as beam
 
-from capybeam.transforms.core.windows import Tally, WindowRow, add_tally, rows_of
+from capybeam.transforms.core.windows import WindowCounts, WindowRow, add_window_counts, rows_of
 
 
 @dataclasses.dataclass
 class CountByWindow(beam.PTransform):
-    """(subscription key, tally) → rows, for each subscription, window and code.
+    """(subscription key, entries) → rows, for each subscription, window and code.
 
     The windows of the books are not Beam's: counts stay in the global window, in which nothing is late, so that none is
     dropped, and a subscription has one key, however many windows there have been. What has come is written at
@@ -30,24 +30,24 @@ class CountByWindow(beam.PTransform):
     every: float | None = None
     clock: Callable[[], float] = time.time
 
-    def expand(self, tallies: beam.PCollection) -> beam.PCollection:
+    def expand(self, counts: beam.PCollection) -> beam.PCollection:
         gather = (
             beam.GroupByKey()
             if self.every is None
             else beam.GroupIntoBatches(_AT_ONCE, self.every, self.clock)  # as for the batches that are counted
         )
-        return tallies | "Gather" >> gather | "Add" >> beam.FlatMapTuple(_Add(self.seconds))
+        return counts | "Gather" >> gather | "Add" >> beam.FlatMapTuple(_Add(self.seconds))
 
 
-_AT_ONCE: Final = 10_000  # tallies of a key, of a bundle each, that wait to be added up
+_AT_ONCE: Final = 10_000  # counts of a key, of a bundle each, that wait to be added up
 
 
 @dataclasses.dataclass(frozen=True)
 class _Add:
     seconds: int
 
-    def __call__(self, subscription: str, tallies: Iterable[Tally]) -> list[WindowRow]:
-        total: Tally = {}
-        for tally in tallies:
-            add_tally(total, tally)
+    def __call__(self, subscription: str, counts: Iterable[WindowCounts]) -> list[WindowRow]:
+        total: WindowCounts = {}
+        for entries in counts:
+            add_window_counts(total, entries)
         return rows_of(self.seconds, subscription, total)

@@ -24,7 +24,7 @@ from capybeam.transforms.core.counters import CounterKey, Counters, NoteNames, e
 from capybeam.transforms.core.events import UnreadableRest
 from capybeam.transforms.core.rejections import Rejected, Rejection, Stage, as_rejected, reject
 from capybeam.transforms.core.run_context import RunHandle
-from capybeam.transforms.core.windows import NO_WINDOW, Tally, Windows, add_tally, tallies_of
+from capybeam.transforms.core.windows import NO_WINDOW, WindowCounts, Windows, add_window_counts, window_counts_of
 from capybeam.transforms.language.subscriptions import Subscription
 
 REJECTIONS = "rejections"
@@ -62,8 +62,8 @@ class CountingDoFn(beam.DoFn):
     """Counts into the progress of its run while it works, and into the runner's metrics at the end of each bundle.
 
     In a run that counts by windows it also counts into the window that it has last entered, and has what the bundle
-    came to in its output `WINDOW_COUNTS`: (subscription key, `Tally`). As elements they are dropped with a bundle that
-    fails, which counters of most runners are not.
+    came to in its output `WINDOW_COUNTS`: (subscription key, `WindowCounts`). As elements they are dropped with a
+    bundle that fails, which counters of most runners are not.
 
     Attributes:
         run: which it belongs to; by default one of its own.
@@ -86,7 +86,7 @@ class CountingDoFn(beam.DoFn):
         self.context.progress.watch(self.counters, instead_of=failed)
         self._entered, self._open_until = NO_WINDOW, 0
         self._counted_before: Mapping[str, int] = {}  # when the window was entered
-        self._tallies: dict[str, Tally] = {}
+        self._booked: dict[str, WindowCounts] = {}
 
     def finish_bundle(self) -> Any:
         counts = self.window_counts()
@@ -104,13 +104,13 @@ class CountingDoFn(beam.DoFn):
                 for name, count in self.counters.items()
                 if count != before.get(name, 0)
             }
-            for subscription, tally in tallies_of(self._entered, counts):
-                self.add_to_window(subscription, tally)
+            for subscription, entries in window_counts_of(self._entered, counts):
+                self.add_to_window(subscription, entries)
         self._entered, self._counted_before = window, dict(self.counters)
 
-    def add_to_window(self, subscription: str, tally: Tally) -> None:
+    def add_to_window(self, subscription: str, entries: WindowCounts) -> None:
         """Adds what is not in counters."""
-        add_tally(self._tallies.setdefault(subscription, {}), tally)
+        add_window_counts(self._booked.setdefault(subscription, {}), entries)
 
     def window_counts(self) -> list[TaggedOutput]:
         """What the bundle came to, to be yielded at its end, before counters are flushed."""
@@ -118,7 +118,7 @@ class CountingDoFn(beam.DoFn):
         window = GlobalWindow()
         return [
             TaggedOutput(WINDOW_COUNTS, WindowedValue(counted, window.max_timestamp(), [window]))
-            for counted in self._tallies.items()
+            for counted in self._booked.items()
         ]
 
     def flush_counters(self) -> None:

@@ -11,7 +11,7 @@ Key = TypeVar("Key", bound=Hashable)
 MOST_IDS: Final = 200_000  # that are remembered, over all groups
 
 
-class Tally(Generic[Key]):
+class BoundedCounter(Generic[Key]):
     """Counts by key. Of what comes after the first `most` different keys only the number is kept.
 
     Attributes:
@@ -31,7 +31,7 @@ class Tally(Generic[Key]):
         self._counts[key] += number
         return True
 
-    def merge(self, other: Tally[Key]) -> None:
+    def merge(self, other: BoundedCounter[Key]) -> None:
         for key, number in other._counts.items():
             self.add(key, number)
         self.others += other.others

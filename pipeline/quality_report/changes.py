@@ -8,7 +8,7 @@ from typing import Final
 
 from capybeam.pipeline.coverage import is_mapped, mapped_paths
 from capybeam.pipeline.explain.advice import of_code
-from capybeam.pipeline.quality_report.bounded import Tally
+from capybeam.pipeline.quality_report.bounded import BoundedCounter
 from capybeam.pipeline.quality_report.groups import GroupCounts
 from capybeam.pipeline.quality_report.match_keys import LABELS, STRONG
 from capybeam.pipeline.quality_report.numbers import OTHERS, Change
@@ -68,9 +68,9 @@ class Changes:
             each.key: mapped_paths(each) for each in self._subscriptions.values() if not each.has_fixed_mapping
         }
         self._wanted: dict[tuple[str, Keys], tuple[str, bool]] = {}
-        self._missing: Tally[tuple[str, str, Keys]] = Tally(MOST_PATHS)
-        self._there: Tally[tuple[str, Keys]] = Tally(MOST_PATHS)
-        self._looked_up: Tally[tuple[str, Keys]] = Tally(MOST_PATHS)
+        self._missing: BoundedCounter[tuple[str, str, Keys]] = BoundedCounter(MOST_PATHS)
+        self._there: BoundedCounter[tuple[str, Keys]] = BoundedCounter(MOST_PATHS)
+        self._looked_up: BoundedCounter[tuple[str, Keys]] = BoundedCounter(MOST_PATHS)
         self._sampled: Counter[str] = Counter()
 
     def add(self, subscription: str, paths: Mapping[Keys, bool], keys: tuple[str, ...], weight: int) -> None:

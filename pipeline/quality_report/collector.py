@@ -10,7 +10,7 @@ from typing import Any, Final
 import orjson
 
 from capybeam.pipeline.job.loader import Job
-from capybeam.pipeline.quality_report.bounded import MOST_IDS, RepeatedIds, Tally
+from capybeam.pipeline.quality_report.bounded import MOST_IDS, BoundedCounter, RepeatedIds
 from capybeam.pipeline.quality_report.changes import Changes
 from capybeam.pipeline.quality_report.groups import PURCHASE, GroupCounts
 from capybeam.pipeline.quality_report.meta_events import MetaEvent, meta_event
@@ -49,8 +49,8 @@ class Collector:
         self._ids = RepeatedIds(most_ids)
         self._groups = GroupsByName(self._ids.move)
         self._filtered = GroupsByName(lambda *_: None)  # of these only the numbers matter
-        self._unreadable: Tally[str] = Tally(_MOST_REASONS)
-        self._withheld: Tally[str] = Tally(_MOST_REASONS)
+        self._unreadable: BoundedCounter[str] = BoundedCounter(_MOST_REASONS)
+        self._withheld: BoundedCounter[str] = BoundedCounter(_MOST_REASONS)
         self._random = Random(7)  # which events' paths are counted: the same ones each time
         self._events = self._taken = 0
         self._notes: list[str] = []
@@ -199,9 +199,9 @@ def _called(event: Event) -> str:
     return kind if isinstance(kind, str) and kind in _CALLS else ANOTHER_TYPE
 
 
-def _counted(tally: Tally[str]) -> tuple[Counted, ...]:
-    found = [Counted(name, number) for name, number in tally.most_common()]
-    return (*found, Counted(OTHERS, tally.others)) if tally.others else tuple(found)
+def _counted(counter: BoundedCounter[str]) -> tuple[Counted, ...]:
+    found = [Counted(name, number) for name, number in counter.most_common()]
+    return (*found, Counted(OTHERS, counter.others)) if counter.others else tuple(found)
 
 
 def _most_frequent(counts: Counter[str]) -> tuple[Counted, ...]:

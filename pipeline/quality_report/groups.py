@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from capybeam.pipeline.coverage import is_nothing
 from capybeam.pipeline.quality_report.ages import AGES, age_of
-from capybeam.pipeline.quality_report.bounded import Tally
+from capybeam.pipeline.quality_report.bounded import BoundedCounter
 from capybeam.pipeline.quality_report.match_keys import STRONG, in_order, strength
 from capybeam.pipeline.quality_report.meta_events import MetaEvent
 from capybeam.pipeline.quality_report.numbers import (
@@ -57,9 +57,9 @@ class GroupCounts:
         self.earlier = earlier
         self.subscriptions: set[str] = set()
         self.conversions = self.ready = self.examined = 0
-        self.combinations: Tally[tuple[str, ...]] = Tally(_MOST_COMBINATIONS)
+        self.combinations: BoundedCounter[tuple[str, ...]] = BoundedCounter(_MOST_COMBINATIONS)
         self.lost: Counter[str] = Counter()
-        self.reasons: Tally[Reason] = Tally(_MOST_REASONS)
+        self.reasons: BoundedCounter[Reason] = BoundedCounter(_MOST_REASONS)
         self.messages: dict[Reason, str] = {}
         self._other_keys: Counter[str] = Counter()  # of the other combinations
         self._other_strengths: Counter[Strength] = Counter()
@@ -68,7 +68,7 @@ class GroupCounts:
         self._website: Counter[str] = Counter()
         self._values: dict[str, ValueCounts] = {}
         self._purchases: Counter[str] = Counter()
-        self._notes: Tally[str] = Tally(_MOST_NOTES)
+        self._notes: BoundedCounter[str] = BoundedCounter(_MOST_NOTES)
         self._shapes: dict[str | Reason, ShapeCounts] = {}
 
     @property

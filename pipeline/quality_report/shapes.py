@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from capybeam.pipeline.coverage import MappedValues
-from capybeam.pipeline.quality_report.bounded import Tally
+from capybeam.pipeline.quality_report.bounded import BoundedCounter
 from capybeam.pipeline.quality_report.numbers import OTHERS, Counted
 from capybeam.transforms.core.events import Event
 from capybeam.transforms.core.placeholders import is_placeholder
@@ -32,7 +32,7 @@ class ShapeCounts:
     """
 
     def __init__(self) -> None:
-        self._shapes: Tally[str] = Tally(MOST_SHAPES)
+        self._shapes: BoundedCounter[str] = BoundedCounter(MOST_SHAPES)
         self.looked_at = 0
 
     @property

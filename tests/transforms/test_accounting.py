@@ -15,7 +15,7 @@ from apache_beam.transforms.window import TimestampedValue
 from capybeam.transforms.accounting import CountByWindow
 from capybeam.transforms.base import REJECTIONS
 from capybeam.transforms.core.run_context import RunHandle
-from capybeam.transforms.core.windows import Place, Tally, WindowRow, Windows
+from capybeam.transforms.core.windows import Place, WindowCounts, WindowRow, Windows
 from capybeam.transforms.parsing import _ParseEvents
 
 _written: list[WindowRow] = []  # not assert_that: its grouping would drop what is late
@@ -32,8 +32,8 @@ def _nothing_written() -> None:
 
 def counted(events: TestStream, every: int = 10) -> list[WindowRow]:
     with beam.Pipeline(options=PipelineOptions(["--streaming", "--runner", "BundleBasedDirectRunner"])) as pipeline:
-        tallies = pipeline | events | beam.Map(lambda pair: pair).with_output_types(tuple[str, Any])
-        _ = tallies | CountByWindow(60, every, clock=at_zero) | beam.Map(_write)
+        counts = pipeline | events | beam.Map(lambda pair: pair).with_output_types(tuple[str, Any])
+        _ = counts | CountByWindow(60, every, clock=at_zero) | beam.Map(_write)
     return sorted(_written, key=lambda row: (row.window_start_time, row.destination or "", row.matched))
 
 
@@ -42,7 +42,7 @@ def at_zero() -> float:
     return 0.0
 
 
-def some(window: int, **columns: int) -> tuple[str, Tally]:
+def some(window: int, **columns: int) -> tuple[str, WindowCounts]:
     return "web/orders", {Place(window): columns}
 
 
@@ -79,8 +79,8 @@ def test_codes_have_rows_of_their_own_and_what_belongs_to_no_subscription_too() 
         ("", {Place(60): {"read": 3, "filtered": 1}}),
     ]
     with beam.Pipeline("FnApiRunner") as pipeline:
-        tallies = pipeline | beam.Create(pairs).with_output_types(tuple[str, Any])
-        _ = tallies | CountByWindow(60) | beam.Map(_write)
+        counts = pipeline | beam.Create(pairs).with_output_types(tuple[str, Any])
+        _ = counts | CountByWindow(60) | beam.Map(_write)
     assert sorted(_written, key=str) == sorted(
         [
             WindowRow(60, 60, "web", "a/b", None, matched=2),

@@ -92,11 +92,11 @@ class Place(NamedTuple):
     code: str = ""
 
 
-Tally = dict[Place, dict[str, int]]
+WindowCounts = dict[Place, dict[str, int]]
 """By place: by column of `WindowRow`."""
 
 
-def add_tally(total: Tally, counts: Mapping[Place, Mapping[str, int]]) -> None:
+def add_window_counts(total: WindowCounts, counts: Mapping[Place, Mapping[str, int]]) -> None:
     """Adds counts to others, in place."""
     for place, columns in counts.items():
         into = total.setdefault(place, {})
@@ -111,7 +111,7 @@ def _plus(one: int, other: int) -> int:
 _JOIN: Final[Mapping[str, Callable[[int, int], int]]] = {"oldest_event_time": min, "lag_seconds": max}
 
 
-def tallies_of(window: int, counts: Mapping[str, int]) -> Iterable[tuple[str, Tally]]:
+def window_counts_of(window: int, counts: Mapping[str, int]) -> Iterable[tuple[str, WindowCounts]]:
     """By subscription key, or "": what counters of a window, by their names, come to in its books."""
     for name, count in counts.items():
         found = _column(name)
@@ -120,12 +120,12 @@ def tallies_of(window: int, counts: Mapping[str, int]) -> Iterable[tuple[str, Ta
             yield subscription, {Place(window, code): {column: count}}
 
 
-def rows_of(seconds: int, subscription: str, tally: Mapping[Place, Mapping[str, int]]) -> list[WindowRow]:
+def rows_of(seconds: int, subscription: str, entries: Mapping[Place, Mapping[str, int]]) -> list[WindowRow]:
     """The rows of a subscription's key, or of "", by window."""
     destination, name = split_key(subscription) if subscription else (None, None)
     return [
         WindowRow(place.window, seconds, destination, name, place.code or None, **columns)
-        for place, columns in sorted(tally.items())
+        for place, columns in sorted(entries.items())
     ]
 
 

@@ -8,7 +8,7 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capybeam.pipeline.quality_report.bounded import Frequent, RepeatedIds, Tally
+from capybeam.pipeline.quality_report.bounded import BoundedCounter, Frequent, RepeatedIds
 
 
 def hashed(number: int) -> bytes:
@@ -17,24 +17,24 @@ def hashed(number: int) -> bytes:
 
 @settings(deadline=None)
 @given(st.lists(st.integers(0, 9)), st.integers(1, 5))
-def test_a_tally_loses_no_count_and_keeps_no_more_keys_than_it_may(keys: list[int], most: int) -> None:
-    tally: Tally[int] = Tally(most)
-    told_apart = [key for key in keys if tally.add(key)]
+def test_a_bounded_counter_loses_no_count_and_keeps_no_more_keys_than_it_may(keys: list[int], most: int) -> None:
+    counter: BoundedCounter[int] = BoundedCounter(most)
+    kept = [key for key in keys if counter.add(key)]
 
     first = list(dict.fromkeys(keys))[:most]
-    assert Counter(told_apart) == Counter(key for key in keys if key in first)
-    assert dict(tally.most_common()) == Counter(told_apart)
-    assert tally.others == len(keys) - len(told_apart)
-    assert tally.total == len(keys)
+    assert Counter(kept) == Counter(key for key in keys if key in first)
+    assert dict(counter.most_common()) == Counter(kept)
+    assert counter.others == len(keys) - len(kept)
+    assert counter.total == len(keys)
 
 
 def test_the_most_frequent_come_first_and_others_are_what_is_left() -> None:
-    tally: Tally[str] = Tally(3)
+    counter: BoundedCounter[str] = BoundedCounter(3)
     for key in "bacabadda":
-        tally.add(key)
+        counter.add(key)
 
-    assert tally.most_common(2) == [("a", 4), ("b", 2)]
-    assert tally.others == 2
+    assert counter.most_common(2) == [("a", 4), ("b", 2)]
+    assert counter.others == 2
 
 
 @settings(deadline=None)
