@@ -20,7 +20,6 @@ from pathlib import Path
 import click
 
 from capybeam import __version__
-from capybeam.pipeline import meta_commands, proving_commands, sandbox_command
 from capybeam.pipeline.command_group import Group, add_log_format
 from capybeam.pipeline.command_line import begin
 from capybeam.pipeline.command_line import fail as _fail
@@ -29,16 +28,26 @@ from capybeam.pipeline.command_line import moment as _moment
 from capybeam.pipeline.job.models import duration
 from capybeam.pipeline.job.schema import json_schema
 from capybeam.pipeline.log_lines import say
-from capybeam.pipeline.run import replay_command
 from capybeam.pipeline.run.exit_codes import INTERRUPTED
-from capybeam.pipeline.run.options import option
-from capybeam.pipeline.settled import command as reconcile_command
+from capybeam.pipeline.run.options import REPLAYED_DEAD_LETTERS, REPLAYED_RECEIPTS, option
 from capybeam.transforms.core.rejections import CODES
 
 EPILOG = "Documentation: docs/ in the repository; a first job in five minutes: README.md."
 
 
-@click.group(cls=Group, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+ELSEWHERE = {
+    "doctor": "capybeam.pipeline.meta_commands",
+    "explain": "capybeam.pipeline.proving_commands",
+    "quality": "capybeam.pipeline.meta_commands",
+    "reconcile": "capybeam.pipeline.settled.command",
+    "report": "capybeam.pipeline.proving_commands",
+    "sandbox": "capybeam.pipeline.sandbox_command",
+    "test": "capybeam.pipeline.proving_commands",
+}
+"""Commands and the modules that have them, which are imported when their command is asked for."""
+
+
+@click.group(cls=Group, elsewhere=ELSEWHERE, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="capybeam")
 def main() -> None:
     """Delivers Segment-style events to Meta's Conversions API, accounted for to the last event.
@@ -173,12 +182,6 @@ def _seconds(option: str, text: str | None) -> float | None:
         _fail(f"{option} {text}: {error}")
 
 
-main.add_command(proving_commands.explain)
-main.add_command(proving_commands.report)
-main.add_command(proving_commands.test_)
-main.add_command(reconcile_command.reconcile)
-
-
 @main.command(
     short_help="Delivers events, and accounts for every one.",
     context_settings={"ignore_unknown_options": True},
@@ -280,13 +283,13 @@ def run(
 @click.option("--retryable", is_flag=True, help="Only those where the destination was at fault, not the event.")
 @click.option(
     "--dead-letters",
-    default=replay_command.DEAD_LETTERS,
+    default=REPLAYED_DEAD_LETTERS,
     show_default=True,
     help="What was rejected again, and why; must not be the file that is read.",
 )
 @click.option(
     "--receipts",
-    default="replayed-receipts.jsonl.gz",
+    default=REPLAYED_RECEIPTS,
     show_default=True,
     help="What Meta accepted, one line per request, with its event_ids.",
 )
@@ -348,11 +351,6 @@ def replay(
         sys.exit(replay_job(request, replay_filter))
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-
-
-main.add_command(meta_commands.quality)
-main.add_command(meta_commands.doctor)
-main.add_command(sandbox_command.sandbox)
 
 
 @main.command(

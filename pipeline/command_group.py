@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -17,10 +19,32 @@ from capybeam.transforms.core.tokens import holds_token
 
 
 class Group(click.Group):
-    """Refuses an access token on the command line, before a message repeats it; the sandbox has a use for one."""
+    """Refuses an access token on the command line, before a message repeats it; the sandbox has a use for one.
+
+    Args:
+        elsewhere: commands by name, and the modules that have them, which are imported when their command is needed.
+    """
+
+    def __init__(self, *arguments: Any, elsewhere: Mapping[str, str] | None = None, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._elsewhere = dict(elsewhere or {})
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*self.commands, *self._elsewhere})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        module = self._elsewhere.pop(cmd_name, None)
+        if module is not None:
+            found = vars(importlib.import_module(module)).values()
+            command = next(each for each in found if isinstance(each, click.Command) and each.name == cmd_name)
+            command.params.append(log_lines.option())
+            self.add_command(command)
+        return super().get_command(ctx, cmd_name)
 
     def main(self, args: Sequence[str] | None = None, *more: Any, **extra: Any) -> Any:
         """As click's, and with --log-format json all of it, errors of usage and crashes included, in lines of JSON."""
+        # Pydantic looks at all installed packages for plugins, which takes a tenth of a start; none is of use here.
+        os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
         arguments = list(sys.argv[1:] if args is None else args)
         if log_lines.format_of(arguments) != "json":
             return super().main(arguments, *more, **extra)
@@ -55,7 +79,7 @@ class Group(click.Group):
 
 
 def add_log_format(group: click.Group) -> None:
-    """Gives every command of a group the option of which `Group.main` knows the value."""
+    """Gives every command that a group has by now the option of which `Group.main` knows the value."""
     for command in _leaves(group):
         command.params.append(log_lines.option())
 

@@ -14,6 +14,9 @@ import click
 
 from capybeam.pipeline import log_lines
 
+REPLAYED_DEAD_LETTERS: Final = "replayed-dead-letters.jsonl"  # the defaults of `replay`
+REPLAYED_RECEIPTS: Final = "replayed-receipts.jsonl.gz"
+
 
 @dataclasses.dataclass(frozen=True)
 class TemplateParameter:

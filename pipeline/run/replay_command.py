@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from capybeam.pipeline.run.options import REPLAYED_DEAD_LETTERS, REPLAYED_RECEIPTS
 from capybeam.pipeline.sinks import read_back
 from capybeam.pipeline.sinks.local_files import sibling
 
 if TYPE_CHECKING:
     from capybeam.pipeline.run.request import Outputs
-
-DEAD_LETTERS: Final = "replayed-dead-letters.jsonl"  # the defaults of `replay`
-RECEIPTS: Final = "replayed-receipts.jsonl.gz"
 
 
 class ReplayCommand(NamedTuple):
@@ -41,8 +39,8 @@ def replay_command(
     words += ["--retryable"] if only_retryable else []
     receipts = read_back(outputs.receipts)
     for option, default, place, beside in (
-        ("--dead-letters", DEAD_LETTERS, outputs.dead_letters, found.beside),
-        ("--receipts", RECEIPTS, outputs.receipts, receipts and receipts.beside),
+        ("--dead-letters", REPLAYED_DEAD_LETTERS, outputs.dead_letters, found.beside),
+        ("--receipts", REPLAYED_RECEIPTS, outputs.receipts, receipts and receipts.beside),
     ):
         chosen = beside or _free(place, default)
         words += [] if chosen == default else [option, chosen]
