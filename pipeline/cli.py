@@ -33,9 +33,9 @@ ELSEWHERE = {
     "explain": "capybeam.pipeline.proving_commands",
     "quality": "capybeam.pipeline.meta_commands",
     "reconcile": "capybeam.pipeline.settled.command",
-    "replay": "capybeam.pipeline.run.commands",
+    "replay": "capybeam.pipeline.delivery_commands",
     "report": "capybeam.pipeline.proving_commands",
-    "run": "capybeam.pipeline.run.commands",
+    "run": "capybeam.pipeline.delivery_commands",
     "sandbox": "capybeam.pipeline.sandbox_command",
     "test": "capybeam.pipeline.proving_commands",
 }

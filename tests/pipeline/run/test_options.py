@@ -10,7 +10,7 @@ from typing import Any
 import click
 import pytest
 
-from capybeam.pipeline.run.commands import run
+from capybeam.pipeline.delivery_commands import run
 from capybeam.pipeline.run.options import BATCH, OPTIONS, TEMPLATES, Option, Template, TemplateParameter, metadata
 from capybeam.pipeline.sinks.tables import split_table
 from templates import generate

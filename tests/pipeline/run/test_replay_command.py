@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from capybeam.pipeline.run import commands
+from capybeam.pipeline import delivery_commands
 from capybeam.pipeline.run.replay_command import replay_command as made
 from capybeam.pipeline.run.request import Outputs
 
@@ -74,7 +74,7 @@ def test_there_is_none_without_a_job_file() -> None:
 
 
 def test_the_defaults_are_those_of_replay() -> None:
-    defaults = {each.name: each.default for each in commands.replay.params}
+    defaults = {each.name: each.default for each in delivery_commands.replay.params}
     assert (defaults["dead_letters"], defaults["receipts"]) == (
         "replayed-dead-letters.jsonl",
         "replayed-receipts.jsonl.gz",
