@@ -83,23 +83,20 @@ def run(
         from capybeam.pipeline.sources.message_attributes import MessageAttributes
 
         logging.disable(logging.NOTSET)
-        outputs, between = Outputs(dead_letters, receipts, report, window_books), TimeRange(since_at, until_at)
-        attributes = MessageAttributes(id_attribute, timestamp_attribute)
-        idle = _seconds("--until-idle", until_idle)
         request = RunRequest(
             job,
             inputs,
-            outputs,
+            Outputs(dead_letters, receipts, report, window_books),
             beam_options,
-            idle,
-            attributes,
-            between,
-            not no_wait,
-            config,
-            tolerance,
-            resume,
-            keep,
-            metrics,
+            until_idle=_seconds("--until-idle", until_idle),
+            attributes=MessageAttributes(id_attribute, timestamp_attribute),
+            between=TimeRange(since_at, until_at),
+            wait=not no_wait,
+            config=config,
+            tolerate=tolerance,
+            resume=resume,
+            keep=keep,
+            metrics=metrics,
         )
         sys.exit(run_job(request))
     except KeyboardInterrupt:  # before the run has begun, or after it has ended
@@ -175,13 +172,12 @@ def replay(
 
         logging.disable(logging.NOTSET)
         replay_filter = ReplayFilter(frozenset(codes), retryable)
-        outputs = Outputs(dead_letters, receipts, report, window_books)
         request = RunRequest(
             job,
             sources,
-            outputs,
+            Outputs(dead_letters, receipts, report, window_books),
             beam_options,
-            _seconds("--until-idle", until_idle),
+            until_idle=_seconds("--until-idle", until_idle),
             config=config,
             tolerate=tolerance,
             resume=resume,

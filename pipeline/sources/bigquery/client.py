@@ -5,7 +5,17 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
+from capybeam.pipeline.sinks.tables import BIGQUERY, split_table
 from capybeam.pipeline.sources import NoInput
+
+
+def named_table(text: str, refusal: str = f"not {BIGQUERY}PROJECT.DATASET.TABLE") -> tuple[str, str]:
+    """The table that ``bigquery:PROJECT.DATASET.TABLE`` names, and its project. Raises NoInput where it names none."""
+    table = text.removeprefix(BIGQUERY).strip().replace("`", "")
+    parts = split_table(table)
+    if parts is None:
+        raise NoInput(f"{text}: {refusal}")
+    return table, parts[0]
 
 
 def new_client(name: str, project: str | None) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from capybeam.pipeline.sinks.tables import BIGQUERY, split_table
+from capybeam.pipeline.sinks.tables import BIGQUERY
 from capybeam.pipeline.sources import NoInput, ReadOptions, Size, Source
 from capybeam.pipeline.sources.bigquery import client as clients
 from capybeam.pipeline.sources.bigquery.client import ErrorsAsNoInput, retry
@@ -19,12 +19,9 @@ def open_dead_letters(text: str, options: ReadOptions, client: Any = None) -> So
     Args:
         client: google.cloud.bigquery.Client; made here by default.
     """
-    table = text.removeprefix(BIGQUERY).strip().replace("`", "")
-    parts = split_table(table)
-    if parts is None:
-        raise NoInput(f"{text}: not {BIGQUERY}PROJECT.DATASET.TABLE")
+    table, project = clients.named_table(text)
     name = f"{BIGQUERY}{table}"
-    client = client or clients.new_client(name, options.project or parts[0])
+    client = client or clients.new_client(name, options.project or project)
     with ErrorsAsNoInput(name):
         lacking = _REQUIRED - {field.name for field in client.get_table(table, retry=retry()).schema}
         if lacking:

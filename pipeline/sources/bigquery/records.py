@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import orjson
 
-from capybeam.pipeline.sinks.tables import BIGQUERY, split_table
+from capybeam.pipeline.sinks.tables import BIGQUERY
 from capybeam.pipeline.sources import NoInput
 from capybeam.pipeline.sources.bigquery import client as clients
 from capybeam.pipeline.sources.bigquery.client import ErrorsAsNoInput, retry
@@ -23,12 +23,9 @@ def record_lines(place: str, client: Any = None) -> Iterator[bytes]:
     Args:
         client: google.cloud.bigquery.Client; made here by default.
     """
-    table = place.removeprefix(BIGQUERY).strip().replace("`", "")
-    parts = split_table(table)
-    if parts is None:
-        raise NoInput(f"{place}: not {BIGQUERY}PROJECT.DATASET.TABLE")
+    table, project = clients.named_table(place)
     name = f"{BIGQUERY}{table}"
-    client = client or clients.new_client(name, parts[0])
+    client = client or clients.new_client(name, project)
     with ErrorsAsNoInput(name):
         found = client.get_table(table, retry=retry())
         columns = {field.name for field in found.schema}
@@ -38,7 +35,7 @@ def record_lines(place: str, client: Any = None) -> Iterator[bytes]:
             return
         lacking = [column for column in _OF_RECEIPTS if column not in columns]
         if lacking:
-            raise NoInput(f"{name}: is no table of receipts that name their events: it has no column {lacking[0]}")
+            raise NoInput(f"{name}: is not a table of receipts that name their events: it has no column {lacking[0]}")
         wanted = [field for field in found.schema if field.name in _OF_RECEIPTS]
         for row in client.list_rows(found, selected_fields=wanted, retry=retry()):
             yield orjson.dumps({key: _seconds(value) for key, value in row.items()})

@@ -23,12 +23,11 @@ def first_rows(text: str, most: int, client: Any = None) -> Iterator[Row]:
     Args:
         client: google.cloud.bigquery.Client; made here by default.
     """
-    table = text.removeprefix(BIGQUERY).strip().replace("`", "")
-    parts = split_table(table)
-    if parts is None:
-        raise NoInput(f"{text}: a sample is the first rows of {BIGQUERY}PROJECT.DATASET.TABLE; a query is not read")
+    table, project = clients.named_table(
+        text, f"a sample is the first rows of {BIGQUERY}PROJECT.DATASET.TABLE; a query is not read"
+    )
     name = f"{BIGQUERY}{table}"
-    client = client or clients.new_client(name, parts[0])
+    client = client or clients.new_client(name, project)
     with ErrorsAsNoInput(name):
         found = client.get_table(table, retry=retry())
         if found.table_type != "TABLE":
