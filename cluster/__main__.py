@@ -28,10 +28,10 @@ import orjson
 
 from capybeam.pipeline.job.loader import Job, load_job
 from capybeam.pipeline.preview import preview
+from capybeam.pipeline.reconciliation.records import Records
 from capybeam.pipeline.sandbox.faults import Faults
 from capybeam.pipeline.sandbox.server import SandboxServer
 from capybeam.pipeline.sandbox.store import SandboxSettings
-from capybeam.pipeline.settled.records import Records
 from cluster.flink import ClusterFailed, FlinkCluster
 from cluster.install import NotInstalled, install
 from examples.generate_events import events

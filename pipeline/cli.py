@@ -32,7 +32,7 @@ ELSEWHERE = {
     "doctor": "capybeam.pipeline.meta_commands",
     "explain": "capybeam.pipeline.proving_commands",
     "quality": "capybeam.pipeline.meta_commands",
-    "reconcile": "capybeam.pipeline.settled.command",
+    "reconcile": "capybeam.pipeline.reconciliation.command",
     "replay": "capybeam.pipeline.delivery_commands",
     "report": "capybeam.pipeline.proving_commands",
     "run": "capybeam.pipeline.delivery_commands",

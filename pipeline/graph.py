@@ -29,7 +29,7 @@ from capybeam.transforms.mapping import MapProperties
 from capybeam.transforms.naming import MapEventNames
 from capybeam.transforms.parsing import ParseEvents
 from capybeam.transforms.replaying import ReplayDeadLetters
-from capybeam.transforms.resuming import LoadSettled, SkipSettled
+from capybeam.transforms.resuming import LoadProcessed, SkipProcessed
 from capybeam.transforms.sending import SendBatches
 from capybeam.transforms.validating import ValidateConversions
 
@@ -47,13 +47,13 @@ class Execution:
         workers: processes that send, at most, and share the job's requests_per_second.
         flow: how the lines come. Those of an endless input are messages: a blank one counts, too, and events are held
             where a destination refuses everything.
-        settled: what earlier runs have delivered or dead-lettered, which is not sent; None to send everything.
+        processed: what earlier runs have delivered or dead-lettered, which is not sent; None to send everything.
         journal: where receipts are written as they come, besides being the output of the step that sends.
     """
 
     workers: int = 1
     flow: Flow = "finite"
-    settled: LoadSettled | None = None
+    processed: LoadProcessed | None = None
     journal: Journal | None = None
 
 
@@ -130,8 +130,8 @@ def _send(ready: beam.PCollection, job: Job, execution: Execution) -> tuple[list
     """The steps that drop what has come before, where they count by windows, and the one that sends."""
     delivery, flow = job.delivery, execution.flow
     drops: list[beam.PTransform] = []
-    if execution.settled is not None:
-        drops.append(SkipSettled(execution.settled))
+    if execution.processed is not None:
+        drops.append(SkipProcessed(execution.processed))
     if job.deduplicate and flow != "finite":
         drops.append(DropRepeats(job.deduplicate, streaming=flow == "stream"))
     dropping: list[Any] = []

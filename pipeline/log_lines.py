@@ -92,7 +92,7 @@ def say(message: str, level: Level = "info", **fields: Any) -> None:
 
 
 def format_of(arguments: Sequence[str]) -> str:
-    """The form that a command line asks for. It is settled before anything else of a command line is read, so that what
+    """The form that a command line asks for. It is decided before anything else of a command line is read, so that what
     is wrong with the rest is said in that form."""
     found = "text"
     for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):

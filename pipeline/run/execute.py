@@ -16,6 +16,7 @@ from rich.console import Console
 
 from capybeam.pipeline.graph import Execution, Flow, deliver, redeliver
 from capybeam.pipeline.job.loader import Job
+from capybeam.pipeline.reconciliation.index import sentences
 from capybeam.pipeline.run import terminal
 from capybeam.pipeline.run.beam_options import BadOption, RunOptions, resolve_options
 from capybeam.pipeline.run.exit_codes import CONFIGURATION, FAILED, INTERRUPTED, OK
@@ -36,7 +37,6 @@ from capybeam.pipeline.runners.job_server import submission_problem
 from capybeam.pipeline.runners.remote_job import RemoteJob, counters_of
 from capybeam.pipeline.runners.support import runner_class_name
 from capybeam.pipeline.runners.workers import CheckWorkers
-from capybeam.pipeline.settled.index import sentences
 from capybeam.pipeline.sinks import SinkError
 from capybeam.pipeline.sinks.local_files import fsync_file
 from capybeam.pipeline.sources import NoInput, ReadOptions, Source, open_dead_letters, open_source
@@ -149,9 +149,9 @@ def _carry_out(
     request, console, log = task.request, terminal.console(), task.log
     windows = Windows(request.job.books_window) if request.outputs.window_books else None
     run = RunContext(RunHandle(windows=windows))
-    if plan.settled is not None and plan.loaded is not None:
+    if plan.processed is not None and plan.loaded is not None:
         if options.is_local:
-            run.client(plan.settled.key, lambda: plan.loaded)
+            run.client(plan.processed.key, lambda: plan.loaded)
         for text in sentences(plan.loaded):
             log.info(text)
     destinations = tuple(destination.name for destination in request.job.destinations)
@@ -162,7 +162,7 @@ def _carry_out(
         log.info(f"Metrics: {metrics.url}", kind="metrics", url=metrics.url)
 
     def add_checked_steps(lines: beam.PCollection) -> None:
-        execution = Execution(options.workers or 1, plan.flow, plan.settled)
+        execution = Execution(options.workers or 1, plan.flow, plan.processed)
         task.add_steps(lines if options.is_local else lines | CheckWorkers(), execution)
 
     graph = _Graph(run, options, plan.flow, add_checked_steps)

@@ -11,14 +11,14 @@ from typing import Any
 from apache_beam.options.pipeline_options import GoogleCloudOptions, StandardOptions
 
 from capybeam.pipeline.graph import Flow
+from capybeam.pipeline.reconciliation.index import LoadIndex, ProcessedIndex
+from capybeam.pipeline.reconciliation.records import resolved
 from capybeam.pipeline.run.beam_options import RunOptions
 from capybeam.pipeline.run.request import Outputs, RunRequest
 from capybeam.pipeline.run.run_log import RunLog
 from capybeam.pipeline.runners.job_server import stage_no_package_list
 from capybeam.pipeline.runners.support import check_place, check_runner, runner_class_name
 from capybeam.pipeline.schemes import is_local, strip_file_scheme
-from capybeam.pipeline.settled.index import LoadIndex, SettledIndex
-from capybeam.pipeline.settled.records import resolved
 from capybeam.pipeline.sinks import SinkError, Writers, prepare
 from capybeam.pipeline.sinks.local_files import delete_earlier
 from capybeam.pipeline.sinks.report_file import WHAT as REPORT
@@ -39,7 +39,7 @@ class RunPlan:
     Attributes:
         stream: the one that is read, if any.
         first: messages that have been pulled from it.
-        settled: loads what earlier runs have settled, and what attempts of this one do that fail; None for nothing.
+        processed: loads what earlier runs have processed, and what attempts of this one do that fail; None for nothing.
         loaded: the same, loaded in this process; None where earlier runs are not asked for.
     """
 
@@ -47,8 +47,8 @@ class RunPlan:
     stream: Stream[Any] | None
     first: Sequence[Any]
     flow: Flow
-    settled: LoadIndex | None = None
-    loaded: SettledIndex | None = None
+    processed: LoadIndex | None = None
+    loaded: ProcessedIndex | None = None
 
 
 def preflight(request: RunRequest, options: RunOptions, open_input: OpenInput, log: RunLog) -> RunPlan:
@@ -89,8 +89,8 @@ def preflight(request: RunRequest, options: RunOptions, open_input: OpenInput, l
     if not is_local_run:
         for text in request.resume:
             check_place(text, (text,), options.runner)
-    settled = LoadIndex(resolved(request.resume, "--resume"), request.job.subscriptions, request.job.unwrap)
-    loaded = settled() if request.resume else None
+    processed = LoadIndex(resolved(request.resume, "--resume"), request.job.subscriptions, request.job.unwrap)
+    loaded = processed() if request.resume else None
     check_keep(request)
     first: Sequence[Any] = ()
     if stream is not None and not (standard.streaming and stream.is_inspected):
@@ -100,10 +100,10 @@ def preflight(request: RunRequest, options: RunOptions, open_input: OpenInput, l
         for path, record_type in outputs.by_record_type():
             kept = prepare(path, record_type, writers)
             if kept:
-                settled = dataclasses.replace(settled, places=moved(settled.places, path, kept))
+                processed = dataclasses.replace(processed, places=moved(processed.places, path, kept))
                 log.info(f"{record_type.name} of an earlier run are kept in {kept}")
             if request.keep is not None:
-                delete_earlier(path, request.keep, settled.places)
+                delete_earlier(path, request.keep, processed.places)
         for source in sources:
             check_glob_excludes_outputs(source)
     except (NoInput, SinkError):
@@ -114,8 +114,8 @@ def preflight(request: RunRequest, options: RunOptions, open_input: OpenInput, l
         stream.give_back(first)
     flow: Flow = "finite" if stream is None else "stream" if standard.streaming else "batch"
     if not is_local_run and flow == "finite":
-        settled = dataclasses.replace(settled, own=own_receipts(outputs.receipts))
-    return RunPlan(sources, stream, first, flow, settled if settled.places or settled.own else None, loaded)
+        processed = dataclasses.replace(processed, own=own_receipts(outputs.receipts))
+    return RunPlan(sources, stream, first, flow, processed if processed.places or processed.own else None, loaded)
 
 
 def own_receipts(path: str) -> str:

@@ -90,8 +90,8 @@ class Account:
     @property
     def in_flight(self) -> int:
         """Matched, and nothing else: none once a run has ended."""
-        settled = self.delivered + self.dead + self.already_delivered + self.already_dead_lettered
-        return self.matched - settled - self.repeated - self.without_consent
+        processed = self.delivered + self.dead + self.already_delivered + self.already_dead_lettered
+        return self.matched - processed - self.repeated - self.without_consent
 
     @classmethod
     def total(cls, accounts: Iterable[Account]) -> Account:

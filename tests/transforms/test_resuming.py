@@ -1,4 +1,4 @@
-"""SkipSettled: what is settled is counted and goes no further."""
+"""SkipProcessed: what has been processed is counted and goes no further."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import dataclasses
 from collections.abc import Hashable
 
 from capybeam.transforms.core.envelope import Address
+from capybeam.transforms.core.processed import Names, conversion_digest
 from capybeam.transforms.core.run_context import RunContext
-from capybeam.transforms.core.settled import Names, conversion_digest
-from capybeam.transforms.resuming import Settlement, _SkipSettled
+from capybeam.transforms.resuming import HowProcessed, _SkipProcessed
 from tests.transforms.envelopes import sealed
 
 KEY = Address("web", "1", test_event_code="T1").encode()
 
 
-class Known(dict[bytes, Settlement]):
-    def find(self, digest: bytes) -> Settlement | None:
+class Known(dict[bytes, HowProcessed]):
+    def find(self, digest: bytes) -> HowProcessed | None:
         return self.get(digest)
 
     def refresh(self) -> None:
         self.update(self.lately)
 
-    lately: dict[bytes, Settlement]
+    lately: dict[bytes, HowProcessed]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +48,7 @@ def digest(event_id: str) -> bytes:
 def skipped(known: Known, *event_ids: str) -> tuple[list[str], dict[str, int]]:
     """Which of the conversions go on, and what is counted."""
     run = RunContext()
-    step = _SkipSettled(run.handle, LoadKnown(known))
+    step = _SkipProcessed(run.handle, LoadKnown(known))
     step.setup()
     step.start_bundle()
     passed = [event_id for event_id in event_ids if list(step.process(ready(event_id)))]
@@ -56,7 +56,7 @@ def skipped(known: Known, *event_ids: str) -> tuple[list[str], dict[str, int]]:
     return passed, run.progress.counts()
 
 
-def test_what_is_settled_goes_no_further_and_is_counted_by_how() -> None:
+def test_what_is_processed_goes_no_further_and_is_counted_by_how() -> None:
     known = Known({digest("a"): "already_delivered", digest("b"): "already_dead_lettered"})
     known.lately = {digest("d"): "already_delivered"}  # by an attempt that failed
     assert skipped(known, "a", "b", "c", "d") == (
@@ -65,7 +65,7 @@ def test_what_is_settled_goes_no_further_and_is_counted_by_how() -> None:
     )
 
 
-def test_where_nothing_is_settled_everything_passes_as_it_is() -> None:
+def test_where_nothing_is_processed_everything_passes_as_it_is() -> None:
     known = Known()
     known.lately = {}
     assert skipped(known, "a", "b") == (["a", "b"], {})

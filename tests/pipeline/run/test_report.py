@@ -248,7 +248,7 @@ def counted(fates: list[tuple[str, str, str]]) -> Counter[str]:
     return counts
 
 
-def test_what_earlier_runs_have_settled_is_counted_apart_and_balances() -> None:
+def test_what_earlier_runs_have_processed_is_counted_apart_and_balances() -> None:
     counts = {
         "read": 6,
         "taken": 6,

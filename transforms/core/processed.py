@@ -1,4 +1,4 @@
-"""Which conversions are settled: delivered, or dead letters. Millions of them, in files that need next to no memory.
+"""Which conversions were processed: delivered, or dead letters. Millions of them, in files that take next to no memory.
 
 A conversion is known by a digest of 16 bytes (`conversion_digest`). Digests are sorted into a temporary file without a
 name, which goes with the process, however that ends: 16 MB for a million. Its pages are read as they are needed.

@@ -60,12 +60,12 @@ def reconcile(
     """
     import orjson
 
+    from capybeam.pipeline.reconciliation.display import rendered
+    from capybeam.pipeline.reconciliation.index import ProcessedIndex
+    from capybeam.pipeline.reconciliation.inputs import rows_of
+    from capybeam.pipeline.reconciliation.reconcile import Reconciliation
+    from capybeam.pipeline.reconciliation.records import Records, resolved
     from capybeam.pipeline.run.terminal import console
-    from capybeam.pipeline.settled.display import rendered
-    from capybeam.pipeline.settled.index import SettledIndex
-    from capybeam.pipeline.settled.inputs import rows_of
-    from capybeam.pipeline.settled.reconcile import Reconciliation
-    from capybeam.pipeline.settled.records import Records, resolved
     from capybeam.pipeline.sources import NoEvents, NoInput, TimeRange, UnreadableFile
     from capybeam.transforms.engine.engine import Engine
 
@@ -78,7 +78,7 @@ def reconcile(
     engine, broken = Engine(job.subscriptions, unwrap=job.unwrap), list[str]()
     try:
         places = (*resolved(receipts, "--receipts"), *resolved(dead_letters, "--dead-letters"))
-        index = SettledIndex(Records(places), engine)
+        index = ProcessedIndex(Records(places), engine)
         found = Reconciliation(engine, index)
         with _listing(output) as listed:
             for place, row in rows_of(inputs, between, broken.append):

@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal
 
-from capybeam.pipeline.settled.identities import Identity, identity_of
-from capybeam.pipeline.settled.index import SettledIndex
+from capybeam.pipeline.reconciliation.identities import Identity, identity_of
+from capybeam.pipeline.reconciliation.index import ProcessedIndex
 from capybeam.transforms.core.conversions import ignore, split_key
 from capybeam.transforms.core.message_formats import Row
+from capybeam.transforms.core.processed import DigestSorter
 from capybeam.transforms.core.rejections import Rejected
-from capybeam.transforms.core.settled import DigestSorter
 from capybeam.transforms.engine.engine import Engine, Filtered, Refused, Withheld
 
 Whereabouts = Literal["delivered", "dead_lettered", "rejected", "without_consent", "nowhere"]
@@ -52,7 +52,7 @@ class Reconciliation:
         subscriptions: by key.
     """
 
-    def __init__(self, engine: Engine, index: SettledIndex) -> None:
+    def __init__(self, engine: Engine, index: ProcessedIndex) -> None:
         self._engine, self._index = engine, index
         self.events = self.filtered = self.unparsable = 0
         self.subscriptions = {subscription.key: Whereabout() for subscription in engine.subscriptions}

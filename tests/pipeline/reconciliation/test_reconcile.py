@@ -14,12 +14,12 @@ from click.testing import CliRunner, Result
 
 from capybeam.pipeline.cli import main
 from capybeam.pipeline.job.loader import parse_job
+from capybeam.pipeline.reconciliation.index import ProcessedIndex
+from capybeam.pipeline.reconciliation.reconcile import Reconciliation
+from capybeam.pipeline.reconciliation.records import Records
 from capybeam.pipeline.run.execute import run_job
 from capybeam.pipeline.run.request import Outputs, RunRequest
 from capybeam.pipeline.sandbox.server import SandboxServer
-from capybeam.pipeline.settled.index import SettledIndex
-from capybeam.pipeline.settled.reconcile import Reconciliation
-from capybeam.pipeline.settled.records import Records
 from capybeam.transforms.engine.engine import Engine
 from tests.pipeline.jobs import JANE, job_file, order, rows
 
@@ -63,7 +63,7 @@ def reconciled(tmp_path: Path, lines: list[bytes], records: list[bytes]) -> tupl
     """What is found of web/purchase, without what there is none of; and the event_ids that are nowhere."""
     (tmp_path / "records.jsonl").write_bytes(b"".join(line + b"\n" for line in records))
     engine = Engine(parse_job(JOB).subscriptions)
-    found = Reconciliation(engine, SettledIndex(Records([str(tmp_path / "records.jsonl")]), engine))
+    found = Reconciliation(engine, ProcessedIndex(Records([str(tmp_path / "records.jsonl")]), engine))
     nowhere = [row["event_id"] for line in lines for row in found.add({}, line)]
     found.finish()
     counts = found.as_json()["subscriptions"]["web/purchase"]

@@ -1,4 +1,4 @@
-"""Which conversions are settled: a multiset of digests in a file."""
+"""Which conversions have been processed: a multiset of digests in a file."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capybeam.transforms.core import settled
-from capybeam.transforms.core.settled import SIZE, Digests, DigestSorter, Names, conversion_digest
+from capybeam.transforms.core import processed
+from capybeam.transforms.core.processed import SIZE, Digests, DigestSorter, Names, conversion_digest
 
 PURCHASE = Names("web", "123", "orders", "Purchase")
 
@@ -38,7 +38,7 @@ def test_a_multiset_has_what_was_added_as_often_as_it_was(digests: list[bytes]) 
 
 
 def test_what_does_not_fit_into_memory_is_kept_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settled, "_BUFFERED", 1000 * SIZE)
+    monkeypatch.setattr(processed, "_BUFFERED", 1000 * SIZE)
     digests = [hashlib.blake2b(str(n % 9_000).encode(), digest_size=SIZE).digest() for n in range(10_500)]
     assert Counter(dict(sorted_digests(*digests).distinct())) == Counter(digests)
 

@@ -1,4 +1,4 @@
-"""The conversions that receipts and dead letters of earlier runs name, for `SkipSettled` and `reconcile`."""
+"""The conversions that receipts and dead letters of earlier runs name, for `SkipProcessed` and `reconcile`."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 
 import orjson
 
-from capybeam.pipeline.settled.identities import early_digest, identities_of_dead_letter
-from capybeam.pipeline.settled.records import Record, Records, conversions_of
+from capybeam.pipeline.reconciliation.identities import early_digest, identities_of_dead_letter
+from capybeam.pipeline.reconciliation.records import Record, Records, conversions_of
 from capybeam.pipeline.sources import NoInput
 from capybeam.pipeline.sources.growing_files import GrowingFile
 from capybeam.transforms.core.dead_letters import parse_dead_letter
+from capybeam.transforms.core.processed import Digests, DigestSorter, conversion_digest
 from capybeam.transforms.core.rejections import Rejected
-from capybeam.transforms.core.settled import Digests, DigestSorter, conversion_digest
 from capybeam.transforms.engine.engine import Engine
 from capybeam.transforms.language.subscriptions import Subscription
-from capybeam.transforms.resuming import Settlement
+from capybeam.transforms.resuming import HowProcessed
 
 
-class SettledIndex:
-    """What is settled. Safe to use from many threads.
+class ProcessedIndex:
+    """What has been processed. Safe to use from many threads.
 
     Attributes:
         delivered: an entry for each event on a receipt, those that were sent again included.
@@ -50,7 +50,7 @@ class SettledIndex:
     def __len__(self) -> int:
         return len(self.delivered) + len(self.dead) + sum(map(len, self._lately))
 
-    def find(self, digest: bytes) -> Settlement | None:
+    def find(self, digest: bytes) -> HowProcessed | None:
         if digest in self.delivered or any(digest in each for each in self._lately):
             return "already_delivered"
         return "already_dead_lettered" if digest in self.dead else None
@@ -125,14 +125,14 @@ class LoadIndex:
 
     @property
     def key(self) -> Hashable:
-        return ("settled", *self.places)
+        return ("processed", *self.places)
 
-    def __call__(self) -> SettledIndex:
+    def __call__(self) -> ProcessedIndex:
         engine = Engine(self.subscriptions, unwrap=self.unwrap)
-        return SettledIndex(Records(self.places), engine, GrowingFile(self.own) if self.own else None)
+        return ProcessedIndex(Records(self.places), engine, GrowingFile(self.own) if self.own else None)
 
 
-def sentences(index: SettledIndex) -> Iterator[str]:
+def sentences(index: ProcessedIndex) -> Iterator[str]:
     """What there is to say of an index, for people."""
     yield (
         f"Not sent again: {len(index.delivered):,} conversions that {index.receipts:,} receipts name, and"

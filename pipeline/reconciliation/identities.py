@@ -9,8 +9,8 @@ from capybeam.transforms.core.conversions import Conversion, ignore, split_key
 from capybeam.transforms.core.dead_letters import READY_STAGES, DeadLetter, is_unmade
 from capybeam.transforms.core.envelope import Address, Envelope, body_identity
 from capybeam.transforms.core.events import Event
+from capybeam.transforms.core.processed import Names, conversion_digest
 from capybeam.transforms.core.rejections import Rejected, as_rejected, json_bytes
-from capybeam.transforms.core.settled import Names, conversion_digest
 from capybeam.transforms.engine.engine import Engine, Refused
 
 

@@ -14,7 +14,7 @@ from capybeam.pipeline.sources.file_chunks import chunks_of, display_name, open_
 from capybeam.pipeline.sources.file_lines import lines_of
 from capybeam.pipeline.sources.gzip_members import GzipMembers
 from capybeam.transforms.core.events import UnreadableRow, is_blank
-from capybeam.transforms.core.settled import Names
+from capybeam.transforms.core.processed import Names
 from capybeam.transforms.standards.json_text import load_json
 
 _TABLE: Final = "bigquery:"

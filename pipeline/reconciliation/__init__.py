@@ -1,0 +1,1 @@
+"""What earlier runs have processed: `run --resume`, `reconcile`."""

@@ -1,1 +1,0 @@
-"""What earlier runs have settled: `run --resume`, `reconcile`."""
