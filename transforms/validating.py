@@ -12,7 +12,6 @@ from apache_beam import typehints
 
 from capybeam.transforms.base import SubscriptionStepDoFn, with_rejections
 from capybeam.transforms.core.conversions import Conversion
-from capybeam.transforms.core.envelope import in_window
 from capybeam.transforms.engine.engine import MAX_BYTES, Engine
 from capybeam.transforms.language.subscriptions import Subscription, Validate
 
@@ -69,10 +68,9 @@ class _ValidateConversions(SubscriptionStepDoFn[Validate]):
         if window != self._entered:
             self.enter(window)
         try:
-            (ready,) = self.convert(conversion)
+            return self.convert(conversion, window)
         except Exception as error:
             return (self.refused(conversion, error),)
-        return (in_window(ready, window),)
 
-    def convert(self, element: Conversion) -> Iterable[Any]:
-        return (self.machinery(element, self._clock(), self.notes[element.subscription]),)
+    def convert(self, element: Conversion, window: int = 0) -> Iterable[Any]:
+        return (self.machinery(element, self._clock(), self.notes[element.subscription], window),)

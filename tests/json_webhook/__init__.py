@@ -46,10 +46,11 @@ class WebhookSubscription(Subscription):
         return hashed
 
     def compile_validation(self, max_bytes: int, is_edited: bool = False) -> Validate:
-        def validated(conversion: Conversion, now: float, count: Count) -> Ready:
+        def validated(conversion: Conversion, now: float, count: Count, window: int = 0, /) -> Ready:
             fields = conversion.fields
             event = {"name": fields["event_name"], "id": fields["event_id"], "time": fields["event_time"]}
-            return self._sealed(conversion.dataset_id, {**event, "properties": fields["properties"]}, max_bytes, now)
+            body = {**event, "properties": fields["properties"]}
+            return self._sealed(conversion.dataset_id, body, max_bytes, now, window)
 
         return validated
 
@@ -62,13 +63,13 @@ class WebhookSubscription(Subscription):
     def takes_body(self, body: Mapping[str, Any]) -> bool:
         return True
 
-    def _sealed(self, dataset_id: str, event: Mapping[str, Any], max_bytes: int, now: float) -> Ready:
+    def _sealed(self, dataset_id: str, event: Mapping[str, Any], max_bytes: int, now: float, window: int = 0) -> Ready:
         body = orjson.dumps(event)
         if now - event["time"] > HOUR:
             raise Rejected("event_too_old", "The webhook takes no event of more than an hour.", event)
         if len(body) > max_bytes:
             raise Rejected("event_too_large", payload=event)
-        line = Envelope(self.name, event["name"], event["id"], event["time"], HOUR, body).encode()
+        line = Envelope(self.name, event["name"], event["id"], event["time"], HOUR, body, window=window).encode()
         return Ready(Address(self.destination, dataset_id).encode(), line)
 
 

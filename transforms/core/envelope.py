@@ -47,8 +47,8 @@ class Envelope(NamedTuple):
     def encode(self) -> bytes:
         """The header, then the subscription's name, the event's name and ID, and the body."""
         what = self.event_name.encode(), (self.event_id or "").encode()
-        line = seal(self.subscription.encode(), *what, self.event_time, self.age_limit, self.body, self.history)
-        return with_window(line, self.window) if self.window else line
+        texts = self.subscription.encode(), *what
+        return seal(*texts, self.event_time, self.age_limit, self.body, self.history, self.window)
 
     @property
     def identity(self) -> str:
@@ -99,11 +99,12 @@ def seal(
     age_limit: int,
     body: bytes,
     history: ReplayHistory | None = None,
+    window: int = 0,
 ) -> bytes:
     """`Envelope.encode` without the envelope, for where each event passes."""
     first, replays = history or (0, 0)
     lengths = len(subscription), len(event_name), len(event_id)
-    header = HEADER.pack(_VERSION, event_time, age_limit, 0, first, replays, *lengths)
+    header = HEADER.pack(_VERSION, event_time, age_limit, window, first, replays, *lengths)
     return b"".join((header, subscription, event_name, event_id, body))
 
 

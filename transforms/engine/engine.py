@@ -129,7 +129,7 @@ class Engine:
     def validate(self) -> Validate:
         """From a hashed conversion to its envelope, valid at the time given in Unix seconds. Raises Rejected."""
         validators = {s.key: s.compile_validation(self._max_bytes, self._is_edited) for s in self.subscriptions}
-        return lambda conversion, now, count: validators[conversion[0]](conversion, now, count)
+        return lambda conversion, now, count, window=0: validators[conversion[0]](conversion, now, count, window)
 
     @functools.cached_property
     def revalidate(self) -> Mapping[str, Revalidate]:
@@ -186,7 +186,28 @@ class Engine:
         for key, answer in withheld:
             yield Withheld(event, key, answer)
 
-    def ready(self, conversion: Conversion, now: float, note: Count) -> Ready | Refused:
+    def encode(
+        self, event: Event, keys: Sequence[str], now: float, window: int, notes: Mapping[str, Count]
+    ) -> list[Ready | Refused]:
+        """What an event becomes for the subscriptions of these keys, which take it and may have it: in their order, a
+        ready conversion for each dataset, or what kept it from becoming one.
+
+        Args:
+            now: Unix seconds.
+            window: in which the event arrived, as of `core.windows`.
+            notes: by subscription key, the counter of what is left out.
+        """
+        outcomes: list[Ready | Refused] = []
+        for key in keys:
+            try:
+                conversions = self.name(event, key)
+            except Exception as error:
+                outcomes.append(Refused("name", as_rejected(error), key, None, event))
+                continue
+            outcomes += [self.ready(conversion, now, notes[key], window) for conversion in conversions]
+        return outcomes
+
+    def ready(self, conversion: Conversion, now: float, note: Count, window: int = 0) -> Ready | Refused:
         """A named conversion's envelope, or what kept it from becoming one."""
         stage: Stage = "map"
         payload: Any = conversion.event
@@ -195,7 +216,7 @@ class Engine:
             stage = "hash"
             conversion = self.hash(conversion, note)
             stage, payload = "validate", conversion.fields
-            return self.validate(conversion, now, note)
+            return self.validate(conversion, now, note, window)
         except Exception as error:  # as in the steps: a defect costs one event, not the run
             cause = as_rejected(error)
             payload = payload if cause.payload is None else cause.payload

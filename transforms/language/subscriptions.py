@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
@@ -18,8 +18,13 @@ from capybeam.transforms.language.mappings import paths
 from capybeam.transforms.language.routing import Routing
 
 Hash = Callable[[Conversion, Count], Hashed]
-Validate = Callable[[Conversion, float, Count], Ready]
 Revalidate = Callable[[str, Mapping[str, Any], float, Count], Ready]
+
+
+class Validate(Protocol):
+    """From a hashed conversion to its envelope. Raises Rejected."""
+
+    def __call__(self, conversion: Conversion, now: float, count: Count, window: int = 0, /) -> Ready: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +96,8 @@ class Subscription(abc.ABC):
     def compile_validation(self, max_bytes: int, is_edited: bool = False) -> Validate:
         """The function from a hashed conversion to its envelope, whose body the destination takes at `now`.
 
-        It is given Unix seconds and a way to count, and raises Rejected with any code of the validate stage.
+        It is given Unix seconds, a way to count and the window in which the event arrived, as of `core.windows`, and
+        raises Rejected with any code of the validate stage.
 
         Args:
             max_bytes: of one event.

@@ -26,9 +26,9 @@ def compile_validation(subscription: MetaSettings, max_bytes: int, is_edited: bo
     encode = _compile_encoder(subscription, max_bytes, is_edited)
     keys = {dataset_id: subscription.address(dataset_id).encode() for dataset_id in subscription.dataset_ids}
 
-    def validated(conversion: Conversion, now: float, count: Count) -> Ready:
+    def validated(conversion: Conversion, now: float, count: Count, window: int = 0, /) -> Ready:
         _, _, dataset_id, _, fields = conversion
-        line = encode(write(fields, count), now, count, type(conversion) is Hashed)
+        line = encode(write(fields, count), now, count, type(conversion) is Hashed, window)
         if "test_event_code" in fields:  # of the mapping
             code = " ".join(fields["test_event_code"].split())
             return Ready(subscription.address(dataset_id, code).encode(), line)
@@ -43,7 +43,7 @@ def compile_revalidation(subscription: MetaSettings, max_bytes: int) -> Revalida
 
     def revalidated(dataset_id: str, body: Mapping[str, Any], now: float, count: Count) -> Ready:
         first = {name: body[name] for name in _FIRST if name in body}
-        return Ready(subscription.address(dataset_id).encode(), encode({**first, **body}, now, count, False))
+        return Ready(subscription.address(dataset_id).encode(), encode({**first, **body}, now, count, False, 0))
 
     return revalidated
 
@@ -52,14 +52,15 @@ def compile_revalidation(subscription: MetaSettings, max_bytes: int) -> Revalida
 _FIRST: Final = ("event_time", "event_name", "event_id", "action_source", "match_keys")
 
 
-Encode = Callable[[dict[str, Any], float, Count, bool], bytes]
+Encode = Callable[[dict[str, Any], float, Count, bool, int], bytes]
 _NO_URLS: Final = dict.fromkeys(URLS)
 
 
 def _compile_encoder(subscription: MetaSettings, max_bytes: int, is_edited: bool) -> Encode:
     """The function from an event as it goes out to its envelope, valid at `now` and with nothing personal in the clear.
 
-    It takes also whether the event's user_data is known to be hashed, and raises Rejected with the event as payload.
+    It takes also whether the event's user_data is known to be hashed, and the window in which it arrived, and raises
+    Rejected with the event as payload.
 
     Args:
         is_edited: whether an event may hold what hashing has not seen: it is then looked through whole. For others
@@ -72,7 +73,7 @@ def _compile_encoder(subscription: MetaSettings, max_bytes: int, is_edited: bool
     who, name = "match_keys" if older else "user_data", subscription.name.encode()
     age_limit = rules.age_limit
 
-    def encoded(event: dict[str, Any], now: float, count: Count, is_hashed: bool) -> bytes:
+    def encoded(event: dict[str, Any], now: float, count: Count, is_hashed: bool, window: int) -> bytes:
         if look_through is not None:
             event = look_through(event, count)
         try:
@@ -87,7 +88,7 @@ def _compile_encoder(subscription: MetaSettings, max_bytes: int, is_edited: bool
         except TypeError:
             raise Rejected("unencodable", payload=event) from None
         if thorough is not None and (64 in body or (37 in body and 37 in dumps({**event, **_NO_URLS}))):
-            return thorough(event, now, count, is_hashed)
+            return thorough(event, now, count, is_hashed, window)
         if len(body) > max_bytes:
             raise Rejected(
                 "event_too_large",
@@ -99,11 +100,11 @@ def _compile_encoder(subscription: MetaSettings, max_bytes: int, is_edited: bool
         limit = age_limit("physical_store" if older else event["action_source"])
         event_id = event.get("event_id")
         what = event["event_name"].encode(), event_id.encode() if type(event_id) is str else b""
-        return seal(name, *what, event["event_time"], limit, body)
+        return seal(name, *what, event["event_time"], limit, body, None, window)
 
     if not subscription.restricted:
         return encoded
-    return lambda event, now, count, is_hashed: encoded(restrict(event, count), now, count, is_hashed)
+    return lambda event, now, count, is_hashed, window: encoded(restrict(event, count), now, count, is_hashed, window)
 
 
 _OLDER_WIRES: Final = frozenset({*OLDER_HASHED, *(name for name, _ in OFFLINE_KEYS.values())})
