@@ -89,6 +89,8 @@ LATEST: Final = 0xFFFF_FFFF  # Unix seconds that there is room for, in 2106
 _WINDOW: Final = struct.Struct(">I")
 _WINDOW_AT: Final = struct.calcsize(">BqI")
 _BEHIND_WINDOW: Final = _WINDOW_AT + _WINDOW.size
+_NAME_AT: Final = struct.calcsize(">BqIIII")
+_BEHIND_NAME: Final = struct.calcsize(">BqIIIII")
 
 
 def seal(
@@ -111,6 +113,12 @@ def seal(
 def with_window(line: bytes, window: int) -> bytes:
     """A line, with the window in which its event arrived."""
     return b"".join((line[:_WINDOW_AT], _packed(window), line[_BEHIND_WINDOW:]))
+
+
+def with_subscription(line: bytes, name: bytes) -> bytes:
+    """A line, as that of a subscription of another name."""
+    start = HEADER.size + int.from_bytes(line[_NAME_AT:_BEHIND_NAME], "big")
+    return b"".join((line[:_NAME_AT], len(name).to_bytes(4, "big"), line[_BEHIND_NAME : HEADER.size], name, line[start:]))
 
 
 @functools.lru_cache(maxsize=16)

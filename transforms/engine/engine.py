@@ -9,19 +9,18 @@ import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from capybeam.transforms.core import events, message_formats
+from capybeam.transforms.core import message_formats
 from capybeam.transforms.core.conversions import Conversion, Count, ignore, new_tuple
-from capybeam.transforms.core.envelope import Ready
+from capybeam.transforms.core.envelope import Ready, with_subscription
 from capybeam.transforms.core.events import Event
 from capybeam.transforms.core.message_formats import Found, Row
-from capybeam.transforms.core.paths import get_path
 from capybeam.transforms.core.rejections import Rejected, Stage, as_rejected
+from capybeam.transforms.engine.sharing import Share, Shares, Target
+from capybeam.transforms.language.completed_fields import compile_completed_fields
 from capybeam.transforms.language.consent import Answer, Consent, compile_consent
-from capybeam.transforms.language.fields import NOTHING, Field, FieldError, compile_check
-from capybeam.transforms.language.mapped_fields import compile_event_fields
 from capybeam.transforms.language.mappings import compile_mapping
 from capybeam.transforms.language.routing import compile_routing
-from capybeam.transforms.language.subscriptions import Hash, Revalidate, Subscription, Validate
+from capybeam.transforms.language.subscriptions import Encode, Hash, Revalidate, Subscription, Validate
 from capybeam.transforms.language.triggers import compile_triggers
 
 MAX_BYTES: Final = 4 * 1024 * 1024
@@ -198,14 +197,57 @@ class Engine:
             notes: by subscription key, the counter of what is left out.
         """
         outcomes: list[Ready | Refused] = []
+        made: dict[Encode, tuple[bytes | Refused, list[str]]] = {}
+        shares = self._shares
         for key in keys:
-            try:
-                conversions = self.name(event, key)
-            except Exception as error:
-                outcomes.append(Refused("name", as_rejected(error), key, None, event))
+            share, note = shares[key], notes[key]
+            if share is None:
+                outcomes += self._by_stages(event, key, now, window, note)
                 continue
-            outcomes += [self.ready(conversion, now, notes[key], window) for conversion in conversions]
+            encode, name, targets, targets_of = share
+            if targets_of is not None:
+                try:
+                    targets = targets_of(event)
+                except Exception as error:
+                    outcomes.append(Refused("name", as_rejected(error), key, None, event))
+                    continue
+            found = made.get(encode)
+            if found is None:
+                found = made[encode] = self._once(encode, event, key, now, window)
+            outcome, noted = found
+            for _ in targets if noted else ():
+                for each in noted:
+                    note(each)
+            if type(outcome) is bytes:
+                line = outcome if name is None else with_subscription(outcome, name)
+                for _, ready_key in targets:
+                    outcomes.append(new_tuple(Ready, (ready_key, line)))
+            else:
+                outcomes += _refused_for(outcome, key, targets)
         return outcomes
+
+    @functools.cached_property
+    def _shares(self) -> Mapping[str, Share | None]:
+        return dict.fromkeys(s.key for s in self.subscriptions) if self._is_edited else Shares(self.subscriptions, self._max_bytes)
+
+    def _once(self, encode: Encode, event: Event, key: str, now: float, window: int) -> tuple[bytes | Refused, list[str]]:
+        """What one of those that share an encoding makes of an event: a line or a rejection, and what is to be counted."""
+        notes: list[str] = []
+        try:
+            return encode(event, now, window, notes.append), notes
+        except Exception:  # not as most events are, or with a defect: the stages will tell
+            notes.clear()
+        outcome = next(iter(self._by_stages(event, key, now, window, notes.append)))
+        return (outcome.line if isinstance(outcome, Ready) else outcome), notes
+
+    def _by_stages(self, event: Event, key: str, now: float, window: int, note: Count) -> Iterator[Ready | Refused]:
+        try:
+            conversions = self.name(event, key)
+        except Exception as error:
+            yield Refused("name", as_rejected(error), key, None, event)
+            return
+        for conversion in conversions:
+            yield self.ready(conversion, now, note, window)
 
     def ready(self, conversion: Conversion, now: float, note: Count, window: int = 0) -> Ready | Refused:
         """A named conversion's envelope, or what kept it from becoming one."""
@@ -221,6 +263,17 @@ class Engine:
             cause = as_rejected(error)
             payload = payload if cause.payload is None else cause.payload
             return Refused(stage, cause, conversion.subscription, conversion, payload)
+
+
+def _refused_for(refused: Refused, key: str, targets: Sequence[Target]) -> list[Refused]:
+    """What kept an event from becoming ready, as it is another subscription's, for each of its datasets."""
+    conversion = refused.conversion
+    if conversion is None:
+        return [refused._replace(subscription=key)]
+    return [
+        refused._replace(subscription=key, conversion=conversion._replace(subscription=key, dataset_id=dataset_id))
+        for dataset_id, _ in targets
+    ]
 
 
 def _namer(subscription: Subscription) -> Callable[[Event], list[Conversion]]:
@@ -287,46 +340,12 @@ def _compile_name(node: Any) -> Any:
 
 
 def _compile_mapping(subscriptions: Sequence[Subscription]) -> Callable[..., Conversion]:
-    compiled = {s.key: compile_event_fields(s.mapping, s.fields) for s in subscriptions}
-    fallbacks = {s.key: s.value_fallback for s in subscriptions if s.value_fallback}
-    limited = {
-        s.key: (s.consent, compile_consent(s.consent), s.limited_fields)
-        for s in subscriptions
-        if s.consent and s.consent.limits
-    }
+    compiled = {s.key: compile_completed_fields(s) for s in subscriptions}
 
     def mapped(conversion: Conversion, count: Count = ignore) -> Conversion:
         subscription, event_name, dataset_id, event, _ = conversion
         assert event is not None
         fields = compiled[subscription](event, event_name, count)
-        if subscription in fallbacks and "value" not in fields:
-            _take_value(fields, get_path(event, fallbacks[subscription]), count)
-        if subscription in limited:
-            consent, answer, limited_fields = limited[subscription]
-            if consent.reaction(answer(event)) == "limit_data_use":
-                fields.update(limited_fields)
-                count("limited_data_use")
-        event_id = fields.get("event_id")
-        if event_id is None:
-            fields["event_id"] = events.event_id(event)
-        elif event_id in NOTHING:  # a destination would take all events that share it for one
-            fields["event_id"] = events.event_id(event)
-            count("dropped_event_id")
         return new_tuple(Conversion, (subscription, fields["event_name"], dataset_id, event, fields))
 
     return mapped
-
-
-_number: Final = compile_check(Field("value", "number"))
-
-
-def _take_value(fields: dict[str, Any], value: Any, count: Count) -> None:
-    """Takes a value from where the mapping does not look; what is not a number is none."""
-    try:
-        fields["value"] = _number(value)
-    except FieldError:
-        return
-    count("value_fallback")
-    custom_data = fields.get("custom_data")
-    if custom_data:
-        fields["custom_data"] = {key: item for key, item in custom_data.items() if key != "value"}

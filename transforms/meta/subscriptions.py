@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from capybeam.transforms.language.subscriptions import Hash, Revalidate, Validate
-from capybeam.transforms.meta import bodies, encoding, hashing
+from capybeam.transforms.language.subscriptions import Encode, Hash, Revalidate, Validate
+from capybeam.transforms.meta import bodies, direct_encoding, encoding, hashing
 from capybeam.transforms.meta.settings import MetaSettings
 
 
@@ -23,6 +23,16 @@ class MetaSubscription(MetaSettings):
 
     def compile_revalidation(self, max_bytes: int) -> Revalidate:
         return encoding.compile_revalidation(self, max_bytes)
+
+    @property
+    def encoding_key(self) -> str | None:
+        if "test_event_code" in self.mapping:  # the address of an event depends on the event
+            return None
+        nowhere = {"destination": "", "trigger": "", "dataset_ids": (), "routing": None}
+        return repr(dataclasses.replace(self, **nowhere, test_event_code=None, upload_tag=""))
+
+    def compile_encoding(self, max_bytes: int) -> Encode | None:
+        return direct_encoding.compile_encoding(self, max_bytes)
 
     def is_body(self, payload: Mapping[str, Any], is_encoded: bool) -> bool:
         return bodies.is_body(payload, is_encoded)

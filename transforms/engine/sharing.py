@@ -1,0 +1,76 @@
+"""Subscriptions that make the same line of the same event: it is made once, and goes to each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from capybeam.transforms.core.events import Event
+from capybeam.transforms.language.routing import compile_routing
+from capybeam.transforms.language.subscriptions import Encode, Subscription
+
+
+class Target(NamedTuple):
+    """A dataset, and the key of what is ready for it."""
+
+    dataset_id: str
+    ready_key: str
+
+
+class Share(NamedTuple):
+    """One subscription's share in what is made of an event.
+
+    Attributes:
+        encode: one function for all subscriptions that make the same line, by which they are recognised.
+        name: the subscription's, where it is another than that in the line.
+        targets: where the line goes: to all these, or to those that an event chooses.
+        targets_of: from an event to those that it chooses; None where all take it. Raises Rejected.
+    """
+
+    encode: Encode
+    name: bytes | None
+    targets: Sequence[Target]
+    targets_of: Callable[[Event], Sequence[Target]] | None
+
+
+class Shares(dict[str, Share | None]):
+    """By subscription key: its share. None where what a subscription makes of an event may be like no other's.
+
+    Each is compiled when it is first asked for.
+    """
+
+    def __init__(self, subscriptions: Iterable[Subscription], max_bytes: int) -> None:
+        super().__init__()
+        self._subscriptions = {subscription.key: subscription for subscription in subscriptions}
+        self._max_bytes = max_bytes
+        self._encodings: dict[str, tuple[Encode, str]] = {}  # and the name in its lines
+
+    def __missing__(self, key: str) -> Share | None:
+        subscription = self._subscriptions[key]
+        found = self[key] = self._share(subscription, subscription.encoding_key)
+        return found
+
+    def _share(self, subscription: Subscription, encoding_key: str | None) -> Share | None:
+        if encoding_key is None:
+            return None
+        if encoding_key not in self._encodings:
+            encode = subscription.compile_encoding(self._max_bytes) or _Stages()
+            self._encodings[encoding_key] = encode, subscription.name
+        encode, name = self._encodings[encoding_key]
+        own_name = None if name == subscription.name else subscription.name.encode()
+        targets = {each: Target(each, subscription.address(each).encode()) for each in subscription.dataset_ids}
+        targets_of = None if subscription.routing is None else _choice(compile_routing(subscription.routing), targets)
+        return Share(encode, own_name, tuple(targets.values()), targets_of)
+
+
+class _Stages:
+    """In place of a function that encodes, where a subscription has none: each event takes the stages."""
+
+    def __call__(self, *_: object) -> bytes:
+        raise LookupError("no function encodes at once")
+
+
+def _choice(
+    datasets_of: Callable[[Event], tuple[str, ...]], targets: Mapping[str, Target]
+) -> Callable[[Event], Sequence[Target]]:
+    return lambda event: [targets[dataset_id] for dataset_id in datasets_of(event)]
