@@ -85,6 +85,7 @@ def body_identity(body: bytes) -> str:
 _VERSION: Final = 1
 # Version, event_time, age_limit, window, first_dead_lettered_at, replays; bytes of the three texts.
 HEADER: Final = struct.Struct(">BqIIIIIII")
+_pack: Final = HEADER.pack
 LATEST: Final = 0xFFFF_FFFF  # Unix seconds that there is room for, in 2106
 _WINDOW: Final = struct.Struct(">I")
 _WINDOW_AT: Final = struct.calcsize(">BqI")
@@ -105,8 +106,8 @@ def seal(
 ) -> bytes:
     """`Envelope.encode` without the envelope, for where each event passes."""
     first, replays = history or (0, 0)
-    lengths = len(subscription), len(event_name), len(event_id)
-    header = HEADER.pack(_VERSION, event_time, age_limit, window, first, replays, *lengths)
+    name, event, id_ = len(subscription), len(event_name), len(event_id)
+    header = _pack(_VERSION, event_time, age_limit, window, first, replays, name, event, id_)
     return b"".join((header, subscription, event_name, event_id, body))
 
 
@@ -118,7 +119,9 @@ def with_window(line: bytes, window: int) -> bytes:
 def with_subscription(line: bytes, name: bytes) -> bytes:
     """A line, as that of a subscription of another name."""
     start = HEADER.size + int.from_bytes(line[_NAME_AT:_BEHIND_NAME], "big")
-    return b"".join((line[:_NAME_AT], len(name).to_bytes(4, "big"), line[_BEHIND_NAME : HEADER.size], name, line[start:]))
+    return b"".join(
+        (line[:_NAME_AT], len(name).to_bytes(4, "big"), line[_BEHIND_NAME : HEADER.size], name, line[start:])
+    )
 
 
 @functools.lru_cache(maxsize=16)

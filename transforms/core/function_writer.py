@@ -68,8 +68,8 @@ class FunctionWriter:
         self.line(f"{name} = {expression}")
         return name
 
-    def object(self, entries: Mapping[str, str], certain: Container[str] = ()) -> str:
-        """Writes an object of variables, without those that are None; returns the variable that holds it.
+    def dictionary(self, entries: Mapping[str, str], certain: Container[str] = ()) -> str:
+        """Writes a dictionary of variables, without those that are None; returns the variable that holds it.
 
         It is made with room for all, and those without a value are taken out: growing it one by one takes longer.
 

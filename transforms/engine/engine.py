@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from capybeam.transforms.core import message_formats
 from capybeam.transforms.core.conversions import Conversion, Count, ignore, new_tuple
@@ -15,13 +15,15 @@ from capybeam.transforms.core.envelope import Ready, with_subscription
 from capybeam.transforms.core.events import Event
 from capybeam.transforms.core.message_formats import Found, Row
 from capybeam.transforms.core.rejections import Rejected, Stage, as_rejected
-from capybeam.transforms.engine.sharing import Share, Shares, Target
+from capybeam.transforms.engine.sharing import Share, Sharing, Target
 from capybeam.transforms.language.completed_fields import compile_completed_fields
 from capybeam.transforms.language.consent import Answer, Consent, compile_consent
 from capybeam.transforms.language.mappings import compile_mapping
 from capybeam.transforms.language.routing import compile_routing
 from capybeam.transforms.language.subscriptions import Encode, Hash, Revalidate, Subscription, Validate
 from capybeam.transforms.language.triggers import compile_triggers
+
+T = TypeVar("T")
 
 MAX_BYTES: Final = 4 * 1024 * 1024
 
@@ -106,7 +108,7 @@ class Engine:
     @functools.cached_property
     def name(self) -> Callable[[Event, str], list[Conversion]]:
         """From an event and a subscription's key to its conversions, one for each dataset. Raises Rejected."""
-        namers = {s.key: _namer(s) for s in self.subscriptions}
+        namers = self._each(_namer)
         return lambda event, key: namers[key](event)
 
     @functools.cached_property
@@ -116,24 +118,35 @@ class Engine:
         It takes the conversion and `count`, which is called with what is left out or comes from elsewhere, and raises
         Rejected: missing_required_field, invalid_<field>, invalid_field, mapping_failed.
         """
-        return _compile_mapping(self.subscriptions)
+        mappings = self._each(compile_completed_fields)
+
+        def mapped(conversion: Conversion, count: Count = ignore) -> Conversion:
+            subscription, event_name, dataset_id, event, _ = conversion
+            assert event is not None
+            fields = mappings[subscription](event, event_name, count)
+            return new_tuple(Conversion, (subscription, fields["event_name"], dataset_id, event, fields))
+
+        return mapped
 
     @functools.cached_property
     def hash(self) -> Hash:
         """Replaces a conversion's user_data by its hashed form, and lets go of the event. Raises Rejected."""
-        hashers = {subscription.key: subscription.compile_hashing() for subscription in self.subscriptions}
+        hashers = self._each(lambda subscription: subscription.compile_hashing())
         return lambda conversion, count: hashers[conversion[0]](conversion, count)
 
     @functools.cached_property
     def validate(self) -> Validate:
         """From a hashed conversion to its envelope, valid at the time given in Unix seconds. Raises Rejected."""
-        validators = {s.key: s.compile_validation(self._max_bytes, self._is_edited) for s in self.subscriptions}
+        validators = self._each(lambda subscription: subscription.compile_validation(self._max_bytes, self._is_edited))
         return lambda conversion, now, count, window=0: validators[conversion[0]](conversion, now, count, window)
 
     @functools.cached_property
     def revalidate(self) -> Mapping[str, Revalidate]:
         """By subscription key: from a body that was valid once to its envelope. Raises Rejected."""
-        return {s.key: s.compile_revalidation(self._max_bytes) for s in self.subscriptions}
+        return self._each(lambda subscription: subscription.compile_revalidation(self._max_bytes))
+
+    def _each(self, compile_one: Callable[[Subscription], T]) -> Mapping[str, T]:
+        return _OnDemand(compile_one, self.subscriptions)
 
     # --- the whole way ------------------------------------------------------------------------------------------------
 
@@ -202,7 +215,10 @@ class Engine:
         for key in keys:
             share, note = shares[key], notes[key]
             if share is None:
-                outcomes += self._by_stages(event, key, now, window, note)
+                outcomes += [
+                    named if isinstance(named, Refused) else self.ready(named, now, note, window)
+                    for named in self._named(event, key)
+                ]
                 continue
             encode, name, targets, targets_of = share
             if targets_of is not None:
@@ -211,43 +227,44 @@ class Engine:
                 except Exception as error:
                     outcomes.append(Refused("name", as_rejected(error), key, None, event))
                     continue
-            found = made.get(encode)
-            if found is None:
-                found = made[encode] = self._once(encode, event, key, now, window)
-            outcome, noted = found
-            for _ in targets if noted else ():
-                for each in noted:
+            if encode in made:
+                outcome, noted = made[encode]
+            else:
+                noted = []
+                try:
+                    outcome = encode(event, now, window, noted.append)
+                except Exception:  # not as most events are, or with a defect: the stages will tell
+                    outcome, noted = self._staged(event, key, now, window)
+                made[encode] = outcome, noted
+            if noted:
+                for each in noted * len(targets):
                     note(each)
-            if type(outcome) is bytes:
+            if isinstance(outcome, Refused):
+                outcomes += _refused_for(outcome, key, targets)
+            else:
                 line = outcome if name is None else with_subscription(outcome, name)
                 for _, ready_key in targets:
                     outcomes.append(new_tuple(Ready, (ready_key, line)))
-            else:
-                outcomes += _refused_for(outcome, key, targets)
         return outcomes
 
     @functools.cached_property
     def _shares(self) -> Mapping[str, Share | None]:
-        return dict.fromkeys(s.key for s in self.subscriptions) if self._is_edited else Shares(self.subscriptions, self._max_bytes)
+        if self._is_edited:
+            return dict.fromkeys(subscription.key for subscription in self.subscriptions)
+        return self._each(Sharing(self._max_bytes).share)
 
-    def _once(self, encode: Encode, event: Event, key: str, now: float, window: int) -> tuple[bytes | Refused, list[str]]:
-        """What one of those that share an encoding makes of an event: a line or a rejection, and what is to be counted."""
+    def _staged(self, event: Event, key: str, now: float, window: int) -> tuple[bytes | Refused, list[str]]:
+        """What the stages make of an event for its first dataset, a line or a rejection, and what is to be counted."""
         notes: list[str] = []
-        try:
-            return encode(event, now, window, notes.append), notes
-        except Exception:  # not as most events are, or with a defect: the stages will tell
-            notes.clear()
-        outcome = next(iter(self._by_stages(event, key, now, window, notes.append)))
-        return (outcome.line if isinstance(outcome, Ready) else outcome), notes
+        named, *_ = self._named(event, key)
+        outcome = named if isinstance(named, Refused) else self.ready(named, now, notes.append, window)
+        return (outcome if isinstance(outcome, Refused) else outcome.line), notes
 
-    def _by_stages(self, event: Event, key: str, now: float, window: int, note: Count) -> Iterator[Ready | Refused]:
+    def _named(self, event: Event, key: str) -> Sequence[Conversion | Refused]:
         try:
-            conversions = self.name(event, key)
+            return self.name(event, key)
         except Exception as error:
-            yield Refused("name", as_rejected(error), key, None, event)
-            return
-        for conversion in conversions:
-            yield self.ready(conversion, now, note, window)
+            return [Refused("name", as_rejected(error), key, None, event)]
 
     def ready(self, conversion: Conversion, now: float, note: Count, window: int = 0) -> Ready | Refused:
         """A named conversion's envelope, or what kept it from becoming one."""
@@ -339,13 +356,13 @@ def _compile_name(node: Any) -> Any:
     return lambda event: name(event).get("event_name")
 
 
-def _compile_mapping(subscriptions: Sequence[Subscription]) -> Callable[..., Conversion]:
-    compiled = {s.key: compile_completed_fields(s) for s in subscriptions}
+class _OnDemand(dict[str, T]):
+    """By subscription key, what a function makes of each subscription: made when it is first asked for, once."""
 
-    def mapped(conversion: Conversion, count: Count = ignore) -> Conversion:
-        subscription, event_name, dataset_id, event, _ = conversion
-        assert event is not None
-        fields = compiled[subscription](event, event_name, count)
-        return new_tuple(Conversion, (subscription, fields["event_name"], dataset_id, event, fields))
+    def __init__(self, compile_one: Callable[[Subscription], T], subscriptions: Iterable[Subscription]) -> None:
+        super().__init__()
+        self._compile_one, self._subscriptions = compile_one, {each.key: each for each in subscriptions}
 
-    return mapped
+    def __missing__(self, key: str) -> T:
+        compiled = self[key] = self._compile_one(self._subscriptions[key])
+        return compiled

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from capybeam.transforms.core.events import Event
@@ -33,24 +33,20 @@ class Share(NamedTuple):
     targets_of: Callable[[Event], Sequence[Target]] | None
 
 
-class Shares(dict[str, Share | None]):
-    """By subscription key: its share. None where what a subscription makes of an event may be like no other's.
+class Sharing:
+    """Finds the subscriptions that make the same line, one after the other.
 
-    Each is compiled when it is first asked for.
+    Args:
+        max_bytes: of one event.
     """
 
-    def __init__(self, subscriptions: Iterable[Subscription], max_bytes: int) -> None:
-        super().__init__()
-        self._subscriptions = {subscription.key: subscription for subscription in subscriptions}
+    def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._encodings: dict[str, tuple[Encode, str]] = {}  # and the name in its lines
 
-    def __missing__(self, key: str) -> Share | None:
-        subscription = self._subscriptions[key]
-        found = self[key] = self._share(subscription, subscription.encoding_key)
-        return found
-
-    def _share(self, subscription: Subscription, encoding_key: str | None) -> Share | None:
+    def share(self, subscription: Subscription) -> Share | None:
+        """A subscription's share; None where what it makes of an event may be like nothing that others make."""
+        encoding_key = subscription.encoding_key
         if encoding_key is None:
             return None
         if encoding_key not in self._encodings:

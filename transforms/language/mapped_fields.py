@@ -11,7 +11,7 @@ there that Segment's spec has (``email``, ``phone``, ``name`` …).
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -62,7 +62,9 @@ def compile_event_fields(mapping: Mapping[str, Any], fields: Sequence[Field]) ->
     if mapped_names(mapping) is None:
         return _compile_slow_path(mapping, fields, {})  # the fields depend on the event
     code = FieldsWriter("event_name", "count")
-    result = code.object(_write_fields(code, {**mapping, "event_name": _GIVEN}, fields, _INCOMPLETE), _required(fields))
+    result = code.dictionary(
+        _write_fields(code, {**mapping, "event_name": _GIVEN}, fields, _INCOMPLETE), _required(fields)
+    )
     code.write_notes()
     fast_path = code.function(result)
     finds_traits = _mentions_traits(mapping.get("user_data"))
@@ -260,12 +262,12 @@ def _write_value(code: FieldsWriter, node: Any, field: Field, root: bool) -> str
     if node is _GIVEN:
         return _write_check(code, Value("event_name"), field, root)
     if _is_written_out(field, node):
-        return code.object(_write_fields(code, node, field.properties or ()))
-    if field.type == "object" and field.properties is not None and isinstance(node, dict):
-        if root and field.multiple and "@arrayPath" in node:
-            path, *shape = node["@arrayPath"]
-            if shape and isinstance(shape[0], dict) and shape[0] and not is_directive(shape[0]):
-                return _write_items(code, code.value({"@arrayPath": [path]}).code, shape[0], field)
+        return code.dictionary(_write_fields(code, node, field.properties or ()))
+    is_list = root and field.type == "object" and field.multiple and field.properties is not None
+    if is_list and isinstance(node, dict) and "@arrayPath" in node:
+        path, *shape = node["@arrayPath"]
+        if shape and isinstance(shape[0], dict) and shape[0] and not is_directive(shape[0]):
+            return _write_items(code, code.value({"@arrayPath": [path]}).code, shape[0], field)
     return _write_check(code, code.value(node), field, root)
 
 
@@ -276,7 +278,7 @@ def _write_items(code: FieldsWriter, array: str, shape: Mapping[str, Any], field
     with code.block(f"if type({listed}) is list:"):
         with code.loop(listed):
             inner = field.properties or ()
-            made = code.object(_write_fields(code, shape, inner, f"{without} += 1; continue"), _required(inner))
+            made = code.dictionary(_write_fields(code, shape, inner, f"{without} += 1; continue"), _required(inner))
             code.line(f"{items}.append({made})")
         code.line(f"{items} = {items} or None")
     code.line(f"else: {items} = {code.constant(_check(field, root=True))}({array})")

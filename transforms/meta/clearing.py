@@ -50,9 +50,9 @@ def write_clearing(
     urls, texts = _looked_through(subscription)
     values = {name: fields[name] for name in (*urls, *texts)}
     with writer.block(f"if not ({_is_clear(writer, subscription, values)}):"):
-        looked_through = writer.object({"event_time": fields["event_time"], **values}, {"event_time"})
+        looked_through = writer.dictionary({"event_time": fields["event_time"], **values}, {"event_time"})
         clear = _compile_thorough_clearing(subscription)
-        writer.line(writer.call(clear, writer.object(given), user_data, looked_through, "count"))
+        writer.line(writer.call(clear, writer.dictionary(given), user_data, looked_through, "count"))
         for name, variable in values.items():
             writer.line(f"{variable} = {looked_through}.get({literal(name)})")
 

@@ -1,4 +1,4 @@
-"""An event → its envelope, in one function for a subscription: what the stages of the engine write, one below the other.
+"""An event → its envelope, in one function for a subscription: what the stages write, one below the other.
 
 No conversion and no fields are made in between, and no value is looked up twice. What the stages do where an event is
 not as most are, the function leaves to them: it raises then, and has changed nothing.
@@ -27,5 +27,5 @@ def compile_encoding(subscription: MetaSettings, max_bytes: int) -> Encode | Non
     fields["user_data"] = write_user_data(code, given, fields["event_time"], subscription.default_country)
     write_clearing(code, subscription, given, fields["user_data"], fields)
     event = write_server_event(code, subscription, fields)
-    encode = compile_encoder(subscription, max_bytes, is_edited=False)
-    return code.function(code.call(encode, event, "now", "count", "True", "window"))
+    encode = code.constant(compile_encoder(subscription, max_bytes, is_edited=False), "encode")
+    return code.function(f"{encode}({event}, now, count, True, window)")

@@ -105,8 +105,8 @@ def write_server_event(writer: FunctionWriter, subscription: MetaSettings, field
     value; returns the variable that holds it.
     """
     if subscription.wire == "offline_events":
-        return writer.variable(writer.call(_compile_offline_event(subscription), writer.object(fields), "count"))
-    return _write_event(writer, subscription, fields, writer.object)
+        return writer.variable(writer.call(_compile_offline_event(subscription), writer.dictionary(fields), "count"))
+    return _write_event(writer, subscription, fields, writer.dictionary)
 
 
 def _names(subscription: MetaSettings) -> list[str]:
@@ -137,12 +137,12 @@ def _write_event(
     writer.line(f"if {url} is None and {source} == 'website': count('website_without_url')")
     referrer = _write_url(writer, values.get("referrer_url"), "dropped_referrer_url")
     event = {**{name: values[name] for name in _REQUIRED}, "event_source_url": url, "referrer_url": referrer}
-    custom_data = writer.object(custom)
+    custom_data = writer.dictionary(custom)
     if not rewrites:
         writer.line(f"{custom_data} = {custom_data} or None")
-        return writer.object({**event, **beside, "custom_data": custom_data}, _REQUIRED)
+        return writer.dictionary({**event, **beside, "custom_data": custom_data}, _REQUIRED)
 
-    result = writer.object(event, _REQUIRED)
+    result = writer.dictionary(event, _REQUIRED)
     limited = subscription.mapping.get("data_processing_options")
     rewritten = functools.partial(_rewritten, clean=subscription.cleaner, unlimited=limited in (False, "false"))
     fields = fields_of({name: value for name, value in values.items() if name in _REWRITTEN})

@@ -26,10 +26,12 @@ class MetaSubscription(MetaSettings):
 
     @property
     def encoding_key(self) -> str | None:
-        if "test_event_code" in self.mapping:  # the address of an event depends on the event
+        if "test_event_code" in self.mapping:  # where an event goes depends on the event
             return None
-        nowhere = {"destination": "", "trigger": "", "dataset_ids": (), "routing": None}
-        return repr(dataclasses.replace(self, **nowhere, test_event_code=None, upload_tag=""))
+        consent = self.consent if self.consent and self.consent.limits else None
+        kept = dataclasses.replace(self, destination="", name="", trigger="", consent=consent)
+        kept = dataclasses.replace(kept, dataset_ids=(), routing=None, test_event_code=None, upload_tag="")
+        return repr(kept)  # not the values themselves: 1, 1.0 and true are equal, and are not the same bytes
 
     def compile_encoding(self, max_bytes: int) -> Encode | None:
         return direct_encoding.compile_encoding(self, max_bytes)
