@@ -7,7 +7,7 @@ built with (what travels to the workers is the definitions), `convert` puts one 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -19,7 +19,7 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.shared import Shared
 from apache_beam.utils.windowed_value import WindowedValue
 
-from capybeam.transforms.core.conversions import Conversion, split_key
+from capybeam.transforms.core.conversions import Conversion, Count, split_key
 from capybeam.transforms.core.counters import CounterKey, Counters, NoteNames, extreme_of
 from capybeam.transforms.core.events import UnreadableRest
 from capybeam.transforms.core.rejections import Rejected, Rejection, Stage, as_rejected, reject
@@ -262,22 +262,35 @@ class SubscriptionStepDoFn(StepDoFn[M]):
 
     def setup(self) -> None:
         super().setup()
-        self._note_names = {key: NoteNames(key) for key in ("", *(each.key for each in self.subscriptions))}
+        self._note_names: dict[str, NoteNames] = {}
 
     def start_bundle(self) -> None:
         super().start_bundle()
-        self.notes = {key: self._note(names) for key, names in self._note_names.items()}
+        self.notes = NotesByKey(self.counters, self._note_names)
 
     def origin(self, element: Conversion) -> Mapping[str, Any]:
         return origin_of(element)
 
-    def _note(self, names: NoteNames) -> Callable[[str], None]:
-        """A counter of what is dropped on the way of one subscription's conversions."""
-        counters = self.counters
+
+class NotesByKey(dict[str, Count]):
+    """By a subscription's key: the counter of what is dropped on the way of its conversions.
+
+    Args:
+        counters: of the bundle.
+        names: by key, the names of what was counted before; those that come are added.
+    """
+
+    def __init__(self, counters: Counters, names: dict[str, NoteNames]) -> None:
+        super().__init__()
+        self._counters, self._names = counters, names
+
+    def __missing__(self, key: str) -> Count:
+        counters, names = self._counters, self._names.setdefault(key, NoteNames(key))
 
         def note(name: str) -> None:
             counters[names[name]] += 1
 
+        self[key] = note
         return note
 
 
