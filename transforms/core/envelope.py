@@ -87,11 +87,12 @@ _VERSION: Final = 1
 HEADER: Final = struct.Struct(">BqIIIIIII")
 _pack: Final = HEADER.pack
 LATEST: Final = 0xFFFF_FFFF  # Unix seconds that there is room for, in 2106
+_LENGTH: Final = struct.Struct(">I")
+_NAME_LENGTH_AT: Final = struct.calcsize(">BqIIII")
+_BEHIND_NAME_LENGTH: Final = _NAME_LENGTH_AT + _LENGTH.size
 _WINDOW: Final = struct.Struct(">I")
 _WINDOW_AT: Final = struct.calcsize(">BqI")
 _BEHIND_WINDOW: Final = _WINDOW_AT + _WINDOW.size
-_NAME_AT: Final = struct.calcsize(">BqIIII")
-_BEHIND_NAME: Final = struct.calcsize(">BqIIIII")
 
 
 def seal(
@@ -111,6 +112,12 @@ def seal(
     return b"".join((header, subscription, event_name, event_id, body))
 
 
+def subscription_of(line: bytes) -> str:
+    """`Envelope.subscription` of a line, without decoding the rest."""
+    (length,) = _LENGTH.unpack_from(line, _NAME_LENGTH_AT)
+    return line[HEADER.size : HEADER.size + length].decode()
+
+
 def with_window(line: bytes, window: int) -> bytes:
     """A line, with the window in which its event arrived."""
     return b"".join((line[:_WINDOW_AT], _packed(window), line[_BEHIND_WINDOW:]))
@@ -118,10 +125,9 @@ def with_window(line: bytes, window: int) -> bytes:
 
 def with_subscription(line: bytes, name: bytes) -> bytes:
     """A line, as that of a subscription of another name."""
-    start = HEADER.size + int.from_bytes(line[_NAME_AT:_BEHIND_NAME], "big")
-    return b"".join(
-        (line[:_NAME_AT], len(name).to_bytes(4, "big"), line[_BEHIND_NAME : HEADER.size], name, line[start:])
-    )
+    (length,) = _LENGTH.unpack_from(line, _NAME_LENGTH_AT)
+    header = line[:_NAME_LENGTH_AT], _LENGTH.pack(len(name)), line[_BEHIND_NAME_LENGTH : HEADER.size]
+    return b"".join((*header, name, line[HEADER.size + length :]))
 
 
 @functools.lru_cache(maxsize=16)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 
 from capybeam.transforms.core import message_formats
 from capybeam.transforms.core.conversions import Conversion, Count, ignore, new_tuple
@@ -15,15 +15,17 @@ from capybeam.transforms.core.envelope import Ready, with_subscription
 from capybeam.transforms.core.events import Event
 from capybeam.transforms.core.message_formats import Found, Row
 from capybeam.transforms.core.rejections import Rejected, Stage, as_rejected
+from capybeam.transforms.engine.on_demand import OnDemand
 from capybeam.transforms.engine.sharing import Share, Sharing, Target
 from capybeam.transforms.language.completed_fields import compile_completed_fields
 from capybeam.transforms.language.consent import Answer, Consent, compile_consent
+from capybeam.transforms.language.directives.checks import check_mapping
+from capybeam.transforms.language.dispatch import compile_triggers
+from capybeam.transforms.language.fields import Field
+from capybeam.transforms.language.mapped_fields import check_event_fields, compile_event_fields
 from capybeam.transforms.language.mappings import compile_mapping
 from capybeam.transforms.language.routing import compile_routing
 from capybeam.transforms.language.subscriptions import Encode, Hash, Revalidate, Subscription, Validate
-from capybeam.transforms.language.triggers import compile_triggers
-
-T = TypeVar("T")
 
 MAX_BYTES: Final = 4 * 1024 * 1024
 
@@ -67,7 +69,10 @@ Withhold = Callable[[Event, list[str]], tuple[list[str], list[tuple[str, Answer]
 
 
 class Engine:
-    """The functions of a job's subscriptions. Each is compiled when it is first asked for, once.
+    """The functions of a job's subscriptions. Each is made when it is first asked for, once.
+
+    Triggers are compiled and mappings checked then; the rest is compiled for a subscription when its first event comes,
+    as most events of a large job are those of a few subscriptions.
 
     Args:
         max_bytes: of one event; a larger one fits no batch.
@@ -107,8 +112,14 @@ class Engine:
 
     @functools.cached_property
     def name(self) -> Callable[[Event, str], list[Conversion]]:
-        """From an event and a subscription's key to its conversions, one for each dataset. Raises Rejected."""
-        namers = self._each(_namer)
+        """From an event and a subscription's key to its conversions, one for each dataset. Raises Rejected.
+
+        Raises:
+            MappingError: of an event's name or dataset; the property does, before there are events.
+        """
+        for subscription in self.subscriptions:
+            _check_names(subscription)
+        namers = OnDemand(self.subscriptions, _namer)
         return lambda event, key: namers[key](event)
 
     @functools.cached_property
@@ -116,37 +127,29 @@ class Engine:
         """Fills a conversion's fields by its subscription's mapping, typed and complete.
 
         It takes the conversion and `count`, which is called with what is left out or comes from elsewhere, and raises
-        Rejected: missing_required_field, invalid_<field>, invalid_field, mapping_failed.
+        Rejected: missing_required_field, invalid_<field>, invalid_field, mapping_failed. Where a mapping cannot be
+        compiled, asking for the function raises MappingError.
         """
-        mappings = self._each(compile_completed_fields)
-
-        def mapped(conversion: Conversion, count: Count = ignore) -> Conversion:
-            subscription, event_name, dataset_id, event, _ = conversion
-            assert event is not None
-            fields = mappings[subscription](event, event_name, count)
-            return new_tuple(Conversion, (subscription, fields["event_name"], dataset_id, event, fields))
-
-        return mapped
+        return _compile_mapping(self.subscriptions)
 
     @functools.cached_property
     def hash(self) -> Hash:
         """Replaces a conversion's user_data by its hashed form, and lets go of the event. Raises Rejected."""
-        hashers = self._each(lambda subscription: subscription.compile_hashing())
+        hashers = OnDemand(self.subscriptions, lambda subscription: subscription.compile_hashing())
         return lambda conversion, count: hashers[conversion[0]](conversion, count)
 
     @functools.cached_property
     def validate(self) -> Validate:
         """From a hashed conversion to its envelope, valid at the time given in Unix seconds. Raises Rejected."""
-        validators = self._each(lambda subscription: subscription.compile_validation(self._max_bytes, self._is_edited))
+        validators = OnDemand(
+            self.subscriptions, lambda subscription: subscription.compile_validation(self._max_bytes, self._is_edited)
+        )
         return lambda conversion, now, count, window=0: validators[conversion[0]](conversion, now, count, window)
 
     @functools.cached_property
     def revalidate(self) -> Mapping[str, Revalidate]:
         """By subscription key: from a body that was valid once to its envelope. Raises Rejected."""
-        return self._each(lambda subscription: subscription.compile_revalidation(self._max_bytes))
-
-    def _each(self, compile_one: Callable[[Subscription], T]) -> Mapping[str, T]:
-        return _OnDemand(compile_one, self.subscriptions)
+        return OnDemand(self.subscriptions, lambda subscription: subscription.compile_revalidation(self._max_bytes))
 
     # --- the whole way ------------------------------------------------------------------------------------------------
 
@@ -214,19 +217,14 @@ class Engine:
         shares = self._shares
         for key in keys:
             share, note = shares[key], notes[key]
-            if share is None:
+            targets = share and share.targets_of(event)
+            if share is None or targets is None:
                 outcomes += [
                     named if isinstance(named, Refused) else self.ready(named, now, note, window)
                     for named in self._named(event, key)
                 ]
                 continue
-            encode, name, targets, targets_of = share
-            if targets_of is not None:
-                try:
-                    targets = targets_of(event)
-                except Exception as error:
-                    outcomes.append(Refused("name", as_rejected(error), key, None, event))
-                    continue
+            encode, name, _ = share
             if encode in made:
                 outcome, noted = made[encode]
             else:
@@ -251,7 +249,7 @@ class Engine:
     def _shares(self) -> Mapping[str, Share | None]:
         if self._is_edited:
             return dict.fromkeys(subscription.key for subscription in self.subscriptions)
-        return self._each(Sharing(self._max_bytes).share)
+        return OnDemand(self.subscriptions, Sharing(self._max_bytes).share)
 
     def _staged(self, event: Event, key: str, now: float, window: int) -> tuple[bytes | Refused, list[str]]:
         """What the stages make of an event for its first dataset, a line or a rejection, and what is to be counted."""
@@ -291,6 +289,14 @@ def _refused_for(refused: Refused, key: str, targets: Sequence[Target]) -> list[
         refused._replace(subscription=key, conversion=conversion._replace(subscription=key, dataset_id=dataset_id))
         for dataset_id, _ in targets
     ]
+
+
+def _check_names(subscription: Subscription) -> None:
+    """Raises MappingError."""
+    name = subscription.mapping.get("event_name")
+    check_mapping({"event_name": name} if isinstance(name, dict) else {})
+    if subscription.routing is not None:
+        check_mapping({"dataset_id": subscription.routing.mapping})
 
 
 def _namer(subscription: Subscription) -> Callable[[Event], list[Conversion]]:
@@ -356,13 +362,32 @@ def _compile_name(node: Any) -> Any:
     return lambda event: name(event).get("event_name")
 
 
-class _OnDemand(dict[str, T]):
-    """By subscription key, what a function makes of each subscription: made when it is first asked for, once."""
+def _compile_mapping(subscriptions: Sequence[Subscription]) -> Callable[..., Conversion]:
+    shared: dict[tuple[str, tuple[Field, ...]], Callable[..., dict[str, Any]]] = {}
+    checked: set[tuple[str, tuple[Field, ...]]] = set()
+    for each in subscriptions:
+        what = _what_is_mapped(each)
+        if what not in checked:
+            check_event_fields(each.mapping, each.fields)
+            checked.add(what)
 
-    def __init__(self, compile_one: Callable[[Subscription], T], subscriptions: Iterable[Subscription]) -> None:
-        super().__init__()
-        self._compile_one, self._subscriptions = compile_one, {each.key: each for each in subscriptions}
+    def compiled(subscription: Subscription) -> Callable[..., dict[str, Any]]:
+        what = _what_is_mapped(subscription)
+        if what not in shared:
+            shared[what] = compile_event_fields(subscription.mapping, subscription.fields)
+        return compile_completed_fields(subscription, shared[what])
 
-    def __missing__(self, key: str) -> T:
-        compiled = self[key] = self._compile_one(self._subscriptions[key])
-        return compiled
+    by_key = OnDemand(subscriptions, compiled)
+
+    def mapped(conversion: Conversion, count: Count = ignore) -> Conversion:
+        subscription, event_name, dataset_id, event, _ = conversion
+        assert event is not None
+        fields = by_key[subscription](event, event_name, count)
+        return new_tuple(Conversion, (subscription, fields["event_name"], dataset_id, event, fields))
+
+    return mapped
+
+
+def _what_is_mapped(subscription: Subscription) -> tuple[str, tuple[Field, ...]]:
+    """The same for subscriptions that map events in the same way; as text, for 1, 1.0 and true are equal in Python."""
+    return repr(subscription.mapping), subscription.fields

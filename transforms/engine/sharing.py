@@ -23,14 +23,12 @@ class Share(NamedTuple):
     Attributes:
         encode: one function for all subscriptions that make the same line, by which they are recognised.
         name: the subscription's, where it is another than that in the line.
-        targets: where the line goes: to all these, or to those that an event chooses.
-        targets_of: from an event to those that it chooses; None where all take it. Raises Rejected.
+        targets_of: from an event to where its line goes; None where that cannot be told.
     """
 
     encode: Encode
     name: bytes | None
-    targets: Sequence[Target]
-    targets_of: Callable[[Event], Sequence[Target]] | None
+    targets_of: Callable[[Event], Sequence[Target] | None]
 
 
 class Sharing:
@@ -55,8 +53,10 @@ class Sharing:
         encode, name = self._encodings[encoding_key]
         own_name = None if name == subscription.name else subscription.name.encode()
         targets = {each: Target(each, subscription.address(each).encode()) for each in subscription.dataset_ids}
-        targets_of = None if subscription.routing is None else _choice(compile_routing(subscription.routing), targets)
-        return Share(encode, own_name, tuple(targets.values()), targets_of)
+        if subscription.routing is not None:
+            return Share(encode, own_name, _choice(compile_routing(subscription.routing), targets))
+        all_targets = tuple(targets.values())
+        return Share(encode, own_name, lambda _: all_targets)
 
 
 class _Stages:
@@ -68,5 +68,11 @@ class _Stages:
 
 def _choice(
     datasets_of: Callable[[Event], tuple[str, ...]], targets: Mapping[str, Target]
-) -> Callable[[Event], Sequence[Target]]:
-    return lambda event: [targets[dataset_id] for dataset_id in datasets_of(event)]
+) -> Callable[[Event], Sequence[Target] | None]:
+    def chosen(event: Event) -> Sequence[Target] | None:
+        try:
+            return [targets[dataset_id] for dataset_id in datasets_of(event)]
+        except Exception:
+            return None
+
+    return chosen

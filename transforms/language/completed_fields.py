@@ -13,16 +13,20 @@ from capybeam.transforms.core.events import Event
 from capybeam.transforms.core.paths import get_path
 from capybeam.transforms.language.consent import compile_consent
 from capybeam.transforms.language.fields import NOTHING, Field, FieldError, compile_check
-from capybeam.transforms.language.mapped_fields import Fields, FieldsWriter, compile_event_fields
+from capybeam.transforms.language.mapped_fields import Fields, FieldsWriter
 from capybeam.transforms.language.subscriptions import Subscription
 
 
-def compile_completed_fields(subscription: Subscription) -> Callable[[Event, Any, Count], Fields]:
+def compile_completed_fields(
+    subscription: Subscription, mapped: Callable[[Event, Any, Count], Fields]
+) -> Callable[[Event, Any, Count], Fields]:
     """The function from an event and its event name to a conversion's fields, complete.
 
     It takes `count` as well, and raises Rejected, both as of `compile_event_fields`.
+
+    Args:
+        mapped: by `compile_event_fields` of the subscription's mapping.
     """
-    mapped = compile_event_fields(subscription.mapping, subscription.fields)
     fallback, is_limited = subscription.value_fallback, _compile_is_limited(subscription)
     limited_fields = subscription.limited_fields
 
