@@ -185,7 +185,7 @@ class StepDoFn(CountingDoFn, Generic[M]):
 
     def process_arriving(self, element: Any) -> Iterable[Any]:
         """As `process_in_window`, of an element that arrives with it. Its outputs may hold rejections."""
-        window = self._arrive()
+        window = self.arrive()
         try:
             outputs = self.convert(element)
         except Exception as error:
@@ -194,7 +194,7 @@ class StepDoFn(CountingDoFn, Generic[M]):
             return [(window, output) for output in outputs]
         return (each if type(each) is TaggedOutput else self.with_window(window, each) for each in outputs)
 
-    def _arrive(self) -> int:
+    def arrive(self) -> int:
         """The window that is open now, entered."""
         assert self._windows is not None
         now = self._windows.clock()
@@ -211,12 +211,15 @@ class StepDoFn(CountingDoFn, Generic[M]):
     def refused(self, element: Any, error: Exception) -> TaggedOutput:
         """The rejection of an element, or of the part of it that the error has as its payload."""
         cause = as_rejected(error)
+        return self.refused_at(self.stage, cause, self.origin(element))
+
+    def refused_at(self, stage: Stage, cause: Rejected, origin: Mapping[str, Any]) -> TaggedOutput:
+        """The same for a stage, and for the fields of `Rejection` that identify where it happened."""
         if cause.code == "internal_error":
-            _log.error("%s failed on an event: %s", type(self).__name__, type(error).__name__)
-        origin = self.origin(element)
+            _log.error("%s: %s", stage, cause.message)
         if cause.payload is not None:
             origin = {**origin, "payload": cause.payload}
-        return self.rejected(reject(self.stage, cause, **origin))
+        return self.rejected(reject(stage, cause, **origin))
 
     def count_unfinished(self, row: Any) -> None:
         """Counts an input that has not been read to its end, under its message, for workers elsewhere."""
@@ -231,8 +234,27 @@ class StepDoFn(CountingDoFn, Generic[M]):
             self.counters[CounterKey("no_event", detail=cause.message).encode()] += 1
 
 
+def origin_of(conversion: Conversion) -> Mapping[str, Any]:
+    """The fields of `Rejection` that identify a conversion."""
+    destination, subscription = split_key(conversion.subscription)
+    event_id = conversion.fields.get("event_id")
+    if event_id is None and conversion.event is not None:
+        event_id = conversion.event.get("messageId")
+    return {
+        "destination": destination,
+        "subscription": subscription,
+        "dataset_id": conversion.dataset_id,
+        "event_id": event_id if isinstance(event_id, str) else None,
+        "payload": conversion.event if conversion.event is not None else conversion.fields,
+    }
+
+
 class SubscriptionStepDoFn(StepDoFn[M]):
-    """A step whose functions are made from the job's subscriptions; its elements are conversions."""
+    """A step whose functions are made from the job's subscriptions; its elements are conversions.
+
+    Attributes:
+        notes: by subscription key, or "" before one is known: the counter of what is left out, in a bundle.
+    """
 
     def __init__(self, subscriptions: Sequence[Subscription]) -> None:
         super().__init__()
@@ -247,17 +269,7 @@ class SubscriptionStepDoFn(StepDoFn[M]):
         self.notes = NotesByKey(self.counters, self._note_names)
 
     def origin(self, element: Conversion) -> Mapping[str, Any]:
-        destination, subscription = split_key(element.subscription)
-        event_id = element.fields.get("event_id")
-        if event_id is None and element.event is not None:
-            event_id = element.event.get("messageId")
-        return {
-            "destination": destination,
-            "subscription": subscription,
-            "dataset_id": element.dataset_id,
-            "event_id": event_id if isinstance(event_id, str) else None,
-            "payload": element.event if element.event is not None else element.fields,
-        }
+        return origin_of(element)
 
 
 class NotesByKey(dict[str, Count]):
