@@ -76,6 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
     parser.add_argument("--skip-run", action="store_true", help="leave out `capybeam run`, which takes longest")
     parser.add_argument("--cluster", action="store_true", help="compare a Flink cluster with FnApiRunner, and no more")
+    parser.add_argument("--peers", action="store_true", help="compare other programs that do the same, and no more")
+    parser.add_argument("--publish", action="store_true", help="with --peers: write the results into docs/, too")
     parser.add_argument("--check", action="store_true", help="exit with 1 when a target is missed")
     options = parser.parse_args(arguments)
     if options.events < 1 or options.rounds < 1:
@@ -83,6 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     if options.cluster:
         return _compare_cluster(options.events, options.rounds)
+    if options.peers:
+        return _compare_peers(options.events, options.rounds, options.publish)
     measured = _measure(options.events, options.rounds, not options.skip_run)
     missed = _print_table(measured, options.events)
     return 1 if options.check and missed else 0
@@ -144,6 +148,27 @@ def _compare_cluster(count: int, rounds: int) -> int:
         except (NotInstalled, ClusterFailed) as error:
             print(f"benchmarks: {error}", file=sys.stderr)
             return 2
+    return 0
+
+
+def _compare_peers(count: int, rounds: int, publish: bool) -> int:
+    from benchmarks.loops import ready_conversions
+    from benchmarks.peers import compare, results
+
+    OUT.mkdir(parents=True, exist_ok=True)
+    with SandboxServer(SandboxSettings(null=True)) as server:
+        job = OUT / "job.yaml"
+        job.write_text(JOB.read_text().replace("http://127.0.0.1:8791", server.url))
+        peers = compare.Peers(OUT.parent / "peers", job, server.url, _fresh_outputs)
+        equal = peers.equal_digests(_events_file(count), ready_conversions())
+        measured = {**compare.compare(peers, _events_file, count, rounds), "digests": equal}
+    for name, reason in measured["absent"].items():
+        print(f"not measured: {name}: {reason}", file=sys.stderr)
+    print(f"{results.table(measured)}\n\n{results.digests(measured)}")
+    (OUT / "peers.json").write_text(json.dumps(measured, indent=2) + "\n")
+    (OUT / results.CHART).write_text(results.chart(measured))
+    if publish:
+        results.publish(measured)
     return 0
 
 
