@@ -26,7 +26,7 @@ _GROUPS: Final = {
         (
             "facebook-business",
             "Meta's `facebook-business`: `EventRequest`",
-            "triggers, mapping (by hand here), rules for single events; a value that it refuses fails its whole batch",
+            "triggers; mapping, and hashing external_id, by hand; a value that it refuses fails its whole batch",
         ),
         (
             "Segment",
@@ -39,7 +39,7 @@ _GROUPS: Final = {
         (
             "naive Beam",
             "Map, `GroupIntoBatches`, a DoFn that sends",
-            "triggers, mapping (by hand), rules, retries, isolation, pacing, dead letters, books",
+            "triggers; mapping and hashing by hand; rules, retries, isolation, pacing, dead letters, books",
         ),
     ),
 }
