@@ -107,9 +107,9 @@ def _chart_lines(results: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
             top += 24
             colour = "#8a5a2b" if name in ("engine", "run") else "#9aa5b1"
             label = escape(what.replace("`", ""))
-            yield top, f'<text x="290" y="{top}" text-anchor="end" fill="#333">{label}</text>'
-            yield top, f'<rect x="300" y="{top - 12}" width="{max(ratio * 360, 1):.0f}" height="16" fill="{colour}"/>'
-            yield top, f'<text x="{306 + ratio * 360:.0f}" y="{top}" fill="#333">{ratio:.2f}</text>'
+            yield top, f'<text x="330" y="{top}" text-anchor="end" fill="#333">{label}</text>'
+            yield top, f'<rect x="340" y="{top - 12}" width="{max(ratio * 320, 1):.0f}" height="16" fill="{colour}"/>'
+            yield top, f'<text x="{346 + ratio * 320:.0f}" y="{top}" fill="#333">{ratio:.2f}</text>'
         top += 10
 
 

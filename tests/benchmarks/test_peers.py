@@ -58,7 +58,7 @@ def test_equal_digests_are_listed_by_identifier() -> None:
 def test_the_chart_has_a_bar_for_each_program_that_was_measured() -> None:
     chart = results.chart(MEASURED)
     assert chart.count("<rect") == 1 + len(MEASURED["ratios"])  # type: ignore[arg-type]
-    assert 'width="45"' in chart  # 0.125 of 360
+    assert 'width="40"' in chart  # 0.125 of 320
     assert "Segment" not in chart
 
 
