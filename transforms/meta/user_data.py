@@ -163,7 +163,10 @@ def _converters(default_country: str | None) -> Mapping[str, Convert]:
         return places[country if country in places else _ANOTHER]
 
     converters: dict[str, Convert] = {key.wire: normalisers.text_or_nothing for key in KEYS.values()}
-    return {**converters, **_UNHASHED, **hashing, "fbc": click, "by_country": Memo(by_country, FEW)}
+    return {**converters, **_UNHASHED, **hashing, "fbc": click, "by_country": Memo(by_country, _SPELLINGS)}
+
+
+_SPELLINGS: Final = 128 * 1024  # bytes of a memo of the spellings of countries: hundreds; each default country has one
 
 
 @functools.cache
