@@ -169,25 +169,14 @@ def ready_conversions() -> Callable[[bytes], list[Ready]]:
     """The function from a line to what is ready of it."""
     job = load_job(JOB)
     engine, now = Engine(job.subscriptions, job.delivery.max_batch_bytes), time.time()
-    parse, match, name, map_, hash_, validate = (
-        engine.parse,
-        engine.match,
-        engine.name,
-        engine.map,
-        engine.hash,
-        engine.validate,
-    )
+    parse, match, encode = engine.parse, engine.match, engine.encode
+    notes = dict.fromkeys((subscription.key for subscription in job.subscriptions), ignore)
 
     def process(line: bytes) -> list[Ready]:
-        """As the steps do: one function after the other, for which `Engine.outcomes` has generators."""
-        ready = []
         found = parse(line, ignore)
         assert isinstance(found, tuple), "an envelope, or no event"
         (event,) = found
-        for key in match(event):
-            for conversion in name(event, key):
-                ready.append(validate(hash_(map_(conversion), ignore), now, ignore))
-        return ready
+        return encode(event, match(event), now, 0, notes)  # type: ignore[return-value]  # none is refused
 
     return process
 
