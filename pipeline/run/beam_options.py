@@ -45,7 +45,13 @@ class RunOptions:
     @property
     def counts_here(self) -> bool:
         """Whether this process does all the work, and so knows the counts while it runs."""
-        return self.is_local and _given(self.beam).get("direct_running_mode") in (None, "in_memory", "multi_threading")
+        return self.is_local and self.direct_running_mode in (None, "multi_threading")
+
+    @property
+    def direct_running_mode(self) -> str | None:
+        """How Beam's own runner of this machine divides the work, where that is asked for."""
+        mode: str | None = _given(self.beam).get("direct_running_mode")
+        return None if mode == "in_memory" else mode
 
     @property
     def project(self) -> str | None:

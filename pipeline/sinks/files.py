@@ -19,6 +19,7 @@ from capybeam.pipeline.sinks import ReadBack, SinkError, Writers, examples
 from capybeam.pipeline.sinks.line_writer import LineWriter, pack
 from capybeam.pipeline.sinks.local_files import own_descriptor, rotate_previous, sibling
 from capybeam.pipeline.sinks.records import RecordType
+from capybeam.transforms.base import run_of
 
 
 def prepare(path: str, record_type: RecordType[Any], writers: Writers) -> str | None:
@@ -82,7 +83,11 @@ class WriteLines(beam.PTransform):
             return lines | "Append" >> beam.ParDo(_Append(path, self.what))
         if self.is_prompt:
             return lines | "Parts" >> beam.ParDo(_WriteParts(self.path, self.what))
-        return lines | beam.io.WriteToText(self.path, coder=BytesCoder())
+        shard = run_of(lines).shard
+        if shard is None:
+            return lines | beam.io.WriteToText(self.path, coder=BytesCoder())
+        name = f"-{shard[0]:05d}-of-{shard[1]:05d}"  # as Beam calls the shards of one process
+        return lines | beam.io.WriteToText(self.path, coder=BytesCoder(), num_shards=1, shard_name_template=name)
 
 
 class _Append(beam.DoFn):

@@ -61,10 +61,12 @@ class RunHandle:
 
     Attributes:
         windows: of the run's books; None where nothing is counted by windows.
+        shard: (number, of): which of how many processes works for the run, where each writes files of its own to a URL.
     """
 
     run_id: str = dataclasses.field(default_factory=lambda: uuid.uuid4().hex)
     windows: Windows | None = None
+    shard: tuple[int, int] | None = None
 
     def context(self) -> RunContext:
         """The run's context in this process."""

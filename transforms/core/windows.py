@@ -129,6 +129,21 @@ def rows_of(seconds: int, subscription: str, entries: Mapping[Place, Mapping[str
     ]
 
 
+def add_rows(rows: Iterable[WindowRow]) -> list[WindowRow]:
+    """One row for each window, subscription and code, in place of several."""
+    totals: dict[tuple[int, str], WindowCounts] = {}
+    for row in rows:
+        subscription = "" if row.destination is None else f"{row.destination}/{row.subscription}"
+        counts = {column: value for column, value in row.row().items() if column not in _NAMES}
+        total = totals.setdefault((row.window_seconds, subscription), {})
+        add_window_counts(total, {Place(row.window_start_time, row.code or ""): counts})
+    return [
+        row for (seconds, subscription), entries in totals.items() for row in rows_of(seconds, subscription, entries)
+    ]
+
+
+_NAMES: Final = frozenset({"window_start_time", "window_seconds", "destination", "subscription", "code"})
+
 _COLUMNS: Final[Mapping[CounterKind, str]] = {
     "read": "read",
     "filtered": "filtered",
