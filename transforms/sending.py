@@ -174,7 +174,7 @@ class _SendBatches(CountingDoFn):
 
 
 def limits_key(destinations: Sequence[Destination], delivery: Delivery) -> Hashable:
-    """The key under which a run's context has the limits of its senders: where it is given them, they are not its own."""
+    """The key under which a run's context has the limits of its senders, which may be shared with other processes."""
     return ("limits", tuple(destinations), delivery)
 
 

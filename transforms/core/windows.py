@@ -134,7 +134,7 @@ def add_rows(rows: Iterable[WindowRow]) -> list[WindowRow]:
     totals: dict[tuple[int, str], WindowCounts] = {}
     for row in rows:
         subscription = "" if row.destination is None else f"{row.destination}/{row.subscription}"
-        counts = {column: value for column, value in row.row().items() if column not in _NAMES}
+        counts: dict[str, int] = {name: value for name in _COUNTED if (value := getattr(row, name)) is not None}
         total = totals.setdefault((row.window_seconds, subscription), {})
         add_window_counts(total, {Place(row.window_start_time, row.code or ""): counts})
     return [
@@ -142,7 +142,7 @@ def add_rows(rows: Iterable[WindowRow]) -> list[WindowRow]:
     ]
 
 
-_NAMES: Final = frozenset({"window_start_time", "window_seconds", "destination", "subscription", "code"})
+_COUNTED: Final = tuple(field.name for field in dataclasses.fields(WindowRow))[5:]
 
 _COLUMNS: Final[Mapping[CounterKind, str]] = {
     "read": "read",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import mmap
 import random
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, MutableSequence, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from capybeam.pipeline.run.workers.messages import Call
@@ -29,7 +30,7 @@ class Desk:
     """
 
     def __init__(
-        self, destinations: Sequence[Destination], delivery: Delivery, parts: Iterable[Part], calm: MutableSequence[int]
+        self, destinations: Sequence[Destination], delivery: Delivery, parts: Iterable[Part], calm: mmap.mmap
     ) -> None:
         self.throttled = Stopwatch()
         self._parts, self._calm = deque(parts), calm
@@ -61,9 +62,14 @@ class Desk:
             answer(self._take_part())
         elif target == "finding out":
             (dataset,) = arguments
-            answer(self._find_out(worker, dataset) if method == "acquire" else self._found_out(worker, dataset))
+            if method == "acquire":
+                answer(self._find_out(worker, dataset))
+            else:
+                self._found_out(worker, dataset)
+        elif method == "begin":
+            self._begin_waiting(worker)
         else:
-            answer(self._begin_waiting(worker) if method == "begin" else self._end_waiting(worker))
+            self._end_waiting(worker)
 
     def gone(self, worker: int) -> None:
         """Takes back what a worker held that is there no more."""

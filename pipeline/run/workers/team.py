@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, MutableSequence, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
@@ -30,7 +30,7 @@ from capybeam.transforms.core.run_context import RunContext
 _LOOK: Final = 0.1  # seconds between two looks at the run's shutdown
 _ENDED_WITHIN: Final = 5.0  # seconds that workers have for ending once nobody listens any more
 
-Serve = Callable[[Connection, Sequence[int]], None]
+Serve = Callable[[Connection, mmap.mmap], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Team:
         size: how many there are.
     """
 
-    def __init__(self, workers: Sequence[_Worker], calm: MutableSequence[int]) -> None:
+    def __init__(self, workers: Sequence[_Worker], calm: mmap.mmap) -> None:
         self._workers, self._calm = workers, calm
         self.size = len(workers)
 

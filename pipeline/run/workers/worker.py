@@ -6,11 +6,12 @@ import dataclasses
 import functools
 import itertools
 import logging
+import mmap
 import os
 import signal
 import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from multiprocessing.connection import Connection
 from typing import Any, Final
@@ -47,7 +48,7 @@ class Work:
 
 
 def serve(
-    connection: Connection, calm: Sequence[int], job: Job, outputs: Outputs, carry_out: Callable[[Work], Result]
+    connection: Connection, calm: mmap.mmap, job: Job, outputs: Outputs, carry_out: Callable[[Work], Result]
 ) -> None:
     """Waits for the work, does it and ends the process. Whatever happens, it returns to nobody."""
     try:
@@ -111,7 +112,7 @@ def _tell(coordinator: _Coordinator, run: RunContext, over: threading.Event) -> 
 class _Coordinator:
     """The process that the user has started, as a worker has it. When it is gone, so is the worker, at once."""
 
-    def __init__(self, connection: Connection, calm: Sequence[int]) -> None:
+    def __init__(self, connection: Connection, calm: mmap.mmap) -> None:
         self._connection, self._calm = connection, calm
         self._lock = threading.Lock()
         self._numbers = itertools.count()
