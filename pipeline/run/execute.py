@@ -34,7 +34,7 @@ from capybeam.pipeline.run.tolerance import NO_TOLERANCE
 from capybeam.pipeline.run.workers.choice import workers_of
 from capybeam.pipeline.run.workers.shared_work import SharedWork, shared_work
 from capybeam.pipeline.run.workers.team import Serve, Team, forked
-from capybeam.pipeline.run.workers.worker import Result, Work, serve
+from capybeam.pipeline.run.workers.worker import Result, Serving, Work
 from capybeam.pipeline.runners import flink
 from capybeam.pipeline.runners.errors import UnsupportedRunner
 from capybeam.pipeline.runners.job_server import submission_problem
@@ -229,7 +229,7 @@ def _serving(task: _Task, options: RunOptions) -> Serve:
 
         return _Graph(work.run, options, "finite", add_steps).run([ReadParts()])
 
-    return functools.partial(serve, job=job, outputs=outputs, carry_out=carry_out)
+    return Serving(job, outputs, carry_out)
 
 
 def _greeting(job: Job, sources: Sequence[Source], runner: str, shared: SharedWork | None) -> str:

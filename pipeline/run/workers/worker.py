@@ -47,42 +47,56 @@ class Work:
     outputs: Outputs
 
 
-def serve(
-    connection: Connection, calm: mmap.mmap, job: Job, outputs: Outputs, carry_out: Callable[[Work], Result]
-) -> None:
-    """Waits for the work, does it and ends the process. Whatever happens, it returns to nobody."""
-    try:
-        _serve(_Coordinator(connection, calm), job, outputs, carry_out)
-        os._exit(0)
-    except BaseException:  # nothing of this process's parent may run here
-        os._exit(FAILED)
+@dataclasses.dataclass(frozen=True)
+class Serving:
+    """What a forked process does: it waits for the work, does it, and ends. It returns to nobody.
 
+    Attributes:
+        outputs: of the run.
+        carry_out: does the work.
+    """
 
-def _serve(coordinator: _Coordinator, job: Job, outputs: Outputs, carry_out: Callable[[Work], Result]) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # they come to all processes of a terminal or a service at once
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
-    start = coordinator.start()
-    _log_to(coordinator)
-    shard = (start.number, start.of)
-    windows = Windows(job.books_window) if outputs.window_books else None
-    run = RunContext(RunHandle(windows=windows, shard=shard))
-    limits = leased_limits(coordinator, job.destinations, job.delivery)
-    run.client(limits_key(job.destinations, job.delivery), lambda: limits)
-    run.client(NEXT_PART, lambda: functools.partial(coordinator.call, "parts", "take"))
-    coordinator.serve(run.shutdown)
-    over = threading.Event()
-    telling = threading.Thread(target=_tell, args=(coordinator, run, over), daemon=True)
-    telling.start()
-    with tempfile.TemporaryFile() as rows:
-        if outputs.window_books:
-            outputs = dataclasses.replace(outputs, window_books=f"/dev/fd/{rows.fileno()}")
-        counts, failure = carry_out(Work(run, start, outputs))
-        rows.seek(0)
-        window_rows = rows.read()
-    over.set()
-    telling.join()
-    coordinator.send(Done(dict(counts), run.progress.snapshot(), window_rows, _sendable(failure)))
+    job: Job
+    outputs: Outputs
+    carry_out: Callable[[Work], Result]
+
+    def __call__(self, connection: Connection, calm: mmap.mmap) -> None:
+        try:
+            self._serve(_Coordinator(connection, calm))
+            os._exit(0)
+        except BaseException:  # nothing of this process's parent may run here
+            os._exit(FAILED)
+
+    def _serve(self, coordinator: _Coordinator) -> None:
+        for number in STOPPING:
+            signal.signal(number, signal.SIG_IGN)  # they come to all processes of a terminal or a service at once
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+        start = coordinator.start()
+        _log_to(coordinator)
+        run = self._context(start, coordinator)
+        coordinator.serve(run.shutdown)
+        over = threading.Event()
+        telling = threading.Thread(target=_tell, args=(coordinator, run, over), daemon=True)
+        telling.start()
+        outputs = self.outputs
+        with tempfile.TemporaryFile() as rows:
+            if outputs.window_books:
+                outputs = dataclasses.replace(outputs, window_books=f"/dev/fd/{rows.fileno()}")
+            counts, failure = self.carry_out(Work(run, start, outputs))
+            rows.seek(0)
+            window_rows = rows.read()
+        over.set()
+        telling.join()
+        coordinator.send(Done(dict(counts), run.progress.snapshot(), window_rows, _sendable(failure)))
+
+    def _context(self, start: Start, coordinator: _Coordinator) -> RunContext:
+        job = self.job
+        windows = Windows(job.books_window) if self.outputs.window_books else None
+        run = RunContext(RunHandle(windows=windows, shard=(start.number, start.of)))
+        limits = leased_limits(coordinator, job.destinations, job.delivery)
+        run.client(limits_key(job.destinations, job.delivery), lambda: limits)
+        run.client(NEXT_PART, lambda: functools.partial(coordinator.call, "parts", "take"))
+        return run
 
 
 STOPPING: Final = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
