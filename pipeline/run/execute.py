@@ -174,7 +174,7 @@ def _carry_out(
         log.info(f"Metrics: {metrics.url}", kind="metrics", url=metrics.url)
 
     def add_checked_steps(lines: beam.PCollection) -> None:
-        execution = Execution(options.workers or 1, plan.flow, plan.processed)
+        execution = Execution(options.workers or 1, plan.flow, plan.processed, is_local=options.is_local)
         task.add_steps(lines if options.is_local else lines | CheckWorkers(), request.outputs, execution)
 
     graph = _Graph(run, options, plan.flow, add_checked_steps)
@@ -225,7 +225,7 @@ def _serving(task: _Task, options: RunOptions) -> Serve:
         processed = LoadIndex(places, job.subscriptions, job.unwrap) if places else None
 
         def add_steps(lines: beam.PCollection) -> None:
-            task.add_steps(lines, work.outputs, Execution(processed=processed))
+            task.add_steps(lines, work.outputs, Execution(processed=processed, is_local=True))
 
         return _Graph(work.run, options, "finite", add_steps).run([ReadParts()])
 
