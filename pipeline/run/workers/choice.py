@@ -47,7 +47,7 @@ def _why_not(request: RunRequest, options: RunOptions, workers: int) -> str | No
     if workers == 1:
         return None
     if options.direct_running_mode:
-        return "is in place of --direct_running_mode; leave that out"
+        return f"several processes do not go with --direct_running_mode {options.direct_running_mode}; leave that out"
     if not hasattr(os, "fork"):
         return "is not for Windows"
     if any(map(_is_subscription, request.inputs)):
