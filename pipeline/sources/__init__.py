@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from capybeam.pipeline.schemes import UnknownScheme, find_scheme, load_module, names_of
 from capybeam.pipeline.sources.message_attributes import MessageAttributes
@@ -68,6 +68,9 @@ class Size:
     files: int | None = None
     bytes: int | None = None
     rows: int | None = None
+
+
+ROW: Final = 1500  # bytes that a row of a table counts for, where only their number is known
 
 
 class Part(Protocol):

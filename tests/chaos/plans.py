@@ -146,7 +146,7 @@ class Trouble:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """One seed's run, by so many `workers`. `ends_at` is the request, counted over both servers, at which `ending` comes."""
+    """One seed's run, by `workers`. `ends_at` is the request, counted over both servers, at which `ending` comes."""
 
     seed: int
     files: tuple[bytes, ...]

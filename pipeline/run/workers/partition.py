@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from capybeam.pipeline.sources import Part, Source
+from capybeam.pipeline.sources import ROW, Part, Source
 
 SMALLEST: Final = 1 << 16  # bytes of a part, where there is more
 LARGEST: Final = 1 << 24
 _ROUNDS: Final = 8  # parts for each worker, at least, so that all of them end at about the same time
-ROW: Final = 1500  # bytes that a row of a table counts for
 
 
 def size_of(sources: Iterable[Source]) -> int:
