@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib
 import logging
 import mmap
 import os
@@ -29,6 +30,8 @@ from capybeam.transforms.core.run_context import RunContext
 
 _LOOK: Final = 0.1  # seconds between two looks at the run's shutdown
 _ENDED_WITHIN: Final = 5.0  # seconds that workers have for ending once nobody listens any more
+
+_RUNNER: Final = "apache_beam.runners.portability.fn_api_runner"
 
 Serve = Callable[[Connection, mmap.mmap], None]
 
@@ -129,14 +132,16 @@ class _Listener:
         try:
             while not isinstance(message := self._worker.connection.recv(), Done):
                 self._take_in(message)
+            self._take_in(message.snapshot)
+            self.counts, self.failure, self.window_rows = message.counts, message.failure, message.window_rows
         except (EOFError, OSError):
             self.failure = WorkerFailed(
                 f"a worker (process {self._worker.pid}) has ended in the middle of its work: it was killed, or ran out"
                 " of memory"
             )
-        else:
-            self.counts, self.failure, self.window_rows = message.counts, message.failure, message.window_rows
-            self._take_in(message.snapshot)
+        except Exception as error:  # of capybeam's own, which must not pass for the worker's end
+            self.failure = WorkerFailed(f"a worker was not understood: {type(error).__name__}")
+            self._worker.close()
         finally:
             self._desk.gone(self._worker.number)
 
@@ -164,6 +169,7 @@ def forked(count: int, serve: Serve) -> Iterator[Team | None]:
     if count < 2:
         yield None
         return
+    importlib.import_module(_RUNNER)  # once, rather than by each of them
     calm = mmap.mmap(-1, 1)
     workers: list[_Worker] = []
     try:

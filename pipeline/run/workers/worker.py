@@ -93,6 +93,7 @@ class Serving:
         job = self.job
         windows = Windows(job.books_window) if self.outputs.window_books else None
         run = RunContext(RunHandle(windows=windows, shard=(start.number, start.of)))
+        run.progress.is_shown = True  # by the coordinator
         limits = leased_limits(coordinator, job.destinations, job.delivery)
         run.client(limits_key(job.destinations, job.delivery), lambda: limits)
         run.client(NEXT_PART, lambda: functools.partial(coordinator.call, "parts", "take"))
