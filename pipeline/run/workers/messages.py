@@ -15,12 +15,11 @@ class Start(NamedTuple):
     """To a worker: that it begins.
 
     Attributes:
-        number, of: which of how many workers it is, from 0.
+        number: which of the workers it is, from 0.
         processed: places of receipts and dead letters of earlier runs, of which nothing is sent again.
     """
 
     number: int
-    of: int
     processed: tuple[str, ...]
 
 

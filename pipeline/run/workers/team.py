@@ -69,7 +69,7 @@ class Team:
         desk = Desk(job.destinations, job.delivery, parts, self._calm)
         listeners = [_Listener(worker, run, desk) for worker in busy]
         for worker in busy:
-            worker.send(Start(worker.number, len(busy), processed))
+            worker.send(Start(worker.number, processed))
         for worker in self._workers[len(busy) :]:
             worker.close()
         is_stopped, throttled = False, 0

@@ -92,7 +92,7 @@ class Serving:
     def _context(self, start: Start, coordinator: _Coordinator) -> RunContext:
         job = self.job
         windows = Windows(job.books_window) if self.outputs.window_books else None
-        run = RunContext(RunHandle(windows=windows, shard=(start.number, start.of)))
+        run = RunContext(RunHandle(windows=windows, shard=start.number))
         run.progress.is_shown = True  # by the coordinator
         limits = leased_limits(coordinator, job.destinations, job.delivery)
         run.client(limits_key(job.destinations, job.delivery), lambda: limits)
