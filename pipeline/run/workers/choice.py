@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import glob
+import math
 import os
 import stat
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Final
 
 from capybeam.pipeline.run.beam_options import BadOption, RunOptions
@@ -31,10 +33,26 @@ def workers_of(request: RunRequest, options: RunOptions) -> int:
     return cores()
 
 
-def cores() -> int:
-    """Of the machine, that this process may use. 1 where that is not known, as on macOS: processes that are forked
-    there may not use all of the system's libraries."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+def cores(groups: Path = Path("/sys/fs/cgroup")) -> int:
+    """Of the machine, that this process may use: a container's share of them, rounded up, where it has one.
+
+    1 where that is not known, as on macOS: processes that are forked there may not use all of the system's libraries.
+    """
+    if not hasattr(os, "sched_getaffinity"):
+        return 1
+    return max(1, math.ceil(min(len(os.sched_getaffinity(0)), _quota(groups))))
+
+
+def _quota(groups: Path) -> float:
+    """Cores whose time a container may use, by the control groups of Linux, version 2 or 1."""
+    for files in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
+        try:
+            quota, period = " ".join((groups / file).read_text() for file in files).split()
+            if int(quota) > 0:
+                return int(quota) / int(period)
+        except (OSError, ValueError, ZeroDivisionError):  # "max"
+            continue
+    return math.inf
 
 
 def _why_not(request: RunRequest, options: RunOptions, workers: int) -> str | None:

@@ -17,6 +17,8 @@ from capybeam.pipeline.run.workers.partition import size_of
 from capybeam.pipeline.sources import Size, Source
 from tests.pipeline.jobs import job_file
 
+CORES = choice.cores
+
 
 @pytest.fixture(autouse=True)
 def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,6 +71,31 @@ def test_what_is_asked_for_counts() -> None:
     assert [chosen("small.jsonl", workers=workers) for workers in (1, 3)] == [1, 3]
     with pytest.raises(BadOption, match=r"^--workers 1: is for runs on this machine; FlinkRunner"):
         chosen("gs://acme/e", workers=1, options=("--runner", "FlinkRunner", "--parallelism", "3"))
+
+
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({}, 8),
+        ({"cpu.max": "max 100000\n"}, 8),
+        ({"cpu.max": "200000 100000\n"}, 2),
+        ({"cpu.max": "150000 100000\n"}, 2),
+        ({"cpu.max": "5000 100000\n"}, 1),
+        ({"cpu.max": "1600000 100000\n"}, 8),
+        ({"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 8),
+        ({"cpu.max": "garbled"}, 8),
+    ],
+    ids=str,
+)
+def test_a_container_has_the_cores_whose_time_it_may_use(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, files: dict[str, str], cores: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    (tmp_path / "cpu").mkdir()
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    assert CORES(tmp_path) == cores
 
 
 def test_a_row_of_a_table_counts_for_some_bytes() -> None:
