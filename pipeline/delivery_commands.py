@@ -11,7 +11,7 @@ import click
 from capybeam.pipeline.command_line import begin, fail, moment
 from capybeam.pipeline.job.models import duration
 from capybeam.pipeline.run.exit_codes import INTERRUPTED
-from capybeam.pipeline.run.options import REPLAYED_DEAD_LETTERS, REPLAYED_RECEIPTS, option
+from capybeam.pipeline.run.options import MOST_WORKERS, REPLAYED_DEAD_LETTERS, REPLAYED_RECEIPTS, option
 from capybeam.transforms.core.rejections import CODES
 
 
@@ -41,6 +41,7 @@ def _seconds(option: str, text: str | None) -> float | None:
 @option("keep", type=click.IntRange(min=0), metavar="N")
 @option("report", "--books", type=click.Path())
 @option("tolerate", metavar="SHARE|COUNT")
+@option("workers", type=click.IntRange(1, MOST_WORKERS), metavar="N")
 @option("metrics", metavar="PORT")
 @option("window-books", metavar="PLACE")
 @option("until-idle", metavar="TIME")
@@ -59,6 +60,7 @@ def run(
     keep: int | None,
     report: str | None,
     tolerate: str | None,
+    workers: int | None,
     metrics: str | None,
     window_books: str | None,
     until_idle: str | None,
@@ -97,6 +99,7 @@ def run(
             resume=resume,
             keep=keep,
             metrics=metrics,
+            workers=workers,
         )
         sys.exit(run_job(request))
     except KeyboardInterrupt:  # before the run has begun, or after it has ended
@@ -134,6 +137,7 @@ def run(
 @option("keep", type=click.IntRange(min=0), metavar="N")
 @option("report", "--books", type=click.Path())
 @option("tolerate", metavar="SHARE|COUNT")
+@option("workers", type=click.IntRange(1, MOST_WORKERS), metavar="N")
 @option("metrics", metavar="PORT")
 @option("window-books", metavar="PLACE")
 @option("until-idle", metavar="TIME")
@@ -149,6 +153,7 @@ def replay(
     keep: int | None,
     report: str | None,
     tolerate: str | None,
+    workers: int | None,
     metrics: str | None,
     window_books: str | None,
     until_idle: str | None,
@@ -183,6 +188,7 @@ def replay(
             resume=resume,
             keep=keep,
             metrics=metrics,
+            workers=workers,
         )
         sys.exit(replay_job(request, replay_filter))
     except KeyboardInterrupt:

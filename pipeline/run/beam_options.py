@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import logging
-import os
 import re
 from collections.abc import Sequence
 from typing import Any, Final
@@ -43,9 +42,10 @@ class RunOptions:
     workers: int | None
 
     @property
-    def counts_here(self) -> bool:
-        """Whether this process does all the work, and so knows the counts while it runs."""
-        return self.is_local and _given(self.beam).get("direct_running_mode") in (None, "in_memory", "multi_threading")
+    def direct_running_mode(self) -> str | None:
+        """How Beam's own runner of this machine divides the work, where that is asked for."""
+        mode: str | None = _given(self.beam).get("direct_running_mode")
+        return None if mode == "in_memory" else mode
 
     @property
     def project(self) -> str | None:
@@ -72,6 +72,11 @@ def resolve_options(request: RunRequest) -> RunOptions:
         close = difflib.get_close_matches(runner, RUNNERS, n=1)
         raise BadOption(f"unknown runner '{runner}'" + (f"; did you mean {close[0]}?" if close else ""))
     options = RunOptions(beam, runner, runner_class_name(runner) in _LOCAL_RUNNERS, max_workers(beam, runner))
+    if options.is_local and options.direct_running_mode == "multi_processing":
+        raise BadOption(
+            "--direct_running_mode multi_processing: give --workers N instead, which has one pace and one set of books"
+            " for all processes"
+        )
     if options.workers is None and request.job.delivery.requests_per_second is not None:
         raise BadOption(
             f"requests_per_second is divided among the workers: say how many {runner} may use at most, with"
@@ -140,8 +145,7 @@ def max_workers(options: PipelineOptions, runner: str) -> int | None:
     """
     given = _given(options)
     if runner_class_name(runner) in _LOCAL_RUNNERS:
-        separate = given.get("direct_running_mode") == "multi_processing"
-        return (given.get("direct_num_workers") or os.cpu_count() or 1) if separate else 1
+        return 1
     machines = given.get("max_num_workers") or given.get("num_workers")
     if machines:
         single = "no_use_multiple_sdk_containers" in (given.get("experiments") or ())

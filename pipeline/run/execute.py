@@ -16,7 +16,7 @@ from rich.console import Console
 
 from capybeam.pipeline.graph import Execution, Flow, deliver, redeliver
 from capybeam.pipeline.job.loader import Job
-from capybeam.pipeline.reconciliation.index import sentences
+from capybeam.pipeline.reconciliation.index import LoadIndex, sentences
 from capybeam.pipeline.run import terminal
 from capybeam.pipeline.run.beam_options import BadOption, RunOptions, resolve_options
 from capybeam.pipeline.run.exit_codes import CONFIGURATION, FAILED, INTERRUPTED, OK
@@ -31,6 +31,10 @@ from capybeam.pipeline.run.request import Outputs, RunRequest
 from capybeam.pipeline.run.run_log import RunLog
 from capybeam.pipeline.run.signals import shutdown_on_signals
 from capybeam.pipeline.run.tolerance import NO_TOLERANCE
+from capybeam.pipeline.run.workers.choice import workers_of
+from capybeam.pipeline.run.workers.shared_work import SharedWork, shared_work
+from capybeam.pipeline.run.workers.team import Serve, Team, forked
+from capybeam.pipeline.run.workers.worker import Result, Serving, Work
 from capybeam.pipeline.runners import flink
 from capybeam.pipeline.runners.errors import UnsupportedRunner
 from capybeam.pipeline.runners.job_server import submission_problem
@@ -40,6 +44,7 @@ from capybeam.pipeline.runners.workers import CheckWorkers
 from capybeam.pipeline.sinks import SinkError
 from capybeam.pipeline.sinks.local_files import fsync_file
 from capybeam.pipeline.sources import NoInput, ReadOptions, Source, open_dead_letters, open_source
+from capybeam.pipeline.sources.parts import ReadParts
 from capybeam.pipeline.sources.streams import StreamLost
 from capybeam.transforms.base import share_run
 from capybeam.transforms.core.counters import add_counts
@@ -49,14 +54,14 @@ from capybeam.transforms.core.tokens import TokenError
 from capybeam.transforms.core.windows import Windows
 
 Command = Literal["run", "replay"]
-Steps = Callable[[Any, Execution], None]  # applies a job's steps to what is read
+Steps = Callable[[Any, Outputs, Execution], None]  # applies a job's steps to what is read
 
 
 def run_job(request: RunRequest) -> int:
     """Runs a job to its end, or starts it, and returns the exit code."""
-    job, outputs = request.job, request.outputs
+    job = request.job
 
-    def add_steps(lines: beam.PCollection, execution: Execution) -> None:
+    def add_steps(lines: beam.PCollection, outputs: Outputs, execution: Execution) -> None:
         deliver(lines, job, outputs, execution)
 
     def open_input(text: str, project: str | None) -> Source:
@@ -67,9 +72,9 @@ def run_job(request: RunRequest) -> int:
 
 def replay_job(request: RunRequest, replay_filter: ReplayFilter) -> int:
     """Puts dead letters through a job once more and returns the exit code."""
-    job, outputs = request.job, request.outputs
+    job = request.job
 
-    def add_steps(lines: beam.PCollection, execution: Execution) -> None:
+    def add_steps(lines: beam.PCollection, outputs: Outputs, execution: Execution) -> None:
         redeliver(lines, job, replay_filter, outputs, execution)
 
     def open_input(text: str, project: str | None) -> Source:
@@ -122,6 +127,7 @@ def _check_and_carry_out(task: _Task, stack: contextlib.ExitStack) -> int:
 
     try:
         options = resolve_options(request)
+        team = stack.enter_context(forked(workers_of(request, options), _serving(task, options)))
         metrics = stack.enter_context(serve_metrics(request.metrics, options))
         plan = preflight(request, options, task.open_input, log)
     except (BadOption, BadAddress, NoInput, TokenError, SinkError, UnsupportedRunner) as error:
@@ -133,7 +139,7 @@ def _check_and_carry_out(task: _Task, stack: contextlib.ExitStack) -> int:
         return ended_early(FAILED, f"capybeam: the run cannot begin: {cause_of(error)}")
     occasion = dataclasses.replace(occasion, runner=options.runner, inputs=inputs_of(plan.sources))
     try:
-        return _carry_out(task, options, plan, occasion, metrics)
+        return _carry_out(task, options, plan, occasion, metrics, team)
     except Exception as error:  # of capybeam's own, or a library's
         log_traceback(error, options.is_verbose)
         problem = f"capybeam: the run failed: {cause_of(error)}"
@@ -144,7 +150,12 @@ def _check_and_carry_out(task: _Task, stack: contextlib.ExitStack) -> int:
 
 
 def _carry_out(
-    task: _Task, options: RunOptions, plan: RunPlan, occasion: Occasion, metrics: MetricsServer | None
+    task: _Task,
+    options: RunOptions,
+    plan: RunPlan,
+    occasion: Occasion,
+    metrics: MetricsServer | None,
+    team: Team | None,
 ) -> int:
     request, console, log = task.request, terminal.console(), task.log
     windows = Windows(request.job.books_window) if request.outputs.window_books else None
@@ -156,14 +167,15 @@ def _carry_out(
             log.info(text)
     destinations = tuple(destination.name for destination in request.job.destinations)
     watched = Watched(run.progress, destinations, size_of(plan.sources))
-    log.info(_greeting(request.job, plan.sources, options.runner), kind="start")
+    shared = shared_work(team, request, plan.sources) if team is not None else None
+    log.info(_greeting(request.job, plan.sources, options.runner, shared), kind="start")
     if metrics is not None:
         metrics.registry.register(RunCollector(watched, request.job, occasion.started))
         log.info(f"Metrics: {metrics.url}", kind="metrics", url=metrics.url)
 
     def add_checked_steps(lines: beam.PCollection) -> None:
         execution = Execution(options.workers or 1, plan.flow, plan.processed, is_local=options.is_local)
-        task.add_steps(lines if options.is_local else lines | CheckWorkers(), execution)
+        task.add_steps(lines if options.is_local else lines | CheckWorkers(), request.outputs, execution)
 
     graph = _Graph(run, options, plan.flow, add_checked_steps)
     reads = [source.read for source in plan.sources]
@@ -180,6 +192,8 @@ def _carry_out(
         with show_progress(log, watched, remote):
             if plan.flow == "batch":
                 counts, failure = _run_batches(request, plan, graph)
+            elif shared is not None:
+                counts, failure = shared.carry_out(run, plan.processed)
             else:
                 counts, failure = graph.run(reads, remote)
         if failure is None and plan.flow == "stream" and not options.is_local:
@@ -202,10 +216,27 @@ def _carry_out(
     return code
 
 
-def _greeting(job: Job, sources: Sequence[Source], runner: str) -> str:
+def _serving(task: _Task, options: RunOptions) -> Serve:
+    """What a process does that works for the run: the same graph, over the parts that it is given."""
+    job, outputs = task.request.job, task.request.outputs
+
+    def carry_out(work: Work) -> Result:
+        places = work.start.processed
+        processed = LoadIndex(places, job.subscriptions, job.unwrap) if places else None
+
+        def add_steps(lines: beam.PCollection) -> None:
+            task.add_steps(lines, work.outputs, Execution(processed=processed, is_local=True))
+
+        return _Graph(work.run, options, "finite", add_steps).run([ReadParts()])
+
+    return Serving(job, outputs, carry_out)
+
+
+def _greeting(job: Job, sources: Sequence[Source], runner: str, shared: SharedWork | None) -> str:
     destinations = ", ".join(f"{destination.name} ({destination.endpoint})" for destination in job.destinations)
     inputs = ", ".join(f"{source.name} ({source.extent})" for source in sources)
-    return f"Reading {inputs}, delivering to {destinations}, on {runner}."
+    processes = "" if shared is None else f", with {shared.workers} processes"
+    return f"Reading {inputs}, delivering to {destinations}, on {runner}{processes}."
 
 
 class _Graph:

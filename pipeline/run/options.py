@@ -16,6 +16,7 @@ from capybeam.pipeline import log_lines
 
 REPLAYED_DEAD_LETTERS: Final = "replayed-dead-letters.jsonl"  # the defaults of `replay`
 REPLAYED_RECEIPTS: Final = "replayed-receipts.jsonl.gz"
+MOST_WORKERS: Final = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,6 +193,12 @@ OPTIONS: Final = (
         "Tolerate",
         "Bad events for which the exit code stays 0, at most: a share of them all, for example 1%, or a count. What an"
         " outage leaves is never tolerated.",
+    ),
+    Option(
+        "workers",
+        "Workers",
+        "Processes of this machine that share the work on files and tables. By default as many as there are cores for"
+        " inputs of more than 50 MB, else one.",
     ),
     Option(
         "metrics",

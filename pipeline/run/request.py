@@ -46,6 +46,7 @@ class RunRequest:
         tolerate: how many events may be bad.
         resume: receipts and dead letters of earlier runs, of which nothing is sent again.
         keep: how many files of earlier runs stay beside each output; None for all.
+        workers: processes of this machine that share the work; None for as many as are worth their start.
         metrics: ``PORT`` or ``HOST:PORT`` at which the counters are served while it runs.
     """
 
@@ -62,3 +63,4 @@ class RunRequest:
     resume: Sequence[str] = ()
     keep: int | None = None
     metrics: str | None = None
+    workers: int | None = None

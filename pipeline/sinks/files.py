@@ -19,6 +19,7 @@ from capybeam.pipeline.sinks import ReadBack, SinkError, Writers, examples
 from capybeam.pipeline.sinks.line_writer import LineWriter, pack
 from capybeam.pipeline.sinks.local_files import own_descriptor, rotate_previous, sibling
 from capybeam.pipeline.sinks.records import RecordType
+from capybeam.transforms.base import run_of
 
 
 def prepare(path: str, record_type: RecordType[Any], writers: Writers) -> str | None:
@@ -44,7 +45,7 @@ def prepare(path: str, record_type: RecordType[Any], writers: Writers) -> str | 
 def write(records: beam.PCollection, path: str, record_type: RecordType[Any]) -> Any:
     """Records → JSON lines."""
     encoded = records | "Encode" >> beam.Map(record_type.encode).with_output_types(bytes)
-    return encoded | "Write" >> WriteLines(path, record_type.name, record_type.is_prompt)
+    return encoded | "Write" >> WriteLines(path, record_type.name, record_type.is_prompt, record_type.series)
 
 
 def read_back(path: str) -> ReadBack | None:
@@ -70,11 +71,13 @@ class WriteLines(beam.PTransform):
         path: where to.
         what: the name of what is written, for errors.
         is_prompt: whether files elsewhere are written in parts.
+        series: as of `RecordType`.
     """
 
     path: str
     what: str
     is_prompt: bool = False
+    series: int = 0
 
     def expand(self, lines: beam.PCollection) -> Any:
         path = strip_file_scheme(self.path)
@@ -82,7 +85,18 @@ class WriteLines(beam.PTransform):
             return lines | "Append" >> beam.ParDo(_Append(path, self.what))
         if self.is_prompt:
             return lines | "Parts" >> beam.ParDo(_WriteParts(self.path, self.what))
-        return lines | beam.io.WriteToText(self.path, coder=BytesCoder())
+        return lines | beam.io.WriteToText(self.path, coder=BytesCoder(), **_shards(self.series, run_of(lines).shard))
+
+
+def _shards(series: int, process: int | None) -> dict[str, Any]:
+    """How Beam's files are called: as `read_back` finds them, and each writer's otherwise than all others'.
+
+    Args:
+        process: as `RunHandle.shard`.
+    """
+    if process is None:
+        return {"shard_name_template": f"-{series}SSSS-of-NNNNN"}
+    return {"num_shards": 1, "shard_name_template": f"-{series}{process:03d}S-of-NNNNN"}
 
 
 class _Append(beam.DoFn):

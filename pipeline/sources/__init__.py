@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Collection, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from capybeam.pipeline.schemes import UnknownScheme, find_scheme, load_module, names_of
 from capybeam.pipeline.sources.message_attributes import MessageAttributes
 
 if TYPE_CHECKING:
     from capybeam.pipeline.sources.streams import Stream
+    from capybeam.transforms.core.run_context import RunContext
 
 
 class NoInput(Exception):
@@ -69,6 +70,32 @@ class Size:
     rows: int | None = None
 
 
+ROW: Final = 1500  # bytes that a row of a table counts for, where only their number is known
+
+
+class Part(Protocol):
+    """A part of an input, which one of several processes reads. Can be pickled.
+
+    Attributes:
+        size: how much it is, to compare parts of any inputs by; about its bytes.
+    """
+
+    @property
+    def size(self) -> int: ...
+
+    def read(self, run: RunContext) -> Iterator[Any]:
+        """The same elements as the source's `read` has for this part; ends early on the run's shutdown."""
+        ...
+
+
+class Split(Protocol):
+    """Cuts an input into parts, which together are all of it, each element once."""
+
+    def __call__(self, size: int, workers: int) -> Sequence[Part]:
+        """Parts of about `size` bytes for so many workers. Raises what opening the input raises."""
+        ...
+
+
 @dataclasses.dataclass(frozen=True)
 class Source:
     """An input that has been looked at, and can be read.
@@ -81,6 +108,7 @@ class Source:
         stream: for an input that never ends.
         size: the same as `extent`, in numbers.
         is_query: whether the name holds a query, whose text may say anything.
+        split: cuts it for several processes of this machine; None where one has to read it.
     """
 
     name: str
@@ -90,6 +118,7 @@ class Source:
     stream: Stream[Any] | None = None
     size: Size = Size()
     is_query: bool = False
+    split: Split | None = None
 
 
 class SourceModule(Protocol):

@@ -16,6 +16,7 @@ from tests.servers.pubsub import NoServer
 class BigQuery:
     """An emulator of BigQuery, and a dataset in it that is a test's own."""
 
+    server: Any  # bqemulator.server.EmulatorServer
     client: Any  # google.cloud.bigquery.Client
     dataset: str
 
@@ -48,4 +49,4 @@ def _emulator() -> Iterator[Any]:
 def big_query(_emulator: Any) -> Iterator[BigQuery]:
     """BigQuery on this machine, to which all of this process's clients go."""
     with clients_of(_emulator) as client:
-        yield BigQuery(client, client.default_dataset)
+        yield BigQuery(_emulator, client, client.default_dataset)

@@ -8,7 +8,7 @@ from capybeam.pipeline.sinks.tables import BIGQUERY
 from capybeam.pipeline.sources import NoInput, ReadOptions, Size, Source
 from capybeam.pipeline.sources.bigquery import client as clients
 from capybeam.pipeline.sources.bigquery.client import ErrorsAsNoInput, retry
-from capybeam.pipeline.sources.bigquery.reading import ReadDeadLetters
+from capybeam.pipeline.sources.bigquery.reading import ReadDeadLetters, SplitTable
 
 _REQUIRED: Final = frozenset({"dead_lettered_at", "stage", "code", "payload"})
 
@@ -29,4 +29,5 @@ def open_dead_letters(text: str, options: ReadOptions, client: Any = None) -> So
         ((rows,),) = client.query(f"SELECT COUNT(*) FROM `{table}`").result()
     if not rows:
         raise NoInput(f"{name}: has no rows")
-    return Source(name, f"{rows:,} row{'s' * (rows != 1)}", ReadDeadLetters(table), size=Size(rows=rows))
+    extent = f"{rows:,} row{'s' * (rows != 1)}"
+    return Source(name, extent, ReadDeadLetters(table), size=Size(rows=rows), split=SplitTable(table, rows))

@@ -18,7 +18,7 @@ from capybeam.pipeline.sinks.tables import BIGQUERY, split_table
 from capybeam.pipeline.sources import NoEvents, NoInput, ReadOptions, Size, Source
 from capybeam.pipeline.sources.bigquery import client as clients
 from capybeam.pipeline.sources.bigquery.client import ErrorsAsNoInput, retry
-from capybeam.pipeline.sources.bigquery.reading import ReadTable, parts_of_known
+from capybeam.pipeline.sources.bigquery.reading import ReadTable, SplitTable, begin_to_read, patience
 from capybeam.pipeline.sources.bigquery.sql import columns_with_time, count_rows, restriction_of, where_clause
 from capybeam.pipeline.sources.warehouse.columns import Column
 from capybeam.pipeline.sources.warehouse.layout import EventColumns, JsonColumn, Layout, layout_of
@@ -69,7 +69,8 @@ def open_source(text: str, options: ReadOptions, client: Any = None) -> Source:
         layout.compile()  # here rather than on the workers
         read = ReadTable(path, layout, restriction)
         _check_readable(name, read)
-    return Source(name, extent, read, size=Size(rows=count.rows), is_query=query is not None)
+    split = SplitTable(path, count.rows, layout, restriction)
+    return Source(name, extent, read, size=Size(rows=count.rows), is_query=query is not None, split=split)
 
 
 def _abbreviated(text: str) -> str:
@@ -103,23 +104,12 @@ def _check_readable(name: str, read: ReadTable) -> None:
     Raises NoInput where none of the first rows holds a JSON object: then it is the wrong column, not a bad row.
     """
     from apache_beam.io.gcp.bigquery import bq_storage
-    from google.api_core.exceptions import ServiceUnavailable
-    from google.api_core.retry import Retry, if_exception_type
 
-    project, dataset, table = parts_of_known(read.table)
-    wanted = bq_storage.types.ReadSession(
-        table=f"projects/{project}/datasets/{dataset}/tables/{table}", data_format=bq_storage.types.DataFormat.AVRO
-    )
-    wanted.read_options.selected_fields = read.layout.columns
-    wanted.read_options.row_restriction = read.restriction
-    client = bq_storage.BigQueryReadClient()
-    patience = {"retry": Retry(if_exception_type(ServiceUnavailable), timeout=60), "timeout": 60}
-    session = client.create_read_session(
-        parent=f"projects/{project}", read_session=wanted, max_stream_count=1, **patience
-    )
+    session = begin_to_read(read.table, 1, read.layout.columns, read.restriction)
     if isinstance(read.layout, JsonColumn) and session.streams:
         column = read.layout.column.key
-        rows = islice(client.read_rows(session.streams[0].name, **patience).rows(), MOST_SAMPLED)
+        client = bq_storage.BigQueryReadClient()
+        rows = islice(client.read_rows(session.streams[0].name, **patience()).rows(), MOST_SAMPLED)
         values = list(islice((row[column] for row in rows if row[column] is not None), SAMPLE))
         if values and not any(_is_object(value) for value in values):
             raise NoInput(f"{name}: the column {column} holds no events as JSON ({len(values)} rows checked)")
