@@ -31,7 +31,7 @@ from capybeam.pipeline.run.request import Outputs, RunRequest
 from capybeam.pipeline.run.run_log import RunLog
 from capybeam.pipeline.run.signals import shutdown_on_signals
 from capybeam.pipeline.run.tolerance import NO_TOLERANCE
-from capybeam.pipeline.runners import flink
+from capybeam.pipeline.runners import dataflow, flink
 from capybeam.pipeline.runners.errors import UnsupportedRunner
 from capybeam.pipeline.runners.job_server import submission_problem
 from capybeam.pipeline.runners.remote_job import RemoteJob, counters_of
@@ -231,7 +231,7 @@ class _Graph:
             try:
                 result = self.build(reads).run()
             except Exception as error:
-                if problem := submission_problem(error, runner_class_name(self._options.runner)):
+                if problem := _problem_of_start(error, self._options):
                     raise problem from None
                 raise
             if self._flow == "stream":
@@ -300,7 +300,7 @@ def _start(build: Callable[[], beam.Pipeline], options: RunOptions, console: Con
     try:
         result = build().run()
     except Exception as error:
-        if problem := submission_problem(error, runner_class_name(options.runner)):
+        if problem := _problem_of_start(error, options):
             log.mistake(f"capybeam: {problem}")
             log.ended(NOTHING, CONFIGURATION)
             return CONFIGURATION
@@ -311,6 +311,12 @@ def _start(build: Callable[[], beam.Pipeline], options: RunOptions, console: Con
     console.print(_started(result, options), highlight=False, markup=False)
     log.left()
     return OK
+
+
+def _problem_of_start(error: BaseException, options: RunOptions) -> UnsupportedRunner | None:
+    """The error to show where a runner elsewhere does not take the graph."""
+    name = runner_class_name(options.runner)
+    return submission_problem(error, name) or dataflow.submission_problem(error, name)
 
 
 def _started(result: Any, options: RunOptions) -> str:

@@ -16,6 +16,7 @@ from capybeam.pipeline.reconciliation.records import resolved
 from capybeam.pipeline.run.beam_options import RunOptions
 from capybeam.pipeline.run.request import Outputs, RunRequest
 from capybeam.pipeline.run.run_log import RunLog
+from capybeam.pipeline.runners import dataflow
 from capybeam.pipeline.runners.job_server import stage_no_package_list
 from capybeam.pipeline.runners.support import check_place, check_runner, runner_class_name
 from capybeam.pipeline.schemes import is_local, strip_file_scheme
@@ -65,6 +66,9 @@ def preflight(request: RunRequest, options: RunOptions, open_input: OpenInput, l
     standard.streaming = stream is not None and (standard.streaming or not is_local_run)
     check_runner(options.runner, options.beam, standard.streaming)
     stage_no_package_list(options.beam)
+    if runner_class_name(options.runner) in dataflow.RUNNERS:
+        for text in dataflow.package_warnings(options.beam):
+            log.warning(f"capybeam: {text}")
     if not is_local_run:
         for source in sources:
             check_place(source.name, source.paths, options.runner)
@@ -152,7 +156,7 @@ def check_tokens(destination: Destination, options: RunOptions) -> None:
     template, those of their service account. Raises TokenError where the workers will have none."""
     name = destination.name
     for key, reference in destination.secrets.items():
-        if runner_class_name(options.runner) == "DataflowRunner" and reference.kind != "secret":
+        if runner_class_name(options.runner) in dataflow.RUNNERS and reference.kind != "secret":
             raise TokenError(
                 f"destination {name}: Dataflow's workers cannot read {reference.text}. Keep it in Secret Manager and"
                 f" write {key}: secret:projects/P/secrets/S/versions/latest"
