@@ -45,6 +45,7 @@ def _seconds(option: str, text: str | None) -> float | None:
 @option("window-books", metavar="PLACE")
 @option("until-idle", metavar="TIME")
 @option("no-wait", is_flag=True)
+@option("dry-run", "--dry_run", "is_dry", is_flag=True)
 @option("id-attribute")
 @option("timestamp-attribute")
 @click.argument("beam_options", nargs=-1, type=click.UNPROCESSED, metavar="[ANY BEAM OPTION]...")
@@ -63,6 +64,7 @@ def run(
     window_books: str | None,
     until_idle: str | None,
     no_wait: bool,
+    is_dry: bool,
     id_attribute: str | None,
     timestamp_attribute: str | None,
     beam_options: tuple[str, ...],
@@ -97,6 +99,7 @@ def run(
             resume=resume,
             keep=keep,
             metrics=metrics,
+            is_dry=is_dry,
         )
         sys.exit(run_job(request))
     except KeyboardInterrupt:  # before the run has begun, or after it has ended
@@ -137,6 +140,7 @@ def run(
 @option("metrics", metavar="PORT")
 @option("window-books", metavar="PLACE")
 @option("until-idle", metavar="TIME")
+@option("dry-run", "--dry_run", "is_dry", is_flag=True)
 @click.argument("beam_options", nargs=-1, type=click.UNPROCESSED, metavar="[ANY BEAM OPTION]...")
 def replay(
     config: str,
@@ -152,6 +156,7 @@ def replay(
     metrics: str | None,
     window_books: str | None,
     until_idle: str | None,
+    is_dry: bool,
     beam_options: tuple[str, ...],
 ) -> None:
     """Delivers dead letters, by the job file as it is now.
@@ -183,6 +188,7 @@ def replay(
             resume=resume,
             keep=keep,
             metrics=metrics,
+            is_dry=is_dry,
         )
         sys.exit(replay_job(request, replay_filter))
     except KeyboardInterrupt:

@@ -17,7 +17,7 @@ from rich.console import Console
 from capybeam.pipeline.graph import Execution, Flow, deliver, redeliver
 from capybeam.pipeline.job.loader import Job
 from capybeam.pipeline.reconciliation.index import sentences
-from capybeam.pipeline.run import terminal
+from capybeam.pipeline.run import dry_run, terminal
 from capybeam.pipeline.run.beam_options import BadOption, RunOptions, resolve_options
 from capybeam.pipeline.run.exit_codes import CONFIGURATION, FAILED, INTERRUPTED, OK
 from capybeam.pipeline.run.metrics import BadAddress, MetricsServer, RunCollector, serve_metrics
@@ -59,8 +59,8 @@ def run_job(request: RunRequest) -> int:
     def add_steps(lines: beam.PCollection, execution: Execution) -> None:
         deliver(lines, job, outputs, execution)
 
-    def open_input(text: str, project: str | None) -> Source:
-        return open_source(text, ReadOptions(request.between, request.attributes, project, job.unread()))
+    def open_input(text: str, options: ReadOptions) -> Source:
+        return open_source(text, dataclasses.replace(options, unread=job.unread()))
 
     return execute("run", request, open_input, add_steps)
 
@@ -72,8 +72,8 @@ def replay_job(request: RunRequest, replay_filter: ReplayFilter) -> int:
     def add_steps(lines: beam.PCollection, execution: Execution) -> None:
         redeliver(lines, job, replay_filter, outputs, execution)
 
-    def open_input(text: str, project: str | None) -> Source:
-        source = open_dead_letters(text, ReadOptions(project=project))
+    def open_input(text: str, options: ReadOptions) -> Source:
+        source = open_dead_letters(text, options)
         if source.stream and replay_filter != ReplayFilter():
             raise NoInput(
                 f"{text}: --only and --retryable are for files; on a subscription, what they leave out would be"
@@ -116,12 +116,15 @@ def _check_and_carry_out(task: _Task, stack: contextlib.ExitStack) -> int:
     def ended_early(code: int, *problems: str) -> int:
         for problem in problems:
             log.mistake(problem)
-        record_early(request.outputs.report, occasion, Ending(code, problems))
+        if not request.is_dry:
+            record_early(request.outputs.report, occasion, Ending(code, problems))
         log.ended(NOTHING, code)
         return code
 
     try:
         options = resolve_options(request)
+        if request.is_dry:
+            return _dry_run(task, options)
         metrics = stack.enter_context(serve_metrics(request.metrics, options))
         plan = preflight(request, options, task.open_input, log)
     except (BadOption, BadAddress, NoInput, TokenError, SinkError, UnsupportedRunner) as error:
@@ -161,11 +164,7 @@ def _carry_out(
         metrics.registry.register(RunCollector(watched, request.job, occasion.started))
         log.info(f"Metrics: {metrics.url}", kind="metrics", url=metrics.url)
 
-    def add_checked_steps(lines: beam.PCollection) -> None:
-        execution = Execution(options.workers or 1, plan.flow, plan.processed)
-        task.add_steps(lines if options.is_local else lines | CheckWorkers(), execution)
-
-    graph = _Graph(run, options, plan.flow, add_checked_steps)
+    graph = _graph_of(task, options, plan, run)
     reads = [source.read for source in plan.sources]
     if not request.wait:
         return _start(functools.partial(graph.build, reads), options, console, log)
@@ -200,6 +199,30 @@ def _carry_out(
     if failure is not None:
         run.shutdown.set()  # what is still being sent, or waits to be, is not waited for
     return code
+
+
+def _graph_of(task: _Task, options: RunOptions, plan: RunPlan, run: RunContext) -> _Graph:
+    def add_checked_steps(lines: beam.PCollection) -> None:
+        execution = Execution(options.workers or 1, plan.flow, plan.processed)
+        task.add_steps(lines if options.is_local else lines | CheckWorkers(), execution)
+
+    return _Graph(run, options, plan.flow, add_checked_steps)
+
+
+def _dry_run(task: _Task, options: RunOptions) -> int:
+    """Shows what the run would do; the exit code. Raises what `preflight` raises."""
+    request, reading = task.request, task.request.reading(options.project)
+
+    def open_input(text: str, is_offline: bool) -> Source:
+        return task.open_input(text, dataclasses.replace(reading, is_offline=is_offline))
+
+    def build(plan: RunPlan) -> beam.Pipeline:
+        windows = Windows(request.job.books_window) if request.outputs.window_books else None
+        graph = _graph_of(task, options, plan, RunContext(RunHandle(windows=windows)))
+        return graph.build([source.read for source in plan.sources])
+
+    found = dry_run.look(dry_run.Task(task.command, request, options, open_input, build), task.log)
+    return dry_run.show(found, terminal.console(), task.log)
 
 
 def _greeting(job: Job, sources: Sequence[Source], runner: str) -> str:

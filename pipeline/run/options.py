@@ -210,6 +210,12 @@ OPTIONS: Final = (
         },
     ),
     Option("until-idle", "Until idle", "Stop reading a subscription after this long without messages, for example 5s."),
+    Option(
+        "dry-run",
+        "Dry run",
+        "Show what would be read, sent and written, and on what; on Dataflow, the job's request, its workers and what"
+        " they cost. Nothing is started.",
+    ),
     Option("no-wait", "No wait", "Start the job on its runner, print how to look at it, and exit."),
     Option(
         "id-attribute",

@@ -24,13 +24,13 @@ from capybeam.pipeline.sinks import SinkError, Writers, prepare
 from capybeam.pipeline.sinks.local_files import delete_earlier
 from capybeam.pipeline.sinks.report_file import WHAT as REPORT
 from capybeam.pipeline.sinks.report_file import check_place as check_report
-from capybeam.pipeline.sources import NoInput, Source
+from capybeam.pipeline.sources import NoInput, ReadOptions, Source
 from capybeam.pipeline.sources.files import matching
 from capybeam.pipeline.sources.streams import Stream
 from capybeam.transforms.core.tokens import TokenError
 from capybeam.transforms.delivery.destination import Destination
 
-OpenInput = Callable[[str, "str | None"], Source]  # from an input's name and the Google Cloud project
+OpenInput = Callable[[str, ReadOptions], Source]  # from an input's name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +58,41 @@ def preflight(request: RunRequest, options: RunOptions, open_input: OpenInput, l
     Raises NoInput, TokenError, SinkError and UnsupportedRunner; only earlier output files have been touched then.
     """
     outputs, is_local_run = request.outputs, options.is_local
-    sources = [open_input(text, options.project) for text in request.inputs]
+    reading = request.reading(options.project)
+    sources = [open_input(text, reading) for text in request.inputs]
+    plan = check_request(request, options, sources, log)
+    stream, standard = plan.stream, options.beam.view_as(StandardOptions)
+    processed = LoadIndex(resolved(request.resume, "--resume"), request.job.subscriptions, request.job.unwrap)
+    loaded = processed() if request.resume else None
+    first: Sequence[Any] = ()
+    if stream is not None and not (standard.streaming and stream.is_inspected):
+        first = stream.try_to_pull()
+    try:
+        writers = Writers(options.runner, is_local_run, stream is not None)
+        for path, record_type in outputs.by_record_type():
+            kept = prepare(path, record_type, writers)
+            if kept:
+                processed = dataclasses.replace(processed, places=moved(processed.places, path, kept))
+                log.info(f"{record_type.name} of an earlier run are kept in {kept}")
+            if request.keep is not None:
+                delete_earlier(path, request.keep, processed.places)
+        for source in sources:
+            check_glob_excludes_outputs(source)
+    except (NoInput, SinkError):
+        if stream is not None:
+            stream.give_back(first)
+        raise
+    if stream is not None and standard.streaming and first:  # the runner pulls for itself
+        stream.give_back(first)
+    if not is_local_run and plan.flow == "finite":
+        processed = dataclasses.replace(processed, own=own_receipts(outputs.receipts))
+    processed_or_none = processed if processed.places or processed.own else None
+    return dataclasses.replace(plan, first=first, processed=processed_or_none, loaded=loaded)
+
+
+def check_request(request: RunRequest, options: RunOptions, sources: Sequence[Source], log: RunLog) -> RunPlan:
+    """Checks what is known without reading or touching anything; the plan of that. Raises what `preflight` raises."""
+    outputs, is_local_run = request.outputs, options.is_local
     stream = _stream(sources)
     if stream is not None and stream.warning:
         log.warning(f"capybeam: {stream.warning}")
@@ -80,46 +114,22 @@ def preflight(request: RunRequest, options: RunOptions, open_input: OpenInput, l
             " delivery.deduplicate in the job file drops repeats"
         )
     for destination in request.job.destinations:
-        check_tokens(destination, options)
+        check_tokens(destination, options, request.is_dry)
     check_distinct_outputs(outputs)
     if outputs.report:
         check_outputs_not_inputs(outputs.report, REPORT, sources)
     for path, record_type in outputs.by_record_type():
         check_outputs_not_inputs(path, record_type.name, sources)
-    if outputs.report:
+    if outputs.report and not request.is_dry:
         check_report(outputs.report)
     if request.resume and stream is not None:
         raise NoInput("--resume is for files and tables; a subscription delivers again what was not acknowledged")
     if not is_local_run:
         for text in request.resume:
             check_place(text, (text,), options.runner)
-    processed = LoadIndex(resolved(request.resume, "--resume"), request.job.subscriptions, request.job.unwrap)
-    loaded = processed() if request.resume else None
     check_keep(request)
-    first: Sequence[Any] = ()
-    if stream is not None and not (standard.streaming and stream.is_inspected):
-        first = stream.try_to_pull()
-    try:
-        writers = Writers(options.runner, is_local_run, stream is not None)
-        for path, record_type in outputs.by_record_type():
-            kept = prepare(path, record_type, writers)
-            if kept:
-                processed = dataclasses.replace(processed, places=moved(processed.places, path, kept))
-                log.info(f"{record_type.name} of an earlier run are kept in {kept}")
-            if request.keep is not None:
-                delete_earlier(path, request.keep, processed.places)
-        for source in sources:
-            check_glob_excludes_outputs(source)
-    except (NoInput, SinkError):
-        if stream is not None:
-            stream.give_back(first)
-        raise
-    if stream is not None and standard.streaming and first:  # the runner pulls for itself
-        stream.give_back(first)
     flow: Flow = "finite" if stream is None else "stream" if standard.streaming else "batch"
-    if not is_local_run and flow == "finite":
-        processed = dataclasses.replace(processed, own=own_receipts(outputs.receipts))
-    return RunPlan(sources, stream, first, flow, processed if processed.places or processed.own else None, loaded)
+    return RunPlan(sources, stream, (), flow)
 
 
 def own_receipts(path: str) -> str:
@@ -151,7 +161,7 @@ def _stream(sources: Sequence[Source]) -> Stream[Any] | None:
     return found[0].stream if found else None
 
 
-def check_tokens(destination: Destination, options: RunOptions) -> None:
+def check_tokens(destination: Destination, options: RunOptions, is_dry: bool = False) -> None:
     """Reads the tokens where this process has what the workers have: those of this machine, or, when it launches a
     template, those of their service account. Raises TokenError where the workers will have none."""
     name = destination.name
@@ -161,7 +171,8 @@ def check_tokens(destination: Destination, options: RunOptions) -> None:
                 f"destination {name}: Dataflow's workers cannot read {reference.text}. Keep it in Secret Manager and"
                 f" write {key}: secret:projects/P/secrets/S/versions/latest"
             )
-        if options.is_local or options.beam.view_as(GoogleCloudOptions).template_location:
+        is_here = options.is_local or options.beam.view_as(GoogleCloudOptions).template_location
+        if is_here and not (is_dry and reference.kind == "secret"):
             try:
                 reference.read()
             except TokenError as error:

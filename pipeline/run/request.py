@@ -12,7 +12,7 @@ from capybeam.pipeline.sinks.dead_letters import DEAD_LETTERS
 from capybeam.pipeline.sinks.receipts import RECEIPTS
 from capybeam.pipeline.sinks.records import RecordType
 from capybeam.pipeline.sinks.window_books import WINDOW_BOOKS
-from capybeam.pipeline.sources import ANY_TIME, TimeRange
+from capybeam.pipeline.sources import ANY_TIME, ReadOptions, TimeRange
 from capybeam.pipeline.sources.message_attributes import MessageAttributes
 
 
@@ -47,6 +47,7 @@ class RunRequest:
         resume: receipts and dead letters of earlier runs, of which nothing is sent again.
         keep: how many files of earlier runs stay beside each output; None for all.
         metrics: ``PORT`` or ``HOST:PORT`` at which the counters are served while it runs.
+        is_dry: whether it is only said what would be done.
     """
 
     job: Job
@@ -62,3 +63,8 @@ class RunRequest:
     resume: Sequence[str] = ()
     keep: int | None = None
     metrics: str | None = None
+    is_dry: bool = False
+
+    def reading(self, project: str | None) -> ReadOptions:
+        """How its inputs are read, where this Google Cloud project pays for queries."""
+        return ReadOptions(self.between, self.attributes, project, is_dry=self.is_dry)

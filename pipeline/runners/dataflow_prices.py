@@ -1,7 +1,7 @@
 """What a Dataflow job costs an hour, as an estimate by Google's public list prices.
 
 The prices are data with a date, not asked for: they are those of one region, without discounts, and change. An estimate
-leaves out what depends on the events: shuffle and Streaming Engine data, disks of other types, traffic, Pub/Sub, BigQuery.
+leaves out what depends on the events: shuffle and Streaming Engine data, traffic, Pub/Sub, BigQuery.
 """
 
 from __future__ import annotations
@@ -47,12 +47,13 @@ DEFAULT_DISK_GB: Final[dict[Kind, int]] = {
 # GB of memory for each vCPU, by family and shape, as Compute Engine lists them.
 _N1: Final = {"standard": 3.75, "highmem": 6.5, "highcpu": 0.9}
 _OTHERS: Final = {"standard": 4.0, "highmem": 8.0, "highcpu": 1.0}
+_NEWER: Final = {**_OTHERS, "highcpu": 2.0}
 _FAMILIES: Final[dict[str, dict[str, float]]] = {
     "n1": _N1,
     **dict.fromkeys(("n2", "n2d", "e2", "n4", "t2d", "t2a"), _OTHERS),
-    **dict.fromkeys(("c3", "c3d", "c4", "c4a", "c4d", "n4d"), {**_OTHERS, "highcpu": 2.0}),
+    **dict.fromkeys(("c3", "c3d", "c4", "c4a", "c4d", "n4d"), _NEWER),
     "c2": {"standard": 4.0},
-    "c2d": {"standard": 4.0, "highmem": 8.0, "highcpu": 2.0},
+    "c2d": _NEWER,
 }
 _SHARED_CORE: Final = {"e2-micro": (2, 1.0), "e2-small": (2, 2.0), "e2-medium": (2, 4.0)}
 
@@ -112,12 +113,11 @@ class Estimate:
             else "; nothing limits their number"
         )
         where = "" if self.region == REGION else f" {self.region} has other prices: by what factor is not known here."
+        data = "processed by Streaming Engine" if self.kind == "streaming" else "shuffled"
         return [
             f"{cost}.",
             f"By list prices of {REGION} as of {AS_OF} ({SOURCE}), without discounts.{where}",
-            f"Not in it: ${DATA_GB[self.kind]} for each GB that is"
-            f" {'processed by Streaming Engine' if self.kind == 'streaming' else 'shuffled'}, traffic, Pub/Sub, BigQuery,"
-            " storage, logs.",
+            f"Not in it: ${DATA_GB[self.kind]} for each GB that is {data}, traffic, Pub/Sub, BigQuery, storage, logs.",
         ]
 
     def document(self) -> dict[str, object]:

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import apache_beam as beam
@@ -22,7 +22,8 @@ from apache_beam.options.pipeline_options import (
 
 from capybeam.pipeline.runners.dataflow_prices import Estimate, Kind, estimate
 
-_NOT_SENT: Final = "Beam adds it when the job is started"
+_ADDED: Final = "Beam adds it when the job is started"
+_NO_FREEZE: Final = "disable_logging_submission_environment"  # without it Beam would run pip freeze
 _SECRET: Final = re.compile(
     r"secret|password|token|credential|connection_string|access_key|private_key|sasl", re.IGNORECASE
 )
@@ -43,7 +44,6 @@ class JobRequest:
     job: Mapping[str, Any]
     steps: tuple[str, ...]
     graph_bytes: int
-    options: Mapping[str, Any]
     files: Mapping[str, str]
     cost: Estimate
 
@@ -54,34 +54,34 @@ class JobRequest:
         return found
 
 
-def request_of(pipeline: beam.Pipeline) -> JobRequest:
-    """The request for a pipeline, whose options name Dataflow's runner. Asks nothing of a cloud, and changes nothing.
+def request_of(build: Callable[[], beam.Pipeline], options: PipelineOptions) -> JobRequest:
+    """The request for a pipeline that is built with these options, which are changed. Asks nothing of a cloud.
 
     What Beam would install on workers is left out: for that it would run pip, or have an image built.
     """
     from apache_beam.runners.dataflow.internal import apiclient
 
-    options: PipelineOptions = pipeline.options
     files = _without_packages(options)
-    cloud, given = options.view_as(GoogleCloudOptions), options.get_all_options(drop_default=True)
-    is_update, cloud.update = cloud.update, False  # which Beam would look up in the list of jobs
+    is_update = options.view_as(GoogleCloudOptions).update
+    options.view_as(GoogleCloudOptions).update = False  # Beam would look the job up in the list of jobs
     options.view_as(TestOptions).dry_run = True
-    job = pipeline.run().job
-    options.view_as(TestOptions).dry_run = False
+    job = build().run().job
+    made: PipelineOptions = job.options  # to which Beam has added what the service wants to know
+    made.view_as(TestOptions).dry_run = False
+    made.view_as(DebugOptions).experiments.remove(_NO_FREEZE)
     graph = job.proto_pipeline.SerializeToString()
     job.proto.environment = apiclient.Environment(
         packages=[],
-        options=options,
+        options=made,
         environment_version="8",  # of all jobs that Beam makes now
-        proto_pipeline_staged_url=f"{cloud.staging_location}/pipeline.pb",
+        proto_pipeline_staged_url=f"{made.view_as(GoogleCloudOptions).staging_location}/pipeline.pb",
         proto_pipeline=job.proto_pipeline,
         pipeline_proto_hash=hashlib.sha256(graph).hexdigest(),
     ).proto
-    content = _masked(json.loads(str(job)))
+    content = masked(json.loads(str(job)))
     if is_update:
-        content["replaceJobId"] = _NOT_SENT
-    given = {name: value for name, value in given.items() if name != "dry_run"}
-    return JobRequest(content, _steps_of(job.proto_pipeline), len(graph), _masked(given), files, _cost_of(options))
+        content["replaceJobId"] = _ADDED
+    return JobRequest(content, _steps_of(job.proto_pipeline), len(graph), files, _cost_of(made))
 
 
 def _without_packages(options: PipelineOptions) -> dict[str, str]:
@@ -91,8 +91,7 @@ def _without_packages(options: PipelineOptions) -> dict[str, str]:
         if value := getattr(setup, name):
             found[f"--{name}"] = ", ".join(value) if isinstance(value, list) else value
             setattr(setup, name, None)
-    debug = options.view_as(DebugOptions)
-    debug.add_experiment("disable_logging_submission_environment")  # by which Beam would run pip freeze
+    options.view_as(DebugOptions).add_experiment(_NO_FREEZE)
     return found
 
 
@@ -116,18 +115,18 @@ def _steps_of(graph: Any) -> tuple[str, ...]:
 _DEPTH: Final = 2
 
 
-def _masked(value: Any, name: str = "") -> Any:
+def masked(value: Any, name: str = "") -> Any:
     """The same without the values of options that may hold a secret."""
     if name and _SECRET.search(name) and value not in (None, "", False) and not isinstance(value, (dict, list)):
         return MASK
     if isinstance(value, dict):
         key = str(value.get("key", ""))  # of what Beam calls display data
         return {
-            each: MASK if each == "value" and key and _SECRET.search(key) else _masked(inner, each)
+            each: MASK if each == "value" and key and _SECRET.search(key) else masked(inner, each)
             for each, inner in value.items()
         }
     if isinstance(value, list):
-        return [MASK if name and _SECRET.search(name) else _masked(inner) for inner in value]
+        return [MASK if name and _SECRET.search(name) else masked(inner) for inner in value]
     return value
 
 

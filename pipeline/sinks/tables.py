@@ -27,6 +27,12 @@ def prepare(path: str, record_type: RecordType[Any], writers: Writers) -> None:
     prepare_table(path, record_type.name, record_type.schema)
 
 
+def plan(path: str, record_type: RecordType[Any], writers: Writers) -> str:
+    """As `sinks.plan`."""
+    parts_of(path, record_type.name)
+    return "rows are added to the table, which is made, partitioned by day, if there is none"
+
+
 def write(records: beam.PCollection, path: str, record_type: RecordType[Any]) -> Any:
     """Records → rows. One that is larger than a row may be is written as its type's `shrink` has it."""
     rows = records | "Row" >> beam.Map(row_of, record_type)

@@ -41,6 +41,7 @@ class TimeRange:
 
 
 ANY_TIME = TimeRange()
+NOT_ASKED = "not looked at"  # the extent of an input, where no cloud is asked
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,12 +53,16 @@ class ReadOptions:
         attributes: of messages, for runners that stream.
         project: the Google Cloud project that pays for queries, if one is given.
         unread: keys at the root of an event that need not be there, where leaving them out saves reading.
+        is_dry: whether nothing is read and nothing is charged: sizes, columns and estimates are looked at alone.
+        is_offline: whether no cloud is asked, either; what only it knows stays open.
     """
 
     time_range: TimeRange = ANY_TIME
     attributes: MessageAttributes = dataclasses.field(default_factory=MessageAttributes)
     project: str | None = None
     unread: Collection[str] = ()
+    is_dry: bool = False
+    is_offline: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +86,7 @@ class Source:
         stream: for an input that never ends.
         size: the same as `extent`, in numbers.
         is_query: whether the name holds a query, whose text may say anything.
+        is_unseen: whether it was not looked at, as no cloud was to be asked.
     """
 
     name: str
@@ -90,6 +96,7 @@ class Source:
     stream: Stream[Any] | None = None
     size: Size = Size()
     is_query: bool = False
+    is_unseen: bool = False
 
 
 class SourceModule(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from capybeam.pipeline.sinks.tables import BIGQUERY
-from capybeam.pipeline.sources import NoInput, ReadOptions, Size, Source
+from capybeam.pipeline.sources import NOT_ASKED, NoInput, ReadOptions, Size, Source
 from capybeam.pipeline.sources.bigquery import client as clients
 from capybeam.pipeline.sources.bigquery.client import ErrorsAsNoInput, retry
 from capybeam.pipeline.sources.bigquery.reading import ReadDeadLetters
@@ -21,6 +21,8 @@ def open_dead_letters(text: str, options: ReadOptions, client: Any = None) -> So
     """
     table, project = clients.named_table(text)
     name = f"{BIGQUERY}{table}"
+    if options.is_offline:
+        return Source(name, NOT_ASKED, ReadDeadLetters(table), is_unseen=True)
     client = client or clients.new_client(name, options.project or project)
     with ErrorsAsNoInput(name):
         lacking = _REQUIRED - {field.name for field in client.get_table(table, retry=retry()).schema}

@@ -15,7 +15,7 @@ from typing import Any, Final
 import orjson
 
 from capybeam.pipeline.sinks.tables import BIGQUERY, split_table
-from capybeam.pipeline.sources import NoEvents, NoInput, ReadOptions, Size, Source
+from capybeam.pipeline.sources import NOT_ASKED, NoEvents, NoInput, ReadOptions, Size, Source
 from capybeam.pipeline.sources.bigquery import client as clients
 from capybeam.pipeline.sources.bigquery.client import ErrorsAsNoInput, retry
 from capybeam.pipeline.sources.bigquery.reading import ReadTable, parts_of_known
@@ -40,6 +40,8 @@ def open_source(text: str, options: ReadOptions, client: Any = None) -> Source:
     if query is None and parts is None:
         raise NoInput(f"{text}: neither {BIGQUERY}PROJECT.DATASET.TABLE nor {BIGQUERY}SELECT …")
     name = f"{BIGQUERY}{_abbreviated(given)}"
+    if options.is_offline:
+        return Source(name, NOT_ASKED, ReadTable(*_UNKNOWN), is_query=query is not None, is_unseen=True)
     client = client or clients.new_client(name, options.project or (parts[0] if parts else None))
     with ErrorsAsNoInput(name):
         if query is None:
@@ -70,6 +72,10 @@ def open_source(text: str, options: ReadOptions, client: Any = None) -> Source:
         read = ReadTable(path, layout, restriction)
         _check_readable(name, read)
     return Source(name, extent, read, size=Size(rows=count.rows), is_query=query is not None)
+
+
+# What a graph reads whose input was not looked at: its steps are those of any table.
+_UNKNOWN: Final = ("project.dataset.table", JsonColumn(Column("event", "STRING"), None))
 
 
 def _abbreviated(text: str) -> str:
