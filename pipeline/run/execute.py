@@ -203,7 +203,7 @@ def _carry_out(
 
 def _graph_of(task: _Task, options: RunOptions, plan: RunPlan, run: RunContext) -> _Graph:
     def add_checked_steps(lines: beam.PCollection) -> None:
-        execution = Execution(options.workers or 1, plan.flow, plan.processed)
+        execution = Execution(options.workers or 1, plan.flow, plan.processed, is_local=options.is_local)
         task.add_steps(lines if options.is_local else lines | CheckWorkers(), execution)
 
     return _Graph(run, options, plan.flow, add_checked_steps)
