@@ -42,14 +42,14 @@ class Task:
 
     Attributes:
         command: run or replay.
-        open_input: from an input's name, and whether no cloud is to be asked.
+        open_inputs: looks at the inputs; given is whether no cloud is to be asked.
         build: the graph, once the inputs have been looked at.
     """
 
     command: str
     request: RunRequest
     options: RunOptions
-    open_input: Callable[[str, bool], Source]
+    open_inputs: Callable[[bool], Sequence[Source]]
     build: Callable[[RunPlan], beam.Pipeline]
 
 
@@ -126,7 +126,7 @@ def look(task: Task, log: RunLog) -> DryRun:
     is_offline = is_dataflow and not has_credentials()
     if is_offline:
         log.info("There are no Google Cloud credentials here: inputs in the cloud are not looked at.")
-    sources = [task.open_input(text, is_offline) for text in request.inputs]
+    sources = task.open_inputs(is_offline)
     plan_ = check_request(request, options, sources, log)
     writers = Writers(options.runner, options.is_local, plan_.stream is not None)
     outputs = [

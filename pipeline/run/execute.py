@@ -19,10 +19,10 @@ from capybeam.pipeline.job.loader import Job
 from capybeam.pipeline.reconciliation.index import sentences
 from capybeam.pipeline.run import dry_run, terminal
 from capybeam.pipeline.run.beam_options import BadOption, RunOptions, resolve_options
-from capybeam.pipeline.run.exit_codes import CONFIGURATION, FAILED, INTERRUPTED, OK
+from capybeam.pipeline.run.exit_codes import CONFIGURATION, DEAD_LETTERS, FAILED, INTERRUPTED, OK
 from capybeam.pipeline.run.metrics import BadAddress, MetricsServer, RunCollector, serve_metrics
 from capybeam.pipeline.run.outcome import RunOutcome, cause_of, log_traceback, report
-from capybeam.pipeline.run.preflight import OpenInput, RunPlan, preflight
+from capybeam.pipeline.run.preflight import NothingToRead, OpenInput, RunPlan, continuation, look_at, preflight
 from capybeam.pipeline.run.progress import Watched, show_progress, size_of
 from capybeam.pipeline.run.recording import NOTHING, inputs_by_name, inputs_of, record, record_early
 from capybeam.pipeline.run.report import RunReport
@@ -31,6 +31,7 @@ from capybeam.pipeline.run.request import Outputs, RunRequest
 from capybeam.pipeline.run.run_log import RunLog
 from capybeam.pipeline.run.signals import shutdown_on_signals
 from capybeam.pipeline.run.tolerance import NO_TOLERANCE
+from capybeam.pipeline.run.watermarks import Continuation
 from capybeam.pipeline.runners import dataflow, flink
 from capybeam.pipeline.runners.errors import UnsupportedRunner
 from capybeam.pipeline.runners.job_server import submission_problem
@@ -129,6 +130,8 @@ def _check_and_carry_out(task: _Task, stack: contextlib.ExitStack) -> int:
         plan = preflight(request, options, task.open_input, log)
     except (BadOption, BadAddress, NoInput, TokenError, SinkError, UnsupportedRunner) as error:
         return ended_early(CONFIGURATION, f"capybeam: {error}")
+    except NothingToRead as nothing:
+        return _nothing_to_do(nothing, task, occasion)
     except KeyboardInterrupt:
         return ended_early(INTERRUPTED)
     except Exception as error:
@@ -196,9 +199,33 @@ def _carry_out(
             remote=remote,
         )
         code = report(outcome, console, log)
+        if plan.onward is not None and code in (OK, DEAD_LETTERS):
+            code = _go_on_from_here(plan.onward, code, log)
     if failure is not None:
         run.shutdown.set()  # what is still being sent, or waits to be, is not waited for
     return code
+
+
+def _nothing_to_do(nothing: NothingToRead, task: _Task, occasion: Occasion) -> int:
+    """Ends a run whose inputs have no rows; the exit code."""
+    task.log.info(str(nothing))
+    code = OK if nothing.onward is None else _go_on_from_here(nothing.onward, OK, task.log)
+    occasion = dataclasses.replace(occasion, inputs=inputs_of(nothing.sources))
+    problem = record(task.request.outputs.report, occasion, NOTHING, Ending(code))
+    if problem:
+        task.log.error(f"capybeam: {problem}")
+        code = code or FAILED
+    task.log.ended(NOTHING, code)
+    return code
+
+
+def _go_on_from_here(onward: Continuation, code: int, log: RunLog) -> int:
+    """Keeps the watermarks of a run that has succeeded; the exit code."""
+    problem = onward.keep()
+    if problem is None:
+        return code
+    log.error(f"capybeam: {problem}")
+    return FAILED
 
 
 def _graph_of(task: _Task, options: RunOptions, plan: RunPlan, run: RunContext) -> _Graph:
@@ -211,17 +238,21 @@ def _graph_of(task: _Task, options: RunOptions, plan: RunPlan, run: RunContext) 
 
 def _dry_run(task: _Task, options: RunOptions) -> int:
     """Shows what the run would do; the exit code. Raises what `preflight` raises."""
-    request, reading = task.request, task.request.reading(options.project)
+    request = task.request
 
-    def open_input(text: str, is_offline: bool) -> Source:
-        return task.open_input(text, dataclasses.replace(reading, is_offline=is_offline))
+    def open_inputs(is_offline: bool) -> list[Source]:
+        def open_input(text: str, reading: ReadOptions) -> Source:
+            return task.open_input(text, dataclasses.replace(reading, is_offline=is_offline))
+
+        onward = None if is_offline and request.since_last else continuation(request, options, task.log)
+        return look_at(request, options, open_input, task.log, onward)
 
     def build(plan: RunPlan) -> beam.Pipeline:
         windows = Windows(request.job.books_window) if request.outputs.window_books else None
         graph = _graph_of(task, options, plan, RunContext(RunHandle(windows=windows)))
         return graph.build([source.read for source in plan.sources])
 
-    found = dry_run.look(dry_run.Task(task.command, request, options, open_input, build), task.log)
+    found = dry_run.look(dry_run.Task(task.command, request, options, open_inputs, build), task.log)
     return dry_run.show(found, terminal.console(), task.log)
 
 

@@ -16,6 +16,7 @@ from capybeam.pipeline.reconciliation.records import resolved
 from capybeam.pipeline.run.beam_options import RunOptions
 from capybeam.pipeline.run.request import Outputs, RunRequest
 from capybeam.pipeline.run.run_log import RunLog
+from capybeam.pipeline.run.watermarks import Continuation, continued
 from capybeam.pipeline.runners import dataflow
 from capybeam.pipeline.runners.job_server import stage_no_package_list
 from capybeam.pipeline.runners.support import check_place, check_runner, runner_class_name
@@ -42,6 +43,7 @@ class RunPlan:
         first: messages that have been pulled from it.
         processed: loads what earlier runs have processed, and what attempts of this one do that fail; None for nothing.
         loaded: the same, loaded in this process; None where earlier runs are not asked for.
+        onward: how the run goes on from the last one; None where it does not.
     """
 
     sources: Sequence[Source]
@@ -50,6 +52,7 @@ class RunPlan:
     flow: Flow
     processed: LoadIndex | None = None
     loaded: ProcessedIndex | None = None
+    onward: Continuation | None = None
 
 
 def preflight(request: RunRequest, options: RunOptions, open_input: OpenInput, log: RunLog) -> RunPlan:
@@ -58,12 +61,14 @@ def preflight(request: RunRequest, options: RunOptions, open_input: OpenInput, l
     Raises NoInput, TokenError, SinkError and UnsupportedRunner; only earlier output files have been touched then.
     """
     outputs, is_local_run = request.outputs, options.is_local
-    reading = request.reading(options.project)
-    sources = [open_input(text, reading) for text in request.inputs]
-    plan = check_request(request, options, sources, log)
-    stream, standard = plan.stream, options.beam.view_as(StandardOptions)
-    processed = LoadIndex(resolved(request.resume, "--resume"), request.job.subscriptions, request.job.unwrap)
-    loaded = processed() if request.resume else None
+    onward = continuation(request, options, log)
+    plan = check_request(request, options, look_at(request, options, open_input, log, onward), log)
+    sources, stream, standard = plan.sources, plan.stream, options.beam.view_as(StandardOptions)
+    if sources and all(source.size.rows == 0 for source in sources) and not launches_template(options):
+        raise NothingToRead(sources, onward)
+    resume = (*request.resume, *(onward.resume if onward else ()))
+    processed = LoadIndex(resolved(resume, "--resume"), request.job.subscriptions, request.job.unwrap)
+    loaded = processed() if resume else None
     first: Sequence[Any] = ()
     if stream is not None and not (standard.streaming and stream.is_inspected):
         first = stream.try_to_pull()
@@ -87,7 +92,50 @@ def preflight(request: RunRequest, options: RunOptions, open_input: OpenInput, l
     if not is_local_run and plan.flow == "finite":
         processed = dataclasses.replace(processed, own=own_receipts(outputs.receipts))
     processed_or_none = processed if processed.places or processed.own else None
-    return dataclasses.replace(plan, first=first, processed=processed_or_none, loaded=loaded)
+    return dataclasses.replace(plan, first=first, processed=processed_or_none, loaded=loaded, onward=onward)
+
+
+class NothingToRead(Exception):
+    """All inputs have been looked at, and none has a row: nothing has been touched, and nothing is to be done."""
+
+    def __init__(self, sources: Sequence[Source], onward: Continuation | None) -> None:
+        self.sources, self.onward = sources, onward
+        super().__init__(f"Nothing to deliver: no rows in {', '.join(source.name for source in sources)}.")
+
+
+def launches_template(options: RunOptions) -> bool:
+    """Whether Dataflow waits for a graph, and takes it for a failure where there is none."""
+    return bool(options.beam.view_as(GoogleCloudOptions).template_location)
+
+
+def continuation(request: RunRequest, options: RunOptions, log: RunLog) -> Continuation | None:
+    """How the run goes on from the last one; None where it does not. Raises NoInput and SinkError."""
+    if request.since_last is None:
+        if request.between:
+            log.info(request.between.sentence())
+        return None
+    if not request.wait or launches_template(options):
+        raise NoInput(
+            "--since last keeps its place once the job has succeeded, which a process that leaves it does not see:"
+            " leave --no-wait out, or give --since and --until, such as yesterday and today"
+        )
+    return continued(request, request.since_last, log.info)
+
+
+def look_at(
+    request: RunRequest, options: RunOptions, open_input: OpenInput, log: RunLog, onward: Continuation | None
+) -> list[Source]:
+    """The inputs. Raises NoInput."""
+    reading = request.reading(options.project, log.info)
+    if onward is None:
+        return [open_input(text, reading) for text in request.inputs]
+    return [
+        open_input(
+            text,
+            dataclasses.replace(reading, time_range=dataclasses.replace(reading.time_range, since=onward.since[text])),
+        )
+        for text in request.inputs
+    ]
 
 
 def check_request(request: RunRequest, options: RunOptions, sources: Sequence[Source], log: RunLog) -> RunPlan:

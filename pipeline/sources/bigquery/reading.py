@@ -69,13 +69,16 @@ class ReadDeadLetters(beam.PTransform):
 
     Args:
         table: ``PROJECT.DATASET.TABLE``.
+        restriction: SQL over columns that rows must satisfy; "" for all rows.
     """
 
     table: str
+    restriction: str = ""
 
     def expand(self, root: Any) -> beam.PCollection:
+        chosen = {"row_restriction": self.restriction or None}
         to_line = beam.Map(_dead_letter, f"A row of {self.table}").with_output_types(tuple[str, bytes])
-        return root | "Read" >> _read(self.table) | "ToLines" >> to_line
+        return root | "Read" >> _read(self.table, **chosen) | "ToLines" >> to_line
 
 
 def _dead_letter(row: Mapping[str, Any], place: str) -> tuple[str, bytes]:
