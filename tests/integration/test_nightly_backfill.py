@@ -20,12 +20,12 @@ from capybeam.pipeline.run.watermarks import key_of, store_of
 from capybeam.pipeline.sandbox.server import SandboxServer
 from capybeam.pipeline.sandbox.store import SandboxSettings
 from tests.integration.conftest import PROJECT, BigQuery
-from tests.integration.test_bigquery_runs import DAY, JOB, field, iso, order, orders
+from tests.integration.test_bigquery_runs import DAY, JOB, iso, order, orders
+from tests.pipeline.jobs import rows as lines
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 HOUR = 3600
-COLUMNS = [("id", "STRING"), ("event_text", "STRING"), ("timestamp", "TIMESTAMP"), ("loaded_at", "TIMESTAMP")]
 LANDED = "--time-column=loaded_at"
 
 
@@ -194,7 +194,7 @@ def test_dead_letters_in_a_table_are_replayed_by_when_they_became_that(
 
 
 def test_a_backfill_that_was_killed_goes_on_and_sends_again_only_what_was_in_flight(
-    big_query: BigQuery, sandbox: SandboxServer, _emulator: Any
+    big_query: BigQuery, sandbox: SandboxServer, emulator: Any
 ) -> None:
     """The watermark is where it was, and what the receipts name is not sent again: `--since last` reads them itself."""
     rows = [landed(number, 600) for number in range(600)]
@@ -204,8 +204,10 @@ def test_a_backfill_that_was_killed_goes_on_and_sends_again_only_what_was_in_fli
     sandbox.set_faults(latency=0.2)
     command = ["run", "--config=job.yaml", f"--input={text}", "--since=last,2d", LANDED, f"--project={PROJECT}"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.integration.backfill_process"]
-        + [_emulator.rest_url, _emulator.grpc_endpoint, big_query.dataset, *command],
+        [
+            *(sys.executable, "-m", "tests.integration.backfill_process"),
+            *(emulator.rest_url, emulator.grpc_endpoint, big_query.dataset, *command),
+        ],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stderr=subprocess.PIPE,
         text=True,
@@ -218,8 +220,6 @@ def test_a_backfill_that_was_killed_goes_on_and_sends_again_only_what_was_in_fli
     assert process.returncode == -9, said
     time.sleep(0.5)  # for what the server still had in its hands
     assert store_of("receipts.jsonl.gz").load() == {}
-    from tests.pipeline.jobs import rows as lines
-
     named = {event_id for row in lines("receipts.jsonl.gz") for event_id in row["event_ids"]}
     in_flight = set(sent(sandbox)) - named
     assert named

@@ -24,7 +24,8 @@ def of(kind: str, message: str, code: str = "", url: str = "GET https://bigquery
         (
             "BadRequest",
             "invalidQuery",
-            "Cannot query over table 'acme.shop.orders' without a filter over column(s) 'received_at' that can be used for"
+            "Cannot query over table 'acme.shop.orders' without a filter over column(s) 'received_at' that"
+            " can be used for"
             " partition elimination",
             "Give --since, and --time-column received_at, so that only some partitions are read; in a query, a WHERE on"
             " received_at",
@@ -34,7 +35,8 @@ def of(kind: str, message: str, code: str = "", url: str = "GET https://bigquery
             "",
             "request failed: Query error: Cannot query over table 'acme.shop.orders' without a filter over column(s)"
             " '_PARTITION_LOAD_TIME', '_PARTITIONDATE', '_PARTITIONTIME' that can be used for partition elimination",
-            "Give --since, and --time-column _PARTITIONTIME, so that only some partitions are read; in a query, a WHERE on"
+            "Give --since, and --time-column _PARTITIONTIME, so that only some partitions are read; in a"
+            " query, a WHERE on"
             " _PARTITIONTIME",
         ),
         (
@@ -65,7 +67,8 @@ def of(kind: str, message: str, code: str = "", url: str = "GET https://bigquery
         (
             "Forbidden",
             "accessDenied",
-            "Access Denied: Table acme:shop.orders: Permission bigquery.tables.getData denied on table acme:shop.orders (or"
+            "Access Denied: Table acme:shop.orders: Permission bigquery.tables.getData denied on table"
+            " acme:shop.orders (or"
             " it may not exist)",
             "The account needs roles/bigquery.dataViewer on the dataset",
         ),
@@ -85,7 +88,8 @@ def of(kind: str, message: str, code: str = "", url: str = "GET https://bigquery
         (
             "Forbidden",
             "quotaExceeded",
-            "Custom quota exceeded: Your usage exceeded the custom quota for QueryUsagePerUserPerDay, which is set by your"
+            "Custom quota exceeded: Your usage exceeded the custom quota for QueryUsagePerUserPerDay, which"
+            " is set by your"
             " administrator",
             "Wait until the quota is there again, or have it raised: IAM & Admin, Quotas",
         ),
@@ -221,7 +225,8 @@ def test_a_reason_is_found_in_the_text_of_a_runner() -> None:
     text = (
         "Traceback (most recent call last):\n"
         '  File "google/cloud/bigquery_storage_v1/reader.py", line 1, in read\n'
-        "google.api_core.exceptions.PermissionDenied: 403 the user does not have 'bigquery.readsessions.getData' permission"
+        "google.api_core.exceptions.PermissionDenied: 403 the user does not have"
+        " 'bigquery.readsessions.getData' permission"
         " for 'projects/x' [while running 'Input/Read']\n"
     )
     assert str(bigquery_reason(RuntimeError(text))) == (

@@ -19,8 +19,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from capybeam.pipeline.cli import main
-from capybeam.pipeline.moments import FORMS
 from capybeam.pipeline.job.presets import presets
+from capybeam.pipeline.moments import FORMS
 from capybeam.transforms.core import events as limits
 
 NOW = "2026-11-22T10:00:00Z"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 
 import pytest
@@ -85,10 +86,8 @@ def test_what_is_no_time_is_refused(text: str) -> None:
 
 @given(st.text(max_size=30))
 def test_any_text_is_a_time_or_refused(text: str) -> None:
-    try:
+    with contextlib.suppress(BadMoment):
         assert parse(text, Clock(1_795_676_400.0)) < 1e12
-    except BadMoment:
-        pass
 
 
 ZONES = st.sampled_from(
