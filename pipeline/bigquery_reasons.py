@@ -48,15 +48,36 @@ def bigquery_reason(failure: BaseException) -> Reason | None:
         text = str(error)
         if type(error).__module__ == _GOOGLES and "bigquery" in "".join(traceback.format_exception(error)).lower():
             return reason_of(error)
+        if type(error).__module__.startswith(_APITOOLS) and (said := _of_apitools(text)):
+            return said
         if type(error) is RuntimeError or type(error).__module__.startswith("apache_beam."):
+            if _APITOOLS in text and (said := _of_apitools(text[text.rindex(_APITOOLS) :])):
+                return said
             found = list(_QUOTED.finditer(text))
             if found and "bigquery" in text.lower():
-                status, said = int(found[-1][1]), found[-1][2].partition(" [while running")[0]
-                return reason(re.sub(_REQUEST, "", said), may_quote=status == 400)
+                status, sentence = int(found[-1][1]), found[-1][2].partition(" [while running")[0]
+                return reason(re.sub(_REQUEST, "", sentence), may_quote=status == 400)
         error = error.__cause__ or error.__context__
     return None
 
 
+def _of_apitools(text: str) -> Reason | None:
+    """Of an error of the older client, by which Beam asks for tables: with the answer's JSON in its text."""
+    if "/bigquery/" not in text:
+        return None
+    status, sentence, code = (pattern.search(text) for pattern in _OF_APITOOLS)
+    if sentence is None:
+        return None
+    kind, is_bad_request = code[1] if code else "", status is not None and status[1] == "400"
+    return reason(sentence[1].replace('\\"', '"'), kind, may_quote=is_bad_request and kind in _OF_ROWS)
+
+
+_APITOOLS: Final = "apitools.base.py.exceptions"
+_OF_APITOOLS: Final = (
+    re.compile(r"'status': '(\d{3})'"),
+    re.compile(r'"message": ?"((?:[^"\\]|\\.)*)"'),
+    re.compile(r'"reason": ?"(\w+)"'),
+)
 _GOOGLES: Final = "google.api_core.exceptions"
 _QUOTED: Final = re.compile(rf"^(?:RuntimeError: )*{re.escape(_GOOGLES)}\.\w+: (\d{{3}}) (.*)", re.MULTILINE)
 _REQUEST: Final = r"^(?:GET|POST|PUT|PATCH|DELETE) https?://\S+: "

@@ -233,3 +233,22 @@ def test_a_backfill_that_was_killed_goes_on_and_sends_again_only_what_was_in_fli
     stats = sandbox.stats()
     assert (stats["events_stored"], stats["duplicates"]) == (600, len(in_flight))
     assert len(store_of("receipts.jsonl.gz").load()) == 1
+
+
+def test_a_table_that_is_deleted_between_the_look_and_the_read_is_named(
+    big_query: BigQuery, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from capybeam.pipeline.run import preflight
+
+    text = orders(big_query, [landed(1, 600)])
+    plain = preflight.prepare
+
+    def prepare(*arguments: Any) -> Any:
+        big_query.client.delete_table(text.removeprefix("bigquery:"), not_found_ok=True)
+        return plain(*arguments)
+
+    monkeypatch.setattr(preflight, "prepare", prepare)
+    said = night(text, "--since=last,2d", LANDED, code=4).stderr
+    assert "capybeam: the run failed: BigQuery: Not found: " in said
+    assert "Check its name, and that it was not deleted meanwhile" in said
+    assert store_of("receipts.jsonl.gz").load() == {}

@@ -237,6 +237,26 @@ def test_a_reason_is_found_in_the_text_of_a_runner() -> None:
     assert JANE not in str(bigquery_reason(RuntimeError(rows)))
 
 
+APITOOLS = (
+    "Traceback (most recent call last):\n"
+    '  File "apitools/base/py/base_api.py", line 1, in x\n'
+    "apitools.base.py.exceptions.HttpNotFoundError: HttpError accessing <https://bigquery.googleapis.com/bigquery/v2/x>:"
+    " response: <{'content-type': 'application/json', 'status': '404'}>, content <{\n"
+    '  "error": {\n    "code": 404,\n    "message": "Not found: Table acme:shop.orders",\n'
+    '    "errors": [{"message": "Not found: Table acme:shop.orders", "reason": "notFound"}]\n  }\n}\n> [while running'
+    " 'Input/Read']"
+)
+
+
+def test_a_reason_is_found_in_what_beams_older_client_says() -> None:
+    assert str(bigquery_reason(RuntimeError(APITOOLS))) == (
+        "Not found: Table acme:shop.orders. Check its name, and that it was not deleted meanwhile"
+    )
+    rows = APITOOLS.replace("'404'", "'400'").replace("notFound", "invalid").replace("Not found: Table", f"Bad {JANE}")
+    assert JANE not in str(bigquery_reason(RuntimeError(rows)))
+    assert bigquery_reason(RuntimeError(APITOOLS.replace("/bigquery/", "/storage/"))) is None
+
+
 @pytest.mark.parametrize("error", [ValueError("bigquery jane"), RuntimeError("bigquery jane"), OSError("x")])
 def test_other_errors_have_no_reason_of_bigquerys(error: Exception) -> None:
     assert bigquery_reason(error) is None
