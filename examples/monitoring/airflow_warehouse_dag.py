@@ -21,9 +21,10 @@ with DAG(
     catchup=False,  # a night that was missed is read by the next one
     max_active_runs=1,
 ):
-    # The watermark goes forward when a run has succeeded. A task that is tried again reads from where the last one did
-    # that succeeded, and does not send again what the receipts of the failed one name. A night without rows is 0, too.
-    deliver = BashOperator(
+    # The watermark goes forward when a run has succeeded. A task that is tried again, after an outage for example,
+    # begins where the last success has ended, and sends what the receipts of the failed one do not name. A night
+    # without rows is exit code 0, too.
+    BashOperator(
         task_id="deliver",
         bash_command="""
             capybeam run --config conversions.yaml --input bigquery:acme-prod.segment.order_completed \
@@ -33,23 +34,7 @@ with DAG(
         """,
         cwd=FOLDER,
         append_env=True,
-        retries=2,
-        retry_delay=timedelta(minutes=10),
-        execution_timeout=timedelta(hours=6),
-    )
-    # 99 skips the task: the run failed for another reason than an outage (5) or a refusal (3), and wants a look.
-    replay = BashOperator(
-        task_id="replay",
-        bash_command="""
-            python3 -c 'import json; exit(json.load(open("report.json"))["exit_code"] not in (3, 5))' || exit 99
-            capybeam replay --config conversions.yaml --from dead-letters.jsonl --retryable \
-                --dead-letters dead-letters-again.jsonl --receipts receipts-again.jsonl.gz \
-                --report report-again.json --log-format json
-        """,
-        cwd=FOLDER,
-        append_env=True,
-        trigger_rule="all_failed",
         retries=3,
         retry_delay=timedelta(hours=1),
+        execution_timeout=timedelta(hours=6),
     )
-    deliver >> replay

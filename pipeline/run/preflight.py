@@ -67,7 +67,9 @@ def preflight(request: RunRequest, options: RunOptions, open_input: OpenInput, l
     if sources and all(source.size.rows == 0 for source in sources) and not launches_template(options):
         raise NothingToRead(sources, onward)
     resume = (*request.resume, *(onward.resume if onward else ()))
-    processed = LoadIndex(resolved(resume, "--resume"), request.job.subscriptions, request.job.unwrap)
+    processed = LoadIndex(
+        resolved(resume, "--resume"), request.job.subscriptions, request.job.unwrap, sends_retryable=onward is not None
+    )
     loaded = processed() if resume else None
     first: Sequence[Any] = ()
     if stream is not None and not (standard.streaming and stream.is_inspected):

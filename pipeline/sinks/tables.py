@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import apache_beam as beam
 
+from capybeam.pipeline.bigquery_reasons import reason_of
 from capybeam.pipeline.sinks import ReadBack, SinkError, Writers
 from capybeam.pipeline.sinks.records import RecordType
 from capybeam.pipeline.sinks.schema import Schema
@@ -165,7 +166,7 @@ def prepare_table(path: str, what: str, schema: Schema, client: Any = None) -> N
     except Forbidden:
         raise error("no permission; it needs the role BigQuery Data Editor on the dataset") from None
     except (GoogleAPICallError, GoogleAuthError, RetryError, OSError) as problem:
-        raise error(" ".join(str(getattr(problem, "message", None) or problem).split())[:300]) from None
+        raise error(str(reason_of(problem))) from None
     there = {field.name: (_standard(field.field_type), field.mode == "REPEATED") for field in found.schema}
     unlike = [name for name, type_, mode in schema.columns if there.get(name) != (_standard(type_), mode == "REPEATED")]
     if unlike:

@@ -121,13 +121,15 @@ def test_a_night_without_rows_is_fine_and_says_so(big_query: BigQuery, sandbox: 
     assert "Nothing to deliver: no rows in bigquery:SELECT" in night(query).stderr
 
 
-def test_a_run_that_did_not_succeed_leaves_the_watermark_where_it_was(
-    big_query: BigQuery, sandbox: SandboxServer
-) -> None:
+def test_what_a_refusal_has_left_is_delivered_by_the_next_night(big_query: BigQuery, sandbox: SandboxServer) -> None:
     text = orders(big_query, [landed(1, 600)])
     sandbox.set_faults(dead_token=True)
     night(text, "--since=last,2d", LANDED, code=3)
-    assert store_of("receipts.jsonl.gz").load() == {}
+    assert store_of("receipts.jsonl.gz").load() == {}, "only a run that succeeds moves the watermark"
+    sandbox.set_faults(dead_token=False)
+    night(text, "--since=last,2d", LANDED)
+    assert sent(sandbox) == ["order-1"]
+    assert len(store_of("receipts.jsonl.gz").load()) == 1
 
 
 def test_what_is_scanned_and_its_price_are_said_before_it_is_read_and_can_be_limited(
