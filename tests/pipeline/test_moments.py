@@ -126,6 +126,12 @@ def test_an_instant_is_shown_in_the_zone_and_in_utc() -> None:
     assert as_text(at("2026-10-25T02:30:00+01:00")) == "2026-10-25T01:30:00Z"
 
 
+DATAFLOW = (
+    *("--runner=DataflowRunner", "--project=acme-prod", "--region=europe-west1", "--temp_location=gs://acme/tmp"),
+    *("--sdk_container_image=acme/capybeam:1", "--receipts=gs://acme/receipts", "--dead-letters=gs://acme/dead"),
+)
+
+
 # --- together ----------------------------------------------------------------------------------------------------
 
 NOW = at("2026-11-27T03:17:00+00:00")
@@ -170,7 +176,8 @@ def test_last_reads_until_now_and_goes_on_an_hour_before() -> None:
         (["--since", "last,soon"], "--since soon is not a time"),
         (["--since", "last,1h", "--until", "2h"], "--since last,1h does not begin before --until 2h"),
         (["--max-bytes-billed", "much"], "--max-bytes-billed much is not a number of bytes, for example 20GB"),
-        (["--since", "last", "--no-wait"], "--since last: no run with these receipts"),
+        (["--since", "last"], "--since last: no run with these receipts"),
+        (["--since", "last,2d", "--no-wait", *DATAFLOW], "--since last keeps its place once the job has succeeded"),
         (
             ["--since", "last", "--receipts", "pubsub:projects/p/topics/t"],
             "The watermark cannot be kept beside pubsub:",
@@ -184,8 +191,6 @@ def test_options_that_make_no_sense_are_refused_before_anything_is_asked(
     monkeypatch.chdir(tmp_path_factory.mktemp("job"))
     with open("job.yaml", "w", encoding="utf-8") as file:
         file.write(job_file("http://127.0.0.1:1"))
-    if "--no-wait" in options:
-        options = [option for option in options if option != "--no-wait"]
     result = CliRunner().invoke(main, ["run", "--config=job.yaml", "--input=bigquery:a.b.c", *options])
     assert (result.exit_code, result.stdout) == (2, "")
     assert f"capybeam: {said}" in result.stderr
