@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
+import io
 import logging
 import re
 from collections.abc import Sequence
@@ -14,6 +16,8 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOpt
 
 from capybeam.pipeline.run.options import JAVA_ALIASES, OPTIONS
 from capybeam.pipeline.run.request import RunRequest
+from capybeam.pipeline.runners import dataflow
+from capybeam.pipeline.runners.errors import UnsupportedRunner
 from capybeam.pipeline.runners.support import RUNNERS, full_runner_name, runner_class_name
 
 DEFAULT_RUNNER: Final = "FnApiRunner"  # DirectRunner would choose one by the graph, and not the one for this graph
@@ -84,19 +88,39 @@ def resolve_options(request: RunRequest) -> RunOptions:
         )
     if not request.wait and (options.is_local or _given(beam).get("environment_type") == "LOOPBACK"):
         raise BadOption(f"--no-wait: the workers of {runner} run in this process and would end with it")
+    check_for_runner(options, request)
     return options
+
+
+def check_for_runner(options: RunOptions, request: RunRequest) -> None:
+    """Checks what the runner wants of Beam's options, before anything is read or started. Raises BadOption."""
+    streams = any(text.startswith("pubsub:") for text in request.inputs) and not options.is_local
+    try:
+        problems = dataflow.option_problems(options.beam, streams or options.beam.view_as(StandardOptions).streaming)
+    except Exception as error:  # a runner of the user's, which cannot be made
+        raise BadOption(f"{options.runner} cannot be used: {type(error).__name__}") from None
+    if runner_class_name(options.runner) in dataflow.RUNNERS:
+        try:
+            dataflow.check_packages(options.beam)
+        except UnsupportedRunner as error:
+            problems.append(str(error))
+    if problems:
+        raise BadOption("\n".join(problems))
 
 
 def parse_beam_options(arguments: Sequence[str]) -> PipelineOptions:
     """Beam's options. Raises BadOption for an unknown one, which Beam itself would ignore."""
     beam_log = logging.getLogger("apache_beam.options.pipeline_options")
     beam_log.addFilter(_is_not_discarding)
+    said = io.StringIO()
     try:
-        options = PipelineOptions(list(arguments))
-        known = options.get_all_options()
-        given = _given(options)
+        with contextlib.redirect_stderr(said):
+            options = PipelineOptions(list(arguments))
+            known = options.get_all_options()
+            given = _given(options)
     except SystemExit:
-        raise BadOption("Beam cannot read its options; see above") from None
+        reason = said.getvalue().rpartition(" error: ")[2].strip()  # what is before it is the usage of all options
+        raise BadOption(reason or "Beam cannot read its options") from None
     finally:
         beam_log.removeFilter(_is_not_discarding)
     stray = [argument for argument in arguments if not argument.startswith("-") and "=" not in argument]

@@ -16,13 +16,13 @@ from rich.console import Console
 
 from capybeam.pipeline.graph import Execution, Flow, deliver, redeliver
 from capybeam.pipeline.job.loader import Job
-from capybeam.pipeline.reconciliation.index import LoadIndex, sentences
-from capybeam.pipeline.run import terminal
+from capybeam.pipeline.reconciliation.index import sentences
+from capybeam.pipeline.run import dry_run, terminal
 from capybeam.pipeline.run.beam_options import BadOption, RunOptions, resolve_options
-from capybeam.pipeline.run.exit_codes import CONFIGURATION, FAILED, INTERRUPTED, OK
+from capybeam.pipeline.run.exit_codes import CONFIGURATION, DEAD_LETTERS, FAILED, INTERRUPTED, OK
 from capybeam.pipeline.run.metrics import BadAddress, MetricsServer, RunCollector, serve_metrics
 from capybeam.pipeline.run.outcome import RunOutcome, cause_of, log_traceback, report
-from capybeam.pipeline.run.preflight import OpenInput, RunPlan, preflight
+from capybeam.pipeline.run.preflight import NothingToRead, OpenInput, RunPlan, continuation, look_at, preflight
 from capybeam.pipeline.run.progress import Watched, show_progress, size_of
 from capybeam.pipeline.run.recording import NOTHING, inputs_by_name, inputs_of, record, record_early
 from capybeam.pipeline.run.report import RunReport
@@ -31,11 +31,12 @@ from capybeam.pipeline.run.request import Outputs, RunRequest
 from capybeam.pipeline.run.run_log import RunLog
 from capybeam.pipeline.run.signals import shutdown_on_signals
 from capybeam.pipeline.run.tolerance import NO_TOLERANCE
+from capybeam.pipeline.run.watermarks import Continuation
 from capybeam.pipeline.run.workers.choice import workers_of
 from capybeam.pipeline.run.workers.shared_work import SharedWork, shared_work
 from capybeam.pipeline.run.workers.team import Serve, Team, forked
 from capybeam.pipeline.run.workers.worker import Result, Serving, Work
-from capybeam.pipeline.runners import flink
+from capybeam.pipeline.runners import dataflow, flink
 from capybeam.pipeline.runners.errors import UnsupportedRunner
 from capybeam.pipeline.runners.job_server import submission_problem
 from capybeam.pipeline.runners.remote_job import RemoteJob, counters_of
@@ -64,8 +65,8 @@ def run_job(request: RunRequest) -> int:
     def add_steps(lines: beam.PCollection, outputs: Outputs, execution: Execution) -> None:
         deliver(lines, job, outputs, execution)
 
-    def open_input(text: str, project: str | None) -> Source:
-        return open_source(text, ReadOptions(request.between, request.attributes, project, job.unread()))
+    def open_input(text: str, options: ReadOptions) -> Source:
+        return open_source(text, dataclasses.replace(options, unread=job.unread()))
 
     return execute("run", request, open_input, add_steps)
 
@@ -77,8 +78,8 @@ def replay_job(request: RunRequest, replay_filter: ReplayFilter) -> int:
     def add_steps(lines: beam.PCollection, outputs: Outputs, execution: Execution) -> None:
         redeliver(lines, job, replay_filter, outputs, execution)
 
-    def open_input(text: str, project: str | None) -> Source:
-        source = open_dead_letters(text, ReadOptions(project=project))
+    def open_input(text: str, options: ReadOptions) -> Source:
+        source = open_dead_letters(text, options)
         if source.stream and replay_filter != ReplayFilter():
             raise NoInput(
                 f"{text}: --only and --retryable are for files; on a subscription, what they leave out would be"
@@ -121,17 +122,22 @@ def _check_and_carry_out(task: _Task, stack: contextlib.ExitStack) -> int:
     def ended_early(code: int, *problems: str) -> int:
         for problem in problems:
             log.mistake(problem)
-        record_early(request.outputs.report, occasion, Ending(code, problems))
+        if not request.is_dry:
+            record_early(request.outputs.report, occasion, Ending(code, problems))
         log.ended(NOTHING, code)
         return code
 
     try:
         options = resolve_options(request)
+        if request.is_dry:
+            return _dry_run(task, options)
         team = stack.enter_context(forked(workers_of(request, options), _serving(task, options)))
         metrics = stack.enter_context(serve_metrics(request.metrics, options))
         plan = preflight(request, options, task.open_input, log)
     except (BadOption, BadAddress, NoInput, TokenError, SinkError, UnsupportedRunner) as error:
         return ended_early(CONFIGURATION, f"capybeam: {error}")
+    except NothingToRead as nothing:
+        return _nothing_to_do(nothing, task, occasion)
     except KeyboardInterrupt:
         return ended_early(INTERRUPTED)
     except Exception as error:
@@ -173,11 +179,7 @@ def _carry_out(
         metrics.registry.register(RunCollector(watched, request.job, occasion.started))
         log.info(f"Metrics: {metrics.url}", kind="metrics", url=metrics.url)
 
-    def add_checked_steps(lines: beam.PCollection) -> None:
-        execution = Execution(options.workers or 1, plan.flow, plan.processed, is_local=options.is_local)
-        task.add_steps(lines if options.is_local else lines | CheckWorkers(), request.outputs, execution)
-
-    graph = _Graph(run, options, plan.flow, add_checked_steps)
+    graph = _graph_of(task, options, plan, run)
     reads = [source.read for source in plan.sources]
     if not request.wait:
         return _start(functools.partial(graph.build, reads), options, console, log)
@@ -211,6 +213,8 @@ def _carry_out(
             remote=remote,
         )
         code = report(outcome, console, log)
+        if plan.onward is not None and code in (OK, DEAD_LETTERS):
+            code = _go_on_from_here(plan.onward, code, log)
     if failure is not None:
         run.shutdown.set()  # what is still being sent, or waits to be, is not waited for
     return code
@@ -221,15 +225,62 @@ def _serving(task: _Task, options: RunOptions) -> Serve:
     job, outputs = task.request.job, task.request.outputs
 
     def carry_out(work: Work) -> Result:
-        places = work.start.processed
-        processed = LoadIndex(places, job.subscriptions, job.unwrap) if places else None
-
         def add_steps(lines: beam.PCollection) -> None:
-            task.add_steps(lines, work.outputs, Execution(processed=processed, is_local=True))
+            task.add_steps(lines, work.outputs, Execution(processed=work.start.processed, is_local=True))
 
         return _Graph(work.run, options, "finite", add_steps).run([ReadParts()])
 
     return Serving(job, outputs, carry_out)
+
+
+def _nothing_to_do(nothing: NothingToRead, task: _Task, occasion: Occasion) -> int:
+    """Ends a run whose inputs have no rows; the exit code."""
+    task.log.info(str(nothing))
+    code = OK if nothing.onward is None else _go_on_from_here(nothing.onward, OK, task.log)
+    occasion = dataclasses.replace(occasion, inputs=inputs_of(nothing.sources))
+    problem = record(task.request.outputs.report, occasion, NOTHING, Ending(code))
+    if problem:
+        task.log.error(f"capybeam: {problem}")
+        code = code or FAILED
+    task.log.ended(NOTHING, code)
+    return code
+
+
+def _go_on_from_here(onward: Continuation, code: int, log: RunLog) -> int:
+    """Keeps the watermarks of a run that has succeeded; the exit code."""
+    problem = onward.keep()
+    if problem is None:
+        return code
+    log.error(f"capybeam: {problem}")
+    return FAILED
+
+
+def _graph_of(task: _Task, options: RunOptions, plan: RunPlan, run: RunContext) -> _Graph:
+    def add_checked_steps(lines: beam.PCollection) -> None:
+        execution = Execution(options.workers or 1, plan.flow, plan.processed, is_local=options.is_local)
+        task.add_steps(lines if options.is_local else lines | CheckWorkers(), task.request.outputs, execution)
+
+    return _Graph(run, options, plan.flow, add_checked_steps)
+
+
+def _dry_run(task: _Task, options: RunOptions) -> int:
+    """Shows what the run would do; the exit code. Raises what `preflight` raises."""
+    request = task.request
+
+    def open_inputs(is_offline: bool) -> list[Source]:
+        def open_input(text: str, reading: ReadOptions) -> Source:
+            return task.open_input(text, dataclasses.replace(reading, is_offline=is_offline))
+
+        onward = None if is_offline and request.since_last else continuation(request, options, task.log)
+        return look_at(request, options, open_input, task.log, onward)
+
+    def build(plan: RunPlan) -> beam.Pipeline:
+        windows = Windows(request.job.books_window) if request.outputs.window_books else None
+        graph = _graph_of(task, options, plan, RunContext(RunHandle(windows=windows)))
+        return graph.build([source.read for source in plan.sources])
+
+    found = dry_run.look(dry_run.Task(task.command, request, options, open_inputs, build), task.log)
+    return dry_run.show(found, terminal.console(), task.log)
 
 
 def _greeting(job: Job, sources: Sequence[Source], runner: str, shared: SharedWork | None) -> str:
@@ -262,7 +313,7 @@ class _Graph:
             try:
                 result = self.build(reads).run()
             except Exception as error:
-                if problem := submission_problem(error, runner_class_name(self._options.runner)):
+                if problem := _problem_of_start(error, self._options):
                     raise problem from None
                 raise
             if self._flow == "stream":
@@ -331,7 +382,7 @@ def _start(build: Callable[[], beam.Pipeline], options: RunOptions, console: Con
     try:
         result = build().run()
     except Exception as error:
-        if problem := submission_problem(error, runner_class_name(options.runner)):
+        if problem := _problem_of_start(error, options):
             log.mistake(f"capybeam: {problem}")
             log.ended(NOTHING, CONFIGURATION)
             return CONFIGURATION
@@ -342,6 +393,12 @@ def _start(build: Callable[[], beam.Pipeline], options: RunOptions, console: Con
     console.print(_started(result, options), highlight=False, markup=False)
     log.left()
     return OK
+
+
+def _problem_of_start(error: BaseException, options: RunOptions) -> UnsupportedRunner | None:
+    """The error to show where a runner elsewhere does not take the graph."""
+    name = runner_class_name(options.runner)
+    return submission_problem(error, name) or dataflow.submission_problem(error, name)
 
 
 def _started(result: Any, options: RunOptions) -> str:

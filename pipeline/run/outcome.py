@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from rich.console import Console
 
+from capybeam.pipeline.bigquery_reasons import bigquery_reason
 from capybeam.pipeline.run import terminal
 from capybeam.pipeline.run.exit_codes import CONFIGURATION, DEAD_LETTERS, FAILED, GAVE_UP, INTERRUPTED, OK, REFUSED
 from capybeam.pipeline.run.recording import record
@@ -261,4 +262,6 @@ def user_error_of(failure: BaseException) -> UserError | None:
 def cause_of(failure: BaseException) -> str:
     """One line for people."""
     error = user_error_of(failure)
+    if error is None and (said := bigquery_reason(failure)):
+        return f"BigQuery: {said}"
     return error.text if error else f"{type(failure).__name__} (run again with --verbose for Beam's own log)"

@@ -20,7 +20,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from capybeam.pipeline.file_systems import reason_of, unavailable_reason
 from capybeam.pipeline.schemes import is_glob, is_local, strip_file_scheme
-from capybeam.pipeline.sources import NoEvents, NoInput, ReadOptions, Size, Source, UnreadableFile
+from capybeam.pipeline.sources import NOT_ASKED, NoEvents, NoInput, ReadOptions, Size, Source, UnreadableFile
 from capybeam.pipeline.sources.file_chunks import check_packing, chunks_of, display_name, open_file, split_packing
 from capybeam.pipeline.sources.file_formats import JSON_LINES, FileFormat, format_of
 from capybeam.pipeline.sources.file_lines import lines_of
@@ -41,9 +41,11 @@ class ReadRows(beam.PTransform):
     """
 
     pattern: str
+    is_pattern: bool = False  # known to be one, so that no file of just that name is looked for
 
     def expand(self, root: Any) -> beam.PCollection:
-        return spread_files(root, self.pattern) | "Read" >> beam.ParDo(_ReadRows(run_of(root))).with_output_types(Any)
+        files = spread_files(root, self.pattern, self.is_pattern)
+        return files | "Read" >> beam.ParDo(_ReadRows(run_of(root))).with_output_types(Any)
 
 
 @dataclasses.dataclass
@@ -51,15 +53,16 @@ class ReadNumberedLines(beam.PTransform):
     """The lines of all files, as bytes, each with its place, for messages: ("Line 7 of dead-letters.jsonl", line)."""
 
     pattern: str
+    is_pattern: bool = False
 
     def expand(self, root: Any) -> beam.PCollection:
         read = beam.ParDo(_ReadNumberedLines(run_of(root))).with_output_types(tuple[str, Any])
-        return spread_files(root, self.pattern) | "Read" >> read
+        return spread_files(root, self.pattern, self.is_pattern) | "Read" >> read
 
 
-def spread_files(root: Any, pattern: str) -> beam.PCollection:
+def spread_files(root: Any, pattern: str, is_pattern: bool = False) -> beam.PCollection:
     """What `pattern` matches when the job runs, file by file, over the workers. Nothing at all is an error."""
-    found = _named_exactly(pattern)
+    found = None if is_pattern else _named_exactly(pattern)
     match = beam.Create([found]) if found else MatchFiles(anchored(pattern), EmptyMatchTreatment.DISALLOW)
     return root | "Match" >> match | "SpreadFiles" >> beam.Reshuffle()
 
@@ -171,17 +174,29 @@ class SplitFiles:
 
 def open_source(text: str, options: ReadOptions) -> Source:
     """Looks at files of events. Raises NoInput."""
-    return _source(text, ReadRows(text), checked_paths(text), SplitFiles(text))
+    return _source(text, ReadRows, options, None)
 
 
 def open_dead_letters(text: str, options: ReadOptions) -> Source:
     """Looks at files of dead letters. Raises NoInput."""
-    return _source(text, ReadNumberedLines(text), checked_paths(text, JSON_LINES), SplitFiles(text, with_places=True))
+    return _source(text, ReadNumberedLines, options, JSON_LINES)
 
 
-def _source(text: str, read: beam.PTransform, paths: list[str], split: SplitFiles) -> Source:
-    size = check_input(text)
-    return Source(text, _extent(size), read, tuple(paths), size=Size(len(paths), size), split=split)
+def _source(
+    text: str, read: type[ReadRows | ReadNumberedLines], options: ReadOptions, file_format: FileFormat | None
+) -> Source:
+    if options.is_offline and not is_local(strip_file_scheme(text)):
+        return Source(text, NOT_ASKED, read(text, is_pattern=True), is_unseen=True)
+    if options.is_dry:
+        matches = _matches(text)
+        paths, size = sorted(each.path for each in matches), sum(each.size_in_bytes for each in matches)
+        for path in paths:
+            if is_local(path) and not os.access(path, os.R_OK):
+                raise NoInput(f"{path}: cannot be read (Permission denied)")
+    else:
+        paths, size = checked_paths(text, file_format), check_input(text)
+    split = SplitFiles(text, with_places=read is ReadNumberedLines)
+    return Source(text, _extent(size), read(text), tuple(paths), size=Size(len(paths), size), split=split)
 
 
 def _extent(size: int) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from capybeam.transforms.core.progress import Snapshot
+from capybeam.transforms.resuming import LoadProcessed
 
 Target = Literal["parts", "pacer", "guard", "circuits", "finding out", "slot", "throttled"]
 
@@ -16,11 +17,11 @@ class Start(NamedTuple):
 
     Attributes:
         number: which of the workers it is, from 0.
-        processed: places of receipts and dead letters of earlier runs, of which nothing is sent again.
+        processed: loads what earlier runs have delivered or dead-lettered, which is not sent again; None for nothing.
     """
 
     number: int
-    processed: tuple[str, ...]
+    processed: LoadProcessed | None
 
 
 class Stop(NamedTuple):

@@ -40,8 +40,7 @@ class SharedWork:
     ) -> tuple[Mapping[str, int], BaseException | None]:
         """Has the work done; what was counted, and what went wrong."""
         outputs = self.request.outputs
-        places: Sequence[str] = getattr(processed, "places", ())
-        result = self.team.work(run, self.request.job, self.parts, tuple(places))
+        result = self.team.work(run, self.request.job, self.parts, processed)
         failure: BaseException | None = result.failure
         if failure is None and outputs.window_books is not None:
             failure = _write_windows(result.window_rows, outputs.window_books)

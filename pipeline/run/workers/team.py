@@ -27,6 +27,7 @@ from capybeam.pipeline.sources import Part
 from capybeam.transforms.core.counters import add_counts
 from capybeam.transforms.core.progress import Snapshot
 from capybeam.transforms.core.run_context import RunContext
+from capybeam.transforms.resuming import LoadProcessed
 
 _LOOK: Final = 0.1  # seconds between two looks at the run's shutdown
 _ENDED_WITHIN: Final = 5.0  # seconds that workers have for ending once nobody listens any more
@@ -62,7 +63,7 @@ class Team:
         self._workers, self._calm = workers, calm
         self.size = len(workers)
 
-    def work(self, run: RunContext, job: Job, parts: Sequence[Part], processed: tuple[str, ...]) -> TeamResult:
+    def work(self, run: RunContext, job: Job, parts: Sequence[Part], processed: LoadProcessed | None) -> TeamResult:
         """Has the parts worked off. A worker that fails, or is killed, stops the others; what they have read they still
         deliver. The run's shutdown does so, too."""
         busy = self._workers[: len(parts)]

@@ -150,13 +150,16 @@ class ReadDeadLetters(beam.PTransform):
 
     Args:
         table: ``PROJECT.DATASET.TABLE``.
+        restriction: SQL over columns that rows must satisfy; "" for all rows.
     """
 
     table: str
+    restriction: str = ""
 
     def expand(self, root: Any) -> beam.PCollection:
+        chosen = {"row_restriction": self.restriction or None}
         to_line = beam.Map(dead_letter(self.table)).with_output_types(tuple[str, bytes])
-        return root | "Read" >> _read(self.table) | "ToLines" >> to_line
+        return root | "Read" >> _read(self.table, **chosen) | "ToLines" >> to_line
 
 
 def dead_letter(table: str) -> Callable[[Mapping[str, Any]], tuple[str, bytes]]:
