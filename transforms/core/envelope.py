@@ -58,8 +58,8 @@ class Envelope(NamedTuple):
     @classmethod
     def decode(cls, line: bytes) -> Envelope:
         """What `encode` has made a line of. Raises ValueError for any other bytes."""
-        if len(line) < HEADER.size or line[0] != _VERSION:
-            raise ValueError("not an envelope of this version of capybeam")
+        if len(line) < HEADER.size or line[0] != VERSION:
+            raise ValueError(NOT_AN_ENVELOPE)
         _, event_time, age_limit, window, first, replays, name, event_id, body = HEADER.unpack_from(line)
         name += HEADER.size  # from lengths to ends
         event_id += name
@@ -82,7 +82,8 @@ def body_identity(body: bytes) -> str:
     return f"body:{hashlib.blake2b(canonical, digest_size=16).hexdigest()}"
 
 
-_VERSION: Final = 1
+VERSION: Final = 1
+NOT_AN_ENVELOPE: Final = "not an envelope of this version of capybeam"
 # Version, event_time, age_limit, window, first_dead_lettered_at, replays; bytes of the three texts.
 HEADER: Final = struct.Struct(">BqIIIIIII")
 _pack: Final = HEADER.pack
@@ -108,7 +109,7 @@ def seal(
     """`Envelope.encode` without the envelope, for where each event passes."""
     first, replays = history or (0, 0)
     name, event, id_ = len(subscription), len(event_name), len(event_id)
-    header = _pack(_VERSION, event_time, age_limit, window, first, replays, name, event, id_)
+    header = _pack(VERSION, event_time, age_limit, window, first, replays, name, event, id_)
     return b"".join((header, subscription, event_name, event_id, body))
 
 
