@@ -162,13 +162,25 @@ class Address(NamedTuple):
     test_event_code: str = ""
     upload_tag: str = ""
 
-    @functools.lru_cache(maxsize=4096)  # noqa: B019 of tuples, which hold nothing
     def encode(self) -> str:
         """The destination key: text, by which any runner can group."""
-        return orjson.dumps(tuple(self)).decode()
+        short = len(self.test_event_code) + len(self.upload_tag) <= _LONGEST_REMEMBERED
+        return _encoded(self) if short else _encoded.__wrapped__(self)
 
     @staticmethod
-    @functools.lru_cache(maxsize=4096)
     def decode(key: str) -> Address:
         """What `encode` has made a key of."""
-        return Address(*orjson.loads(key))
+        return _decoded(key) if len(key) <= _LONGEST_REMEMBERED else _decoded.__wrapped__(key)
+
+
+_LONGEST_REMEMBERED: Final = 256  # characters: an event may bring a code of its own, of any length
+
+
+@functools.lru_cache(maxsize=4096)
+def _encoded(address: Address) -> str:
+    return orjson.dumps(tuple(address)).decode()
+
+
+@functools.lru_cache(maxsize=4096)
+def _decoded(key: str) -> Address:
+    return Address(*orjson.loads(key))
