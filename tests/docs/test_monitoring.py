@@ -20,7 +20,7 @@ import yaml
 
 from capybeam.pipeline.command_line import byte_count
 from capybeam.pipeline.delivery_commands import replay, run
-from capybeam.pipeline.run import report_document
+from capybeam.pipeline.run import report_model
 from capybeam.pipeline.run.metrics import GAUGES, METRICS
 from capybeam.pipeline.run.options import BATCH, OPTIONS
 from capybeam.pipeline.sandbox.server import SandboxServer
@@ -119,7 +119,7 @@ def test_a_policy_of_cloud_monitoring_finds_the_counters_of_its_code(code: str) 
 
 
 def test_the_query_on_reports_reads_keys_that_they_have() -> None:
-    keys = report_document.json_schema()["properties"].keys()
+    keys = report_model.json_schema()["properties"].keys()
     used = set(re.findall(r"report\.(\w+)", (FILES / "reports.sql").read_text()))
     assert used
     assert used <= keys
