@@ -1,14 +1,14 @@
 """A stream that is read on this machine: its batches, several under way at once, each settled by itself.
 
-A batch is handed over in memory, beside the graph: the graph's first step takes it from its lane. A lane has a graph of
-its own, which is built and translated once, and runs it on one batch after the other; a run that has ended has settled
-its batch. So while one batch is still being sent, the next is computed, and the one after that is being read.
+The graph is built and translated once, and runs on one batch after the other. A batch is handed over in memory, beside
+the graph, whose first step takes it from the thread that runs it. A run that has ended has settled its batch: so while
+one is still being sent, the next is computed, and the one after that is being read.
 """
 
 from __future__ import annotations
 
+import copy
 import dataclasses
-import functools
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,10 +21,10 @@ from capybeam.pipeline.sinks import SinkError
 from capybeam.pipeline.sinks.local_files import fsync_file
 from capybeam.pipeline.sources.streams import Stream, StreamLost, StreamReader
 from capybeam.transforms.core.counters import add_counts
-from capybeam.transforms.core.run_context import RunContext, RunHandle
+from capybeam.transforms.core.run_context import RunContext
 
-LANES: Final = 8  # batches under way at once, at most; some of them may be held
-_COMPUTED: Final = 2  # of which so many are still being computed: the others are being sent
+AT_ONCE: Final = 8  # batches under way, at most; some of them may be held
+_COMPUTED: Final = 2  # that are still being computed; the others are being sent
 
 RunResult = tuple[Mapping[str, int], BaseException | None]
 """What was counted, and what went wrong."""
@@ -52,10 +52,10 @@ def run_batches(work: Work, reader: StreamReader[Any]) -> RunResult:
     A batch is acknowledged as soon as its run has succeeded, and what it wrote would survive a power failure: every
     message is then delivered, filtered or a dead letter. A batch that fails is given back, what it counted is dropped,
     and no further one begins. One whose destination refuses everything waits, for as long as it takes or until the
-    run is stopped, which gives it back; meanwhile others go on, in what lanes are left.
+    run is stopped, which gives it back; meanwhile others go on, as long as few are held.
     """
     batches = _Batches(work, reader)
-    with ThreadPoolExecutor(LANES, "batch") as threads:
+    with ThreadPoolExecutor(AT_ONCE, "batch") as threads:
         try:
             waiting = reader.batches()
             while batches.wait_for_room():
@@ -76,68 +76,43 @@ class TranslatedOnce(beam.Pipeline):
     """A pipeline that is run several times, and translated for its runner only once. No step may be added after that."""
 
     _translated: Any = None
+    _translating: Final = threading.Lock()
 
     def to_runner_api(self, *args: Any, **options: Any) -> Any:
         if args or options.keys() - {"default_environment"}:
             return super().to_runner_api(*args, **options)
-        if self._translated is None:
-            self._translated = super().to_runner_api(**options)
-        return self._translated
+        with self._translating:
+            if self._translated is None:
+                self._translated = super().to_runner_api(**options)
+        return copy.deepcopy(self._translated)  # which runners change
 
 
 class ReadBatch(beam.PTransform):
-    """The elements of the batch that a lane has been given."""
-
-    def __init__(self, run: RunHandle, lane: int) -> None:
-        super().__init__()
-        self._run, self._lane = run, lane
+    """The elements of the batch that the thread which runs the graph has been given."""
 
     def expand(self, root: Any) -> beam.PCollection:
-        return root | "Once" >> beam.Impulse() | "Take" >> beam.ParDo(_Take(self._run, self._lane))
+        return root | "Once" >> beam.Impulse() | "Take" >> beam.ParDo(_Take())
 
 
 class _Take(beam.DoFn):
-    def __init__(self, run: RunHandle, lane: int) -> None:
-        self._run, self._lane = run, lane
-
     def process(self, _: bytes) -> Iterator[Any]:
-        return _slot_of(self._run.context(), self._lane).take()
+        return _handed_over.take()
 
 
-class _Slot:
-    """Where a lane's graph finds the elements of its batch."""
+class _HandedOver(threading.local):
+    """What a thread hands over to the graph that it runs: FnApiRunner runs the steps in the same thread."""
 
-    _elements: Iterator[Any] | None = None
-
-    def put(self, elements: Iterator[Any]) -> None:
-        self._elements = elements
+    elements: Iterator[Any] | None = None
 
     def take(self) -> Iterator[Any]:
-        """The elements, once: a runner that repeats a bundle must not settle the batch by an empty one."""
-        elements, self._elements = self._elements, None
+        """The elements, once: a bundle that is repeated must not settle its batch by having none."""
+        elements, self.elements = self.elements, None
         if elements is None:
-            raise RuntimeError("the batch has been handed over before")
+            raise RuntimeError("no batch has been handed over, or it has been taken before")
         return elements
 
 
-def _slot_of(context: RunContext, lane: int) -> _Slot:
-    return context.client((_Slot, lane), _Slot)
-
-
-class _Lane:
-    """A graph that is built when it is first run, and the slot that it reads from."""
-
-    def __init__(self, work: Work, number: int) -> None:
-        self._build = functools.partial(work.build, ReadBatch(work.context.handle, number))
-        self.slot = _slot_of(work.context, number)
-
-    @functools.cached_property
-    def graph(self) -> beam.Pipeline:
-        with _BUILDING:
-            return self._build()
-
-
-_BUILDING: Final = threading.Lock()
+_handed_over: Final = _HandedOver()
 
 
 class _Batch:
@@ -169,14 +144,14 @@ class _Batches:
         self._work, self._reader = work, reader
         self._changed = threading.Condition()
         self._under_way = self._being_computed = 0
-        self._lanes, self._free = 0, list[_Lane]()
+        self._graph = work.build(ReadBatch())
         self.totals: dict[str, int] = {}
         self.failure: BaseException | None = None
 
     def wait_for_room(self) -> bool:
         """Waits until another batch may begin, which then counts as under way; whether one may, as none has failed."""
         with self._changed:
-            while self.failure is None and (self._under_way >= LANES or self._being_computed >= _COMPUTED):
+            while self.failure is None and (self._under_way >= AT_ONCE or self._being_computed >= _COMPUTED):
                 self._changed.wait()
             if self.failure is not None:
                 return False
@@ -219,19 +194,9 @@ class _Batches:
                 self._changed.notify_all()
 
     def _run(self, batch: _Batch) -> RunResult:
-        lane = self._free_lane()
-        lane.slot.put(batch.elements(self._work.stream.element))
-        counts, failure = self._work.run(lambda: lane.graph)
-        with self._changed:
-            self._free.append(lane)
+        _handed_over.elements = batch.elements(self._work.stream.element)
+        counts, failure = self._work.run(lambda: self._graph)
         return counts, failure or sync_outputs(self._work.outputs)
-
-    def _free_lane(self) -> _Lane:
-        with self._changed:
-            if self._free:
-                return self._free.pop()
-            self._lanes += 1
-            return _Lane(self._work, self._lanes)
 
 
 def sync_outputs(outputs: Outputs) -> SinkError | None:

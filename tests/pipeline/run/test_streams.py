@@ -108,6 +108,24 @@ def test_what_a_stream_does_not_allow_is_refused(
     assert (code, f"capybeam: {message}" in capsys.readouterr().err) == (CONFIGURATION, True)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--direct_running_mode", "multi_processing"],
+        ["--direct_running_mode", "multi_threading"],
+        ["--direct_num_workers", "2"],
+        ["--runner", "BundleBasedDirectRunner"],
+    ],
+    ids=" ".join,
+)
+def test_a_stream_is_read_in_this_process_by_one_worker(
+    queue: Queue, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    asked = dataclasses.replace(request("http://127.0.0.1:9"), beam_options=options)
+    assert run_job(asked) == CONFIGURATION
+    assert "capybeam: memory:q is read in this process, by FnApiRunner: leave out" in capsys.readouterr().err
+
+
 def test_a_run_knows_no_kind_of_stream() -> None:
     """Help texts and the templates of Dataflow, in `options`, are about the kinds that there are."""
     for path in Path(execute.__file__).parent.glob("*.py"):
