@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import apache_beam as beam
@@ -28,7 +28,7 @@ from capybeam.pipeline.run.progress import Watched, show_progress, size_of
 from capybeam.pipeline.run.recording import NOTHING, inputs_by_name, inputs_of, record, record_early
 from capybeam.pipeline.run.report import RunReport
 from capybeam.pipeline.run.report_document import Ending, Occasion
-from capybeam.pipeline.run.request import Outputs, RunRequest
+from capybeam.pipeline.run.request import RunRequest
 from capybeam.pipeline.run.run_log import RunLog
 from capybeam.pipeline.run.signals import shutdown_on_signals
 from capybeam.pipeline.run.tolerance import NO_TOLERANCE

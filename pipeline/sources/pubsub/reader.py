@@ -13,6 +13,7 @@ from typing import Any, Final
 from capybeam.pipeline.sources.pubsub.client import (
     CALL_TIMEOUT,
     MAX_MESSAGES_PER_CALL,
+    acknowledge,
     in_calls,
     is_too_large,
     new_client,
@@ -167,7 +168,7 @@ class SubscriptionReader:
 
         for part in in_calls(self._release(messages)):
             try:
-                self._client.acknowledge(subscription=self._path, ack_ids=part, timeout=LEASE)
+                acknowledge(self._client, self._path, part, LEASE)
             except GoogleAPIError as error:
                 self._progress.set_status(
                     self._path, f"could not acknowledge ({type(error).__name__}): some messages will be redelivered."

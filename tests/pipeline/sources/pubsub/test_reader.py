@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -152,8 +152,8 @@ def test_a_message_that_is_redelivered_while_it_is_in_hand_is_in_one_batch_and_s
         def modify_ack_deadline(self, **_: Any) -> None:
             pass
 
-        def acknowledge(self, ack_ids: list[str], **_: Any) -> None:
-            acknowledged.extend(ack_ids)
+        def acknowledge(self, request: Any, **_: Any) -> None:
+            acknowledged.extend(request.ack_ids)
 
         def close(self) -> None:
             pass
@@ -204,18 +204,18 @@ class LeasingClient:
         received = [{"ack_id": each, "message": {"message_id": each, "data": b"{}"}} for each in there]
         return pubsub_v1.types.PullResponse(received_messages=received)
 
-    def modify_ack_deadline(self, ack_ids: list[str], ack_deadline_seconds: int, **_: Any) -> None:
-        self._check(ack_ids)
-        self.expiry.update(dict.fromkeys(ack_ids, self._clock.now + ack_deadline_seconds))
+    def modify_ack_deadline(self, request: Any, **_: Any) -> None:
+        self._check(request.ack_ids)
+        self.expiry.update(dict.fromkeys(request.ack_ids, self._clock.now + request.ack_deadline_seconds))
 
-    def acknowledge(self, ack_ids: list[str], **_: Any) -> None:
-        self._check(ack_ids)
-        self.acknowledged.update(ack_ids)
+    def acknowledge(self, request: Any, **_: Any) -> None:
+        self._check(request.ack_ids)
+        self.acknowledged.update(request.ack_ids)
 
     def close(self) -> None:
         pass
 
-    def _check(self, ack_ids: list[str]) -> None:
+    def _check(self, ack_ids: Sequence[str]) -> None:
         self.lost.update(ack_id for ack_id in ack_ids if self.expiry[ack_id] < self._clock.now)
 
 
