@@ -29,10 +29,10 @@ LEASE: Final = (
 )
 _PULLS: Final = 4  # under way at once
 _MAX_MESSAGES: Final = 10_000  # of a batch
-_MAX_BYTES: Final = 16 * 1024 * 1024
+_MAX_BYTES: Final = 8 * 1024 * 1024
 _IN_HAND_MESSAGES: Final = 6 * _MAX_MESSAGES  # that wait for their batch, or are in one that is under way
 _IN_HAND_BYTES: Final = 4 * _MAX_BYTES
-_ANSWER_BYTES: Final = 4 * 1024 * 1024  # that a pull asks for, by the size of messages so far
+_ANSWER_BYTES: Final = 1024 * 1024  # that a pull asks for, by the size of messages so far
 _EXPECTED_SIZE: Final = 40_000.0  # bytes of a message, before one has come; a guess on the safe side
 _TICK: Final = 0.05  # seconds between two checks
 SILENCE_LIMIT: Final = 60.0  # seconds without an answer that a run with --until-idle waits for, at least
