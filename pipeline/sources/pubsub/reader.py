@@ -147,7 +147,10 @@ class SubscriptionReader:
     ) -> None:
         self._stop_pulling()
         self._closed.set()
-        self.give_back(self._waiting)
+        self._leases.join()  # a lease that is renewed now would keep back what is given back
+        with self._changed:
+            in_hand = list(self._ack_ids.values())
+        set_deadline(self._client, self._path, in_hand, 0)
         self._client.close()
 
     def batches(self) -> Iterator[list[Message]]:

@@ -93,8 +93,11 @@ def test_a_batch_is_read_and_sent_while_earlier_ones_are_still_being_sent(
         acknowledge(self, messages)
 
     monkeypatch.setattr(Queue, "acknowledge", watched)
-    assert run_job(request(sandbox.url)) == OK
+    outputs = Outputs("dead.jsonl", "receipts.jsonl", "books.json")
+    assert run_job(request(sandbox.url, outputs)) == OK
     assert (len(waiting_then), max(waiting_then), sandbox.stats()["events_stored"]) == (3, 0, 6)
+    books = json.loads(Path("books.json").read_text())
+    assert (books["read"], books["delivered"], books["balanced"]) == (6, 6, True)
 
 
 def test_the_graph_is_built_and_translated_once_for_all_batches(

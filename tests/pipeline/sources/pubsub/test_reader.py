@@ -167,6 +167,14 @@ def test_a_message_that_is_redelivered_while_it_is_in_hand_is_in_one_batch_and_s
     assert acknowledged == ["a3", "b1", "c1"]
 
 
+def test_all_that_is_in_hand_is_given_back_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    leasing = LeasingClient(Time(until=0.0))
+    monkeypatch.setattr(reader, "new_client", lambda: leasing)
+    with SubscriptionReader(PATH, RunContext(), max_delay=0.1) as pulling:
+        assert len(next(pulling.batches())) == 3
+    assert leasing.expiry == {"a": 0.0, "b": 0.0, "c": 0.0}
+
+
 # --- leases -----------------------------------------------------------------------------------------------------------
 
 
