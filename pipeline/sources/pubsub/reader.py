@@ -36,6 +36,7 @@ _ANSWER_BYTES: Final = 1024 * 1024  # that a pull asks for, by the size of messa
 _EXPECTED_SIZE: Final = 40_000.0  # bytes of a message, before one has come; a guess on the safe side
 _TICK: Final = 0.05  # seconds between two checks
 SILENCE_LIMIT: Final = 60.0  # seconds without an answer that a run with --until-idle waits for, at least
+_SHORTEST_CALL: Final = 5.0  # seconds; messages of an answer that comes later are away until they are redelivered
 _LONGEST_DEADLINE: Final = 600.0  # seconds of acknowledgement that Pub/Sub allows
 _SEEN: Final = 2.0  # seconds within which the screen shows a status
 
@@ -120,6 +121,9 @@ class SubscriptionReader:
         self._progress, self._shutdown = run.progress, run.shutdown
         self._path, self._max_delay, self._until_idle, self._first = path, max_delay, until_idle, first
         self._details, self._pull_size = details, PullSize(MAX_MESSAGES_PER_CALL)
+        self._pull_timeout = CALL_TIMEOUT
+        if until_idle is not None:  # an answer that there is nothing is waited for
+            self._pull_timeout = min(CALL_TIMEOUT, max(_SHORTEST_CALL, until_idle / 4))
         self._client = new_client()
         self._pulling_client = new_client()  # a second one, as it is closed in the middle of a call
         self._changed = threading.Condition()  # guards what follows
@@ -299,9 +303,7 @@ class SubscriptionReader:
 
         call = functools.partial(self._pulling_client.pull, subscription=self._path, max_messages=most, retry=None)
         try:
-            pulled = call(
-                timeout=CALL_TIMEOUT if self._until_idle is None else min(CALL_TIMEOUT, max(1.0, self._until_idle / 4))
-            )
+            pulled = call(timeout=self._pull_timeout)
         except DeadlineExceeded:
             pulled = call(return_immediately=True, timeout=CALL_TIMEOUT)
         if self._details is None and any(received.delivery_attempt for received in pulled.received_messages[:1]):
