@@ -48,8 +48,14 @@ def main() -> int:
         Path(folder, "job.yaml").write_text(JOB.format(endpoint=sandbox.url, delay=options.delay))
         command = [sys.executable, "-m", "capybeam", "run", "--config", "job.yaml", "--input"]
         env = {**os.environ, "TOKEN": "benchmark-token", "PYTHONPATH": str(Path(__file__).parents[1])}
-        run = subprocess.Popen([*command, f"pubsub:{subscription}"], cwd=folder, env=env, stdout=subprocess.DEVNULL)
-        time.sleep(5)  # what starting up takes belongs to no event
+        log = Path(folder, "log.txt")
+        with log.open("wb") as errors:
+            run = subprocess.Popen(
+                [*command, f"pubsub:{subscription}"], cwd=folder, env=env, stdout=subprocess.DEVNULL, stderr=errors
+            )
+        while "Reading" not in log.read_text() and run.poll() is None:  # starting up belongs to no event
+            time.sleep(0.1)
+        time.sleep(2)
         taken = _measured(topic, sandbox, options.seconds, options.delay)
         run.send_signal(signal.SIGINT)
         code = run.wait(timeout=60)

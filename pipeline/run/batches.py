@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import itertools
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -57,7 +58,7 @@ def run_batches(work: Work, reader: StreamReader[Any]) -> RunResult:
     batches = _Batches(work, reader)
     with ThreadPoolExecutor(AT_ONCE, "batch") as threads:
         try:
-            waiting = reader.batches()
+            waiting: Iterator[Sequence[Any]] = itertools.chain([()], reader.batches())  # the first sets up the steps
             while batches.wait_for_room():
                 messages = next(waiting, None)
                 if messages is None:

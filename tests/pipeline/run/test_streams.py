@@ -89,7 +89,7 @@ def test_a_batch_is_read_and_sent_while_earlier_ones_are_still_being_sent(
     acknowledge = Queue.acknowledge
 
     def watched(self: Queue, messages: Sequence[bytes]) -> None:
-        waiting_then.append(len(self.waiting))
+        waiting_then.extend([len(self.waiting)] if messages else [])
         acknowledge(self, messages)
 
     monkeypatch.setattr(Queue, "acknowledge", watched)
@@ -114,6 +114,25 @@ def test_the_graph_is_built_and_translated_once_for_all_batches(
     queue.waiting += [order(number) for number in range(10)]
     assert run_job(request(sandbox.url)) == OK
     assert (len(translated), len(queue.acknowledged)) == (1, 10)
+
+
+def test_the_steps_are_set_up_before_the_first_message_has_come(
+    queue: Queue, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acknowledged: list[Sequence[bytes]] = []
+    read = memory_source.QueueReader.batches
+
+    def late(self: memory_source.QueueReader) -> Iterator[Sequence[bytes]]:
+        deadline = time.monotonic() + 60
+        while not acknowledged and time.monotonic() < deadline:
+            time.sleep(0.02)
+        yield from read(self)
+
+    monkeypatch.setattr(Queue, "acknowledge", lambda _, messages: acknowledged.append(messages))
+    monkeypatch.setattr(memory_source.QueueReader, "batches", late)
+    queue.waiting += [order(1)]
+    assert run_job(request(sandbox.url)) == OK
+    assert list(map(len, acknowledged)) == [0, 1]
 
 
 def test_what_a_destination_refuses_is_held_while_later_batches_go_on(queue: Queue, tmp_path: Path) -> None:
