@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import apache_beam as beam
@@ -18,6 +18,7 @@ from capybeam.pipeline.graph import Execution, Flow, deliver, redeliver
 from capybeam.pipeline.job.loader import Job
 from capybeam.pipeline.reconciliation.index import sentences
 from capybeam.pipeline.run import dry_run, terminal
+from capybeam.pipeline.run.batches import BatchWork, RunResult, TranslatedOnce, run_batches
 from capybeam.pipeline.run.beam_options import BadOption, RunOptions, resolve_options
 from capybeam.pipeline.run.exit_codes import CONFIGURATION, DEAD_LETTERS, FAILED, INTERRUPTED, OK
 from capybeam.pipeline.run.metrics import BadAddress, MetricsServer, RunCollector, serve_metrics
@@ -43,12 +44,9 @@ from capybeam.pipeline.runners.remote_job import RemoteJob, counters_of
 from capybeam.pipeline.runners.support import runner_class_name
 from capybeam.pipeline.runners.workers import CheckWorkers
 from capybeam.pipeline.sinks import SinkError
-from capybeam.pipeline.sinks.local_files import fsync_file
 from capybeam.pipeline.sources import NoInput, ReadOptions, Source, open_dead_letters, open_source
 from capybeam.pipeline.sources.parts import ReadParts
-from capybeam.pipeline.sources.streams import StreamLost
 from capybeam.transforms.base import share_run
-from capybeam.transforms.core.counters import add_counts
 from capybeam.transforms.core.dead_letters import ReplayFilter
 from capybeam.transforms.core.run_context import RunContext, RunHandle
 from capybeam.transforms.core.tokens import TokenError
@@ -197,7 +195,7 @@ def _carry_out(
             elif shared is not None:
                 counts, failure = shared.carry_out(run, plan.processed)
             else:
-                counts, failure = graph.run(reads, remote)
+                counts, failure = graph.run(functools.partial(graph.build, reads), remote)
         if failure is None and plan.flow == "stream" and not options.is_local:
             text = f"The job keeps running on {options.runner}: its books are the metrics there. Drain it to end it."
             log.info(text)
@@ -228,7 +226,8 @@ def _serving(task: _Task, options: RunOptions) -> Serve:
         def add_steps(lines: beam.PCollection) -> None:
             task.add_steps(lines, work.outputs, Execution(processed=work.start.processed, is_local=True))
 
-        return _Graph(work.run, options, "finite", add_steps).run([ReadParts()])
+        graph = _Graph(work.run, options, "finite", add_steps)
+        return graph.run(lambda: graph.build([ReadParts()]))
 
     return Serving(job, outputs, carry_out)
 
@@ -291,27 +290,25 @@ def _greeting(job: Job, sources: Sequence[Source], runner: str, shared: SharedWo
 
 
 class _Graph:
-    """A run's graph, which can be built, and run, from one input or from one batch of messages after the other."""
+    """A run's graph: how it is built, and run."""
 
     def __init__(
         self, run: RunContext, options: RunOptions, flow: Flow, add_steps: Callable[[beam.PCollection], None]
     ) -> None:
         self.context, self._options, self._flow, self._add_steps = run, options, flow, add_steps
 
-    def build(self, reads: Sequence[beam.PTransform]) -> beam.Pipeline:
-        pipeline = beam.Pipeline(options=self._options.beam)
+    def build(self, reads: Sequence[beam.PTransform], kind: type[beam.Pipeline] = beam.Pipeline) -> beam.Pipeline:
+        pipeline = kind(options=self._options.beam)
         share_run(pipeline, self.context.handle)
         inputs = [pipeline | f"Input{index or ''}" >> read for index, read in enumerate(reads)]
         self._add_steps(inputs[0] if len(inputs) == 1 else inputs | beam.Flatten())
         return pipeline
 
-    def run(
-        self, reads: Sequence[beam.PTransform], remote: RemoteJob | None = None
-    ) -> tuple[Mapping[str, int], BaseException | None]:
-        """Runs the graph; what was counted, and what went wrong."""
+    def run(self, build: Callable[[], beam.Pipeline], remote: RemoteJob | None = None) -> RunResult:
+        """Runs the graph."""
         try:
             try:
-                result = self.build(reads).run()
+                result = build().run()
             except Exception as error:
                 if problem := _problem_of_start(error, self._options):
                     raise problem from None
@@ -329,42 +326,17 @@ class _Graph:
         return counters_of(result), None
 
 
-def _run_batches(request: RunRequest, plan: RunPlan, graph: _Graph) -> tuple[Mapping[str, int], BaseException | None]:
-    """Runs the graph on one batch of messages after the other; what was counted, and what went wrong.
-
-    A batch is acknowledged when its graph has succeeded: every message is then delivered, filtered or a dead letter.
-    A batch that fails is given back, and what it counted is dropped. One whose destination refuses everything waits,
-    for as long as it takes or until the run is stopped, which gives it back.
-    """
-    totals: dict[str, int] = {}
+def _run_batches(request: RunRequest, plan: RunPlan, graph: _Graph) -> RunResult:
+    """Runs the graph on one batch of messages after the other, as `run_batches` does."""
     stream, run = plan.stream, graph.context
     assert stream is not None
+
+    def build(read: beam.PTransform) -> beam.Pipeline:
+        return graph.build([read], TranslatedOnce)
+
+    work = BatchWork(run, stream, request.outputs, build, graph.run)
     with stream.reader(run, request.job.delivery.max_batch_delay, request.until_idle, plan.first) as reader:
-        try:
-            for messages in reader.batches():
-                elements = beam.Create([stream.element(message) for message in messages], reshuffle=False)
-                counts, failure = graph.run([elements])
-                failure = failure or _sync_outputs(request.outputs)
-                if failure is not None:
-                    run.progress.restore(totals)
-                    reader.give_back(messages)
-                    return totals, failure
-                reader.acknowledge(messages)
-                add_counts(totals, counts)
-                run.progress.restore(totals)
-        except StreamLost as error:
-            return totals, error
-    return totals, None
-
-
-def _sync_outputs(outputs: Outputs) -> SinkError | None:
-    """Returns when what has been written would survive a power failure, or with the reason why it would not."""
-    try:
-        for path, record_type in outputs.by_record_type():
-            fsync_file(path, record_type.name)
-    except SinkError as error:
-        return error
-    return None
+        return run_batches(work, reader)
 
 
 def _wait_or_leave(result: Any, shutdown: threading.Event) -> None:

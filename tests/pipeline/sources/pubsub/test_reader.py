@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -39,6 +39,9 @@ def pulling(monkeypatch: pytest.MonkeyPatch) -> Callable[..., SubscriptionReader
                 return answer(**arguments)
 
             def modify_ack_deadline(self, **_: Any) -> None:
+                pass
+
+            def acknowledge(self, **_: Any) -> None:
                 pass
 
             def close(self) -> None:
@@ -117,8 +120,59 @@ def test_without_an_end_it_waits_for_as_long_as_it_takes(
 
 def test_what_was_pulled_before_is_the_first_of_the_batch(pulling: Callable[..., SubscriptionReader]) -> None:
     first = Message("m", "a", b"{}")
-    with pulling(nothing, until_idle=0.1, first=[first]) as started:
-        assert list(started.batches()) == [[first]]
+    with pulling(nothing, first=[first]) as started:
+        assert next(started.batches()) == [first]
+
+
+def test_it_is_not_idle_while_a_batch_is_under_way(pulling: Callable[..., SubscriptionReader]) -> None:
+    with pulling(nothing, until_idle=0.2, first=[Message("m", "a", b"{}")]) as started:
+        batches = started.batches()
+        first = next(batches)
+        began = time.monotonic()
+        threading.Timer(1.0, started.acknowledge, [first]).start()
+        assert list(batches) == []
+        assert time.monotonic() - began > 1.2
+
+
+def test_a_message_that_is_redelivered_while_it_is_in_hand_is_in_one_batch_and_settled_by_its_last_id(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answers = [[("m1", "a1"), ("m2", "b1")], [("m1", "a2")], [("m1", "a3"), ("m3", "c1")]]
+    acknowledged: list[str] = []
+    lock = threading.Lock()
+
+    class Client:
+        def pull(self, **_: Any) -> Any:
+            time.sleep(0.02)
+            with lock:
+                answer = answers.pop(0) if answers else []
+            received = [{"ack_id": ack_id, "message": {"message_id": name, "data": b"{}"}} for name, ack_id in answer]
+            return pubsub_v1.types.PullResponse(received_messages=received)
+
+        def modify_ack_deadline(self, **_: Any) -> None:
+            pass
+
+        def acknowledge(self, request: Any, **_: Any) -> None:
+            acknowledged.extend(request.ack_ids)
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(reader, "new_client", Client)
+    monkeypatch.setattr(reader, "_PULLS", 1)
+    with SubscriptionReader(PATH, RunContext(), max_delay=0.5, until_idle=0.1) as pulling:
+        for batch in pulling.batches():
+            assert [message.message_id for message in batch] == ["m1", "m2", "m3"]
+            pulling.acknowledge(batch)
+    assert acknowledged == ["a3", "b1", "c1"]
+
+
+def test_all_that_is_in_hand_is_given_back_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    leasing = LeasingClient(Time(until=0.0))
+    monkeypatch.setattr(reader, "new_client", lambda: leasing)
+    with SubscriptionReader(PATH, RunContext(), max_delay=0.1) as pulling:
+        assert len(next(pulling.batches())) == 3
+    assert leasing.expiry == {"a": 0.0, "b": 0.0, "c": 0.0}
 
 
 # --- leases -----------------------------------------------------------------------------------------------------------
@@ -158,18 +212,18 @@ class LeasingClient:
         received = [{"ack_id": each, "message": {"message_id": each, "data": b"{}"}} for each in there]
         return pubsub_v1.types.PullResponse(received_messages=received)
 
-    def modify_ack_deadline(self, ack_ids: list[str], ack_deadline_seconds: int, **_: Any) -> None:
-        self._check(ack_ids)
-        self.expiry.update(dict.fromkeys(ack_ids, self._clock.now + ack_deadline_seconds))
+    def modify_ack_deadline(self, request: Any, **_: Any) -> None:
+        self._check(request.ack_ids)
+        self.expiry.update(dict.fromkeys(request.ack_ids, self._clock.now + request.ack_deadline_seconds))
 
-    def acknowledge(self, ack_ids: list[str], **_: Any) -> None:
-        self._check(ack_ids)
-        self.acknowledged.update(ack_ids)
+    def acknowledge(self, request: Any, **_: Any) -> None:
+        self._check(request.ack_ids)
+        self.acknowledged.update(request.ack_ids)
 
     def close(self) -> None:
         pass
 
-    def _check(self, ack_ids: list[str]) -> None:
+    def _check(self, ack_ids: Sequence[str]) -> None:
         self.lost.update(ack_id for ack_id in ack_ids if self.expiry[ack_id] < self._clock.now)
 
 
