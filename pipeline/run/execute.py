@@ -162,7 +162,7 @@ def _carry_out(
         log.info(f"Metrics: {metrics.url}", kind="metrics", url=metrics.url)
 
     def add_checked_steps(lines: beam.PCollection) -> None:
-        execution = Execution(options.workers or 1, plan.flow, plan.processed)
+        execution = Execution(options.workers or 1, plan.flow, plan.processed, is_local=options.is_local)
         task.add_steps(lines if options.is_local else lines | CheckWorkers(), execution)
 
     graph = _Graph(run, options, plan.flow, add_checked_steps)

@@ -19,7 +19,7 @@ from apache_beam.runners.dataflow.ptransform_overrides import get_dataflow_trans
 from apache_beam.testing.test_stream import TestStream
 from apache_beam.transforms.window import TimestampedValue
 
-from capybeam.pipeline.graph import Execution, deliver
+from capybeam.pipeline.graph import Execution, convert_and_send, deliver
 from capybeam.pipeline.job.loader import parse_job
 from capybeam.pipeline.run import execute, preflight
 from capybeam.pipeline.run.exit_codes import OK
@@ -129,6 +129,30 @@ def test_a_stream_checks_its_workers_before_they_take_an_event() -> None:
     found = {step.unique_name: step for step in streamed().components.transforms.values()}
     assert set(found["CheckWorkers"].inputs.values()) == set(found["Input"].outputs.values())
     assert set(found["ParseEvents"].inputs.values()) == set(found["CheckWorkers"].outputs.values())
+
+
+COMPOSABLE = ["ParseEvents", "FilterEvents", "MapEventNames", "MapProperties", "HashUserData", "ValidateConversions"]
+
+
+@pytest.mark.parametrize(
+    ("execution", "converting"),
+    [
+        (Execution(is_local=True), ["ConvertEvents"]),
+        (Execution(flow="batch", is_local=True), ["ConvertEvents"]),
+        (Execution(flow="stream", is_local=True), COMPOSABLE),
+        (Execution(), COMPOSABLE),
+    ],
+    ids=["a file", "a batch of messages", "a stream", "elsewhere"],
+)
+def test_what_is_not_a_stream_is_converted_on_this_machine_by_one_step(
+    execution: Execution, converting: list[str]
+) -> None:
+    pipeline = beam.Pipeline("FnApiRunner")
+    lines = pipeline | beam.Create([b""])
+    way = convert_and_send(lines, parse_job(job_file("http://127.0.0.1:1")), execution)
+    labels = [part.full_label for part in pipeline.transforms_stack[0].parts]
+    assert [label for label in labels if label in ("ConvertEvents", *COMPOSABLE)] == converting
+    assert len(way.rejecting) == len(converting) + 1
 
 
 def test_the_graph_is_small_and_carries_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
