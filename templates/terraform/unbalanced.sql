@@ -2,7 +2,7 @@
 SELECT IF(
   COUNT(*) = 0,
   'The books balance.',
-  ERROR(CONCAT(COUNT(*), ' windows do not balance, the first at ', MIN(window_start_time), '.'))
+  ERROR(CONCAT(CAST(COUNT(*) AS STRING), ' windows do not balance, the first at ', CAST(MIN(window_start_time) AS STRING), '.'))
 ) AS books
 FROM (
   SELECT
