@@ -30,26 +30,21 @@ KINDS: Final = {
 _DROPPED: Final = {"description", "$schema", "x-kubernetes-group-version-kind"}
 
 
-def _cut(node: Any) -> Any:
-    """A schema without what no validator reads; references as they are within one document."""
+def _cut(node: Any, are_names: bool = False) -> Any:
+    """A schema without what no validator reads; references as they are within one document.
+
+    Args:
+        are_names: whether the node's keys are names of properties, which may be called like what is dropped.
+    """
     if isinstance(node, list):
         return [_cut(item) for item in node]
     if not isinstance(node, dict):
         return node
-    if isinstance(node.get("properties"), dict):  # whose keys may be called like what is dropped
-        node = {**node, "properties": _Properties({name: _cut(each) for name, each in node["properties"].items()})}
-    found = {
-        name: value if isinstance(value, _Properties) else _cut(value)
-        for name, value in node.items()
-        if name not in _DROPPED
-    }
-    if "$ref" in found:
+    kept = {name: value for name, value in node.items() if are_names or name not in _DROPPED}
+    found = {name: _cut(value, name == "properties" and not are_names) for name, value in kept.items()}
+    if not are_names and "$ref" in found:
         found["$ref"] = "#/$defs/" + found["$ref"].rsplit("/", 1)[1]
     return found
-
-
-class _Properties(dict[str, Any]):
-    pass
 
 
 def _named(node: Any) -> Iterator[str]:
