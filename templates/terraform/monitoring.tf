@@ -92,7 +92,6 @@ resource "google_monitoring_alert_policy" "growth" {
     display_name = each.value.name
     condition_prometheus_query_language {
       query                     = each.value.query
-      duration                  = "0s"
       evaluation_interval       = "60s"
       disable_metric_validation = true # there are no such counters before the first job has run
     }
@@ -206,19 +205,21 @@ resource "google_monitoring_dashboard" "this" {
   project = var.project
   dashboard_json = jsonencode({
     displayName = var.name
-    labels      = { for key, value in local.labels : key => value }
+    labels      = local.labels
     mosaicLayout = {
       columns = 12
-      tiles = [for number, chart in local.charts : {
-        xPos   = number % 2 * 6
-        yPos   = floor(number / 2) * 4
-        width  = 6
-        height = 4
-        widget = {
-          title   = chart.title
-          xyChart = { dataSets = [{ plotType = "LINE", timeSeriesQuery = { prometheusQuery = chart.query } }] }
-        }
-      }]
+      # Without zeros, which Google leaves out of what it gives back: each apply would find a difference.
+      tiles = [for number, chart in local.charts : merge(
+        { for side, place in { xPos = number % 2 * 6, yPos = floor(number / 2) * 4 } : side => place if place > 0 },
+        {
+          width  = 6
+          height = 4
+          widget = {
+            title   = chart.title
+            xyChart = { dataSets = [{ plotType = "LINE", timeSeriesQuery = { prometheusQuery = chart.query } }] }
+          }
+        },
+      )]
     }
   })
 }

@@ -340,8 +340,8 @@ run "alerts_and_dashboard" {
     error_message = "An alert has another threshold."
   }
   assert {
-    condition     = alltrue([for tile in jsondecode(google_monitoring_dashboard.this[0].dashboard_json).mosaicLayout.tiles : tile.xPos + tile.width <= 12])
-    error_message = "The dashboard is too wide."
+    condition     = alltrue([for tile in jsondecode(google_monitoring_dashboard.this[0].dashboard_json).mosaicLayout.tiles : lookup(tile, "xPos", 1) > 0 && lookup(tile, "yPos", 1) > 0 && lookup(tile, "xPos", 0) + tile.width <= 12])
+    error_message = "The dashboard is too wide, or has zeros."
   }
 }
 
