@@ -226,10 +226,13 @@ resource "google_cloud_scheduler_job" "nightly" {
 }
 
 locals {
+  # Of a table; a query has its own WHERE, and files have none. Words such as yesterday mean what they do when the job is launched.
+  days = can(regex("^bigquery:\\S+$", try(var.nightly.input, ""))) ? { since = "yesterday", until = "today", time_zone = var.nightly.time_zone } : {}
+
   launch = var.nightly == null ? null : {
     jobName              = "${var.name}-nightly"
     containerSpecGcsPath = var.nightly.template
-    parameters           = merge(local.parameters, { input = var.nightly.input }, var.nightly.parameters)
+    parameters           = { for name, value in merge(local.parameters, local.days, { input = var.nightly.input }, var.nightly.parameters) : name => value if value != null }
     environment = { for name, value in {
       serviceAccountEmail  = google_service_account.job.email
       tempLocation         = "gs://${var.bucket}/temp"

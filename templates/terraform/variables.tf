@@ -271,7 +271,7 @@ variable "alert_lag_minutes" {
 }
 
 variable "nightly" {
-  description = "A job that is started on a schedule by the batch template; null for none. `datasets` (PROJECT.DATASET) and `buckets` are what it reads."
+  description = "A job that is started on a schedule by the batch template; null for none. A table is read from yesterday to today, which `parameters` may change. `datasets` (PROJECT.DATASET) and `buckets` are what it reads."
   type = object({
     template    = string
     input       = string
@@ -304,6 +304,10 @@ variable "nightly" {
   validation {
     condition     = var.nightly == null || length(setintersection(keys(try(var.nightly.parameters, {})), ["config", "input", "dead_letters", "receipts", "window_books"])) == 0
     error_message = "The module itself gives the parameters config, input, dead_letters, receipts and window_books."
+  }
+  validation {
+    condition     = var.nightly == null || !startswith(coalesce(try(var.nightly.parameters.since, null), "yesterday"), "last")
+    error_message = "since = last is for `capybeam run`, which sees whether its job succeeds: a template's launcher does not. Give since and until, such as yesterday and today."
   }
   validation {
     condition     = var.nightly == null || can(regex("^[0-9A-Za-z*,/-]+( [0-9A-Za-z*,/-]+){4}$", var.nightly.schedule))

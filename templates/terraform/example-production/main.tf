@@ -38,10 +38,11 @@ module "capybeam" {
 
   # What reaches the warehouse late, or never went through the topic. Meta drops what it has had within 48 hours by its event_id.
   nightly = {
-    template  = "${local.released}/batch.json"
-    input     = "bigquery:SELECT * FROM `acme-prod.segment.tracks` WHERE DATE(received_at) = CURRENT_DATE() - 1"
-    datasets  = ["acme-prod.segment"]
-    time_zone = "Europe/Berlin"
+    template   = "${local.released}/batch.json"
+    input      = "bigquery:acme-prod.segment.order_completed"
+    datasets   = ["acme-prod.segment"]
+    time_zone  = "Europe/Berlin"
+    parameters = { time_column = "loaded_at", max_bytes_billed = "50GB" }
   }
 
   subnetwork  = module.network.subnetwork

@@ -260,7 +260,7 @@ run "nightly_alone" {
       template   = "gs://acme-capybeam/templates/20261101-120000/batch.json"
       input      = "bigquery:acme-prod.segment.tracks"
       datasets   = ["acme-prod.segment"]
-      parameters = { since = "2026-11-01" }
+      parameters = { time_column = "loaded_at" }
     }
   }
   assert {
@@ -278,7 +278,10 @@ run "nightly_alone" {
           dead_letters = "bigquery:acme-prod.capybeam.dead_letters"
           receipts     = "bigquery:acme-prod.capybeam.receipts"
           window_books = "bigquery:acme-prod.capybeam.window_books"
-          since        = "2026-11-01"
+          since        = "yesterday"
+          until        = "today"
+          time_zone    = "Etc/UTC"
+          time_column  = "loaded_at"
         }
         environment = {
           serviceAccountEmail  = google_service_account.job.email
@@ -308,6 +311,33 @@ run "nightly_alone" {
     condition     = strcontains(google_monitoring_alert_policy.threshold["unbalanced"].conditions[0].condition_threshold[0].filter, "config_id = \"64e0-unbalanced\"")
     error_message = "The alert is about other scheduled queries."
   }
+}
+
+run "nightly_from_files" {
+  command = plan
+  variables {
+    nightly = {
+      template = "gs://acme-capybeam/templates/20261101-120000/batch.json"
+      input    = "gs://acme-events/latest/*.jsonl.gz"
+      buckets  = ["acme-events"]
+    }
+  }
+  assert {
+    condition     = local.days == {} && google_storage_bucket_iam_member.nightly["acme-events"].role == "roles/storage.objectViewer"
+    error_message = "Files are read by days, or may not be read."
+  }
+}
+
+run "the_last_success_is_not_known_to_a_launcher" {
+  command = plan
+  variables {
+    nightly = {
+      template   = "gs://acme-capybeam/templates/20261101-120000/batch.json"
+      input      = "bigquery:acme-prod.segment.tracks"
+      parameters = { since = "last,2d" }
+    }
+  }
+  expect_failures = [var.nightly]
 }
 
 run "without_monitoring" {
