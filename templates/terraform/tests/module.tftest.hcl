@@ -323,7 +323,7 @@ run "nightly_from_files" {
     }
   }
   assert {
-    condition     = local.days == {} && google_storage_bucket_iam_member.nightly["acme-events"].role == "roles/storage.objectViewer"
+    condition     = length(local.days) == 0 && google_storage_bucket_iam_member.nightly["acme-events"].role == "roles/storage.objectViewer"
     error_message = "Files are read by days, or may not be read."
   }
 }
