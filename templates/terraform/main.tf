@@ -209,6 +209,10 @@ resource "google_cloud_scheduler_job" "nightly" {
       condition     = local.subnetwork_is_here
       error_message = "The subnetwork is in another region than the job."
     }
+    precondition {
+      condition     = startswith(var.nightly.template, "gs://${var.bucket}/templates/")
+      error_message = "The launcher may read the bucket's folder templates/ alone, where `make publish` puts templates: publish the nightly one to that bucket."
+    }
   }
 
   depends_on = [

@@ -340,6 +340,17 @@ run "the_last_success_is_not_known_to_a_launcher" {
   expect_failures = [var.nightly]
 }
 
+run "a_template_that_the_launcher_may_not_read" {
+  command = plan
+  variables {
+    nightly = {
+      template = "gs://acme-templates/templates/20261101-120000/batch.json"
+      input    = "bigquery:acme-prod.segment.tracks"
+    }
+  }
+  expect_failures = [google_cloud_scheduler_job.nightly]
+}
+
 run "without_monitoring" {
   command = plan
   variables {
