@@ -147,6 +147,14 @@ def needed(package: str, extras: Iterable[str] = ()) -> Iterator[Requirement]:
             yield requirement
 
 
+def is_here(name: str) -> bool:
+    """Whether what is installed here is what the image has."""
+    try:
+        return metadata.version(name) == LOCKED[name]
+    except metadata.PackageNotFoundError:  # such as a backport that only the image's Python needs
+        return False
+
+
 def test_the_lock_has_all_that_capybeam_needs_in_versions_that_it_takes() -> None:
     wanted = [("capybeam", frozenset({"gcp", "report", "sandbox"}))]
     seen = set(wanted)
