@@ -30,7 +30,7 @@ from tests.servers.google_provider import NoTerraform, Terraform
 from tests.transforms.envelopes import pack, sealed
 from tools.provider_schemas import SCHEMAS, used
 
-pytestmark = [pytest.mark.slow, pytest.mark.real_server]
+pytestmark = [pytest.mark.slow, pytest.mark.real_server, pytest.mark.timeout(600)]
 
 MODULE = Path(__file__).parents[2] / "templates" / "terraform"
 
