@@ -64,6 +64,14 @@ def find_scheme(text: str) -> Scheme:
     raise UnknownScheme(f"{unknown_scheme(f'{name}:')}{hint}")
 
 
+def is_stream(text: str) -> bool:
+    """Whether an input's scheme is one of messages; of an unknown one, which opening the input says, it is not."""
+    try:
+        return find_scheme(text).has_attributes
+    except UnknownScheme:
+        return False
+
+
 def _is_there(path: str) -> bool:
     import glob
 

@@ -19,6 +19,7 @@ from capybeam.pipeline.run.request import RunRequest
 from capybeam.pipeline.runners import dataflow
 from capybeam.pipeline.runners.errors import UnsupportedRunner
 from capybeam.pipeline.runners.support import RUNNERS, full_runner_name, runner_class_name
+from capybeam.pipeline.schemes import is_stream
 
 DEFAULT_RUNNER: Final = "FnApiRunner"  # DirectRunner would choose one by the graph, and not the one for this graph
 _LOCAL_RUNNERS: Final = frozenset(
@@ -102,7 +103,7 @@ def resolve_options(request: RunRequest) -> RunOptions:
 
 def check_for_runner(options: RunOptions, request: RunRequest) -> None:
     """Checks what the runner wants of Beam's options, before anything is read or started. Raises BadOption."""
-    streams = any(text.startswith("pubsub:") for text in request.inputs) and not options.is_local
+    streams = any(map(is_stream, request.inputs)) and not options.is_local
     try:
         problems = dataflow.option_problems(options.beam, streams or options.beam.view_as(StandardOptions).streaming)
     except Exception as error:  # a runner of the user's, which cannot be made

@@ -13,7 +13,7 @@ from typing import Final
 from capybeam.pipeline.run.beam_options import BadOption, RunOptions
 from capybeam.pipeline.run.options import MOST_WORKERS
 from capybeam.pipeline.run.request import RunRequest
-from capybeam.pipeline.schemes import UnknownScheme, find_scheme, is_local, strip_file_scheme
+from capybeam.pipeline.schemes import is_local, is_stream, strip_file_scheme
 
 LARGE: Final = 50_000_000  # bytes of all inputs together from which on several processes are worth their start
 
@@ -68,19 +68,12 @@ def _why_not(request: RunRequest, options: RunOptions, workers: int) -> str | No
         return f"several processes do not go with --direct_running_mode {options.direct_running_mode}; leave that out"
     if not hasattr(os, "fork"):
         return "is not for Windows"
-    if any(map(_is_subscription, request.inputs)):
+    if any(map(is_stream, request.inputs)):
         return "is for files and tables; a subscription is read by one process. Start several runs to share one"
     for path, record_type in request.outputs.by_record_type():
         if not _may_be_shared(path):
             return f"{record_type.name.lower()} go to {path}, where lines of several processes would be mixed"
     return None
-
-
-def _is_subscription(text: str) -> bool:
-    try:
-        return find_scheme(text).has_attributes
-    except UnknownScheme:  # which is said when it is opened
-        return False
 
 
 def _may_be_shared(path: str) -> bool:

@@ -179,10 +179,16 @@ def test_a_port_that_is_taken_is_named_before_anything_is_touched(capsys: pytest
     assert not Path("dead.jsonl").exists()
 
 
+DATAFLOW = [
+    *("--runner", "DataflowRunner", "--project", "p-12345", "--region", "europe-west1"),
+    *("--temp_location", "gs://bucket/temp", "--sdk_container_image", "europe-west1-docker.pkg.dev/p-12345/r/i:1"),
+]
+
+
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        (["--runner", "DataflowRunner"], "--metrics is for runs on this machine"),
+        (DATAFLOW, "--metrics is for runs on this machine"),
         (["--runner", "FlinkRunner", "--parallelism", "1"], "FlinkRunner has the same counters among its own metrics"),
     ],
 )

@@ -199,7 +199,6 @@ def test_what_a_stream_does_not_allow_is_refused(
 @pytest.mark.parametrize(
     "options",
     [
-        ["--direct_running_mode", "multi_processing"],
         ["--direct_running_mode", "multi_threading"],
         ["--direct_num_workers", "2"],
         ["--runner", "BundleBasedDirectRunner"],
