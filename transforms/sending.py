@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
@@ -22,6 +23,8 @@ from capybeam.transforms.core.windows import NO_WINDOW, Place
 from capybeam.transforms.delivery.batches import EncodedBatch, Journal, OnRefusal, Outcome
 from capybeam.transforms.delivery.client import Client
 from capybeam.transforms.delivery.destination import Delivery, Destination
+from capybeam.transforms.delivery.rate_leases import EvenShare, LeasedShare, Share
+from capybeam.transforms.lease_files import LeaseFolder
 
 BACKLOG: Final = 32 * 1024 * 1024  # bytes of requests that wait for one destination before everything waits for it
 _LOOK: Final = 0.05  # seconds between two looks at a backlog that other bundles have filled
@@ -36,7 +39,8 @@ class SendBatches(beam.PTransform):
     process, one pacer and one memory of destinations that refuse everything. Tokens are read by the workers.
 
     Args:
-        workers: processes that share `delivery.requests_per_second`.
+        workers: processes that share `delivery.requests_per_second`, at most.
+        leases: where they find out how many of them send; None gives each an equal share at all times.
         on_refusal: what happens to the events of a destination that refuses everything. ``hold`` suits streaming
             runners: after minutes the step fails, and the runner redelivers the events. ``hold_forever`` suits a stream
             that this process reads in one graph after the other.
@@ -52,9 +56,10 @@ class SendBatches(beam.PTransform):
     workers: int = 1
     on_refusal: OnRefusal = "reject"
     journal: Journal | None = None
+    leases: LeaseFolder | None = None
 
     def expand(self, batches: beam.PCollection) -> Any:
-        step = _SendBatches(self.destinations, self.delivery, self.workers, self.on_refusal, self.journal)
+        step = _SendBatches(self.destinations, self.delivery, self.workers, self.on_refusal, self.journal, self.leases)
         return with_rejections(batches, step, main="receipts", label="Send")
 
 
@@ -66,15 +71,16 @@ class _SendBatches(CountingDoFn):
         workers: int,
         on_refusal: OnRefusal,
         journal: Journal | None = None,
+        leases: LeaseFolder | None = None,
     ) -> None:
         super().__init__()
         self._destinations, self._delivery, self._workers = tuple(destinations), delivery, workers
         self._by_name = {destination.name: destination for destination in destinations}
-        self._on_refusal, self._journal = on_refusal, journal
+        self._on_refusal, self._journal, self._leases = on_refusal, journal, leases
 
     def setup(self) -> None:
         super().setup()
-        key = (self._destinations, self._delivery, self._workers, self._on_refusal, self._journal)
+        key = (self._destinations, self._delivery, self._workers, self._on_refusal, self._journal, self._leases)
         self._client: Client = self.context.client(key, self._make_client)
         self._client.open()
         self._throttling = ThrottlingSignaler(NAMESPACE)
@@ -85,11 +91,17 @@ class _SendBatches(CountingDoFn):
             self._destinations,
             self._delivery,
             run=self.context,
-            share=1 / self._workers,
+            share=self._share(),
             on_refusal=self._on_refusal,
             ask=_limited_by(service) if service else None,
             journal=self._journal,
         )
+
+    def _share(self) -> Share:
+        if self._leases is None:
+            return EvenShare(1 / self._workers)
+        remark = functools.partial(self.context.progress.remark, "requests_per_second")
+        return LeasedShare(self._leases, self._workers, remark)
 
     def start_bundle(self) -> None:
         super().start_bundle()

@@ -18,7 +18,7 @@ from capybeam.pipeline.graph import Execution, Flow, deliver, redeliver
 from capybeam.pipeline.job.loader import Job
 from capybeam.pipeline.reconciliation.index import sentences
 from capybeam.pipeline.run import terminal
-from capybeam.pipeline.run.beam_options import BadOption, RunOptions, resolve_options
+from capybeam.pipeline.run.beam_options import BadOption, RunOptions, lease_folder, resolve_options
 from capybeam.pipeline.run.exit_codes import CONFIGURATION, FAILED, INTERRUPTED, OK
 from capybeam.pipeline.run.metrics import BadAddress, MetricsServer, RunCollector, serve_metrics
 from capybeam.pipeline.run.outcome import RunOutcome, cause_of, log_traceback, report
@@ -162,7 +162,8 @@ def _carry_out(
         log.info(f"Metrics: {metrics.url}", kind="metrics", url=metrics.url)
 
     def add_checked_steps(lines: beam.PCollection) -> None:
-        execution = Execution(options.workers or 1, plan.flow, plan.processed)
+        leases = lease_folder(options, request.job.delivery, run.handle)
+        execution = Execution(options.workers or 1, plan.flow, plan.processed, leases)
         task.add_steps(lines if options.is_local else lines | CheckWorkers(), execution)
 
     graph = _Graph(run, options, plan.flow, add_checked_steps)

@@ -7,7 +7,9 @@ import bz2
 import contextlib
 import dataclasses
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import apache_beam as beam
 import pytest
@@ -118,17 +120,34 @@ def test_a_stream_checks_its_workers_before_they_take_an_event() -> None:
     assert set(found["ParseEvents"].inputs.values()) == set(found["CheckWorkers"].outputs.values())
 
 
+def carried_by(graph: Any) -> Iterator[bytes]:
+    """What the steps carry to the workers, as it is and as Beam has packed it."""
+    for transform in graph.components.transforms.values():
+        if transform.spec.urn == "beam:transform:pardo:v1":
+            payload = beam_runner_api_pb2.ParDoPayload.FromString(transform.spec.payload).do_fn.payload
+            yield payload
+            with contextlib.suppress(ValueError, OSError):
+                yield bz2.decompress(base64.b64decode(payload))
+
+
+@pytest.mark.parametrize(
+    ("delivery", "is_leased"),
+    [
+        ("{requests_per_second: 5}", True),
+        ("{requests_per_second: 5, share_unused_rate: false}", False),
+        ("{deduplicate: 10m}", False),
+    ],
+)
+def test_workers_lease_their_shares_of_the_rate_in_the_temp_location(delivery: str, is_leased: bool) -> None:
+    place = b"gs://acme/temp/capybeam-rate/"
+    assert any(place in part for part in carried_by(streamed(delivery=delivery))) == is_leased
+
+
 def test_the_graph_is_small_and_carries_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tokens, "_from_secret_manager", lambda _name: TOKEN)
     graph = streamed()
     assert len(graph.SerializeToString()) < 1_000_000, "Dataflow takes 10 MB"
-    carried = [graph.SerializeToString()]
-    for transform in graph.components.transforms.values():
-        if transform.spec.urn == "beam:transform:pardo:v1":
-            payload = beam_runner_api_pb2.ParDoPayload.FromString(transform.spec.payload).do_fn.payload
-            carried.append(payload)
-            with contextlib.suppress(ValueError, OSError):  # as Beam packs what it has pickled
-                carried.append(bz2.decompress(base64.b64decode(payload)))
+    carried = [graph.SerializeToString(), *carried_by(graph)]
     assert len(carried) > 20
     assert not any(TOKEN.encode() in part for part in carried)
     assert any(SECRET.encode() in part for part in carried), "the reference travels"

@@ -33,6 +33,7 @@ from capybeam.transforms.delivery.batches import (
 from capybeam.transforms.delivery.circuits import Circuits, Dataset
 from capybeam.transforms.delivery.destination import Delivery, Destination
 from capybeam.transforms.delivery.isolation import BatchDelivery, rejection_of
+from capybeam.transforms.delivery.rate_leases import EvenShare, Share
 from capybeam.transforms.delivery.rate_limits import Pacer, RateLimitGuard, Stopwatch
 from capybeam.transforms.delivery.transport import Transport
 
@@ -83,7 +84,7 @@ class Client:
 
     Args:
         run: whose progress it updates, and whose shutdown it obeys; by default one of its own.
-        share: of the job's requests_per_second that this process may use, 0 to 1.
+        share: of the job's requests_per_second that this process may use.
         on_refusal: what happens to the events of a destination that refuses everything.
         ask: asks a limit over all workers for a request to the destination of that name: the seconds until it is worth
             asking again, 0 where the request may start.
@@ -97,7 +98,7 @@ class Client:
         delivery: Delivery,
         *,
         run: RunContext | None = None,
-        share: float = 1.0,
+        share: Share = EvenShare(),  # noqa: B008 it does not change
         on_refusal: OnRefusal = "reject",
         ask: Callable[[str], float] | None = None,
         journal: Journal | None = None,
@@ -115,7 +116,8 @@ class Client:
         self._recorder = journal.open() if journal is not None else None
         self.hold, self._forever = on_refusal != "reject", on_refusal == "hold_forever"
         rate = delivery.requests_per_second
-        self._pacer = Pacer(None if rate is None else rate * share)
+        self._share = share
+        self._pacer = Pacer(rate, share=share)
         self._guards = {destination.name: RateLimitGuard(delivery.retry_for) for destination in destinations}
         self.throttled = Stopwatch()
         self.clock, self._jitter = clock, jitter
@@ -145,6 +147,7 @@ class Client:
         if unused:
             for queue in self._queues.values():
                 queue.stop()
+            self._share.close()
             if self._recorder is not None:
                 self._recorder.close()
 
@@ -232,7 +235,7 @@ class Client:
             self._wait(min(wait, 60.0), throttled=True)
         while (wait := self._pacer.wait()) > 0:
             with self.throttled.waiting():
-                time.sleep(wait)  # a run that is to stop keeps its pace
+                time.sleep(min(wait, _LOOK))  # a run that is to stop keeps its pace; the share may grow meanwhile
         return self._await_service(name, attempt) if self._ask is not None else None
 
     def _await_service(self, name: str, attempt: Attempt) -> Answer | None:

@@ -25,6 +25,7 @@ from capybeam.transforms.delivery.answers import Refusal
 from capybeam.transforms.delivery.batches import DestinationHeld, OnRefusal, Outcome, Receipt, Stopped
 from capybeam.transforms.delivery.client import Client
 from capybeam.transforms.delivery.destination import Delivery
+from capybeam.transforms.delivery.rate_leases import EvenShare
 from capybeam.transforms.meta.destinations import MetaDestination
 from tests.transforms.envelopes import pack, sealed
 from tests.transforms.graph_server import Reply, error, graph_server
@@ -477,7 +478,7 @@ def test_held_for_too_long_the_runner_is_reported_and_nothing_is_rejected(
 
 def test_requests_start_no_faster_than_the_share_of_the_rate(sandbox: SandboxServer) -> None:
     destination = MetaDestination("web", TokenReference("env:TOKEN"), endpoint=sandbox.url)
-    sender = Client((destination,), Delivery(requests_per_second=40.0), share=0.5)
+    sender = Client((destination,), Delivery(requests_per_second=40.0), share=EvenShare(0.5))
     started = time.monotonic()
     with ThreadPoolExecutor(8) as pool:
         outcomes = list(pool.map(lambda n: sender.deliver(pack(KEY, [line(n)])), range(11)))
