@@ -20,6 +20,7 @@ from capybeam.pipeline.sinks.window_books import WriteWindowBooks
 from capybeam.transforms.accounting import CountByWindow
 from capybeam.transforms.base import run_of
 from capybeam.transforms.batching import BatchByDestination
+from capybeam.transforms.converting import ConvertEvents
 from capybeam.transforms.core.dead_letters import ReplayFilter
 from capybeam.transforms.deduplicating import DropRepeats
 from capybeam.transforms.delivery.batches import Journal, OnRefusal
@@ -51,6 +52,8 @@ class Execution:
         processed: what earlier runs have delivered or dead-lettered, which is not sent; None to send everything.
         leases: where those processes find out how many of them send; None gives each an equal share at all times.
         journal: where receipts are written as they come, besides being the output of the step that sends.
+        is_local: whether the graph is built, run and forgotten on this machine. What is not a stream is then converted
+            by one step; elsewhere a running job is updated to a new graph by the names of its steps.
     """
 
     workers: int = 1
@@ -58,6 +61,7 @@ class Execution:
     processed: LoadProcessed | None = None
     leases: LeaseFolder | None = None
     journal: Journal | None = None
+    is_local: bool = False
 
 
 def redeliver(
@@ -107,6 +111,8 @@ class Way(NamedTuple):
 
 def convert_and_send(lines: beam.PCollection, job: Job, execution: Execution = Execution()) -> Way:
     """Builds the way from lines of bytes to what comes of them."""
+    if execution.is_local and execution.flow != "stream":
+        return _convert_at_once_and_send(lines, job, execution)
     subscriptions = job.subscriptions
 
     parsed = lines | ParseEvents(subscriptions, job.unwrap, skip_blank=execution.flow == "finite")
@@ -127,6 +133,14 @@ def convert_and_send(lines: beam.PCollection, job: Job, execution: Execution = E
         "Undelivered": sent,
     }
     return Way(steps, dropping, sent)
+
+
+def _convert_at_once_and_send(lines: beam.PCollection, job: Job, execution: Execution) -> Way:
+    converted = lines | ConvertEvents(
+        job.subscriptions, job.delivery.max_batch_bytes, job.unwrap, skip_blank=execution.flow == "finite"
+    )
+    dropping, sent = _send(converted.ready, job, execution)
+    return Way({"Unconverted": converted, "Undelivered": sent}, dropping, sent)
 
 
 def _send(ready: beam.PCollection, job: Job, execution: Execution) -> tuple[list[Any], Any]:

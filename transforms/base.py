@@ -7,7 +7,7 @@ built with (what travels to the workers is the definitions), `convert` puts one 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -19,7 +19,7 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.shared import Shared
 from apache_beam.utils.windowed_value import WindowedValue
 
-from capybeam.transforms.core.conversions import Conversion, split_key
+from capybeam.transforms.core.conversions import Conversion, Count, split_key
 from capybeam.transforms.core.counters import CounterKey, Counters, NoteNames, extreme_of
 from capybeam.transforms.core.events import UnreadableRest
 from capybeam.transforms.core.rejections import Rejected, Rejection, Stage, as_rejected, reject
@@ -185,7 +185,7 @@ class StepDoFn(CountingDoFn, Generic[M]):
 
     def process_arriving(self, element: Any) -> Iterable[Any]:
         """As `process_in_window`, of an element that arrives with it. Its outputs may hold rejections."""
-        window = self._arrive()
+        window = self.arrive()
         try:
             outputs = self.convert(element)
         except Exception as error:
@@ -194,7 +194,7 @@ class StepDoFn(CountingDoFn, Generic[M]):
             return [(window, output) for output in outputs]
         return (each if type(each) is TaggedOutput else self.with_window(window, each) for each in outputs)
 
-    def _arrive(self) -> int:
+    def arrive(self) -> int:
         """The window that is open now, entered."""
         assert self._windows is not None
         now = self._windows.clock()
@@ -211,12 +211,15 @@ class StepDoFn(CountingDoFn, Generic[M]):
     def refused(self, element: Any, error: Exception) -> TaggedOutput:
         """The rejection of an element, or of the part of it that the error has as its payload."""
         cause = as_rejected(error)
+        return self.refused_at(self.stage, cause, self.origin(element))
+
+    def refused_at(self, stage: Stage, cause: Rejected, origin: Mapping[str, Any]) -> TaggedOutput:
+        """The same for a stage, and for the fields of `Rejection` that identify where it happened."""
         if cause.code == "internal_error":
-            _log.error("%s failed on an event: %s", type(self).__name__, type(error).__name__)
-        origin = self.origin(element)
+            _log.error("%s: %s", stage, cause.message)
         if cause.payload is not None:
             origin = {**origin, "payload": cause.payload}
-        return self.rejected(reject(self.stage, cause, **origin))
+        return self.rejected(reject(stage, cause, **origin))
 
     def count_unfinished(self, row: Any) -> None:
         """Counts an input that has not been read to its end, under its message, for workers elsewhere."""
@@ -231,8 +234,27 @@ class StepDoFn(CountingDoFn, Generic[M]):
             self.counters[CounterKey("no_event", detail=cause.message).encode()] += 1
 
 
+def origin_of(conversion: Conversion) -> Mapping[str, Any]:
+    """The fields of `Rejection` that identify a conversion."""
+    destination, subscription = split_key(conversion.subscription)
+    event_id = conversion.fields.get("event_id")
+    if event_id is None and conversion.event is not None:
+        event_id = conversion.event.get("messageId")
+    return {
+        "destination": destination,
+        "subscription": subscription,
+        "dataset_id": conversion.dataset_id,
+        "event_id": event_id if isinstance(event_id, str) else None,
+        "payload": conversion.event if conversion.event is not None else conversion.fields,
+    }
+
+
 class SubscriptionStepDoFn(StepDoFn[M]):
-    """A step whose functions are made from the job's subscriptions; its elements are conversions."""
+    """A step whose functions are made from the job's subscriptions; its elements are conversions.
+
+    Attributes:
+        notes: by subscription key, or "" before one is known: the counter of what is left out, in a bundle.
+    """
 
     def __init__(self, subscriptions: Sequence[Subscription]) -> None:
         super().__init__()
@@ -240,32 +262,35 @@ class SubscriptionStepDoFn(StepDoFn[M]):
 
     def setup(self) -> None:
         super().setup()
-        self._note_names = {subscription.key: NoteNames(subscription.key) for subscription in self.subscriptions}
+        self._note_names: dict[str, NoteNames] = {}
 
     def start_bundle(self) -> None:
         super().start_bundle()
-        self.notes = {subscription.key: self._note(subscription.key) for subscription in self.subscriptions}
+        self.notes = NotesByKey(self.counters, self._note_names)
 
     def origin(self, element: Conversion) -> Mapping[str, Any]:
-        destination, subscription = split_key(element.subscription)
-        event_id = element.fields.get("event_id")
-        if event_id is None and element.event is not None:
-            event_id = element.event.get("messageId")
-        return {
-            "destination": destination,
-            "subscription": subscription,
-            "dataset_id": element.dataset_id,
-            "event_id": event_id if isinstance(event_id, str) else None,
-            "payload": element.event if element.event is not None else element.fields,
-        }
+        return origin_of(element)
 
-    def _note(self, key: str) -> Callable[[str], None]:
-        """A counter of what is dropped on the way of one subscription's conversions."""
-        counters, names = self.counters, self._note_names[key]
+
+class NotesByKey(dict[str, Count]):
+    """By a subscription's key: the counter of what is dropped on the way of its conversions.
+
+    Args:
+        counters: of the bundle.
+        names: by key, the names of what was counted before; those that come are added.
+    """
+
+    def __init__(self, counters: Counters, names: dict[str, NoteNames]) -> None:
+        super().__init__()
+        self._counters, self._names = counters, names
+
+    def __missing__(self, key: str) -> Count:
+        counters, names = self._counters, self._names.setdefault(key, NoteNames(key))
 
         def note(name: str) -> None:
             counters[names[name]] += 1
 
+        self[key] = note
         return note
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import apache_beam as beam
 
 from capybeam.transforms.base import StepDoFn, with_rejections
-from capybeam.transforms.core.counters import CounterKey
+from capybeam.transforms.core.counters import CounterKey, Counters
 from capybeam.transforms.core.events import Event
 from capybeam.transforms.engine.engine import Engine
 from capybeam.transforms.language.subscriptions import Subscription
@@ -37,6 +37,17 @@ class FilterEvents(beam.PTransform):
         return with_rejections(events, _FilterEvents(self.subscriptions), main="matches")
 
 
+def taken_by(engine: Engine, event: Event, counters: Counters) -> list[str]:
+    """The keys of the subscriptions that take an event and may have it, counted. Raises what a trigger does."""
+    keys, withhold = engine.match(event), engine.withhold
+    if keys and withhold is not None:
+        keys, withheld = withhold(event, keys)
+        for key, answer in withheld:
+            counters[CounterKey("withheld", key, detail=answer).encode()] += 1
+    counters["taken" if keys else "filtered"] += 1
+    return keys
+
+
 class _FilterEvents(StepDoFn[Engine]):
     stage = "filter"
 
@@ -50,13 +61,7 @@ class _FilterEvents(StepDoFn[Engine]):
         return engine
 
     def convert(self, element: Event) -> Iterable[Any]:
-        keys, withhold = self.machinery.match(element), self.machinery.withhold
-        if keys and withhold is not None:
-            keys, withheld = withhold(element, keys)
-            for key, answer in withheld:
-                self.counters[CounterKey("withheld", key, detail=answer).encode()] += 1
-        self.counters["taken" if keys else "filtered"] += 1
-        return [(element, key) for key in keys]
+        return [(element, key) for key in taken_by(self.machinery, element, self.counters)]
 
     def origin(self, element: Event) -> Mapping[str, Any]:
         return {"payload": element}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -39,14 +39,22 @@ class MapEventNames(beam.PTransform):
         return with_rejections(matches, _MapEventNames(self.subscriptions), main="conversions")
 
 
+def matched_counters(subscriptions: Sequence[Subscription]) -> Mapping[str, str]:
+    """By subscription key: the name of the counter of its conversions."""
+    return {each.key: CounterKey("matched", each.key).encode() for each in subscriptions}
+
+
+def unnamed(event: Event, key: str) -> Conversion:
+    """What stands for an event's conversion that got no name."""
+    return Conversion(key, None, "", event, {})
+
+
 class _MapEventNames(SubscriptionStepDoFn[Callable[[Event, str], list[Conversion]]]):
     stage = "name"
 
     def setup(self) -> None:
         super().setup()
-        self._matched = {
-            subscription.key: CounterKey("matched", subscription.key).encode() for subscription in self.subscriptions
-        }
+        self._matched = matched_counters(self.subscriptions)
 
     def compile(self) -> Callable[[Event, str], list[Conversion]]:
         return Engine(self.subscriptions).name
@@ -60,4 +68,4 @@ class _MapEventNames(SubscriptionStepDoFn[Callable[[Event, str], list[Conversion
     def origin(self, element: Any) -> Mapping[str, Any]:
         event, key = element
         self.counters[self._matched[key]] += 1
-        return super().origin(Conversion(key, None, "", event, {}))
+        return super().origin(unnamed(event, key))

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import apache_beam as beam
+from apache_beam.pvalue import TaggedOutput
 
-from capybeam.transforms.base import StepDoFn, with_rejections
+from capybeam.transforms.base import M, SubscriptionStepDoFn, with_rejections
 from capybeam.transforms.core.conversions import Count
-from capybeam.transforms.core.counters import NoteNames
 from capybeam.transforms.core.events import Event, is_blank
 from capybeam.transforms.core.message_formats import Found, Row
 from capybeam.transforms.core.rejections import Rejected
@@ -49,29 +49,22 @@ class ParseEvents(beam.PTransform):
         return with_rejections(lines, step, main="events")
 
 
-class _ParseEvents(StepDoFn[Parse]):
+class RowStepDoFn(SubscriptionStepDoFn[M]):
+    """A step that reads rows."""
+
     stage = "parse"
 
     def __init__(self, subscriptions: tuple[Subscription, ...], unwrap: str | None, skip_blank: bool) -> None:
-        super().__init__()
-        self._subscriptions, self._unwrap, self._skip_blank = subscriptions, unwrap, skip_blank
+        super().__init__(subscriptions)
+        self.unwrap, self._skip_blank = unwrap, skip_blank
 
-    def setup(self) -> None:
-        super().setup()
-        self._note_names = NoteNames(subscription="")
-
-    def process_in_window(self, element: Row) -> Iterable[Any]:
-        return self.process_arriving(element)
-
-    def compile(self) -> Parse:
-        return Engine(self._subscriptions, unwrap=self._unwrap).parse
-
-    def convert(self, element: Row) -> Iterable[Any]:
-        if type(element) is bytes and element[:1] != b"{" and self._skip_blank and is_blank(element):
+    def events_of(self, parse: Parse, row: Row) -> tuple[()] | tuple[Event] | Iterator[Event | TaggedOutput]:
+        """A row's events, counted, and for what is none its rejection; nothing of a blank line."""
+        if type(row) is bytes and row[:1] != b"{" and self._skip_blank and is_blank(row):
             return ()
-        found = self.machinery(element, self._note)
+        found = parse(row, self.notes[""])
         if type(found) is not tuple:
-            return self._opened(element, found)
+            return self._opened(row, found)
         self.counters["read"] += 1
         return found
 
@@ -88,11 +81,19 @@ class _ParseEvents(StepDoFn[Parse]):
         except Exception as error:
             yield self.refused(element, error)
 
-    def origin(self, element: Row) -> Mapping[str, Any]:
+    def origin(self, element: Any) -> Mapping[str, Any]:
         self.counters["read"] += 1
         self.counters["unparsable"] += 1
         self.count_unfinished(element)
         return {"payload": element}
 
-    def _note(self, name: str) -> None:
-        self.counters[self._note_names[name]] += 1
+
+class _ParseEvents(RowStepDoFn[Parse]):
+    def process_in_window(self, element: Row) -> Iterable[Any]:
+        return self.process_arriving(element)
+
+    def compile(self) -> Parse:
+        return Engine(self.subscriptions, unwrap=self.unwrap).parse
+
+    def convert(self, element: Row) -> Iterable[Any]:
+        return self.events_of(self.machinery, element)

@@ -163,7 +163,7 @@ def _carry_out(
 
     def add_checked_steps(lines: beam.PCollection) -> None:
         leases = lease_folder(options, request.job.delivery, run.handle)
-        execution = Execution(options.workers or 1, plan.flow, plan.processed, leases)
+        execution = Execution(options.workers or 1, plan.flow, plan.processed, leases, is_local=options.is_local)
         task.add_steps(lines if options.is_local else lines | CheckWorkers(), execution)
 
     graph = _Graph(run, options, plan.flow, add_checked_steps)

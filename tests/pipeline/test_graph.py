@@ -18,7 +18,7 @@ from apache_beam.portability.api import beam_runner_api_pb2
 from apache_beam.testing.test_stream import TestStream
 from apache_beam.transforms.window import TimestampedValue
 
-from capybeam.pipeline.graph import Execution, deliver
+from capybeam.pipeline.graph import Execution, convert_and_send, deliver
 from capybeam.pipeline.job.loader import parse_job
 from capybeam.pipeline.run.request import Outputs
 from capybeam.pipeline.sandbox.server import SandboxServer
@@ -141,6 +141,30 @@ def carried_by(graph: Any) -> Iterator[bytes]:
 def test_workers_lease_their_shares_of_the_rate_in_the_temp_location(delivery: str, is_leased: bool) -> None:
     place = b"gs://acme/temp/capybeam-rate/"
     assert any(place in part for part in carried_by(streamed(delivery=delivery))) == is_leased
+
+
+COMPOSABLE = ["ParseEvents", "FilterEvents", "MapEventNames", "MapProperties", "HashUserData", "ValidateConversions"]
+
+
+@pytest.mark.parametrize(
+    ("execution", "converting"),
+    [
+        (Execution(is_local=True), ["ConvertEvents"]),
+        (Execution(flow="batch", is_local=True), ["ConvertEvents"]),
+        (Execution(flow="stream", is_local=True), COMPOSABLE),
+        (Execution(), COMPOSABLE),
+    ],
+    ids=["a file", "a batch of messages", "a stream", "elsewhere"],
+)
+def test_what_is_not_a_stream_is_converted_on_this_machine_by_one_step(
+    execution: Execution, converting: list[str]
+) -> None:
+    pipeline = beam.Pipeline("FnApiRunner")
+    lines = pipeline | beam.Create([b""])
+    way = convert_and_send(lines, parse_job(job_file("http://127.0.0.1:1")), execution)
+    labels = [part.full_label for part in pipeline.transforms_stack[0].parts]
+    assert [label for label in labels if label in ("ConvertEvents", *COMPOSABLE)] == converting
+    assert len(way.rejecting) == len(converting) + 1
 
 
 def test_the_graph_is_small_and_carries_no_token(monkeypatch: pytest.MonkeyPatch) -> None:

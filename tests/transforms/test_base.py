@@ -318,7 +318,7 @@ def test_a_defect_costs_one_event_and_its_values_reach_no_log(caplog: pytest.Log
             payload="jane@example.com",
         )
         assert_that(result.rejections, equal_to([expected]))
-    assert "_Failing failed on an event: KeyError" in caplog.text
+    assert "map: capybeam failed on this event; this is a bug in capybeam. (KeyError)" in caplog.text
     assert "secret" not in caplog.text
 
 

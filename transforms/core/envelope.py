@@ -86,6 +86,8 @@ _VERSION: Final = 1
 # Version, event_time, age_limit, window, first_dead_lettered_at, replays; bytes of the three texts.
 HEADER: Final = struct.Struct(">BqIIIIIII")
 LATEST: Final = 0xFFFF_FFFF  # Unix seconds that there is room for, in 2106
+_LENGTH: Final = struct.Struct(">I")
+_NAME_LENGTH_AT: Final = struct.calcsize(">BqIIII")
 _WINDOW: Final = struct.Struct(">I")
 _WINDOW_AT: Final = struct.calcsize(">BqI")
 _BEHIND_WINDOW: Final = _WINDOW_AT + _WINDOW.size
@@ -106,6 +108,12 @@ def seal(
     lengths = len(subscription), len(event_name), len(event_id)
     header = HEADER.pack(_VERSION, event_time, age_limit, window, first, replays, *lengths)
     return b"".join((header, subscription, event_name, event_id, body))
+
+
+def subscription_of(line: bytes) -> str:
+    """`Envelope.subscription` of a line, without decoding the rest."""
+    (length,) = _LENGTH.unpack_from(line, _NAME_LENGTH_AT)
+    return line[HEADER.size : HEADER.size + length].decode()
 
 
 def with_window(line: bytes, window: int) -> bytes:

@@ -16,13 +16,15 @@ from capybeam.transforms.core.events import Event
 from capybeam.transforms.core.message_formats import Found, Row
 from capybeam.transforms.core.paths import get_path
 from capybeam.transforms.core.rejections import Rejected, Stage, as_rejected
+from capybeam.transforms.engine.on_demand import OnDemand
 from capybeam.transforms.language.consent import Answer, Consent, compile_consent
+from capybeam.transforms.language.directives.checks import check_mapping
+from capybeam.transforms.language.dispatch import compile_triggers
 from capybeam.transforms.language.fields import NOTHING, Field, FieldError, compile_check
-from capybeam.transforms.language.mapped_fields import compile_event_fields
+from capybeam.transforms.language.mapped_fields import check_event_fields, compile_event_fields
 from capybeam.transforms.language.mappings import compile_mapping
 from capybeam.transforms.language.routing import compile_routing
 from capybeam.transforms.language.subscriptions import Hash, Revalidate, Subscription, Validate
-from capybeam.transforms.language.triggers import compile_triggers
 
 MAX_BYTES: Final = 4 * 1024 * 1024
 
@@ -66,7 +68,10 @@ Withhold = Callable[[Event, list[str]], tuple[list[str], list[tuple[str, Answer]
 
 
 class Engine:
-    """The functions of a job's subscriptions. Each is compiled when it is first asked for, once.
+    """The functions of a job's subscriptions. Each is made when it is first asked for, once.
+
+    Triggers are compiled and mappings checked then; the rest is compiled for a subscription when its first event comes,
+    as most events of a large job are those of a few subscriptions.
 
     Args:
         max_bytes: of one event; a larger one fits no batch.
@@ -106,8 +111,14 @@ class Engine:
 
     @functools.cached_property
     def name(self) -> Callable[[Event, str], list[Conversion]]:
-        """From an event and a subscription's key to its conversions, one for each dataset. Raises Rejected."""
-        namers = {s.key: _namer(s) for s in self.subscriptions}
+        """From an event and a subscription's key to its conversions, one for each dataset. Raises Rejected.
+
+        Raises:
+            MappingError: of an event's name or dataset; the property does, before there are events.
+        """
+        for subscription in self.subscriptions:
+            _check_names(subscription)
+        namers = OnDemand(self.subscriptions, _namer)
         return lambda event, key: namers[key](event)
 
     @functools.cached_property
@@ -115,26 +126,29 @@ class Engine:
         """Fills a conversion's fields by its subscription's mapping, typed and complete.
 
         It takes the conversion and `count`, which is called with what is left out or comes from elsewhere, and raises
-        Rejected: missing_required_field, invalid_<field>, invalid_field, mapping_failed.
+        Rejected: missing_required_field, invalid_<field>, invalid_field, mapping_failed. Where a mapping cannot be
+        compiled, asking for the function raises MappingError.
         """
         return _compile_mapping(self.subscriptions)
 
     @functools.cached_property
     def hash(self) -> Hash:
         """Replaces a conversion's user_data by its hashed form, and lets go of the event. Raises Rejected."""
-        hashers = {subscription.key: subscription.compile_hashing() for subscription in self.subscriptions}
+        hashers = OnDemand(self.subscriptions, lambda subscription: subscription.compile_hashing())
         return lambda conversion, count: hashers[conversion[0]](conversion, count)
 
     @functools.cached_property
     def validate(self) -> Validate:
         """From a hashed conversion to its envelope, valid at the time given in Unix seconds. Raises Rejected."""
-        validators = {s.key: s.compile_validation(self._max_bytes, self._is_edited) for s in self.subscriptions}
+        validators = OnDemand(
+            self.subscriptions, lambda subscription: subscription.compile_validation(self._max_bytes, self._is_edited)
+        )
         return lambda conversion, now, count, window=0: validators[conversion[0]](conversion, now, count, window)
 
     @functools.cached_property
     def revalidate(self) -> Mapping[str, Revalidate]:
         """By subscription key: from a body that was valid once to its envelope. Raises Rejected."""
-        return {s.key: s.compile_revalidation(self._max_bytes) for s in self.subscriptions}
+        return OnDemand(self.subscriptions, lambda subscription: subscription.compile_revalidation(self._max_bytes))
 
     # --- the whole way ------------------------------------------------------------------------------------------------
 
@@ -223,6 +237,14 @@ class Engine:
             return Refused(stage, cause, conversion.subscription, conversion, payload)
 
 
+def _check_names(subscription: Subscription) -> None:
+    """Raises MappingError."""
+    name = subscription.mapping.get("event_name")
+    check_mapping({"event_name": name} if isinstance(name, dict) else {})
+    if subscription.routing is not None:
+        check_mapping({"dataset_id": subscription.routing.mapping})
+
+
 def _namer(subscription: Subscription) -> Callable[[Event], list[Conversion]]:
     key, dataset_ids = subscription.key, subscription.dataset_ids
     name = _compile_name(subscription.mapping.get("event_name"))
@@ -286,23 +308,46 @@ def _compile_name(node: Any) -> Any:
     return lambda event: name(event).get("event_name")
 
 
+class _Mapped(NamedTuple):
+    """What fills a conversion's fields.
+
+    Attributes:
+        limiting: a consent that may limit the use of data, with its compiled function.
+    """
+
+    fields_of: Callable[..., dict[str, Any]]
+    value_fallback: str
+    limiting: tuple[Consent, Callable[[Event], Answer]] | None
+    limited_fields: Mapping[str, Any]
+
+
 def _compile_mapping(subscriptions: Sequence[Subscription]) -> Callable[..., Conversion]:
-    compiled = {s.key: compile_event_fields(s.mapping, s.fields) for s in subscriptions}
-    fallbacks = {s.key: s.value_fallback for s in subscriptions if s.value_fallback}
-    limited = {
-        s.key: (s.consent, compile_consent(s.consent), s.limited_fields)
-        for s in subscriptions
-        if s.consent and s.consent.limits
-    }
+    shared: dict[tuple[str, tuple[Field, ...]], Callable[..., dict[str, Any]]] = {}
+    checked: set[tuple[str, tuple[Field, ...]]] = set()
+    for each in subscriptions:
+        what = _what_is_mapped(each)
+        if what not in checked:
+            check_event_fields(each.mapping, each.fields)
+            checked.add(what)
+
+    def compiled(subscription: Subscription) -> _Mapped:
+        what, consent = _what_is_mapped(subscription), subscription.consent
+        if what not in shared:
+            shared[what] = compile_event_fields(subscription.mapping, subscription.fields)
+        limiting = (consent, compile_consent(consent)) if consent and consent.limits else None
+        return _Mapped(shared[what], subscription.value_fallback, limiting, subscription.limited_fields)
+
+    by_key = OnDemand(subscriptions, compiled)
 
     def mapped(conversion: Conversion, count: Count = ignore) -> Conversion:
         subscription, event_name, dataset_id, event, _ = conversion
         assert event is not None
-        fields = compiled[subscription](event, event_name, count)
-        if subscription in fallbacks and "value" not in fields:
-            _take_value(fields, get_path(event, fallbacks[subscription]), count)
-        if subscription in limited:
-            consent, answer, limited_fields = limited[subscription]
+        fields_of, value_fallback, limiting, limited_fields = by_key[subscription]
+        fields = fields_of(event, event_name, count)
+        if value_fallback and "value" not in fields:
+            _take_value(fields, get_path(event, value_fallback), count)
+        if limiting is not None:
+            consent, answer = limiting
             if consent.reaction(answer(event)) == "limit_data_use":
                 fields.update(limited_fields)
                 count("limited_data_use")
@@ -315,6 +360,11 @@ def _compile_mapping(subscriptions: Sequence[Subscription]) -> Callable[..., Con
         return new_tuple(Conversion, (subscription, fields["event_name"], dataset_id, event, fields))
 
     return mapped
+
+
+def _what_is_mapped(subscription: Subscription) -> tuple[str, tuple[Field, ...]]:
+    """The same for subscriptions that map events in the same way; as text, for 1, 1.0 and true are equal in Python."""
+    return repr(subscription.mapping), subscription.fields
 
 
 _number: Final = compile_check(Field("value", "number"))

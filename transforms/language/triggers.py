@@ -52,28 +52,15 @@ def compile_trigger(text: str) -> Trigger:
     return compile_node(parse_trigger(text))
 
 
-def compile_triggers(triggers: Iterable[tuple[str, str]]) -> Callable[[Event], list[str]]:
-    """Several triggers, as pairs of a key and a text, in one function: from an event to the keys of those that take it.
-
-    The fields they share are looked up once per event.
-    """
-    writer = _Writer()
-    conditions = [(key, writer.expression(parse_trigger(text))) for key, text in triggers]
-    keys = writer.variable("[]")
-    for key, condition in conditions:
-        writer.line(f"if {condition}: {keys}.append({literal(key)})")
-    return writer.function(keys)
-
-
 def compile_node(node: TriggerNode) -> Trigger:
     """A part of a parsed trigger that holds or does not, as `compile_trigger` compiles it within the whole."""
-    writer = _Writer()
+    writer = TriggerWriter()
     return writer.function(writer.expression(node))
 
 
 def compile_operand(node: TriggerNode) -> Callable[[Event], Any]:
     """A part of a parsed trigger that has a value, as the function from an event to that value."""
-    writer = _Writer()
+    writer = TriggerWriter()
     return writer.function(writer.operand(node, 1))
 
 
@@ -104,7 +91,7 @@ _STRING: Final = re.compile(r"""\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'""", re.DO
 _HINTS: Final = {"&": "use `and`", "|": "use `or`", "“": 'use straight quotes: "', "”": 'use straight quotes: "'}
 
 
-@functools.lru_cache(maxsize=128)
+@functools.lru_cache(maxsize=1024)  # a large job's: parsing takes far longer than all else about a trigger
 def parse_trigger(text: str) -> TriggerNode:
     """A trigger's conditions. Raises TriggerError."""
     with _LIMITED:
@@ -197,11 +184,15 @@ def _unexpected(text: str, offset: int, expected: Iterable[str]) -> TriggerError
 # --- writing the function ---------------------------------------------------------------------------------------
 
 
-class _Writer(FunctionWriter):
-    """Writes Python expressions for parsed triggers, over variables that hold the fields of an event's root."""
+class TriggerWriter(FunctionWriter):
+    """Writes Python expressions for parsed triggers, over variables that hold the fields of an event's root.
 
-    def __init__(self) -> None:
-        super().__init__("trigger", "event")
+    Args:
+        more: names of arguments behind the event.
+    """
+
+    def __init__(self, *more: str) -> None:
+        super().__init__("trigger", "event", *more)
         self._fields: dict[str, str] = {}
 
     def expression(self, node: TriggerNode, level: int = 1) -> str:
@@ -257,21 +248,27 @@ class _Writer(FunctionWriter):
         return self.call(_FUNCTIONS[node.kind], self.operand(node.parts[0], level + 1))
 
     def _field(self, node: TriggerNode) -> str:
-        (path,) = node.parts
-        keys = [
-            double or single or index or re.sub(r"\\(.)", r"\1", plain)
-            for double, single, index, plain in _SEGMENT.findall(path)
-        ]
-        root, rest = keys[0], keys[1:]
+        root, *rest = keys_of(node)
         if root not in FIELD_GROUPS and (root not in FIELDS or rest):
             known = difflib.get_close_matches(root, (*FIELDS, *FIELD_GROUPS), n=1)
             choices = ", ".join([*FIELDS, *(f"{group}.…" for group in FIELD_GROUPS)])
             hint = f"; did you mean {'.'.join([known[0], *rest])}?" if known else f" (there are {choices})"
-            raise TriggerError(f"unknown field {path}{hint}", node.offset)
-        if root not in self._fields:
-            self._fields[root] = self.variable(f"event.get({literal(root)})")
-        variable = self._fields[root]
-        return self.call(_at, variable, literal(tuple(rest))) if rest else variable
+            raise TriggerError(f"unknown field {node.parts[0]}{hint}", node.offset)
+        return self.call(_at, self.root(root), literal(tuple(rest))) if rest else self.root(root)
+
+    def root(self, key: str) -> str:
+        """The variable that holds a field of the event's root."""
+        if key not in self._fields:
+            self._fields[key] = self.variable(f"event.get({literal(key)})")
+        return self._fields[key]
+
+
+def keys_of(field: TriggerNode) -> list[str]:
+    """The keys that lead to a field."""
+    return [
+        double or single or index or re.sub(r"\\(.)", r"\1", plain)
+        for double, single, index, plain in _SEGMENT.findall(field.parts[0])
+    ]
 
 
 def value_of(node: TriggerNode) -> Any:

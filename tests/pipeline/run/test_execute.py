@@ -14,11 +14,14 @@ from typing import Any
 import apache_beam as beam
 import pytest
 
+from capybeam.pipeline.graph import Execution
 from capybeam.pipeline.job.loader import parse_job
+from capybeam.pipeline.run import execute
 from capybeam.pipeline.run.execute import replay_job, run_job
 from capybeam.pipeline.run.exit_codes import CONFIGURATION, DEAD_LETTERS, GAVE_UP, OK
 from capybeam.pipeline.run.request import Outputs, RunRequest
 from capybeam.pipeline.sandbox.server import SandboxServer
+from capybeam.transforms.converting import _ConvertEvents
 from capybeam.transforms.core.dead_letters import ReplayFilter
 from capybeam.transforms.filtering import _FilterEvents
 from capybeam.transforms.hashing import _HashUserData
@@ -285,13 +288,15 @@ def test_a_file_whose_name_looks_like_a_pattern_is_read(sandbox: SandboxServer) 
     assert sandbox.event_ids("123") == [("Purchase", "order-1")]
 
 
-@pytest.mark.parametrize(
-    "step",
-    [_ParseEvents, _FilterEvents, _MapEventNames, _MapProperties, _HashUserData, _ValidateConversions, _SendBatches],
-)
+COMPOSABLE = [_ParseEvents, _FilterEvents, _MapEventNames, _MapProperties, _HashUserData, _ValidateConversions]
+
+
+@pytest.mark.parametrize("step", [*COMPOSABLE, _ConvertEvents, _SendBatches])
 def test_a_bundle_that_fails_at_its_end_and_is_done_again_is_counted_once(
     sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch, step: type[beam.DoFn]
 ) -> None:
+    if step in COMPOSABLE:  # the graph that workers elsewhere have
+        monkeypatch.setattr(execute, "Execution", lambda *args, is_local: Execution(*args))
     failed: list[type[beam.DoFn]] = []
     finish_bundle = step.finish_bundle
 

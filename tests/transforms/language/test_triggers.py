@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capybeam.transforms.language.triggers import TriggerError, compile_glob, compile_trigger, compile_triggers, quoted
+from capybeam.transforms.language.dispatch import compile_triggers
+from capybeam.transforms.language.triggers import TriggerError, compile_glob, compile_trigger, quoted
 from tests import adversary
 from tests.adversary import check_time
 
