@@ -196,6 +196,7 @@ def _carry_out(
             was_stopped=run.shutdown.is_set(),
             is_endless=plan.stream is not None,
             remote=remote,
+            backlog=run.progress.backlog(),
         )
         code = report(outcome, console, log)
     if failure is not None:

@@ -24,6 +24,7 @@ from capybeam.pipeline.schemes import join_names
 from capybeam.pipeline.sinks import SinkError
 from capybeam.pipeline.sources import UnreadableFile
 from capybeam.pipeline.sources.streams import StreamLost
+from capybeam.transforms.core.backlog import Backlog
 from capybeam.transforms.core.tokens import TokenError
 from capybeam.transforms.delivery.answers import Refusal
 from capybeam.transforms.delivery.batches import DestinationHeld, Stopped
@@ -39,6 +40,7 @@ class RunOutcome:
         was_stopped: whether it was asked to stop before it had ended.
         is_endless: whether its input ends only by being stopped.
         remote: the job, where workers elsewhere did it.
+        backlog: of the stream that was read.
     """
 
     request: RunRequest
@@ -48,6 +50,7 @@ class RunOutcome:
     was_stopped: bool
     is_endless: bool
     remote: RemoteJob | None = None
+    backlog: Backlog | None = None
 
     @property
     def may_be_running(self) -> bool:
@@ -100,7 +103,7 @@ def report(outcome: RunOutcome, console: Console, log: RunLog) -> int:
     for line in verdict.lines:
         (log.error if line.is_problem else log.info)(line.text)
     problems = tuple(line.text for line in verdict.lines if line.is_problem)
-    ending = Ending(verdict.exit_code, problems, verdict.replay)
+    ending = Ending(verdict.exit_code, problems, verdict.replay, outcome.backlog)
     write_error = record(outcome.request.outputs.report, outcome.occasion, found, ending)
     if write_error:
         log.error(f"capybeam: {write_error}")

@@ -22,6 +22,7 @@ from capybeam import __version__
 from capybeam.pipeline.job.loader import Job
 from capybeam.pipeline.run.exit_codes import State, state_of
 from capybeam.pipeline.run.report import Account, Cause, RunReport, Traffic
+from capybeam.transforms.core.backlog import Backlog
 from capybeam.transforms.delivery.answers import CUT
 from capybeam.transforms.meta.personal_data.emails import emails
 
@@ -134,6 +135,25 @@ class DestinationModel(_ConversionsModel, _TrafficModel):
     subscriptions: dict[str, SubscriptionModel]
 
 
+class BacklogModel(_Model):
+    """What a subscription still had when the run ended. Ages and delays in seconds."""
+
+    messages: Count
+    """Not acknowledged."""
+    at_least: bool
+    """Whether there may have been more, and older ones: those here are only what the run had taken and gave back."""
+    oldest_published: Time | None
+    """When the oldest was published, as Cloud Monitoring had it; null where it did not say."""
+    counted: Time | None
+    """When Cloud Monitoring had counted; null where it did not say."""
+    in_hand: Count
+    """That the run had taken, and gave back."""
+    oldest_in_hand_seconds: float | None
+    """Age of the oldest of those; null where there were none."""
+    longest_delay_seconds: float | None
+    """From a message's publication to its acknowledgement, at most; null where none was acknowledged."""
+
+
 class ReportModel(_ConversionsModel, _TrafficModel):
     """The report of a run of capybeam."""
 
@@ -175,6 +195,8 @@ class ReportModel(_ConversionsModel, _TrafficModel):
     """Lines of dead letters: unreadable + dead_lettered."""
     throttled_seconds: Count
     """In which something waited for a rate limit."""
+    backlog: BacklogModel | None
+    """null where no subscription was read on this machine."""
     unfinished: list[str]
     """Inputs that could not be read to their end."""
     no_event: str | None
@@ -216,11 +238,13 @@ class Ending:
     Attributes:
         problems: sentences that the user is shown.
         replay: the command that delivers the dead letters.
+        backlog: of the stream that was read.
     """
 
     exit_code: int
     problems: tuple[str, ...] = ()
     replay: str | None = None
+    backlog: Backlog | None = None
 
 
 def document(occasion: Occasion, report: RunReport, ending: Ending) -> dict[str, Any]:
@@ -258,6 +282,7 @@ def document(occasion: Occasion, report: RunReport, ending: Ending) -> dict[str,
         "rejections": _rejections(report.causes),
         **_sent(every),
         "throttled_seconds": report.throttled,
+        "backlog": ending.backlog and ending.backlog.fields(_time),
         "unfinished": [without_emails(sentence) for sentence in report.unfinished],
         "no_event": without_emails(report.no_event) or None,
         "replay": ending.replay,

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Literal
 
+from capybeam.transforms.core.backlog import Backlog
 from capybeam.transforms.core.counters import Counters, add_counts
 
 _log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ class Progress:
         self._watched: list[Counters] = []
         self._position = 0
         self._loads: dict[str, Callable[[], int]] = {}
+        self._look_at_backlog: Callable[[], Backlog] | None = None
 
     # --- counts ------------------------------------------------------------------------------------------------------
 
@@ -92,6 +94,11 @@ class Progress:
         """Counts bytes of an input, as it is stored, that have been read."""
         with self._lock:
             self._position += size
+
+    def watch_backlog(self, look: Callable[[], Backlog]) -> None:
+        """Includes what of a stream is not done, as `look` says."""
+        with self._lock:
+            self._look_at_backlog = look
 
     def watch_load(self, destination: str, load: Callable[[], int]) -> None:
         """Includes a client's requests to a destination that are in flight, as `load` counts them."""
@@ -165,6 +172,12 @@ class Progress:
         with self._lock:
             load = self._loads.get(destination)
         return load() if load else 0
+
+    def backlog(self) -> Backlog | None:
+        """What of the stream that is read is not done; None where none is read, or nothing counts."""
+        with self._lock:
+            look = self._look_at_backlog
+        return look() if look else None
 
     def refusals(self) -> dict[tuple[str, str], int]:
         """Events refused so far, by destination and reason."""

@@ -14,6 +14,7 @@ the sum be exceeded: by one cautious share for each process that the others do n
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import threading
 import time
@@ -75,7 +76,8 @@ class Share(Protocol):
         ...
 
 
-class EvenShare(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class EvenShare:
     """The same part at all times."""
 
     share: float = 1.0
