@@ -52,6 +52,14 @@ class RunOptions:
         return self.is_local and _given(self.beam).get("direct_running_mode") in (None, "in_memory", "multi_threading")
 
     @property
+    def is_one_thread(self) -> bool:
+        """Whether the thread that runs a graph does the work of its steps."""
+        given = _given(self.beam)
+        workers, mode = given.get("direct_num_workers"), given.get("direct_running_mode")
+        is_default = workers in (None, 1) and mode in (None, "in_memory")
+        return runner_class_name(self.runner) == DEFAULT_RUNNER and is_default
+
+    @property
     def project(self) -> str | None:
         """The Google Cloud project, if one is given."""
         project: str | None = self.beam.view_as(GoogleCloudOptions).project

@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import apache_beam as beam
@@ -18,6 +18,7 @@ from capybeam.pipeline.graph import Execution, Flow, deliver, redeliver
 from capybeam.pipeline.job.loader import Job
 from capybeam.pipeline.reconciliation.index import sentences
 from capybeam.pipeline.run import terminal
+from capybeam.pipeline.run.batches import RunResult, TranslatedOnce, Work, run_batches
 from capybeam.pipeline.run.beam_options import BadOption, RunOptions, lease_folder, resolve_options
 from capybeam.pipeline.run.exit_codes import CONFIGURATION, FAILED, INTERRUPTED, OK
 from capybeam.pipeline.run.metrics import BadAddress, MetricsServer, RunCollector, serve_metrics
@@ -27,7 +28,7 @@ from capybeam.pipeline.run.progress import Watched, show_progress, size_of
 from capybeam.pipeline.run.recording import NOTHING, inputs_by_name, inputs_of, record, record_early
 from capybeam.pipeline.run.report import RunReport
 from capybeam.pipeline.run.report_document import Ending, Occasion
-from capybeam.pipeline.run.request import Outputs, RunRequest
+from capybeam.pipeline.run.request import RunRequest
 from capybeam.pipeline.run.run_log import RunLog
 from capybeam.pipeline.run.signals import shutdown_on_signals
 from capybeam.pipeline.run.tolerance import NO_TOLERANCE
@@ -38,11 +39,8 @@ from capybeam.pipeline.runners.remote_job import RemoteJob, counters_of
 from capybeam.pipeline.runners.support import runner_class_name
 from capybeam.pipeline.runners.workers import CheckWorkers
 from capybeam.pipeline.sinks import SinkError
-from capybeam.pipeline.sinks.local_files import fsync_file
 from capybeam.pipeline.sources import NoInput, ReadOptions, Source, open_dead_letters, open_source
-from capybeam.pipeline.sources.streams import StreamLost
 from capybeam.transforms.base import share_run
-from capybeam.transforms.core.counters import add_counts
 from capybeam.transforms.core.dead_letters import ReplayFilter
 from capybeam.transforms.core.run_context import RunContext, RunHandle
 from capybeam.transforms.core.tokens import TokenError
@@ -182,7 +180,7 @@ def _carry_out(
             if plan.flow == "batch":
                 counts, failure = _run_batches(request, plan, graph)
             else:
-                counts, failure = graph.run(reads, remote)
+                counts, failure = graph.run(functools.partial(graph.build, reads), remote)
         if failure is None and plan.flow == "stream" and not options.is_local:
             text = f"The job keeps running on {options.runner}: its books are the metrics there. Drain it to end it."
             log.info(text)
@@ -211,27 +209,25 @@ def _greeting(job: Job, sources: Sequence[Source], runner: str) -> str:
 
 
 class _Graph:
-    """A run's graph, which can be built, and run, from one input or from one batch of messages after the other."""
+    """A run's graph: how it is built, and run."""
 
     def __init__(
         self, run: RunContext, options: RunOptions, flow: Flow, add_steps: Callable[[beam.PCollection], None]
     ) -> None:
         self.context, self._options, self._flow, self._add_steps = run, options, flow, add_steps
 
-    def build(self, reads: Sequence[beam.PTransform]) -> beam.Pipeline:
-        pipeline = beam.Pipeline(options=self._options.beam)
+    def build(self, reads: Sequence[beam.PTransform], kind: type[beam.Pipeline] = beam.Pipeline) -> beam.Pipeline:
+        pipeline = kind(options=self._options.beam)
         share_run(pipeline, self.context.handle)
         inputs = [pipeline | f"Input{index or ''}" >> read for index, read in enumerate(reads)]
         self._add_steps(inputs[0] if len(inputs) == 1 else inputs | beam.Flatten())
         return pipeline
 
-    def run(
-        self, reads: Sequence[beam.PTransform], remote: RemoteJob | None = None
-    ) -> tuple[Mapping[str, int], BaseException | None]:
-        """Runs the graph; what was counted, and what went wrong."""
+    def run(self, build: Callable[[], beam.Pipeline], remote: RemoteJob | None = None) -> RunResult:
+        """Runs the graph."""
         try:
             try:
-                result = self.build(reads).run()
+                result = build().run()
             except Exception as error:
                 if problem := submission_problem(error, runner_class_name(self._options.runner)):
                     raise problem from None
@@ -249,42 +245,17 @@ class _Graph:
         return counters_of(result), None
 
 
-def _run_batches(request: RunRequest, plan: RunPlan, graph: _Graph) -> tuple[Mapping[str, int], BaseException | None]:
-    """Runs the graph on one batch of messages after the other; what was counted, and what went wrong.
-
-    A batch is acknowledged when its graph has succeeded: every message is then delivered, filtered or a dead letter.
-    A batch that fails is given back, and what it counted is dropped. One whose destination refuses everything waits,
-    for as long as it takes or until the run is stopped, which gives it back.
-    """
-    totals: dict[str, int] = {}
+def _run_batches(request: RunRequest, plan: RunPlan, graph: _Graph) -> RunResult:
+    """Runs the graph on one batch of messages after the other, as `run_batches` does."""
     stream, run = plan.stream, graph.context
     assert stream is not None
+
+    def build(read: beam.PTransform) -> beam.Pipeline:
+        return graph.build([read], TranslatedOnce)
+
+    work = Work(run, stream, request.outputs, build, graph.run)
     with stream.reader(run, request.job.delivery.max_batch_delay, request.until_idle, plan.first) as reader:
-        try:
-            for messages in reader.batches():
-                elements = beam.Create([stream.element(message) for message in messages], reshuffle=False)
-                counts, failure = graph.run([elements])
-                failure = failure or _sync_outputs(request.outputs)
-                if failure is not None:
-                    run.progress.restore(totals)
-                    reader.give_back(messages)
-                    return totals, failure
-                reader.acknowledge(messages)
-                add_counts(totals, counts)
-                run.progress.restore(totals)
-        except StreamLost as error:
-            return totals, error
-    return totals, None
-
-
-def _sync_outputs(outputs: Outputs) -> SinkError | None:
-    """Returns when what has been written would survive a power failure, or with the reason why it would not."""
-    try:
-        for path, record_type in outputs.by_record_type():
-            fsync_file(path, record_type.name)
-    except SinkError as error:
-        return error
-    return None
+        return run_batches(work, reader)
 
 
 def _wait_or_leave(result: Any, shutdown: threading.Event) -> None:

@@ -13,7 +13,7 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, StandardOpt
 from capybeam.pipeline.graph import Flow
 from capybeam.pipeline.reconciliation.index import LoadIndex, ProcessedIndex
 from capybeam.pipeline.reconciliation.records import resolved
-from capybeam.pipeline.run.beam_options import RunOptions
+from capybeam.pipeline.run.beam_options import DEFAULT_RUNNER, RunOptions
 from capybeam.pipeline.run.request import Outputs, RunRequest
 from capybeam.pipeline.run.run_log import RunLog
 from capybeam.pipeline.runners.job_server import stage_no_package_list
@@ -74,6 +74,11 @@ def preflight(request: RunRequest, options: RunOptions, open_input: OpenInput, l
         raise NoInput(
             "--id-attribute and --timestamp-attribute are for streaming runners such as Dataflow; on this machine,"
             " delivery.deduplicate in the job file drops repeats"
+        )
+    if stream is not None and not standard.streaming and not options.is_one_thread:
+        raise NoInput(
+            f"{sources[0].name} is read in this process, by {DEFAULT_RUNNER}: leave out --direct_running_mode and"
+            " --direct_num_workers"
         )
     for destination in request.job.destinations:
         check_tokens(destination, options)

@@ -129,7 +129,8 @@ def _backlog(backlog: Backlog) -> str:
         return f"a backlog of at least {backlog.in_hand:,}{age}"
     messages, at, oldest_at = backlog.counted
     oldest = "" if oldest_at is None else f" (the oldest was {_duration(at - oldest_at)} old)"
-    return f"a backlog of {messages:,}{oldest} {_duration(max(0.0, time.time() - at))} ago, {backlog.in_hand:,} in hand{age}"
+    ago = _duration(max(0.0, time.time() - at))
+    return f"a backlog of {messages:,}{oldest} {ago} ago, {backlog.in_hand:,} in hand{age}"
 
 
 def _state(status: Status) -> str:

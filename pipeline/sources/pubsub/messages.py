@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 
-@dataclasses.dataclass(frozen=True)
-class Message:
-    """A pulled message. `ack_id` is what it is acknowledged by; `data` may hold personal data."""
+class Message(NamedTuple):
+    """A pulled message. `ack_id` is what it is acknowledged by; `data` may hold personal data.
+
+    Attributes:
+        published: Unix seconds; 0 where that is not known.
+    """
 
     message_id: str
     ack_id: str
-    data: bytes = dataclasses.field(repr=False)
+    data: bytes
+    published: float = 0.0
+
+    def __repr__(self) -> str:
+        return f"Message({self.message_id!r})"
 
 
 def line_of(message: Message) -> bytes:
@@ -27,4 +34,15 @@ def numbered_line_of(message: Message) -> tuple[str, bytes]:
 
 def message_of(received: Any) -> Message:
     """A message of a pull's response."""
-    return Message(received.message.message_id, received.ack_id, received.message.data)
+    message = received.message
+    return Message(message.message_id, received.ack_id, message.data, _seconds(message.publish_time))
+
+
+def _seconds(time: Any) -> float:
+    """Unix seconds of a protobuf message's time, or of the datetime that Google's client makes of it."""
+    return float(time.timestamp() if isinstance(time, datetime) else getattr(time, "seconds", 0))
+
+
+def messages_of(pulled: Any) -> list[Message]:
+    """All messages of a pull's response, read off the protobuf message, which takes a seventh of the time."""
+    return [message_of(received) for received in type(pulled).pb(pulled).received_messages]

@@ -19,15 +19,22 @@ from capybeam.pipeline.sources.pubsub.client import (
     set_deadline,
     sizes_of,
 )
-from capybeam.pipeline.sources.pubsub.messages import Message, message_of
+from capybeam.pipeline.sources.pubsub.messages import Message, messages_of
+from capybeam.pipeline.sources.pubsub.monitoring import watch
 from capybeam.pipeline.sources.streams import StreamLost
+from capybeam.transforms.core.backlog import Tally
 from capybeam.transforms.core.run_context import RunContext
 
 LEASE: Final = (
     60  # seconds that a message is leased, renewed after a third of it; after a crash it is redelivered that much later
 )
+_PULLS: Final = 4  # under way at once
 _MAX_MESSAGES: Final = 10_000  # of a batch
-_MAX_BYTES: Final = 64 * 1024 * 1024
+_MAX_BYTES: Final = 16 * 1024 * 1024
+_IN_HAND_MESSAGES: Final = 6 * _MAX_MESSAGES  # that wait for their batch, or are in one that is under way
+_IN_HAND_BYTES: Final = 4 * _MAX_BYTES
+_ANSWER_BYTES: Final = 4 * 1024 * 1024  # that a pull asks for, by the size of messages so far
+_EXPECTED_SIZE: Final = 40_000.0  # bytes of a message, before one has come; a guess on the safe side
 _TICK: Final = 0.05  # seconds between two checks
 SILENCE_LIMIT: Final = 60.0  # seconds without an answer that a run with --until-idle waits for, at least
 _LONGEST_DEADLINE: Final = 600.0  # seconds of acknowledgement that Pub/Sub allows
@@ -90,6 +97,9 @@ _POLICY_UNSEEN: Final = (
 class SubscriptionReader:
     """Pulls batches of messages while earlier ones are under way, and keeps all of them leased. A context manager.
 
+    Several pulls are open at once. A message that is redelivered while it is in hand is in no second batch: it is
+    acknowledged, or given back, by the ID that it came with last.
+
     Args:
         run: whose progress it updates, and whose shutdown ends it.
         max_delay: seconds that a batch may wait for more messages.
@@ -113,19 +123,26 @@ class SubscriptionReader:
         self._details, self._pull_size = details, PullSize(MAX_MESSAGES_PER_CALL)
         self._client = new_client()
         self._pulling_client = new_client()  # a second one, as it is closed in the middle of a call
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()  # guards what follows
         self._waiting: list[Message] = []
-        self._bytes = 0
+        self._bytes = 0  # of those
+        self._tally = Tally()
+        self._ack_ids: dict[str, str] = {}  # of all messages in hand, by message ID
+        self._bytes_in_hand = 0
+        self._asked, self._mean_size = 0, _EXPECTED_SIZE
         self._first_at = self._quiet_since = self._answered_at = time.monotonic()
         self._back_at = 0.0  # when messages of answers that were too large have been redelivered
-        self._leased: set[str] = set()
+        self._failing_since: float | None = None
         self._lost: Exception | None = None
         self._done, self._closed = threading.Event(), threading.Event()
-        self._threads = [threading.Thread(target=target, daemon=True) for target in (self._pull, self._keep_leased)]
+        self._pulls = [threading.Thread(target=self._pull, daemon=True) for _ in range(_PULLS)]
+        self._leases = threading.Thread(target=self._keep_leased, daemon=True)
 
     def __enter__(self) -> SubscriptionReader:
+        self._progress.watch_backlog(self._tally.look)
+        watch(self._path, self._tally.counted, self._closed)
         self._received(self._first)
-        for thread in self._threads:
+        for thread in (*self._pulls, self._leases):
             thread.start()
         return self
 
@@ -153,26 +170,22 @@ class SubscriptionReader:
         """Acknowledges messages. One that cannot be acknowledged is delivered again, and dropped by Meta."""
         from google.api_core.exceptions import GoogleAPIError
 
-        ack_ids = [message.ack_id for message in messages]
-        for part in in_calls(ack_ids):
+        for part in in_calls(self._release(messages)):
             try:
                 self._client.acknowledge(subscription=self._path, ack_ids=part, timeout=LEASE)
             except GoogleAPIError as error:
                 self._progress.set_status(
                     self._path, f"could not acknowledge ({type(error).__name__}): some messages will be redelivered."
                 )
-        self._release(ack_ids)
+        self._tally.acknowledged(message.message_id for message in messages)
 
     def give_back(self, messages: Sequence[Message]) -> None:
         """Returns messages to the subscription, which delivers them again."""
-        ack_ids = [message.ack_id for message in messages]
-        self._release(ack_ids)
-        set_deadline(self._client, self._path, ack_ids, 0)
+        set_deadline(self._client, self._path, self._release(messages), 0)
 
     def _next(self) -> list[Message]:
-        idle_since = time.monotonic()
-        while True:
-            with self._lock:
+        with self._changed:
+            while True:
                 if self._lost is not None and not self._waiting:
                     raise self._lost
                 now = time.monotonic()
@@ -180,35 +193,36 @@ class SubscriptionReader:
                 due = bool(self._waiting) and now - self._first_at >= self._max_delay
                 if full or due:
                     return self._take()
-                quiet = self._answered_at - max(idle_since, self._quiet_since, self._back_at)
-                idle = self._until_idle is not None and not self._waiting and quiet >= self._until_idle
-            if self._shutdown.is_set() or idle:
-                self._stop_pulling()
-                with self._lock:  # what the last call brought
-                    return self._take()
-            time.sleep(_TICK)
+                quiet = self._answered_at - max(self._quiet_since, self._back_at)
+                idle = self._until_idle is not None and not self._ack_ids and quiet >= self._until_idle
+                if self._shutdown.is_set() or idle:
+                    break
+                self._changed.wait(_TICK)
+        self._stop_pulling()
+        with self._changed:  # what the last calls brought
+            return self._take()
 
     def _take(self) -> list[Message]:
         taken, self._waiting, self._bytes = self._waiting, [], 0
+        self._changed.notify_all()
         return taken
 
     def _stop_pulling(self) -> None:
         self._done.set()
         self._pulling_client.close()
-        self._threads[0].join()
+        for thread in self._pulls:
+            thread.join()
 
     def _pull(self) -> None:
         from google.api_core import exceptions
 
-        pause, failing_since = 0.0, None
+        pause = 0.0
         while not self._done.wait(pause):
-            with self._lock:
-                room = 0 if self._bytes >= _MAX_BYTES else _MAX_MESSAGES - len(self._waiting)
-            if room <= 0:
-                pause = _TICK
+            asked = self._ask()
+            if not asked:
+                pause = 0.0
                 continue
             try:
-                asked = min(room, self._pull_size.size)
                 messages = self._pull_once(asked)
             except (exceptions.NotFound, exceptions.PermissionDenied, exceptions.Unauthenticated) as error:
                 self._lost = StreamLost(f"{self._path} can no longer be pulled from ({type(error).__name__})")
@@ -218,32 +232,53 @@ class SubscriptionReader:
                     return
                 if is_too_large(error):
                     self._reduce_pull_size(asked, error)
-                    pause, failing_since = _TICK, None
+                    pause = _TICK
                     continue
-                now = time.monotonic()
-                failing_since = failing_since or now
-                with self._lock:
-                    self._quiet_since = now
-                silent = now - failing_since
-                if self._until_idle is not None and silent >= max(self._until_idle, SILENCE_LIMIT):
-                    reason = f"({type(error).__name__}), and --until-idle does not wait for ever"
-                    self._lost = StreamLost(f"{self._path}: no answer from Pub/Sub for {silent:.0f} s {reason}")
+                if self._is_given_up(error):
                     return
                 pause = min(30.0, 2 * pause or 0.5)
                 self._progress.set_status(
                     self._path, f"Pub/Sub does not answer ({type(error).__name__}). Trying again."
                 )
                 continue
+            finally:
+                with self._changed:
+                    self._asked -= asked
             self._progress.set_status(self._path, "")
-            pause, failing_since = 0.0, None
-            if messages:
-                self._pull_size.taken()
+            pause = 0.0
             self._received(messages)
+
+    def _ask(self) -> int:
+        """How many messages to ask for, which then count as asked for; 0, after a moment, where there is no room."""
+        with self._changed:
+            count = min(_MAX_MESSAGES - len(self._waiting), _IN_HAND_MESSAGES - len(self._ack_ids)) - self._asked
+            size = min(_MAX_BYTES - self._bytes, _IN_HAND_BYTES - self._bytes_in_hand) - self._asked * self._mean_size
+            room = min(count, int(min(size, _ANSWER_BYTES) / self._mean_size) or 1) if size > 0 else 0
+            if room <= 0:
+                self._changed.wait(_TICK)
+                return 0
+            asked = min(room, self._pull_size.size)
+            self._asked += asked
+            return asked
+
+    def _is_given_up(self, error: Exception) -> bool:
+        """Whether a subscription that does not answer is lost by now."""
+        with self._changed:
+            self._quiet_since = now = time.monotonic()
+            self._failing_since = self._failing_since or now
+            silent = now - self._failing_since
+            if self._until_idle is None or silent < max(self._until_idle, SILENCE_LIMIT):
+                return False
+            reason = f"({type(error).__name__}), and --until-idle does not wait for ever"
+            self._lost = StreamLost(f"{self._path}: no answer from Pub/Sub for {silent:.0f} s {reason}")
+            return True
 
     def _reduce_pull_size(self, asked: int, error: Exception) -> None:
         """After an answer that was too large. What was in it is delivered again, which `until_idle` waits for; but not
         for a single message that is too large, which would never end."""
-        self._pull_size.too_large(asked)
+        with self._changed:
+            self._failing_since = None
+            self._pull_size.too_large(asked)
         wait = _SEEN
         if asked > 1:
             wait += self._details.ack_deadline if self._details else _LONGEST_DEADLINE
@@ -255,7 +290,7 @@ class SubscriptionReader:
             once_for=f"{self._path} too large",
         ):
             return
-        with self._lock:
+        with self._changed:
             self._answered_at = time.monotonic()
             self._back_at = max(self._back_at, self._answered_at + wait)
 
@@ -273,32 +308,40 @@ class SubscriptionReader:
             pulled = call(return_immediately=True, timeout=CALL_TIMEOUT)
         if self._details is None and any(received.delivery_attempt for received in pulled.received_messages[:1]):
             self._progress.remark(self._path, _POLICY_UNSEEN)
-        return [message_of(received) for received in pulled.received_messages]
+        return messages_of(pulled)
 
     def _received(self, messages: Sequence[Message]) -> None:
         """Leases the messages of an answer, and lets them wait for their batch."""
-        ack_ids = [message.ack_id for message in messages]
-        lease(self._client, self._path, ack_ids)
-        with self._lock:
-            self._answered_at = time.monotonic()
+        lease(self._client, self._path, [message.ack_id for message in messages])
+        with self._changed:
+            self._answered_at, self._failing_since = time.monotonic(), None
             if not messages:
                 return
             self._quiet_since = self._answered_at
+            self._pull_size.taken()
             if not self._waiting:
                 self._first_at = self._answered_at
-            self._waiting += messages
-            self._bytes += sum(len(message.data) for message in messages)
-            self._leased.update(ack_ids)
+            self._tally.took((message.message_id, message.published) for message in messages)
+            new = [message for message in messages if message.message_id not in self._ack_ids]
+            self._ack_ids.update((message.message_id, message.ack_id) for message in messages)
+            size = sum(len(message.data) for message in new)
+            self._waiting += new
+            self._bytes += size
+            self._bytes_in_hand += size
+            self._mean_size += (sum(len(message.data) for message in messages) / len(messages) - self._mean_size) / 4
+            self._changed.notify_all()
 
     def _keep_leased(self) -> None:
         while not self._closed.wait(LEASE / 3):
-            with self._lock:
-                ack_ids = list(self._leased)
+            with self._changed:
+                ack_ids = list(self._ack_ids.values())
             lease(self._client, self._path, ack_ids)
 
-    def set_deadline(self, ack_ids: Sequence[str], seconds: int) -> None:
-        set_deadline(self._client, self._path, ack_ids, seconds)
-
-    def _release(self, ack_ids: Iterable[str]) -> None:
-        with self._lock:
-            self._leased.difference_update(ack_ids)
+    def _release(self, messages: Iterable[Message]) -> list[str]:
+        """The IDs by which messages are acknowledged or given back, which are in hand no longer."""
+        with self._changed:
+            self._quiet_since = time.monotonic()
+            self._bytes_in_hand -= sum(len(message.data) for message in messages)
+            released = [self._ack_ids.pop(message.message_id, message.ack_id) for message in messages]
+            self._changed.notify_all()
+            return released

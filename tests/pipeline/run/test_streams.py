@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from capybeam.pipeline.job.loader import parse_job
-from capybeam.pipeline.run import execute
+from capybeam.pipeline.run import batches, execute
 from capybeam.pipeline.run.execute import replay_job, run_job
 from capybeam.pipeline.run.exit_codes import CONFIGURATION, DEAD_LETTERS, FAILED
 from capybeam.pipeline.run.request import Outputs, RunRequest
@@ -55,7 +55,7 @@ def test_the_messages_of_any_stream_are_delivered_or_dead_letters_and_acknowledg
     assert run_job(request(sandbox.url)) == DEAD_LETTERS
     assert sandbox.stats()["events_stored"] == 4
     assert [row["code"] for row in rows("dead.jsonl")] == ["invalid_json"]
-    assert (queue.waiting, queue.leased, queue.acknowledged) == ([], [], messages)
+    assert (queue.waiting, queue.leased, sorted(queue.acknowledged)) == ([], [], sorted(messages))
     error = " ".join(capsys.readouterr().err.split())
     assert "capybeam: queues forget messages when the process ends" in error
     assert "Reading memory:q (a queue), delivering to web" in error
@@ -70,9 +70,9 @@ def test_a_batch_that_fails_is_given_back_and_none_after_it_is_taken(
     def fail(_path: str, _what: str) -> None:
         raise SinkError("Dead letters cannot be written to dead.jsonl: Input/output error")
 
-    monkeypatch.setattr(execute, "fsync_file", fail)
+    monkeypatch.setattr(batches, "fsync_file", fail)
     assert run_job(request(sandbox.url)) == FAILED
-    assert (queue.waiting, queue.leased, queue.acknowledged) == (messages, [], [])
+    assert (sorted(queue.waiting), queue.leased, queue.acknowledged) == (sorted(messages), [], [])
 
 
 def test_what_was_pulled_to_try_is_given_back_by_a_run_that_does_not_begin(queue: Queue) -> None:
@@ -106,6 +106,24 @@ def test_what_a_stream_does_not_allow_is_refused(
     asked = dataclasses.replace(request("http://127.0.0.1:9", outputs), **options)
     code = run_job(asked) if options else replay_job(asked, replay_filter)
     assert (code, f"capybeam: {message}" in capsys.readouterr().err) == (CONFIGURATION, True)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--direct_running_mode", "multi_processing"],
+        ["--direct_running_mode", "multi_threading"],
+        ["--direct_num_workers", "2"],
+        ["--runner", "BundleBasedDirectRunner"],
+    ],
+    ids=" ".join,
+)
+def test_a_stream_is_read_in_this_process_by_one_worker(
+    queue: Queue, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    asked = dataclasses.replace(request("http://127.0.0.1:9"), beam_options=options)
+    assert run_job(asked) == CONFIGURATION
+    assert "capybeam: memory:q is read in this process, by FnApiRunner: leave out" in capsys.readouterr().err
 
 
 def test_a_run_knows_no_kind_of_stream() -> None:

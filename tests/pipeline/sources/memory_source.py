@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any
@@ -16,26 +17,30 @@ from capybeam.transforms.core.run_context import RunContext
 
 @dataclasses.dataclass
 class Queue:
-    """Messages that wait, that a reader has, and that it is done with."""
+    """Messages that wait, that a reader has, and that it is done with. Safe to use from many threads."""
 
     waiting: list[bytes] = dataclasses.field(default_factory=list)
     leased: list[bytes] = dataclasses.field(default_factory=list)
     acknowledged: list[bytes] = dataclasses.field(default_factory=list)
+    lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
 
     def take(self, most: int) -> list[bytes]:
-        taken, self.waiting = self.waiting[:most], self.waiting[most:]
-        self.leased += taken
-        return taken
+        with self.lock:
+            taken, self.waiting = self.waiting[:most], self.waiting[most:]
+            self.leased += taken
+            return taken
 
     def acknowledge(self, messages: Sequence[bytes]) -> None:
-        for message in messages:
-            self.leased.remove(message)
-        self.acknowledged += messages
+        with self.lock:
+            for message in messages:
+                self.leased.remove(message)
+            self.acknowledged += messages
 
     def give_back(self, messages: Sequence[bytes]) -> None:
-        for message in messages:
-            self.leased.remove(message)
-        self.waiting = [*messages, *self.waiting]
+        with self.lock:
+            for message in messages:
+                self.leased.remove(message)
+            self.waiting = [*messages, *self.waiting]
 
 
 QUEUES: dict[str, Queue] = {}

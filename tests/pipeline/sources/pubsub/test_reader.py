@@ -41,6 +41,9 @@ def pulling(monkeypatch: pytest.MonkeyPatch) -> Callable[..., SubscriptionReader
             def modify_ack_deadline(self, **_: Any) -> None:
                 pass
 
+            def acknowledge(self, **_: Any) -> None:
+                pass
+
             def close(self) -> None:
                 pass
 
@@ -117,8 +120,51 @@ def test_without_an_end_it_waits_for_as_long_as_it_takes(
 
 def test_what_was_pulled_before_is_the_first_of_the_batch(pulling: Callable[..., SubscriptionReader]) -> None:
     first = Message("m", "a", b"{}")
-    with pulling(nothing, until_idle=0.1, first=[first]) as started:
-        assert list(started.batches()) == [[first]]
+    with pulling(nothing, first=[first]) as started:
+        assert next(started.batches()) == [first]
+
+
+def test_it_is_not_idle_while_a_batch_is_under_way(pulling: Callable[..., SubscriptionReader]) -> None:
+    with pulling(nothing, until_idle=0.2, first=[Message("m", "a", b"{}")]) as started:
+        batches = started.batches()
+        first = next(batches)
+        began = time.monotonic()
+        threading.Timer(1.0, started.acknowledge, [first]).start()
+        assert list(batches) == []
+        assert time.monotonic() - began > 1.2
+
+
+def test_a_message_that_is_redelivered_while_it_is_in_hand_is_in_one_batch_and_settled_by_its_last_id(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answers = [[("m1", "a1"), ("m2", "b1")], [("m1", "a2")], [("m1", "a3"), ("m3", "c1")]]
+    acknowledged: list[str] = []
+    lock = threading.Lock()
+
+    class Client:
+        def pull(self, **_: Any) -> Any:
+            time.sleep(0.02)
+            with lock:
+                answer = answers.pop(0) if answers else []
+            received = [{"ack_id": ack_id, "message": {"message_id": name, "data": b"{}"}} for name, ack_id in answer]
+            return pubsub_v1.types.PullResponse(received_messages=received)
+
+        def modify_ack_deadline(self, **_: Any) -> None:
+            pass
+
+        def acknowledge(self, ack_ids: list[str], **_: Any) -> None:
+            acknowledged.extend(ack_ids)
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(reader, "new_client", Client)
+    monkeypatch.setattr(reader, "_PULLS", 1)
+    with SubscriptionReader(PATH, RunContext(), max_delay=0.5, until_idle=0.1) as pulling:
+        for batch in pulling.batches():
+            assert [message.message_id for message in batch] == ["m1", "m2", "m3"]
+            pulling.acknowledge(batch)
+    assert acknowledged == ["a3", "b1", "c1"]
 
 
 # --- leases -----------------------------------------------------------------------------------------------------------

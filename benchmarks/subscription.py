@@ -1,0 +1,189 @@
+"""A subscription beside a file, on one machine: the same events through ``capybeam run`` from either.
+
+    python -m benchmarks.subscription --sizes 500 2000 6500 10000 --rounds 3
+
+A Pub/Sub server (`tests.servers.pubsub`, which needs Go) in front, a server that answers without looking behind, and
+each run a process of its own. What a run of one event takes, waiting for the end included, is taken off. A row is the
+median of the rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from random import Random
+from statistics import median
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from capybeam.pipeline.sandbox.server import SandboxServer
+from capybeam.pipeline.sandbox.store import SandboxSettings
+from tests.servers.pubsub import pubsub_server
+
+RATIO_TARGET: Final = 0.7  # of the file's speed
+MEMORY_TARGET: Final = 350  # MB
+BYTES: Final = 100_000_000  # of the events of a size, about
+MOST: Final = 100_000  # events of a size
+ROOT: Final = Path(__file__).parents[1]
+JOB: Final = """
+destinations:
+  - name: web
+    type: facebook_conversions_api
+    dataset_id: "123"
+    access_token: env:TOKEN
+    endpoint: {endpoint}
+    subscriptions: [{{action: purchase}}]
+delivery: {{max_batch_delay: 1s}}
+"""
+UNTIL_IDLE: Final = "1s"
+
+
+class Figures(NamedTuple):
+    """Of one size and round: events a second of both, over start-up, and the memory of the subscription's run in MB."""
+
+    file: float
+    subscription: float
+    memory: float
+
+    @property
+    def ratio(self) -> float:
+        return self.subscription / self.file
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[500, 2000, 6500, 10_000], help="bytes of a message")
+    parser.add_argument("--events", type=int, help="of each size; by default 100 MB of them, 100,000 at most")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--check", action="store_true", help="exit with 1 when a target is missed")
+    options = parser.parse_args(arguments)
+    missed = False
+    settings = SandboxSettings(null=True)
+    print(f"{'bytes':>7}{'events':>9}{'file':>11}{'subscription':>14}{'ratio':>7}{'memory':>9}")
+    with pubsub_server(), SandboxServer(settings) as server, tempfile.TemporaryDirectory() as folder:
+        runs = _Runs(Path(folder), server)
+        for size in options.sizes:
+            count = options.events or min(MOST, BYTES // size)
+            measured = [runs.measure(size, count) for _ in range(options.rounds)]
+            ratio = median(figures.ratio for figures in measured)
+            memory = max(figures.memory for figures in measured)
+            met = ratio >= RATIO_TARGET and memory <= MEMORY_TARGET
+            missed = missed or not met
+            print(
+                f"{size:>7,}{count:>9,}{median(figures.file for figures in measured):>9,.0f}/s"
+                f"{median(figures.subscription for figures in measured):>12,.0f}/s{ratio:>7.2f}{memory:>6.0f} MB"
+                f"   target ≥ {RATIO_TARGET:g}, ≤ {MEMORY_TARGET} MB: {'met' if met else 'MISSED'}",
+                flush=True,
+            )
+    return 1 if options.check and missed else 0
+
+
+class _Runs:
+    def __init__(self, folder: Path, server: SandboxServer) -> None:
+        self._folder, self._server = folder, server
+        (folder / "job.yaml").write_text(JOB.format(endpoint=server.url))
+
+    def measure(self, size: int, count: int) -> Figures:
+        events = list(order_events(count, size))
+        file, _ = self._of_file(events)
+        file_start, _ = self._of_file(events[:1])
+        subscription, memory = self._of_subscription(events)
+        subscription_start, _ = self._of_subscription(events[:1])
+        return Figures(count / (file - file_start), count / (subscription - subscription_start), memory)
+
+    def _of_file(self, events: Sequence[bytes]) -> tuple[float, float]:
+        path = self._folder / "events.jsonl"
+        path.write_bytes(b"\n".join(events))
+        return self._run(len(events), str(path))
+
+    def _of_subscription(self, events: Sequence[bytes]) -> tuple[float, float]:
+        topic, subscription = new_topic()
+        publish(topic, events)
+        return self._run(len(events), f"pubsub:{subscription}", "--until-idle", UNTIL_IDLE)
+
+    def _run(self, count: int, *options: str) -> tuple[float, float]:
+        """Seconds, and megabytes at most. Raises RuntimeError unless all events are there in the end."""
+        for written in [*self._folder.glob("dead*"), *self._folder.glob("receipts*")]:
+            written.unlink()
+        before = self._server.stats()["events_received"]
+        with open(self._folder / "output.txt", "wb") as output:
+            started = time.perf_counter()
+            process = subprocess.Popen(
+                [sys.executable, "-m", "capybeam", "run", "--config", "job.yaml", "--input", *options],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=self._folder,
+                env={**os.environ, "TOKEN": "benchmark", "PYTHONPATH": str(ROOT)},
+            )
+            _, status, usage = os.wait4(process.pid, 0)
+            seconds = time.perf_counter() - started
+        process.returncode = os.waitstatus_to_exitcode(status)
+        received = self._server.stats()["events_received"] - before
+        if process.returncode or received != count:
+            shown = (self._folder / "output.txt").read_text()
+            raise RuntimeError(f"{received} of {count} events, exit code {process.returncode}:\n{shown}")
+        return seconds, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
+
+
+def new_topic() -> tuple[str, str]:
+    """The paths of a topic and of its subscription."""
+    from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
+
+    number = time.time_ns()  # a server given by the user may know the names of an earlier run
+    topic, subscription = f"projects/capybeam/topics/t-{number}", f"projects/capybeam/subscriptions/s-{number}"
+    PublisherClient().create_topic(name=topic)
+    SubscriberClient().create_subscription(name=subscription, topic=topic)
+    return topic, subscription
+
+
+def publish(topic: str, messages: Sequence[bytes]) -> None:
+    """Publishes messages in as few requests as may be, past the batching of Google's client, which takes a while."""
+    import grpc
+    from google.pubsub_v1.services.publisher import PublisherClient
+    from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
+
+    host = os.environ["PUBSUB_EMULATOR_HOST"]
+    with PublisherClient(transport=PublisherGrpcTransport(host=host, channel=grpc.insecure_channel(host))) as client:
+        for start in range(0, len(messages), 300):
+            part: list[Any] = [{"data": message} for message in messages[start : start + 300]]
+            client.publish(topic=topic, messages=part)
+
+
+def order_events(count: int, size: int, seed: int = 7) -> Iterator[bytes]:
+    """Orders of about so many bytes: beyond what is mapped, the page's experiments, which nothing reads."""
+    rng, now = Random(seed), datetime.now(timezone.utc)
+    for number in range(count):
+        customer = rng.randrange(10**9)
+        experiments: list[dict[str, Any]] = []
+        event = {
+            "type": "track",
+            "event": "Order Completed",
+            "messageId": f"m-{number}-{customer}",
+            "userId": f"user-{customer}",
+            "timestamp": (now - timedelta(seconds=rng.randrange(86_400))).strftime("%Y-%m-%dT%H:%M:%S.000Z"),
+            "properties": {"order_id": f"o-{customer}", "revenue": rng.randrange(10_000) / 100, "currency": "EUR"},
+            "context": {
+                "ip": "192.0.2.7",
+                "userAgent": "Mozilla/5.0",
+                "traits": {"email": f"Customer.{customer}@example.com", "phone": f"+1 202 555 {customer % 10_000:04}"},
+                "experiments": experiments,
+            },
+        }
+        left = size - len(orjson.dumps(event))
+        while left > 60:
+            experiment = {"id": rng.randrange(10**8), "name": f"experiment-{rng.randrange(10**8)}", "share": 0.5}
+            experiments.append(experiment)
+            left -= len(orjson.dumps(experiment)) + 1
+        yield orjson.dumps(event)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,209 @@
+"""A stream that is read on this machine: its batches, several under way at once, each settled by itself.
+
+The graph is built and translated once, and runs on one batch after the other. A batch is handed over in memory, beside
+the graph, whose first step takes it from the thread that runs it. A run that has ended has settled its batch: so while
+one is still being sent, the next is computed, and the one after that is being read.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+import apache_beam as beam
+
+from capybeam.pipeline.run.request import Outputs
+from capybeam.pipeline.sinks import SinkError
+from capybeam.pipeline.sinks.local_files import fsync_file
+from capybeam.pipeline.sources.streams import Stream, StreamLost, StreamReader
+from capybeam.transforms.core.counters import add_counts
+from capybeam.transforms.core.run_context import RunContext
+
+AT_ONCE: Final = 8  # batches under way, at most; some of them may be held
+_COMPUTED: Final = 2  # that are still being computed; the others are being sent
+
+RunResult = tuple[Mapping[str, int], BaseException | None]
+"""What was counted, and what went wrong."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """What is done with each batch.
+
+    Attributes:
+        build: a graph that reads by the given transform.
+        run: runs the graph that it is given a function for.
+    """
+
+    context: RunContext
+    stream: Stream[Any]
+    outputs: Outputs
+    build: Callable[[beam.PTransform], beam.Pipeline]
+    run: Callable[[Callable[[], beam.Pipeline]], RunResult]
+
+
+def run_batches(work: Work, reader: StreamReader[Any]) -> RunResult:
+    """Runs the graph on the batches of a stream until there are no more, or one has failed.
+
+    A batch is acknowledged as soon as its run has succeeded, and what it wrote would survive a power failure: every
+    message is then delivered, filtered or a dead letter. A batch that fails is given back, what it counted is dropped,
+    and no further one begins. One whose destination refuses everything waits, for as long as it takes or until the
+    run is stopped, which gives it back; meanwhile others go on, as long as few are held.
+    """
+    batches = _Batches(work, reader)
+    with ThreadPoolExecutor(AT_ONCE, "batch") as threads:
+        try:
+            waiting = reader.batches()
+            while batches.wait_for_room():
+                messages = next(waiting, None)
+                if messages is None:
+                    break
+                threads.submit(batches.carry_out, _Batch(messages, batches.is_computed))
+        except StreamLost as error:
+            batches.fail(error)
+        except BaseException:
+            work.context.shutdown.set()
+            raise
+    work.context.progress.restore(batches.totals)  # without what failed batches had counted
+    return batches.totals, batches.failure
+
+
+class TranslatedOnce(beam.Pipeline):
+    """A pipeline that is run several times, and translated for its runner only once. No step may be added after that."""
+
+    _translated: Any = None
+    _translating: Final = threading.Lock()
+
+    def to_runner_api(self, *args: Any, **options: Any) -> Any:
+        if args or options.keys() - {"default_environment"}:
+            return super().to_runner_api(*args, **options)
+        with self._translating:
+            if self._translated is None:
+                self._translated = super().to_runner_api(**options)
+        return copy.deepcopy(self._translated)  # which runners change
+
+
+class ReadBatch(beam.PTransform):
+    """The elements of the batch that the thread which runs the graph has been given."""
+
+    def expand(self, root: Any) -> beam.PCollection:
+        return root | "Once" >> beam.Impulse() | "Take" >> beam.ParDo(_Take())
+
+
+class _Take(beam.DoFn):
+    def process(self, _: bytes) -> Iterator[Any]:
+        return _handed_over.take()
+
+
+class _HandedOver(threading.local):
+    """What a thread hands over to the graph that it runs: FnApiRunner runs the steps in the same thread."""
+
+    elements: Iterator[Any] | None = None
+
+    def take(self) -> Iterator[Any]:
+        """The elements, once: a bundle that is repeated must not settle its batch by having none."""
+        elements, self.elements = self.elements, None
+        if elements is None:
+            raise RuntimeError("no batch has been handed over, or it has been taken before")
+        return elements
+
+
+_handed_over: Final = _HandedOver()
+
+
+class _Batch:
+    """Messages, and who wants to know when all of them have been handed over; once."""
+
+    def __init__(self, messages: Sequence[Any], when_computed: Callable[[], None]) -> None:
+        self.messages, self._when_computed = messages, when_computed
+        self._is_computed = False
+
+    def elements(self, element: Callable[[Any], Any]) -> Iterator[Any]:
+        yield from map(element, self.messages)
+        self.computed()
+
+    def computed(self) -> None:
+        if not self._is_computed:
+            self._is_computed = True
+            self._when_computed()
+
+
+class _Batches:
+    """The batches under way.
+
+    Attributes:
+        totals: counted by those that succeeded.
+        failure: of the first that failed.
+    """
+
+    def __init__(self, work: Work, reader: StreamReader[Any]) -> None:
+        self._work, self._reader = work, reader
+        self._changed = threading.Condition()
+        self._under_way = self._being_computed = 0
+        self._graph = work.build(ReadBatch())
+        self.totals: dict[str, int] = {}
+        self.failure: BaseException | None = None
+
+    def wait_for_room(self) -> bool:
+        """Waits until another batch may begin, which then counts as under way; whether one may, as none has failed."""
+        with self._changed:
+            while self.failure is None and (self._under_way >= AT_ONCE or self._being_computed >= _COMPUTED):
+                self._changed.wait()
+            if self.failure is not None:
+                return False
+            self._under_way += 1
+            self._being_computed += 1
+            return True
+
+    def is_computed(self) -> None:
+        with self._changed:
+            self._being_computed -= 1
+            self._changed.notify_all()
+
+    def fail(self, error: BaseException) -> None:
+        """Ends the run: what is held is given back, and what is being sent is not tried again."""
+        with self._changed:
+            self.failure = self.failure or error
+            self._changed.notify_all()
+        self._work.context.shutdown.set()
+
+    def carry_out(self, batch: _Batch) -> None:
+        """Runs a batch and settles it. Never raises."""
+        try:
+            if self.failure is not None:
+                self._reader.give_back(batch.messages)
+                return
+            counts, failure = self._run(batch)
+            if failure is not None:
+                self.fail(failure)
+                self._reader.give_back(batch.messages)
+                return
+            self._reader.acknowledge(batch.messages)
+            with self._changed:
+                add_counts(self.totals, counts)
+        except Exception as error:
+            self.fail(error)
+        finally:
+            batch.computed()
+            with self._changed:
+                self._under_way -= 1
+                self._changed.notify_all()
+
+    def _run(self, batch: _Batch) -> RunResult:
+        _handed_over.elements = batch.elements(self._work.stream.element)
+        counts, failure = self._work.run(lambda: self._graph)
+        return counts, failure or sync_outputs(self._work.outputs)
+
+
+def sync_outputs(outputs: Outputs) -> SinkError | None:
+    """Returns when what has been written would survive a power failure, or with the reason why it would not."""
+    try:
+        for path, record_type in outputs.by_record_type():
+            fsync_file(path, record_type.name)
+    except SinkError as error:
+        return error
+    return None
