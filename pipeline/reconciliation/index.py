@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import threading
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 
@@ -10,14 +11,18 @@ import orjson
 
 from capybeam.pipeline.reconciliation.identities import early_digest, identities_of_dead_letter
 from capybeam.pipeline.reconciliation.records import Record, Records, conversions_of
+from capybeam.pipeline.schemes import is_local
+from capybeam.pipeline.sinks.files import parts_of
 from capybeam.pipeline.sources import NoInput
-from capybeam.pipeline.sources.growing_files import GrowingFile
+from capybeam.pipeline.sources.growing_files import GrowingFile, GrowingParts
 from capybeam.transforms.core.dead_letters import parse_dead_letter
 from capybeam.transforms.core.processed import Digests, DigestSorter, conversion_digest
 from capybeam.transforms.core.rejections import Rejected
 from capybeam.transforms.engine.engine import Engine
 from capybeam.transforms.language.subscriptions import Subscription
 from capybeam.transforms.resuming import HowProcessed
+
+_log = logging.getLogger(__name__)
 
 
 class ProcessedIndex:
@@ -32,7 +37,7 @@ class ProcessedIndex:
         own: receipts that this run itself is writing, for workers whose runner repeats lost work; None for none.
     """
 
-    def __init__(self, records: Records, engine: Engine, own: GrowingFile | None = None) -> None:
+    def __init__(self, records: Records, engine: Engine, own: GrowingFile | GrowingParts | None = None) -> None:
         delivered, dead, early = DigestSorter(), DigestSorter(), DigestSorter()
         self.receipts = self.dead_letters = 0
         for record in records:
@@ -72,6 +77,8 @@ class ProcessedIndex:
                     _add_own(line, sorter)
             except FileNotFoundError:
                 return
+            except OSError as error:  # what is there is sent again
+                _log.warning("receipts of this run cannot be read: %s", error)
             found = sorter.sorted()
             if len(found):
                 self._lately = (*self._lately, found)
@@ -115,13 +122,16 @@ class LoadIndex:
     Attributes:
         places: of receipts and dead letters, as `records.resolved` gives them.
         subscriptions, unwrap: the job's.
-        own: the file of receipts that the run itself writes, where its runner may repeat work; "" for none.
+        own: where the run itself writes receipts, where its runner may repeat work: a file, or a URL of parts; "" for
+            nowhere.
+        run_id: the run's.
     """
 
     places: Sequence[str]
     subscriptions: tuple[Subscription, ...] = dataclasses.field(repr=False)
     unwrap: str | None = None
     own: str = ""
+    run_id: str = ""
 
     @property
     def key(self) -> Hashable:
@@ -129,7 +139,10 @@ class LoadIndex:
 
     def __call__(self) -> ProcessedIndex:
         engine = Engine(self.subscriptions, unwrap=self.unwrap)
-        return ProcessedIndex(Records(self.places), engine, GrowingFile(self.own) if self.own else None)
+        return ProcessedIndex(Records(self.places), engine, self._own() if self.own else None)
+
+    def _own(self) -> GrowingFile | GrowingParts:
+        return GrowingFile(self.own) if is_local(self.own) else GrowingParts(parts_of(self.own, self.run_id))
 
 
 def sentences(index: ProcessedIndex) -> Iterator[str]:

@@ -160,8 +160,9 @@ def _carry_out(
         log.info(f"Metrics: {metrics.url}", kind="metrics", url=metrics.url)
 
     def add_checked_steps(lines: beam.PCollection) -> None:
+        processed = plan.processed and dataclasses.replace(plan.processed, run_id=run.handle.run_id)
         leases = lease_folder(options, request.job.delivery, run.handle)
-        execution = Execution(options.workers or 1, plan.flow, plan.processed, leases, is_local=options.is_local)
+        execution = Execution(options.workers or 1, plan.flow, processed, leases, is_local=options.is_local)
         task.add_steps(lines if options.is_local else lines | CheckWorkers(), execution)
 
     graph = _Graph(run, options, plan.flow, add_checked_steps)

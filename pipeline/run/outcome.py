@@ -86,7 +86,8 @@ def report(outcome: RunOutcome, console: Console, log: RunLog) -> int:
     if outcome.may_be_running:
         log.error(MAY_BE_RUNNING)
     at_least = remote is not None and remote.guarantee == "unknown"
-    found = RunReport.from_counts(outcome.counts, at_least, sent if failure is None else None)
+    restarts = remote.restarts if remote else 0
+    found = RunReport.from_counts(outcome.counts, at_least, sent if failure is None else None, restarts)
     is_unstarted = isinstance(failure, UnsupportedRunner) and not sent
     if remote is not None and not outcome.counts and (failure is not None or outcome.was_stopped):
         if not is_unstarted:

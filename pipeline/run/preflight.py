@@ -18,7 +18,7 @@ from capybeam.pipeline.run.request import Outputs, RunRequest
 from capybeam.pipeline.run.run_log import RunLog
 from capybeam.pipeline.runners.job_server import stage_no_package_list
 from capybeam.pipeline.runners.support import check_place, check_runner, runner_class_name
-from capybeam.pipeline.schemes import is_local, strip_file_scheme
+from capybeam.pipeline.schemes import FILES, find_scheme, is_local, strip_file_scheme
 from capybeam.pipeline.sinks import SinkError, Writers, prepare
 from capybeam.pipeline.sinks.local_files import delete_earlier
 from capybeam.pipeline.sinks.report_file import WHAT as REPORT
@@ -119,14 +119,23 @@ def preflight(request: RunRequest, options: RunOptions, open_input: OpenInput, l
         stream.give_back(first)
     flow: Flow = "finite" if stream is None else "stream" if standard.streaming else "batch"
     if not is_local_run and flow == "finite":
-        processed = dataclasses.replace(processed, own=own_receipts(outputs.receipts))
+        processed = dataclasses.replace(processed, own=own_receipts(request, options, log))
     return RunPlan(sources, stream, first, flow, processed if processed.places or processed.own else None, loaded)
 
 
-def own_receipts(path: str) -> str:
-    """The file that all workers append receipts to, so that work that is repeated can skip them; "" for none."""
-    path = strip_file_scheme(path)
-    return path if is_local(path) else ""
+def own_receipts(request: RunRequest, options: RunOptions, log: RunLog) -> str:
+    """Where all workers write receipts, so that work that is repeated can skip what they name; "" for nowhere.
+
+    Dataflow repeats single bundles: for those its workers need not read all receipts.
+    """
+    path, is_brief = strip_file_scheme(request.outputs.receipts), request.job.delivery.receipts == "brief"
+    if runner_class_name(options.runner) == "DataflowRunner":
+        return ""
+    if is_brief or find_scheme(path) is not FILES:
+        what = "brief receipts" if is_brief else "receipts that are not in files"
+        log.info(f"If a worker is lost, all unfinished work of the job is sent again: {what} are not read back.")
+        return ""
+    return path
 
 
 def moved(places: Sequence[str], path: str, kept: str) -> tuple[str, ...]:

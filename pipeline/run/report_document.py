@@ -183,6 +183,9 @@ class ReportModel(_ConversionsModel, _TrafficModel):
     """Whether the runner may have counted work again that it did again."""
     sent: Count | None
     """Events on the receipts, where a runner elsewhere delivered and the receipts can be read."""
+    restarts: Count
+    """How often work was lost and done again, as far as the runner says so: at least the requests in flight then were
+    sent again."""
     read: Count
     """Events: taken + filtered + unreadable."""
     taken: Count
@@ -271,6 +274,7 @@ def document(occasion: Occasion, report: RunReport, ending: Ending) -> dict[str,
         "balanced": report.balanced,
         "at_least": report.at_least,
         "sent": report.sent,
+        "restarts": report.restarts,
         "read": report.read,
         "taken": report.taken,
         "filtered": report.filtered,

@@ -19,6 +19,7 @@ from capybeam.transforms.delivery.destination import Delivery
 from capybeam.transforms.delivery.rate_leases import VALID, Lease, LeasedShare
 from capybeam.transforms.lease_files import LeaseFolder
 from capybeam.transforms.meta.destinations import MetaDestination
+from tests.servers.storage import storage_server, without_credentials
 from tests.transforms.envelopes import pack, sealed
 from tests.transforms.graph_server import Json, Reply, graph_server, taken
 
@@ -39,6 +40,27 @@ def test_leases_are_written_seen_and_removed(tmp_path: Path) -> None:
     assert (after["a"] != before["a"], after["b"]) == (True, before["b"])
     folder.remove("a")
     assert folder.leases() == {"b": Lease(before["b"].stamp, False)}
+
+
+def test_leases_may_be_in_a_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("google.cloud.storage", reason="needs the extra gcp")
+    without_credentials(monkeypatch)
+    with storage_server() as storage:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", storage.url)
+        folder = LeaseFolder("gs://acme/temp/capybeam-rate/run")
+        assert folder.leases() == {}
+        folder.renew("a", is_joining=True)
+        (joining,) = folder.leases().values()
+        folder.renew("a", is_joining=False)
+        (sharing,) = folder.leases().values()
+        assert (joining.is_joining, sharing.is_joining, joining.stamp != sharing.stamp) == (True, False, True)
+        assert storage.names("acme") == ["temp/capybeam-rate/run/a.lease"]
+        folder.remove("a")
+        folder.remove("a")
+        assert folder.leases() == {}
+        storage.failing = True
+        with pytest.raises(Exception, match="403"):
+            folder.renew("a", is_joining=True)
 
 
 def send(url: str, folder: str, number: int, stop: Event) -> None:
