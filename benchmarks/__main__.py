@@ -10,17 +10,19 @@ of the rounds.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Final
 
 from benchmarks import events
+from benchmarks.large_jobs import DESTINATIONS, SUBSCRIPTIONS
 from benchmarks.loops import JOB
 from capybeam.pipeline.sandbox.faults import Faults
 from capybeam.pipeline.sandbox.server import SandboxServer
@@ -41,6 +43,9 @@ UPKEEP_TARGET: Final = 0.03  # of a run's time for an event
 LATENCY: Final = 0.2  # s, of the server that concurrency is measured with
 CONCURRENCY: Final = 16
 CONCURRENCY_TARGET: Final = 12.0
+SUBSCRIPTIONS_TARGET: Final = 2.0  # of the time of an event among 6
+FIRST_EVENT_TARGET: Final = 1.0  # s
+DESTINATION_TARGET: Final = 2.0  # µs of each further destination of an event
 
 
 @dataclass
@@ -60,6 +65,7 @@ class Measured:
     upkeep: list[float] = field(default_factory=list)  # of one event
     one_at_a_time: list[float] = field(default_factory=list)  # batches a second
     many_at_once: list[float] = field(default_factory=list)
+    large_jobs: list[dict[str, dict[str, float]]] = field(default_factory=list)
     memory: float = 0.0
 
 
@@ -70,6 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
     parser.add_argument("--skip-run", action="store_true", help="leave out `capybeam run`, which takes longest")
     parser.add_argument("--cluster", action="store_true", help="compare a Flink cluster with FnApiRunner, and no more")
+    parser.add_argument("--peers", action="store_true", help="compare other programs that do the same, and no more")
+    parser.add_argument("--publish", action="store_true", help="with --peers: write the results into docs/, too")
     parser.add_argument("--check", action="store_true", help="exit with 1 when a target is missed")
     options = parser.parse_args(arguments)
     if options.events < 1 or options.rounds < 1:
@@ -77,6 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     if options.cluster:
         return _compare_cluster(options.events, options.rounds)
+    if options.peers:
+        return _compare_peers(options.events, options.rounds, options.publish)
     measured = _measure(options.events, options.rounds, not options.skip_run)
     missed = _print_table(measured, options.events)
     return 1 if options.check and missed else 0
@@ -102,6 +112,7 @@ def _measure(count: int, rounds: int, with_run: bool) -> Measured:
             mapping, report = _loops("report", path)
             measured.mapping.append(mapping)
             measured.report.append(report)
+            measured.large_jobs.append(_large_jobs(path))
             if with_run:
                 measured.start_up.append(_run(job, single)[0])
                 seconds, memory = _run(job, path)
@@ -140,6 +151,27 @@ def _compare_cluster(count: int, rounds: int) -> int:
     return 0
 
 
+def _compare_peers(count: int, rounds: int, publish: bool) -> int:
+    from benchmarks.loops import ready_conversions
+    from benchmarks.peers import compare, results
+
+    OUT.mkdir(parents=True, exist_ok=True)
+    with SandboxServer(SandboxSettings(null=True)) as server:
+        job = OUT / "job.yaml"
+        job.write_text(JOB.read_text().replace("http://127.0.0.1:8791", server.url))
+        peers = compare.Peers(OUT.parent / "peers", job, server.url, _fresh_outputs)
+        equal = peers.equal_digests(_events_file(count), ready_conversions())
+        measured = {**compare.compare(peers, _events_file, count, rounds), "digests": equal}
+    for name, reason in measured["absent"].items():
+        print(f"not measured: {name}: {reason}", file=sys.stderr)
+    print(f"{results.table(measured)}\n\n{results.digests(measured)}")
+    (OUT / "peers.json").write_text(json.dumps(measured, indent=2) + "\n")
+    (OUT / results.CHART).write_text(results.chart(measured))
+    if publish:
+        results.publish(measured)
+    return 0
+
+
 def _events_file(count: int) -> Path:
     """A file of so many events, created unless a recent enough one exists."""
     path = OUT / f"events-{count}.jsonl"
@@ -157,14 +189,24 @@ def _loop(name: str, path: Path, *more: str) -> float:
 
 
 def _loops(name: str, path: Path, *more: str) -> list[float]:
+    return [float(figure) for figure in _printed("benchmarks.loops", name, str(path), *more).split()]
+
+
+def _large_jobs(path: Path) -> dict[str, dict[str, float]]:
+    figures: dict[str, dict[str, float]] = json.loads(_printed("benchmarks.large_jobs", str(path)))
+    return figures
+
+
+def _printed(module: str, *arguments: str) -> bytes:
+    """What a module prints that runs in a process of its own."""
     finished = subprocess.run(
-        [sys.executable, "-m", "benchmarks.loops", name, str(path), *more],
+        [sys.executable, "-m", module, *arguments],
         stdout=subprocess.PIPE,
         check=True,
         cwd=_ROOT,
         env={**os.environ, "META_ACCESS_TOKEN": "benchmark"},
     )
-    return [float(figure) for figure in finished.stdout.split()]
+    return finished.stdout
 
 
 def _run(job: Path, path: Path) -> tuple[float, float]:
@@ -255,11 +297,31 @@ def _print_table(measured: Measured, count: int) -> bool:
         gain = median(many / one for many, one in zip(measured.many_at_once, measured.one_at_a_time, strict=True))
         name = f"concurrency {CONCURRENCY} / 1, at {LATENCY * 1000:.0f} ms a request"
         row(name, f"{gain:.1f}", value=gain, least=CONCURRENCY_TARGET)
+    _print_large_jobs(measured.large_jobs, row)
     row("capybeam check", f"{min(measured.check):.2f} s", value=min(measured.check), most=COMMAND_TARGET)
     row(f"capybeam map, {SMALL} events", f"{min(measured.map):.2f} s", value=min(measured.map), most=COMMAND_TARGET)
     if measured.run:
         print(_START_UP)
     return missed
+
+
+def _print_large_jobs(rounds: Sequence[dict[str, dict[str, float]]], row: Callable[..., None]) -> None:
+    def figure(name: str, number: int) -> float:
+        return median(each[name][str(number)] for each in rounds)
+
+    few, many = SUBSCRIPTIONS
+    for number in SUBSCRIPTIONS:
+        row(f"an event of a job of {number} subscriptions", f"{figure('subscriptions', number):.1f} µs")
+    ratio = median(each["subscriptions"][str(many)] / each["subscriptions"][str(few)] for each in rounds)
+    row(f"  {many} / {few}", f"{ratio:.2f}", value=ratio, most=SUBSCRIPTIONS_TARGET)
+    seconds = figure("first_event", many) / 1000
+    row(f"  {many}: job file to first event", f"{seconds:.2f} s", value=seconds, most=FIRST_EVENT_TARGET)
+    for number in DESTINATIONS:
+        row(f"an event for {number} destinations", f"{figure('destinations', number):.1f} µs")
+    most = DESTINATIONS[-1]
+    further = (figure("destinations", most) - figure("destinations", 1)) / (most - 1)
+    row("  each further one", f"{further:.1f} µs", value=further, most=DESTINATION_TARGET)
+    row(f"  {most}: job file to first event", f"{figure('first_event_destinations', most) / 1000:.2f} s")
 
 
 _START_UP: Final = """

@@ -63,7 +63,7 @@ def limit(path: Path) -> float:
 
 def engine(path: Path) -> float:
     """Seconds for all pure steps: parse, filter, name, map, hash, validate."""
-    process = _compile()
+    process = ready_conversions()
     with path.open("rb") as lines:
         started = time.perf_counter()
         for line in lines:
@@ -159,41 +159,31 @@ def sending(path: Path, url: str, concurrency: int, batches: int) -> float:
 
 def _batch(path: Path) -> tuple[str, list[bytes]]:
     """A thousand ready events, as they come to SendBatches."""
-    process = _compile()
+    process = ready_conversions()
     with path.open("rb") as lines:
         ready = [ready for line in islice(lines, 1000) for ready in process(line)]
     return ready[0].key, [line for _, line in ready]
 
 
-def _compile() -> Callable[[bytes], list[Ready]]:
+def ready_conversions() -> Callable[[bytes], list[Ready]]:
+    """The function from a line to what is ready of it."""
     job = load_job(JOB)
     engine, now = Engine(job.subscriptions, job.delivery.max_batch_bytes), time.time()
-    parse, match, name, map_, hash_, validate = (
-        engine.parse,
-        engine.match,
-        engine.name,
-        engine.map,
-        engine.hash,
-        engine.validate,
-    )
+    parse, match, encode = engine.parse, engine.match, engine.encode
+    notes = dict.fromkeys((subscription.key for subscription in job.subscriptions), ignore)
 
     def process(line: bytes) -> list[Ready]:
-        """As the steps do: one function after the other, for which `Engine.outcomes` has generators."""
-        ready = []
         found = parse(line, ignore)
         assert isinstance(found, tuple), "an envelope, or no event"
         (event,) = found
-        for key in match(event):
-            for conversion in name(event, key):
-                ready.append(validate(hash_(map_(conversion), ignore), now, ignore))
-        return ready
+        return encode(event, match(event), now, 0, notes)  # type: ignore[return-value]  # none is refused
 
     return process
 
 
 def _ready_payload(path: Path) -> object:
     """A payload as the engine makes it."""
-    process = _compile()
+    process = ready_conversions()
     with path.open("rb") as lines:
         ready = next(ready for line in islice(lines, 100) for ready in process(line))
     payload: object = orjson.loads(Envelope.decode(ready.line).body)

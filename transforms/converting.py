@@ -76,7 +76,7 @@ class _ConvertEvents(RowStepDoFn[Engine]):
 
     def compile(self) -> Engine:
         engine = Engine(self.subscriptions, self._max_bytes, self.unwrap)
-        _ = engine.parse, engine.withhold  # at setup, not with the first event
+        _ = engine.parse, engine.withhold, engine.name, engine.map  # what is wrong shows at setup, not with an event
         return engine
 
     def process_in_window(self, element: Row) -> Iterable[Any]:

@@ -85,9 +85,11 @@ def body_identity(body: bytes) -> str:
 _VERSION: Final = 1
 # Version, event_time, age_limit, window, first_dead_lettered_at, replays; bytes of the three texts.
 HEADER: Final = struct.Struct(">BqIIIIIII")
+_pack: Final = HEADER.pack
 LATEST: Final = 0xFFFF_FFFF  # Unix seconds that there is room for, in 2106
 _LENGTH: Final = struct.Struct(">I")
 _NAME_LENGTH_AT: Final = struct.calcsize(">BqIIII")
+_BEHIND_NAME_LENGTH: Final = _NAME_LENGTH_AT + _LENGTH.size
 _WINDOW: Final = struct.Struct(">I")
 _WINDOW_AT: Final = struct.calcsize(">BqI")
 _BEHIND_WINDOW: Final = _WINDOW_AT + _WINDOW.size
@@ -105,8 +107,8 @@ def seal(
 ) -> bytes:
     """`Envelope.encode` without the envelope, for where each event passes."""
     first, replays = history or (0, 0)
-    lengths = len(subscription), len(event_name), len(event_id)
-    header = HEADER.pack(_VERSION, event_time, age_limit, window, first, replays, *lengths)
+    name, event, id_ = len(subscription), len(event_name), len(event_id)
+    header = _pack(_VERSION, event_time, age_limit, window, first, replays, name, event, id_)
     return b"".join((header, subscription, event_name, event_id, body))
 
 
@@ -119,6 +121,13 @@ def subscription_of(line: bytes) -> str:
 def with_window(line: bytes, window: int) -> bytes:
     """A line, with the window in which its event arrived."""
     return b"".join((line[:_WINDOW_AT], _packed(window), line[_BEHIND_WINDOW:]))
+
+
+def with_subscription(line: bytes, name: bytes) -> bytes:
+    """A line, as that of a subscription of another name."""
+    (length,) = _LENGTH.unpack_from(line, _NAME_LENGTH_AT)
+    header = line[:_NAME_LENGTH_AT], _LENGTH.pack(len(name)), line[_BEHIND_NAME_LENGTH : HEADER.size]
+    return b"".join((*header, name, line[HEADER.size + length :]))
 
 
 @functools.lru_cache(maxsize=16)

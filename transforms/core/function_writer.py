@@ -14,7 +14,7 @@ import linecache
 import math
 import re
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping
 from typing import Any, Final
 
 _FOR_VARIABLES: Final = re.compile(r"[a-z]\d*")  # names that constants cannot have
@@ -66,6 +66,19 @@ class FunctionWriter:
         self._variables += 1
         name = f"v{self._variables}"
         self.line(f"{name} = {expression}")
+        return name
+
+    def dictionary(self, entries: Mapping[str, str], certain: Container[str] = ()) -> str:
+        """Writes a dictionary of variables, without those that are None; returns the variable that holds it.
+
+        It is made with room for all, and those without a value are taken out: growing it one by one takes longer.
+
+        Args:
+            certain: the keys whose variables are never None.
+        """
+        name = self.variable(f"{{{', '.join(f'{literal(key)}: {value}' for key, value in entries.items())}}}")
+        for key, value in ((key, value) for key, value in entries.items() if key not in certain):
+            self.line(f"if {value} is None: del {name}[{literal(key)}]")
         return name
 
     def constant(self, value: Any, name: str = "") -> str:

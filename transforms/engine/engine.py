@@ -9,22 +9,23 @@ import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from capybeam.transforms.core import events, message_formats
+from capybeam.transforms.core import message_formats
 from capybeam.transforms.core.conversions import Conversion, Count, ignore, new_tuple
-from capybeam.transforms.core.envelope import Ready
+from capybeam.transforms.core.envelope import Ready, with_subscription
 from capybeam.transforms.core.events import Event
 from capybeam.transforms.core.message_formats import Found, Row
-from capybeam.transforms.core.paths import get_path
 from capybeam.transforms.core.rejections import Rejected, Stage, as_rejected
 from capybeam.transforms.engine.on_demand import OnDemand
+from capybeam.transforms.engine.sharing import Share, Sharing, Target
+from capybeam.transforms.language.completed_fields import compile_completed_fields
 from capybeam.transforms.language.consent import Answer, Consent, compile_consent
 from capybeam.transforms.language.directives.checks import check_mapping
 from capybeam.transforms.language.dispatch import compile_triggers
-from capybeam.transforms.language.fields import NOTHING, Field, FieldError, compile_check
+from capybeam.transforms.language.fields import Field
 from capybeam.transforms.language.mapped_fields import check_event_fields, compile_event_fields
 from capybeam.transforms.language.mappings import compile_mapping
 from capybeam.transforms.language.routing import compile_routing
-from capybeam.transforms.language.subscriptions import Hash, Revalidate, Subscription, Validate
+from capybeam.transforms.language.subscriptions import Encode, Hash, Revalidate, Subscription, Validate
 
 MAX_BYTES: Final = 4 * 1024 * 1024
 
@@ -212,14 +213,56 @@ class Engine:
             notes: by subscription key, the counter of what is left out.
         """
         outcomes: list[Ready | Refused] = []
+        made: dict[Encode, tuple[bytes | Refused, list[str]]] = {}
+        shares = self._shares
         for key in keys:
-            try:
-                conversions = self.name(event, key)
-            except Exception as error:
-                outcomes.append(Refused("name", as_rejected(error), key, None, event))
+            share, note = shares[key], notes[key]
+            targets = share and share.targets_of(event)
+            if share is None or targets is None:
+                outcomes += [
+                    named if isinstance(named, Refused) else self.ready(named, now, note, window)
+                    for named in self._named(event, key)
+                ]
                 continue
-            outcomes += [self.ready(conversion, now, notes[key], window) for conversion in conversions]
+            encode, name, _ = share
+            if encode in made:
+                outcome, noted = made[encode]
+            else:
+                noted = []
+                try:
+                    outcome = encode(event, now, window, noted.append)
+                except Exception:  # not as most events are, or with a defect: the stages will tell
+                    outcome, noted = self._staged(event, key, now, window)
+                made[encode] = outcome, noted
+            if noted:
+                for each in noted * len(targets):
+                    note(each)
+            if isinstance(outcome, Refused):
+                outcomes += _refused_for(outcome, key, targets)
+            else:
+                line = outcome if name is None else with_subscription(outcome, name)
+                for _, ready_key in targets:
+                    outcomes.append(new_tuple(Ready, (ready_key, line)))
         return outcomes
+
+    @functools.cached_property
+    def _shares(self) -> Mapping[str, Share | None]:
+        if self._is_edited:
+            return dict.fromkeys(subscription.key for subscription in self.subscriptions)
+        return OnDemand(self.subscriptions, Sharing(self._max_bytes).share)
+
+    def _staged(self, event: Event, key: str, now: float, window: int) -> tuple[bytes | Refused, list[str]]:
+        """What the stages make of an event for its first dataset, a line or a rejection, and what is to be counted."""
+        notes: list[str] = []
+        named, *_ = self._named(event, key)
+        outcome = named if isinstance(named, Refused) else self.ready(named, now, notes.append, window)
+        return (outcome if isinstance(outcome, Refused) else outcome.line), notes
+
+    def _named(self, event: Event, key: str) -> Sequence[Conversion | Refused]:
+        try:
+            return self.name(event, key)
+        except Exception as error:
+            return [Refused("name", as_rejected(error), key, None, event)]
 
     def ready(self, conversion: Conversion, now: float, note: Count, window: int = 0) -> Ready | Refused:
         """A named conversion's envelope, or what kept it from becoming one."""
@@ -235,6 +278,17 @@ class Engine:
             cause = as_rejected(error)
             payload = payload if cause.payload is None else cause.payload
             return Refused(stage, cause, conversion.subscription, conversion, payload)
+
+
+def _refused_for(refused: Refused, key: str, targets: Sequence[Target]) -> list[Refused]:
+    """What kept an event from becoming ready, as it is another subscription's, for each of its datasets."""
+    conversion = refused.conversion
+    if conversion is None:
+        return [refused._replace(subscription=key)]
+    return [
+        refused._replace(subscription=key, conversion=conversion._replace(subscription=key, dataset_id=dataset_id))
+        for dataset_id, _ in targets
+    ]
 
 
 def _check_names(subscription: Subscription) -> None:
@@ -308,19 +362,6 @@ def _compile_name(node: Any) -> Any:
     return lambda event: name(event).get("event_name")
 
 
-class _Mapped(NamedTuple):
-    """What fills a conversion's fields.
-
-    Attributes:
-        limiting: a consent that may limit the use of data, with its compiled function.
-    """
-
-    fields_of: Callable[..., dict[str, Any]]
-    value_fallback: str
-    limiting: tuple[Consent, Callable[[Event], Answer]] | None
-    limited_fields: Mapping[str, Any]
-
-
 def _compile_mapping(subscriptions: Sequence[Subscription]) -> Callable[..., Conversion]:
     shared: dict[tuple[str, tuple[Field, ...]], Callable[..., dict[str, Any]]] = {}
     checked: set[tuple[str, tuple[Field, ...]]] = set()
@@ -330,33 +371,18 @@ def _compile_mapping(subscriptions: Sequence[Subscription]) -> Callable[..., Con
             check_event_fields(each.mapping, each.fields)
             checked.add(what)
 
-    def compiled(subscription: Subscription) -> _Mapped:
-        what, consent = _what_is_mapped(subscription), subscription.consent
+    def compiled(subscription: Subscription) -> Callable[..., dict[str, Any]]:
+        what = _what_is_mapped(subscription)
         if what not in shared:
             shared[what] = compile_event_fields(subscription.mapping, subscription.fields)
-        limiting = (consent, compile_consent(consent)) if consent and consent.limits else None
-        return _Mapped(shared[what], subscription.value_fallback, limiting, subscription.limited_fields)
+        return compile_completed_fields(subscription, shared[what])
 
     by_key = OnDemand(subscriptions, compiled)
 
     def mapped(conversion: Conversion, count: Count = ignore) -> Conversion:
         subscription, event_name, dataset_id, event, _ = conversion
         assert event is not None
-        fields_of, value_fallback, limiting, limited_fields = by_key[subscription]
-        fields = fields_of(event, event_name, count)
-        if value_fallback and "value" not in fields:
-            _take_value(fields, get_path(event, value_fallback), count)
-        if limiting is not None:
-            consent, answer = limiting
-            if consent.reaction(answer(event)) == "limit_data_use":
-                fields.update(limited_fields)
-                count("limited_data_use")
-        event_id = fields.get("event_id")
-        if event_id is None:
-            fields["event_id"] = events.event_id(event)
-        elif event_id in NOTHING:  # a destination would take all events that share it for one
-            fields["event_id"] = events.event_id(event)
-            count("dropped_event_id")
+        fields = by_key[subscription](event, event_name, count)
         return new_tuple(Conversion, (subscription, fields["event_name"], dataset_id, event, fields))
 
     return mapped
@@ -365,18 +391,3 @@ def _compile_mapping(subscriptions: Sequence[Subscription]) -> Callable[..., Con
 def _what_is_mapped(subscription: Subscription) -> tuple[str, tuple[Field, ...]]:
     """The same for subscriptions that map events in the same way; as text, for 1, 1.0 and true are equal in Python."""
     return repr(subscription.mapping), subscription.fields
-
-
-_number: Final = compile_check(Field("value", "number"))
-
-
-def _take_value(fields: dict[str, Any], value: Any, count: Count) -> None:
-    """Takes a value from where the mapping does not look; what is not a number is none."""
-    try:
-        fields["value"] = _number(value)
-    except FieldError:
-        return
-    count("value_fallback")
-    custom_data = fields.get("custom_data")
-    if custom_data:
-        fields["custom_data"] = {key: item for key, item in custom_data.items() if key != "value"}

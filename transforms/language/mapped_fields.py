@@ -11,7 +11,7 @@ there that Segment's spec has (``email``, ``phone``, ``name`` …).
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -61,10 +61,11 @@ def compile_event_fields(mapping: Mapping[str, Any], fields: Sequence[Field]) ->
     check_mapping(mapping)
     if mapped_names(mapping) is None:
         return _compile_slow_path(mapping, fields, {})  # the fields depend on the event
-    code = _FieldsWriter()
-    result = _write_fields(code, mapping, fields, _INCOMPLETE)
-    for number, note in code.without.items():
-        code.line(f"if {number}: {code.call(_count, literal(note), number, 'count')}")
+    code = FieldsWriter("event_name", "count")
+    result = code.dictionary(
+        _write_fields(code, {**mapping, "event_name": _GIVEN}, fields, _INCOMPLETE), _required(fields)
+    )
+    code.write_notes()
     fast_path = code.function(result)
     finds_traits = _mentions_traits(mapping.get("user_data"))
 
@@ -180,78 +181,109 @@ _OF_A_COMPANY: Final = frozenset(
 # --- writing the function ---------------------------------------------------------------------------------------
 
 
-class _FieldsWriter(MappingWriter):
-    """The function in the making.
+class FieldsWriter(MappingWriter):
+    """The function in the making. One of its arguments is ``count``.
 
     Attributes:
         without: variables that hold how many items of a list have been left out → the note of each of them.
     """
 
-    def __init__(self) -> None:
-        super().__init__("event_name", "count")
+    def __init__(self, *arguments: str) -> None:
+        super().__init__(*arguments)
         self.without: dict[str, str] = {}
         self.constant(CURRENCIES, "CURRENCIES")
         self.constant(FieldError, "FieldError")
 
+    def write_notes(self) -> None:
+        """Writes what counts the items that have been left out."""
+        for number, note in self.without.items():
+            self.line(f"if {number}: {self.call(_count, literal(note), number, 'count')}")
+
+
+def write_event_fields(
+    code: FieldsWriter, mapping: Mapping[str, Any], fields: Sequence[Field], inner: str
+) -> tuple[dict[str, str], dict[str, str]] | None:
+    """Writes what maps and checks an event's fields, all but those of an object `inner`, and that object's fields.
+
+    What is written raises FieldError where `compile_event_fields` would take its slow path.
+
+    Returns:
+        For each field that the mapping has, the variable that holds its value, None where it has no value; and the same
+        for the fields of `inner`. None where the fields, or those of `inner`, depend on the event.
+    """
+    known = _known(mapping, fields)
+    by_name = {field.name: field for field in fields}
+    if mapped_names(mapping) is None or inner not in known or not _is_written_out(by_name[inner], known[inner]):
+        return None
+    check_mapping(known)
+    if _mentions_traits(known[inner]):
+        code.line(f"if 'traits' in e and e.get('type') == 'group': {_INCOMPLETE}")
+    inner_variables = _write_fields(code, known[inner], by_name[inner].properties or ())
+    others = [field for field in fields if field.name != inner]
+    variables = _write_fields(code, known, others, _INCOMPLETE)
+    code.write_notes()
+    return variables, inner_variables
+
 
 def _write_fields(
-    code: _FieldsWriter, mapping: Mapping[str, Any], fields: Sequence[Field], incomplete: str = ""
-) -> str:
-    """Writes what maps and checks an object's fields; returns the variable that holds the object.
-
-    The object is made with room for all its fields, and those without a value are taken out: growing it one by one
-    would take longer.
+    code: FieldsWriter, mapping: Mapping[str, Any], fields: Sequence[Field], incomplete: str = ""
+) -> dict[str, str]:
+    """Writes what maps and checks an object's fields; returns the variable of each that the mapping has.
 
     Args:
         incomplete: the statement for where a required field has no value; "" in an object of which none is required.
     """
     root = incomplete == _INCOMPLETE
-    variables = {field.name: variable for field, variable in _write_values(code, mapping, fields, root)}
+    variables = {
+        field.name: _write_value(code, mapping[field.name], field, root) for field in fields if field.name in mapping
+    }
     for field in fields:
         if field.required:
             variable = variables.get(field.name, "None")
             missing = f"{variable} is None" + ("" if root else f" or {variable} in {code.constant(NOTHING)}")
             code.line(f"if {missing}: {incomplete}")
-    entries = ", ".join(f"{literal(name)}: {variable}" for name, variable in variables.items())
-    result = code.variable(f"{{{entries}}}")
-    for field in fields:
-        if field.name in variables and not field.required:
-            code.line(f"if {variables[field.name]} is None: del {result}[{literal(field.name)}]")
-    return result
+    return variables
+
+
+def _required(fields: Sequence[Field]) -> set[str]:
+    return {field.name for field in fields if field.required}
 
 
 _INCOMPLETE: Final = "raise FieldError('is incomplete')"  # of the event
+_GIVEN: Final = object()  # in place of a mapping: the argument event_name
 
 
-def _write_values(
-    code: _FieldsWriter, mapping: Mapping[str, Any], fields: Sequence[Field], root: bool
-) -> Iterator[tuple[Field, str]]:
-    for field in fields:
-        if root and field.name == "event_name":
-            yield field, _write_check(code, Value("event_name"), field, root)
-        elif field.name in mapping:
-            yield field, _write_value(code, mapping[field.name], field, root)
+def _is_written_out(field: Field, node: Any) -> bool:
+    """Whether an object has the same fields for all events, none of them required, so that each has its variable."""
+    return (
+        (field.type == "object" and not field.multiple and isinstance(node, dict) and not is_directive(node))
+        and field.properties is not None
+        and not any(inner.required for inner in field.properties)
+    )
 
 
-def _write_value(code: _FieldsWriter, node: Any, field: Field, root: bool) -> str:
+def _write_value(code: FieldsWriter, node: Any, field: Field, root: bool) -> str:
     """Writes what maps and checks one field; returns the variable that holds its value, None where it has no value."""
-    if field.type == "object" and field.properties is not None and isinstance(node, dict):
-        if not is_directive(node) and not field.multiple and not any(inner.required for inner in field.properties):
-            return _write_fields(code, node, field.properties)
-        if root and field.multiple and "@arrayPath" in node:
-            path, *shape = node["@arrayPath"]
-            if shape and isinstance(shape[0], dict) and shape[0] and not is_directive(shape[0]):
-                return _write_items(code, code.value({"@arrayPath": [path]}).code, shape[0], field)
+    if node is _GIVEN:
+        return _write_check(code, Value("event_name"), field, root)
+    if _is_written_out(field, node):
+        return code.dictionary(_write_fields(code, node, field.properties or ()))
+    is_list = root and field.type == "object" and field.multiple and field.properties is not None
+    if is_list and isinstance(node, dict) and "@arrayPath" in node:
+        path, *shape = node["@arrayPath"]
+        if shape and isinstance(shape[0], dict) and shape[0] and not is_directive(shape[0]):
+            return _write_items(code, code.value({"@arrayPath": [path]}).code, shape[0], field)
     return _write_check(code, code.value(node), field, root)
 
 
-def _write_items(code: _FieldsWriter, array: str, shape: Mapping[str, Any], field: Field) -> str:
+def _write_items(code: FieldsWriter, array: str, shape: Mapping[str, Any], field: Field) -> str:
     """Writes what makes a list of objects; an item that lacks what it needs is left out."""
     items, without = code.variable("[]"), code.variable("0")
     listed = code.variable(f"[{array}] if type({array}) is dict else {array}")
     with code.block(f"if type({listed}) is list:"):
         with code.loop(listed):
-            made = _write_fields(code, shape, field.properties or (), f"{without} += 1; continue")
+            inner = field.properties or ()
+            made = code.dictionary(_write_fields(code, shape, inner, f"{without} += 1; continue"), _required(inner))
             code.line(f"{items}.append({made})")
         code.line(f"{items} = {items} or None")
     code.line(f"else: {items} = {code.constant(_check(field, root=True))}({array})")
@@ -260,7 +292,7 @@ def _write_items(code: _FieldsWriter, array: str, shape: Mapping[str, Any], fiel
     return items
 
 
-def _write_check(code: _FieldsWriter, value: Value, field: Field, root: bool) -> str:
+def _write_check(code: FieldsWriter, value: Value, field: Field, root: bool) -> str:
     check = code.constant(_check(field, root))
     if field.type not in FAST_CHECKS or field.multiple:
         something = code.constant(compile_check(field))

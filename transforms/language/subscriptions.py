@@ -10,7 +10,8 @@ from typing import Any, Protocol
 import orjson
 
 from capybeam.transforms.core.conversions import Conversion, Count, Hashed
-from capybeam.transforms.core.envelope import Ready
+from capybeam.transforms.core.envelope import Address, Ready
+from capybeam.transforms.core.events import Event
 from capybeam.transforms.core.paths import parse_path
 from capybeam.transforms.language.consent import Consent
 from capybeam.transforms.language.fields import Field
@@ -18,6 +19,7 @@ from capybeam.transforms.language.mappings import paths
 from capybeam.transforms.language.routing import Routing
 
 Hash = Callable[[Conversion, Count], Hashed]
+Encode = Callable[[Event, float, int, Count], bytes]
 Revalidate = Callable[[str, Mapping[str, Any], float, Count], Ready]
 
 
@@ -78,6 +80,29 @@ class Subscription(abc.ABC):
     def has_fixed_mapping(self) -> bool:
         """Whether the mapping is its type's, and a job file cannot change it."""
         return False
+
+    def address(self, dataset_id: str) -> Address:
+        """Where its events for a dataset go."""
+        return Address(self.destination, dataset_id)
+
+    @property
+    def encoding_key(self) -> str | None:
+        """Two subscriptions with the same one make the same lines of the same event, wherever these go; None where that
+        is not known.
+        """
+        return None
+
+    def compile_encoding(self, max_bytes: int) -> Encode | None:
+        """The function from an event at once to its line, an encoded `Envelope`; None where the type has none.
+
+        It is given Unix seconds, the window in which the event arrived, and a way to count. It yields what the stages
+        yield one after the other, and counts what they count. For an event that is not as most are it may raise any
+        exception, and then has no other effect than to have counted: the event takes the stages then.
+
+        Args:
+            max_bytes: of one event.
+        """
+        return None
 
     def maps(self, key: str) -> bool:
         """Whether the mapping may read a key at an event's root. Only False is certain: any mention of it counts."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from capybeam.transforms.core.conversions import Count
@@ -15,32 +15,59 @@ from capybeam.transforms.meta.personal_data.emails import emails
 from capybeam.transforms.meta.personal_data.person import Person, is_whole, squeezed
 from capybeam.transforms.meta.server_events import BESIDE, FREE
 from capybeam.transforms.meta.settings import MetaSettings
-from capybeam.transforms.meta.user_data import HASHED, OLDER_HASHED, WIRES, digest
+from capybeam.transforms.meta.user_data import HASHED, OLDER_HASHED, WIRES, digest, newer_click
 
 URLS: Final[tuple[str, ...]] = ("event_source_url", "referrer_url")
 _TEXTS: Final[tuple[str, ...]] = ("content_name", "content_category", "search_string")
 
-Clear = Callable[[Mapping[str, Any], dict[str, Any], Count], None]
+Clear = Callable[[Mapping[str, Any], dict[str, Any], dict[str, Any], Count], None]
 
 
-def _compile_is_clear(
-    urls: Sequence[str], texts: Sequence[str], harmless: Container[Any]
-) -> Callable[[Mapping[str, Any]], bool]:
-    """The function that quickly recognises most events without personal data or a click: no texts, and known URLs."""
-    writer = FunctionWriter("is_clear", "fields")
-    known = writer.constant(harmless, "harmless")
-    writer.line("get = fields.get")
-    conditions = [f"get({literal(name)}) in {known}" for name in urls]
-    conditions += [f"{literal(name)} not in fields" for name in texts]
-    return writer.function(" and ".join(conditions) or "True")
+def compile_clearing(subscription: MetaSettings) -> Clear:
+    """The function that removes personal data from free-form fields, and takes the click of the page's URL.
 
-
-def compile_clearing(subscription: MetaSettings) -> tuple[Clear, Callable[[Mapping[str, Any]], bool]]:
-    """The function that removes personal data from free-form fields, and one that quickly recognises most events
-    without any, and without a click.
-
-    The first function is given the mapped user_data, not hashed yet, and the fields, which it changes in place.
+    It is given the mapped user_data, not hashed yet, what that has become, and the fields; it changes both in place.
     """
+    writer = FunctionWriter("cleared", "given", "user_data", "fields", "count")
+    urls, texts = _looked_through(subscription)
+    values = {name: writer.variable(f"fields.get({literal(name)})") for name in (*urls, *texts)}
+    with writer.block(f"if not ({_is_clear(writer, subscription, values)}):"):
+        clear = _compile_thorough_clearing(subscription)
+        writer.line(writer.call(clear, "given", "user_data", "fields", "count"))
+    return writer.function("None")
+
+
+def write_clearing(
+    writer: FunctionWriter,
+    subscription: MetaSettings,
+    given: Mapping[str, str],
+    user_data: str,
+    fields: Mapping[str, str],
+) -> None:
+    """Writes the same for variables: those of the keys of the mapped user_data and of the fields, None where an event
+    has no value. It changes those of the fields.
+    """
+    urls, texts = _looked_through(subscription)
+    values = {name: fields[name] for name in (*urls, *texts)}
+    with writer.block(f"if not ({_is_clear(writer, subscription, values)}):"):
+        looked_through = writer.dictionary({"event_time": fields["event_time"], **values}, {"event_time"})
+        clear = _compile_thorough_clearing(subscription)
+        writer.line(writer.call(clear, writer.dictionary(given), user_data, looked_through, "count"))
+        for name, variable in values.items():
+            writer.line(f"{variable} = {looked_through}.get({literal(name)})")
+
+
+def _is_clear(writer: FunctionWriter, subscription: MetaSettings, values: Mapping[str, str]) -> str:
+    """The condition that quickly recognises most events without personal data or a click: no texts, and known URLs."""
+    if subscription.personal_data_in_text == "allow":
+        return "False"
+    known = writer.constant(subscription.cleaner.harmless, "harmless")
+    conditions = [f"{value} in {known}" if name in URLS else f"{value} is None" for name, value in values.items()]
+    return " and ".join(conditions) or "True"
+
+
+def _looked_through(subscription: MetaSettings) -> tuple[list[str], list[str]]:
+    """The fields that hold URLs, and those that hold texts or objects in which anything may stand."""
     mapped = mapped_names(subscription.mapping)
     names = {field.name for field in subscription.fields if mapped is None or field.name in mapped}
     urls = [name for name in URLS if name in names]
@@ -48,11 +75,22 @@ def compile_clearing(subscription: MetaSettings) -> tuple[Clear, Callable[[Mappi
     if mapped is None or isinstance(subscription.mapping.get("event_name"), dict):
         texts.append("event_name")
     texts += [name for name in FREE if name in names]
-    texts = [name for name in texts if name not in subscription.allow_in_custom_data]
+    return urls, [name for name in texts if name not in subscription.allow_in_custom_data]
+
+
+def _compile_thorough_clearing(subscription: MetaSettings) -> Clear:
+    urls, texts = _looked_through(subscription)
     notes = {name: f"removed_from_{'custom_data' if name in _TEXTS else name}" for name in (*urls, *texts)}
     clean, country = subscription.cleaner, subscription.default_country
+    cuts = subscription.personal_data_in_text == "cut"
 
-    def clear(given: Mapping[str, Any], fields: dict[str, Any], count: Count) -> None:
+    def clear(given: Mapping[str, Any], user_data: dict[str, Any], fields: dict[str, Any], count: Count) -> None:
+        fbc = newer_click(fields.get("event_source_url", ""), fields["event_time"], user_data.get("fbc"))
+        if fbc:
+            user_data["fbc"] = fbc
+            count("derived_fbc")
+        if not cuts:
+            return
         there = [name for name in texts if name in fields]
         values: list[str] = []
         for name in urls:
@@ -88,9 +126,7 @@ def compile_clearing(subscription: MetaSettings) -> tuple[Clear, Callable[[Mappi
         else:
             del fields[name]
 
-    if subscription.personal_data_in_text == "allow":
-        return (lambda given, fields, count: None), lambda fields: False
-    return clear, _compile_is_clear(urls, texts, clean.harmless)
+    return clear
 
 
 _NAME_IS_PERSONAL: Final = "event_name holds nothing but personal data."

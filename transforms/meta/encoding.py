@@ -23,7 +23,7 @@ from capybeam.transforms.meta.user_data import HASHED, KEYS, OFFLINE_KEYS, OLDER
 def compile_validation(subscription: MetaSettings, max_bytes: int, is_edited: bool) -> Validate:
     """See `Subscription.compile_validation`."""
     write, _ = compile_wire(subscription)
-    encode = _compile_encoder(subscription, max_bytes, is_edited)
+    encode = compile_encoder(subscription, max_bytes, is_edited)
     keys = {dataset_id: subscription.address(dataset_id).encode() for dataset_id in subscription.dataset_ids}
 
     def validated(conversion: Conversion, now: float, count: Count, window: int = 0, /) -> Ready:
@@ -39,7 +39,7 @@ def compile_validation(subscription: MetaSettings, max_bytes: int, is_edited: bo
 
 def compile_revalidation(subscription: MetaSettings, max_bytes: int) -> Revalidate:
     """See `Subscription.compile_revalidation`."""
-    encode = _compile_encoder(subscription, max_bytes, is_edited=True)
+    encode = compile_encoder(subscription, max_bytes, is_edited=True)
 
     def revalidated(dataset_id: str, body: Mapping[str, Any], now: float, count: Count) -> Ready:
         first = {name: body[name] for name in _FIRST if name in body}
@@ -52,11 +52,11 @@ def compile_revalidation(subscription: MetaSettings, max_bytes: int) -> Revalida
 _FIRST: Final = ("event_time", "event_name", "event_id", "action_source", "match_keys")
 
 
-Encode = Callable[[dict[str, Any], float, Count, bool, int], bytes]
+Encoder = Callable[[dict[str, Any], float, Count, bool, int], bytes]
 _NO_URLS: Final = dict.fromkeys(URLS)
 
 
-def _compile_encoder(subscription: MetaSettings, max_bytes: int, is_edited: bool) -> Encode:
+def compile_encoder(subscription: MetaSettings, max_bytes: int, is_edited: bool) -> Encoder:
     """The function from an event as it goes out to its envelope, valid at `now` and with nothing personal in the clear.
 
     It takes also whether the event's user_data is known to be hashed, and the window in which it arrived, and raises
@@ -69,7 +69,7 @@ def _compile_encoder(subscription: MetaSettings, max_bytes: int, is_edited: bool
     (_, check), needs_user_agent, dumps = compile_wire(subscription), subscription.needs_user_agent, orjson.dumps
     older, cut = subscription.wire == "offline_events", subscription.personal_data_in_text == "cut"
     look_through = compile_look_through(subscription) if is_edited else None
-    thorough = _compile_encoder(subscription, max_bytes, is_edited=True) if cut and not is_edited else None
+    thorough = compile_encoder(subscription, max_bytes, is_edited=True) if cut and not is_edited else None
     who, name = "match_keys" if older else "user_data", subscription.name.encode()
     age_limit = rules.age_limit
 

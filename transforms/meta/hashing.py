@@ -10,7 +10,7 @@ from capybeam.transforms.language.mapped_fields import mapped_names
 from capybeam.transforms.language.subscriptions import Hash
 from capybeam.transforms.meta.clearing import compile_clearing
 from capybeam.transforms.meta.settings import MetaSettings
-from capybeam.transforms.meta.user_data import compile_user_data, newer_click
+from capybeam.transforms.meta.user_data import compile_user_data
 
 
 def compile_hashing(subscription: MetaSettings) -> Hash:
@@ -20,7 +20,7 @@ def compile_hashing(subscription: MetaSettings) -> Hash:
     of the other fields, among it what user_data has just given to be hashed. `count` is called with what was dropped.
     """
     hash_user_data = compile_user_data(subscription.default_country, _user_data_names(subscription.mapping))
-    clear, is_clear = compile_clearing(subscription)
+    clear = compile_clearing(subscription)
 
     def hashed(conversion: Conversion, count: Count) -> Hashed:
         key, event_name, dataset_id, _, fields = conversion
@@ -28,14 +28,8 @@ def compile_hashing(subscription: MetaSettings) -> Hash:
         user_data = hash_user_data(given, count, fields["event_time"])
         fields = fields.copy()
         fields["user_data"] = user_data
-        if not is_clear(fields):
-            fbc = newer_click(fields.get("event_source_url", ""), fields["event_time"], user_data.get("fbc"))
-            if fbc:
-                user_data["fbc"] = fbc
-                count("derived_fbc")
-            clear(given, fields, count)
-            event_name = fields.get("event_name", event_name)
-        return new_tuple(Hashed, (key, event_name, dataset_id, None, fields))
+        clear(given, user_data, fields, count)
+        return new_tuple(Hashed, (key, fields.get("event_name", event_name), dataset_id, None, fields))
 
     return hashed
 

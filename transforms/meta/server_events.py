@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from capybeam.transforms.core.conversions import Count
+from capybeam.transforms.core.function_writer import FunctionWriter, literal
 from capybeam.transforms.language.mapped_fields import mapped_names
 from capybeam.transforms.meta import rules
 from capybeam.transforms.meta.personal_data.cleaner import Cleaner
@@ -29,6 +30,7 @@ _AS_THEY_ARE: Final = frozenset(
 )
 FREE: Final[tuple[str, ...]] = ("custom_data", "attribution_data")  # objects with any keys
 BESIDE: Final = _ALWAYS | _AS_THEY_ARE | {"custom_data", "app_data"}
+_URLS: Final = ("event_source_url", "referrer_url")
 _WEB: Final = ("https://", "http://")
 _REWRITTEN: Final = frozenset(
     {
@@ -47,6 +49,7 @@ def in_custom_data(fields: Iterable[str]) -> list[str]:
     return [name for name in fields if name not in _ALWAYS | _AS_THEY_ARE | _REWRITTEN]
 
 
+_REQUIRED: Final = ("event_time", "event_name", "event_id", "action_source", "user_data")
 Write = Callable[[Mapping[str, Any], Count], dict[str, Any]]
 
 
@@ -88,72 +91,96 @@ def _compile_offline_event(subscription: MetaSettings) -> Write:
 
 def _compile_event(subscription: MetaSettings) -> Write:
     """The function from an action's fields to Meta's server event."""
+    writer = FunctionWriter("server_event", "fields", "count")
+    names = dict.fromkeys((*_REQUIRED, *_URLS, *_names(subscription)))
+    values = {
+        name: writer.variable(f"fields[{literal(name)}]" if name in _REQUIRED else f"fields.get({literal(name)})")
+        for name in names
+    }
+    return writer.function(_write_event(writer, subscription, values, lambda _: "fields"))
+
+
+def write_server_event(writer: FunctionWriter, subscription: MetaSettings, fields: Mapping[str, str]) -> str:
+    """Writes what makes an event, on the subscription's wire, of the variables of fields, None where an event has no
+    value; returns the variable that holds it.
+    """
+    if subscription.wire == "offline_events":
+        return writer.variable(writer.call(_compile_offline_event(subscription), writer.dictionary(fields), "count"))
+    return _write_event(writer, subscription, fields, writer.dictionary)
+
+
+def _names(subscription: MetaSettings) -> list[str]:
     mapped = mapped_names(subscription.mapping)
-    names = [field.name for field in subscription.fields if mapped is None or field.name in mapped]
-    custom = in_custom_data(names)
-    beside = [name for name in names if name in _AS_THEY_ARE and name not in FREE]
+    return [field.name for field in subscription.fields if mapped is None or field.name in mapped]
+
+
+def _write_event(
+    writer: FunctionWriter,
+    subscription: MetaSettings,
+    values: Mapping[str, str],
+    fields_of: Callable[[Mapping[str, str]], str],
+) -> str:
+    """Writes what makes a server event of the variables of fields; returns the variable that holds it.
+
+    Args:
+        fields_of: writes an object of some fields, and returns the variable that holds it.
+    """
+    names = _names(subscription)
+    mapped = mapped_names(subscription.mapping)
     may_limit = subscription.consent is not None and subscription.consent.limits
     rewrites = may_limit or mapped is None or not _REWRITTEN.isdisjoint(mapped)
-    clean = subscription.cleaner
+    custom = {name: values[name] for name in in_custom_data(names)}
+    beside = {name: values[name] for name in names if name in _AS_THEY_ARE and name not in FREE}
+
+    url = _write_url(writer, values.get("event_source_url"), "dropped_event_source_url")
+    source = values["action_source"]
+    writer.line(f"if {url} is None and {source} == 'website': count('website_without_url')")
+    referrer = _write_url(writer, values.get("referrer_url"), "dropped_referrer_url")
+    event = {**{name: values[name] for name in _REQUIRED}, "event_source_url": url, "referrer_url": referrer}
+    custom_data = writer.dictionary(custom)
+    if not rewrites:
+        writer.line(f"{custom_data} = {custom_data} or None")
+        return writer.dictionary({**event, **beside, "custom_data": custom_data}, _REQUIRED)
+
+    result = writer.dictionary(event, _REQUIRED)
     limited = subscription.mapping.get("data_processing_options")
-    unlimited = limited in (False, "false")
-
-    def server_event(fields: Mapping[str, Any], count: Count) -> dict[str, Any]:
-        get = fields.get
-        source, url, referrer = fields["action_source"], get("event_source_url"), get("referrer_url")
-        event = {
-            "event_time": fields["event_time"],
-            "event_name": fields["event_name"],
-            "event_id": fields["event_id"],
-            "action_source": source,
-            "user_data": fields["user_data"],
-        }
-        if url is not None and ((url.startswith(_WEB) and url[-1] > " ") or (url := _web_address(url))):
-            event["event_source_url"] = url
-        else:
-            if url is not None:
-                count("dropped_event_source_url")
-            if source == "website":
-                count("website_without_url")
-        if referrer is not None:
-            if (referrer.startswith(_WEB) and referrer[-1] > " ") or (referrer := _web_address(referrer)):
-                event["referrer_url"] = referrer
-            else:
-                count("dropped_referrer_url")
-        custom_data = _rewritten(fields, event, clean, unlimited, count) if rewrites else {}
-        for name in beside:
-            value = get(name)
-            if value is not None:
-                event[name] = value
-        if custom_data:
-            _count_replaced(custom_data, fields, custom, count)
-        for name in custom:  # after custom_data, so that a defined field wins over it
-            if name in fields:
-                custom_data[name] = fields[name]
-        if custom_data:
-            event["custom_data"] = custom_data
-        return event
-
-    return server_event
+    rewritten = functools.partial(_rewritten, clean=subscription.cleaner, unlimited=limited in (False, "false"))
+    fields = fields_of({name: value for name, value in values.items() if name in _REWRITTEN})
+    free = writer.variable(f"{writer.constant(rewritten, 'rewritten')}({fields}, {result}, count)")
+    for name, value in beside.items():
+        writer.line(f"if {value} is not None: {result}[{literal(name)}] = {value}")
+    writer.line(f"if {free}: {writer.call(_count_replaced, free, custom_data, 'count')}")
+    with writer.block(f"if {free} or {custom_data}:"):  # a defined field wins over custom_data
+        writer.line(f"{result}['custom_data'] = {{**{free}, **{custom_data}}}")
+    return result
 
 
-def _web_address(url: str) -> str:
-    """An http or https URL, without the blanks around it; "" where it is none."""
+def _write_url(writer: FunctionWriter, value: str | None, dropped: str) -> str:
+    """Writes what makes an http or https URL of a field; returns the variable that holds it, None where it is none."""
+    if value is None:
+        return writer.variable("None")
+    url, web = writer.variable(value), writer.constant(_WEB, "WEB")
+    with writer.block(f"if {url} is not None and not ({url}.startswith({web}) and {url}[-1] > ' '):"):
+        writer.line(f"{url} = {writer.call(_web_address, url)}")
+        writer.line(f"if {url} is None: count({literal(dropped)})")
+    return url
+
+
+def _web_address(url: str) -> str | None:
+    """An http or https URL, without the blanks around it; None where it is none."""
     url = url.strip()
-    return url if url[:8].lower().startswith(_WEB) else ""
+    return url if url[:8].lower().startswith(_WEB) else None
 
 
-def _count_replaced(
-    custom_data: Mapping[str, Any], fields: Mapping[str, Any], names: Iterable[str], count: Count
-) -> None:
+def _count_replaced(custom_data: Mapping[str, Any], fields: Mapping[str, Any], count: Count) -> None:
     """Counts the keys of a mapping's custom_data whose place a field takes, with another value."""
-    for name in names:
-        if name in custom_data and fields.get(name) is not None and str(custom_data[name]) != str(fields[name]):
+    for name, value in fields.items():
+        if name in custom_data and str(custom_data[name]) != str(value):
             count("replaced_in_custom_data")
 
 
 def _rewritten(
-    fields: Mapping[str, Any], event: dict[str, Any], clean: Cleaner, unlimited: bool, count: Count
+    fields: Mapping[str, Any], event: dict[str, Any], count: Count, clean: Cleaner, unlimited: bool
 ) -> dict[str, Any]:
     """Puts into `event` what Meta reads in another form than the fields have it; gives back its custom_data.
 

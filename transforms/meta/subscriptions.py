@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from capybeam.transforms.language.subscriptions import Hash, Revalidate, Validate
-from capybeam.transforms.meta import bodies, encoding, hashing
+from capybeam.transforms.language.subscriptions import Encode, Hash, Revalidate, Validate
+from capybeam.transforms.meta import bodies, direct_encoding, encoding, hashing
 from capybeam.transforms.meta.settings import MetaSettings
 
 
@@ -23,6 +23,18 @@ class MetaSubscription(MetaSettings):
 
     def compile_revalidation(self, max_bytes: int) -> Revalidate:
         return encoding.compile_revalidation(self, max_bytes)
+
+    @property
+    def encoding_key(self) -> str | None:
+        if "test_event_code" in self.mapping:  # where an event goes depends on the event
+            return None
+        consent = self.consent if self.consent and self.consent.limits else None
+        kept = dataclasses.replace(self, destination="", name="", trigger="", consent=consent)
+        kept = dataclasses.replace(kept, dataset_ids=(), routing=None, test_event_code=None, upload_tag="")
+        return repr(kept)  # not the values themselves: 1, 1.0 and true are equal, and are not the same bytes
+
+    def compile_encoding(self, max_bytes: int) -> Encode | None:
+        return direct_encoding.compile_encoding(self, max_bytes)
 
     def is_body(self, payload: Mapping[str, Any], is_encoded: bool) -> bool:
         return bodies.is_body(payload, is_encoded)

@@ -85,50 +85,64 @@ def compile_user_data(
     ``dropped_<wire key>`` for each key of which a value was dropped, and the event's time in Unix seconds, at which an
     fbc has its age; without it the age is not looked at, and a click ID alone makes no fbc.
     """
-    keys = {name: key for name, key in KEYS.items() if names is None or name in names}
+    writer = FunctionWriter("hashed", "user_data", "count", "event_time=None")
+    read = [name for name in KEYS if names is None or name in names]
+    values = {name: writer.variable(f"user_data.get({literal(name)})") for name in read}
+    return writer.function(write_user_data(writer, values, "event_time", default_country))
+
+
+def write_user_data(writer: FunctionWriter, values: Mapping[str, str], time: str, default_country: str | None) -> str:
+    """Writes what makes Meta's user_data of a mapping's; returns the variable that holds it.
+
+    Args:
+        values: the variables of the keys that a mapping's user_data can have, None where an event has no value.
+        time: the variable of the event's time.
+    """
+    keys = {name: key for name, key in KEYS.items() if name in values}
+    country = values.get("country", "None")
     converters = _converters(default_country)
     memos = {wire for wire, convert in converters.items() if isinstance(convert, Memo)} | {"st", "zp"}
     remembered = {name: key for name, key in keys.items() if key.wire in memos}
-    # One Python function for the keys in a row. The result is made with room for all of them, and those of which
-    # nothing is left are taken out: growing it one by one would take longer. Memos are asked without a look at the
-    # values' types first: for a value that is not a text they raise, and all are converted by the slow path.
-    writer = FunctionWriter("hashed", "user_data", "count", "event_time=None")
+    # The result is made with room for all keys, and those of which nothing is left are taken out: growing it one by one
+    # would take longer. Memos are asked without a look at the values' types first: for a value that is not a text they
+    # raise, and all are converted by the slow path.
     of = {wire: writer.constant(convert, wire) for wire, convert in converters.items()} | {"st": "st", "zp": "zp"}
     first_text = writer.constant(_first_text, "first_text")
-    nothing = writer.constant(("", []), "nothing")
+    nothing = writer.constant((None, "", []), "nothing")
     with writer.block("try:"):
-        writer.line(f"st, zp = {of['by_country']}[user_data.get('country') or '']")
+        writer.line(f"st, zp = {of['by_country']}[{country} or '']")
         for name, key in remembered.items():
-            writer.line(f"{key.wire}_ = (v := user_data.get({literal(name)})) and {of[key.wire]}[v]")
+            writer.line(f"{key.wire}_ = {values[name]} and {of[key.wire]}[{values[name]}]")
     with writer.block("except (AttributeError, TypeError):"):
-        writer.line("v = user_data.get('country')")
-        writer.line(f"st, zp = {of['by_country']}[v if type(v) is str else {first_text}(v)]")
+        writer.line(f"st, zp = {of['by_country']}[{country} if type({country}) is str else {first_text}({country})]")
         for name, key in remembered.items():
-            writer.line(_conversion(writer, name, key, f"{of[key.wire]}.__getitem__"))
+            writer.line(_conversion(writer, values[name], key, f"{of[key.wire]}.__getitem__", time))
     for name, key in keys.items():
         if name not in remembered:
-            writer.line(_conversion(writer, name, key, of[key.wire]))
+            writer.line(_conversion(writer, values[name], key, of[key.wire], time))
     entries = ", ".join(f"{literal(key.wire)}: {key.wire}_" for key in keys.values())
     ready = writer.variable(f"{{{entries}}}")
     for name, key in keys.items():
         with writer.block(f"if not {key.wire}_:"):
             writer.line(f"del {ready}[{literal(key.wire)}]")
             dropped = f"count({literal(f'dropped_{key.wire}')})"
-            writer.line(f"if user_data.get({literal(name)}, '') not in {nothing}: {dropped}")
-    return writer.function(ready)
+            writer.line(f"if {values[name]} not in {nothing}: {dropped}")
+    return ready
 
 
-def _conversion(writer: FunctionWriter, name: str, key: Key, convert: str) -> str:
+def _conversion(writer: FunctionWriter, value: str, key: Key, convert: str, time: str) -> str:
     """The statement that converts a key's value, whatever it is."""
     wire = key.wire
     if wire == "fbc":
-        return f"fbc_ = (v := user_data.get({literal(name)})) and {convert}(v, event_time, count)"
-    one = f"{convert}(v)" if wire != "external_id" else f"(v := {convert}(v)) and [v]"  # a list, as Segment sends it
-    listed = "v if type(v) is list else []" if key.hashed else "v"
+        return f"fbc_ = {value} and {convert}({value}, {time}, count)"
+    one = f"{convert}({value})"
+    if wire == "external_id":
+        one = f"(v := {one}) and [v]"  # a list, as Segment sends it
+    listed = f"{value} if type({value}) is list else []" if key.hashed else value
     most = f", {_MOST_PHONES}" if wire == "ph" else ""
     several = writer.constant(_several, "several")
     many = f"{several}({convert}, {listed}, count, {literal(f'dropped_{wire}')}{most})"
-    return f"{wire}_ = {one} if type(v := user_data.get({literal(name)})) is str else v and {many}"
+    return f"{wire}_ = {one} if type({value}) is str else {value} and {many}"
 
 
 @functools.lru_cache(256)
@@ -145,7 +159,10 @@ def _converters(default_country: str | None) -> Mapping[str, Convert]:
         return places[country if country in places else _ANOTHER]
 
     converters: dict[str, Convert] = {key.wire: normalisers.text_or_nothing for key in KEYS.values()}
-    return {**converters, **_UNHASHED, **hashing, "fbc": click, "by_country": Memo(by_country, FEW)}
+    return {**converters, **_UNHASHED, **hashing, "fbc": click, "by_country": Memo(by_country, _SPELLINGS)}
+
+
+_SPELLINGS: Final = 128 * 1024  # bytes of a memo of the spellings of countries: hundreds; each default country has one
 
 
 @functools.cache

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from capybeam.pipeline.job.loader import parse_job
+from capybeam.transforms.converting import ConvertEvents, _ConvertEvents
 from capybeam.transforms.core.conversions import ignore
 from capybeam.transforms.core.envelope import Envelope, Ready
 from capybeam.transforms.core.function_writer import FunctionWriter
@@ -163,16 +164,23 @@ def test_threads_that_bring_a_subscriptions_first_event_get_the_same() -> None:
 WRONG = {"@pth": "$.properties.total"}
 
 
+def _convert_events(subscriptions: tuple[Subscription, ...]) -> Any:
+    return _ConvertEvents(ConvertEvents(subscriptions))
+
+
 @pytest.mark.parametrize(
     ("step", "mapping"),
     [
         (_MapEventNames, {"event_name": WRONG}),
         (_MapProperties, {"event_name": "Lead", "value": WRONG}),
         (_MapProperties, {"event_name": "Lead", "user_data": {"email": {"@path": "$.a", "@case": {}}}}),
+        (_convert_events, {"event_name": WRONG}),
+        (_convert_events, {"event_name": "Lead", "value": WRONG}),
     ],
 )
 def test_a_mapping_that_cannot_be_compiled_is_an_error_when_a_step_is_set_up(step: Any, mapping: Any) -> None:
     wrong: Subscription = subscription("wrong", mapping=mapping)
+    step((subscription("sound"),)).setup()
     with pytest.raises(MappingError):
         step((subscription("sound"), wrong)).setup()
 

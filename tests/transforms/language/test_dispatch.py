@@ -123,6 +123,36 @@ def test_a_trigger_names_the_texts_without_which_it_takes_no_event(trigger: str,
     assert wanted_texts(parse_trigger(trigger)) == wanted
 
 
+HOSTILE = {"type": "track", "properties": {"v": dt.date(2026, 1, 1)}}  # of which no JSON is made
+
+
+@pytest.mark.parametrize(
+    ("trigger", "event", "outcome"),
+    [
+        ('event = "A"', {"event": Text("A")}, True),
+        ('event in ["A", "B"]', {"event": Text("A")}, False),
+        ('event = "A"', {"event": ["A"]}, False),
+        ('event = "A"', {"event": {"A": 1}}, False),
+        ('event = "A"', {"event": 5}, False),
+        ('event = "A"', {"event": None}, False),
+        ('event = "A"', {}, False),
+        ('typeof(properties.v) = "string" and event = "A"', {**HOSTILE, "event": "B"}, KeyError),
+        ('event = "A" and typeof(properties.v) = "string"', {**HOSTILE, "event": "B"}, False),
+        ('event = "A" and typeof(properties.v) = "string"', {**HOSTILE, "event": "A"}, KeyError),
+    ],
+)
+def test_what_is_no_text_or_not_of_json_is_taken_as_by_the_trigger_alone(
+    trigger: str, event: dict[str, Any], outcome: Any
+) -> None:
+    assert _each_alone([trigger], event) == ([] if outcome is False else ["key 0"] if outcome is True else outcome)
+    matching = compile_triggers([("key 0", trigger)], few=0)
+    if isinstance(outcome, bool):
+        assert matching(event) == ["key 0"] * outcome
+    else:
+        with pytest.raises(outcome):
+            matching(event)
+
+
 # --- order, errors, threads -------------------------------------------------------------------------------------
 
 
