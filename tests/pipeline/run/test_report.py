@@ -280,8 +280,8 @@ def test_what_was_sent_again_is_reported_beside_the_balance() -> None:
     assert report.balanced
     assert report.resent == 1
     assert sentence(report).endswith(
-        "The books balance. At least 1 event was sent again because lost work was redone, besides those in flight when it"
-        " was lost: Meta drops them by their event_id, and some receipts and dead letters exist twice."
+        "The books balance. At least 1 event was sent again because lost work was redone, besides those in flight when"
+        " it was lost: Meta drops them by their event_id, and some receipts and dead letters exist twice."
     )
 
 
