@@ -27,6 +27,7 @@ from tests.transforms.graph_server import GraphServer, Reply, graph_server, take
 pytest.importorskip("google.cloud.storage", reason="needs the extra gcp")
 
 RUN = "0123456789abcdef0123456789abcdef"
+SOLD = {"revenue": 10, "currency": "EUR"}  # of which one destination hears
 RECEIPTS = "gs://acme/out/receipts.jsonl.gz"
 
 ATTEMPT = f"""
@@ -101,13 +102,13 @@ def test_what_receipts_in_a_bucket_name_is_not_sent_again(
     storage: StorageServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    numbers = range(1, 61)
-    Path("events.jsonl").write_bytes(b"\n".join(order(number) for number in numbers))
+    numbers = range(1, 121)
+    Path("events.jsonl").write_bytes(b"\n".join(order(number, properties=SOLD) for number in numbers))
     with graph_server(lambda events: Reply(200, taken(events).body, after=0.1)) as server:
         delivery = "{max_batch_events: 1, concurrency: 2}"
         Path("job.yaml").write_text(job_file(server.url, delivery), encoding="utf-8")
         first = attempt()
-        _until(lambda: len(server.requests) >= 30, first)
+        _until(lambda: storage.names("acme") != [] and len(server.requests) >= 30, first)
         first.send_signal(signal.SIGKILL)
         first.wait()
         before, arrived = named(storage), set(server.stored)
