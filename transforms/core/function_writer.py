@@ -107,21 +107,28 @@ class FunctionWriter:
         return f"{self.constant(function, function.__name__.lstrip('_'))}({', '.join(arguments)})"
 
     def function(self, result: str) -> Callable[..., Any]:
-        """The compiled function, whose last line returns the expression `result`."""
+        """The compiled function, whose last line returns the expression `result`.
+
+        It is one that is still in use where that has the same text and the same constants.
+        """
         header = f"def {self.name}({', '.join(self.arguments)}):"
         lines = [f"{line}\n" for line in (header, *self._lines, f"    return {result}")]
-        source, filename = "".join(lines), f"<capybeam {self.name} {next(_NUMBERS)}>"
-        namespace = self._constants.copy()
+        source = "".join(lines)
+        same = source, tuple((name, id(value)) for name, value in self._constants.items())
+        function: Callable[..., Any] | None = _IN_USE.get(same)
+        if function is not None:
+            return function
+        filename, namespace = f"<capybeam {self.name} {next(_NUMBERS)}>", self._constants.copy()
         exec(compile(source, filename, "exec"), namespace)
-        function: Callable[..., Any] = namespace[self.name]
-        linecache.cache[filename] = (
-            len(source),
-            None,
-            lines,
-            filename,
-        )  # no modification time: never looked for on disk
+        function = _IN_USE[same] = namespace[self.name]
+        # no modification time: never looked for on disk
+        linecache.cache[filename] = (len(source), None, lines, filename)
         weakref.finalize(function.__code__, linecache.cache.pop, filename, None).atexit = False
         return function
+
+
+# A function keeps its constants, so their ids mean nothing else while it is here.
+_IN_USE: Final = weakref.WeakValueDictionary[tuple[str, tuple[tuple[str, int], ...]], Callable[..., Any]]()
 
 
 def literal(value: str | float | tuple[str, ...] | None) -> str:

@@ -216,9 +216,10 @@ class Engine:
         made: dict[Encode, tuple[bytes | Refused, list[str]]] = {}
         shares = self._shares
         for key in keys:
-            share, note = shares[key], notes[key]
+            share = shares[key]
             targets = share and share.targets_of(event)
             if share is None or targets is None:
+                note = notes[key]
                 outcomes += [
                     named if isinstance(named, Refused) else self.ready(named, now, note, window)
                     for named in self._named(event, key)
@@ -235,6 +236,7 @@ class Engine:
                     outcome, noted = self._staged(event, key, now, window)
                 made[encode] = outcome, noted
             if noted:
+                note = notes[key]
                 for each in noted * len(targets):
                     note(each)
             if isinstance(outcome, Refused):

@@ -97,10 +97,17 @@ def compile_encoder(subscription: MetaSettings, max_bytes: int, is_edited: bool)
             )
         if unattributed:
             count("beyond_attribution_window")
-        limit = age_limit("physical_store" if older else event["action_source"])
         event_id = event.get("event_id")
-        what = event["event_name"].encode(), event_id.encode() if type(event_id) is str else b""
-        return seal(name, *what, event["event_time"], limit, body, None, window)
+        return seal(
+            name,
+            event["event_name"].encode(),
+            event_id.encode() if type(event_id) is str else b"",
+            event["event_time"],
+            age_limit("physical_store" if older else event["action_source"]),
+            body,
+            None,
+            window,
+        )
 
     if not subscription.restricted:
         return encoded

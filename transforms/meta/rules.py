@@ -143,12 +143,9 @@ def check_messaging(channel: str | None, user_data: Mapping[str, Any]) -> None:
 def check_purchase(custom_data: Mapping[str, Any]) -> None:
     """A custom subscription may send a Purchase too, with a currency that no field of the action has checked."""
     currency = custom_data.get("currency")
-    if currency is None or currency == "":
-        raise Rejected("missing_currency")
     if type(currency) is not str or currency not in CURRENCIES:
-        raise Rejected("invalid_currency")
-    value = custom_data.get("value")
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise Rejected("missing_currency" if currency is None or currency == "" else "invalid_currency")
+    if type(custom_data.get("value")) not in (float, int):
         raise Rejected("missing_value")
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
@@ -21,6 +20,11 @@ from capybeam.transforms.core.placeholders import is_placeholder
 from capybeam.transforms.meta import normalisers
 from capybeam.transforms.meta.normalisers import Normalise
 from capybeam.transforms.standards.spelling import BLANKS
+
+try:  # of CPython up to 3.11: a fifth faster for short texts than by OpenSSL, which prepares more for each
+    from _sha256 import sha256  # type: ignore[import-not-found, unused-ignore]
+except ImportError:
+    from hashlib import sha256
 
 Convert = Callable[..., Any] | Memo[Any]
 
@@ -272,7 +276,7 @@ def normaliser(wire: str, default_country: str | None = None) -> Normalise:
 
 def digest(normalised: str) -> str:
     """SHA-256 of the UTF-8 text, 64 lower-case hex digits."""
-    return hashlib.sha256(normalised.encode()).hexdigest()
+    return str(sha256(normalised.encode()).hexdigest())
 
 
 # --- already hashed ---------------------------------------------------------------------------------------------
@@ -294,15 +298,13 @@ def already_hashed(text: str) -> str:
 
 
 def _digester(normalise: Normalise, wire: str) -> Convert:
-    sha256 = hashlib.sha256
+    digest_of = sha256
 
     def digester(value: str) -> str:
-        if len(value) >= 32:
-            hashed = already_hashed(value)
-            if hashed:
-                return hashed
+        if len(value) >= 32 and (hashed := already_hashed(value)):
+            return hashed
         normalised = normalise(value)
-        return sha256(normalised.encode()).hexdigest() if normalised else ""
+        return digest_of(normalised.encode()).hexdigest() if normalised else ""
 
     if wire in _UNIQUE:
         return digester

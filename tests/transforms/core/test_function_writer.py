@@ -63,11 +63,34 @@ def sources() -> set[str]:
 def test_sources_of_functions_that_are_gone_are_forgotten() -> None:
     gc.collect()
     before = sources()
-    functions = [failing().function("amount") for _ in range(100)]
+    functions = [failing().function(f"amount + {number}") for number in range(100)]
     assert len(sources() - before) == 100
     functions.clear()
     gc.collect()
     assert sources() <= before
+
+
+def test_the_same_text_with_the_same_constants_is_one_function_and_with_others_another_one() -> None:
+    def containing(values: list[int]) -> Any:
+        writer = FunctionWriter("containing", "value")
+        return writer.function(f"value in {writer.constant(values)}")
+
+    ones, also_ones, twos = [1], [1], [2]
+    functions = [containing(values) for values in (ones, ones, also_ones, twos)]
+
+    assert [function(1) for function in functions] == [True, True, True, False]
+    assert [function is functions[0] for function in functions] == [True, True, False, False]
+
+
+def test_a_function_that_is_gone_does_not_come_back_with_a_constant_in_the_place_of_its_own() -> None:
+    for number in range(200):  # of which many lists have the same place
+        writer = FunctionWriter("held", "value")
+        function = writer.function(f"value in {writer.constant([number])}")
+        assert function(number)
+        assert not function(number + 1)
+        del writer, function
+        if number % 20 == 0:
+            gc.collect()
 
 
 def test_constants_of_one_name_are_kept_apart() -> None:

@@ -27,6 +27,7 @@ from capybeam.transforms.engine.engine import Engine, Refused
 from capybeam.transforms.language.subscriptions import Subscription
 from capybeam.transforms.meta.subscriptions import MetaSubscription
 from tests import adversary
+from tests.timing import least_seconds
 from tests.transforms.edits import edited
 from tests.transforms.engine.test_engine import _ANY, _PLACES, altered
 from tests.transforms.shop import NOW, ORDER, Json, job, with_context, with_properties, with_traits
@@ -426,6 +427,15 @@ def test_an_event_that_is_refused_takes_the_stages_once_for_all_that_make_the_sa
     assert [
         outcome.conversion.dataset_id for outcome in outcomes if isinstance(outcome, Refused) and outcome.conversion
     ] == [str(number) for number in range(50)]
+
+
+def test_fifty_destinations_cost_much_less_than_fifty_times_one() -> None:
+    def seconds(count: int) -> float:
+        subscriptions = many(count)
+        engine, keys = Engine(subscriptions), [subscription.key for subscription in subscriptions]
+        return least_seconds(lambda: [engine.encode(ORDER, keys, NOW, WINDOW, ignoring(keys)) for _ in range(50)], 10)
+
+    assert seconds(50) < 12 * seconds(1)  # 3 times on a quiet machine
 
 
 @pytest.mark.parametrize(
