@@ -106,12 +106,12 @@ class Delivery:
     Attributes:
         concurrency: requests in flight, of each destination and worker.
         requests_per_second: of the whole job at most, or None. A worker has its share.
-        share_unused_rate: whether workers that send also use the shares of those that do not, where the job has a place
-            for their leases.
         rate_limit_service: address (host:port) of an Envoy rate limit service that is asked before each request.
         timeout: of one request, in all.
         retry_for: how long a throttled or failing destination is tried before its events become dead letters.
         receipts: brief, or detailed: with the event_ids.
+        share_unused_rate: whether workers that send also use the shares of those that do not, where the job has a place
+            for their leases.
     """
 
     max_batch_events: int = 1000
@@ -119,8 +119,8 @@ class Delivery:
     max_batch_delay: float = 10.0
     concurrency: int = 8
     requests_per_second: float | None = None
-    share_unused_rate: bool = True
     rate_limit_service: str | None = None
     timeout: float = 10.0
     retry_for: float = 900.0
     receipts: Literal["brief", "detailed"] = "detailed"
+    share_unused_rate: bool = True
