@@ -37,14 +37,20 @@ class ProcessedIndex:
         own: receipts that this run itself is writing, for workers whose runner repeats lost work; None for none.
     """
 
-    def __init__(self, records: Records, engine: Engine, own: GrowingFile | GrowingParts | None = None) -> None:
+    def __init__(
+        self,
+        records: Records,
+        engine: Engine,
+        own: GrowingFile | GrowingParts | None = None,
+        sends_retryable: bool = False,
+    ) -> None:
         delivered, dead, early = DigestSorter(), DigestSorter(), DigestSorter()
         self.receipts = self.dead_letters = 0
         for record in records:
             if record.is_receipt:
                 self.receipts += 1
                 _add_receipt(record, delivered)
-            else:
+            elif not (sends_retryable and record.row.get("retryable")):
                 self.dead_letters += 1
                 _add_dead_letter(record, engine, dead, early)
         self.delivered, self.dead, self.early = delivered.sorted(), dead.sorted(), early.sorted()
@@ -125,6 +131,7 @@ class LoadIndex:
         own: where the run itself writes receipts, where its runner may repeat work: a file, or a URL of parts; "" for
             nowhere.
         run_id: the run's.
+        sends_retryable: whether dead letters that an outage or a refusal has left do not count: they are sent.
     """
 
     places: Sequence[str]
@@ -132,6 +139,7 @@ class LoadIndex:
     unwrap: str | None = None
     own: str = ""
     run_id: str = ""
+    sends_retryable: bool = False
 
     @property
     def key(self) -> Hashable:
@@ -139,7 +147,7 @@ class LoadIndex:
 
     def __call__(self) -> ProcessedIndex:
         engine = Engine(self.subscriptions, unwrap=self.unwrap)
-        return ProcessedIndex(Records(self.places), engine, self._own() if self.own else None)
+        return ProcessedIndex(Records(self.places), engine, self._own() if self.own else None, self.sends_retryable)
 
     def _own(self) -> GrowingFile | GrowingParts:
         return GrowingFile(self.own) if is_local(self.own) else GrowingParts(parts_of(self.own, self.run_id))

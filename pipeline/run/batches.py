@@ -73,7 +73,7 @@ def run_batches(work: Work, reader: StreamReader[Any]) -> RunResult:
 
 
 class TranslatedOnce(beam.Pipeline):
-    """A pipeline that is run several times, and translated for its runner only once. No step may be added after that."""
+    """A pipeline that is run several times, and translated for its runner only once. No step may be added then."""
 
     _translated: Any = None
     _translating: Final = threading.Lock()

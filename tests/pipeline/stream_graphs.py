@@ -87,7 +87,7 @@ def streamed(
         patch.setattr(PipelineOptionsValidator, "validate", lambda _validator: [])
         patch.setattr(DataflowRunner, "run_pipeline", take)
         options = ["--runner=DataflowRunner", "--streaming", "--project=acme-shop", "--region=europe-west1"]
-        options += ["--max_num_workers=5", "--temp_location=gs://acme/temp"]
+        options += ["--max_num_workers=5", "--temp_location=gs://acme/temp", "--sdk_container_image=acme/capybeam:1"]
         inputs = ["pubsub:projects/acme-shop/subscriptions/events"]
         request = RunRequest(job, inputs, outputs, options, wait=False)
         code = execute.run_job(request) if command == "run" else execute.replay_job(request, ReplayFilter())
