@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help setup demo stream warehouse test chaos lint format conformance bench cluster-test countries schema modules stream-graphs templates publish clean
+.PHONY: help setup demo stream warehouse test chaos lint format conformance bench cluster-test countries schema modules stream-graphs templates lock sbom publish clean
 .DEFAULT_GOAL := help
 
 help:  ## Lists these targets.
@@ -67,6 +67,18 @@ stream-graphs: setup  ## Keeps the graphs of streams as those of a release, with
 
 templates: setup  ## Writes the files in templates/ that are made from the code.
 	$(BIN)/python -m templates.generate
+
+lock: setup  ## Writes templates/requirements.txt, all that the images install, with hashes.
+	$(BIN)/pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
+	@echo '# All that the images install beside capybeam itself, for Python 3.11 on Linux: `make lock` writes it from pyproject.toml.' > templates/requirements.txt
+	echo 'setuptools>=77' | $(BIN)/uv pip compile pyproject.toml - --quiet --upgrade --extra gcp --extra report --extra sandbox \
+	  --constraint templates/constraints.txt --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+	  --generate-hashes --no-annotate --no-header --no-emit-index-url >> templates/requirements.txt
+
+sbom: setup  ## Writes out/sbom.json, the images' packages as CycloneDX, for scanners.
+	$(BIN)/pip install --quiet --disable-pip-version-check 'cyclonedx-bom>=7,<8'
+	mkdir -p out
+	$(BIN)/cyclonedx-py requirements templates/requirements.txt --pyproject pyproject.toml --output-reproducible --output-file out/sbom.json
 
 publish:  ## Builds the Dataflow image and templates: make publish PROJECT=... REGION=... BUCKET=...
 	templates/publish.sh $(PROJECT) $(REGION) $(BUCKET) $(REPOSITORY)

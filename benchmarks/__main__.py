@@ -19,11 +19,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Final
+from typing import Final, NamedTuple
 
 from benchmarks import events
 from benchmarks.large_jobs import DESTINATIONS, SUBSCRIPTIONS
 from benchmarks.loops import JOB
+from benchmarks.steps import STEPS, accounting
 from capybeam.pipeline.sandbox.faults import Faults
 from capybeam.pipeline.sandbox.server import SandboxServer
 from capybeam.pipeline.sandbox.store import SandboxSettings
@@ -43,6 +44,10 @@ COMMAND_TARGET: Final = 0.5  # s
 ROWS_TARGET: Final = 1.0  # of what parsing JSON takes
 REPORT_TARGET: Final = 0.8  # of the speed of `map`
 UPKEEP_TARGET: Final = 0.03  # of a run's time for an event
+ACCOUNTING_TARGET: Final = 0.05  # the same
+START_UP_TARGET: Final = 1.2  # s of processor time
+MEMORY_COUNTS: Final = (100_000, 400_000, 1_600_000)  # events
+MEMORY_GROWTH_TARGET: Final = 1.1  # of the least of them
 LATENCY: Final = 0.2  # s, of the server that concurrency is measured with
 CONCURRENCY: Final = 16
 CONCURRENCY_TARGET: Final = 12.0
@@ -71,6 +76,9 @@ class Measured:
     one_at_a_time: list[float] = field(default_factory=list)  # batches a second
     many_at_once: list[float] = field(default_factory=list)
     large_jobs: list[dict[str, dict[str, float]]] = field(default_factory=list)
+    steps: list[dict[str, float]] = field(default_factory=list)  # µs of an event, by step
+    start_up_processor: list[float] = field(default_factory=list)
+    run_processor: list[float] = field(default_factory=list)
     memory: float = 0.0
 
 
@@ -83,6 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--cluster", action="store_true", help="compare a Flink cluster with FnApiRunner, and no more")
     parser.add_argument("--peers", action="store_true", help="compare other programs that do the same, and no more")
     parser.add_argument("--publish", action="store_true", help="with --peers: write the results into docs/, too")
+    parser.add_argument("--memory", action="store_true", help="compare memory of runs of many events, and no more")
     parser.add_argument("--check", action="store_true", help="exit with 1 when a target is missed")
     options = parser.parse_args(arguments)
     if options.events < 1 or options.rounds < 1:
@@ -92,6 +101,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _compare_cluster(options.events, options.rounds)
     if options.peers:
         return _compare_peers(options.events, options.rounds, options.publish)
+    if options.memory:
+        return 1 if _compare_memory() and options.check else 0
     measured = _measure(options.events, options.rounds, not options.skip_run)
     missed = _print_table(measured, options.events)
     return 1 if options.check and missed else 0
@@ -118,16 +129,19 @@ def _measure(count: int, rounds: int, with_run: bool) -> Measured:
             measured.mapping.append(mapping)
             measured.report.append(report)
             measured.large_jobs.append(_large_jobs(path))
+            measured.steps.append(json.loads(_printed("benchmarks.steps", str(path))))
             if with_run:
-                measured.start_up.append(_run(job, single)[0])
-                seconds, memory = _run(job, path)
-                measured.run.append(seconds)
-                measured.memory = max(measured.memory, memory)
-                measured.shared_start_up.append(_run(job, single, single, workers=WORKERS)[0])
-                measured.shared_run.append(_run(job, path, workers=WORKERS)[0])
+                start_up, whole = _run(job, single), _run(job, path)
+                measured.start_up.append(start_up.seconds)
+                measured.start_up_processor.append(start_up.processor)
+                measured.run.append(whole.seconds)
+                measured.run_processor.append(whole.processor)
+                measured.memory = max(measured.memory, whole.memory)
+                measured.shared_start_up.append(_run(job, single, single, workers=WORKERS).seconds)
+                measured.shared_run.append(_run(job, path, workers=WORKERS).seconds)
                 measured.upkeep.append(_loop("upkeep", path))
-            measured.check.append(_timed("check", str(job))[0])
-            measured.map.append(_timed("map", "--config", str(job), "--input", str(small))[0])
+            measured.check.append(_timed("check", str(job)).seconds)
+            measured.map.append(_timed("map", "--config", str(job), "--input", str(small)).seconds)
     if with_run:
         slow = SandboxSettings(null=True, faults=Faults(latency=LATENCY))
         with SandboxServer(slow) as server:
@@ -149,7 +163,7 @@ def _compare_cluster(count: int, rounds: int) -> int:
 
         def timed(options: Sequence[str]) -> float:
             local = [] if "--runner" in options else ["--workers", "1"]
-            return _timed("run", "--config", str(job), *_fresh_outputs("file://"), *local, *options)[0]
+            return _timed("run", "--config", str(job), *_fresh_outputs("file://"), *local, *options).seconds
 
         try:
             compare(_events_file(1), _events_file(count), count, rounds, OUT, timed)
@@ -212,13 +226,21 @@ def _printed(module: str, *arguments: str) -> bytes:
         stdout=subprocess.PIPE,
         check=True,
         cwd=_ROOT,
-        env={**os.environ, "META_ACCESS_TOKEN": "benchmark"},
+        env=_ENVIRONMENT,
     )
     return finished.stdout
 
 
-def _run(job: Path, *paths: Path, workers: int = 1) -> tuple[float, float]:
-    """Seconds and megabytes (of one process) of a run, which has to deliver everything."""
+class Taken(NamedTuple):
+    """What a command took: seconds, seconds of processors, and megabytes at most (of one process)."""
+
+    seconds: float
+    processor: float
+    memory: float
+
+
+def _run(job: Path, *paths: Path, workers: int = 1) -> Taken:
+    """What a run took, which has to deliver everything."""
     inputs = [word for path in paths for word in ("--input", str(path))]
     return _timed("run", "--config", str(job), *inputs, "--workers", str(workers), *_fresh_outputs())
 
@@ -235,8 +257,8 @@ def _fresh_outputs(scheme: str = "") -> list[str]:
     ]
 
 
-def _timed(*command: str) -> tuple[float, float]:
-    """Seconds and megabytes at most that a capybeam command took. Raises RuntimeError unless it ended well."""
+def _timed(*command: str) -> Taken:
+    """What a capybeam command took. Raises RuntimeError unless it ended well."""
     log = OUT / f"{command[0]}.log"
     with log.open("wb") as output:
         started = time.perf_counter()
@@ -245,17 +267,25 @@ def _timed(*command: str) -> tuple[float, float]:
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=_ROOT,
-            env={**os.environ, "META_ACCESS_TOKEN": "benchmark"},
+            env=_ENVIRONMENT,
         )
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - started
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"capybeam {command[0]} ended with exit code {process.returncode}; see {log}")
-    return seconds, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
+    megabytes = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
+    return Taken(seconds, usage.ru_utime + usage.ru_stime, megabytes)
 
 
 _ROOT: Final = Path(__file__).parents[1]
+# Python compiles its modules once, as it does where capybeam is installed, whatever this environment says.
+_ENVIRONMENT: Final = {
+    **os.environ,
+    "META_ACCESS_TOKEN": "benchmark",
+    "PYTHONDONTWRITEBYTECODE": "",
+    "PYTHONPYCACHEPREFIX": str(OUT / "pycache"),
+}
 
 
 # --- telling ----------------------------------------------------------------------------------------------------
@@ -299,6 +329,8 @@ def _print_table(measured: Measured, count: int) -> bool:
         ratio = _ratio(measured.limit, work)
         row("  run / limit, without start-up", f"{ratio:.2f}", value=ratio, least=RUN_TARGET)
         row("  start-up: a run of one event", f"{median(measured.start_up):.1f} s")
+        start_up = min(measured.start_up_processor)
+        row("  start-up: processor time", f"{start_up:.1f} s", value=start_up, most=START_UP_TARGET)
         share = median(upkeep * count / seconds for upkeep, seconds in zip(measured.upkeep, work, strict=True))
         row("  pacing, classifying, receipts / run", f"{share:.1%}", value=share, most=UPKEEP_TARGET)
         several = f"  {WORKERS} processes / 1"
@@ -308,17 +340,47 @@ def _print_table(measured: Measured, count: int) -> bool:
         row(f"{several}, without start-up", f"{ratio:.2f}", value=ratio, least=WORKERS_TARGET)
         ratio = 1 / _ratio(measured.start_up, measured.shared_start_up)
         row(f"{several}, start-up", f"{ratio:.2f}", value=ratio, most=WORKERS_START_UP_TARGET)
+        share = median(
+            accounting(steps) * count / 1e6 / (whole - start_up)
+            for steps, whole, start_up in zip(
+                measured.steps, measured.run_processor, measured.start_up_processor, strict=True
+            )
+        )
+        row("  windows, receipts with event_ids / run", f"{share:.1%}", value=share, most=ACCOUNTING_TARGET)
         row("  peak memory", f"{measured.memory:.0f} MB", value=measured.memory, most=MEMORY_TARGET)
     if measured.many_at_once:
         gain = median(many / one for many, one in zip(measured.many_at_once, measured.one_at_a_time, strict=True))
         name = f"concurrency {CONCURRENCY} / 1, at {LATENCY * 1000:.0f} ms a request"
         row(name, f"{gain:.1f}", value=gain, least=CONCURRENCY_TARGET)
+    _print_steps(measured.steps)
     _print_large_jobs(measured.large_jobs, row)
     row("capybeam check", f"{min(measured.check):.2f} s", value=min(measured.check), most=COMMAND_TARGET)
     row(f"capybeam map, {SMALL} events", f"{min(measured.map):.2f} s", value=min(measured.map), most=COMMAND_TARGET)
     if measured.run:
         print(_START_UP)
     return missed
+
+
+def _print_steps(rounds: Sequence[dict[str, float]]) -> None:
+    """The table of docs/performance.md, as Markdown."""
+    print("\n| step | µs an event | of the limit |\n|---|---|---|")
+    for step, what in STEPS.items():
+        of_limit = median(each[step] / each["limit"] for each in rounds)
+        print(f"| {what} | {median(each[step] for each in rounds):.1f} | {of_limit:.2f} |")
+    print()
+
+
+def _compare_memory() -> bool:
+    """Prints the peak memory of runs of ever more events; whether it grows with them."""
+    OUT.mkdir(parents=True, exist_ok=True)
+    with SandboxServer(SandboxSettings(null=True)) as server:
+        job = OUT / "job.yaml"
+        job.write_text(JOB.read_text().replace("http://127.0.0.1:8791", server.url))
+        peaks = {count: _run(job, _events_file(count)).memory for count in MEMORY_COUNTS}
+    least = min(peaks.values())
+    for count, peak in peaks.items():
+        print(f"{count:>9,} events: peak memory {peak:.0f} MB, {peak / least:.2f} of the least")
+    return max(peaks.values()) > MEMORY_GROWTH_TARGET * least
 
 
 def _print_large_jobs(rounds: Sequence[dict[str, dict[str, float]]], row: Callable[..., None]) -> None:

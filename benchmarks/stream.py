@@ -19,11 +19,13 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.subscription import new_topic
 from capybeam.pipeline.sandbox.server import SandboxServer
 from tests.servers.pubsub import pubsub_server
 
 RATE = 200  # events a second
 LIMIT = 2.0  # seconds over max_batch_delay that 95 of 100 events may take
+FIRST_LIMIT = 1.0  # seconds over max_batch_delay that the first event may take
 JOB = """
 destinations:
   - name: web
@@ -42,31 +44,29 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60.0)
     options = parser.parse_args()
     with pubsub_server(), SandboxServer() as sandbox, tempfile.TemporaryDirectory() as folder:
-        topic, subscription = _topic()
+        topic, subscription = new_topic()
         Path(folder, "job.yaml").write_text(JOB.format(endpoint=sandbox.url, delay=options.delay))
         command = [sys.executable, "-m", "capybeam", "run", "--config", "job.yaml", "--input"]
         env = {**os.environ, "TOKEN": "benchmark-token", "PYTHONPATH": str(Path(__file__).parents[1])}
-        run = subprocess.Popen([*command, f"pubsub:{subscription}"], cwd=folder, env=env, stdout=subprocess.DEVNULL)
-        time.sleep(5)  # what starting up takes belongs to no event
+        log = Path(folder, "log.txt")
+        with log.open("wb") as errors:
+            run = subprocess.Popen(
+                [*command, f"pubsub:{subscription}"], cwd=folder, env=env, stdout=subprocess.DEVNULL, stderr=errors
+            )
+        while "Reading" not in log.read_text() and run.poll() is None:  # starting up belongs to no event
+            time.sleep(0.1)
+        time.sleep(2)
         taken = _measured(topic, sandbox, options.seconds, options.delay)
         run.send_signal(signal.SIGINT)
         code = run.wait(timeout=60)
     p50, p95 = statistics.median(taken), statistics.quantiles(taken, n=20)[-1]
     print(
-        f"{len(taken):,} events at {RATE}/s, max_batch_delay {options.delay:g} s: p50 {p50:.2f} s, p95 {p95:.2f} s,"
-        f" longest {max(taken):.2f} s; exit code {code}; limit {options.delay + LIMIT:g} s"
+        f"{len(taken):,} events at {RATE}/s, max_batch_delay {options.delay:g} s: first {taken[0]:.2f} s (limit"
+        f" {options.delay + FIRST_LIMIT:g} s), p50 {p50:.2f} s, p95 {p95:.2f} s (limit {options.delay + LIMIT:g} s),"
+        f" longest {max(taken):.2f} s; exit code {code}"
     )
-    return 0 if code == 0 and p95 <= options.delay + LIMIT else 1
-
-
-def _topic() -> tuple[str, str]:
-    from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
-
-    number = time.time_ns()  # a server given by the user may know the names of an earlier run
-    topic, subscription = f"projects/capybeam/topics/t-{number}", f"projects/capybeam/subscriptions/s-{number}"
-    PublisherClient().create_topic(name=topic)
-    SubscriberClient().create_subscription(name=subscription, topic=topic)
-    return topic, subscription
+    is_met = taken[0] <= options.delay + FIRST_LIMIT and p95 <= options.delay + LIMIT
+    return 0 if code == 0 and is_met else 1
 
 
 def _measured(topic: str, sandbox: SandboxServer, seconds: float, delay: float) -> list[float]:

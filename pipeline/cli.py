@@ -284,9 +284,9 @@ def schema(output: str, of_report: bool) -> None:
     """
     import orjson
 
-    from capybeam.pipeline.run import report_document
+    from capybeam.pipeline.run import report_model
 
-    found = report_document.json_schema() if of_report else json_schema()
+    found = report_model.json_schema() if of_report else json_schema()
     text = orjson.dumps(found, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     if output == "-":
         sys.stdout.buffer.write(text)

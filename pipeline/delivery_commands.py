@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import logging
 import sys
 
 import click
 
 from capybeam.pipeline.command_line import begin, byte_count, fail
 from capybeam.pipeline.job.models import duration
+from capybeam.pipeline.run.beam_import import importing_beam
 from capybeam.pipeline.run.exit_codes import INTERRUPTED
 from capybeam.pipeline.run.options import MOST_WORKERS, REPLAYED_DEAD_LETTERS, REPLAYED_RECEIPTS, option
 from capybeam.pipeline.time_options import GivenTimes, time_options, time_range
@@ -86,16 +86,16 @@ def run(
     between, last = time_range(GivenTimes(since, until, time_zone, time_column, overlap))
     max_bytes = byte_count("--max-bytes-billed", max_bytes_billed)
     try:
-        logging.disable(logging.WARNING)  # Beam warns at import of extras that are not installed
-        from capybeam.pipeline.run.execute import run_job  # Beam takes two seconds to import
+        outputs = (dead_letters, receipts, report, window_books)
+        with importing_beam((*inputs, *resume, *outputs), beam_options):
+            from capybeam.pipeline.run.execute import run_job
         from capybeam.pipeline.run.request import Outputs, RunRequest
         from capybeam.pipeline.sources.message_attributes import MessageAttributes
 
-        logging.disable(logging.NOTSET)
         request = RunRequest(
             job,
             inputs,
-            Outputs(dead_letters, receipts, report, window_books),
+            Outputs(*outputs),
             beam_options,
             until_idle=_seconds("--until-idle", until_idle),
             attributes=MessageAttributes(id_attribute, timestamp_attribute),
@@ -193,17 +193,17 @@ def replay(
             close = difflib.get_close_matches(code, CODES, n=1)
             fail(f"--only: unknown code '{code}'" + (f"; did you mean {close[0]}?" if close else ""))
     try:
-        logging.disable(logging.WARNING)
-        from capybeam.pipeline.run.execute import replay_job
+        outputs = (dead_letters, receipts, report, window_books)
+        with importing_beam((*sources, *resume, *outputs), beam_options):
+            from capybeam.pipeline.run.execute import replay_job
         from capybeam.pipeline.run.request import Outputs, RunRequest
         from capybeam.transforms.core.dead_letters import ReplayFilter
 
-        logging.disable(logging.NOTSET)
         replay_filter = ReplayFilter(frozenset(codes), retryable)
         request = RunRequest(
             job,
             sources,
-            Outputs(dead_letters, receipts, report, window_books),
+            Outputs(*outputs),
             beam_options,
             until_idle=_seconds("--until-idle", until_idle),
             between=between,

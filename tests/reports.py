@@ -8,7 +8,7 @@ from typing import Any
 
 import jsonschema
 
-from capybeam.pipeline.run.report_document import json_schema
+from capybeam.pipeline.run.report_model import json_schema
 
 Report = Mapping[str, Any]
 

@@ -80,26 +80,40 @@ class _Cut:
         yield key.key, part
 
 
+_MOST_OPEN: Final = 64 * 1024 * 1024  # bytes of all batches that wait for more events; a job may have many destinations
+
+
 class _GatherInBundle(beam.DoFn):
     def __init__(self, max_events: int, max_bytes: int) -> None:
         self._max_events, self._max_bytes = max_events, max_bytes
 
     def start_bundle(self) -> None:
         self._open: dict[str, tuple[list[bytes], list[int]]] = {}  # lines, and their size in bytes
+        self._bytes = 0  # of all
 
     def process(self, element: tuple[str, bytes]) -> Iterable[Batch]:
         key, line = element
+        added = len(line)
+        self._bytes += added
         batch = self._open.get(key)
         if batch is None:
-            self._open[key] = [line], [len(line)]
-            return ()
+            self._open[key] = [line], [added]
+            return () if self._bytes <= _MOST_OPEN else self._largest()
         lines, size = batch
-        size[0] += len(line)
+        size[0] += added
         if len(lines) >= self._max_events or size[0] > self._max_bytes:
-            self._open[key] = [line], [len(line)]
+            self._open[key] = [line], [added]
+            self._bytes -= size[0] - added
             return [(key, lines)]
         lines.append(line)
-        return ()
+        return () if self._bytes <= _MOST_OPEN else self._largest()
+
+    def _largest(self) -> list[Batch]:
+        """The largest of all batches, which waits no longer."""
+        key = max(self._open, key=lambda key: self._open[key][1][0])
+        lines, size = self._open.pop(key)
+        self._bytes -= size[0]
+        return [(key, lines)]
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         window = GlobalWindow()

@@ -12,7 +12,7 @@ import pydantic
 
 from capybeam.pipeline.output_files import CommandError
 from capybeam.pipeline.quality_report.inputs import file_name
-from capybeam.pipeline.run.report_document import ReportModel
+from capybeam.pipeline.run.report_model import ReportModel
 
 _FOLDERS: Final = re.compile(r"""(?<![\w:/.~-])(?:~|\.\.?)?/(?:[^\s/'"]+/)+""")  # of a path in a sentence
 _CUT: Final = "…/"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import itertools
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -31,7 +32,7 @@ RunResult = tuple[Mapping[str, int], BaseException | None]
 
 
 @dataclasses.dataclass(frozen=True)
-class Work:
+class BatchWork:
     """What is done with each batch.
 
     Attributes:
@@ -46,7 +47,7 @@ class Work:
     run: Callable[[Callable[[], beam.Pipeline]], RunResult]
 
 
-def run_batches(work: Work, reader: StreamReader[Any]) -> RunResult:
+def run_batches(work: BatchWork, reader: StreamReader[Any]) -> RunResult:
     """Runs the graph on the batches of a stream until there are no more, or one has failed.
 
     A batch is acknowledged as soon as its run has succeeded, and what it wrote would survive a power failure: every
@@ -57,7 +58,7 @@ def run_batches(work: Work, reader: StreamReader[Any]) -> RunResult:
     batches = _Batches(work, reader)
     with ThreadPoolExecutor(AT_ONCE, "batch") as threads:
         try:
-            waiting = reader.batches()
+            waiting: Iterator[Sequence[Any]] = itertools.chain([()], reader.batches())  # the first sets up the steps
             while batches.wait_for_room():
                 messages = next(waiting, None)
                 if messages is None:
@@ -73,7 +74,7 @@ def run_batches(work: Work, reader: StreamReader[Any]) -> RunResult:
 
 
 class TranslatedOnce(beam.Pipeline):
-    """A pipeline that is run several times, and translated for its runner only once. No step may be added then."""
+    """A pipeline that is run several times, and translated for its runner once: no step may be added after that."""
 
     _translated: Any = None
     _translating: Final = threading.Lock()
@@ -140,7 +141,7 @@ class _Batches:
         failure: of the first that failed.
     """
 
-    def __init__(self, work: Work, reader: StreamReader[Any]) -> None:
+    def __init__(self, work: BatchWork, reader: StreamReader[Any]) -> None:
         self._work, self._reader = work, reader
         self._changed = threading.Condition()
         self._under_way = self._being_computed = 0

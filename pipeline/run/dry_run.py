@@ -81,8 +81,8 @@ class DryRun:
             "runner": options.runner,
             "job_file": request.config,
             "inputs": [
-                {**model.model_dump(), "extent": source.extent, "looked_at": not source.is_unseen}
-                for source, model in zip(self.sources, inputs_of(self.sources), strict=True)
+                {**each._asdict(), "extent": source.extent, "looked_at": not source.is_unseen}
+                for source, each in zip(self.sources, inputs_of(self.sources), strict=True)
             ],
             "destinations": [
                 {

@@ -17,8 +17,8 @@ from rich.console import Console
 from capybeam.pipeline.graph import Execution, Flow, deliver, redeliver
 from capybeam.pipeline.job.loader import Job
 from capybeam.pipeline.reconciliation.index import sentences
-from capybeam.pipeline.run import batches, dry_run, terminal
-from capybeam.pipeline.run.batches import RunResult
+from capybeam.pipeline.run import dry_run, terminal
+from capybeam.pipeline.run.batches import BatchWork, RunResult, TranslatedOnce, run_batches
 from capybeam.pipeline.run.beam_options import BadOption, RunOptions, lease_folder, resolve_options
 from capybeam.pipeline.run.exit_codes import CONFIGURATION, DEAD_LETTERS, FAILED, INTERRUPTED, OK
 from capybeam.pipeline.run.metrics import BadAddress, MetricsServer, RunCollector, serve_metrics
@@ -228,7 +228,7 @@ def _serving(task: _Task, options: RunOptions) -> Serve:
             task.add_steps(lines, work.outputs, Execution(processed=work.start.processed, is_local=True))
 
         graph = _Graph(work.run, options, "finite", add_steps)
-        return graph.run(functools.partial(graph.build, [ReadParts()]))
+        return graph.run(lambda: graph.build([ReadParts()]))
 
     return Serving(job, outputs, carry_out)
 
@@ -335,11 +335,11 @@ def _run_batches(request: RunRequest, plan: RunPlan, graph: _Graph) -> RunResult
     assert stream is not None
 
     def build(read: beam.PTransform) -> beam.Pipeline:
-        return graph.build([read], batches.TranslatedOnce)
+        return graph.build([read], TranslatedOnce)
 
-    work = batches.Work(run, stream, request.outputs, build, graph.run)
+    work = BatchWork(run, stream, request.outputs, build, graph.run)
     with stream.reader(run, request.job.delivery.max_batch_delay, request.until_idle, plan.first) as reader:
-        return batches.run_batches(work, reader)
+        return run_batches(work, reader)
 
 
 def _wait_or_leave(result: Any, shutdown: threading.Event) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 import orjson
 
 from capybeam.pipeline.run.report import RunReport
-from capybeam.pipeline.run.report_document import FORMAT, Ending, InputModel, Occasion, document, without_emails
+from capybeam.pipeline.run.report_document import FORMAT, Ending, Input, Occasion, document, without_emails
 from capybeam.pipeline.schemes import SCHEMES, strip_file_scheme
 from capybeam.pipeline.sinks import SinkError
 from capybeam.pipeline.sinks.local_files import own_descriptor
@@ -61,24 +61,17 @@ def _is_free(path: str) -> bool:
 _START: Final = orjson.dumps({"format": FORMAT}, option=orjson.OPT_INDENT_2).rstrip(b"}\n")
 
 
-def inputs_of(sources: Sequence[Source]) -> tuple[InputModel, ...]:
+def inputs_of(sources: Sequence[Source]) -> tuple[Input, ...]:
     """Inputs that have been looked at."""
     return tuple(
-        InputModel(
-            name=_name(source.name, source.is_query),
-            files=source.size.files,
-            bytes=source.size.bytes,
-            rows=source.size.rows,
-        )
+        Input(_name(source.name, source.is_query), source.size.files, source.size.bytes, source.size.rows)
         for source in sources
     )
 
 
-def inputs_by_name(names: Sequence[str]) -> tuple[InputModel, ...]:
+def inputs_by_name(names: Sequence[str]) -> tuple[Input, ...]:
     """Inputs of which nothing is known but how they were given."""
-    return tuple(
-        InputModel(name=_name(name, is_query=_is_query(name)), files=None, bytes=None, rows=None) for name in names
-    )
+    return tuple(Input(_name(name, is_query=_is_query(name))) for name in names)
 
 
 def _name(name: str, is_query: bool) -> str:

@@ -24,7 +24,8 @@ class StreamLost(Exception):
 class StreamReader(Protocol[M]):
     """Reads batches while earlier ones are under way, and keeps all of their messages from other readers.
 
-    A context manager: what has been read and is in no batch yet is given back at its end.
+    A context manager: what has been read and is in no batch yet is given back at its end. Batches are settled from
+    several threads, in any order, while others are under way.
     """
 
     def __enter__(self) -> StreamReader[M]: ...

@@ -27,7 +27,7 @@ from capybeam.pipeline.job.presets import offline_preset, presets
 from capybeam.pipeline.job.problems import Finding
 from capybeam.pipeline.job.schema import json_schema
 from capybeam.pipeline.preview import preview
-from capybeam.pipeline.run import exit_codes, report_document
+from capybeam.pipeline.run import exit_codes, report_model
 from capybeam.pipeline.run.options import OPTIONS, TEMPLATES
 from capybeam.pipeline.sandbox.faults import Faults
 from capybeam.pipeline.segment.importing import SEGMENT_ACTIONS
@@ -519,7 +519,7 @@ def test_every_rejection_code_is_listed_with_its_meaning() -> None:
 
 
 def test_the_schema_of_reports_is_current_and_every_key_of_one_is_listed() -> None:
-    schema = report_document.json_schema()
+    schema = report_model.json_schema()
     assert json.loads((DOCS / "run-report.schema.json").read_bytes()) == schema
     rows = table(section(OPERATIONS, "### The report as JSON"), "key")
     listed = {name for keys, _ in rows for name in re.findall(r"\w+", keys)}

@@ -17,10 +17,11 @@ from typing import Any, get_args
 
 import pytest
 import yaml
+from google.cloud import monitoring_v3
 
 from capybeam.pipeline.command_line import byte_count
 from capybeam.pipeline.delivery_commands import replay, run
-from capybeam.pipeline.run import report_document
+from capybeam.pipeline.run import report_model
 from capybeam.pipeline.run.metrics import GAUGES, METRICS
 from capybeam.pipeline.run.options import BATCH, OPTIONS
 from capybeam.pipeline.sandbox.server import SandboxServer
@@ -105,21 +106,24 @@ def test_prometheus_takes_the_alerts() -> None:
     subprocess.run(["promtool", "check", "rules", str(FILES / "prometheus-rules.yaml")], check=True, timeout=60)
 
 
+@pytest.mark.parametrize("path", sorted(FILES.glob("cloud-monitoring-*.json")), ids=lambda path: path.name)
+def test_cloud_monitoring_takes_a_policy(path: Path) -> None:
+    policy = monitoring_v3.AlertPolicy.from_json(path.read_text(encoding="utf-8"))
+    assert policy.conditions
+    assert f"({path.name}" in PAGE or f"/{path.name}" in PAGE
+
+
 @pytest.mark.parametrize("code", ["destination_refused", "gave_up_retrying"])
 def test_a_policy_of_cloud_monitoring_finds_the_counters_of_its_code(code: str) -> None:
     policy = json.loads((FILES / "cloud-monitoring-refused.json").read_text())
-    found = [
-        condition["conditionThreshold"]["filter"]
-        for condition in policy["conditions"]
-        if condition["displayName"] == code
-    ]
-    (pattern,) = re.findall(r'full_match\("(.*)"\)', found[0])
+    (condition,) = policy["conditions"]
+    (pattern,) = set(re.findall(r'metric_name=~"([^"]+)"', condition["conditionPrometheusQueryLanguage"]["query"]))
     assert re.fullmatch(pattern, CounterKey("rejected", "web/a: b", "send", code).encode())
     assert not re.fullmatch(pattern, CounterKey("rejected", "web/a", "send", "meta_refused_event").encode())
 
 
 def test_the_query_on_reports_reads_keys_that_they_have() -> None:
-    keys = report_document.json_schema()["properties"].keys()
+    keys = report_model.json_schema()["properties"].keys()
     used = set(re.findall(r"report\.(\w+)", (FILES / "reports.sql").read_text()))
     assert used
     assert used <= keys

@@ -10,6 +10,7 @@ from typing import Any
 
 import apache_beam as beam
 import pytest
+from google.api_core.exceptions import GoogleAPICallError
 
 from capybeam.pipeline.sinks.tables import prepare_table
 from capybeam.pipeline.sinks.window_books import SCHEMA, WriteWindowBooks
@@ -18,7 +19,8 @@ from tests.integration.conftest import BigQuery
 
 pytestmark = pytest.mark.slow
 
-OPERATIONS = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 MINUTE = 60
 
 
@@ -48,8 +50,7 @@ def test_the_documented_query_names_the_windows_that_do_not_balance(big_query: B
         row(70, None, read=2, taken=1),
     ]
     under_way = [row(20, matched=3), row(25, matched=1)]
-    with beam.Pipeline("FnApiRunner") as pipeline:
-        _ = pipeline | beam.Create([*balanced, *unbalanced, *under_way]) | WriteWindowBooks(place)
+    write(place, [*balanced, *unbalanced, *under_way])
     (sql,) = re.findall(r"```sql\n(.*?)```", OPERATIONS, re.DOTALL)
     sql = sql.replace("acme-prod.capybeam.window_books", big_query.name("window_books"))
     found: list[dict[str, Any]] = big_query.rows(sql)
@@ -58,3 +59,20 @@ def test_the_documented_query_names_the_windows_that_do_not_balance(big_query: B
         (now() - 60 * MINUTE, "web"),
     ]
     assert [(each["came"], each["went"], each["lag_seconds"]) for each in found] == [(2, 1, None), (5, 3, 30)]
+
+
+def test_the_scheduled_query_fails_where_a_window_does_not_balance(big_query: BigQuery) -> None:
+    sql = (ROOT / "templates" / "terraform" / "unbalanced.sql").read_text(encoding="utf-8")
+    sql = sql.replace("${table}", big_query.name("window_books"))
+    place = f"bigquery:{big_query.name('window_books')}"
+    prepare_table(place, "Window books", SCHEMA)
+    write(place, [row(50, matched=3, delivered=3), row(20, matched=3)])
+    assert big_query.rows(sql) == [{"books": "The books balance."}]
+    write(place, [row(60, matched=3, delivered=1), row(70, None, read=2, taken=1)])
+    with pytest.raises(GoogleAPICallError, match="2 windows do not balance, the first at 20"):
+        big_query.rows(sql)
+
+
+def write(place: str, rows: list[WindowRow]) -> None:
+    with beam.Pipeline("FnApiRunner") as pipeline:
+        _ = pipeline | beam.Create(rows) | WriteWindowBooks(place)

@@ -6,14 +6,14 @@ set, whatever runs there is used.
 
 from __future__ import annotations
 
-import hashlib
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
+
+from tests.servers.go_programs import NoGo, built
 
 SOURCE: Final = Path(__file__).parent / "pubsub_server"
 HOST: Final = "PUBSUB_EMULATOR_HOST"  # where Google's clients look for a server
@@ -34,7 +34,11 @@ def pubsub_server(deny: Sequence[str] = ()) -> Iterator[str]:
     if given and not deny:
         yield given
         return
-    process = subprocess.Popen([_built(), "-deny", ",".join(deny)], stdout=subprocess.PIPE, text=True)
+    try:
+        program = built(SOURCE)
+    except NoGo as error:
+        raise NoServer(f"no Pub/Sub server: {error}; and {HOST} is not set") from error
+    process = subprocess.Popen([program, "-deny", ",".join(deny)], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     os.environ[HOST] = process.stdout.readline().strip()
     try:
@@ -45,22 +49,3 @@ def pubsub_server(deny: Sequence[str] = ()) -> Iterator[str]:
             os.environ[HOST] = given
         process.terminate()
         process.wait(timeout=10)
-
-
-def _built() -> Path:
-    sources = [SOURCE / name for name in ("main.go", "go.mod", "go.sum")]
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "capybeam"
-    program = cache / f"pubsub_server-{digest}"
-    if not program.exists():
-        go = shutil.which("go")
-        if go is None:
-            raise NoServer(f"no Pub/Sub server: there is no Go to build one, and {HOST} is not set")
-        cache.mkdir(parents=True, exist_ok=True)
-        unfinished = program.with_suffix(f".{os.getpid()}")
-        built = subprocess.run([go, "build", "-o", unfinished, "."], cwd=SOURCE, capture_output=True, check=False)
-        if built.returncode:
-            reason = (built.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"])[-1]
-            raise NoServer(f"no Pub/Sub server: it could not be built ({reason})")
-        unfinished.rename(program)
-    return program

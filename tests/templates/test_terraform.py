@@ -14,11 +14,11 @@ import hcl2
 import pytest
 
 from capybeam.pipeline.job.loader import load_job
-from capybeam.pipeline.run.options import OPTIONS
 from capybeam.pipeline.sinks import dead_letters, receipts, window_books
 from capybeam.transforms.core.rejections import Rejection
 from capybeam.transforms.core.windows import WindowRow
 from capybeam.transforms.delivery.batches import Receipt
+from tests.docs.test_docs import section, table
 
 ROOT = Path(__file__).parents[2]
 MODULE = ROOT / "templates" / "terraform"
@@ -48,6 +48,7 @@ def blocks(folder: Path, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 VARIABLES = dict(blocks(MODULE, "variable"))
+OF_NETWORK = dict(blocks(MODULE / "network", "variable"))
 RESOURCES = dict(blocks(MODULE, "resource"))
 JOB = RESOURCES["google_dataflow_flex_template_job.this"]
 
@@ -73,9 +74,12 @@ def test_a_file_is_terraform_in_its_usual_format(path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("name", VARIABLES)
-def test_a_variable_says_what_it_is_and_checks_it(name: str) -> None:
-    variable = VARIABLES[name]
+@pytest.mark.parametrize(
+    ("name", "variable"),
+    [*VARIABLES.items(), *OF_NETWORK.items()],
+    ids=[*VARIABLES, *(f"network.{n}" for n in OF_NETWORK)],
+)
+def test_a_variable_says_what_it_is_and_checks_it(name: str, variable: dict[str, Any]) -> None:
     assert variable["description"].endswith(".")
     assert variable["type"]
     assert (
@@ -89,6 +93,22 @@ def test_a_variable_says_what_it_is_and_checks_it(name: str) -> None:
 def test_every_variable_is_used_and_declared() -> None:
     text = "".join(path.read_text(encoding="utf-8") for path in MODULE.glob("*.tf") if path.name != "variables.tf")
     assert set(re.findall(r"\bvar\.(\w+)", text)) == VARIABLES.keys()
+
+
+def test_every_variable_is_in_the_table_of_the_document() -> None:
+    listed = [
+        name
+        for names, _ in table(section(DOCUMENT, "## The jobs, by Terraform"), "variable")
+        for name in re.findall(r"\w+", names)
+    ]
+    assert sorted(listed) == sorted(VARIABLES)
+
+
+def test_every_alert_policy_is_in_the_table_of_the_document() -> None:
+    listed = [name for name, *_ in table((ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8"), "policy")]
+    text = (MODULE / "monitoring.tf").read_text(encoding="utf-8")
+    policies = re.findall(r"^ +(\w+) += \{\n +name +=", text, re.MULTILINE)
+    assert sorted(listed) == sorted(policies)
 
 
 def test_every_output_has_a_description() -> None:
@@ -114,9 +134,20 @@ def test_the_roles_granted_are_those_that_the_document_lists() -> None:
     assert not granted & {"roles/owner", "roles/editor", "roles/viewer"}
 
 
-def test_only_roles_of_dataflow_are_granted_on_the_whole_project() -> None:
-    of_project = [resource for name, resource in RESOURCES.items() if name.startswith("google_project_iam")]
-    assert [resource["role"] for resource in of_project] == ["roles/dataflow.worker", "roles/dataflow.viewer"]
+def test_nothing_is_granted_on_the_whole_project_that_reads_data() -> None:
+    of_project = {
+        role
+        for name, resource in RESOURCES.items()
+        if name.startswith("google_project_iam")
+        for role in re.findall(r"roles/[\w.]+", json.dumps(resource))
+    }
+    assert of_project == {
+        "roles/dataflow.worker",
+        "roles/dataflow.viewer",
+        "roles/dataflow.developer",
+        "roles/bigquery.jobUser",  # to ask, not what for
+        "roles/bigquery.readSessionUser",
+    }
 
 
 def test_the_jobs_own_subscription_moves_no_message_away_while_it_waits() -> None:
@@ -126,17 +157,8 @@ def test_the_jobs_own_subscription_moves_no_message_away_while_it_waits() -> Non
     assert subscription["message_retention_duration"] == "604800s"
 
 
-def test_the_job_gives_the_templates_parameters() -> None:
-    parameters = {
-        option.parameter_name: option.templates["streaming"] for option in OPTIONS if "streaming" in option.templates
-    }
-    given = set(re.findall(r"(\w+) *[=:] *(?:\$\{)?\"", JOB["parameters"])) | set(
-        re.findall(r"(\w+) = var\.", JOB["parameters"])
-    )
-    assert given <= parameters.keys()
-    assert {name for name, form in parameters.items() if form.required} <= given
-    assert JOB["provider"] == "google-beta"  # the only one that has it
-    assert JOB["on_delete"] == "drain"
+def test_the_streaming_job_is_drained_by_the_provider_that_has_such_jobs() -> None:
+    assert (JOB["provider"], JOB["on_delete"]) == ("google-beta", "drain")
 
 
 def test_the_columns_are_those_of_what_is_written() -> None:
@@ -145,8 +167,8 @@ def test_the_columns_are_those_of_what_is_written() -> None:
         "receipts": Receipt("web", "1", 2, 3, 4, None, (), 1, 0.1, 5, event_ids=("a",)).encode(),
         "window_books": WindowRow(60, 60, None, None, None).encode(),
     }
-    for table, row in rows.items():
-        columns = {column["name"] for column in json.loads((MODULE / "schemas" / f"{table}.json").read_bytes())}
+    for name, row in rows.items():
+        columns = {column["name"] for column in json.loads((MODULE / "schemas" / f"{name}.json").read_bytes())}
         assert columns == json.loads(row).keys()
 
 
@@ -159,11 +181,17 @@ def test_tables_are_partitioned_as_those_that_a_run_makes() -> None:
     }
 
 
-def test_the_example_gives_what_the_module_needs() -> None:
+@pytest.mark.parametrize("example", ["example", "example-production"])
+def test_an_example_gives_what_the_modules_need(example: str) -> None:
+    for name, module in blocks(MODULE / example, "module"):
+        variables = VARIABLES if name == "capybeam" else dict(blocks(MODULE / name, "variable"))
+        given = module.keys() - {"source"}
+        assert given <= variables.keys()
+        assert {name for name, variable in variables.items() if "default" not in variable} <= given
+
+
+def test_the_examples_secrets_are_those_of_its_job_file() -> None:
     ((_, module),) = blocks(MODULE / "example", "module")
-    given = module.keys() - {"source"}
-    assert given <= VARIABLES.keys()
-    assert {name for name, variable in VARIABLES.items() if "default" not in variable} <= given
     job = load_job(MODULE / "example" / "conversions.yaml")
     assert {f"projects/acme-prod/secrets/{secret}/versions/latest" for secret in module["secrets"]} == {
         destination.token.text.removeprefix("secret:") for destination in job.destinations

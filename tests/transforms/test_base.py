@@ -13,6 +13,7 @@ import pytest
 from apache_beam.testing.util import assert_that, equal_to
 
 from capybeam.pipeline.job.loader import parse_job
+from capybeam.transforms import batching
 from capybeam.transforms.base import StepDoFn, share_run, with_rejections
 from capybeam.transforms.batching import BatchByDestination
 from capybeam.transforms.core.conversions import Conversion
@@ -276,6 +277,17 @@ def test_batches_are_bounded_by_events_and_by_bytes(max_events: int, max_bytes: 
             | beam.MapTuple(lambda key, lines: len(lines))
         )
         assert_that(batches, equal_to(sizes))
+
+
+def test_batches_of_many_destinations_wait_within_a_bound_and_the_largest_goes_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(batching, "_MOST_OPEN", 30)
+    gather = batching._GatherInBundle(max_events=1000, max_bytes=1000)
+    gather.start_bundle()
+    sent = [list(gather.process((key, b"0123456789"))) for key in ("a", "b", "b", "c", "d", "d")]
+    assert sent == [[], [], [], [("b", [b"0123456789"] * 2)], [], [("d", [b"0123456789"] * 2)]]
+    assert [batch.value for batch in gather.finish_bundle()] == [("a", [b"0123456789"]), ("c", [b"0123456789"])]
 
 
 def test_a_batch_belongs_to_one_destination() -> None:

@@ -58,8 +58,8 @@ class Envelope(NamedTuple):
     @classmethod
     def decode(cls, line: bytes) -> Envelope:
         """What `encode` has made a line of. Raises ValueError for any other bytes."""
-        if len(line) < HEADER.size or line[0] != _VERSION:
-            raise ValueError("not an envelope of this version of capybeam")
+        if len(line) < HEADER.size or line[0] != VERSION:
+            raise ValueError(NOT_AN_ENVELOPE)
         _, event_time, age_limit, window, first, replays, name, event_id, body = HEADER.unpack_from(line)
         name += HEADER.size  # from lengths to ends
         event_id += name
@@ -82,7 +82,8 @@ def body_identity(body: bytes) -> str:
     return f"body:{hashlib.blake2b(canonical, digest_size=16).hexdigest()}"
 
 
-_VERSION: Final = 1
+VERSION: Final = 1
+NOT_AN_ENVELOPE: Final = "not an envelope of this version of capybeam"
 # Version, event_time, age_limit, window, first_dead_lettered_at, replays; bytes of the three texts.
 HEADER: Final = struct.Struct(">BqIIIIIII")
 _pack: Final = HEADER.pack
@@ -108,7 +109,7 @@ def seal(
     """`Envelope.encode` without the envelope, for where each event passes."""
     first, replays = history or (0, 0)
     name, event, id_ = len(subscription), len(event_name), len(event_id)
-    header = _pack(_VERSION, event_time, age_limit, window, first, replays, name, event, id_)
+    header = _pack(VERSION, event_time, age_limit, window, first, replays, name, event, id_)
     return b"".join((header, subscription, event_name, event_id, body))
 
 
@@ -161,13 +162,25 @@ class Address(NamedTuple):
     test_event_code: str = ""
     upload_tag: str = ""
 
-    @functools.lru_cache(maxsize=4096)  # noqa: B019 of tuples, which hold nothing
     def encode(self) -> str:
         """The destination key: text, by which any runner can group."""
-        return orjson.dumps(tuple(self)).decode()
+        short = len(self.test_event_code) + len(self.upload_tag) <= _LONGEST_REMEMBERED
+        return _encoded(self) if short else _encoded.__wrapped__(self)
 
     @staticmethod
-    @functools.lru_cache(maxsize=4096)
     def decode(key: str) -> Address:
         """What `encode` has made a key of."""
-        return Address(*orjson.loads(key))
+        return _decoded(key) if len(key) <= _LONGEST_REMEMBERED else _decoded.__wrapped__(key)
+
+
+_LONGEST_REMEMBERED: Final = 256  # characters: an event may bring a code of its own, of any length
+
+
+@functools.lru_cache(maxsize=4096)
+def _encoded(address: Address) -> str:
+    return orjson.dumps(tuple(address)).decode()
+
+
+@functools.lru_cache(maxsize=4096)
+def _decoded(key: str) -> Address:
+    return Address(*orjson.loads(key))

@@ -17,6 +17,8 @@ from typing import IO, Final, NamedTuple
 
 import orjson
 
+from capybeam.transforms.core.memos import LONGEST
+
 SIZE: Final = 16  # bytes of a digest
 _BUFFERED: Final = 1 << 25  # bytes of digests in memory before they are written
 _BUCKETS: Final = 256  # by the first byte; one of them is sorted in memory
@@ -38,7 +40,8 @@ def conversion_digest(names: Names, identity: str) -> bytes:
     Args:
         identity: as `Envelope.identity` has it.
     """
-    begun = _begun(names).copy()
+    begin = _begun if len(names.event_name) <= LONGEST else _begun.__wrapped__
+    begun = begin(names).copy()
     begun.update(identity.encode())
     return begun.digest()
 

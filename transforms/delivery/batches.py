@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 import orjson
 
-from capybeam.transforms.core.envelope import Address, Envelope
+from capybeam.transforms.core.envelope import HEADER, NOT_AN_ENVELOPE, VERSION, Address, body_identity
 from capybeam.transforms.core.rejections import Rejection
 from capybeam.transforms.delivery.answers import Refusal
 from capybeam.transforms.delivery.destination import Destination
@@ -157,19 +157,20 @@ class EncodedBatch:
         A step does that in its own thread, not in one that sends: what one core has just written another would have to
         fetch.
         """
-        address = Address.decode(key)
-        events = [Envelope.decode(line) for line in lines]
-        times = [event.event_time for event in events]
+        read, address = _read(lines), Address.decode(key)
         return cls(
             destination=destination,
             key=key,
             lines=lines,
-            body=destination.join([event.body for event in events], address),
-            event_ids=_event_ids(events),
-            windows=_by_window(address.destination, events),
-            first_event_time=min(times),
-            last_event_time=max(times),
-            expires=min([event.event_time + event.age_limit for event in events]),
+            body=destination.join(read.bodies, address),
+            event_ids=read.event_ids,
+            windows={
+                (window, f"{address.destination}/{name}"): InWindow(len(times), min(times))
+                for (window, name), times in read.windows.items()
+            },
+            first_event_time=min(read.times),
+            last_event_time=max(read.times),
+            expires=min(read.expiries),
         )
 
     def halves(self) -> tuple[EncodedBatch, EncodedBatch]:
@@ -185,28 +186,47 @@ class EncodedBatch:
         return EncodedBatch.pack(self.destination, self.key, lines)
 
 
-def _by_window(destination: str, events: Sequence[Envelope]) -> dict[tuple[int, str], InWindow]:
-    if not any([event.window for event in events]):
-        return {}
-    times: dict[tuple[int, str], list[int]] = {}
-    for event in events:
-        if event.window:
-            times.setdefault((event.window, event.subscription), []).append(event.event_time)
-    return {(window, f"{destination}/{name}"): InWindow(len(each), min(each)) for (window, name), each in times.items()}
+class _Read(NamedTuple):
+    """What is read off lines: of each its body and times, and what they have in common.
+
+    Attributes:
+        event_ids: by subscription and event name.
+        windows: times of events, by the window in which they arrived and their subscription.
+    """
+
+    bodies: list[bytes]
+    times: list[int]
+    expiries: list[int]
+    event_ids: dict[tuple[str, str], list[str]]
+    windows: dict[tuple[int, str], list[int]]
 
 
-def _event_ids(events: Iterable[Envelope]) -> dict[tuple[str, str], list[str]]:
-    """By subscription and event name; neighbours mostly share both, and so need no look into the dictionary."""
-    found: dict[tuple[str, str], list[str]] = {}
-    last_subscription = last_name = None
-    group: list[str] = []
-    for event in events:
-        subscription, event_name, event_id, *_ = event
-        if event_name != last_name or subscription != last_subscription:
-            last_subscription, last_name = subscription, event_name
-            group = found.setdefault((subscription, event_name), [])
-        group.append(event_id or event.identity)
-    return found
+def _read(lines: Iterable[bytes]) -> _Read:
+    """As `Envelope.decode` reads each. Neighbours mostly share names and window, which are then not read again."""
+    read = _Read([], [], [], {}, {})
+    bodies, times, expiries, event_ids, windows = read
+    unpack, names_at, shared = HEADER.unpack_from, HEADER.size, None
+    ids: list[str] = []
+    arrived: list[int] = []
+    for line in lines:
+        version, time, age_limit, window, _, _, subscription_length, name_length, id_length = unpack(line)
+        if version != VERSION:
+            raise ValueError(NOT_AN_ENVELOPE)
+        id_at = names_at + subscription_length + name_length
+        body_at = id_at + id_length
+        common = line[names_at:id_at], subscription_length, window
+        if common != shared:
+            shared, (names, *_) = common, common
+            subscription = names[:subscription_length].decode()
+            ids = event_ids.setdefault((subscription, names[subscription_length:].decode()), [])
+            arrived = windows.setdefault((window, subscription), []) if window else []
+        body = line[body_at:]
+        bodies.append(body)
+        times.append(time)
+        expiries.append(time + age_limit)
+        ids.append(line[id_at:body_at].decode() or body_identity(body))
+        arrived.append(time)
+    return read
 
 
 @dataclasses.dataclass

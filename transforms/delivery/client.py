@@ -139,11 +139,11 @@ class Client:
             self._users += 1
 
     def close(self) -> None:
-        """Drops what waits to be sent when nobody is left who has asked for it."""
+        """Drops what waits to be sent when nobody is left who has asked for it; who asks next waits for that."""
         with self._lock:
             self._users -= 1
-            unused = self._users == 0
-        if unused:
+            if self._users:
+                return
             for queue in self._queues.values():
                 queue.stop()
             self._share.close()

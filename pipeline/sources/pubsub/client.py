@@ -49,13 +49,26 @@ def client_for(path: str) -> Iterator[Any]:
 
 def set_deadline(client: Any, path: str, ack_ids: Sequence[str], seconds: int) -> None:
     """Leases messages for so many seconds more; 0 gives them back."""
+    from google.pubsub_v1.types import ModifyAckDeadlineRequest
+
     for part in in_calls(ack_ids):
+        request = _request(ModifyAckDeadlineRequest, subscription=path, ack_ids=part, ack_deadline_seconds=seconds)
         try:
-            client.modify_ack_deadline(
-                subscription=path, ack_ids=part, ack_deadline_seconds=seconds, timeout=CALL_TIMEOUT
-            )
+            client.modify_ack_deadline(request=request, timeout=CALL_TIMEOUT)
         except Exception:  # it is redelivered then, and Meta drops it
             return
+
+
+def acknowledge(client: Any, path: str, ack_ids: Sequence[str], timeout: float) -> None:
+    """Acknowledges messages by one call. Raises GoogleAPIError."""
+    from google.pubsub_v1.types import AcknowledgeRequest
+
+    client.acknowledge(request=_request(AcknowledgeRequest, subscription=path, ack_ids=ack_ids), timeout=timeout)
+
+
+def _request(kind: Any, **fields: Any) -> Any:
+    """A request, made as a protobuf message: of keywords Google's client takes 3 µs for each ID."""
+    return kind.wrap(kind.pb()(**fields))
 
 
 def in_calls(ack_ids: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from capybeam.pipeline.sources.pubsub.client import (
     CALL_TIMEOUT,
     MAX_MESSAGES_PER_CALL,
+    acknowledge,
     in_calls,
     is_too_large,
     new_client,
@@ -30,13 +31,14 @@ LEASE: Final = (
 )
 _PULLS: Final = 4  # under way at once
 _MAX_MESSAGES: Final = 10_000  # of a batch
-_MAX_BYTES: Final = 16 * 1024 * 1024
+_MAX_BYTES: Final = 8 * 1024 * 1024
 _IN_HAND_MESSAGES: Final = 6 * _MAX_MESSAGES  # that wait for their batch, or are in one that is under way
 _IN_HAND_BYTES: Final = 4 * _MAX_BYTES
-_ANSWER_BYTES: Final = 4 * 1024 * 1024  # that a pull asks for, by the size of messages so far
+_ANSWER_BYTES: Final = 1024 * 1024  # that a pull asks for, by the size of messages so far
 _EXPECTED_SIZE: Final = 40_000.0  # bytes of a message, before one has come; a guess on the safe side
 _TICK: Final = 0.05  # seconds between two checks
 SILENCE_LIMIT: Final = 60.0  # seconds without an answer that a run with --until-idle waits for, at least
+_SHORTEST_CALL: Final = 5.0  # seconds; messages of an answer that comes later are away until they are redelivered
 _LONGEST_DEADLINE: Final = 600.0  # seconds of acknowledgement that Pub/Sub allows
 _SEEN: Final = 2.0  # seconds within which the screen shows a status
 
@@ -121,6 +123,9 @@ class SubscriptionReader:
         self._progress, self._shutdown = run.progress, run.shutdown
         self._path, self._max_delay, self._until_idle, self._first = path, max_delay, until_idle, first
         self._details, self._pull_size = details, PullSize(MAX_MESSAGES_PER_CALL)
+        self._pull_timeout = CALL_TIMEOUT
+        if until_idle is not None:  # an answer that there is nothing is waited for
+            self._pull_timeout = min(CALL_TIMEOUT, max(_SHORTEST_CALL, until_idle / 4))
         self._client = new_client()
         self._pulling_client = new_client()  # a second one, as it is closed in the middle of a call
         self._changed = threading.Condition()  # guards what follows
@@ -151,7 +156,10 @@ class SubscriptionReader:
     ) -> None:
         self._stop_pulling()
         self._closed.set()
-        self.give_back(self._waiting)
+        self._leases.join()  # a lease that is renewed now would keep back what is given back
+        with self._changed:
+            in_hand = list(self._ack_ids.values())
+        set_deadline(self._client, self._path, in_hand, 0)
         self._client.close()
 
     def batches(self) -> Iterator[list[Message]]:
@@ -172,7 +180,7 @@ class SubscriptionReader:
 
         for part in in_calls(self._release(messages)):
             try:
-                self._client.acknowledge(subscription=self._path, ack_ids=part, timeout=LEASE)
+                acknowledge(self._client, self._path, part, LEASE)
             except GoogleAPIError as error:
                 self._progress.set_status(
                     self._path, f"could not acknowledge ({type(error).__name__}): some messages will be redelivered."
@@ -301,9 +309,7 @@ class SubscriptionReader:
 
         call = functools.partial(self._pulling_client.pull, subscription=self._path, max_messages=most, retry=None)
         try:
-            pulled = call(
-                timeout=CALL_TIMEOUT if self._until_idle is None else min(CALL_TIMEOUT, max(1.0, self._until_idle / 4))
-            )
+            pulled = call(timeout=self._pull_timeout)
         except DeadlineExceeded:
             pulled = call(return_immediately=True, timeout=CALL_TIMEOUT)
         if self._details is None and any(received.delivery_attempt for received in pulled.received_messages[:1]):

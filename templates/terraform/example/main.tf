@@ -20,6 +20,9 @@ module "capybeam" {
   config   = "${path.module}/conversions.yaml"
   secrets  = ["meta-access-token"]
   template = "gs://acme-capybeam/templates/20261101-120000/streaming.json"
+
+  window_books          = true                                              # so that there is an alert where the books do not balance
+  notification_channels = ["projects/acme-prod/notificationChannels/12345"] # `gcloud beta monitoring channels list` has them
 }
 
 output "capybeam" {

@@ -11,7 +11,7 @@ from capybeam.pipeline.job.loader import parse_job
 from capybeam.pipeline.quality_report.collector import Collector
 from capybeam.pipeline.quality_report.numbers import Group, JobNumbers
 from capybeam.pipeline.run.report import RunReport
-from capybeam.pipeline.run.report_document import Ending, InputModel, Occasion, document
+from capybeam.pipeline.run.report_document import Ending, Input, Occasion, document
 
 NOW = 1_795_341_600  # 2026-11-22T10:00:00Z
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64)"
@@ -87,9 +87,7 @@ def ended_run(config: str = "job.yaml", **counts: int) -> dict[str, Any]:
     }
     folder = config.rpartition("/")[0]
     events = f"{folder}/my events.jsonl" if folder else "my events.jsonl"
-    occasion = Occasion(
-        "run", NOW, parse_job(JOB), config, "FnApiRunner", (InputModel(name=events, files=1, bytes=9, rows=None),)
-    )
+    occasion = Occasion("run", NOW, parse_job(JOB), config, "FnApiRunner", (Input(events, files=1, bytes=9),))
     problems = (f"{events}: breaks off.", "shop: refuses everything.", "/home/jane/tmp/x: is full")
     replay = shlex.join(["capybeam", "replay", "--config", config, "--from", f"{folder}/dead letters.jsonl"])
     return document(occasion, RunReport.from_counts(total), Ending(3, problems, replay))

@@ -77,22 +77,26 @@ def test_the_rate_is_shared_out_over_as_many_processes_as_may_send(arguments: st
     assert max_workers(options, options.view_as(StandardOptions).runner or DEFAULT_RUNNER) == workers
 
 
-DATAFLOW = "--runner=DataflowRunner --max_num_workers=5"
+DATAFLOW = (
+    "--runner=DataflowRunner --max_num_workers=5 --project=acme-shop --region=europe-west1"
+    " --sdk_container_image=acme/capybeam:1"
+)
+FLINK = "--runner=PortableRunner --parallelism=4"
 
 
 @pytest.mark.parametrize(
     ("arguments", "delivery", "folder"),
     [
         (f"{DATAFLOW} --temp_location=gs://acme/temp/", Delivery(requests_per_second=9.0), "gs://acme/temp"),
-        (
-            "--runner=PortableRunner --parallelism=4 --temp_location=file:///mnt/temp",
-            Delivery(requests_per_second=9.0),
-            "/mnt/temp",
-        ),
-        (f"{DATAFLOW} --temp_location=/tmp", Delivery(requests_per_second=9.0), None),  # of one machine
-        (DATAFLOW, Delivery(requests_per_second=9.0), None),
+        (f"{FLINK} --temp_location=file:///mnt/temp", Delivery(requests_per_second=9.0), "/mnt/temp"),
+        (f"{FLINK} --temp_location=/tmp", Delivery(requests_per_second=9.0), None),  # of one machine
+        (FLINK, Delivery(requests_per_second=9.0), None),
         (f"{DATAFLOW} --temp_location=gs://acme/temp", Delivery(), None),
-        (f"{DATAFLOW} --temp_location=gs://a/t", Delivery(requests_per_second=9.0, share_unused_rate=False), None),
+        (
+            f"{DATAFLOW} --temp_location=gs://acme/temp",
+            Delivery(requests_per_second=9.0, share_unused_rate=False),
+            None,
+        ),
         (
             "--runner=PortableRunner --parallelism=1 --temp_location=gs://acme/temp",
             Delivery(requests_per_second=9.0),

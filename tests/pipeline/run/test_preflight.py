@@ -126,7 +126,8 @@ def test_receipts_that_workers_elsewhere_can_read_back_are_read_back_and_else_it
     capsys: pytest.CaptureFixture[str], runner: str, receipts: str, kind: str, own: str
 ) -> None:
     job = parse_job(job_file("http://127.0.0.1:9", f"{{receipts: {kind}}}"))
-    request = RunRequest(job, [], Outputs("d", receipts), [f"--runner={runner}"])
+    options = [f"--runner={runner}", "--project=acme-shop", "--region=europe-west1", "--temp_location=gs://acme/temp"]
+    request = RunRequest(job, [], Outputs("d", receipts), [*options, "--sdk_container_image=acme/capybeam:1"])
     found = own_receipts(request, resolve_options(request), RunLog())
     error = " ".join(capsys.readouterr().err.split())
     if own in (receipts.removeprefix("file://"), ""):

@@ -14,7 +14,8 @@ from capybeam import __version__
 from capybeam.pipeline.job.loader import parse_job
 from capybeam.pipeline.run.recording import NOTHING, inputs_by_name, record_early
 from capybeam.pipeline.run.report import RunReport
-from capybeam.pipeline.run.report_document import Ending, Occasion, document, json_schema
+from capybeam.pipeline.run.report_document import Ending, Occasion, document
+from capybeam.pipeline.run.report_model import json_schema
 from capybeam.transforms.core.rejections import CODES
 from tests.pipeline.jobs import job_file
 from tests.pipeline.run.test_report import COUNTS, FATES, counted

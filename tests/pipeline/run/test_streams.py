@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+import json
+import threading
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import apache_beam as beam
 import pytest
 
 from capybeam.pipeline.job.loader import parse_job
 from capybeam.pipeline.run import batches, execute
 from capybeam.pipeline.run.execute import replay_job, run_job
-from capybeam.pipeline.run.exit_codes import CONFIGURATION, DEAD_LETTERS, FAILED
+from capybeam.pipeline.run.exit_codes import CONFIGURATION, DEAD_LETTERS, FAILED, OK
 from capybeam.pipeline.run.request import Outputs, RunRequest
 from capybeam.pipeline.sandbox.server import SandboxServer
 from capybeam.pipeline.sandbox.store import SandboxSettings
 from capybeam.pipeline.schemes import SCHEMES, Scheme
 from capybeam.pipeline.sinks import SinkError
 from capybeam.pipeline.sources.message_attributes import MessageAttributes
+from capybeam.transforms.core import run_context
 from capybeam.transforms.core.dead_letters import ReplayFilter
 from tests.pipeline.jobs import TOKEN, job_file, order, rows
 from tests.pipeline.sources import memory_source
@@ -73,6 +78,89 @@ def test_a_batch_that_fails_is_given_back_and_none_after_it_is_taken(
     monkeypatch.setattr(batches, "fsync_file", fail)
     assert run_job(request(sandbox.url)) == FAILED
     assert (sorted(queue.waiting), queue.leased, queue.acknowledged) == (sorted(messages), [], [])
+
+
+def test_a_batch_is_read_and_sent_while_earlier_ones_are_still_being_sent(
+    queue: Queue, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox.set_faults(latency=1.0)
+    queue.waiting += [order(number) for number in range(6)]
+    waiting_then: list[int] = []
+    acknowledge = Queue.acknowledge
+
+    def watched(self: Queue, messages: Sequence[bytes]) -> None:
+        waiting_then.extend([len(self.waiting)] if messages else [])
+        acknowledge(self, messages)
+
+    monkeypatch.setattr(Queue, "acknowledge", watched)
+    outputs = Outputs("dead.jsonl", "receipts.jsonl", "books.json")
+    assert run_job(request(sandbox.url, outputs)) == OK
+    assert (len(waiting_then), max(waiting_then), sandbox.stats()["events_stored"]) == (3, 0, 6)
+    books = json.loads(Path("books.json").read_text())
+    assert (books["read"], books["delivered"], books["balanced"]) == (6, 6, True)
+
+
+def test_the_graph_is_built_and_translated_once_for_all_batches(
+    queue: Queue, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    translated: list[beam.Pipeline] = []
+    translate = beam.Pipeline.to_runner_api
+
+    def watched(self: beam.Pipeline, *args: Any, **options: Any) -> Any:
+        translated.append(self)
+        return translate(self, *args, **options)
+
+    monkeypatch.setattr(beam.Pipeline, "to_runner_api", watched)
+    queue.waiting += [order(number) for number in range(10)]
+    assert run_job(request(sandbox.url)) == OK
+    assert (len(translated), len(queue.acknowledged)) == (1, 10)
+
+
+def test_the_steps_are_set_up_before_the_first_message_has_come(
+    queue: Queue, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acknowledged: list[Sequence[bytes]] = []
+    read = memory_source.QueueReader.batches
+
+    def late(self: memory_source.QueueReader) -> Iterator[Sequence[bytes]]:
+        deadline = time.monotonic() + 60
+        while not acknowledged and time.monotonic() < deadline:
+            time.sleep(0.02)
+        yield from read(self)
+
+    monkeypatch.setattr(Queue, "acknowledge", lambda _, messages: acknowledged.append(messages))
+    monkeypatch.setattr(memory_source.QueueReader, "batches", late)
+    queue.waiting += [order(1)]
+    assert run_job(request(sandbox.url)) == OK
+    assert list(map(len, acknowledged)) == [0, 1]
+
+
+def test_what_a_destination_refuses_is_held_while_later_batches_go_on(queue: Queue, tmp_path: Path) -> None:
+    held = order(1)  # of web alone
+    others = [b'{"type": "screen"}'] * 8  # of nobody
+    queue.waiting += [held, *others]
+    outputs = Outputs("dead.jsonl", "receipts.jsonl", "books.json")
+    with SandboxServer(SandboxSettings(tokens=frozenset({"another"}))) as sandbox:
+        asked = dataclasses.replace(request(sandbox.url, outputs), until_idle=None)
+        running = threading.Thread(target=run_job, args=(asked,))
+        running.start()
+        deadline = time.monotonic() + 60
+        while len(queue.acknowledged) < 7 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert (queue.waiting, held in queue.leased, queue.acknowledged) == ([], True, others[:7])
+        for context in list(run_context._CONTEXTS.values()):
+            context.shutdown.set()
+        running.join(60)
+    assert (sorted(queue.waiting), queue.leased) == (sorted([held, others[0]]), [])
+    assert (json.loads(Path("books.json").read_text())["read"], rows("dead.jsonl")) == (7, [])
+
+
+def test_a_bundle_that_is_repeated_does_not_settle_its_batch_by_an_empty_one() -> None:
+    handed = batches._HandedOver()
+    handed.elements = iter([b"{}"])
+    assert list(handed.take()) == [b"{}"]
+    with pytest.raises(RuntimeError):
+        handed.take()
 
 
 def test_what_was_pulled_to_try_is_given_back_by_a_run_that_does_not_begin(queue: Queue) -> None:

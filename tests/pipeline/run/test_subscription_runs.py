@@ -208,7 +208,8 @@ def test_dead_letters_and_receipts_would_outlive_the_machines_power_before_anyth
             safe[path.name] = path.read_bytes()
 
     def watched_acknowledge(pulling: SubscriptionReader, messages: Sequence[Message]) -> None:
-        acknowledged.append((safe["dead.jsonl"], safe["receipts.jsonl"], len(messages)))
+        if messages:  # there are none in the batch by which the steps are set up
+            acknowledged.append((safe["dead.jsonl"], safe["receipts.jsonl"], len(messages)))
         acknowledge(pulling, messages)
 
     monkeypatch.setattr(os, "fsync", watched_fsync)

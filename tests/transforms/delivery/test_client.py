@@ -9,7 +9,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from capybeam.transforms.core.tokens import TokenReference
 from capybeam.transforms.delivery import transport
 from capybeam.transforms.delivery.answers import Refusal
 from capybeam.transforms.delivery.batches import DestinationHeld, OnRefusal, Outcome, Receipt, Stopped
-from capybeam.transforms.delivery.client import Client
+from capybeam.transforms.delivery.client import Client, _Queue
 from capybeam.transforms.delivery.destination import Delivery
 from capybeam.transforms.delivery.limits import own_limits
 from capybeam.transforms.delivery.rate_leases import EvenShare
@@ -371,6 +371,29 @@ def test_a_receipt_that_cannot_be_recorded_fails_the_run(sandbox: SandboxServer)
     with pytest.raises(OSError, match="the disk is full"):
         sender.submit(pack(KEY, [line(2)])).result(10)
     sender.close()
+
+
+def test_who_opens_a_client_while_the_last_one_closes_it_has_all_of_his_batches_sent(
+    sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sender, submitted = client(sandbox.url, concurrency=1), list[Future[Outcome]]()
+
+    def use() -> None:
+        sender.open()
+        submitted.extend(sender.submit(pack(KEY, [line(number)])) for number in range(20))
+
+    other, stop = threading.Thread(target=use), _Queue.stop
+
+    def stop_late(queue: _Queue) -> None:
+        other.start()
+        other.join(0.2)  # which is not over as long as the client is being closed
+        stop(queue)
+
+    monkeypatch.setattr(_Queue, "stop", stop_late)
+    sender.open()
+    sender.close()
+    other.join()
+    assert [sending.result(10).delivered for sending in submitted] == [{"web/leads": 1}] * 20
 
 
 def test_a_receipt_lists_event_ids_by_subscription_and_event_name(sandbox: SandboxServer) -> None:

@@ -151,8 +151,8 @@ def test_a_brake_of_metas_holds_all_workers_together(sandbox: SandboxServer) -> 
         (
             ["a.jsonl"],
             {},
-            ["--runner", "DataflowRunner"],
-            "is for runs on this machine; DataflowRunner has options of its own",
+            ["--runner", "FlinkRunner"],
+            "is for runs on this machine; FlinkRunner has options of its own",
         ),
         (["a.jsonl"], {}, ["--direct_running_mode", "multi_processing"], "multi_processing: give --workers N instead"),
         (["a.jsonl"], {}, ["--direct_running_mode", "multi_threading"], "leave that out"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -152,8 +152,8 @@ def test_a_message_that_is_redelivered_while_it_is_in_hand_is_in_one_batch_and_s
         def modify_ack_deadline(self, **_: Any) -> None:
             pass
 
-        def acknowledge(self, ack_ids: list[str], **_: Any) -> None:
-            acknowledged.extend(ack_ids)
+        def acknowledge(self, request: Any, **_: Any) -> None:
+            acknowledged.extend(request.ack_ids)
 
         def close(self) -> None:
             pass
@@ -165,6 +165,14 @@ def test_a_message_that_is_redelivered_while_it_is_in_hand_is_in_one_batch_and_s
             assert [message.message_id for message in batch] == ["m1", "m2", "m3"]
             pulling.acknowledge(batch)
     assert acknowledged == ["a3", "b1", "c1"]
+
+
+def test_all_that_is_in_hand_is_given_back_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    leasing = LeasingClient(Time(until=0.0))
+    monkeypatch.setattr(reader, "new_client", lambda: leasing)
+    with SubscriptionReader(PATH, RunContext(), max_delay=0.1) as pulling:
+        assert len(next(pulling.batches())) == 3
+    assert leasing.expiry == {"a": 0.0, "b": 0.0, "c": 0.0}
 
 
 # --- leases -----------------------------------------------------------------------------------------------------------
@@ -204,18 +212,18 @@ class LeasingClient:
         received = [{"ack_id": each, "message": {"message_id": each, "data": b"{}"}} for each in there]
         return pubsub_v1.types.PullResponse(received_messages=received)
 
-    def modify_ack_deadline(self, ack_ids: list[str], ack_deadline_seconds: int, **_: Any) -> None:
-        self._check(ack_ids)
-        self.expiry.update(dict.fromkeys(ack_ids, self._clock.now + ack_deadline_seconds))
+    def modify_ack_deadline(self, request: Any, **_: Any) -> None:
+        self._check(request.ack_ids)
+        self.expiry.update(dict.fromkeys(request.ack_ids, self._clock.now + request.ack_deadline_seconds))
 
-    def acknowledge(self, ack_ids: list[str], **_: Any) -> None:
-        self._check(ack_ids)
-        self.acknowledged.update(ack_ids)
+    def acknowledge(self, request: Any, **_: Any) -> None:
+        self._check(request.ack_ids)
+        self.acknowledged.update(request.ack_ids)
 
     def close(self) -> None:
         pass
 
-    def _check(self, ack_ids: list[str]) -> None:
+    def _check(self, ack_ids: Sequence[str]) -> None:
         self.lost.update(ack_id for ack_id in ack_ids if self.expiry[ack_id] < self._clock.now)
 
 

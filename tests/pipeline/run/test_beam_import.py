@@ -1,0 +1,58 @@
+"""Beam is imported without its optional libraries where a run has no use for them, and only then."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from capybeam.pipeline.run.beam_import import OPTIONAL
+
+LOOK = f"""
+import json, logging, sys
+from capybeam.pipeline.run.beam_import import importing_beam
+places, options = json.loads(sys.argv[1])
+with importing_beam(places, options):
+    import apache_beam
+    from capybeam.pipeline.run import execute
+from apache_beam.io.filesystems import FileSystems
+before = [name for name in {OPTIONAL!r} if any(each.startswith(f"{{name}}.") for each in sys.modules)]
+import google.cloud.storage, pandas
+print(json.dumps([before, FileSystems.get_scheme("gs://a/b"), logging.root.manager.disable, len(sys.meta_path)]))
+import apache_beam.io.gcp.gcsfilesystem
+print(json.dumps(type(FileSystems.get_filesystem("gs://a/b")).__name__))
+"""
+
+
+def look(places: list[str | None], options: list[str]) -> list[Any]:
+    done = subprocess.run(
+        [sys.executable, "-c", LOOK, json.dumps([places, options])], check=True, capture_output=True, text=True
+    )
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_a_run_from_file_to_file_imports_no_optional_library_which_anybody_else_still_can() -> None:
+    pytest.importorskip("google.cloud.storage", reason="google-cloud-storage is not installed")
+    pytest.importorskip("pandas", reason="pandas is not installed")
+    (imported, scheme, disabled, _), after = look(["events.jsonl", "file:///tmp/dead.jsonl", None], [])
+    assert (imported, scheme, disabled) == ([], "gs", 0)
+    assert after == "GCSFileSystem"
+
+
+@pytest.mark.parametrize(
+    ("places", "options"),
+    [
+        (["events.jsonl", "gs://acme/dead.jsonl"], []),
+        (["bigquery:acme.shop.events"], []),
+        (["events.jsonl"], ["--runner=DataflowRunner"]),
+    ],
+    ids=["a bucket", "a table", "an option of Beam's"],
+)
+def test_any_other_run_imports_all_that_beam_has(places: list[str | None], options: list[str]) -> None:
+    pytest.importorskip("google.cloud.storage", reason="google-cloud-storage is not installed")
+    pytest.importorskip("pandas", reason="pandas is not installed")
+    (imported, *_), _ = look(places, options)
+    assert {"apitools", "google.cloud", "pandas"} <= set(imported)
