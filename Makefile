@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help setup demo stream warehouse test chaos lint format conformance bench cluster-test countries schema modules templates lock sbom publish clean
+.PHONY: help setup demo stream warehouse test chaos lint format conformance bench cluster-test countries schema modules stream-graphs templates lock sbom publish clean
 .DEFAULT_GOAL := help
 
 help:  ## Lists these targets.
@@ -61,6 +61,9 @@ schema: setup  ## Writes the JSON Schemas of the job file and of the report of a
 
 modules: setup  ## Writes the list of modules in docs/architecture.md.
 	$(BIN)/python -m tools.modules
+
+stream-graphs: setup  ## Keeps the graphs of streams as those of a release, with which later versions are compared.
+	@$(BIN)/python -m tests.pipeline.stream_graphs
 
 templates: setup  ## Writes the files in templates/ that are made from the code.
 	$(BIN)/python -m templates.generate

@@ -2,7 +2,9 @@
 
 Brings up Flink with two TaskManagers, Beam's job server and a pool of Python workers (`cluster.flink`), and delivers
 seeded events with ``capybeam run`` to the sandbox: once while a TaskManager is killed with -9 and another started, once
-while a Python worker is killed. Nothing may be lost, and what was sent again must have been dropped by its event_id.
+while a Python worker is killed. Receipts go to a file that all workers share in the first run, and to Cloud Storage in
+the second, which is a server in memory. Nothing may be lost, what was sent again must have been dropped by its
+event_id, and nothing may be sent again that a receipt names, but for one part of receipts for each slot.
 What has to arrive is known beforehand: it is what ``capybeam map`` says, one event after the other.
 """
 
@@ -19,7 +21,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Final
@@ -28,13 +30,14 @@ import orjson
 
 from capybeam.pipeline.job.loader import Job, load_job
 from capybeam.pipeline.preview import preview
-from capybeam.pipeline.reconciliation.records import Records
+from capybeam.pipeline.reconciliation.records import Records, resolved
 from capybeam.pipeline.sandbox.faults import Faults
 from capybeam.pipeline.sandbox.server import SandboxServer
 from capybeam.pipeline.sandbox.store import SandboxSettings
 from cluster.flink import ClusterFailed, FlinkCluster
 from cluster.install import NotInstalled, install
 from examples.generate_events import events
+from tests.servers.storage import storage_server
 
 ROOT: Final = Path(__file__).parents[1]
 OUT: Final = ROOT / "out" / "cluster"  # out/ is not for git
@@ -43,6 +46,8 @@ FILES: Final = 16  # a file is read by one worker, in a row
 TOKEN: Final = "cluster-token"
 LATENCY: Final = 0.2  # seconds that a request is in flight
 KILL_AT: Final = 0.25  # of the events, sent
+BUCKET: Final = "capybeam-cluster"
+PART: Final = 10  # seconds whose receipts are in one file in the bucket
 _DONE: Final = (0, 1)  # exit codes of `run`: all delivered, or some dead-lettered
 
 
@@ -82,9 +87,10 @@ def _tried(count: int, limit: float) -> int:
     for number in range(FILES):
         (OUT / "events" / f"{number:02}.jsonl").write_bytes(b"".join(line + b"\n" for line in lines[number::FILES]))
     problems = []
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "META_ACCESS_TOKEN": TOKEN}
     settings = SandboxSettings(tokens=frozenset({TOKEN}), faults=Faults(latency=LATENCY))
-    with SandboxServer(settings) as sandbox:
+    with SandboxServer(settings) as sandbox, storage_server() as storage:
+        os.environ["STORAGE_EMULATOR_HOST"] = storage.url
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "META_ACCESS_TOKEN": TOKEN}
         config = OUT / "conversions.yaml"
         example = (ROOT / "examples" / "conversions.yaml").read_text(encoding="utf-8")
         config.write_text(re.sub(r"http://127\.0\.0\.1:\d+", sandbox.url, example), encoding="utf-8")
@@ -102,8 +108,11 @@ def _tried(count: int, limit: float) -> int:
             def lose_python_worker() -> str:
                 return f"killed Python worker {cluster.kill_python_worker()} with -9"
 
-            for name, lose in (("task-manager", lose_task_manager), ("python-worker", lose_python_worker)):
-                problems += _run(name, config, cluster, sandbox, expected, lose, limit)
+            for name, receipts, lose in (
+                ("task-manager", f"file://{OUT}/task-manager/receipts.jsonl.gz", lose_task_manager),
+                ("python-worker", f"gs://{BUCKET}/receipts.jsonl.gz", lose_python_worker),
+            ):
+                problems += _run(name, config, receipts, cluster, sandbox, expected, lose, limit)
                 sandbox.reset()
                 cluster.wait_for_slots()
     for problem in problems:
@@ -128,6 +137,7 @@ def _expected(job: Job, lines: Sequence[bytes]) -> Expected:
 def _run(
     name: str,
     config: Path,
+    receipts: str,
     cluster: FlinkCluster,
     sandbox: SandboxServer,
     expected: Expected,
@@ -139,7 +149,7 @@ def _run(
     out.mkdir()
     command = [sys.executable, "-m", "capybeam", "run", "--config", str(config)]
     command += ["--input", f"file://{OUT / 'events'}/*.jsonl", "--books", str(out / "books.json")]
-    command += ["--dead-letters", f"file://{out}/dead-letters.jsonl", "--receipts", f"file://{out}/receipts.jsonl.gz"]
+    command += ["--dead-letters", f"file://{out}/dead-letters.jsonl", "--receipts", receipts]
     print(f"\ncapybeam run … {' '.join(cluster.options)}", flush=True)
     started, first, word = time.monotonic(), 0.0, ""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}  # the token is the workers'
@@ -168,13 +178,21 @@ def _run(
     )
     if process.returncode not in _DONE:
         return [f"{name}: the run ended with exit code {process.returncode}"]
-    return _compared(name, out, stats, expected, bool(word))
+    return _compared(name, out, _rows(receipts), stats, expected, bool(word))
 
 
-def _compared(name: str, out: Path, stats: dict[str, Any], expected: Expected, lost: bool) -> list[str]:
+def _rows(receipts: str) -> list[Mapping[str, Any]]:
+    """The receipts of a run."""
+    places = resolved([receipts.replace("receipts.", "receipts-*.") if receipts.startswith("gs:") else receipts], "")
+    return [record.row for record in Records(places)]
+
+
+def _compared(
+    name: str, out: Path, receipts: Sequence[Mapping[str, Any]], stats: dict[str, Any], expected: Expected, lost: bool
+) -> list[str]:
     """What does not agree between map, books, receipts, dead letters and the sandbox."""
     books = json.loads((out / "books.json").read_text())
-    receipts = [record.row for record in Records([str(out / "receipts.jsonl.gz")])]
+    on_receipts = sum(receipt["events"] for receipt in receipts)
     dead = len((out / "dead-letters.jsonl").read_bytes().splitlines())
     equal = {
         "a part of the cluster was lost while requests flew": (True, lost),
@@ -184,17 +202,30 @@ def _compared(name: str, out: Path, stats: dict[str, Any], expected: Expected, l
         "dead letters": (expected.rejected, books["dead_letters"]),
         "different events that the sandbox stored": (expected.stored, stats["events_stored"]),
         "events stored, and repeats dropped": (stats["events_received"], stats["events_stored"] + stats["duplicates"]),
-        "events on receipts, in the books": (sum(receipt["events"] for receipt in receipts), books["sent"]),
+        "events on receipts, in the books": (on_receipts, on_receipts if books["sent"] is None else books["sent"]),
     }
     problems = [
         f"{name}: {what}: {right:,} expected, {got:,} found" for what, (right, got) in equal.items() if right != got
     ]
     # what was lost in flight was sent and has no receipt; what was done again has two
-    if not expected.ready <= books["sent"] <= stats["events_received"]:
-        problems.append(f"{name}: {books['sent']:,} events on receipts, {stats['events_received']:,} received")
+    if not expected.ready <= on_receipts <= stats["events_received"]:
+        problems.append(f"{name}: {on_receipts:,} events on receipts, {stats['events_received']:,} received")
+    part = _most_within(receipts, PART)  # of all slots together
+    again = on_receipts - expected.ready
+    print(f"{again:,} events have a second receipt; the receipts of {PART} s have {part:,} at most.")
+    if again > part:
+        problems.append(f"{name}: {again:,} events have two receipts; a part has {part:,} events")
     if dead < expected.rejected:
         problems.append(f"{name}: {expected.rejected:,} dead letters expected, {dead:,} found")
     return problems
+
+
+def _most_within(receipts: Sequence[Mapping[str, Any]], seconds: int) -> int:
+    """The events of the receipts of so many seconds, at most."""
+    at = Counter[int]()
+    for receipt in receipts:
+        at[int(receipt["delivered_at"])] += receipt["events"]
+    return max((sum(at[second + later] for later in range(seconds)) for second in at), default=0)
 
 
 if __name__ == "__main__":

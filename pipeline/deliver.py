@@ -14,6 +14,7 @@ from capybeam.pipeline.graph import Execution, convert_and_send
 from capybeam.pipeline.job.loader import Job, load_job
 from capybeam.transforms.core.rejections import Rejection
 from capybeam.transforms.delivery.batches import Receipt
+from capybeam.transforms.lease_files import LeaseFolder
 
 
 class Delivered(NamedTuple):
@@ -42,10 +43,13 @@ class Deliver(beam.PTransform):
     Args:
         job: from `load_job`.
         workers: processes that send, at most; they share the job's requests_per_second.
+        lease_folder: URL of a folder in which they find out how many of them send, for this pipeline alone; by default
+            each has an equal share at all times.
     """
 
     job: Job
     workers: int = 1
+    lease_folder: str | None = None
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -53,7 +57,8 @@ class Deliver(beam.PTransform):
             raise ValueError(f"workers must be positive, not {self.workers}")
 
     def expand(self, events: beam.PCollection) -> Delivered:
-        execution = Execution(self.workers, "finite" if events.is_bounded else "stream")
+        leases = LeaseFolder(self.lease_folder.rstrip("/")) if self.lease_folder else None
+        execution = Execution(self.workers, "finite" if events.is_bounded else "stream", leases=leases)
         way = convert_and_send(events, self.job, execution)
         rejections = [step.rejections for step in way.rejecting.values()]
         return Delivered(way.sent.receipts, rejections | "Rejections" >> beam.Flatten())

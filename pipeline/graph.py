@@ -26,6 +26,7 @@ from capybeam.transforms.deduplicating import DropRepeats
 from capybeam.transforms.delivery.batches import Journal, OnRefusal
 from capybeam.transforms.filtering import FilterEvents
 from capybeam.transforms.hashing import HashUserData
+from capybeam.transforms.lease_files import LeaseFolder
 from capybeam.transforms.mapping import MapProperties
 from capybeam.transforms.naming import MapEventNames
 from capybeam.transforms.parsing import ParseEvents
@@ -49,6 +50,7 @@ class Execution:
         flow: how the lines come. Those of an endless input are messages: a blank one counts, too, and events are held
             where a destination refuses everything.
         processed: what earlier runs have delivered or dead-lettered, which is not sent; None to send everything.
+        leases: where those processes find out how many of them send; None gives each an equal share at all times.
         journal: where receipts are written as they come, besides being the output of the step that sends.
         is_local: whether the graph is built, run and forgotten on this machine. What is not a stream is then converted
             by one step; elsewhere a running job is updated to a new graph by the names of its steps.
@@ -57,6 +59,7 @@ class Execution:
     workers: int = 1
     flow: Flow = "finite"
     processed: LoadProcessed | None = None
+    leases: LeaseFolder | None = None
     journal: Journal | None = None
     is_local: bool = False
 
@@ -159,7 +162,12 @@ def _send(ready: beam.PCollection, job: Job, execution: Execution) -> tuple[list
     delay = delivery.max_batch_delay if flow == "stream" else None
     batches = ready | BatchByDestination(delivery.max_batch_events, delivery.max_batch_bytes, delay)
     sent = batches | SendBatches(
-        job.destinations, delivery, execution.workers, _ON_REFUSAL[flow], journal=execution.journal
+        job.destinations,
+        delivery,
+        execution.workers,
+        _ON_REFUSAL[flow],
+        journal=execution.journal,
+        leases=execution.leases,
     )
     return dropping, sent
 

@@ -25,6 +25,8 @@ from capybeam.transforms.delivery.batches import EncodedBatch, Journal, OnRefusa
 from capybeam.transforms.delivery.client import Client
 from capybeam.transforms.delivery.destination import Delivery, Destination
 from capybeam.transforms.delivery.limits import Limits, own_limits
+from capybeam.transforms.delivery.rate_leases import EvenShare, LeasedShare, Share
+from capybeam.transforms.lease_files import LeaseFolder
 
 BACKLOG: Final = 32 * 1024 * 1024  # bytes of requests that wait for one destination before everything waits for it
 _LOOK: Final = 0.05  # seconds between two looks at a backlog that other bundles have filled
@@ -39,7 +41,8 @@ class SendBatches(beam.PTransform):
     process, one pacer and one memory of destinations that refuse everything. Tokens are read by the workers.
 
     Args:
-        workers: processes that share `delivery.requests_per_second`.
+        workers: processes that share `delivery.requests_per_second`, at most.
+        leases: where they find out how many of them send; None gives each an equal share at all times.
         on_refusal: what happens to the events of a destination that refuses everything. ``hold`` suits streaming
             runners: after minutes the step fails, and the runner redelivers the events. ``hold_forever`` suits a stream
             that this process reads in one graph after the other.
@@ -55,9 +58,10 @@ class SendBatches(beam.PTransform):
     workers: int = 1
     on_refusal: OnRefusal = "reject"
     journal: Journal | None = None
+    leases: LeaseFolder | None = None
 
     def expand(self, batches: beam.PCollection) -> Any:
-        step = _SendBatches(self.destinations, self.delivery, self.workers, self.on_refusal, self.journal)
+        step = _SendBatches(self.destinations, self.delivery, self.workers, self.on_refusal, self.journal, self.leases)
         return with_rejections(batches, step, main="receipts", label="Send")
 
 
@@ -69,15 +73,16 @@ class _SendBatches(CountingDoFn):
         workers: int,
         on_refusal: OnRefusal,
         journal: Journal | None = None,
+        leases: LeaseFolder | None = None,
     ) -> None:
         super().__init__()
         self._destinations, self._delivery, self._workers = tuple(destinations), delivery, workers
         self._by_name = {destination.name: destination for destination in destinations}
-        self._on_refusal, self._journal = on_refusal, journal
+        self._on_refusal, self._journal, self._leases = on_refusal, journal, leases
 
     def setup(self) -> None:
         super().setup()
-        key = (self._destinations, self._delivery, self._workers, self._on_refusal, self._journal)
+        key = (self._destinations, self._delivery, self._workers, self._on_refusal, self._journal, self._leases)
         limits = self.context.client(limits_key(self._destinations, self._delivery), self._own_limits)
         self._client: Client = self.context.client(key, functools.partial(self._make_client, limits))
         self._client.open()
@@ -96,7 +101,13 @@ class _SendBatches(CountingDoFn):
         )
 
     def _own_limits(self) -> Limits:
-        return own_limits(self._destinations, self._delivery, 1 / self._workers, random.uniform)
+        return own_limits(self._destinations, self._delivery, self._share(), random.uniform)
+
+    def _share(self) -> Share:
+        if self._leases is None:
+            return EvenShare(1 / self._workers)
+        remark = functools.partial(self.context.progress.remark, "requests_per_second")
+        return LeasedShare(self._leases, self._workers, remark)
 
     def start_bundle(self) -> None:
         super().start_bundle()

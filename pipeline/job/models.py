@@ -161,8 +161,11 @@ class DeliveryModel(Model):
     )
     requests_per_second: (
         Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False), BeforeValidator(_not_a_boolean)] | None
-    ) = pydantic.Field(
-        None, description="Requests started per second, at most, by the whole job; workers have equal shares."
+    ) = pydantic.Field(None, description="Requests started per second, at most, by the whole job; workers share them.")
+    share_unused_rate: bool = pydantic.Field(
+        Delivery.share_unused_rate,
+        description="Whether workers that send also use the shares of those that do not, by small files in the job's"
+        " temp_location.",
     )
     rate_limit_service: (
         Annotated[str, matching(r"(?a)[\w.-]+:\d{1,5}", "must be host:port, such as localhost:8081"), TEXT] | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import threading
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 
@@ -10,14 +11,18 @@ import orjson
 
 from capybeam.pipeline.reconciliation.identities import early_digest, identities_of_dead_letter
 from capybeam.pipeline.reconciliation.records import Record, Records, conversions_of
+from capybeam.pipeline.schemes import is_local
+from capybeam.pipeline.sinks.files import parts_of
 from capybeam.pipeline.sources import NoInput
-from capybeam.pipeline.sources.growing_files import GrowingFile
+from capybeam.pipeline.sources.growing_files import GrowingFile, GrowingParts
 from capybeam.transforms.core.dead_letters import parse_dead_letter
 from capybeam.transforms.core.processed import Digests, DigestSorter, conversion_digest
 from capybeam.transforms.core.rejections import Rejected
 from capybeam.transforms.engine.engine import Engine
 from capybeam.transforms.language.subscriptions import Subscription
 from capybeam.transforms.resuming import HowProcessed
+
+_log = logging.getLogger(__name__)
 
 
 class ProcessedIndex:
@@ -33,7 +38,11 @@ class ProcessedIndex:
     """
 
     def __init__(
-        self, records: Records, engine: Engine, own: GrowingFile | None = None, sends_retryable: bool = False
+        self,
+        records: Records,
+        engine: Engine,
+        own: GrowingFile | GrowingParts | None = None,
+        sends_retryable: bool = False,
     ) -> None:
         delivered, dead, early = DigestSorter(), DigestSorter(), DigestSorter()
         self.receipts = self.dead_letters = 0
@@ -74,6 +83,8 @@ class ProcessedIndex:
                     _add_own(line, sorter)
             except FileNotFoundError:
                 return
+            except OSError as error:  # what is there is sent again
+                _log.warning("receipts of this run cannot be read: %s", error)
             found = sorter.sorted()
             if len(found):
                 self._lately = (*self._lately, found)
@@ -117,7 +128,9 @@ class LoadIndex:
     Attributes:
         places: of receipts and dead letters, as `records.resolved` gives them.
         subscriptions, unwrap: the job's.
-        own: the file of receipts that the run itself writes, where its runner may repeat work; "" for none.
+        own: where the run itself writes receipts, where its runner may repeat work: a file, or a URL of parts; "" for
+            nowhere.
+        run_id: the run's.
         sends_retryable: whether dead letters that an outage or a refusal has left do not count: they are sent.
     """
 
@@ -125,6 +138,7 @@ class LoadIndex:
     subscriptions: tuple[Subscription, ...] = dataclasses.field(repr=False)
     unwrap: str | None = None
     own: str = ""
+    run_id: str = ""
     sends_retryable: bool = False
 
     @property
@@ -133,8 +147,10 @@ class LoadIndex:
 
     def __call__(self) -> ProcessedIndex:
         engine = Engine(self.subscriptions, unwrap=self.unwrap)
-        own = GrowingFile(self.own) if self.own else None
-        return ProcessedIndex(Records(self.places), engine, own, self.sends_retryable)
+        return ProcessedIndex(Records(self.places), engine, self._own() if self.own else None, self.sends_retryable)
+
+    def _own(self) -> GrowingFile | GrowingParts:
+        return GrowingFile(self.own) if is_local(self.own) else GrowingParts(parts_of(self.own, self.run_id))
 
 
 def sentences(index: ProcessedIndex) -> Iterator[str]:

@@ -19,7 +19,10 @@ from capybeam.pipeline.run.request import RunRequest
 from capybeam.pipeline.runners import dataflow
 from capybeam.pipeline.runners.errors import UnsupportedRunner
 from capybeam.pipeline.runners.support import RUNNERS, full_runner_name, runner_class_name
-from capybeam.pipeline.schemes import is_stream
+from capybeam.pipeline.schemes import is_local, is_stream, strip_file_scheme
+from capybeam.transforms.core.run_context import RunHandle
+from capybeam.transforms.delivery.destination import Delivery
+from capybeam.transforms.lease_files import LeaseFolder
 
 DEFAULT_RUNNER: Final = "FnApiRunner"  # DirectRunner would choose one by the graph, and not the one for this graph
 _LOCAL_RUNNERS: Final = frozenset(
@@ -185,6 +188,18 @@ def max_workers(options: PipelineOptions, runner: str) -> int | None:
         return int(machines) * (1 if single else _cpus(given.get("machine_type") or ""))
     parallelism = int(given.get("parallelism") or 0)
     return parallelism if parallelism > 0 else None
+
+
+def lease_folder(options: RunOptions, delivery: Delivery, run: RunHandle) -> LeaseFolder | None:
+    """Where workers elsewhere share requests_per_second; None where they have nothing to share, or no place for it.
+
+    That is the job's temp_location, to which a runner's workers write anyway.
+    """
+    place: str | None = options.beam.view_as(GoogleCloudOptions).temp_location
+    is_shared = delivery.requests_per_second is not None and (options.workers or 1) > 1 and delivery.share_unused_rate
+    if options.is_local or not is_shared or not place or is_local(place):
+        return None
+    return LeaseFolder(f"{strip_file_scheme(place).rstrip('/')}/capybeam-rate/{run.run_id}")
 
 
 _MOST_CPUS: Final = 4  # of n1-standard-4, the largest that Google has named as a default

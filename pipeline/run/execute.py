@@ -19,7 +19,7 @@ from capybeam.pipeline.job.loader import Job
 from capybeam.pipeline.reconciliation.index import sentences
 from capybeam.pipeline.run import dry_run, terminal
 from capybeam.pipeline.run.batches import BatchWork, RunResult, TranslatedOnce, run_batches
-from capybeam.pipeline.run.beam_options import BadOption, RunOptions, resolve_options
+from capybeam.pipeline.run.beam_options import BadOption, RunOptions, lease_folder, resolve_options
 from capybeam.pipeline.run.exit_codes import CONFIGURATION, DEAD_LETTERS, FAILED, INTERRUPTED, OK
 from capybeam.pipeline.run.metrics import BadAddress, MetricsServer, RunCollector, serve_metrics
 from capybeam.pipeline.run.outcome import RunOutcome, cause_of, log_traceback, report
@@ -209,6 +209,7 @@ def _carry_out(
             was_stopped=run.shutdown.is_set(),
             is_endless=plan.stream is not None,
             remote=remote,
+            backlog=run.progress.backlog(),
         )
         code = report(outcome, console, log)
         if plan.onward is not None and code in (OK, DEAD_LETTERS):
@@ -256,7 +257,9 @@ def _go_on_from_here(onward: Continuation, code: int, log: RunLog) -> int:
 
 def _graph_of(task: _Task, options: RunOptions, plan: RunPlan, run: RunContext) -> _Graph:
     def add_checked_steps(lines: beam.PCollection) -> None:
-        execution = Execution(options.workers or 1, plan.flow, plan.processed, is_local=options.is_local)
+        processed = plan.processed and dataclasses.replace(plan.processed, run_id=run.handle.run_id)
+        leases = lease_folder(options, task.request.job.delivery, run.handle)
+        execution = Execution(options.workers or 1, plan.flow, processed, leases, is_local=options.is_local)
         task.add_steps(lines if options.is_local else lines | CheckWorkers(), task.request.outputs, execution)
 
     return _Graph(run, options, plan.flow, add_checked_steps)

@@ -17,6 +17,7 @@ from capybeam import __version__
 from capybeam.pipeline.job.loader import Job
 from capybeam.pipeline.run.beam_options import RunOptions
 from capybeam.pipeline.run.progress import Watched
+from capybeam.transforms.core.backlog import Backlog
 from capybeam.transforms.core.conversions import split_key
 from capybeam.transforms.core.counters import CounterKey, CounterKind
 from capybeam.transforms.core.progress import State
@@ -108,6 +109,39 @@ GAUGES: Final[Mapping[str, Metric]] = {
     ),
     "share": Metric("capybeam_input_share", (), "Share of the input that has been read, 0 to 1.", is_gauge=True),
     "input_bytes": Metric("capybeam_input_bytes", (), "Bytes of the input's files, as they are stored.", is_gauge=True),
+    "in_hand": Metric(
+        "capybeam_messages_in_hand",
+        (),
+        "Messages of a subscription that the run has taken and not acknowledged: it has at least as many.",
+        is_gauge=True,
+    ),
+    "oldest_in_hand": Metric(
+        "capybeam_oldest_message_in_hand_seconds",
+        (),
+        "Seconds since the oldest of those was published: the subscription's oldest is at least as old.",
+        is_gauge=True,
+    ),
+    "longest_delay": Metric(
+        "capybeam_longest_message_delay_seconds",
+        (),
+        "Longest time from a message's publication to its acknowledgement.",
+        is_gauge=True,
+    ),
+    "backlog": Metric(
+        "capybeam_backlog_messages",
+        (),
+        "Messages of a subscription that are not acknowledged, as Cloud Monitoring has counted them minutes ago.",
+        is_gauge=True,
+    ),
+    "backlog_oldest": Metric(
+        "capybeam_backlog_oldest_publish_time_seconds",
+        (),
+        "When the oldest of those was published, Unix seconds.",
+        is_gauge=True,
+    ),
+    "backlog_counted": Metric(
+        "capybeam_backlog_count_time_seconds", (), "When they were counted, Unix seconds.", is_gauge=True
+    ),
     "started": Metric("capybeam_start_time_seconds", (), "When the run started, Unix seconds.", is_gauge=True),
 }
 """Of what is so now, and no counter of Beam's."""
@@ -195,6 +229,17 @@ class RunCollector:
         share = self._watched.share(counts.get("read", 0))
         yield _gauge("share", {} if share is None else {(): share})
         yield _gauge("input_bytes", {} if size.bytes is None else {(): size.bytes})
+        backlog = progress.backlog() or Backlog()
+        is_stream, counted = progress.backlog() is not None, backlog.counted
+        for name, value in (
+            ("in_hand", backlog.in_hand if is_stream else None),
+            ("oldest_in_hand", (backlog.oldest_age or 0.0) if is_stream else None),
+            ("longest_delay", backlog.longest_delay),
+            ("backlog", counted.messages if counted else None),
+            ("backlog_oldest", counted.oldest_at if counted else None),
+            ("backlog_counted", counted.at if counted else None),
+        ):
+            yield _gauge(name, {} if value is None else {(): value})
 
 
 def _gauge(name: str, values: Mapping[tuple[str, ...], float], more_labels: Collection[str] = ()) -> Any:

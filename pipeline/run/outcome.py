@@ -25,6 +25,7 @@ from capybeam.pipeline.schemes import join_names
 from capybeam.pipeline.sinks import SinkError
 from capybeam.pipeline.sources import UnreadableFile
 from capybeam.pipeline.sources.streams import StreamLost
+from capybeam.transforms.core.backlog import Backlog
 from capybeam.transforms.core.tokens import TokenError
 from capybeam.transforms.delivery.answers import Refusal
 from capybeam.transforms.delivery.batches import DestinationHeld, Stopped
@@ -44,6 +45,7 @@ class RunOutcome:
         was_stopped: whether it was asked to stop before it had ended.
         is_endless: whether its input ends only by being stopped.
         remote: the job, where workers elsewhere did it.
+        backlog: of the stream that was read.
     """
 
     request: RunRequest
@@ -53,6 +55,7 @@ class RunOutcome:
     was_stopped: bool
     is_endless: bool
     remote: RemoteJob | None = None
+    backlog: Backlog | None = None
 
     @property
     def may_be_running(self) -> bool:
@@ -88,7 +91,8 @@ def report(outcome: RunOutcome, console: Console, log: RunLog) -> int:
     if outcome.may_be_running:
         log.error(MAY_BE_RUNNING)
     at_least = remote is not None and remote.guarantee == "unknown"
-    found = RunReport.from_counts(outcome.counts, at_least, sent if failure is None else None)
+    restarts = remote.restarts if remote else 0
+    found = RunReport.from_counts(outcome.counts, at_least, sent if failure is None else None, restarts)
     is_unstarted = isinstance(failure, UnsupportedRunner) and not sent
     if remote is not None and not outcome.counts and (failure is not None or outcome.was_stopped):
         if not is_unstarted:
@@ -105,7 +109,7 @@ def report(outcome: RunOutcome, console: Console, log: RunLog) -> int:
     for line in verdict.lines:
         (log.error if line.is_problem else log.info)(line.text)
     problems = tuple(line.text for line in verdict.lines if line.is_problem)
-    ending = Ending(verdict.exit_code, problems, verdict.replay)
+    ending = Ending(verdict.exit_code, problems, verdict.replay, outcome.backlog)
     write_error = record(outcome.request.outputs.report, outcome.occasion, found, ending)
     if write_error:
         log.error(f"capybeam: {write_error}")

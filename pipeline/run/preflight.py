@@ -20,7 +20,7 @@ from capybeam.pipeline.run.watermarks import Continuation, continued
 from capybeam.pipeline.runners import dataflow
 from capybeam.pipeline.runners.job_server import stage_no_package_list
 from capybeam.pipeline.runners.support import check_place, check_runner, runner_class_name
-from capybeam.pipeline.schemes import is_local, strip_file_scheme
+from capybeam.pipeline.schemes import FILES, find_scheme, is_local, strip_file_scheme
 from capybeam.pipeline.sinks import SinkError, Writers, prepare
 from capybeam.pipeline.sinks.local_files import delete_earlier
 from capybeam.pipeline.sinks.report_file import WHAT as REPORT
@@ -92,7 +92,7 @@ def preflight(request: RunRequest, options: RunOptions, open_input: OpenInput, l
     if stream is not None and standard.streaming and first:  # the runner pulls for itself
         stream.give_back(first)
     if not is_local_run and plan.flow == "finite":
-        processed = dataclasses.replace(processed, own=own_receipts(outputs.receipts))
+        processed = dataclasses.replace(processed, own=own_receipts(request, options, log))
     processed_or_none = processed if processed.places or processed.own else None
     return dataclasses.replace(plan, first=first, processed=processed_or_none, loaded=loaded, onward=onward)
 
@@ -187,10 +187,19 @@ def check_request(request: RunRequest, options: RunOptions, sources: Sequence[So
     return RunPlan(sources, stream, (), flow)
 
 
-def own_receipts(path: str) -> str:
-    """The file that all workers append receipts to, so that work that is repeated can skip them; "" for none."""
-    path = strip_file_scheme(path)
-    return path if is_local(path) else ""
+def own_receipts(request: RunRequest, options: RunOptions, log: RunLog) -> str:
+    """Where all workers write receipts, so that work that is repeated can skip what they name; "" for nowhere.
+
+    Dataflow repeats single bundles: for those its workers need not read all receipts.
+    """
+    path, is_brief = strip_file_scheme(request.outputs.receipts), request.job.delivery.receipts == "brief"
+    if runner_class_name(options.runner) == "DataflowRunner":
+        return ""
+    if is_brief or find_scheme(path) is not FILES:
+        what = "brief receipts" if is_brief else "receipts that are not in files"
+        log.info(f"If a worker is lost, all unfinished work of the job is sent again: {what} are not read back.")
+        return ""
+    return path
 
 
 def moved(places: Sequence[str], path: str, kept: str) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from capybeam.pipeline.run.report import RunReport
 from capybeam.pipeline.run.run_log import RunLog
 from capybeam.pipeline.runners.remote_job import RemoteJob
 from capybeam.pipeline.sources import Size, Source
+from capybeam.transforms.core.backlog import Backlog
 from capybeam.transforms.core.progress import Progress, Status
 
 _INTERVAL: Final = 1.0  # seconds
@@ -67,6 +68,7 @@ class Snapshot:
         refused: events that Meta is refusing, of batches that are not done.
         share: of the input that has been read, 0 to 1.
         seconds_left: until all of it has been read, by the pace of the last minute.
+        backlog: of the stream that is read.
     """
 
     seconds: float
@@ -78,6 +80,7 @@ class Snapshot:
     share: float | None
     seconds_left: float | None
     destinations: Mapping[str, Status]
+    backlog: Backlog | None = None
 
     def line(self) -> str:
         """For people."""
@@ -92,6 +95,8 @@ class Snapshot:
             parts.append(f"{100 * self.share:.0f} % of the input")
         if self.seconds_left is not None:
             parts.append(f"about {_duration(self.seconds_left)} left")
+        if self.backlog is not None:
+            parts.append(_backlog(self.backlog))
         parts.append(f"{self.seconds:,.0f} s")
         states = [f"{name} {_state(status)}" for name, status in self.destinations.items() if status.sentence]
         return "; ".join([", ".join(parts), *states])
@@ -107,6 +112,7 @@ class Snapshot:
             "dead_lettered": self.dead_lettered,
             "share": None if self.share is None else round(self.share, 4),
             "seconds_left": None if self.seconds_left is None else round(self.seconds_left),
+            "backlog": self.backlog and self.backlog.fields(timestamp),
             "destinations": {name: state_fields(status) for name, status in self.destinations.items()},
         }
 
@@ -115,6 +121,16 @@ def state_fields(status: Status) -> dict[str, Any]:
     """A destination's state for programs; `until` is None where nothing waits for a time."""
     is_known = status.until is not None and math.isfinite(status.until)
     return {"state": status.state, "until": timestamp(status.until) if is_known and status.until else None}
+
+
+def _backlog(backlog: Backlog) -> str:
+    age = "" if backlog.oldest_age is None else f" (the oldest is {_duration(backlog.oldest_age)} old)"
+    if backlog.counted is None:
+        return f"a backlog of at least {backlog.in_hand:,}{age}"
+    messages, at, oldest_at = backlog.counted
+    oldest = "" if oldest_at is None else f" (the oldest was {_duration(at - oldest_at)} old)"
+    ago = _duration(max(0.0, time.time() - at))
+    return f"a backlog of {messages:,}{oldest} {ago} ago, {backlog.in_hand:,} in hand{age}"
 
 
 def _state(status: Status) -> str:
@@ -168,6 +184,7 @@ class Observer:
             share=share,
             seconds_left=None if share is None or share == 1 else self._seconds_left(),
             destinations={name: progress.state(name) for name in self._watched.destinations},
+            backlog=progress.backlog(),
         )
 
     def _rate(self) -> float:

@@ -143,6 +143,7 @@ class RunReport:
         at_least: whether the runner may have counted work again that it did again: each event is counted at least once,
             and it is the receipts that decide.
         sent: events on the receipts, if they were looked at; those that were sent again are among them.
+        restarts: how often work was lost and done again, as far as the runner says so.
         unfinished: a sentence on each input that could not be read to its end, naming it.
         no_event: a sentence on the first object that is not an event, "" if there was none.
         notes: what is worth knowing of lines, before they belong to any subscription.
@@ -158,6 +159,7 @@ class RunReport:
     accounts: tuple[Account, ...]
     at_least: bool = False
     sent: int | None = None
+    restarts: int = 0
     unfinished: tuple[str, ...] = ()
     no_event: str = ""
     notes: Mapping[str, int] = dataclasses.field(default_factory=dict)
@@ -165,7 +167,9 @@ class RunReport:
     throttled: int = 0
 
     @classmethod
-    def from_counts(cls, counts: Mapping[str, int], at_least: bool = False, sent: int | None = None) -> RunReport:
+    def from_counts(
+        cls, counts: Mapping[str, int], at_least: bool = False, sent: int | None = None, restarts: int = 0
+    ) -> RunReport:
         """The report from counters named as in `capybeam.transforms.core.counters`."""
         found = _Found(counts)
         by_cause = found.causes()
@@ -200,6 +204,7 @@ class RunReport:
             ),
             at_least=at_least,
             sent=sent,
+            restarts=restarts,
             unfinished=tuple(sorted(key.detail for key, _ in found.of("unfinished"))),
             no_event=min((key.detail for key, _ in found.of("no_event")), default=""),
             notes=notes.get("", {}),

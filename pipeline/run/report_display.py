@@ -132,9 +132,17 @@ def sentence(report: RunReport) -> str:
 
 
 def _again(report: RunReport) -> str:
-    if not report.resent:
-        return ""
-    return (
-        f" {report.resent:,} events were sent again because lost work was redone: Meta drops them by their event_id,"
-        " and some receipts and dead letters exist twice."
-    )
+    dropped = "Meta drops them by their event_id"
+    if report.resent:
+        events = "1 event was" if report.resent == 1 else f"{report.resent:,} events were"
+        return (
+            f" At least {events} sent again because lost work was redone, besides those in flight when it was lost:"
+            f" {dropped}, and some receipts and dead letters exist twice."
+        )
+    if report.restarts:
+        times = "once" if report.restarts == 1 else f"{report.restarts:,} times"
+        return (
+            f" Work was lost {times} and redone: at least the requests in flight then were sent again, which have no"
+            f" receipt of the first time. {dropped}."
+        )
+    return ""

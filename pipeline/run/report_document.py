@@ -20,6 +20,7 @@ from capybeam import __version__
 from capybeam.pipeline.job.loader import Job
 from capybeam.pipeline.run.exit_codes import state_of
 from capybeam.pipeline.run.report import Account, Cause, RunReport, Traffic
+from capybeam.transforms.core.backlog import Backlog
 from capybeam.transforms.delivery.answers import CUT
 from capybeam.transforms.meta.personal_data.emails import emails
 
@@ -62,11 +63,13 @@ class Ending:
     Attributes:
         problems: sentences that the user is shown.
         replay: the command that delivers the dead letters.
+        backlog: of the stream that was read.
     """
 
     exit_code: int
     problems: tuple[str, ...] = ()
     replay: str | None = None
+    backlog: Backlog | None = None
 
 
 def document(occasion: Occasion, report: RunReport, ending: Ending) -> dict[str, Any]:
@@ -95,6 +98,7 @@ def document(occasion: Occasion, report: RunReport, ending: Ending) -> dict[str,
         "balanced": report.balanced,
         "at_least": report.at_least,
         "sent": report.sent,
+        "restarts": report.restarts,
         "read": report.read,
         "taken": report.taken,
         "filtered": report.filtered,
@@ -106,6 +110,7 @@ def document(occasion: Occasion, report: RunReport, ending: Ending) -> dict[str,
         "rejections": _rejections(report.causes),
         **_sent(every),
         "throttled_seconds": report.throttled,
+        "backlog": ending.backlog and ending.backlog.fields(_time),
         "unfinished": [without_emails(sentence) for sentence in report.unfinished],
         "no_event": without_emails(report.no_event) or None,
         "replay": ending.replay,

@@ -114,6 +114,25 @@ class DestinationModel(_ConversionsModel, _TrafficModel):
     subscriptions: dict[str, SubscriptionModel]
 
 
+class BacklogModel(_Model):
+    """What a subscription still had when the run ended. Ages and delays in seconds."""
+
+    messages: Count
+    """Not acknowledged."""
+    at_least: bool
+    """Whether there may have been more, and older ones: those here are only what the run had taken and gave back."""
+    oldest_published: Time | None
+    """When the oldest was published, as Cloud Monitoring had it; null where it did not say."""
+    counted: Time | None
+    """When Cloud Monitoring had counted; null where it did not say."""
+    in_hand: Count
+    """That the run had taken, and gave back."""
+    oldest_in_hand_seconds: float | None
+    """Age of the oldest of those; null where there were none."""
+    longest_delay_seconds: float | None
+    """From a message's publication to its acknowledgement, at most; null where none was acknowledged."""
+
+
 class ReportModel(_ConversionsModel, _TrafficModel):
     """The report of a run of capybeam."""
 
@@ -143,6 +162,9 @@ class ReportModel(_ConversionsModel, _TrafficModel):
     """Whether the runner may have counted work again that it did again."""
     sent: Count | None
     """Events on the receipts, where a runner elsewhere delivered and the receipts can be read."""
+    restarts: Count
+    """How often work was lost and done again, as far as the runner says so: at least the requests in flight then were
+    sent again."""
     read: Count
     """Events: taken + filtered + unreadable."""
     taken: Count
@@ -155,6 +177,8 @@ class ReportModel(_ConversionsModel, _TrafficModel):
     """Lines of dead letters: unreadable + dead_lettered."""
     throttled_seconds: Count
     """In which something waited for a rate limit."""
+    backlog: BacklogModel | None
+    """null where no subscription was read on this machine."""
     unfinished: list[str]
     """Inputs that could not be read to their end."""
     no_event: str | None

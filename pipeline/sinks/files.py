@@ -99,7 +99,7 @@ class WriteLines(beam.PTransform):
         if is_local(path):
             return lines | "Append" >> beam.ParDo(_Append(path, self.what))
         if self.is_prompt:
-            return lines | "Parts" >> beam.ParDo(_WriteParts(self.path, self.what))
+            return lines | "Parts" >> beam.ParDo(_WriteParts(self.path, self.what, run_of(lines).run_id))
         return lines | beam.io.WriteToText(self.path, coder=BytesCoder(), **_shards(self.series, run_of(lines).shard))
 
 
@@ -129,15 +129,32 @@ class _Append(beam.DoFn):
         self._writer.close()
 
 
+def run_part(run_id: str) -> str:
+    """What the names of a run's parts have in common."""
+    return run_id[:12]
+
+
+def parts_of(path: str, run_id: str) -> str:
+    """The glob of the parts that a run writes of an output at a URL.
+
+    >>> parts_of("gs://acme/out/receipts.jsonl.gz", "0123456789abcdef")
+    'gs://acme/out/receipts-*-0123456789ab*.jsonl.gz'
+    """
+    return sibling(path, f"*-{run_part(run_id)}*")
+
+
 _PART_SECONDS: Final = 10.0  # until a part is written, where there is anything to write
 _PART_BYTES: Final = 1 << 23
 
 
 class _WriteParts(beam.DoFn):
-    """Lines → files of their own, which are there whole or not at all, before the bundle ends."""
+    """Lines → files of their own, which are there whole or not at all, before the bundle ends.
 
-    def __init__(self, path: str, what: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._path, self._what, self._clock = path, what, clock
+    Work that is lost with its worker leaves all parts but the one that was being filled.
+    """
+
+    def __init__(self, path: str, what: str, run_id: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path, self._what, self._run_id, self._clock = path, what, run_id, clock
 
     def start_bundle(self) -> None:
         self._lines, self._size, self._since = list[bytes](), 0, self._clock()
@@ -157,7 +174,7 @@ class _WriteParts(beam.DoFn):
         if not data:
             return
         moment = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-        part = sibling(self._path, f"{moment}-{secrets.token_hex(8)}")
+        part = sibling(self._path, f"{moment}-{run_part(self._run_id)}{secrets.token_hex(6)}")
         try:
             with FileSystems.create(part, compression_type=CompressionTypes.UNCOMPRESSED) as file:
                 file.write(pack(data) if part.endswith(".gz") else data)

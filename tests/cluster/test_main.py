@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +16,34 @@ BOOKS = {"balanced": True, "read": 10, "delivered": 8, "already_delivered": 0, "
 STATS = {"events_stored": 7, "duplicates": 5, "events_received": 12}
 
 
-def compared(out: Path, books: dict[str, Any], stats: dict[str, Any], dead: int = 3, lost: bool = True) -> list[str]:
+RECEIPTS = ({"events": 8, "delivered_at": 1}, {"events": 3, "delivered_at": 2})
+
+
+def compared(
+    out: Path,
+    books: dict[str, Any],
+    stats: dict[str, Any],
+    dead: int = 3,
+    lost: bool = True,
+    receipts: Sequence[dict[str, int]] = RECEIPTS,
+) -> list[str]:
     (out / "books.json").write_text(json.dumps(BOOKS | books))
-    receipts = b'{"events": 8, "delivered_at": 1}\n{"events": 3, "delivered_at": 2}\n'
-    (out / "receipts.jsonl.gz").write_bytes(gzip.compress(receipts))
     (out / "dead-letters.jsonl").write_text("{}\n" * dead)
-    return _compared("try", out, STATS | stats, EXPECTED, lost)
+    return _compared("try", out, receipts, STATS | stats, EXPECTED, lost)
 
 
 def test_work_that_is_sent_again_is_fine(tmp_path: Path) -> None:
     assert compared(tmp_path, {}, {}) == []
     assert compared(tmp_path, {"delivered": 2, "already_delivered": 6}, {}) == []  # by an attempt that failed
+
+
+def test_more_than_a_part_of_receipts_for_a_second_time_is_found(tmp_path: Path) -> None:
+    twice = [{"events": 8, "delivered_at": 1}, {"events": 8, "delivered_at": 30}]
+    stats = {"events_received": 17, "duplicates": 10}
+    assert compared(tmp_path, {"sent": None}, stats, receipts=twice) == []
+    twice.append({"events": 1, "delivered_at": 60})
+    (found,) = compared(tmp_path, {"sent": None}, stats, receipts=twice)
+    assert "9 events have two receipts; a part has 8 events" in found
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,8 @@ def test_the_delivery_settings_and_their_defaults_are_listed() -> None:
     listed = {
         name: None
         if value == "none"
+        else value == "true"
+        if value in ("true", "false")
         else value
         if value.isalpha()
         else float(value[:-1]) * seconds[value[-1]]

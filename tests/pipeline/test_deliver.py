@@ -70,6 +70,15 @@ def test_two_runs_in_one_process_deliver_both(sandbox: SandboxServer) -> None:
     assert len(sandbox.event_ids("123")) == 2
 
 
+def test_workers_share_the_rate_in_a_folder(sandbox: SandboxServer, tmp_path: Path) -> None:
+    Path("conversions.yaml").write_text(job_file(sandbox.url, "{requests_per_second: 50}"), encoding="utf-8")
+    step = capybeam.Deliver(capybeam.load_job("conversions.yaml"), workers=5, lease_folder=f"{tmp_path}/rate/")
+    with beam.Pipeline("FnApiRunner") as pipeline:
+        _ = pipeline | beam.Create([order(1), order(2)]) | step
+    assert len(sandbox.event_ids("123")) == 2
+    assert Path("rate").is_dir()
+
+
 def test_the_example_in_python_runs(sandbox: SandboxServer, capsys: pytest.CaptureFixture[str]) -> None:
     Path("events.jsonl").write_bytes(b"\n".join(events()) + b"\n")
     (example,) = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)

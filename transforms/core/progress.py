@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Final, Literal
 
+from capybeam.transforms.core.backlog import Backlog
 from capybeam.transforms.core.counters import Counters, add_counts
 
 _log = logging.getLogger(__name__)
@@ -77,6 +78,7 @@ class Progress:
         self._watched: list[Counters] = []
         self._position = 0
         self._loads: dict[str, Callable[[], int]] = {}
+        self._look_at_backlog: Callable[[], Backlog] | None = None
         self._others: dict[Hashable, Snapshot] = {}
 
     # --- other processes ---------------------------------------------------------------------------------------------
@@ -134,6 +136,11 @@ class Progress:
         """Counts bytes of an input, as it is stored, that have been read."""
         with self._lock:
             self._position += size
+
+    def watch_backlog(self, look: Callable[[], Backlog]) -> None:
+        """Includes what of a stream is not done, as `look` says."""
+        with self._lock:
+            self._look_at_backlog = look
 
     def watch_load(self, destination: str, load: Callable[[], int]) -> None:
         """Includes a client's requests to a destination that are in flight, as `load` counts them."""
@@ -224,6 +231,12 @@ class Progress:
             load = self._loads.get(destination)
             elsewhere = sum(other.loads.get(destination, 0) for other in self._others.values())
         return elsewhere + (load() if load else 0)
+
+    def backlog(self) -> Backlog | None:
+        """What of the stream that is read is not done; None where none is read, or nothing counts."""
+        with self._lock:
+            look = self._look_at_backlog
+        return look() if look else None
 
     def refusals(self) -> dict[tuple[str, str], int]:
         """Events refused so far, by destination and reason."""

@@ -35,6 +35,7 @@ from capybeam.transforms.delivery.circuits import Dataset
 from capybeam.transforms.delivery.destination import Delivery, Destination
 from capybeam.transforms.delivery.isolation import BatchDelivery, rejection_of
 from capybeam.transforms.delivery.limits import Limits, own_limits
+from capybeam.transforms.delivery.rate_leases import EvenShare
 from capybeam.transforms.delivery.transport import Transport
 
 _log = logging.getLogger(__name__)
@@ -114,9 +115,10 @@ class Client:
         self.delivery, self._ask = delivery, ask
         self._recorder = journal.open() if journal is not None else None
         self.hold, self._forever = on_refusal != "reject", on_refusal == "hold_forever"
-        limits = limits or own_limits(destinations, delivery, 1.0, jitter)
+        limits = limits or own_limits(destinations, delivery, EvenShare(), jitter)
         self._pacer, self._guards = limits.pacer, limits.guards
         self.circuits, self.throttled = limits.circuits, limits.throttled
+        self._share = limits.share
         self.clock, self._jitter = clock, jitter
         self._lock = threading.Lock()
         self._failing: dict[Dataset, _Failing] = {}
@@ -144,6 +146,7 @@ class Client:
                 return
             for queue in self._queues.values():
                 queue.stop()
+            self._share.close()
             if self._recorder is not None:
                 self._recorder.close()
 
@@ -231,7 +234,7 @@ class Client:
             self._wait(min(wait, 60.0), throttled=True)
         while (wait := self._pacer.wait()) > 0:
             with self.throttled.waiting():
-                time.sleep(wait)  # a run that is to stop keeps its pace
+                time.sleep(min(wait, _LOOK))  # a run that is to stop keeps its pace; the share may grow meanwhile
         return self._await_service(name, attempt) if self._ask is not None else None
 
     def _await_service(self, name: str, attempt: Attempt) -> Answer | None:

@@ -110,6 +110,8 @@ class Delivery:
         timeout: of one request, in all.
         retry_for: how long a throttled or failing destination is tried before its events become dead letters.
         receipts: brief, or detailed: with the event_ids.
+        share_unused_rate: whether workers that send also use the shares of those that do not, where the job has a place
+            for their leases.
     """
 
     max_batch_events: int = 1000
@@ -121,3 +123,4 @@ class Delivery:
     timeout: float = 10.0
     retry_for: float = 900.0
     receipts: Literal["brief", "detailed"] = "detailed"
+    share_unused_rate: bool = True

@@ -15,6 +15,7 @@ from typing import Final, Protocol
 from capybeam.transforms.delivery.answers import Answer
 from capybeam.transforms.delivery.circuits import Circuits, Dataset, Gate
 from capybeam.transforms.delivery.destination import Delivery, Destination
+from capybeam.transforms.delivery.rate_leases import EvenShare, Share
 from capybeam.transforms.delivery.rate_limits import Pacer, RateLimitGuard, Stopwatch
 
 HOLD_PAUSE: Final = 15.0  # seconds, on average, between looks at a destination that is held
@@ -95,6 +96,7 @@ class Limits:
         circuits: of all datasets.
         throttled: seconds in which anything waited for a rate limit.
         slot: held while a batch is delivered to the destination of that name, besides one of the process's own threads.
+        share: of the job's rate that the pacer keeps to.
     """
 
     pacer: Pacing
@@ -102,22 +104,23 @@ class Limits:
     circuits: Breakers
     throttled: Waiting = dataclasses.field(default_factory=Stopwatch)
     slot: Callable[[str], AbstractContextManager[object]] = contextlib.nullcontext
+    share: Share = dataclasses.field(default_factory=EvenShare)
 
 
 def own_limits(
     destinations: Sequence[Destination],
     delivery: Delivery,
-    share: float,
+    share: Share,
     jitter: Callable[[float, float], float],
 ) -> Limits:
     """The limits of one process.
 
     Args:
-        share: of the job's requests_per_second that this process may use, 0 to 1.
+        share: of the job's requests_per_second that this process may use.
     """
-    rate = delivery.requests_per_second
     return Limits(
-        Pacer(None if rate is None else rate * share),
+        Pacer(delivery.requests_per_second, share=share),
         {destination.name: RateLimitGuard(delivery.retry_for) for destination in destinations},
         Circuits(lambda: jitter(0.5, 1.5) * HOLD_PAUSE),
+        share=share,
     )

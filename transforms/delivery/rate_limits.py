@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from capybeam.transforms.delivery.answers import FULL, Answer
+from capybeam.transforms.delivery.rate_leases import SOON, EvenShare
 
 
 class Pacer:
@@ -17,12 +18,20 @@ class Pacer:
     Args:
         rate: requests a second; None for no limit.
         burst: how many may start at once.
+        share: of the rate, 0 to 1, which may be another one each time that it is called.
     """
 
-    def __init__(self, rate: float | None, burst: int = 1, clock: Callable[[], float] = time.monotonic) -> None:
-        self._rate, self._burst, self._clock = rate, burst, clock
+    def __init__(
+        self,
+        rate: float | None,
+        burst: int = 1,
+        clock: Callable[[], float] = time.monotonic,
+        share: Callable[[], float] = EvenShare(),  # noqa: B008 it does not change
+    ) -> None:
+        self._rate, self._burst, self._clock, self._share = rate, burst, clock, share
         self._lock = threading.Lock()
-        self._next = float("-inf")  # when the bucket would be empty, were it drained at `rate`
+        self._level = 0.0  # requests that have started, less what the rate has allowed since
+        self._looked_at, self._rate_then = clock(), 0.0
 
     def wait(self) -> float:
         """Seconds until a request may start; 0 takes the place for one that starts now. Never blocks.
@@ -32,12 +41,18 @@ class Pacer:
         """
         if self._rate is None:
             return 0.0
+        rate = self._rate * self._share()
         with self._lock:
             now = self._clock()
-            start = max(self._next, now - (self._burst - 1) / self._rate)
-            if start - now > _INSTANT:
-                return start - now
-            self._next = start + 1 / self._rate
+            # since when the rate has been another one is not known
+            self._level = max(0.0, self._level - (now - self._looked_at) * min(rate, self._rate_then))
+            self._looked_at, self._rate_then = now, rate
+            if rate <= 0:
+                return SOON
+            wait = (self._level - (self._burst - 1)) / rate
+            if wait > _INSTANT:
+                return wait
+            self._level += 1
             return 0.0
 
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, NamedTuple
 
 
 class Message(NamedTuple):
-    """A pulled message. `ack_id` is what it is acknowledged by; `data` may hold personal data."""
+    """A pulled message. `ack_id` is what it is acknowledged by; `data` may hold personal data.
+
+    Attributes:
+        published: Unix seconds; 0 where that is not known.
+    """
 
     message_id: str
     ack_id: str
     data: bytes
+    published: float = 0.0
 
     def __repr__(self) -> str:
         return f"Message({self.message_id!r})"
@@ -29,7 +35,12 @@ def numbered_line_of(message: Message) -> tuple[str, bytes]:
 def message_of(received: Any) -> Message:
     """A message of a pull's response."""
     message = received.message
-    return Message(message.message_id, received.ack_id, message.data)
+    return Message(message.message_id, received.ack_id, message.data, _seconds(message.publish_time))
+
+
+def _seconds(time: Any) -> float:
+    """Unix seconds of a protobuf message's time, or of the datetime that Google's client makes of it."""
+    return float(time.timestamp() if isinstance(time, datetime) else getattr(time, "seconds", 0))
 
 
 def messages_of(pulled: Any) -> list[Message]:

@@ -21,7 +21,9 @@ from capybeam.pipeline.sources.pubsub.client import (
     sizes_of,
 )
 from capybeam.pipeline.sources.pubsub.messages import Message, messages_of
+from capybeam.pipeline.sources.pubsub.monitoring import watch
 from capybeam.pipeline.sources.streams import StreamLost
+from capybeam.transforms.core.backlog import Tally
 from capybeam.transforms.core.run_context import RunContext
 
 LEASE: Final = (
@@ -129,6 +131,7 @@ class SubscriptionReader:
         self._changed = threading.Condition()  # guards what follows
         self._waiting: list[Message] = []
         self._bytes = 0  # of those
+        self._tally = Tally()
         self._ack_ids: dict[str, str] = {}  # of all messages in hand, by message ID
         self._bytes_in_hand = 0
         self._asked, self._mean_size = 0, _EXPECTED_SIZE
@@ -141,6 +144,8 @@ class SubscriptionReader:
         self._leases = threading.Thread(target=self._keep_leased, daemon=True)
 
     def __enter__(self) -> SubscriptionReader:
+        self._progress.watch_backlog(self._tally.look)
+        watch(self._path, self._tally.counted, self._closed)
         self._received(self._first)
         for thread in (*self._pulls, self._leases):
             thread.start()
@@ -180,6 +185,7 @@ class SubscriptionReader:
                 self._progress.set_status(
                     self._path, f"could not acknowledge ({type(error).__name__}): some messages will be redelivered."
                 )
+        self._tally.acknowledged(message.message_id for message in messages)
 
     def give_back(self, messages: Sequence[Message]) -> None:
         """Returns messages to the subscription, which delivers them again."""
@@ -321,6 +327,7 @@ class SubscriptionReader:
             self._pull_size.taken()
             if not self._waiting:
                 self._first_at = self._answered_at
+            self._tally.took((message.message_id, message.published) for message in messages)
             new = [message for message in messages if message.message_id not in self._ack_ids]
             self._ack_ids.update((message.message_id, message.ack_id) for message in messages)
             size = sum(len(message.data) for message in new)

@@ -10,19 +10,23 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import apache_beam as beam
+from apache_beam.metrics import Metrics
 
 from capybeam.pipeline.sources import NoInput, ReadOptions, Source
 from capybeam.pipeline.sources.message_attributes import MessageAttributes
 from capybeam.pipeline.sources.pubsub.client import CALL_TIMEOUT, client_for, is_too_large, set_deadline
 from capybeam.pipeline.sources.pubsub.messages import Message, line_of, message_of, numbered_line_of
 from capybeam.pipeline.sources.pubsub.reader import SubscriptionDetails, SubscriptionReader, lease
+from capybeam.transforms.base import NAMESPACE
 from capybeam.transforms.core.run_context import RunContext
 
 PUBSUB: Final = "pubsub:"
+MESSAGE_AGE: Final = "message_age_seconds"
 _SUBSCRIPTION: Final = re.compile(r"projects/[^/\s]+/subscriptions/[^/\s]+")
 
 
@@ -65,6 +69,8 @@ class ReadMessages(beam.PTransform):
     attributes: MessageAttributes
 
     def expand(self, root: Any) -> beam.PCollection:
+        take = beam.ParDo(_TakeElement(self.element))
+        take.label = "Element"
         return (
             root
             | "Pull"
@@ -74,11 +80,33 @@ class ReadMessages(beam.PTransform):
                 with_attributes=True,
                 timestamp_attribute=self.attributes.timestamp,
             )
-            | "Element" >> beam.Map(self._element)
+            | take
         )
 
-    def _element(self, message: Any) -> Any:
-        return self.element(Message(message.message_id or "", "", message.data))
+
+class _TakeElement(beam.DoFn):
+    """Messages as Beam has them → what the graph is given for each.
+
+    The age of the oldest message of each bundle, in seconds since its publication, is the distribution `MESSAGE_AGE` of
+    the runner's metrics.
+    """
+
+    def __init__(self, element: Callable[[Message], Any], clock: Callable[[], float] = time.time) -> None:
+        self._element, self._clock = element, clock
+
+    def start_bundle(self) -> None:
+        self._oldest: Any = None
+
+    def process(self, message: Any) -> Iterable[Any]:
+        published = message.publish_time
+        if published is not None and (self._oldest is None or published < self._oldest):
+            self._oldest = published
+        return (self._element(Message(message.message_id or "", "", message.data)),)
+
+    def finish_bundle(self) -> None:
+        if self._oldest is not None:
+            age = self._clock() - self._oldest.timestamp()
+            Metrics.distribution(NAMESPACE, MESSAGE_AGE).update(max(0, round(age)))
 
 
 def _details_of(path: str) -> SubscriptionDetails | None:

@@ -67,6 +67,7 @@ delivery:
   max_batch_delay: 1m
   concurrency: 4
   requests_per_second: 2.5
+  share_unused_rate: false
   rate_limit_service: envoy:8081
   timeout: 1500ms
   retry_for: 2h

@@ -67,7 +67,7 @@ def test_a_job_says_everything_that_the_format_has() -> None:
         MetaDestination("web", TokenReference("env:META_ACCESS_TOKEN"), "v26.0", endpoint="https://graph.example.com"),
         MetaDestination("crm", TokenReference("secret:projects/acme/secrets/meta/versions/latest")),
     )
-    assert made.delivery == Delivery(500, 1048576, 60.0, 4, 2.5, "envoy:8081", 1.5, 7200.0, "detailed")
+    assert made.delivery == Delivery(500, 1048576, 60.0, 4, 2.5, "envoy:8081", 1.5, 7200.0, "detailed", False)
     assert made.unwrap == "$.detail"
     assert made.warnings == ()
     orders, pages, leads = made.subscriptions

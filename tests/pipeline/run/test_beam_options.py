@@ -9,12 +9,14 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
 from capybeam.pipeline.job.loader import parse_job
-from capybeam.pipeline.run.beam_options import DEFAULT_RUNNER, max_workers
+from capybeam.pipeline.run.beam_options import DEFAULT_RUNNER, lease_folder, max_workers, resolve_options
 from capybeam.pipeline.run.execute import run_job
 from capybeam.pipeline.run.exit_codes import CONFIGURATION
 from capybeam.pipeline.run.request import Outputs, RunRequest
 from capybeam.pipeline.sandbox.server import SandboxServer
+from capybeam.transforms.core.run_context import RunHandle
 from capybeam.transforms.delivery.destination import Delivery
+from capybeam.transforms.lease_files import LeaseFolder
 from tests.pipeline.jobs import job_file
 
 
@@ -73,6 +75,42 @@ def test_a_runner_that_nobody_knows_exits_2(sandbox: SandboxServer, capsys: pyte
 def test_the_rate_is_shared_out_over_as_many_processes_as_may_send(arguments: str, workers: int | None) -> None:
     options = PipelineOptions(arguments.split())
     assert max_workers(options, options.view_as(StandardOptions).runner or DEFAULT_RUNNER) == workers
+
+
+DATAFLOW = (
+    "--runner=DataflowRunner --max_num_workers=5 --project=acme-shop --region=europe-west1"
+    " --sdk_container_image=acme/capybeam:1"
+)
+FLINK = "--runner=PortableRunner --parallelism=4"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "delivery", "folder"),
+    [
+        (f"{DATAFLOW} --temp_location=gs://acme/temp/", Delivery(requests_per_second=9.0), "gs://acme/temp"),
+        (f"{FLINK} --temp_location=file:///mnt/temp", Delivery(requests_per_second=9.0), "/mnt/temp"),
+        (f"{FLINK} --temp_location=/tmp", Delivery(requests_per_second=9.0), None),  # of one machine
+        (FLINK, Delivery(requests_per_second=9.0), None),
+        (f"{DATAFLOW} --temp_location=gs://acme/temp", Delivery(), None),
+        (
+            f"{DATAFLOW} --temp_location=gs://acme/temp",
+            Delivery(requests_per_second=9.0, share_unused_rate=False),
+            None,
+        ),
+        (
+            "--runner=PortableRunner --parallelism=1 --temp_location=gs://acme/temp",
+            Delivery(requests_per_second=9.0),
+            None,
+        ),
+        ("--temp_location=gs://acme/temp", Delivery(requests_per_second=9.0), None),  # in this process
+    ],
+)
+def test_workers_elsewhere_share_the_rate_in_the_temp_location(
+    arguments: str, delivery: Delivery, folder: str | None
+) -> None:
+    request = RunRequest(parse_job(job_file("http://127.0.0.1:9")), [], Outputs("d", "r"), arguments.split())
+    found = lease_folder(resolve_options(request), delivery, RunHandle("run"))
+    assert found == (folder and LeaseFolder(f"{folder}/capybeam-rate/run"))
 
 
 def test_a_rate_that_cannot_be_shared_out_is_refused_with_what_to_say(

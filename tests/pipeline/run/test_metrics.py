@@ -21,6 +21,7 @@ from capybeam.pipeline.run.progress import Watched
 from capybeam.pipeline.run.request import Outputs, RunRequest
 from capybeam.pipeline.sandbox.server import SandboxServer
 from capybeam.pipeline.sources import Size
+from capybeam.transforms.core.backlog import Backlog, Counted
 from capybeam.transforms.core.counters import CounterKey
 from capybeam.transforms.core.progress import Progress
 from tests.pipeline.jobs import job_file
@@ -115,6 +116,26 @@ def test_what_a_destination_does_is_a_gauge() -> None:
     assert 990 < found["capybeam_destination_pause_seconds", WEB[:1]] <= 1000
     assert found["capybeam_requests_in_flight", WEB[:1]] == 3
     assert (found["capybeam_input_share", ()], found["capybeam_input_bytes", ()]) == (0.25, 100)
+
+
+def test_what_of_a_stream_is_not_done_is_a_gauge_where_it_is_known() -> None:
+    def gauges(progress: Progress) -> dict[str, float]:
+        found = scraped(progress)
+        return {name: value for (name, _), value in found.items() if "backlog" in name or "message" in name}
+
+    progress, backlog = Progress(), [Backlog(7, 12.5)]
+    assert gauges(progress) == {}
+    progress.watch_backlog(lambda: backlog[0])
+    in_hand = {"capybeam_messages_in_hand": 7, "capybeam_oldest_message_in_hand_seconds": 12.5}
+    assert gauges(progress) == in_hand
+    backlog[0] = Backlog(7, 12.5, 40.0, Counted(500, 1_795_000_000.0, 1_794_999_000.0))
+    assert gauges(progress) == {
+        **in_hand,
+        "capybeam_longest_message_delay_seconds": 40.0,
+        "capybeam_backlog_messages": 500,
+        "capybeam_backlog_oldest_publish_time_seconds": 1_794_999_000.0,
+        "capybeam_backlog_count_time_seconds": 1_795_000_000.0,
+    }
 
 
 def test_every_kind_of_counter_is_a_metric_or_says_more_about_one() -> None:

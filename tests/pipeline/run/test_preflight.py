@@ -11,9 +11,12 @@ import pytest
 
 from capybeam.pipeline import file_systems
 from capybeam.pipeline.job.loader import parse_job
+from capybeam.pipeline.run.beam_options import resolve_options
 from capybeam.pipeline.run.execute import run_job
 from capybeam.pipeline.run.exit_codes import CONFIGURATION
+from capybeam.pipeline.run.preflight import own_receipts
 from capybeam.pipeline.run.request import Outputs, RunRequest
+from capybeam.pipeline.run.run_log import RunLog
 from capybeam.pipeline.sandbox.server import SandboxServer
 from tests.pipeline.jobs import job_file, order
 from tests.pipeline.run.runs import PORTABLE, run
@@ -106,6 +109,32 @@ def test_a_runner_that_cannot_do_it_is_refused_before_an_event_is_sent(
     assert run_job(RunRequest(job, ["events.jsonl"], Outputs(*outputs), beam_options)) == CONFIGURATION
     assert message in capsys.readouterr().err
     assert sandbox.stats()["requests"] == 0
+
+
+@pytest.mark.parametrize(
+    ("runner", "receipts", "kind", "own"),
+    [
+        ("PortableRunner", "file:///mnt/receipts.jsonl", "detailed", "/mnt/receipts.jsonl"),
+        ("PortableRunner", "gs://acme/receipts.jsonl.gz", "detailed", "gs://acme/receipts.jsonl.gz"),
+        ("PortableRunner", "gs://acme/receipts.jsonl.gz", "brief", "brief receipts"),
+        ("PortableRunner", "bigquery:acme.meta.receipts", "detailed", "receipts that are not in files"),
+        ("PortableRunner", "pubsub:projects/acme/topics/t", "detailed", "receipts that are not in files"),
+        ("DataflowRunner", "gs://acme/receipts.jsonl.gz", "detailed", ""),  # repeats bundles, and not the whole job
+    ],
+)
+def test_receipts_that_workers_elsewhere_can_read_back_are_read_back_and_else_it_is_said(
+    capsys: pytest.CaptureFixture[str], runner: str, receipts: str, kind: str, own: str
+) -> None:
+    job = parse_job(job_file("http://127.0.0.1:9", f"{{receipts: {kind}}}"))
+    options = [f"--runner={runner}", "--project=acme-shop", "--region=europe-west1", "--temp_location=gs://acme/temp"]
+    request = RunRequest(job, [], Outputs("d", receipts), [*options, "--sdk_container_image=acme/capybeam:1"])
+    found = own_receipts(request, resolve_options(request), RunLog())
+    error = " ".join(capsys.readouterr().err.split())
+    if own in (receipts.removeprefix("file://"), ""):
+        assert (found, error) == (own, "")
+    else:
+        assert found == ""
+        assert f"all unfinished work of the job is sent again: {own} are not read back." in error
 
 
 def test_a_document_in_the_place_of_lines_is_named_before_anything_is_sent(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 
+from capybeam.pipeline.log_lines import timestamp
 from capybeam.pipeline.run.exit_codes import GAVE_UP
 from capybeam.pipeline.run.progress import Observer, Watched, size_of
 from capybeam.pipeline.sandbox.server import SandboxServer
 from capybeam.pipeline.sources import Size, Source
+from capybeam.transforms.core.backlog import Backlog, Counted
 from capybeam.transforms.core.progress import Progress
 from tests.pipeline.jobs import rows
 from tests.pipeline.run.runs import run, small_order
@@ -53,6 +56,46 @@ def test_the_rate_is_that_of_the_last_seconds_and_the_time_left_that_of_the_last
     assert snapshot.line() == (
         "820 read (1/s), 0 delivered, 0 dead-lettered, 50 % of the input, about 2 min left, 100 s"
     )
+
+
+NOW = time.time()
+
+
+@pytest.mark.parametrize(
+    ("backlog", "text", "fields"),
+    [
+        (None, "", None),
+        (
+            Backlog(),
+            "a backlog of at least 0, ",
+            {"messages": 0, "at_least": True, "in_hand": 0, "oldest_in_hand_seconds": None},
+        ),
+        (
+            Backlog(12_345, 100.0, 130.0),
+            "a backlog of at least 12,345 (the oldest is 2 min old), ",
+            {"messages": 12_345, "oldest_in_hand_seconds": 100.0, "longest_delay_seconds": 130.0, "counted": None},
+        ),
+        (
+            Backlog(10, 5.0, None, Counted(67_890, NOW - 180, NOW - 780)),
+            "a backlog of 67,890 (the oldest was 10 min old) 3 min ago, 10 in hand (the oldest is 5 s old), ",
+            {"messages": 67_890, "at_least": False, "oldest_published": timestamp(NOW - 780)},
+        ),
+        (
+            Backlog(0, None, None, Counted(0, NOW - 180)),
+            "a backlog of 0 3 min ago, 0 in hand, ",
+            {"messages": 0, "at_least": False, "oldest_published": None},
+        ),
+    ],
+)
+def test_the_backlog_of_a_stream_is_shown(backlog: Backlog | None, text: str, fields: dict[str, Any] | None) -> None:
+    progress = Progress()
+    if backlog is not None:
+        progress.watch_backlog(lambda: backlog)
+    snapshot = Observer(Watched(progress)).look()
+    assert snapshot.line() == f"0 read (0/s), 0 delivered, 0 dead-lettered, {text}0 s"
+    found = snapshot.fields()["backlog"]
+    assert (found and {**found, **(fields or {})}) == found
+    assert (found is None) == (fields is None)
 
 
 @pytest.mark.parametrize(

@@ -279,7 +279,20 @@ def test_what_was_sent_again_is_reported_beside_the_balance() -> None:
     report = RunReport.from_counts({"read": 2, "taken": 2, "matched:a/b": 2, "delivered:a/b": 2}, sent=3)
     assert report.balanced
     assert report.resent == 1
-    assert "The books balance. 1 events were sent again" in sentence(report)
+    assert sentence(report).endswith(
+        "The books balance. At least 1 event was sent again because lost work was redone, besides those in flight when"
+        " it was lost: Meta drops them by their event_id, and some receipts and dead letters exist twice."
+    )
+
+
+@pytest.mark.parametrize(("restarts", "times"), [(1, "once"), (3, "3 times")])
+def test_work_that_was_redone_is_reported_also_where_no_receipt_shows_it(restarts: int, times: str) -> None:
+    counts = {"read": 2, "taken": 2, "matched:a/b": 2, "delivered:a/b": 2}
+    assert sentence(RunReport.from_counts(counts, sent=2, restarts=restarts)).endswith(
+        f"The books balance. Work was lost {times} and redone: at least the requests in flight then were sent again,"
+        " which have no receipt of the first time. Meta drops them by their event_id."
+    )
+    assert sentence(RunReport.from_counts(counts, sent=2)).endswith("The books balance.")
 
 
 def test_where_work_may_be_counted_again_the_receipts_decide() -> None:

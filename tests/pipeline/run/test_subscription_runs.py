@@ -113,6 +113,16 @@ def test_every_message_is_delivered_filtered_or_a_dead_letter_and_acknowledged(
     empty = [row["payload"] for row in rows("dead.jsonl") if row["message"].endswith("it is empty.")]
     assert sorted(empty) == ["", "  "]
     assert sandbox.stats()["by_event"] == {"123": {"Purchase": 20}, "456": {"Purchase": 10}}
+    backlog = books()["backlog"]
+    assert 0 <= backlog.pop("longest_delay_seconds") < 120
+    assert backlog == {
+        "messages": 0,
+        "at_least": True,
+        "oldest_published": None,
+        "counted": None,
+        "in_hand": 0,
+        "oldest_in_hand_seconds": None,
+    }
     assert topic.drain() == []
 
 
@@ -178,6 +188,9 @@ def test_what_cannot_be_written_is_not_acknowledged(
     error = capsys.readouterr().err
     assert "Dead letters cannot be written to /dev/full: No space left" in error
     assert "Messages that were not acknowledged are redelivered." in error
+    backlog = books()["backlog"]
+    assert (backlog["messages"], backlog["at_least"], backlog["longest_delay_seconds"]) == (2, True, None)
+    assert 0 <= backlog["oldest_in_hand_seconds"] < 120
     assert sorted(topic.drain()) == sorted(messages)
 
 

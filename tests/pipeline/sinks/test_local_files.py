@@ -100,7 +100,7 @@ def test_receipts_are_json_lines(tmp_path: Path) -> None:
 def test_receipts_at_a_url_are_written_in_parts_before_their_bundle_ends(tmp_path: Path, name: str) -> None:
     """So that a job that is killed leaves them; a stage of a runner may be one bundle."""
     now = 0.0
-    step = _WriteParts(str(tmp_path / name), "Receipts", clock=lambda: now)
+    step = _WriteParts(str(tmp_path / name), "Receipts", "run", clock=lambda: now)
     step.start_bundle()
     for now, line in ((1.0, b"one"), (11.0, b"two"), (12.0, b"three")):  # noqa: B007 the clock reads it
         step.process(line)
@@ -118,7 +118,7 @@ def test_receipts_at_a_url_are_written_in_parts_before_their_bundle_ends(tmp_pat
 
 def test_a_part_that_cannot_be_written_fails_with_its_place(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    step = _WriteParts(f"{tmp_path}/file/receipts.jsonl", "Receipts")
+    step = _WriteParts(f"{tmp_path}/file/receipts.jsonl", "Receipts", "run")
     step.start_bundle()
     step.process(b"one")
     with pytest.raises(SinkError, match=r"Receipts cannot be written to .*/file/receipts\.jsonl: "):

@@ -27,6 +27,7 @@ from capybeam.transforms.delivery.batches import DestinationHeld, OnRefusal, Out
 from capybeam.transforms.delivery.client import Client, _Queue
 from capybeam.transforms.delivery.destination import Delivery
 from capybeam.transforms.delivery.limits import own_limits
+from capybeam.transforms.delivery.rate_leases import EvenShare
 from capybeam.transforms.meta.destinations import MetaDestination
 from tests.transforms.envelopes import pack, sealed
 from tests.transforms.graph_server import Reply, error, graph_server
@@ -503,7 +504,9 @@ def test_held_for_too_long_the_runner_is_reported_and_nothing_is_rejected(
 def test_requests_start_no_faster_than_the_share_of_the_rate(sandbox: SandboxServer) -> None:
     destination = MetaDestination("web", TokenReference("env:TOKEN"), endpoint=sandbox.url)
     delivery = Delivery(requests_per_second=40.0)
-    sender = Client((destination,), delivery, limits=own_limits((destination,), delivery, 0.5, random.uniform))
+    sender = Client(
+        (destination,), delivery, limits=own_limits((destination,), delivery, EvenShare(0.5), random.uniform)
+    )
     started = time.monotonic()
     with ThreadPoolExecutor(8) as pool:
         outcomes = list(pool.map(lambda n: sender.deliver(pack(KEY, [line(n)])), range(11)))

@@ -75,6 +75,25 @@ def test_a_request_waits_only_where_starting_now_would_break_the_limit(
             assert fullest >= burst - _ROUNDING * rate - _ROUNDING, "some window ending here is full"
 
 
+SHARES = st.lists(st.tuples(st.floats(0.05, 5.0), st.sampled_from([0.0, 0.1, 0.25, 1.0])), min_size=1, max_size=8)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(RATES, SHARES)
+def test_a_share_that_changes_is_kept_at_each_moment(rate: float, shares: list[tuple[float, float]]) -> None:
+    clock, share = Clock(), [0.0]
+    pacer = Pacer(rate, clock=clock, share=lambda: share[0])
+    started, allowed = 0, 0.0
+    for seconds, share[0] in shares:
+        end = clock.now + seconds
+        while clock.now < end and started < 1000:
+            wait = pacer.wait()
+            started += wait == 0
+            clock.now = min(end, clock.now + wait)
+        allowed += rate * share[0] * seconds
+        assert started <= allowed + 1 + _ROUNDING * (1 + rate)
+
+
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(RATES, BURSTS, PAUSES)
 def test_requests_start_in_the_order_they_asked(rate: float, burst: int, pauses: list[float]) -> None:

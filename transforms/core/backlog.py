@@ -1,0 +1,103 @@
+"""What of a stream is not done yet: messages that wait, and how old the oldest of them is."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+
+class Counted(NamedTuple):
+    """What the stream's service says of all its messages that are not acknowledged.
+
+    Attributes:
+        at: when that was so, in Unix seconds; services count with a delay of minutes.
+        oldest_at: when the oldest was published, in Unix seconds; None where there is none, or it is not known.
+    """
+
+    messages: int
+    at: float
+    oldest_at: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Backlog:
+    """Messages that are not acknowledged. Ages and delays in seconds.
+
+    Attributes:
+        in_hand: of this run: that it has taken. A stream has at least as many.
+        oldest_age: of those, since its publication; None where there are none. The stream's oldest is at least as old.
+        longest_delay: from publication to acknowledgement, of all that have been acknowledged; None for none.
+        counted: of the whole stream; None where its service does not say.
+    """
+
+    in_hand: int = 0
+    oldest_age: float | None = None
+    longest_delay: float | None = None
+    counted: Counted | None = None
+
+    @property
+    def messages(self) -> int:
+        """That the stream has, or at least has."""
+        return max(self.in_hand, self.counted.messages if self.counted else 0)
+
+    @property
+    def is_at_least(self) -> bool:
+        """Whether there may be more messages, and older ones."""
+        return self.counted is None
+
+    def fields(self, time_text: Callable[[float], str]) -> dict[str, Any]:
+        """For programs; `time_text` writes Unix seconds."""
+        counted = self.counted
+        return {
+            "messages": self.messages,
+            "at_least": self.is_at_least,
+            "oldest_published": None if counted is None or counted.oldest_at is None else time_text(counted.oldest_at),
+            "counted": None if counted is None else time_text(counted.at),
+            "in_hand": self.in_hand,
+            "oldest_in_hand_seconds": None if self.oldest_age is None else round(self.oldest_age, 1),
+            "longest_delay_seconds": None if self.longest_delay is None else round(self.longest_delay, 1),
+        }
+
+
+class Tally:
+    """Keeps count of the messages that a reader takes. Safe to use from many threads.
+
+    A message that is given back is still in the stream, and so in the tally, until it is acknowledged.
+
+    Args:
+        clock: Unix seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._published: dict[str, float] = {}
+        self._longest_delay: float | None = None
+        self._counted: Counted | None = None
+
+    def took(self, messages: Iterable[tuple[str, float]]) -> None:
+        """Messages were taken: ID, and Unix seconds of the publication, 0 where that is not known."""
+        with self._lock:
+            self._published.update(messages)
+
+    def acknowledged(self, message_ids: Iterable[str]) -> None:
+        now = self._clock()
+        with self._lock:
+            published = [time for id_ in message_ids if (time := self._published.pop(id_, 0.0))]
+            if published:
+                self._longest_delay = max(self._longest_delay or 0.0, now - min(published))
+
+    def counted(self, counted: Counted) -> None:
+        """The stream's service has counted."""
+        with self._lock:
+            self._counted = counted
+
+    def look(self) -> Backlog:
+        now = self._clock()
+        with self._lock:
+            oldest = min((time for time in self._published.values() if time), default=None)
+            age = None if oldest is None else max(0.0, now - oldest)
+            return Backlog(len(self._published), age, self._longest_delay, self._counted)
