@@ -36,6 +36,9 @@ SMALL: Final = 100  # events of the file that `check` and `map` are timed with
 ENGINE_TARGET: Final = 0.35
 RUN_TARGET: Final = 0.28
 MEMORY_TARGET: Final = 400  # MB
+WORKERS: Final = 2  # processes that share a run
+WORKERS_TARGET: Final = 1.7  # times the speed of one
+WORKERS_START_UP_TARGET: Final = 1.3  # of the start-up of one
 COMMAND_TARGET: Final = 0.5  # s
 ROWS_TARGET: Final = 1.0  # of what parsing JSON takes
 REPORT_TARGET: Final = 0.8  # of the speed of `map`
@@ -60,6 +63,8 @@ class Measured:
     report: list[float] = field(default_factory=list)
     run: list[float] = field(default_factory=list)
     start_up: list[float] = field(default_factory=list)
+    shared_run: list[float] = field(default_factory=list)  # by several processes
+    shared_start_up: list[float] = field(default_factory=list)
     check: list[float] = field(default_factory=list)
     map: list[float] = field(default_factory=list)
     upkeep: list[float] = field(default_factory=list)  # of one event
@@ -118,6 +123,8 @@ def _measure(count: int, rounds: int, with_run: bool) -> Measured:
                 seconds, memory = _run(job, path)
                 measured.run.append(seconds)
                 measured.memory = max(measured.memory, memory)
+                measured.shared_start_up.append(_run(job, single, single, workers=WORKERS)[0])
+                measured.shared_run.append(_run(job, path, workers=WORKERS)[0])
                 measured.upkeep.append(_loop("upkeep", path))
             measured.check.append(_timed("check", str(job))[0])
             measured.map.append(_timed("map", "--config", str(job), "--input", str(small))[0])
@@ -141,7 +148,8 @@ def _compare_cluster(count: int, rounds: int) -> int:
         job.write_text(JOB.read_text().replace("http://127.0.0.1:8791", server.url))
 
         def timed(options: Sequence[str]) -> float:
-            return _timed("run", "--config", str(job), *_fresh_outputs("file://"), *options)[0]
+            local = [] if "--runner" in options else ["--workers", "1"]
+            return _timed("run", "--config", str(job), *_fresh_outputs("file://"), *local, *options)[0]
 
         try:
             compare(_events_file(1), _events_file(count), count, rounds, OUT, timed)
@@ -209,9 +217,10 @@ def _printed(module: str, *arguments: str) -> bytes:
     return finished.stdout
 
 
-def _run(job: Path, path: Path) -> tuple[float, float]:
-    """Seconds and megabytes of a run, which has to deliver everything."""
-    return _timed("run", "--config", str(job), "--input", str(path), *_fresh_outputs())
+def _run(job: Path, *paths: Path, workers: int = 1) -> tuple[float, float]:
+    """Seconds and megabytes (of one process) of a run, which has to deliver everything."""
+    inputs = [word for path in paths for word in ("--input", str(path))]
+    return _timed("run", "--config", str(job), *inputs, "--workers", str(workers), *_fresh_outputs())
 
 
 def _fresh_outputs(scheme: str = "") -> list[str]:
@@ -292,6 +301,13 @@ def _print_table(measured: Measured, count: int) -> bool:
         row("  start-up: a run of one event", f"{median(measured.start_up):.1f} s")
         share = median(upkeep * count / seconds for upkeep, seconds in zip(measured.upkeep, work, strict=True))
         row("  pacing, classifying, receipts / run", f"{share:.1%}", value=share, most=UPKEEP_TARGET)
+        several = f"  {WORKERS} processes / 1"
+        shared = [run - start_up for run, start_up in zip(measured.shared_run, measured.shared_start_up, strict=True)]
+        row(f"{several}, the whole run", f"{_ratio(measured.run, measured.shared_run):.2f}")
+        ratio = _ratio(work, shared)
+        row(f"{several}, without start-up", f"{ratio:.2f}", value=ratio, least=WORKERS_TARGET)
+        ratio = 1 / _ratio(measured.start_up, measured.shared_start_up)
+        row(f"{several}, start-up", f"{ratio:.2f}", value=ratio, most=WORKERS_START_UP_TARGET)
         row("  peak memory", f"{measured.memory:.0f} MB", value=measured.memory, most=MEMORY_TARGET)
     if measured.many_at_once:
         gain = median(many / one for many, one in zip(measured.many_at_once, measured.one_at_a_time, strict=True))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
+import re
 import sys
 import time
 from collections.abc import Mapping
-from datetime import timezone
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
 
 from capybeam.pipeline.job.loader import ConfigError, Job, load_job
@@ -70,19 +69,25 @@ def exit_for(path: str, error: ConfigError) -> NoReturn:
 
 
 def moment(option: str, text: str) -> float:
-    try:
-        seconds = float(text)
-        if not math.isfinite(seconds):
-            fail(f"{option} {text}: neither ISO 8601 nor Unix seconds")
-        return seconds
-    except ValueError:
-        import ciso8601
+    """Unix seconds of a time in UTC; ends the process where it is none."""
+    from capybeam.pipeline.moments import BadMoment, Clock, parse
 
-        try:
-            moment = ciso8601.parse_datetime(text)
-        except ValueError:
-            fail(f"{option} {text}: neither ISO 8601 nor Unix seconds")
-        return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
+    try:
+        return parse(text, Clock(time.time()))
+    except BadMoment as error:
+        fail(f"{option} {text} {error}")
+
+
+def byte_count(option: str, text: str | None) -> int | None:
+    """Bytes of a text like 20GB or 500MiB; ends the process where it is none."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d{1,15})\s?(?:([kKMGTP])(i?))?B?", text.strip())
+    if found is None or int(found[1]) == 0:
+        fail(f"{option} {text} is not a number of bytes, for example 20GB")
+    power = " KMGTP".index((found[2] or " ").upper())
+    base: int = 1024 if found[3] else 1000
+    return int(found[1]) * int(base**power)
 
 
 def fail(message: str) -> NoReturn:

@@ -8,10 +8,11 @@ import sys
 
 import click
 
-from capybeam.pipeline.command_line import begin, fail, moment
+from capybeam.pipeline.command_line import begin, byte_count, fail
 from capybeam.pipeline.job.models import duration
 from capybeam.pipeline.run.exit_codes import INTERRUPTED
-from capybeam.pipeline.run.options import REPLAYED_DEAD_LETTERS, REPLAYED_RECEIPTS, option
+from capybeam.pipeline.run.options import MOST_WORKERS, REPLAYED_DEAD_LETTERS, REPLAYED_RECEIPTS, option
+from capybeam.pipeline.time_options import GivenTimes, time_options, time_range
 from capybeam.transforms.core.rejections import CODES
 
 
@@ -33,18 +34,21 @@ def _seconds(option: str, text: str | None) -> float | None:
 )
 @option("config", type=click.Path())
 @option("input", "inputs", multiple=True)
-@option("since")
-@option("until")
+@time_options
+@option("overlap", metavar="TIME")
+@option("max-bytes-billed", metavar="BYTES")
 @option("dead-letters")
 @option("receipts")
 @option("resume", multiple=True, metavar="RECEIPTS")
 @option("keep", type=click.IntRange(min=0), metavar="N")
 @option("report", "--books", type=click.Path())
 @option("tolerate", metavar="SHARE|COUNT")
+@option("workers", type=click.IntRange(1, MOST_WORKERS), metavar="N")
 @option("metrics", metavar="PORT")
 @option("window-books", metavar="PLACE")
 @option("until-idle", metavar="TIME")
 @option("no-wait", is_flag=True)
+@option("dry-run", "--dry_run", "is_dry", is_flag=True)
 @option("id-attribute")
 @option("timestamp-attribute")
 @click.argument("beam_options", nargs=-1, type=click.UNPROCESSED, metavar="[ANY BEAM OPTION]...")
@@ -53,16 +57,22 @@ def run(
     inputs: tuple[str, ...],
     since: str | None,
     until: str | None,
+    time_zone: str,
+    time_column: str | None,
+    overlap: str | None,
+    max_bytes_billed: str | None,
     dead_letters: str,
     receipts: str,
     resume: tuple[str, ...],
     keep: int | None,
     report: str | None,
     tolerate: str | None,
+    workers: int | None,
     metrics: str | None,
     window_books: str | None,
     until_idle: str | None,
     no_wait: bool,
+    is_dry: bool,
     id_attribute: str | None,
     timestamp_attribute: str | None,
     beam_options: tuple[str, ...],
@@ -73,13 +83,12 @@ def run(
     been read and shows the books so far.
     """
     job, tolerance = begin("run", config, report, tolerate)
-    since_at = None if since is None else moment("--since", since)
-    until_at = None if until is None else moment("--until", until)
+    between, last = time_range(GivenTimes(since, until, time_zone, time_column, overlap))
+    max_bytes = byte_count("--max-bytes-billed", max_bytes_billed)
     try:
         logging.disable(logging.WARNING)  # Beam warns at import of extras that are not installed
         from capybeam.pipeline.run.execute import run_job  # Beam takes two seconds to import
         from capybeam.pipeline.run.request import Outputs, RunRequest
-        from capybeam.pipeline.sources import TimeRange
         from capybeam.pipeline.sources.message_attributes import MessageAttributes
 
         logging.disable(logging.NOTSET)
@@ -90,13 +99,17 @@ def run(
             beam_options,
             until_idle=_seconds("--until-idle", until_idle),
             attributes=MessageAttributes(id_attribute, timestamp_attribute),
-            between=TimeRange(since_at, until_at),
+            between=between,
+            since_last=last,
+            max_bytes=max_bytes,
             wait=not no_wait,
             config=config,
             tolerate=tolerance,
             resume=resume,
             keep=keep,
             metrics=metrics,
+            workers=workers,
+            is_dry=is_dry,
         )
         sys.exit(run_job(request))
     except KeyboardInterrupt:  # before the run has begun, or after it has ended
@@ -116,6 +129,8 @@ def run(
     help="Dead letters: path, glob or URL, .gz too; repeatable. bigquery:PROJECT.DATASET.TABLE, or"
     " pubsub:projects/P/subscriptions/S.",
 )
+@time_options
+@option("max-bytes-billed", metavar="BYTES")
 @click.option("--only", "codes", multiple=True, metavar="CODE", help="Only those rejected with this code. Repeatable.")
 @click.option("--retryable", is_flag=True, help="Only those where the destination was at fault, not the event.")
 @click.option(
@@ -134,13 +149,20 @@ def run(
 @option("keep", type=click.IntRange(min=0), metavar="N")
 @option("report", "--books", type=click.Path())
 @option("tolerate", metavar="SHARE|COUNT")
+@option("workers", type=click.IntRange(1, MOST_WORKERS), metavar="N")
 @option("metrics", metavar="PORT")
 @option("window-books", metavar="PLACE")
 @option("until-idle", metavar="TIME")
+@option("dry-run", "--dry_run", "is_dry", is_flag=True)
 @click.argument("beam_options", nargs=-1, type=click.UNPROCESSED, metavar="[ANY BEAM OPTION]...")
 def replay(
     config: str,
     sources: tuple[str, ...],
+    since: str | None,
+    until: str | None,
+    time_zone: str,
+    time_column: str | None,
+    max_bytes_billed: str | None,
     codes: tuple[str, ...],
     retryable: bool,
     dead_letters: str,
@@ -149,9 +171,11 @@ def replay(
     keep: int | None,
     report: str | None,
     tolerate: str | None,
+    workers: int | None,
     metrics: str | None,
     window_books: str | None,
     until_idle: str | None,
+    is_dry: bool,
     beam_options: tuple[str, ...],
 ) -> None:
     """Delivers dead letters, by the job file as it is now.
@@ -160,6 +184,10 @@ def replay(
     is checked and sent as it is, with the same event_id, so that Meta drops what it has had.
     """
     job, tolerance = begin("replay", config, report, tolerate)
+    between, last = time_range(GivenTimes(since, until, time_zone, time_column))
+    if last is not None:
+        fail("--since last is for run: a replay has no receipts of a last one to go on from")
+    max_bytes = byte_count("--max-bytes-billed", max_bytes_billed)
     for code in codes:
         if code not in CODES:
             close = difflib.get_close_matches(code, CODES, n=1)
@@ -178,11 +206,15 @@ def replay(
             Outputs(dead_letters, receipts, report, window_books),
             beam_options,
             until_idle=_seconds("--until-idle", until_idle),
+            between=between,
+            max_bytes=max_bytes,
             config=config,
             tolerate=tolerance,
             resume=resume,
             keep=keep,
             metrics=metrics,
+            workers=workers,
+            is_dry=is_dry,
         )
         sys.exit(replay_job(request, replay_filter))
     except KeyboardInterrupt:

@@ -170,8 +170,8 @@ def _write_receipts(sent: Any, outputs: Outputs, execution: Execution) -> None:
 
 
 def _write_rejections(steps: Mapping[str, Any], dead_letters: str) -> None:
-    for name, step in steps.items():
-        _ = step.rejections | name >> WriteDeadLetters(dead_letters)
+    for series, (name, step) in enumerate(steps.items()):
+        _ = step.rejections | name >> WriteDeadLetters(dead_letters, series)
 
 
 def _write_windows(steps: Sequence[Any], outputs: Outputs, execution: Execution) -> None:

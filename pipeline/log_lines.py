@@ -83,6 +83,12 @@ def json_lines() -> JsonLines | None:
     return _json
 
 
+def forget() -> None:
+    """Leaves standard error's form to the process that this one was forked from."""
+    global _json
+    _json = None
+
+
 def say(message: str, level: Level = "info", **fields: Any) -> None:
     """Writes a line to standard error; the fields are of JSON alone."""
     if _json is None:

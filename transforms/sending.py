@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import functools
+import random
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from typing import Any, Final
@@ -22,6 +24,7 @@ from capybeam.transforms.core.windows import NO_WINDOW, Place
 from capybeam.transforms.delivery.batches import EncodedBatch, Journal, OnRefusal, Outcome
 from capybeam.transforms.delivery.client import Client
 from capybeam.transforms.delivery.destination import Delivery, Destination
+from capybeam.transforms.delivery.limits import Limits, own_limits
 
 BACKLOG: Final = 32 * 1024 * 1024  # bytes of requests that wait for one destination before everything waits for it
 _LOOK: Final = 0.05  # seconds between two looks at a backlog that other bundles have filled
@@ -75,21 +78,25 @@ class _SendBatches(CountingDoFn):
     def setup(self) -> None:
         super().setup()
         key = (self._destinations, self._delivery, self._workers, self._on_refusal, self._journal)
-        self._client: Client = self.context.client(key, self._make_client)
+        limits = self.context.client(limits_key(self._destinations, self._delivery), self._own_limits)
+        self._client: Client = self.context.client(key, functools.partial(self._make_client, limits))
         self._client.open()
         self._throttling = ThrottlingSignaler(NAMESPACE)
 
-    def _make_client(self) -> Client:
+    def _make_client(self, limits: Limits) -> Client:
         service = self._delivery.rate_limit_service
         return Client(
             self._destinations,
             self._delivery,
             run=self.context,
-            share=1 / self._workers,
+            limits=limits,
             on_refusal=self._on_refusal,
             ask=_limited_by(service) if service else None,
             journal=self._journal,
         )
+
+    def _own_limits(self) -> Limits:
+        return own_limits(self._destinations, self._delivery, 1 / self._workers, random.uniform)
 
     def start_bundle(self) -> None:
         super().start_bundle()
@@ -164,6 +171,11 @@ class _SendBatches(CountingDoFn):
             self.enter(rejection.window)
             yield self.rejected(rejection)
         self.enter(NO_WINDOW)
+
+
+def limits_key(destinations: Sequence[Destination], delivery: Delivery) -> Hashable:
+    """The key under which a run's context has the limits of its senders, which may be shared with other processes."""
+    return ("limits", tuple(destinations), delivery)
 
 
 def _limited_by(service: str) -> Callable[[str], float]:

@@ -74,7 +74,8 @@ class Peers:
 
     def seconds(self, name: str, command: Sequence[str], path: Path) -> float:
         """Processor time of a program's process."""
-        more = [self._url] if name == "naive Beam" else self._outputs() if name == "run" else ()
+        one = ("--workers", "1")
+        more = [self._url] if name == "naive Beam" else [*self._outputs(), *one] if name == "run" else ()
         process = subprocess.Popen(
             [*command, str(path), *more], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, **self._where(name)
         )

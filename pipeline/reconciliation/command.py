@@ -10,9 +10,10 @@ from typing import IO
 
 import click
 
-from capybeam.pipeline.command_line import fail, load_or_exit, moment
+from capybeam.pipeline.command_line import fail, load_or_exit
 from capybeam.pipeline.log_lines import json_lines, say
 from capybeam.pipeline.run.options import option
+from capybeam.pipeline.time_options import GivenTimes, time_options, time_range
 
 
 @click.command(
@@ -22,8 +23,7 @@ from capybeam.pipeline.run.options import option
 )
 @option("config", type=click.Path())
 @option("input", "inputs", multiple=True)
-@option("since")
-@option("until")
+@time_options
 @click.option(
     "--receipts",
     multiple=True,
@@ -44,6 +44,8 @@ def reconcile(
     inputs: tuple[str, ...],
     since: str | None,
     until: str | None,
+    time_zone: str,
+    time_column: str | None,
     receipts: tuple[str, ...],
     dead_letters: tuple[str, ...],
     format_: str,
@@ -66,15 +68,15 @@ def reconcile(
     from capybeam.pipeline.reconciliation.reconcile import Reconciliation
     from capybeam.pipeline.reconciliation.records import Records, resolved
     from capybeam.pipeline.run.terminal import console
-    from capybeam.pipeline.sources import NoEvents, NoInput, TimeRange, UnreadableFile
+    from capybeam.pipeline.sources import NoEvents, NoInput, UnreadableFile
     from capybeam.transforms.engine.engine import Engine
 
     if output == "-" and format_ == "json":
         fail("--output - and --format json would both write to standard output; give --output a file")
     job = load_or_exit(config)
-    between = TimeRange(
-        None if since is None else moment("--since", since), None if until is None else moment("--until", until)
-    )
+    between, last = time_range(GivenTimes(since, until, time_zone, time_column))
+    if last is not None:
+        fail("--since last is for run")
     engine, broken = Engine(job.subscriptions, unwrap=job.unwrap), list[str]()
     try:
         places = (*resolved(receipts, "--receipts"), *resolved(dead_letters, "--dead-letters"))

@@ -32,14 +32,16 @@ class ProcessedIndex:
         own: receipts that this run itself is writing, for workers whose runner repeats lost work; None for none.
     """
 
-    def __init__(self, records: Records, engine: Engine, own: GrowingFile | None = None) -> None:
+    def __init__(
+        self, records: Records, engine: Engine, own: GrowingFile | None = None, sends_retryable: bool = False
+    ) -> None:
         delivered, dead, early = DigestSorter(), DigestSorter(), DigestSorter()
         self.receipts = self.dead_letters = 0
         for record in records:
             if record.is_receipt:
                 self.receipts += 1
                 _add_receipt(record, delivered)
-            else:
+            elif not (sends_retryable and record.row.get("retryable")):
                 self.dead_letters += 1
                 _add_dead_letter(record, engine, dead, early)
         self.delivered, self.dead, self.early = delivered.sorted(), dead.sorted(), early.sorted()
@@ -116,12 +118,14 @@ class LoadIndex:
         places: of receipts and dead letters, as `records.resolved` gives them.
         subscriptions, unwrap: the job's.
         own: the file of receipts that the run itself writes, where its runner may repeat work; "" for none.
+        sends_retryable: whether dead letters that an outage or a refusal has left do not count: they are sent.
     """
 
     places: Sequence[str]
     subscriptions: tuple[Subscription, ...] = dataclasses.field(repr=False)
     unwrap: str | None = None
     own: str = ""
+    sends_retryable: bool = False
 
     @property
     def key(self) -> Hashable:
@@ -129,7 +133,8 @@ class LoadIndex:
 
     def __call__(self) -> ProcessedIndex:
         engine = Engine(self.subscriptions, unwrap=self.unwrap)
-        return ProcessedIndex(Records(self.places), engine, GrowingFile(self.own) if self.own else None)
+        own = GrowingFile(self.own) if self.own else None
+        return ProcessedIndex(Records(self.places), engine, own, self.sends_retryable)
 
 
 def sentences(index: ProcessedIndex) -> Iterator[str]:

@@ -32,7 +32,7 @@ RunResult = tuple[Mapping[str, int], BaseException | None]
 
 
 @dataclasses.dataclass(frozen=True)
-class Work:
+class BatchWork:
     """What is done with each batch.
 
     Attributes:
@@ -47,7 +47,7 @@ class Work:
     run: Callable[[Callable[[], beam.Pipeline]], RunResult]
 
 
-def run_batches(work: Work, reader: StreamReader[Any]) -> RunResult:
+def run_batches(work: BatchWork, reader: StreamReader[Any]) -> RunResult:
     """Runs the graph on the batches of a stream until there are no more, or one has failed.
 
     A batch is acknowledged as soon as its run has succeeded, and what it wrote would survive a power failure: every
@@ -141,7 +141,7 @@ class _Batches:
         failure: of the first that failed.
     """
 
-    def __init__(self, work: Work, reader: StreamReader[Any]) -> None:
+    def __init__(self, work: BatchWork, reader: StreamReader[Any]) -> None:
         self._work, self._reader = work, reader
         self._changed = threading.Condition()
         self._under_way = self._being_computed = 0

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
+import io
 import logging
-import os
 import re
 from collections.abc import Sequence
 from typing import Any, Final
@@ -15,6 +16,8 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOpt
 
 from capybeam.pipeline.run.options import JAVA_ALIASES, OPTIONS
 from capybeam.pipeline.run.request import RunRequest
+from capybeam.pipeline.runners import dataflow
+from capybeam.pipeline.runners.errors import UnsupportedRunner
 from capybeam.pipeline.runners.support import RUNNERS, full_runner_name, runner_class_name
 
 DEFAULT_RUNNER: Final = "FnApiRunner"  # DirectRunner would choose one by the graph, and not the one for this graph
@@ -43,9 +46,10 @@ class RunOptions:
     workers: int | None
 
     @property
-    def counts_here(self) -> bool:
-        """Whether this process does all the work, and so knows the counts while it runs."""
-        return self.is_local and _given(self.beam).get("direct_running_mode") in (None, "in_memory", "multi_threading")
+    def direct_running_mode(self) -> str | None:
+        """How Beam's own runner of this machine divides the work, where that is asked for."""
+        mode: str | None = _given(self.beam).get("direct_running_mode")
+        return None if mode == "in_memory" else mode
 
     @property
     def is_one_thread(self) -> bool:
@@ -80,6 +84,11 @@ def resolve_options(request: RunRequest) -> RunOptions:
         close = difflib.get_close_matches(runner, RUNNERS, n=1)
         raise BadOption(f"unknown runner '{runner}'" + (f"; did you mean {close[0]}?" if close else ""))
     options = RunOptions(beam, runner, runner_class_name(runner) in _LOCAL_RUNNERS, max_workers(beam, runner))
+    if options.is_local and options.direct_running_mode == "multi_processing":
+        raise BadOption(
+            "--direct_running_mode multi_processing: give --workers N instead, which has one pace and one set of books"
+            " for all processes"
+        )
     if options.workers is None and request.job.delivery.requests_per_second is not None:
         raise BadOption(
             f"requests_per_second is divided among the workers: say how many {runner} may use at most, with"
@@ -87,19 +96,39 @@ def resolve_options(request: RunRequest) -> RunOptions:
         )
     if not request.wait and (options.is_local or _given(beam).get("environment_type") == "LOOPBACK"):
         raise BadOption(f"--no-wait: the workers of {runner} run in this process and would end with it")
+    check_for_runner(options, request)
     return options
+
+
+def check_for_runner(options: RunOptions, request: RunRequest) -> None:
+    """Checks what the runner wants of Beam's options, before anything is read or started. Raises BadOption."""
+    streams = any(text.startswith("pubsub:") for text in request.inputs) and not options.is_local
+    try:
+        problems = dataflow.option_problems(options.beam, streams or options.beam.view_as(StandardOptions).streaming)
+    except Exception as error:  # a runner of the user's, which cannot be made
+        raise BadOption(f"{options.runner} cannot be used: {type(error).__name__}") from None
+    if runner_class_name(options.runner) in dataflow.RUNNERS:
+        try:
+            dataflow.check_packages(options.beam)
+        except UnsupportedRunner as error:
+            problems.append(str(error))
+    if problems:
+        raise BadOption("\n".join(problems))
 
 
 def parse_beam_options(arguments: Sequence[str]) -> PipelineOptions:
     """Beam's options. Raises BadOption for an unknown one, which Beam itself would ignore."""
     beam_log = logging.getLogger("apache_beam.options.pipeline_options")
     beam_log.addFilter(_is_not_discarding)
+    said = io.StringIO()
     try:
-        options = PipelineOptions(list(arguments))
-        known = options.get_all_options()
-        given = _given(options)
+        with contextlib.redirect_stderr(said):
+            options = PipelineOptions(list(arguments))
+            known = options.get_all_options()
+            given = _given(options)
     except SystemExit:
-        raise BadOption("Beam cannot read its options; see above") from None
+        reason = said.getvalue().rpartition(" error: ")[2].strip()  # what is before it is the usage of all options
+        raise BadOption(reason or "Beam cannot read its options") from None
     finally:
         beam_log.removeFilter(_is_not_discarding)
     stray = [argument for argument in arguments if not argument.startswith("-") and "=" not in argument]
@@ -148,8 +177,7 @@ def max_workers(options: PipelineOptions, runner: str) -> int | None:
     """
     given = _given(options)
     if runner_class_name(runner) in _LOCAL_RUNNERS:
-        separate = given.get("direct_running_mode") == "multi_processing"
-        return (given.get("direct_num_workers") or os.cpu_count() or 1) if separate else 1
+        return 1
     machines = given.get("max_num_workers") or given.get("num_workers")
     if machines:
         single = "no_use_multiple_sdk_containers" in (given.get("experiments") or ())

@@ -17,22 +17,27 @@ from rich.console import Console
 from capybeam.pipeline.graph import Execution, Flow, deliver, redeliver
 from capybeam.pipeline.job.loader import Job
 from capybeam.pipeline.reconciliation.index import sentences
-from capybeam.pipeline.run import terminal
-from capybeam.pipeline.run.batches import RunResult, TranslatedOnce, Work, run_batches
+from capybeam.pipeline.run import dry_run, terminal
+from capybeam.pipeline.run.batches import BatchWork, RunResult, TranslatedOnce, run_batches
 from capybeam.pipeline.run.beam_options import BadOption, RunOptions, resolve_options
-from capybeam.pipeline.run.exit_codes import CONFIGURATION, FAILED, INTERRUPTED, OK
+from capybeam.pipeline.run.exit_codes import CONFIGURATION, DEAD_LETTERS, FAILED, INTERRUPTED, OK
 from capybeam.pipeline.run.metrics import BadAddress, MetricsServer, RunCollector, serve_metrics
 from capybeam.pipeline.run.outcome import RunOutcome, cause_of, log_traceback, report
-from capybeam.pipeline.run.preflight import OpenInput, RunPlan, preflight
+from capybeam.pipeline.run.preflight import NothingToRead, OpenInput, RunPlan, continuation, look_at, preflight
 from capybeam.pipeline.run.progress import Watched, show_progress, size_of
 from capybeam.pipeline.run.recording import NOTHING, inputs_by_name, inputs_of, record, record_early
 from capybeam.pipeline.run.report import RunReport
 from capybeam.pipeline.run.report_document import Ending, Occasion
-from capybeam.pipeline.run.request import RunRequest
+from capybeam.pipeline.run.request import Outputs, RunRequest
 from capybeam.pipeline.run.run_log import RunLog
 from capybeam.pipeline.run.signals import shutdown_on_signals
 from capybeam.pipeline.run.tolerance import NO_TOLERANCE
-from capybeam.pipeline.runners import flink
+from capybeam.pipeline.run.watermarks import Continuation
+from capybeam.pipeline.run.workers.choice import workers_of
+from capybeam.pipeline.run.workers.shared_work import SharedWork, shared_work
+from capybeam.pipeline.run.workers.team import Serve, Team, forked
+from capybeam.pipeline.run.workers.worker import Result, Serving, Work
+from capybeam.pipeline.runners import dataflow, flink
 from capybeam.pipeline.runners.errors import UnsupportedRunner
 from capybeam.pipeline.runners.job_server import submission_problem
 from capybeam.pipeline.runners.remote_job import RemoteJob, counters_of
@@ -40,6 +45,7 @@ from capybeam.pipeline.runners.support import runner_class_name
 from capybeam.pipeline.runners.workers import CheckWorkers
 from capybeam.pipeline.sinks import SinkError
 from capybeam.pipeline.sources import NoInput, ReadOptions, Source, open_dead_letters, open_source
+from capybeam.pipeline.sources.parts import ReadParts
 from capybeam.transforms.base import share_run
 from capybeam.transforms.core.dead_letters import ReplayFilter
 from capybeam.transforms.core.run_context import RunContext, RunHandle
@@ -47,31 +53,31 @@ from capybeam.transforms.core.tokens import TokenError
 from capybeam.transforms.core.windows import Windows
 
 Command = Literal["run", "replay"]
-Steps = Callable[[Any, Execution], None]  # applies a job's steps to what is read
+Steps = Callable[[Any, Outputs, Execution], None]  # applies a job's steps to what is read
 
 
 def run_job(request: RunRequest) -> int:
     """Runs a job to its end, or starts it, and returns the exit code."""
-    job, outputs = request.job, request.outputs
+    job = request.job
 
-    def add_steps(lines: beam.PCollection, execution: Execution) -> None:
+    def add_steps(lines: beam.PCollection, outputs: Outputs, execution: Execution) -> None:
         deliver(lines, job, outputs, execution)
 
-    def open_input(text: str, project: str | None) -> Source:
-        return open_source(text, ReadOptions(request.between, request.attributes, project, job.unread()))
+    def open_input(text: str, options: ReadOptions) -> Source:
+        return open_source(text, dataclasses.replace(options, unread=job.unread()))
 
     return execute("run", request, open_input, add_steps)
 
 
 def replay_job(request: RunRequest, replay_filter: ReplayFilter) -> int:
     """Puts dead letters through a job once more and returns the exit code."""
-    job, outputs = request.job, request.outputs
+    job = request.job
 
-    def add_steps(lines: beam.PCollection, execution: Execution) -> None:
+    def add_steps(lines: beam.PCollection, outputs: Outputs, execution: Execution) -> None:
         redeliver(lines, job, replay_filter, outputs, execution)
 
-    def open_input(text: str, project: str | None) -> Source:
-        source = open_dead_letters(text, ReadOptions(project=project))
+    def open_input(text: str, options: ReadOptions) -> Source:
+        source = open_dead_letters(text, options)
         if source.stream and replay_filter != ReplayFilter():
             raise NoInput(
                 f"{text}: --only and --retryable are for files; on a subscription, what they leave out would be"
@@ -114,16 +120,22 @@ def _check_and_carry_out(task: _Task, stack: contextlib.ExitStack) -> int:
     def ended_early(code: int, *problems: str) -> int:
         for problem in problems:
             log.mistake(problem)
-        record_early(request.outputs.report, occasion, Ending(code, problems))
+        if not request.is_dry:
+            record_early(request.outputs.report, occasion, Ending(code, problems))
         log.ended(NOTHING, code)
         return code
 
     try:
         options = resolve_options(request)
+        if request.is_dry:
+            return _dry_run(task, options)
+        team = stack.enter_context(forked(workers_of(request, options), _serving(task, options)))
         metrics = stack.enter_context(serve_metrics(request.metrics, options))
         plan = preflight(request, options, task.open_input, log)
     except (BadOption, BadAddress, NoInput, TokenError, SinkError, UnsupportedRunner) as error:
         return ended_early(CONFIGURATION, f"capybeam: {error}")
+    except NothingToRead as nothing:
+        return _nothing_to_do(nothing, task, occasion)
     except KeyboardInterrupt:
         return ended_early(INTERRUPTED)
     except Exception as error:
@@ -131,7 +143,7 @@ def _check_and_carry_out(task: _Task, stack: contextlib.ExitStack) -> int:
         return ended_early(FAILED, f"capybeam: the run cannot begin: {cause_of(error)}")
     occasion = dataclasses.replace(occasion, runner=options.runner, inputs=inputs_of(plan.sources))
     try:
-        return _carry_out(task, options, plan, occasion, metrics)
+        return _carry_out(task, options, plan, occasion, metrics, team)
     except Exception as error:  # of capybeam's own, or a library's
         log_traceback(error, options.is_verbose)
         problem = f"capybeam: the run failed: {cause_of(error)}"
@@ -142,7 +154,12 @@ def _check_and_carry_out(task: _Task, stack: contextlib.ExitStack) -> int:
 
 
 def _carry_out(
-    task: _Task, options: RunOptions, plan: RunPlan, occasion: Occasion, metrics: MetricsServer | None
+    task: _Task,
+    options: RunOptions,
+    plan: RunPlan,
+    occasion: Occasion,
+    metrics: MetricsServer | None,
+    team: Team | None,
 ) -> int:
     request, console, log = task.request, terminal.console(), task.log
     windows = Windows(request.job.books_window) if request.outputs.window_books else None
@@ -154,16 +171,13 @@ def _carry_out(
             log.info(text)
     destinations = tuple(destination.name for destination in request.job.destinations)
     watched = Watched(run.progress, destinations, size_of(plan.sources))
-    log.info(_greeting(request.job, plan.sources, options.runner), kind="start")
+    shared = shared_work(team, request, plan.sources) if team is not None else None
+    log.info(_greeting(request.job, plan.sources, options.runner, shared), kind="start")
     if metrics is not None:
         metrics.registry.register(RunCollector(watched, request.job, occasion.started))
         log.info(f"Metrics: {metrics.url}", kind="metrics", url=metrics.url)
 
-    def add_checked_steps(lines: beam.PCollection) -> None:
-        execution = Execution(options.workers or 1, plan.flow, plan.processed, is_local=options.is_local)
-        task.add_steps(lines if options.is_local else lines | CheckWorkers(), execution)
-
-    graph = _Graph(run, options, plan.flow, add_checked_steps)
+    graph = _graph_of(task, options, plan, run)
     reads = [source.read for source in plan.sources]
     if not request.wait:
         return _start(functools.partial(graph.build, reads), options, console, log)
@@ -178,6 +192,8 @@ def _carry_out(
         with show_progress(log, watched, remote):
             if plan.flow == "batch":
                 counts, failure = _run_batches(request, plan, graph)
+            elif shared is not None:
+                counts, failure = shared.carry_out(run, plan.processed)
             else:
                 counts, failure = graph.run(functools.partial(graph.build, reads), remote)
         if failure is None and plan.flow == "stream" and not options.is_local:
@@ -195,15 +211,82 @@ def _carry_out(
             remote=remote,
         )
         code = report(outcome, console, log)
+        if plan.onward is not None and code in (OK, DEAD_LETTERS):
+            code = _go_on_from_here(plan.onward, code, log)
     if failure is not None:
         run.shutdown.set()  # what is still being sent, or waits to be, is not waited for
     return code
 
 
-def _greeting(job: Job, sources: Sequence[Source], runner: str) -> str:
+def _serving(task: _Task, options: RunOptions) -> Serve:
+    """What a process does that works for the run: the same graph, over the parts that it is given."""
+    job, outputs = task.request.job, task.request.outputs
+
+    def carry_out(work: Work) -> Result:
+        def add_steps(lines: beam.PCollection) -> None:
+            task.add_steps(lines, work.outputs, Execution(processed=work.start.processed, is_local=True))
+
+        graph = _Graph(work.run, options, "finite", add_steps)
+        return graph.run(functools.partial(graph.build, [ReadParts()]))
+
+    return Serving(job, outputs, carry_out)
+
+
+def _nothing_to_do(nothing: NothingToRead, task: _Task, occasion: Occasion) -> int:
+    """Ends a run whose inputs have no rows; the exit code."""
+    task.log.info(str(nothing))
+    code = OK if nothing.onward is None else _go_on_from_here(nothing.onward, OK, task.log)
+    occasion = dataclasses.replace(occasion, inputs=inputs_of(nothing.sources))
+    problem = record(task.request.outputs.report, occasion, NOTHING, Ending(code))
+    if problem:
+        task.log.error(f"capybeam: {problem}")
+        code = code or FAILED
+    task.log.ended(NOTHING, code)
+    return code
+
+
+def _go_on_from_here(onward: Continuation, code: int, log: RunLog) -> int:
+    """Keeps the watermarks of a run that has succeeded; the exit code."""
+    problem = onward.keep()
+    if problem is None:
+        return code
+    log.error(f"capybeam: {problem}")
+    return FAILED
+
+
+def _graph_of(task: _Task, options: RunOptions, plan: RunPlan, run: RunContext) -> _Graph:
+    def add_checked_steps(lines: beam.PCollection) -> None:
+        execution = Execution(options.workers or 1, plan.flow, plan.processed, is_local=options.is_local)
+        task.add_steps(lines if options.is_local else lines | CheckWorkers(), task.request.outputs, execution)
+
+    return _Graph(run, options, plan.flow, add_checked_steps)
+
+
+def _dry_run(task: _Task, options: RunOptions) -> int:
+    """Shows what the run would do; the exit code. Raises what `preflight` raises."""
+    request = task.request
+
+    def open_inputs(is_offline: bool) -> list[Source]:
+        def open_input(text: str, reading: ReadOptions) -> Source:
+            return task.open_input(text, dataclasses.replace(reading, is_offline=is_offline))
+
+        onward = None if is_offline and request.since_last else continuation(request, options, task.log)
+        return look_at(request, options, open_input, task.log, onward)
+
+    def build(plan: RunPlan) -> beam.Pipeline:
+        windows = Windows(request.job.books_window) if request.outputs.window_books else None
+        graph = _graph_of(task, options, plan, RunContext(RunHandle(windows=windows)))
+        return graph.build([source.read for source in plan.sources])
+
+    found = dry_run.look(dry_run.Task(task.command, request, options, open_inputs, build), task.log)
+    return dry_run.show(found, terminal.console(), task.log)
+
+
+def _greeting(job: Job, sources: Sequence[Source], runner: str, shared: SharedWork | None) -> str:
     destinations = ", ".join(f"{destination.name} ({destination.endpoint})" for destination in job.destinations)
     inputs = ", ".join(f"{source.name} ({source.extent})" for source in sources)
-    return f"Reading {inputs}, delivering to {destinations}, on {runner}."
+    processes = "" if shared is None else f", with {shared.workers} processes"
+    return f"Reading {inputs}, delivering to {destinations}, on {runner}{processes}."
 
 
 class _Graph:
@@ -227,7 +310,7 @@ class _Graph:
             try:
                 result = build().run()
             except Exception as error:
-                if problem := submission_problem(error, runner_class_name(self._options.runner)):
+                if problem := _problem_of_start(error, self._options):
                     raise problem from None
                 raise
             if self._flow == "stream":
@@ -251,7 +334,7 @@ def _run_batches(request: RunRequest, plan: RunPlan, graph: _Graph) -> RunResult
     def build(read: beam.PTransform) -> beam.Pipeline:
         return graph.build([read], TranslatedOnce)
 
-    work = Work(run, stream, request.outputs, build, graph.run)
+    work = BatchWork(run, stream, request.outputs, build, graph.run)
     with stream.reader(run, request.job.delivery.max_batch_delay, request.until_idle, plan.first) as reader:
         return run_batches(work, reader)
 
@@ -271,7 +354,7 @@ def _start(build: Callable[[], beam.Pipeline], options: RunOptions, console: Con
     try:
         result = build().run()
     except Exception as error:
-        if problem := submission_problem(error, runner_class_name(options.runner)):
+        if problem := _problem_of_start(error, options):
             log.mistake(f"capybeam: {problem}")
             log.ended(NOTHING, CONFIGURATION)
             return CONFIGURATION
@@ -282,6 +365,12 @@ def _start(build: Callable[[], beam.Pipeline], options: RunOptions, console: Con
     console.print(_started(result, options), highlight=False, markup=False)
     log.left()
     return OK
+
+
+def _problem_of_start(error: BaseException, options: RunOptions) -> UnsupportedRunner | None:
+    """The error to show where a runner elsewhere does not take the graph."""
+    name = runner_class_name(options.runner)
+    return submission_problem(error, name) or dataflow.submission_problem(error, name)
 
 
 def _started(result: Any, options: RunOptions) -> str:

@@ -243,10 +243,9 @@ def serve_metrics(address: str | None, options: RunOptions) -> Iterator[MetricsS
         yield None
         return
     host, port = parse_address(address)
-    if not options.counts_here:
+    if not options.is_local:
         raise BadAddress(
-            f"--metrics is for runs in one process on this machine; {options.runner} has the same counters among its"
-            " own metrics"
+            f"--metrics is for runs on this machine; {options.runner} has the same counters among its own metrics"
         )
     from prometheus_client import CollectorRegistry, start_http_server
 

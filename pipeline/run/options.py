@@ -16,6 +16,7 @@ from capybeam.pipeline import log_lines
 
 REPLAYED_DEAD_LETTERS: Final = "replayed-dead-letters.jsonl"  # the defaults of `replay`
 REPLAYED_RECEIPTS: Final = "replayed-receipts.jsonl.gz"
+MOST_WORKERS: Final = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,6 +100,10 @@ _TOPIC: Final = rf"pubsub:projects/{_PROJECT}/topics/{_RESOURCE}"
 _TIME: Final = (
     r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:?\d{2})?)?|\d{9,11}(\.\d{1,9})?"  # ISO or Unix
 )
+_RELATIVE: Final = r"now|today|yesterday|\d{1,4}[smhdw]"
+_BYTES: Final = r"\d{1,15} ?([KMGTP]i?)?B?"
+_ZONE: Final = r"[A-Za-z_]{1,20}(/[A-Za-z0-9_+-]{1,20}){0,2}"
+LAST: Final = "last"  # of --since
 _ATTRIBUTE: Final = TemplateParameter(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}", ("message_id",))
 
 _CONFIG: Final = TemplateParameter(
@@ -107,7 +112,7 @@ _CONFIG: Final = TemplateParameter(
     help="The job file: at a URL, or in the image. Each token in it is a reference to Secret Manager.",
     default=IN_CONTAINER,
 )
-_MOMENT: Final = TemplateParameter(_TIME, ("2026-11-01T00:00:00Z", "1793491200"))
+_MOMENT: Final = TemplateParameter(f"{_TIME}|{_RELATIVE}", ("yesterday", "2d", "2026-11-01T00:00:00Z", "1793491200"))
 
 
 def _sink(table: str, topic: str, *more: str, is_required: bool = True) -> TemplateParameter:
@@ -151,10 +156,49 @@ OPTIONS: Final = (
     Option(
         "since",
         "Since",
-        "Only events from this time on (ISO 8601 or Unix seconds); for bigquery: inputs.",
-        templates={"batch": _MOMENT},
+        "Only rows from this time on: ISO 8601, Unix seconds, now, today, yesterday, or how long ago (36h, 2d). For"
+        " bigquery: inputs. last: from where the last run ended that succeeded with these receipts; last,2d: from two"
+        " days ago if there was none.",
+        templates={
+            "batch": dataclasses.replace(
+                _MOMENT,
+                help="Only rows from this time on: ISO 8601, Unix seconds, now, today, yesterday, or how long ago.",
+            )
+        },
     ),
-    Option("until", "Until", "Only events before this time; for bigquery: inputs.", templates={"batch": _MOMENT}),
+    Option(
+        "until",
+        "Until",
+        "Only rows before this time, which is given likewise.",
+        templates={"batch": dataclasses.replace(_MOMENT, examples=("today", "now", "2026-11-02T00:00:00Z"))},
+    ),
+    Option(
+        "time-zone",
+        "Time zone",
+        "The time zone in which days begin, and in which times without an offset are given.",
+        default="UTC",
+        templates={"batch": TemplateParameter(_ZONE, ("Europe/Berlin",))},
+    ),
+    Option(
+        "time-column",
+        "Time column",
+        "The column that --since and --until are about, such as received_at or loaded_at for rows that land late;"
+        " otherwise that of the events' time.",
+        templates={"batch": TemplateParameter(r"[A-Za-z_][A-Za-z0-9_]{0,31}", ("received_at", "loaded_at"))},
+    ),
+    Option(
+        "overlap",
+        "Overlap",
+        f"With --since {LAST}: how much of what the last run has read is read once more, for rows that have landed late"
+        " (1h by default). What its receipts and dead letters name is not sent again.",
+    ),
+    Option(
+        "max-bytes-billed",
+        "Most bytes billed",
+        "The most bytes that a query may scan, and that are read of a table; with more, nothing is read. For bigquery:"
+        " inputs; for example 20GB.",
+        templates={"batch": TemplateParameter(_BYTES, ("20GB", "500000000"))},
+    ),
     Option(
         "dead-letters",
         "Dead letters",
@@ -180,6 +224,13 @@ OPTIONS: Final = (
         "Resume",
         "Receipts and dead letters of earlier runs: what they name is not sent again. Path, glob or URL, or"
         " bigquery:PROJECT.DATASET.TABLE. Repeatable.",
+        templates={
+            "batch": TemplateParameter(
+                f"{_TABLE}|{_URL}",
+                ("bigquery:acme-prod.capybeam.receipts", "gs://acme-capybeam/receipts/november*"),
+                help="Receipts or dead letters of earlier runs: what they name is not sent again.",
+            )
+        },
     ),
     Option(
         "keep",
@@ -192,6 +243,12 @@ OPTIONS: Final = (
         "Tolerate",
         "Bad events for which the exit code stays 0, at most: a share of them all, for example 1%, or a count. What an"
         " outage leaves is never tolerated.",
+    ),
+    Option(
+        "workers",
+        "Workers",
+        "Processes of this machine that share the work on files and tables. By default as many as there are cores for"
+        " inputs of more than 50 MB, else one.",
     ),
     Option(
         "metrics",
@@ -210,6 +267,12 @@ OPTIONS: Final = (
         },
     ),
     Option("until-idle", "Until idle", "Stop reading a subscription after this long without messages, for example 5s."),
+    Option(
+        "dry-run",
+        "Dry run",
+        "Show what would be read, sent and written, and on what; on Dataflow, the job's request, its workers and what"
+        " they cost. Nothing is started.",
+    ),
     Option("no-wait", "No wait", "Start the job on its runner, print how to look at it, and exit."),
     Option(
         "id-attribute",

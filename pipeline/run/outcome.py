@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from rich.console import Console
 
+from capybeam.pipeline.bigquery_reasons import bigquery_reason
 from capybeam.pipeline.run import terminal
 from capybeam.pipeline.run.exit_codes import CONFIGURATION, DEAD_LETTERS, FAILED, GAVE_UP, INTERRUPTED, OK, REFUSED
 from capybeam.pipeline.run.recording import record
@@ -18,7 +19,7 @@ from capybeam.pipeline.run.report_display import render
 from capybeam.pipeline.run.report_document import Ending, Occasion
 from capybeam.pipeline.run.request import RunRequest
 from capybeam.pipeline.run.run_log import RunLog
-from capybeam.pipeline.runners.errors import UnsupportedRunner, user_error
+from capybeam.pipeline.runners.errors import UnsupportedRunner, UserError, user_error
 from capybeam.pipeline.runners.remote_job import RemoteJob
 from capybeam.pipeline.schemes import join_names
 from capybeam.pipeline.sinks import SinkError
@@ -27,6 +28,10 @@ from capybeam.pipeline.sources.streams import StreamLost
 from capybeam.transforms.core.tokens import TokenError
 from capybeam.transforms.delivery.answers import Refusal
 from capybeam.transforms.delivery.batches import DestinationHeld, Stopped
+
+
+class WorkerFailed(Exception):
+    """A process that worked for the run has failed, or is there no more: says how."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -234,6 +239,7 @@ _USER_ERRORS: Final = (
     Stopped,
     UnsupportedRunner,
     UnreadableFile,
+    WorkerFailed,
 )  # errors whose texts are for people
 
 MAY_BE_RUNNING: Final = (
@@ -248,7 +254,14 @@ def log_traceback(error: BaseException, is_verbose: bool) -> None:
         logging.getLogger(__name__).error("The run failed.", exc_info=error)
 
 
+def user_error_of(failure: BaseException) -> UserError | None:
+    """The error that is written for users, if a failure is one or was caused by one."""
+    return user_error(failure, _USER_ERRORS)
+
+
 def cause_of(failure: BaseException) -> str:
     """One line for people."""
-    error = user_error(failure, _USER_ERRORS)
+    error = user_error_of(failure)
+    if error is None and (said := bigquery_reason(failure)):
+        return f"BigQuery: {said}"
     return error.text if error else f"{type(failure).__name__} (run again with --verbose for Beam's own log)"

@@ -16,6 +16,8 @@ from capybeam.pipeline.reconciliation.records import resolved
 from capybeam.pipeline.run.beam_options import DEFAULT_RUNNER, RunOptions
 from capybeam.pipeline.run.request import Outputs, RunRequest
 from capybeam.pipeline.run.run_log import RunLog
+from capybeam.pipeline.run.watermarks import Continuation, continued
+from capybeam.pipeline.runners import dataflow
 from capybeam.pipeline.runners.job_server import stage_no_package_list
 from capybeam.pipeline.runners.support import check_place, check_runner, runner_class_name
 from capybeam.pipeline.schemes import is_local, strip_file_scheme
@@ -23,13 +25,13 @@ from capybeam.pipeline.sinks import SinkError, Writers, prepare
 from capybeam.pipeline.sinks.local_files import delete_earlier
 from capybeam.pipeline.sinks.report_file import WHAT as REPORT
 from capybeam.pipeline.sinks.report_file import check_place as check_report
-from capybeam.pipeline.sources import NoInput, Source
+from capybeam.pipeline.sources import NoInput, ReadOptions, Source
 from capybeam.pipeline.sources.files import matching
 from capybeam.pipeline.sources.streams import Stream
 from capybeam.transforms.core.tokens import TokenError
 from capybeam.transforms.delivery.destination import Destination
 
-OpenInput = Callable[[str, "str | None"], Source]  # from an input's name and the Google Cloud project
+OpenInput = Callable[[str, ReadOptions], Source]  # from an input's name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +43,7 @@ class RunPlan:
         first: messages that have been pulled from it.
         processed: loads what earlier runs have processed, and what attempts of this one do that fail; None for nothing.
         loaded: the same, loaded in this process; None where earlier runs are not asked for.
+        onward: how the run goes on from the last one; None where it does not.
     """
 
     sources: Sequence[Source]
@@ -49,6 +52,7 @@ class RunPlan:
     flow: Flow
     processed: LoadIndex | None = None
     loaded: ProcessedIndex | None = None
+    onward: Continuation | None = None
 
 
 def preflight(request: RunRequest, options: RunOptions, open_input: OpenInput, log: RunLog) -> RunPlan:
@@ -57,46 +61,16 @@ def preflight(request: RunRequest, options: RunOptions, open_input: OpenInput, l
     Raises NoInput, TokenError, SinkError and UnsupportedRunner; only earlier output files have been touched then.
     """
     outputs, is_local_run = request.outputs, options.is_local
-    sources = [open_input(text, options.project) for text in request.inputs]
-    stream = _stream(sources)
-    if stream is not None and stream.warning:
-        log.warning(f"capybeam: {stream.warning}")
-    standard = options.beam.view_as(StandardOptions)
-    standard.streaming = stream is not None and (standard.streaming or not is_local_run)
-    check_runner(options.runner, options.beam, standard.streaming)
-    stage_no_package_list(options.beam)
-    if not is_local_run:
-        for source in sources:
-            check_place(source.name, source.paths, options.runner)
-    if request.until_idle is not None and (stream is None or standard.streaming):
-        raise NoInput("--until-idle is for a subscription that is read on this machine")
-    if stream is not None and stream.attributes and (is_local_run or not standard.streaming):
-        raise NoInput(
-            "--id-attribute and --timestamp-attribute are for streaming runners such as Dataflow; on this machine,"
-            " delivery.deduplicate in the job file drops repeats"
-        )
-    if stream is not None and not standard.streaming and not options.is_one_thread:
-        raise NoInput(
-            f"{sources[0].name} is read in this process, by {DEFAULT_RUNNER}: leave out --direct_running_mode and"
-            " --direct_num_workers"
-        )
-    for destination in request.job.destinations:
-        check_tokens(destination, options)
-    check_distinct_outputs(outputs)
-    if outputs.report:
-        check_outputs_not_inputs(outputs.report, REPORT, sources)
-    for path, record_type in outputs.by_record_type():
-        check_outputs_not_inputs(path, record_type.name, sources)
-    if outputs.report:
-        check_report(outputs.report)
-    if request.resume and stream is not None:
-        raise NoInput("--resume is for files and tables; a subscription delivers again what was not acknowledged")
-    if not is_local_run:
-        for text in request.resume:
-            check_place(text, (text,), options.runner)
-    processed = LoadIndex(resolved(request.resume, "--resume"), request.job.subscriptions, request.job.unwrap)
-    loaded = processed() if request.resume else None
-    check_keep(request)
+    onward = continuation(request, options, log)
+    plan = check_request(request, options, look_at(request, options, open_input, log, onward), log)
+    sources, stream, standard = plan.sources, plan.stream, options.beam.view_as(StandardOptions)
+    if sources and all(source.size.rows == 0 for source in sources) and not launches_template(options):
+        raise NothingToRead(sources, onward)
+    resume = (*request.resume, *(onward.resume if onward else ()))
+    processed = LoadIndex(
+        resolved(resume, "--resume"), request.job.subscriptions, request.job.unwrap, sends_retryable=onward is not None
+    )
+    loaded = processed() if resume else None
     first: Sequence[Any] = ()
     if stream is not None and not (standard.streaming and stream.is_inspected):
         first = stream.try_to_pull()
@@ -117,10 +91,100 @@ def preflight(request: RunRequest, options: RunOptions, open_input: OpenInput, l
         raise
     if stream is not None and standard.streaming and first:  # the runner pulls for itself
         stream.give_back(first)
-    flow: Flow = "finite" if stream is None else "stream" if standard.streaming else "batch"
-    if not is_local_run and flow == "finite":
+    if not is_local_run and plan.flow == "finite":
         processed = dataclasses.replace(processed, own=own_receipts(outputs.receipts))
-    return RunPlan(sources, stream, first, flow, processed if processed.places or processed.own else None, loaded)
+    processed_or_none = processed if processed.places or processed.own else None
+    return dataclasses.replace(plan, first=first, processed=processed_or_none, loaded=loaded, onward=onward)
+
+
+class NothingToRead(Exception):
+    """All inputs have been looked at, and none has a row: nothing has been touched, and nothing is to be done."""
+
+    def __init__(self, sources: Sequence[Source], onward: Continuation | None) -> None:
+        self.sources, self.onward = sources, onward
+        super().__init__(f"Nothing to deliver: no rows in {', '.join(source.name for source in sources)}.")
+
+
+def launches_template(options: RunOptions) -> bool:
+    """Whether Dataflow waits for a graph, and takes it for a failure where there is none."""
+    return bool(options.beam.view_as(GoogleCloudOptions).template_location)
+
+
+def continuation(request: RunRequest, options: RunOptions, log: RunLog) -> Continuation | None:
+    """How the run goes on from the last one; None where it does not. Raises NoInput and SinkError."""
+    if request.since_last is None:
+        if request.between:
+            log.info(request.between.sentence())
+        return None
+    if not request.wait or launches_template(options):
+        raise NoInput(
+            "--since last keeps its place once the job has succeeded, which a process that leaves it does not see:"
+            " leave --no-wait out, or give --since and --until, such as yesterday and today"
+        )
+    return continued(request, request.since_last, log.info)
+
+
+def look_at(
+    request: RunRequest, options: RunOptions, open_input: OpenInput, log: RunLog, onward: Continuation | None
+) -> list[Source]:
+    """The inputs. Raises NoInput."""
+    reading = request.reading(options.project, log.info)
+    if onward is None:
+        return [open_input(text, reading) for text in request.inputs]
+    return [
+        open_input(
+            text,
+            dataclasses.replace(reading, time_range=dataclasses.replace(reading.time_range, since=onward.since[text])),
+        )
+        for text in request.inputs
+    ]
+
+
+def check_request(request: RunRequest, options: RunOptions, sources: Sequence[Source], log: RunLog) -> RunPlan:
+    """Checks what is known without reading or touching anything; the plan of that. Raises what `preflight` raises."""
+    outputs, is_local_run = request.outputs, options.is_local
+    stream = _stream(sources)
+    if stream is not None and stream.warning:
+        log.warning(f"capybeam: {stream.warning}")
+    standard = options.beam.view_as(StandardOptions)
+    standard.streaming = stream is not None and (standard.streaming or not is_local_run)
+    check_runner(options.runner, options.beam, standard.streaming)
+    stage_no_package_list(options.beam)
+    if runner_class_name(options.runner) in dataflow.RUNNERS:
+        for text in dataflow.package_warnings(options.beam):
+            log.warning(f"capybeam: {text}")
+    if not is_local_run:
+        for source in sources:
+            check_place(source.name, source.paths, options.runner)
+    if request.until_idle is not None and (stream is None or standard.streaming):
+        raise NoInput("--until-idle is for a subscription that is read on this machine")
+    if stream is not None and stream.attributes and (is_local_run or not standard.streaming):
+        raise NoInput(
+            "--id-attribute and --timestamp-attribute are for streaming runners such as Dataflow; on this machine,"
+            " delivery.deduplicate in the job file drops repeats"
+        )
+    if stream is not None and not standard.streaming and not options.is_one_thread:
+        raise NoInput(
+            f"{sources[0].name} is read in this process, by {DEFAULT_RUNNER}: leave out --direct_running_mode and"
+            " --direct_num_workers"
+        )
+    for destination in request.job.destinations:
+        check_tokens(destination, options, request.is_dry)
+    check_distinct_outputs(outputs)
+    if outputs.report:
+        check_outputs_not_inputs(outputs.report, REPORT, sources)
+    for path, record_type in outputs.by_record_type():
+        check_outputs_not_inputs(path, record_type.name, sources)
+    if outputs.report and not request.is_dry:
+        check_report(outputs.report)
+    if request.resume and stream is not None:
+        raise NoInput("--resume is for files and tables; a subscription delivers again what was not acknowledged")
+    if not is_local_run:
+        for text in request.resume:
+            check_place(text, (text,), options.runner)
+    check_keep(request)
+    flow: Flow = "finite" if stream is None else "stream" if standard.streaming else "batch"
+    return RunPlan(sources, stream, (), flow)
 
 
 def own_receipts(path: str) -> str:
@@ -152,17 +216,18 @@ def _stream(sources: Sequence[Source]) -> Stream[Any] | None:
     return found[0].stream if found else None
 
 
-def check_tokens(destination: Destination, options: RunOptions) -> None:
+def check_tokens(destination: Destination, options: RunOptions, is_dry: bool = False) -> None:
     """Reads the tokens where this process has what the workers have: those of this machine, or, when it launches a
     template, those of their service account. Raises TokenError where the workers will have none."""
     name = destination.name
     for key, reference in destination.secrets.items():
-        if runner_class_name(options.runner) == "DataflowRunner" and reference.kind != "secret":
+        if runner_class_name(options.runner) in dataflow.RUNNERS and reference.kind != "secret":
             raise TokenError(
                 f"destination {name}: Dataflow's workers cannot read {reference.text}. Keep it in Secret Manager and"
                 f" write {key}: secret:projects/P/secrets/S/versions/latest"
             )
-        if options.is_local or options.beam.view_as(GoogleCloudOptions).template_location:
+        is_here = options.is_local or options.beam.view_as(GoogleCloudOptions).template_location
+        if is_here and not (is_dry and reference.kind == "secret"):
             try:
                 reference.read()
             except TokenError as error:

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 import apache_beam as beam
 from apache_beam.options.pipeline_options import StandardOptions
 
-from capybeam.pipeline.runners import flink, job_server
+from capybeam.pipeline.runners import dataflow, flink, job_server
 from capybeam.pipeline.runners.errors import UnsupportedRunner
 from capybeam.pipeline.schemes import is_local
 from capybeam.pipeline.sources import NoInput
@@ -105,6 +105,6 @@ def counter_guarantee(runner: str, options: Any) -> Guarantee:
 
     Flink, measured: nothing of a failed attempt is counted. Dataflow counts what is committed.
     """
-    if runner_class_name(runner) in ("DataflowRunner", "FlinkRunner") or flink.master_of(options):
+    if runner_class_name(runner) in (*dataflow.RUNNERS, "FlinkRunner") or flink.master_of(options):
         return "once"
     return "unknown"

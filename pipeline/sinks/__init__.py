@@ -55,6 +55,10 @@ class SinkModule(Protocol):
         """As `prepare` of this package."""
         ...
 
+    def plan(self, path: str, record_type: RecordType[Any], writers: Writers) -> str:
+        """As `plan` of this package."""
+        ...
+
     def write(self, records: Any, path: str, record_type: RecordType[Any]) -> Any:
         """Adds the steps that write a collection of records. A record that is refused fails the run."""
         ...
@@ -70,6 +74,14 @@ def prepare(path: str, record_type: RecordType[Any], writers: Writers) -> str | 
     Returns the name under which a file of an earlier run is kept, if there was one.
     """
     return _module(path, record_type.name).prepare(path, record_type, writers)
+
+
+def plan(path: str, record_type: RecordType[Any], writers: Writers) -> str:
+    """What a run would do to an output, in a phrase for people. Touches nothing, and asks nothing of a cloud.
+
+    Raises SinkError where it is known already that records cannot be written there.
+    """
+    return _module(path, record_type.name).plan(path, record_type, writers)
 
 
 def write(records: Any, path: str, record_type: RecordType[Any]) -> Any:

@@ -42,9 +42,13 @@ class WriteDeadLetters(beam.PTransform):
 
     One that is larger than a table or a topic takes goes there without its payload, with a note: failing the run would
     bring it again, to every run.
+
+    Args:
+        series: as of `RecordType`: which of the collections of rejections that are written to the same output.
     """
 
     path: str
+    series: int = 0
 
     def expand(self, rejections: beam.PCollection) -> Any:
-        return write(rejections, self.path, DEAD_LETTERS)
+        return write(rejections, self.path, dataclasses.replace(DEAD_LETTERS, series=self.series))

@@ -17,12 +17,31 @@ from capybeam.pipeline.file_systems import reason_of, unavailable_reason
 from capybeam.pipeline.schemes import is_local, join_names, strip_file_scheme
 from capybeam.pipeline.sinks import ReadBack, SinkError, Writers, examples
 from capybeam.pipeline.sinks.line_writer import LineWriter, pack
-from capybeam.pipeline.sinks.local_files import own_descriptor, rotate_previous, sibling
+from capybeam.pipeline.sinks.local_files import own_descriptor, plan_of_file, rotate_previous, sibling
 from capybeam.pipeline.sinks.records import RecordType
+from capybeam.transforms.base import run_of
 
 
 def prepare(path: str, record_type: RecordType[Any], writers: Writers) -> str | None:
     """Makes an empty file for a new run where the path is a local one. As `sinks.prepare`."""
+    _check(path, record_type, writers)
+    if reason := unavailable_reason(strip_file_scheme(path)):
+        raise SinkError(f"{record_type.name} cannot be written to {path}: {reason}")
+    return rotate_previous(path, record_type.name)
+
+
+def plan(path: str, record_type: RecordType[Any], writers: Writers) -> str:
+    """As `sinks.plan`."""
+    _check(path, record_type, writers)
+    local = strip_file_scheme(path)
+    if is_local(local):
+        return plan_of_file(local, record_type.name)
+    name = f"{path}-TIME-NUMBER" if record_type.is_prompt else f"{path}-NUMBER-of-TOTAL"
+    return f"files are made there, named {name}"
+
+
+def _check(path: str, record_type: RecordType[Any], writers: Writers) -> None:
+    """Raises SinkError where a file of that place cannot be written by these workers."""
     what = record_type.name
     if not writers.local and is_local(path):
         raise SinkError(
@@ -36,15 +55,12 @@ def prepare(path: str, record_type: RecordType[Any], writers: Writers) -> str | 
             f"{what} of a subscription cannot go to {path}: files there are written when the input ends; give"
             f" {join_names(places, 'or')}"
         )
-    if reason := unavailable_reason(strip_file_scheme(path)):
-        raise SinkError(f"{what} cannot be written to {path}: {reason}")
-    return rotate_previous(path, what)
 
 
 def write(records: beam.PCollection, path: str, record_type: RecordType[Any]) -> Any:
     """Records → JSON lines."""
     encoded = records | "Encode" >> beam.Map(record_type.encode).with_output_types(bytes)
-    return encoded | "Write" >> WriteLines(path, record_type.name, record_type.is_prompt)
+    return encoded | "Write" >> WriteLines(path, record_type.name, record_type.is_prompt, record_type.series)
 
 
 def read_back(path: str) -> ReadBack | None:
@@ -70,11 +86,13 @@ class WriteLines(beam.PTransform):
         path: where to.
         what: the name of what is written, for errors.
         is_prompt: whether files elsewhere are written in parts.
+        series: as of `RecordType`.
     """
 
     path: str
     what: str
     is_prompt: bool = False
+    series: int = 0
 
     def expand(self, lines: beam.PCollection) -> Any:
         path = strip_file_scheme(self.path)
@@ -82,7 +100,18 @@ class WriteLines(beam.PTransform):
             return lines | "Append" >> beam.ParDo(_Append(path, self.what))
         if self.is_prompt:
             return lines | "Parts" >> beam.ParDo(_WriteParts(self.path, self.what))
-        return lines | beam.io.WriteToText(self.path, coder=BytesCoder())
+        return lines | beam.io.WriteToText(self.path, coder=BytesCoder(), **_shards(self.series, run_of(lines).shard))
+
+
+def _shards(series: int, process: int | None) -> dict[str, Any]:
+    """How Beam's files are called: as `read_back` finds them, and each writer's otherwise than all others'.
+
+    Args:
+        process: as `RunHandle.shard`.
+    """
+    if process is None:
+        return {"shard_name_template": f"-{series}SSSS-of-NNNNN"}
+    return {"num_shards": 1, "shard_name_template": f"-{series}{process:03d}S-of-NNNNN"}
 
 
 class _Append(beam.DoFn):

@@ -122,18 +122,44 @@ def _rotate_previous(target: Path) -> str | None:
         return None
     kept = None
     if target.stat().st_size:
-        written = time.strftime("%Y%m%dT%H%M%S", time.gmtime(target.stat().st_mtime))
-        stem, ending = stem_and_ending(target.name)
-        earlier = target.with_name(f"{stem}.{written}{ending}")
-        number = 1
-        while os.path.lexists(earlier):
-            number += 1
-            earlier = target.with_name(f"{stem}.{written}-{number}{ending}")
+        earlier = _kept_name(target)
         target.rename(earlier)
         os.close(_open_for_append(str(target)))
         kept = str(earlier)
     sync_folder(target.parent)
     return kept
+
+
+def _kept_name(target: Path) -> Path:
+    """The name that a file of an earlier run gets."""
+    written = time.strftime("%Y%m%dT%H%M%S", time.gmtime(target.stat().st_mtime))
+    stem, ending = stem_and_ending(target.name)
+    earlier = target.with_name(f"{stem}.{written}{ending}")
+    number = 1
+    while os.path.lexists(earlier):
+        number += 1
+        earlier = target.with_name(f"{stem}.{written}-{number}{ending}")
+    return earlier
+
+
+def plan_of_file(path: str, what: str) -> str:
+    """What `rotate_previous` would do, in a phrase for people; nothing is touched. Raises SinkError."""
+    target = Path(path)
+    if own_descriptor(path) is not None:
+        return "written as it comes"
+    try:
+        refuse_link(path)
+        if target.exists() and not target.is_file():
+            return "written as it comes"
+        folder = next(each for each in (target, *target.absolute().parents) if each.exists())
+        if not os.access(folder, os.W_OK) or (folder != target and not folder.is_dir()):
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+        size = target.stat().st_size if target.exists() else 0
+        if size:
+            return f"a new file; that of an earlier run ({size:,} bytes) is kept in {_kept_name(target)}"
+    except OSError as error:
+        raise SinkError(f"{what} cannot be written to {path}: {error.strerror}") from None
+    return "a new file" if folder in (target, target.absolute().parent) else f"a new file, in a new folder of {folder}"
 
 
 def stem_and_ending(name: str) -> tuple[str, str]:
@@ -169,9 +195,18 @@ def delete_earlier(path: str, keep: int, read: Collection[str]) -> None:
     Raises:
         SinkError
     """
+    for old in beyond(path, keep, read):
+        try:
+            os.unlink(old)
+        except OSError as error:
+            raise SinkError(f"{old} cannot be deleted, as --keep {keep} wants: {error.strerror}") from None
+
+
+def beyond(path: str, keep: int, read: Collection[str]) -> list[str]:
+    """The files that `delete_earlier` deletes. Raises SinkError."""
     path = strip_file_scheme(path)
     if not is_local(path) or own_descriptor(path) is not None:
-        return
+        return []
     target, still_read = Path(path), {os.path.realpath(each) for each in read}
     stem, ending = stem_and_ending(target.name)
     named = re.compile(rf"{re.escape(stem)}\.(\d{{8}}T\d{{6}})(?:-(\d+))?{re.escape(ending)}", re.ASCII)
@@ -182,9 +217,10 @@ def delete_earlier(path: str, keep: int, read: Collection[str]) -> None:
                 found = named.fullmatch(entry.name)
                 if found and entry.is_file(follow_symlinks=False):
                     earlier.append((found[1], int(found[2] or 1), entry.path))
-        for *_, old in sorted(earlier, reverse=True)[keep:]:
-            if os.path.realpath(old) not in still_read:
-                os.unlink(old)
+    except FileNotFoundError:  # no folder yet
+        return []
     except OSError as error:
-        old = error.filename or path
-        raise SinkError(f"{old} cannot be deleted, as --keep {keep} wants: {error.strerror}") from None
+        raise SinkError(
+            f"earlier files beside {path} cannot be found, as --keep {keep} wants: {error.strerror}"
+        ) from None
+    return [old for *_, old in sorted(earlier, reverse=True)[keep:] if os.path.realpath(old) not in still_read]

@@ -24,6 +24,8 @@ class RecordType(Generic[R]):
             written in parts, rather than at the end.
         shrink: from a record that is larger than an output takes, its size in bytes, and the limit in words, to a
             smaller one; None where records are never that large.
+        series: 0 to 9: which of several collections that are written to one place. Each has files of its own at a URL,
+            where they would otherwise replace one another.
     """
 
     name: str
@@ -32,3 +34,4 @@ class RecordType(Generic[R]):
     row: Callable[[R], dict[str, Any]]
     shrink: Callable[[R, int, str], R] | None = None
     is_prompt: bool = False
+    series: int = 0

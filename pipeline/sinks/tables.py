@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import apache_beam as beam
 
+from capybeam.pipeline.bigquery_reasons import reason_of
 from capybeam.pipeline.sinks import ReadBack, SinkError, Writers
 from capybeam.pipeline.sinks.records import RecordType
 from capybeam.pipeline.sinks.schema import Schema
@@ -25,6 +26,12 @@ RETRY_FOR: Final = 60.0  # seconds; the client's default is ten minutes, without
 def prepare(path: str, record_type: RecordType[Any], writers: Writers) -> None:
     """Creates the table if it does not exist. As `sinks.prepare`."""
     prepare_table(path, record_type.name, record_type.schema)
+
+
+def plan(path: str, record_type: RecordType[Any], writers: Writers) -> str:
+    """As `sinks.plan`."""
+    parts_of(path, record_type.name)
+    return "rows are added to the table, which is made, partitioned by day, if there is none"
 
 
 def write(records: beam.PCollection, path: str, record_type: RecordType[Any]) -> Any:
@@ -159,7 +166,7 @@ def prepare_table(path: str, what: str, schema: Schema, client: Any = None) -> N
     except Forbidden:
         raise error("no permission; it needs the role BigQuery Data Editor on the dataset") from None
     except (GoogleAPICallError, GoogleAuthError, RetryError, OSError) as problem:
-        raise error(" ".join(str(getattr(problem, "message", None) or problem).split())[:300]) from None
+        raise error(str(reason_of(problem))) from None
     there = {field.name: (_standard(field.field_type), field.mode == "REPEATED") for field in found.schema}
     unlike = [name for name, type_, mode in schema.columns if there.get(name) != (_standard(type_), mode == "REPEATED")]
     if unlike:

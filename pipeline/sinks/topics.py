@@ -25,6 +25,12 @@ def prepare(path: str, record_type: RecordType[Any], writers: Writers) -> None:
     check_topic(path, record_type.name)
 
 
+def plan(path: str, record_type: RecordType[Any], writers: Writers) -> str:
+    """As `sinks.plan`."""
+    _topic_of(path, record_type.name)
+    return "a message each"
+
+
 def write(records: beam.PCollection, path: str, record_type: RecordType[Any]) -> Any:
     """Records → messages. One that is larger than a message may be is written as its type's `shrink` has it."""
     messages = records | "Encode" >> beam.Map(message_of, record_type).with_output_types(bytes)
@@ -92,11 +98,17 @@ class _Publish(beam.DoFn):
         return SinkError(f"{self._what} cannot be published to {self._path}: {type(error).__name__}")
 
 
-def check_topic(path: str, what: str) -> None:
-    """Makes sure that a topic is there. Raises SinkError."""
+def _topic_of(path: str, what: str) -> str:
+    """The topic's name. Raises SinkError."""
     topic = path.removeprefix(PUBSUB)
     if not _TOPIC.fullmatch(topic):
         raise SinkError(f"{what} cannot be published to {path}: not of the form pubsub:projects/P/topics/T")
+    return topic
+
+
+def check_topic(path: str, what: str) -> None:
+    """Makes sure that a topic is there. Raises SinkError."""
+    topic = _topic_of(path, what)
     try:
         from google.api_core import exceptions
         from google.auth.exceptions import DefaultCredentialsError

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from capybeam.pipeline.moments import as_text
 from capybeam.pipeline.schemes import UnknownScheme, find_scheme, load_module, names_of
 from capybeam.pipeline.sources.message_attributes import MessageAttributes
 
 if TYPE_CHECKING:
     from capybeam.pipeline.sources.streams import Stream
+    from capybeam.transforms.core.run_context import RunContext
 
 
 class NoInput(Exception):
@@ -31,16 +33,52 @@ class BrokenFile(UnreadableFile):
 
 @dataclasses.dataclass(frozen=True)
 class TimeRange:
-    """A stretch of time, in Unix seconds: from `since` up to, and without, `until`. None is open."""
+    """A stretch of time, in Unix seconds: from `since` up to, and without, `until`. None is open.
+
+    Attributes:
+        column: the column that has the time; None for that of the events.
+        zone: the name of the time zone in which it was given, and in which columns of dates are meant.
+        goes_on: whether an earlier stretch is continued: of a column of dates, the day of `since` is read once more.
+    """
 
     since: float | None = None
     until: float | None = None
+    column: str | None = None
+    zone: str = "UTC"
+    goes_on: bool = False
 
     def __bool__(self) -> bool:
         return self.since is not None or self.until is not None
 
+    def sentence(self) -> str:
+        """What it is, for people."""
+        what = f"whose {self.column} is" if self.column else "whose events are"
+        since = None if self.since is None else f"from {as_text(self.since, self.zone)}"
+        until = None if self.until is None else f"until before {as_text(self.until, self.zone)}"
+        return f"Rows are read {what} {' '.join(filter(None, (since, until)))}."
+
 
 ANY_TIME = TimeRange()
+NOT_ASKED = "not looked at"  # the extent of an input, where no cloud is asked
+
+
+@dataclasses.dataclass(frozen=True)
+class SinceLast:
+    """Reading goes on where the last run that succeeded has ended.
+
+    Attributes:
+        overlap: seconds before that which are read once more, for rows that have landed late.
+        first: Unix seconds from which an input is read of which no run is known; None to refuse it.
+        now: when this run was asked for, Unix seconds. The next one goes on there, or at `until` if that is earlier.
+    """
+
+    overlap: float = 3600.0
+    first: float | None = None
+    now: float = 0.0
+
+
+def _say_nothing(_sentence: str) -> None:
+    pass
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,12 +90,20 @@ class ReadOptions:
         attributes: of messages, for runners that stream.
         project: the Google Cloud project that pays for queries, if one is given.
         unread: keys at the root of an event that need not be there, where leaving them out saves reading.
+        is_dry: whether nothing is read and nothing is charged: sizes, columns and estimates are looked at alone.
+        is_offline: whether no cloud is asked, either; what only it knows stays open.
+        max_bytes: that BigQuery may bill for each query, and that are read of a table; None for no limit.
+        announce: shows a sentence before what it is about is done, such as a query that costs.
     """
 
     time_range: TimeRange = ANY_TIME
     attributes: MessageAttributes = dataclasses.field(default_factory=MessageAttributes)
     project: str | None = None
     unread: Collection[str] = ()
+    is_dry: bool = False
+    is_offline: bool = False
+    max_bytes: int | None = None
+    announce: Callable[[str], None] = dataclasses.field(default=_say_nothing, compare=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +113,32 @@ class Size:
     files: int | None = None
     bytes: int | None = None
     rows: int | None = None
+
+
+ROW: Final = 1500  # bytes that a row of a table counts for, where only their number is known
+
+
+class Part(Protocol):
+    """A part of an input, which one of several processes reads. Can be pickled.
+
+    Attributes:
+        size: how much it is, to compare parts of any inputs by; about its bytes.
+    """
+
+    @property
+    def size(self) -> int: ...
+
+    def read(self, run: RunContext) -> Iterator[Any]:
+        """The same elements as the source's `read` has for this part; ends early on the run's shutdown."""
+        ...
+
+
+class Split(Protocol):
+    """Cuts an input into parts, which together are all of it, each element once."""
+
+    def __call__(self, size: int, workers: int) -> Sequence[Part]:
+        """Parts of about `size` bytes for so many workers. Raises what opening the input raises."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +153,8 @@ class Source:
         stream: for an input that never ends.
         size: the same as `extent`, in numbers.
         is_query: whether the name holds a query, whose text may say anything.
+        split: cuts it for several processes of this machine; None where one has to read it.
+        is_unseen: whether it was not looked at, as no cloud was to be asked.
     """
 
     name: str
@@ -90,6 +164,8 @@ class Source:
     stream: Stream[Any] | None = None
     size: Size = Size()
     is_query: bool = False
+    split: Split | None = None
+    is_unseen: bool = False
 
 
 class SourceModule(Protocol):

@@ -69,7 +69,7 @@ def chunks_of(path: str, advance: Callable[[int], object] | None = None) -> Iter
     try:
         file = open_file(path)
     except OSError as error:
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
     with file:
         chunks = unpacked_chunks(file, path)
         yield from chunks if advance is None or not file.seekable() else _advancing(chunks, file, advance)
@@ -105,7 +105,7 @@ def unpacked_chunks(file: IO[bytes], path: str) -> Iterator[bytes]:
                 f"{name} cannot be read to its end: it is damaged, or not compressed as its name says."
                 " What came before is read."
             ) from None
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
 
 
 def read_chunks(file: Any) -> Iterator[bytes]:
@@ -113,7 +113,8 @@ def read_chunks(file: Any) -> Iterator[bytes]:
     return iter(functools.partial(getattr(file, "read1", file.read), CHUNK), b"")
 
 
-def _unreadable(path: str, error: BaseException) -> UnreadableFile:
+def unreadable(path: str, error: BaseException) -> UnreadableFile:
+    """What a file system says of a file that is being read."""
     from capybeam.pipeline.file_systems import reason_of
 
     return UnreadableFile(f"{display_name(path)} cannot be read to its end ({reason_of(error)})")

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from capybeam.pipeline.sources import BrokenFile
 from capybeam.transforms.core import events
 from capybeam.transforms.core.events import UnreadableRest, UnreadableRow
 
 
+def _none() -> int:
+    return 0
+
+
 def lines_of(
-    chunks: Iterable[bytes], name: str, shutdown: threading.Event | None = None, with_cr: bool = False
+    chunks: Iterable[bytes],
+    name: str,
+    shutdown: threading.Event | None = None,
+    *,
+    with_cr: bool = False,
+    before: Callable[[], int] = _none,
 ) -> Iterator[bytes | UnreadableRow]:
     """The lines of a file that is read in chunks, without their line ends; ends early when `shutdown` is set.
 
@@ -22,6 +31,7 @@ def lines_of(
     Args:
         name: the file's, for messages.
         with_cr: whether a carriage return in front of a line feed is kept.
+        before: how many lines of the file come before these; asked only where a message names a line.
     """
     number, begun = 1, _BegunLine()
     try:
@@ -33,7 +43,7 @@ def lines_of(
                 begun.add(rest)
                 if not end:
                     continue
-                yield begun.ended(f"Line {number:,} of {name}", b"" if with_cr else b"\r")
+                yield begun.ended(f"Line {before() + number:,} of {name}", b"" if with_cr else b"\r")
                 number, begun = number + 1, _BegunLine()
             if not with_cr and b"\r" in chunk:  # looking for one byte is ten times as fast as looking for two
                 chunk = chunk.replace(b"\r\n", b"\n")
@@ -46,7 +56,7 @@ def lines_of(
         yield UnreadableRest(begun.text(), str(error))
         return
     if begun.size and not (shutdown is not None and shutdown.is_set()):
-        last = begun.ended(f"Line {number:,} of {name}")
+        last = begun.ended(f"Line {before() + number:,} of {name}")
         yield last if with_cr or not isinstance(last, bytes) else last.rstrip(b"\r")
 
 

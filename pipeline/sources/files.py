@@ -6,9 +6,11 @@ How a file is read is in `file_formats`; `csv_rows` has what a row of CSV is.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import operator
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -18,14 +20,16 @@ from apache_beam.io.filesystems import FileSystems
 
 from capybeam.pipeline.file_systems import reason_of, unavailable_reason
 from capybeam.pipeline.schemes import is_glob, is_local, strip_file_scheme
-from capybeam.pipeline.sources import NoEvents, NoInput, ReadOptions, Size, Source, UnreadableFile
-from capybeam.pipeline.sources.file_chunks import check_packing, chunks_of, display_name, open_file
+from capybeam.pipeline.sources import NOT_ASKED, NoEvents, NoInput, ReadOptions, Size, Source, UnreadableFile
+from capybeam.pipeline.sources.file_chunks import check_packing, chunks_of, display_name, open_file, split_packing
 from capybeam.pipeline.sources.file_formats import JSON_LINES, FileFormat, format_of
 from capybeam.pipeline.sources.file_lines import lines_of
+from capybeam.pipeline.sources.file_ranges import WHOLE, ByteRange, LineCount, chunks_of_range, ranges
+from capybeam.pipeline.sources.table_files import rows_of_table
 from capybeam.transforms.base import run_of
 from capybeam.transforms.core.events import UnreadableRow
 from capybeam.transforms.core.message_formats import Row
-from capybeam.transforms.core.run_context import RunHandle
+from capybeam.transforms.core.run_context import RunContext, RunHandle
 
 
 @dataclasses.dataclass
@@ -37,9 +41,11 @@ class ReadRows(beam.PTransform):
     """
 
     pattern: str
+    is_pattern: bool = False  # known to be one, so that no file of just that name is looked for
 
     def expand(self, root: Any) -> beam.PCollection:
-        return spread_files(root, self.pattern) | "Read" >> beam.ParDo(_ReadRows(run_of(root))).with_output_types(Any)
+        files = spread_files(root, self.pattern, self.is_pattern)
+        return files | "Read" >> beam.ParDo(_ReadRows(run_of(root))).with_output_types(Any)
 
 
 @dataclasses.dataclass
@@ -47,15 +53,16 @@ class ReadNumberedLines(beam.PTransform):
     """The lines of all files, as bytes, each with its place, for messages: ("Line 7 of dead-letters.jsonl", line)."""
 
     pattern: str
+    is_pattern: bool = False
 
     def expand(self, root: Any) -> beam.PCollection:
         read = beam.ParDo(_ReadNumberedLines(run_of(root))).with_output_types(tuple[str, Any])
-        return spread_files(root, self.pattern) | "Read" >> read
+        return spread_files(root, self.pattern, self.is_pattern) | "Read" >> read
 
 
-def spread_files(root: Any, pattern: str) -> beam.PCollection:
+def spread_files(root: Any, pattern: str, is_pattern: bool = False) -> beam.PCollection:
     """What `pattern` matches when the job runs, file by file, over the workers. Nothing at all is an error."""
-    found = _named_exactly(pattern)
+    found = None if is_pattern else _named_exactly(pattern)
     match = beam.Create([found]) if found else MatchFiles(anchored(pattern), EmptyMatchTreatment.DISALLOW)
     return root | "Match" >> match | "SpreadFiles" >> beam.Reshuffle()
 
@@ -68,39 +75,128 @@ class _Read(beam.DoFn):
 
     def setup(self) -> None:
         self._context = self._run.context()
-        self._shutdown = self._context.shutdown
 
-    def chunks(self, path: str) -> Iterator[bytes]:
-        return chunks_of(path, self._context.progress.advance)
+
+def _rows(path: str, run: RunContext) -> Iterator[Row]:
+    """The rows of a whole file."""
+    chunks = chunks_of(path, run.progress.advance)
+    return map(operator.itemgetter(1), format_of(path).rows(chunks, display_name(path), run.shutdown))
+
+
+def _numbered_lines(path: str, run: RunContext) -> Iterator[tuple[str, bytes | UnreadableRow]]:
+    """The lines of a whole file, each with its place."""
+    name = display_name(path)
+    return _placed(lines_of(chunks_of(path, run.progress.advance), name, run.shutdown), name)
+
+
+def _placed(
+    lines: Iterable[bytes | UnreadableRow], name: str, before: int = 0
+) -> Iterator[tuple[str, bytes | UnreadableRow]]:
+    return ((f"Line {number} of {name}", line) for number, line in enumerate(lines, before + 1))
 
 
 class _ReadRows(_Read):
     def process(self, element: FileMetadata) -> Iterator[Row]:
-        name = display_name(element.path)
-        numbered = format_of(element.path).rows(self.chunks(element.path), name, self._shutdown)
-        return map(operator.itemgetter(1), numbered)
+        return _rows(element.path, self._context)
 
 
 class _ReadNumberedLines(_Read):
     def process(self, element: FileMetadata) -> Iterator[tuple[str, bytes | UnreadableRow]]:
-        name = display_name(element.path)
-        for number, line in enumerate(lines_of(self.chunks(element.path), name, self._shutdown), 1):
-            yield f"Line {number} of {name}", line
+        return _numbered_lines(element.path, self._context)
+
+
+@dataclasses.dataclass(frozen=True)
+class FilePart:
+    """A file, or the lines of it that begin in a range of its bytes: a `sources.Part`.
+
+    Attributes:
+        with_places: whether lines come as `ReadNumberedLines` has them.
+    """
+
+    path: str
+    size: int
+    range: ByteRange = WHOLE
+    with_places: bool = False
+
+    def read(self, run: RunContext) -> Iterator[Any]:
+        if self.range == WHOLE:
+            return _numbered_lines(self.path, run) if self.with_places else _rows(self.path, run)
+        return self._lines(run)
+
+    def _lines(self, run: RunContext) -> Iterator[Any]:
+        pieces = chunks_of_range(self.path, self.range)
+        begun = next(pieces, None)
+        if begun is None:
+            return iter(())
+        count: LineCount = run.client(("lines", self.path), lambda: LineCount(self.path))
+        name = display_name(self.path)
+
+        def chunks() -> Iterator[bytes]:
+            for _, chunk in itertools.chain([begun], pieces):
+                run.progress.advance(len(chunk))
+                yield chunk
+
+        def before() -> int:
+            return count.before(begun[0])
+
+        lines = lines_of(chunks(), name, run.shutdown, before=before)
+        return _placed(lines, name, before()) if self.with_places else rows_of_table(lines, name)
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitFiles:
+    """Cuts files of JSON lines, unless they are packed, by ranges: a `sources.Split`.
+
+    A row of CSV may begin inside of quotes, which only reading from the start tells; a packed file has no middle that
+    could be read alone. Those stay whole, as does what is not a regular file.
+    """
+
+    pattern: str
+    with_places: bool = False
+
+    def __call__(self, size: int, workers: int) -> list[FilePart]:
+        return [
+            FilePart(found.path, found.size_in_bytes // len(cut), each, self.with_places)
+            for found in _matches(self.pattern)
+            for cut in [self._ranges(found, size)]
+            for each in cut
+        ]
+
+    def _ranges(self, found: FileMetadata, size: int) -> Sequence[ByteRange]:
+        path = strip_file_scheme(found.path)
+        is_cut = (
+            (self.with_places or format_of(path) is JSON_LINES)
+            and not split_packing(path)[1]
+            and (not is_local(path) or os.path.isfile(path))
+        )
+        return ranges(found.size_in_bytes, size) if is_cut else [WHOLE]
 
 
 def open_source(text: str, options: ReadOptions) -> Source:
     """Looks at files of events. Raises NoInput."""
-    return _source(text, ReadRows(text), checked_paths(text))
+    return _source(text, ReadRows, options, None)
 
 
 def open_dead_letters(text: str, options: ReadOptions) -> Source:
     """Looks at files of dead letters. Raises NoInput."""
-    return _source(text, ReadNumberedLines(text), checked_paths(text, JSON_LINES))
+    return _source(text, ReadNumberedLines, options, JSON_LINES)
 
 
-def _source(text: str, read: beam.PTransform, paths: list[str]) -> Source:
-    size = check_input(text)
-    return Source(text, _extent(size), read, tuple(paths), size=Size(len(paths), size))
+def _source(
+    text: str, read: type[ReadRows | ReadNumberedLines], options: ReadOptions, file_format: FileFormat | None
+) -> Source:
+    if options.is_offline and not is_local(strip_file_scheme(text)):
+        return Source(text, NOT_ASKED, read(text, is_pattern=True), is_unseen=True)
+    if options.is_dry:
+        matches = _matches(text)
+        paths, size = sorted(each.path for each in matches), sum(each.size_in_bytes for each in matches)
+        for path in paths:
+            if is_local(path) and not os.access(path, os.R_OK):
+                raise NoInput(f"{path}: cannot be read (Permission denied)")
+    else:
+        paths, size = checked_paths(text, file_format), check_input(text)
+    split = SplitFiles(text, with_places=read is ReadNumberedLines)
+    return Source(text, _extent(size), read(text), tuple(paths), size=Size(len(paths), size), split=split)
 
 
 def _extent(size: int) -> str:

@@ -25,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--first", type=int, default=0, help="the first of them (default 0)")
     parser.add_argument("--seed", type=int, help="only this one, with all that it says")
     parser.add_argument("--jobs", type=int, default=8, help="seeds at a time; they mostly wait (default 8)")
+    parser.add_argument("--workers", type=int, default=1, help="processes of each run (default 1)")
     parser.add_argument("--keep", type=Path, help="keep the files of each seed in this folder")
     chosen = parser.parse_args(arguments)
     seeds = range(chosen.first, chosen.first + chosen.seeds) if chosen.seed is None else [chosen.seed]
@@ -32,7 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results: list[Result] = []
     with tempfile.TemporaryDirectory() as temporary:
         pool = ThreadPoolExecutor(chosen.jobs)
-        running = {pool.submit(_in_folder, seed, chosen.keep or Path(temporary)): seed for seed in seeds}
+        running = {
+            pool.submit(_in_folder, seed, chosen.keep or Path(temporary), chosen.workers): seed for seed in seeds
+        }
         try:
             for future in as_completed(running):
                 results.append(_result(future, running[future]))
@@ -53,10 +56,10 @@ def _result(future: Future[Result], seed: int) -> Result:
         return Result(seed, {}, 0, 0, 0, 0, 0, 0, 0.0, 0.0, (problem,))
 
 
-def _in_folder(seed: int, parent: Path) -> Result:
+def _in_folder(seed: int, parent: Path, workers: int) -> Result:
     folder = parent / f"seed-{seed}"
     folder.mkdir(parents=True)
-    return run_seed(seed, folder)
+    return run_seed(seed, folder, workers)
 
 
 def _report(result: Result, done: int, of: int, *, verbose: bool) -> None:

@@ -55,10 +55,10 @@ class Result:
     problems: tuple[str, ...]
 
 
-def run_seed(seed: int, folder: Path) -> Result:
-    """Runs one seed in `folder`, which must be empty."""
+def run_seed(seed: int, folder: Path, workers: int = 1) -> Result:
+    """Runs one seed in `folder`, which must be empty, with so many worker processes."""
     started = time.monotonic()
-    plan = draw(seed)
+    plan = dataclasses.replace(draw(seed), workers=workers)
     with ExitStack() as stack:
         servers = {name: stack.enter_context(_server(plan, name)) for name in DATASETS}
         (folder / "job.json").write_text(plan.job({name: server.url for name, server in servers.items()}))

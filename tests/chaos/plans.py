@@ -146,7 +146,7 @@ class Trouble:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """One seed's run. `ends_at` is the request, counted over both servers, at which `ending` comes."""
+    """One seed's run, by `workers`. `ends_at` is the request, counted over both servers, at which `ending` comes."""
 
     seed: int
     files: tuple[bytes, ...]
@@ -160,6 +160,7 @@ class Plan:
     proxy: Proxy
     verbose: bool
     own_process: bool
+    workers: int = 1
 
     @property
     def answers_get_lost(self) -> bool:

@@ -77,6 +77,7 @@ def run(plan: Plan, folder: Path, servers: Mapping[str, SandboxServer], proxy: s
     arguments = ["run", "--config", "job.json", "--books", "books.json"]
     arguments += [word for part in range(len(plan.files)) for word in ("--input", f"events-{part}.jsonl")]
     arguments += ["--verbose"] if plan.verbose else []
+    arguments += ["--workers", str(plan.workers)]
     environment = {"CHAOS_WEB_TOKEN": plan.tokens["web"], **(dict.fromkeys(PROXIES, proxy) if proxy else {})}
     before = {name: server.stats() for name, server in servers.items()}
     started = time.monotonic()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -27,6 +28,13 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, Futu
 def test_nothing_is_lost_doubled_or_leaked_whatever_goes_wrong(results: dict[int, Future[Result]], seed: int) -> None:
     result = results[seed].result()
     assert not result.problems, "\n".join([*result.problems, f"again: python -m tests.chaos --seed {seed}"])
+    assert (result.lost, result.doubled) == (0, 0)
+
+
+@pytest.mark.parametrize("seed", range(20, 23))
+def test_nor_is_it_where_two_processes_share_the_work(tmp_path: Path, seed: int) -> None:
+    result = run_seed(seed, tmp_path, workers=2)
+    assert not result.problems, "\n".join([*result.problems, f"again: python -m tests.chaos --workers 2 --seed {seed}"])
     assert (result.lost, result.doubled) == (0, 0)
 
 

@@ -7,6 +7,8 @@ import gzip
 import json
 import os
 import re
+import runpy
+import shlex
 import shutil
 import subprocess
 import sys
@@ -16,11 +18,14 @@ from typing import Any, get_args
 import pytest
 import yaml
 
+from capybeam.pipeline.command_line import byte_count
+from capybeam.pipeline.delivery_commands import replay, run
 from capybeam.pipeline.run import report_document
 from capybeam.pipeline.run.metrics import GAUGES, METRICS
 from capybeam.pipeline.run.options import BATCH, OPTIONS
 from capybeam.pipeline.sandbox.server import SandboxServer
 from capybeam.pipeline.sandbox.store import SandboxSettings
+from capybeam.pipeline.time_options import GivenTimes, time_range
 from capybeam.transforms.core.counters import CounterKey, CounterKind
 from capybeam.transforms.core.progress import State
 from capybeam.transforms.core.rejections import CODES, Stage
@@ -199,10 +204,10 @@ def test_the_nightly_script_leaves_a_run_alone_that_is_under_way(folder: Path) -
     assert not list((folder / "reports").iterdir())
 
 
-def tasks() -> dict[str, dict[str, Any]]:
-    """The tasks of the DAG, by their names, with what its file says of each in so many words."""
+def tasks(file: str = "airflow_dag.py") -> dict[str, dict[str, Any]]:
+    """The tasks of a DAG, by their names, with what its file says of each in so many words."""
     found = {}
-    for node in ast.walk(ast.parse((FILES / "airflow_dag.py").read_text())):
+    for node in ast.walk(ast.parse((FILES / file).read_text())):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "BashOperator":
             said = {
                 keyword.arg: keyword.value.value for keyword in node.keywords if isinstance(keyword.value, ast.Constant)
@@ -236,3 +241,73 @@ def test_the_dag_skips_the_replay_of_a_run_that_failed_otherwise(folder: Path) -
     assert airflow_task("replay", folder) == 99
     (folder / "report-2026-11-20.json").unlink()
     assert airflow_task("replay", folder) == 99
+
+
+# --- a warehouse -----------------------------------------------------------------------------------------------------
+
+
+def commands(text: str) -> list[list[str]]:
+    """The command lines of capybeam in a script, as a shell splits them."""
+    joined = text.replace("\\\n", " ")
+    found = re.findall(r"\bcapybeam ((?:run|replay) .*?)(?: \|\| | 2>> |\n|$)", joined)
+    return [shlex.split(each) for each in found]
+
+
+def understood(words: list[str]) -> dict[str, Any]:
+    """What the command line makes of its words; a word that it does not know is an error."""
+    name, *arguments = (word for word in words if word not in ("--log-format", "json"))  # an option of every command
+    context = {"run": run, "replay": replay}[name].make_context(name, arguments)
+    assert context.params.pop("beam_options") == ()
+    return context.params
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param(next(line for line in PAGE.splitlines() if "--since last" in line and "* * *" in line), id="cron"),
+        pytest.param(tasks("airflow_warehouse_dag.py")["deliver"]["bash_command"], id="airflow"),
+    ],
+)
+def test_a_nightly_command_reads_on_from_the_last_one_in_a_zone_and_within_a_limit(script: str) -> None:
+    (words,) = commands(script)
+    given = understood(words)
+    between, last = time_range(GivenTimes(*(given[name] for name in GivenTimes._fields)))
+    assert last is not None
+    assert last.first is not None, "the first night has no watermark"
+    assert (between.column, between.zone) == ("loaded_at", "Europe/Berlin")
+    assert given["inputs"] == ("bigquery:acme-prod.segment.order_completed",)
+    assert byte_count("--max-bytes-billed", given["max_bytes_billed"]) == 50 * 10**9
+    assert "{{" not in given["receipts"], "another place each night has no watermark"
+
+
+def test_the_dag_of_a_warehouse_needs_no_replay() -> None:
+    assert list(tasks("airflow_warehouse_dag.py")) == ["deliver"]
+
+
+@pytest.mark.parametrize(
+    ("file", "names"), [("airflow_dag.py", ["deliver", "replay"]), ("airflow_warehouse_dag.py", ["deliver"])]
+)
+def test_airflow_takes_the_dags(file: str, names: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("airflow.sdk", reason="Airflow is not installed")
+    pytest.importorskip(
+        "airflow.providers.standard.operators.bash", reason="Airflow's standard provider is not installed"
+    )
+    operators = pytest.importorskip("airflow.providers.standard.operators.bash")
+    made: list[Any] = []
+    plain = operators.BashOperator
+    monkeypatch.setattr(operators, "BashOperator", lambda **given: made.append(plain(**given)) or made[-1])
+    runpy.run_path(str(FILES / file))
+    dag = made[0].dag
+    assert sorted(dag.task_ids) == names
+    assert (dag.schedule, dag.max_active_runs) == ("17 3 * * *", 1)
+    if len(names) == 2:
+        assert dag.get_task("replay").upstream_task_ids == {"deliver"}
+
+
+def test_the_days_of_the_scheduled_template_follow_each_other() -> None:
+    given = json.loads((FILES / "cloud-scheduler.json").read_text())["launchParameter"]["parameters"]
+    times = GivenTimes(given["since"], given["until"], given["time_zone"], given["time_column"])
+    first, _ = time_range(times, now=1_795_749_420)  # 2026-11-27T03:17:00Z
+    second, _ = time_range(times, now=1_795_749_420 + 86_400)
+    assert first.until == second.since
+    assert first.column == "loaded_at"

@@ -16,6 +16,7 @@ from tests.servers.pubsub import NoServer
 class BigQuery:
     """An emulator of BigQuery, and a dataset in it that is a test's own."""
 
+    server: Any  # bqemulator.server.EmulatorServer
     client: Any  # google.cloud.bigquery.Client
     dataset: str
 
@@ -36,7 +37,7 @@ class BigQuery:
 
 
 @pytest.fixture(scope="session")
-def _emulator() -> Iterator[Any]:
+def emulator() -> Iterator[Any]:
     try:
         with bigquery_server() as server:
             yield server
@@ -45,7 +46,7 @@ def _emulator() -> Iterator[Any]:
 
 
 @pytest.fixture
-def big_query(_emulator: Any) -> Iterator[BigQuery]:
+def big_query(emulator: Any) -> Iterator[BigQuery]:
     """BigQuery on this machine, to which all of this process's clients go."""
-    with clients_of(_emulator) as client:
-        yield BigQuery(client, client.default_dataset)
+    with clients_of(emulator) as client:
+        yield BigQuery(emulator, client, client.default_dataset)

@@ -100,7 +100,15 @@ def streamed(details: SubscriptionDetails = DETAILS) -> Any:
         options = ["--runner=DataflowRunner", "--streaming", "--project=acme-shop", "--region=europe-west1"]
         inputs = ["pubsub:projects/acme-shop/subscriptions/events"]
         assert (
-            execute.run_job(RunRequest(job, inputs, OUTPUTS, [*options, "--temp_location=gs://acme/temp"], wait=False))
+            execute.run_job(
+                RunRequest(
+                    job,
+                    inputs,
+                    OUTPUTS,
+                    [*options, "--temp_location=gs://acme/temp", "--sdk_container_image=acme/capybeam:1"],
+                    wait=False,
+                )
+            )
             == OK
         )
     return handed[0]

@@ -19,6 +19,7 @@ from capybeam.transforms.core import tokens
 
 SECRET = "secret:projects/acme-prod/secrets/meta/versions/latest"
 ELSEWHERE = {"dead_letters": "away://acme/dead", "receipts": "away://acme/receipts"}
+IMAGE = "--sdk_container_image=europe-west1-docker.pkg.dev/acme-prod/capybeam/capybeam:1"
 CLOUD = ["--project=acme-prod", "--region=europe-west1"]
 
 
@@ -59,6 +60,7 @@ class DataflowRunner(PipelineRunner):  # type: ignore[misc]
 
 
 RUNNER = f"--runner={__name__}.DataflowRunner"
+PLACES = ["--temp_location=gs://acme/temp", IMAGE]
 
 
 @pytest.fixture(autouse=True)
@@ -83,7 +85,13 @@ destinations:
     where = {**ELSEWHERE, **outputs}
     files = Path("events.jsonl").absolute().as_uri()  # in a folder that the workers share
     return run_job(
-        RunRequest(job, [files], Outputs(where["dead_letters"], where["receipts"], None), options, wait=wait)
+        RunRequest(
+            job,
+            [files],
+            Outputs(where["dead_letters"], where["receipts"], None),
+            [*options, *(PLACES if RUNNER in options else ())],
+            wait=wait,
+        )
     )
 
 

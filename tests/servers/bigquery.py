@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import itertools
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -54,10 +55,14 @@ def bigquery_server() -> Iterator[Any]:
 
 
 @contextmanager
-def clients_of(server: Any) -> Iterator[Any]:
+def clients_of(server: Any, given_dataset: str | None = None) -> Iterator[Any]:
     """Makes all of this process's clients go to an emulator, and gives one, with a dataset of its own as default.
 
     Beam has no option for an endpoint.
+
+    Args:
+        server: with a `rest_url` and a `grpc_endpoint`.
+        given_dataset: one that is there already, in place of a new one.
     """
     import grpc
     from apache_beam.io.gcp import bigquery as beam_bigquery
@@ -67,15 +72,18 @@ def clients_of(server: Any) -> Iterator[Any]:
     from google.cloud import bigquery, bigquery_storage
     from google.cloud.bigquery_storage_v1.services.big_query_read.transports import BigQueryReadGrpcTransport
 
-    dataset = f"dataset_{next(_NUMBERS)}"
+    dataset = given_dataset or f"dataset_{next(_NUMBERS)}"
 
     class Client(bigquery.Client):  # type: ignore[misc]
         def __init__(self, project: str | None = None, **_: Any) -> None:
             options = {"api_endpoint": server.rest_url}
             super().__init__(project or PROJECT, AnonymousCredentials(), client_options=options)
 
-        def query(self, query: str, **_: Any) -> Any:
-            return _Query(self, super().query(query, retry=None), f"{PROJECT}.{dataset}.result_{next(_NUMBERS)}")
+        def query(self, query: str, job_config: Any = None, **_: Any) -> Any:
+            job = super().query(query, job_config=job_config, retry=None)
+            if job_config is not None and job_config.dry_run:
+                return job
+            return _Query(self, job, f"{PROJECT}.{dataset}.result_{os.getpid()}_{next(_NUMBERS)}")
 
     def read_client() -> Any:
         channel = grpc.insecure_channel(server.grpc_endpoint)
@@ -93,7 +101,8 @@ def clients_of(server: Any) -> Iterator[Any]:
         # It would delete every dataset: the emulator passes over the filter by label.
         stack.enter_context(mock.patch.object(wrapper, "_clean_up_beam_labelled_temporary_datasets"))
         made = Client()
-        made.create_dataset(dataset)
+        if given_dataset is None:
+            made.create_dataset(dataset)
         made.default_dataset = dataset
         yield made
 

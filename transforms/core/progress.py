@@ -11,8 +11,9 @@ import functools
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
-from typing import Literal
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Final, Literal
 
 from capybeam.transforms.core.counters import Counters, add_counts
 
@@ -37,8 +38,30 @@ class Status:
     until: float | None = None
 
 
+_BY_GRAVITY: Final[Sequence[State]] = ("delivering", "throttled", "retrying", "held", "refused")
+
+
+@dataclasses.dataclass(frozen=True)
+class Snapshot:
+    """What a process knows of a run at one moment; see `Progress`. Can be pickled.
+
+    Attributes:
+        remarks: by what they were noted once for.
+        loads: requests in flight, by destination.
+    """
+
+    counts: Mapping[str, int]
+    statuses: Mapping[str, Status]
+    remarks: Mapping[str, str]
+    refusals: Mapping[tuple[str, str], int]
+    position: int
+    loads: Mapping[str, int]
+
+
 class Progress:
     """Running totals of a run in this process, and the status of each destination. Safe to use from many threads.
+
+    What other processes that work for the same run have told of themselves is added (`include`).
 
     Attributes:
         is_shown: whether somebody sees it. Where nobody does, what matters is logged.
@@ -54,6 +77,25 @@ class Progress:
         self._watched: list[Counters] = []
         self._position = 0
         self._loads: dict[str, Callable[[], int]] = {}
+        self._others: dict[Hashable, Snapshot] = {}
+
+    # --- other processes ---------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """What this process knows."""
+        with self._lock:
+            loads = dict(self._loads)
+        in_flight = {name: load() for name, load in loads.items()}
+        with self._lock:
+            counts = self._own_counts()
+            return Snapshot(
+                counts, dict(self._statuses), dict(self._remarks), dict(self._refusals), self._position, in_flight
+            )
+
+    def include(self, process: Hashable, snapshot: Snapshot) -> None:
+        """Takes in what another process knows by now, in place of what it knew before."""
+        with self._lock:
+            self._others[process] = snapshot
 
     # --- counts ------------------------------------------------------------------------------------------------------
 
@@ -115,9 +157,9 @@ class Progress:
         return self.state(destination).sentence
 
     def state(self, destination: str) -> Status:
-        """The same as a whole."""
+        """The same as a whole: of several processes the gravest."""
         with self._lock:
-            return self._statuses.get(destination, Status())
+            return self._all_statuses().get(destination, Status())
 
     def remark(self, about: str, text: str, once_for: str = "") -> bool:
         """Notes what deserves a line, once however often it happens; whether this was the first time.
@@ -139,34 +181,58 @@ class Progress:
     def counts(self) -> dict[str, int]:
         """All counts so far, by the names of counters."""
         with self._lock:
-            counts = dict(self._counts)
-            for counters in self._watched:
-                add_counts(counts, dict(counters))
+            counts = self._own_counts()
+            for other in self._others.values():
+                add_counts(counts, other.counts)
             return counts
+
+    def _own_counts(self) -> dict[str, int]:
+        counts = dict(self._counts)
+        for counters in self._watched:
+            add_counts(counts, dict(counters))
+        return counts
 
     def statuses(self) -> dict[str, str]:
         """What each destination is doing, of those that do not just deliver."""
         with self._lock:
-            return {name: status.sentence for name, status in self._statuses.items() if status.sentence}
+            return {name: status.sentence for name, status in self._all_statuses().items() if status.sentence}
+
+    def _all_statuses(self) -> dict[str, Status]:
+        found = dict(self._statuses)
+        for other in self._others.values():
+            for name, status in other.statuses.items():
+                found[name] = max(found.get(name, status), status, key=_gravity)
+        return found
 
     def remarks(self) -> list[str]:
-        """All that was noted, in its order."""
+        """All that was noted, in its order; what several processes have noted, once."""
         with self._lock:
+            for other in self._others.values():
+                for once_for, line in other.remarks.items():
+                    self._remarks.setdefault(once_for, line)
             return list(self._remarks.values())
 
     @property
     def position(self) -> int:
         """Bytes of the inputs, as they are stored, that have been read."""
         with self._lock:
-            return self._position
+            return self._position + sum(other.position for other in self._others.values())
 
     def load(self, destination: str) -> int:
         """Requests to a destination that are in flight, or wait to be sent again."""
         with self._lock:
             load = self._loads.get(destination)
-        return load() if load else 0
+            elsewhere = sum(other.loads.get(destination, 0) for other in self._others.values())
+        return elsewhere + (load() if load else 0)
 
     def refusals(self) -> dict[tuple[str, str], int]:
         """Events refused so far, by destination and reason."""
         with self._lock:
-            return dict(self._refusals)
+            found = Counter(self._refusals)
+            for other in self._others.values():
+                found.update(other.refusals)
+            return dict(found)
+
+
+def _gravity(status: Status) -> tuple[int, float]:
+    return _BY_GRAVITY.index(status.state), status.until or 0.0

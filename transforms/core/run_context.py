@@ -61,10 +61,12 @@ class RunHandle:
 
     Attributes:
         windows: of the run's books; None where nothing is counted by windows.
+        shard: which of several processes this is that work for the run, from 0: each has files of its own at a URL.
     """
 
     run_id: str = dataclasses.field(default_factory=lambda: uuid.uuid4().hex)
     windows: Windows | None = None
+    shard: int | None = None
 
     def context(self) -> RunContext:
         """The run's context in this process."""

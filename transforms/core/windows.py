@@ -129,6 +129,21 @@ def rows_of(seconds: int, subscription: str, entries: Mapping[Place, Mapping[str
     ]
 
 
+def add_rows(rows: Iterable[WindowRow]) -> list[WindowRow]:
+    """One row for each window, subscription and code, in place of several."""
+    totals: dict[tuple[int, str], WindowCounts] = {}
+    for row in rows:
+        subscription = "" if row.destination is None else f"{row.destination}/{row.subscription}"
+        counts: dict[str, int] = {name: value for name in _COUNTED if (value := getattr(row, name)) is not None}
+        total = totals.setdefault((row.window_seconds, subscription), {})
+        add_window_counts(total, {Place(row.window_start_time, row.code or ""): counts})
+    return [
+        row for (seconds, subscription), entries in totals.items() for row in rows_of(seconds, subscription, entries)
+    ]
+
+
+_COUNTED: Final = tuple(field.name for field in dataclasses.fields(WindowRow))[5:]
+
 _COLUMNS: Final[Mapping[CounterKind, str]] = {
     "read": "read",
     "filtered": "filtered",

@@ -191,6 +191,11 @@ class Circuits:
         with self._lock:
             return any(key[0] == name for key in self._open)
 
+    def is_calm(self) -> bool:
+        """Whether nothing is open."""
+        with self._lock:
+            return not self._open
+
     def delivered_at(self, dataset: Dataset) -> float:
         """When something last got through, in seconds of the clock."""
         with self._lock:

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from typing import Final
 
 from capybeam.transforms.core.envelope import Address, Envelope
@@ -30,17 +31,16 @@ from capybeam.transforms.delivery.batches import (
     Outcome,
     Receipt,
 )
-from capybeam.transforms.delivery.circuits import Circuits, Dataset
+from capybeam.transforms.delivery.circuits import Dataset
 from capybeam.transforms.delivery.destination import Delivery, Destination
 from capybeam.transforms.delivery.isolation import BatchDelivery, rejection_of
-from capybeam.transforms.delivery.rate_limits import Pacer, RateLimitGuard, Stopwatch
+from capybeam.transforms.delivery.limits import Limits, own_limits
 from capybeam.transforms.delivery.transport import Transport
 
 _log = logging.getLogger(__name__)
 
 _BACK_OFF_FROM: Final = 0.5  # seconds; doubles at each try
 _BACK_OFF_TO: Final = 30.0
-_HOLD_PAUSE: Final = 15.0  # seconds, on average, between looks at a destination that is held
 _HOLD_FOR: Final = 300.0  # seconds until the step fails, so that the runner redelivers the events
 _FORGOTTEN_AFTER: Final = 2 * _BACK_OFF_TO  # seconds without a further failure after which one is an old story
 _TRIES_ALONE: Final = 4  # of an event that fails alone, at least, however long other events have been failing so
@@ -83,7 +83,7 @@ class Client:
 
     Args:
         run: whose progress it updates, and whose shutdown it obeys; by default one of its own.
-        share: of the job's requests_per_second that this process may use, 0 to 1.
+        limits: that it shares with others; by default its own.
         on_refusal: what happens to the events of a destination that refuses everything.
         ask: asks a limit over all workers for a request to the destination of that name: the seconds until it is worth
             asking again, 0 where the request may start.
@@ -97,7 +97,7 @@ class Client:
         delivery: Delivery,
         *,
         run: RunContext | None = None,
-        share: float = 1.0,
+        limits: Limits | None = None,
         on_refusal: OnRefusal = "reject",
         ask: Callable[[str], float] | None = None,
         journal: Journal | None = None,
@@ -114,17 +114,16 @@ class Client:
         self.delivery, self._ask = delivery, ask
         self._recorder = journal.open() if journal is not None else None
         self.hold, self._forever = on_refusal != "reject", on_refusal == "hold_forever"
-        rate = delivery.requests_per_second
-        self._pacer = Pacer(None if rate is None else rate * share)
-        self._guards = {destination.name: RateLimitGuard(delivery.retry_for) for destination in destinations}
-        self.throttled = Stopwatch()
+        limits = limits or own_limits(destinations, delivery, 1.0, jitter)
+        self._pacer, self._guards = limits.pacer, limits.guards
+        self.circuits, self.throttled = limits.circuits, limits.throttled
         self.clock, self._jitter = clock, jitter
-        self.circuits = Circuits(lambda: jitter(0.5, 1.5) * _HOLD_PAUSE)
         self._lock = threading.Lock()
         self._failing: dict[Dataset, _Failing] = {}
         self._failing_alone: dict[Dataset, _FailingAlone] = {}
         self._queues = {
-            destination.name: _Queue(destination.name, delivery.concurrency) for destination in destinations
+            destination.name: _Queue(destination.name, delivery.concurrency, limits.slot)
+            for destination in destinations
         }
         for name, queue in self._queues.items():
             self.progress.watch_load(name, queue.in_flight)
@@ -447,8 +446,8 @@ def _duration(seconds: float) -> str:
 class _Queue:
     """The threads of one destination, and what they have still to send. Threads start when they are first needed."""
 
-    def __init__(self, name: str, concurrency: int) -> None:
-        self._name, self._concurrency = name, concurrency
+    def __init__(self, name: str, concurrency: int, slot: Callable[[str], AbstractContextManager[object]]) -> None:
+        self._name, self._concurrency, self._slot = name, concurrency, slot
         self._lock = threading.Lock()
         self._executor: ThreadPoolExecutor | None = None
         self.bytes, self._sending = 0, 0
@@ -474,13 +473,14 @@ class _Queue:
             executor.shutdown(wait=False, cancel_futures=True)
 
     def _deliver(self, batch: EncodedBatch, deliver: Callable[[EncodedBatch], Outcome]) -> Outcome:
-        with self._lock:
-            self._sending += 1
-        try:
-            return deliver(batch)
-        finally:
+        with self._slot(self._name):
             with self._lock:
-                self._sending -= 1
+                self._sending += 1
+            try:
+                return deliver(batch)
+            finally:
+                with self._lock:
+                    self._sending -= 1
 
     def _release(self, size: int) -> None:
         with self._lock:

@@ -31,8 +31,9 @@ from capybeam.transforms.core.progress import Progress
 from capybeam.transforms.core.rejections import RETRYABLE, Rejected, Rejection, reject
 from capybeam.transforms.delivery.answers import Answer, Refusal, values_of
 from capybeam.transforms.delivery.batches import Attempt, DeliveredEvents, EncodedBatch, Outcome, Receipt, Stopped
-from capybeam.transforms.delivery.circuits import Circuits, Dataset
+from capybeam.transforms.delivery.circuits import Dataset
 from capybeam.transforms.delivery.destination import Delivery
+from capybeam.transforms.delivery.limits import Breakers
 from capybeam.transforms.delivery.spread import spread, spread_index
 
 WHOLE_TRIES: Final = 3  # of a failing batch, before single events are sent in its place
@@ -93,7 +94,7 @@ class Sender(Protocol):
 
     delivery: Delivery
     hold: bool
-    circuits: Circuits
+    circuits: Breakers
     progress: Progress
     shutdown: threading.Event
     clock: Callable[[], float]

@@ -96,6 +96,11 @@ class RateLimitGuard:
             self._stopped_until, self.cause = moment, cause
             self._next = max(self._next, moment)
 
+    def is_calm(self) -> bool:
+        """Whether requests may start at any moment, one after the other."""
+        with self._lock:
+            return self._pause == 0.0 and self._clock() >= max(self._next, self._guess)
+
     def wait(self) -> float:
         """Seconds until a request may start; 0 takes the place for one that starts now. Never blocks."""
         with self._lock:

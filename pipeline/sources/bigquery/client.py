@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any, Final
+from typing import Any
 
+from capybeam.pipeline.bigquery_reasons import reason_of
 from capybeam.pipeline.sinks.tables import BIGQUERY, split_table
 from capybeam.pipeline.sources import NoInput
 
@@ -28,7 +28,7 @@ def new_client(name: str, project: str | None) -> Any:
     try:
         return bigquery.Client(project=project)
     except (GoogleAuthError, OSError) as error:
-        raise NoInput(f"{name}: no Google Cloud credentials, or no project ({reason_of(error)})") from None
+        raise NoInput(f"{name}: no Google Cloud credentials, or no project ({reason_of(error).sentence})") from None
 
 
 def retry() -> Any:
@@ -48,34 +48,17 @@ class ErrorsAsNoInput:
         pass
 
     def __exit__(self, _type: Any, error: BaseException | None, _traceback: Any) -> None:
-        from google.api_core.exceptions import BadRequest, Forbidden, GoogleAPICallError, NotFound, RetryError
+        from google.api_core.exceptions import Forbidden, GoogleAPICallError, NotFound, RetryError
         from google.auth.exceptions import GoogleAuthError
 
-        if isinstance(error, NotFound):
-            raise NoInput(f"{self._name}: no such table ({reason_of(error)})") from None
-        if isinstance(error, Forbidden):
-            raise NoInput(
-                f"{self._name}: no permission ({reason_of(error)}); reading needs the roles BigQuery Data Viewer,"
-                " BigQuery Job User and BigQuery Read Session User"
-            ) from None
-        if isinstance(error, BadRequest) and not _POSITION.search(str(error)):
-            job = _JOB.search(str(error))
-            more = f"; bq show -j {job[1]} has the details" if job else ""
-            raise NoInput(
-                f"{self._name}: cannot be read (the query failed; its message is withheld because it may quote"
-                f" rows{more})"
-            ) from None
         if isinstance(error, (GoogleAPICallError, GoogleAuthError, RetryError, OSError)):
-            raise NoInput(f"{self._name}: cannot be read ({reason_of(error)})") from None
-
-
-_POSITION: Final = re.compile(
-    r" at \[\d+:\d+\](?:;|\s+Location:|\s*$)"
-)  # ends the message of an error in the query itself
-_JOB: Final = re.compile(r"Job ID: (\S+)")
-
-
-def reason_of(error: BaseException) -> str:
-    """Google's message on one line."""
-    text = str(getattr(error, "message", None) or error).strip()
-    return " ".join(text.split())[:300] or type(error).__name__
+            found = reason_of(error)
+            lead = (
+                "no such table"
+                if isinstance(error, NotFound)
+                else "no permission"
+                if isinstance(error, Forbidden)
+                else None
+            )
+            cure = f". {found.cure}" if found.cure else ""
+            raise NoInput(f"{self._name}: {lead or 'cannot be read'} ({found.sentence}){cure}") from None

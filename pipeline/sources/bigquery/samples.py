@@ -11,7 +11,7 @@ from capybeam.pipeline.sinks.tables import BIGQUERY, split_table
 from capybeam.pipeline.sources import NoInput, TimeRange
 from capybeam.pipeline.sources.bigquery import client as clients
 from capybeam.pipeline.sources.bigquery.client import ErrorsAsNoInput, retry
-from capybeam.pipeline.sources.bigquery.sql import columns_with_time, restriction_of, where_clause
+from capybeam.pipeline.sources.bigquery.sql import columns_with_time, range_column, restriction_of, where_clause
 from capybeam.pipeline.sources.bigquery.tables import layout_of_schema, result_of
 from capybeam.pipeline.sources.warehouse.layout import Layout
 from capybeam.transforms.core.message_formats import Row
@@ -51,9 +51,10 @@ def all_rows(text: str, between: TimeRange, client: Any = None) -> Iterator[Row]
     with ErrorsAsNoInput(text):
         found = client.get_table(result_of(client, given) if is_query else table, retry=retry())
         layout = layout_of_schema(text, found.schema, "" if is_query else found.table_id)
-        condition = where_clause(restriction_of(text, layout, between))
+        column = range_column(text, found, layout, between)
+        condition = where_clause(restriction_of(column, between))
         if condition or (not is_query and found.table_type != "TABLE"):
-            columns = ", ".join(f"`{column}`" for column in columns_with_time(layout))
+            columns = ", ".join(f"`{each}`" for each in columns_with_time(layout, column))
             name = f"{found.project}.{found.dataset_id}.{found.table_id}"
             result = result_of(client, f"SELECT {columns} FROM `{name}`{condition}")
             found = client.get_table(result, retry=retry())

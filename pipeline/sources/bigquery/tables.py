@@ -8,6 +8,7 @@ kept for a day, and only the account that ran the query can read it.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from itertools import islice
 from typing import Any, Final
@@ -15,11 +16,18 @@ from typing import Any, Final
 import orjson
 
 from capybeam.pipeline.sinks.tables import BIGQUERY, split_table
-from capybeam.pipeline.sources import NoEvents, NoInput, ReadOptions, Size, Source
+from capybeam.pipeline.sources import NOT_ASKED, NoEvents, NoInput, ReadOptions, Size, Source
 from capybeam.pipeline.sources.bigquery import client as clients
 from capybeam.pipeline.sources.bigquery.client import ErrorsAsNoInput, retry
-from capybeam.pipeline.sources.bigquery.reading import ReadTable, parts_of_known
-from capybeam.pipeline.sources.bigquery.sql import columns_with_time, count_rows, restriction_of, where_clause
+from capybeam.pipeline.sources.bigquery.costs import Costs, check_limit, run_query, scanned_by
+from capybeam.pipeline.sources.bigquery.reading import ReadTable, SplitTable, begin_to_read, patience
+from capybeam.pipeline.sources.bigquery.sql import (
+    Counting,
+    columns_with_time,
+    range_column,
+    restriction_of,
+    where_clause,
+)
 from capybeam.pipeline.sources.warehouse.columns import Column
 from capybeam.pipeline.sources.warehouse.layout import EventColumns, JsonColumn, Layout, layout_of
 
@@ -40,36 +48,101 @@ def open_source(text: str, options: ReadOptions, client: Any = None) -> Source:
     if query is None and parts is None:
         raise NoInput(f"{text}: neither {BIGQUERY}PROJECT.DATASET.TABLE nor {BIGQUERY}SELECT …")
     name = f"{BIGQUERY}{_abbreviated(given)}"
+    if options.is_offline:
+        return Source(name, NOT_ASKED, ReadTable(*_UNKNOWN), is_query=query is not None, is_unseen=True)
     client = client or clients.new_client(name, options.project or (parts[0] if parts else None))
     with ErrorsAsNoInput(name):
         if query is None:
             found = client.get_table(table, retry=retry())
-            layout = layout_of_schema(name, found.schema, found.table_id)
-            if found.table_type != "TABLE":
-                columns = ", ".join(f"`{column}`" for column in columns_with_time(layout))
-                condition = where_clause(restriction_of(name, layout, options.time_range))
-                result = result_of(client, f"SELECT {columns} FROM `{table}`{condition}")
-                found = client.get_table(result, retry=retry())
+            return _opened(_Input(name, client, options), found, layout_of_schema(name, found.schema, found.table_id))
+        return _of_query(_Input(name, client, options), query)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Input:
+    """What is looked at, by whom and how."""
+
+    name: str
+    client: Any
+    options: ReadOptions
+
+
+def _opened(given: _Input, found: Any, layout: Layout) -> Source:
+    """A table, or a view over some."""
+    time_range = given.options.time_range
+    column = range_column(given.name, found, layout, time_range)
+    restriction = restriction_of(column, time_range)
+    path = f"{found.project}.{found.dataset_id}.{found.table_id}"
+    columns = ", ".join(f"`{each}`" for each in columns_with_time(layout, column))
+    if found.table_type != "TABLE":
+        return _of_query(given, f"SELECT {columns} FROM `{path}`{where_clause(restriction)}", layout)
+    counting = Counting(path, layout, restriction)
+    wanted = ", ".join(f"`{each}`" for each in layout.columns)
+    costs = Costs(
+        scanned_by(given.client, counting.query).total_bytes_processed or 0,
+        scanned_by(given.client, f"SELECT {wanted} FROM `{path}`{where_clause(restriction)}").total_bytes_processed
+        or 0,
+    )
+    given.options.announce(costs.sentence(given.name))
+    check_limit(given.name, costs.read, given.options)
+    if given.options.is_dry:
+        return _unread(given, f"{found.num_rows:,} rows in all of it", costs)
+    return _counted(given, counting)
+
+
+def _of_query(given: _Input, query: str, of_view: Layout | None = None) -> Source:
+    """What a query yields.
+
+    Args:
+        of_view: the layout of a view whose rows it selects, in the range of time already; None for a user's query.
+    """
+    planned = scanned_by(given.client, query)
+    costs, time_range = Costs(planned.total_bytes_processed or 0, 0), given.options.time_range
+    given.options.announce(costs.sentence(given.name))
+    if given.options.is_dry:
+        return dataclasses.replace(_unread(given, "rows unknown before it is run", costs), is_query=of_view is None)
+    found = given.client.get_table(result_of(given.client, query, given.options.max_bytes), retry=retry())
+    layout = of_view or layout_of_schema(given.name, found.schema, "")
+    restriction = ""
+    if of_view is None:
+        restriction = restriction_of(range_column(given.name, found, layout, time_range), time_range)
+    counting = Counting(f"{found.project}.{found.dataset_id}.{found.table_id}", layout, restriction)
+    return dataclasses.replace(_counted(given, counting, is_result=True), is_query=of_view is None)
+
+
+def _unread(given: _Input, rows: str, costs: Costs) -> Source:
+    """Of a dry run."""
+    read = ReadTable(*_UNKNOWN)
+    return Source(given.name, f"{rows}; {costs.sentence('').removeprefix(': ').rstrip('.')}", read)
+
+
+def _counted(given: _Input, counting: Counting, is_result: bool = False) -> Source:
+    """A table whose rows are counted."""
+    name, options, layout = given.name, given.options, counting.layout
+    (row,) = run_query(given.client, counting.query, options.max_bytes).result()
+    count = counting.count(*row)
+    read = ReadTable(counting.table, layout, counting.restriction)
+    if not count.rows:
+        if not (options.time_range or is_result):
+            raise NoInput(f"{name}: has no rows")
+        return Source(name, "no rows", read, size=Size(rows=0))
+    extent = count.extent
+    if isinstance(layout, EventColumns):
+        if not layout.has_properties:
+            extent += "; without properties, which Segment keeps in the event tables"
+        if count.without_id:  # which get an event_id from a hash of the whole event
+            extent += f"; {count.without_id:,} without {layout.id or 'an ID'}"
         else:
-            found = client.get_table(result_of(client, query), retry=retry())
-            layout = layout_of_schema(name, found.schema, "")
-        restriction = restriction_of(name, layout, options.time_range)
-        path = f"{found.project}.{found.dataset_id}.{found.table_id}"
-        count = count_rows(client, path, layout, restriction)
-        extent = count.extent
-        if not count.rows:
-            raise NoInput(f"{name}: has no rows" + (" between --since and --until" if options.time_range else ""))
-        if isinstance(layout, EventColumns):
-            if not layout.has_properties:
-                extent += "; without properties, which Segment keeps in the event tables"
-            if count.without_id:  # which get an event_id from a hash of the whole event
-                extent += f"; {count.without_id:,} without {layout.id or 'an ID'}"
-            else:
-                layout = layout.without(options.unread)
-        layout.compile()  # here rather than on the workers
-        read = ReadTable(path, layout, restriction)
-        _check_readable(name, read)
-    return Source(name, extent, read, size=Size(rows=count.rows), is_query=query is not None)
+            layout = layout.without(options.unread)
+    layout.compile()  # here rather than on the workers
+    read = dataclasses.replace(read, layout=layout)
+    _check_readable(name, read)
+    split = SplitTable(counting.table, count.rows, layout, counting.restriction)
+    return Source(name, extent, read, size=Size(rows=count.rows), split=split)
+
+
+# What a graph reads whose input was not looked at: its steps are those of any table.
+_UNKNOWN: Final = ("project.dataset.table", JsonColumn(Column("event", "STRING"), None))
 
 
 def _abbreviated(text: str) -> str:
@@ -90,9 +163,9 @@ def _column(field: Any) -> Column:
     return Column(field.name, field.field_type, field.mode == "REPEATED", tuple(_column(f) for f in field.fields))
 
 
-def result_of(client: Any, query: str) -> Any:
+def result_of(client: Any, query: str, max_bytes: int | None = None) -> Any:
     """BigQuery's own temporary table of a query's result."""
-    job = client.query(query)
+    job = run_query(client, query, max_bytes)
     job.result()
     return job.destination
 
@@ -103,23 +176,12 @@ def _check_readable(name: str, read: ReadTable) -> None:
     Raises NoInput where none of the first rows holds a JSON object: then it is the wrong column, not a bad row.
     """
     from apache_beam.io.gcp.bigquery import bq_storage
-    from google.api_core.exceptions import ServiceUnavailable
-    from google.api_core.retry import Retry, if_exception_type
 
-    project, dataset, table = parts_of_known(read.table)
-    wanted = bq_storage.types.ReadSession(
-        table=f"projects/{project}/datasets/{dataset}/tables/{table}", data_format=bq_storage.types.DataFormat.AVRO
-    )
-    wanted.read_options.selected_fields = read.layout.columns
-    wanted.read_options.row_restriction = read.restriction
-    client = bq_storage.BigQueryReadClient()
-    patience = {"retry": Retry(if_exception_type(ServiceUnavailable), timeout=60), "timeout": 60}
-    session = client.create_read_session(
-        parent=f"projects/{project}", read_session=wanted, max_stream_count=1, **patience
-    )
+    session = begin_to_read(read.table, 1, read.layout.columns, read.restriction)
     if isinstance(read.layout, JsonColumn) and session.streams:
         column = read.layout.column.key
-        rows = islice(client.read_rows(session.streams[0].name, **patience).rows(), MOST_SAMPLED)
+        client = bq_storage.BigQueryReadClient()
+        rows = islice(client.read_rows(session.streams[0].name, **patience()).rows(), MOST_SAMPLED)
         values = list(islice((row[column] for row in rows if row[column] is not None), SAMPLE))
         if values and not any(_is_object(value) for value in values):
             raise NoInput(f"{name}: the column {column} holds no events as JSON ({len(values)} rows checked)")

@@ -28,15 +28,15 @@ _SUBSCRIPTION: Final = re.compile(r"projects/[^/\s]+/subscriptions/[^/\s]+")
 
 def open_source(text: str, options: ReadOptions) -> Source:
     """A subscription of events. Raises NoInput."""
-    return _open(text, line_of, options.attributes)
+    return _open(text, line_of, options)
 
 
 def open_dead_letters(text: str, options: ReadOptions) -> Source:
     """A subscription of dead letters. Raises NoInput."""
-    return _open(text, numbered_line_of, options.attributes)
+    return _open(text, numbered_line_of, options)
 
 
-def _open(text: str, element: Callable[[Message], Any], attributes: MessageAttributes) -> Source:
+def _open(text: str, element: Callable[[Message], Any], options: ReadOptions) -> Source:
     """Looks at a subscription. Raises NoInput where it does not exist, or is not a pull subscription.
 
     Args:
@@ -50,9 +50,10 @@ def _open(text: str, element: Callable[[Message], Any], attributes: MessageAttri
         import google.cloud.pubsub_v1  # noqa: F401
     except ImportError:
         raise NoInput(f"{text}: needs Google's client library: pip install 'capybeam[gcp]'") from None
-    details = _details_of(path)
+    details, attributes = None if options.is_offline else _details_of(path), options.attributes
     read = ReadMessages(path, element, attributes)
-    return Source(text, "a subscription", read, stream=PubSubStream(path, element, attributes, details))
+    stream = PubSubStream(path, element, attributes, details)
+    return Source(text, "a subscription", read, stream=stream, is_unseen=options.is_offline)
 
 
 @dataclasses.dataclass

@@ -176,7 +176,7 @@ def test_an_input_that_breaks_off_is_reported_is_reported_up_to_there_and_the_re
         (("--input", "*.jsonl", "--output", "events.jsonl", "--force"), "events.jsonl: this is read for the report"),
         (("--input", "events.jsonl", "--output", "job.yaml", "--force"), "job.yaml: this is read for the report"),
         (("--input", "events.jsonl", "--compare", "nowhere.yaml"), "1 problem in nowhere.yaml"),
-        (("--input", "events.jsonl", "--now", "soon"), "--now soon: neither ISO 8601 nor Unix seconds"),
+        (("--input", "events.jsonl", "--now", "soon"), "--now soon is not a time: ISO 8601"),
     ],
 )
 def test_what_cannot_be_done_ends_with_exit_code_2_and_changes_nothing(

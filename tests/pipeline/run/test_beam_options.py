@@ -50,7 +50,6 @@ def test_a_runner_that_nobody_knows_exits_2(sandbox: SandboxServer, capsys: pyte
     [
         ("", 1),
         ("--runner FnApiRunner --direct_num_workers 3", 1),
-        ("--runner DirectRunner --direct_running_mode multi_processing --direct_num_workers 3", 3),
         ("--runner DataflowRunner --max_num_workers 5", 20),
         ("--runner DataflowRunner --max_num_workers 5 --experiments no_use_multiple_sdk_containers", 5),
         ("--runner DataflowRunner --max_num_workers 5 --machine_type n2-standard-4", 20),

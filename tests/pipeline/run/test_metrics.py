@@ -182,7 +182,7 @@ def test_a_port_that_is_taken_is_named_before_anything_is_touched(capsys: pytest
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        (["--direct_running_mode", "multi_processing"], "--metrics is for runs in one process on this machine"),
+        (["--runner", "DataflowRunner"], "--metrics is for runs on this machine"),
         (["--runner", "FlinkRunner", "--parallelism", "1"], "FlinkRunner has the same counters among its own metrics"),
     ],
 )

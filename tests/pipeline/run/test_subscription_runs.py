@@ -55,7 +55,7 @@ def start(
     program = (
         "import capybeam.pipeline.cli, capybeam.pipeline.sources.pubsub.reader, capybeam.transforms.delivery.client;"
         f" capybeam.pipeline.sources.pubsub.reader.LEASE = {lease};"
-        " capybeam.transforms.delivery.client._HOLD_PAUSE = 1; capybeam.pipeline.cli.main()"
+        " capybeam.transforms.delivery.limits.HOLD_PAUSE = 1; capybeam.pipeline.cli.main()"
     )
     command = [sys.executable, "-c", program, "run", "--config", "job.yaml"]
     command += ["--input", f"pubsub:{topic.subscription}", "--books", "books.json", *options]

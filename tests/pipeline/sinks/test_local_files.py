@@ -13,10 +13,12 @@ import pytest
 
 from capybeam.pipeline.sinks import SinkError
 from capybeam.pipeline.sinks.dead_letters import WriteDeadLetters
-from capybeam.pipeline.sinks.files import WriteLines, _WriteParts
+from capybeam.pipeline.sinks.files import WriteLines, _WriteParts, read_back
 from capybeam.pipeline.sinks.local_files import delete_earlier, fsync_file, open_for_append, rotate_previous
 from capybeam.pipeline.sinks.receipts import WriteReceipts
+from capybeam.transforms.base import share_run
 from capybeam.transforms.core.rejections import Rejection
+from capybeam.transforms.core.run_context import RunHandle
 from capybeam.transforms.delivery.batches import Receipt
 
 
@@ -26,6 +28,31 @@ def test_lines_are_appended_to_one_file(tmp_path: Path) -> None:
     with beam.Pipeline("FnApiRunner") as pipeline:
         _ = pipeline | beam.Create([b"second", b"third"], reshuffle=False) | WriteLines(str(path), "Lines")
     assert path.read_bytes() == b"first\nsecond\nthird\n"
+
+
+@pytest.mark.parametrize("shards", [[None], [0, 1]], ids=["one process", "two processes"])
+def test_no_files_at_a_url_replace_those_of_another_step_or_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shards: list[int | None]
+) -> None:
+    monkeypatch.setattr("capybeam.pipeline.sinks.files.is_local", lambda _: False)
+    place = str(tmp_path / "dead")
+    for shard in shards:
+        with beam.Pipeline("FnApiRunner") as pipeline:
+            share_run(pipeline, RunHandle(shard=shard))
+            for series in range(3):
+                rejection = Rejection("map", "mapping_failed", f"{series} {shard}")
+                _ = (
+                    pipeline
+                    | f"Make{series}" >> beam.Create([rejection])
+                    | f"{series}" >> WriteDeadLetters(place, series)
+                )
+    found = read_back(place)
+    assert found is not None
+    rows = [orjson.loads(line) for path in tmp_path.glob(Path(found.source).name) for line in path.open()]
+    assert sorted(row["message"] for row in rows) == sorted(
+        f"{series} {shard}" for series in range(3) for shard in shards
+    )
+    assert len(list(tmp_path.iterdir())) == 3 * len(shards)
 
 
 def test_dead_letters_are_rejections_as_json_lines(tmp_path: Path) -> None:

@@ -36,13 +36,13 @@ def refusal(text: str, client: Any = None, between: TimeRange = ANY_TIME) -> str
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        ("NotFound", "no such table (Not found)"),
+        ("NotFound", "no such table (Not found). Check its name, and that it was not deleted meanwhile"),
         (
             "Forbidden",
-            "no permission (Not found); reading needs the roles BigQuery Data Viewer, BigQuery Job User and BigQuery"
-            " Read Session User",
+            "no permission (Not found). Reading takes roles/bigquery.dataViewer on the dataset, and on the project"
+            " roles/bigquery.jobUser and roles/bigquery.readSessionUser",
         ),
-        ("BadRequest", "cannot be read (the query failed; its message is withheld because it may quote rows)"),
+        ("BadRequest", "cannot be read (Not found)"),
         ("ServiceUnavailable", "cannot be read (Not found)"),
     ],
 )
@@ -60,7 +60,7 @@ def test_a_long_query_is_named_by_its_beginning() -> None:
     query = f"bigquery:SELECT\n  {', '.join(f'column_{number}' for number in range(50))} FROM t"
     said = refusal(query, Client(exceptions.BadRequest("Syntax error at [2:5]")))
     assert said.startswith("bigquery:SELECT column_0, column_1, ")
-    assert said.endswith("…: cannot be read (Syntax error at [2:5])")
+    assert said.endswith("…: cannot be read (Syntax error at [2:5]). Correct the query")
 
 
 def test_what_is_reported_of_rows_is_not_repeated() -> None:
@@ -68,8 +68,7 @@ def test_what_is_reported_of_rows_is_not_repeated() -> None:
     error = exceptions.BadRequest("Bad int64 value: jane@example.com\n\nLocation: EU\nJob ID: 3f5e-1")
     said = refusal("bigquery:SELECT CAST(email AS INT64) FROM `acme.shop.orders`", Client(error))
     assert said.endswith(
-        ": cannot be read (the query failed; its message is withheld because it may quote rows; bq show -j 3f5e-1"
-        " has the details)"
+        ": cannot be read (Bad int64 value: …). … may be a row's value; bq show -j 3f5e-1 has the whole sentence"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 from collections import Counter
 
@@ -125,3 +126,29 @@ def test_watched_counters_are_in_the_totals_before_and_after_they_are_flushed() 
     counters["read"] += 5
 
     assert before == progress.counts() == {"read": 2}
+
+
+def test_what_other_processes_know_is_added() -> None:
+    ours, one, other = Progress(), Progress(), Progress()
+    for number, progress in enumerate((one, other), 1):
+        progress.update({"read": 10 * number, "first_event_time:web": 5 - number, "last_event_time:web": 5 + number})
+        progress.advance(100 * number)
+        progress.count_refusal("web", "why")
+        progress.watch_load("web", lambda number=number: number)
+        progress.is_shown = True
+        progress.remark("web", "the same in both")
+        progress.remark("parse", f"the first of {number}", once_for="parse")
+    one.set_status("web", "near its rate limit", "throttled", 5.0)
+    other.set_status("web", "REFUSED", "refused")
+    ours.include(1, one.snapshot())
+    ours.include(1, one.snapshot())  # in place of the first
+    ours.include(2, pickle.loads(pickle.dumps(other.snapshot())))
+    assert ours.counts() == {"read": 30, "first_event_time:web": 3, "last_event_time:web": 7}
+    assert (ours.position, ours.load("web"), ours.load("crm")) == (300, 3, 0)
+    assert ours.refusals() == {("web", "why"): 2}
+    assert ours.statuses() == {"web": "REFUSED"}
+    assert ours.state("web").state == "refused"
+    assert ours.remarks() == ["web: the same in both", "parse: the first of 1"]
+    other.set_status("web", "")
+    ours.include(2, other.snapshot())
+    assert ours.status("web") == "near its rate limit"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.server
+import random
 import ssl
 import threading
 import time
@@ -25,6 +26,7 @@ from capybeam.transforms.delivery.answers import Refusal
 from capybeam.transforms.delivery.batches import DestinationHeld, OnRefusal, Outcome, Receipt, Stopped
 from capybeam.transforms.delivery.client import Client, _Queue
 from capybeam.transforms.delivery.destination import Delivery
+from capybeam.transforms.delivery.limits import own_limits
 from capybeam.transforms.meta.destinations import MetaDestination
 from tests.transforms.envelopes import pack, sealed
 from tests.transforms.graph_server import Reply, error, graph_server
@@ -410,7 +412,7 @@ def test_a_receipt_lists_event_ids_by_subscription_and_event_name(sandbox: Sandb
 def holding(
     endpoint: str, token: str, monkeypatch: pytest.MonkeyPatch, hold_for: float = 30.0, on_refusal: OnRefusal = "hold"
 ) -> Client:
-    monkeypatch.setattr("capybeam.transforms.delivery.client._HOLD_PAUSE", 0.5)
+    monkeypatch.setattr("capybeam.transforms.delivery.limits.HOLD_PAUSE", 0.5)
     monkeypatch.setattr(transport, "TOKEN_PAUSE", 0.1)
     monkeypatch.setattr("capybeam.transforms.delivery.client._HOLD_FOR", hold_for)
     destination = MetaDestination("web", TokenReference(token), endpoint=endpoint)
@@ -500,7 +502,8 @@ def test_held_for_too_long_the_runner_is_reported_and_nothing_is_rejected(
 
 def test_requests_start_no_faster_than_the_share_of_the_rate(sandbox: SandboxServer) -> None:
     destination = MetaDestination("web", TokenReference("env:TOKEN"), endpoint=sandbox.url)
-    sender = Client((destination,), Delivery(requests_per_second=40.0), share=0.5)
+    delivery = Delivery(requests_per_second=40.0)
+    sender = Client((destination,), delivery, limits=own_limits((destination,), delivery, 0.5, random.uniform))
     started = time.monotonic()
     with ThreadPoolExecutor(8) as pool:
         outcomes = list(pool.map(lambda n: sender.deliver(pack(KEY, [line(n)])), range(11)))

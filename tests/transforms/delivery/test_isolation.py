@@ -232,7 +232,7 @@ def test_a_code_that_was_an_events_once_is_the_destinations_when_nothing_gets_th
 
 def test_a_stream_holds_its_events_and_goes_on_when_something_gets_through(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "capybeam.transforms.delivery.client._HOLD_PAUSE", 10.0
+        "capybeam.transforms.delivery.limits.HOLD_PAUSE", 10.0
     )  # of which the client here waits 0.01, by its jitter
     with graph_server(lambda _: error(4711)) as graph, ThreadPoolExecutor(1) as pool:
         sender = client(graph, on_refusal="hold")
@@ -250,7 +250,7 @@ def test_a_stream_holds_its_events_and_goes_on_when_something_gets_through(monke
 
 
 def test_a_stream_holds_its_events_whatever_the_turns_of_the_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("capybeam.transforms.delivery.client._HOLD_PAUSE", 10.0)
+    monkeypatch.setattr("capybeam.transforms.delivery.limits.HOLD_PAUSE", 10.0)
     turns = itertools.cycle([error(4711), error(4712)])
     with graph_server(lambda _: next(turns)) as graph, ThreadPoolExecutor(4) as pool:
         sender = client(graph, on_refusal="hold")
