@@ -121,7 +121,7 @@ class _Runs:
     def _of_file(self, events: Sequence[bytes]) -> Taken:
         path = self._folder / "events.jsonl"
         path.write_bytes(b"\n".join(events))
-        return self._run(len(events), str(path))
+        return self._run(len(events), str(path), "--workers", "1")  # as a subscription has
 
     def _of_subscription(self, events: Sequence[bytes]) -> Taken:
         topic, subscription = new_topic()

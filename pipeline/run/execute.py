@@ -228,7 +228,7 @@ def _serving(task: _Task, options: RunOptions) -> Serve:
             task.add_steps(lines, work.outputs, Execution(processed=work.start.processed, is_local=True))
 
         graph = _Graph(work.run, options, "finite", add_steps)
-        return graph.run(lambda: graph.build([ReadParts()]))
+        return graph.run(functools.partial(graph.build, [ReadParts()]))
 
     return Serving(job, outputs, carry_out)
 
