@@ -136,40 +136,57 @@ def convert_and_send(lines: beam.PCollection, job: Job, execution: Execution = E
 
 
 def _convert_at_once_and_send(lines: beam.PCollection, job: Job, execution: Execution) -> Way:
-    converted = lines | ConvertEvents(
+    convert = ConvertEvents(
         job.subscriptions, job.delivery.max_batch_bytes, job.unwrap, skip_blank=execution.flow == "finite"
     )
-    dropping, sent = _send(converted.ready, job, execution)
+    dropping: list[Any] = []
+    if _drops(job, execution):
+        converted = lines | convert
+        dropping, sent = _send(converted.ready, job, execution)
+    else:
+        converted = lines | dataclasses.replace(convert, batching=_batching(job, execution))
+        sent = _send_batches(converted.batches, job, execution)
     return Way({"Unconverted": converted, "Undelivered": sent}, dropping, sent)
 
 
 def _send(ready: beam.PCollection, job: Job, execution: Execution) -> tuple[list[Any], Any]:
     """The steps that drop what has come before, where they count by windows, and the one that sends."""
-    delivery, flow = job.delivery, execution.flow
-    drops: list[beam.PTransform] = []
-    if execution.processed is not None:
-        drops.append(SkipProcessed(execution.processed))
-    if job.deduplicate and flow != "finite":
-        drops.append(DropRepeats(job.deduplicate, streaming=flow == "stream"))
     dropping: list[Any] = []
-    for drop in drops:
+    for drop in _drops(job, execution):
         kept = ready | drop
         if run_of(ready).windows is None:
             ready = kept
         else:
             dropping.append(kept)
             ready = kept.ready
-    delay = delivery.max_batch_delay if flow == "stream" else None
-    batches = ready | BatchByDestination(delivery.max_batch_events, delivery.max_batch_bytes, delay)
-    sent = batches | SendBatches(
+    return dropping, _send_batches(ready | _batching(job, execution), job, execution)
+
+
+def _drops(job: Job, execution: Execution) -> list[beam.PTransform]:
+    flow = execution.flow
+    drops: list[beam.PTransform] = []
+    if execution.processed is not None:
+        drops.append(SkipProcessed(execution.processed))
+    if job.deduplicate and flow != "finite":
+        drops.append(DropRepeats(job.deduplicate, streaming=flow == "stream"))
+    return drops
+
+
+def _batching(job: Job, execution: Execution) -> BatchByDestination:
+    delivery = job.delivery
+    delay = delivery.max_batch_delay if execution.flow == "stream" else None
+    return BatchByDestination(delivery.max_batch_events, delivery.max_batch_bytes, delay)
+
+
+def _send_batches(batches: beam.PCollection, job: Job, execution: Execution) -> Any:
+    return batches | SendBatches(
         job.destinations,
-        delivery,
+        job.delivery,
         execution.workers,
-        _ON_REFUSAL[flow],
+        _ON_REFUSAL[execution.flow],
         journal=execution.journal,
         leases=execution.leases,
     )
-    return dropping, sent
 
 
 def _write_receipts(sent: Any, outputs: Outputs, execution: Execution) -> None:

@@ -83,39 +83,55 @@ class _Cut:
 _MOST_OPEN: Final = 64 * 1024 * 1024  # bytes of all batches that wait for more events; a job may have many destinations
 
 
-class _GatherInBundle(beam.DoFn):
+class Gathering:
+    """Batches that wait for more events, by destination key."""
+
     def __init__(self, max_events: int, max_bytes: int) -> None:
         self._max_events, self._max_bytes = max_events, max_bytes
-
-    def start_bundle(self) -> None:
         self._open: dict[str, tuple[list[bytes], list[int]]] = {}  # lines, and their size in bytes
         self._bytes = 0  # of all
 
-    def process(self, element: tuple[str, bytes]) -> Iterable[Batch]:
-        key, line = element
+    def add(self, key: str, line: bytes) -> Batch | None:
+        """Adds an event; the batch that then waits no longer, if there is one."""
         added = len(line)
         self._bytes += added
         batch = self._open.get(key)
         if batch is None:
             self._open[key] = [line], [added]
-            return () if self._bytes <= _MOST_OPEN else self._largest()
+            return None if self._bytes <= _MOST_OPEN else self._largest()
         lines, size = batch
         size[0] += added
         if len(lines) >= self._max_events or size[0] > self._max_bytes:
             self._open[key] = [line], [added]
             self._bytes -= size[0] - added
-            return [(key, lines)]
+            return key, lines
         lines.append(line)
-        return () if self._bytes <= _MOST_OPEN else self._largest()
+        return None if self._bytes <= _MOST_OPEN else self._largest()
 
-    def _largest(self) -> list[Batch]:
+    def _largest(self) -> Batch:
         """The largest of all batches, which waits no longer."""
         key = max(self._open, key=lambda key: self._open[key][1][0])
         lines, size = self._open.pop(key)
         self._bytes -= size[0]
-        return [(key, lines)]
+        return key, lines
 
-    def finish_bundle(self) -> Iterator[WindowedValue]:
+    def rest(self) -> Iterator[WindowedValue]:
+        """All batches that still wait, as what a bundle ends with."""
         window = GlobalWindow()
         for key, (lines, _) in self._open.items():
             yield WindowedValue((key, lines), window.max_timestamp(), [window])
+
+
+class _GatherInBundle(beam.DoFn):
+    def __init__(self, max_events: int, max_bytes: int) -> None:
+        self._max_events, self._max_bytes = max_events, max_bytes
+
+    def start_bundle(self) -> None:
+        self._gathering = Gathering(self._max_events, self._max_bytes)
+
+    def process(self, element: tuple[str, bytes]) -> Iterable[Batch]:
+        batch = self._gathering.add(*element)
+        return () if batch is None else (batch,)
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        return self._gathering.rest()

@@ -11,7 +11,7 @@ import apache_beam as beam
 from capybeam.transforms.base import StepDoFn, with_rejections
 from capybeam.transforms.core.counters import CounterKey, Counters
 from capybeam.transforms.core.events import Event
-from capybeam.transforms.engine.engine import Engine
+from capybeam.transforms.engine.engine import Engine, Withhold
 from capybeam.transforms.language.subscriptions import Subscription
 
 
@@ -41,10 +41,16 @@ def taken_by(engine: Engine, event: Event, counters: Counters) -> list[str]:
     """The keys of the subscriptions that take an event and may have it, counted. Raises what a trigger does."""
     keys, withhold = engine.match(event), engine.withhold
     if keys and withhold is not None:
-        keys, withheld = withhold(event, keys)
-        for key, answer in withheld:
-            counters[CounterKey("withheld", key, detail=answer).encode()] += 1
+        keys = consented(withhold, event, keys, counters)
     counters["taken" if keys else "filtered"] += 1
+    return keys
+
+
+def consented(withhold: Withhold, event: Event, keys: list[str], counters: Counters) -> list[str]:
+    """The keys of the subscriptions that may have an event; the others are counted."""
+    keys, withheld = withhold(event, keys)
+    for key, answer in withheld:
+        counters[CounterKey("withheld", key, detail=answer).encode()] += 1
     return keys
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -22,7 +23,7 @@ Parse = Callable[[Row, Count], "tuple[Event] | Iterator[Found]"]
 
 @dataclasses.dataclass
 class ParseEvents(beam.PTransform):
-    """Lines of JSON (bytes) → ``events`` (dicts), and ``rejections``.
+    """Lines of JSON (bytes), each alone or in lists of them → ``events`` (dicts), and ``rejections``.
 
     Events come out of the envelopes that `core.message_formats` knows. What a source has already made of a row (a dict,
     or an `UnreadableRow`) is counted, and passes or is rejected.
@@ -50,7 +51,7 @@ class ParseEvents(beam.PTransform):
 
 
 class RowStepDoFn(SubscriptionStepDoFn[M]):
-    """A step that reads rows."""
+    """A step that reads rows, each alone or in lists of them."""
 
     stage = "parse"
 
@@ -58,18 +59,25 @@ class RowStepDoFn(SubscriptionStepDoFn[M]):
         super().__init__(subscriptions)
         self.unwrap, self._skip_blank = unwrap, skip_blank
 
+    def process(self, element: Row | list[Row]) -> Iterable[Any]:
+        if type(element) is list:
+            return itertools.chain.from_iterable(map(super().process, element))
+        return super().process(element)
+
     def events_of(self, parse: Parse, row: Row) -> tuple[()] | tuple[Event] | Iterator[Event | TaggedOutput]:
         """A row's events, counted, and for what is none its rejection; nothing of a blank line."""
         if type(row) is bytes and row[:1] != b"{" and self._skip_blank and is_blank(row):
             return ()
         found = parse(row, self.notes[""])
         if type(found) is not tuple:
-            return self._opened(row, found)
+            return self.opened(row, found)
         self.counters["read"] += 1
         return found
 
-    def _opened(self, element: Row, found: Iterable[Found]) -> Iterator[Any]:
-        """One after the other, as an envelope may hold a great many, and rejections are large."""
+    def opened(self, element: Row, found: Iterable[Found]) -> Iterator[Any]:
+        """The events of what parsing had to open, counted, and the rejections of what is none.
+
+        One after the other, as an envelope may hold a great many, and rejections are large."""
         try:
             for each in found:
                 if isinstance(each, Rejected):

@@ -149,7 +149,7 @@ class Source:
         name: as the user gave it.
         extent: how much there is, for people: "1.2 MB", "1,000 rows".
         paths: of the files that are read, so that nothing else is written there.
-        read: the Beam transform from a pipeline to lines of bytes or events, as `transforms.parsing` takes them.
+        read: the Beam transform from a pipeline to rows, one by one or in lists, as `transforms.parsing` takes them.
         stream: for an input that never ends.
         size: the same as `extent`, in numbers.
         is_query: whether the name holds a query, whose text may say anything.

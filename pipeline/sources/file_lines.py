@@ -5,25 +5,30 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from typing import Final, ParamSpec, TypeVar, cast
 
 from capybeam.pipeline.sources import BrokenFile
 from capybeam.transforms.core import events
 from capybeam.transforms.core.events import UnreadableRest, UnreadableRow
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def _none() -> int:
     return 0
 
 
-def lines_of(
+def lists_of_lines(
     chunks: Iterable[bytes],
     name: str,
     shutdown: threading.Event | None = None,
     *,
     with_cr: bool = False,
     before: Callable[[], int] = _none,
-) -> Iterator[bytes | UnreadableRow]:
-    """The lines of a file that is read in chunks, without their line ends; ends early when `shutdown` is set.
+) -> Iterator[list[bytes | UnreadableRow]]:
+    """The lines of a file, without their line ends, each chunk's in a list; ends early when `shutdown` is set.
 
     A line of more than `events.MAX_LINE` bytes is a `LongLine`. Where reading raises BrokenFile, an `UnreadableRest`
     with the line that breaks off comes last.
@@ -43,21 +48,30 @@ def lines_of(
                 begun.add(rest)
                 if not end:
                     continue
-                yield begun.ended(f"Line {before() + number:,} of {name}", b"" if with_cr else b"\r")
+                yield [begun.ended(f"Line {before() + number:,} of {name}", b"" if with_cr else b"\r")]
                 number, begun = number + 1, _BegunLine()
             if not with_cr and b"\r" in chunk:  # looking for one byte is ten times as fast as looking for two
                 chunk = chunk.replace(b"\r\n", b"\n")
             *lines, rest = chunk.split(b"\n")
             del chunk
-            yield from lines
             number += len(lines)
+            if lines:
+                yield cast("list[bytes | UnreadableRow]", lines)
             begun.add(rest)
     except BrokenFile as error:
-        yield UnreadableRest(begun.text(), str(error))
+        yield [UnreadableRest(begun.text(), str(error))]
         return
     if begun.size and not (shutdown is not None and shutdown.is_set()):
         last = begun.ended(f"Line {before() + number:,} of {name}")
-        yield last if with_cr or not isinstance(last, bytes) else last.rstrip(b"\r")
+        yield [last if with_cr or not isinstance(last, bytes) else last.rstrip(b"\r")]
+
+
+def _one_by_one(lists: Callable[P, Iterator[list[T]]]) -> Callable[P, Iterator[T]]:
+    return lambda *args, **kwargs: chain.from_iterable(lists(*args, **kwargs))
+
+
+lines_of: Final = _one_by_one(lists_of_lines)
+"""The same lines, one by one."""
 
 
 class _BegunLine:

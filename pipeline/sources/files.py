@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-import operator
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -23,7 +22,7 @@ from capybeam.pipeline.schemes import is_glob, is_local, strip_file_scheme
 from capybeam.pipeline.sources import NOT_ASKED, NoEvents, NoInput, ReadOptions, Size, Source, UnreadableFile
 from capybeam.pipeline.sources.file_chunks import check_packing, chunks_of, display_name, open_file, split_packing
 from capybeam.pipeline.sources.file_formats import JSON_LINES, FileFormat, format_of
-from capybeam.pipeline.sources.file_lines import lines_of
+from capybeam.pipeline.sources.file_lines import lines_of, lists_of_lines
 from capybeam.pipeline.sources.file_ranges import WHOLE, ByteRange, LineCount, chunks_of_range, ranges
 from capybeam.pipeline.sources.table_files import rows_of_table
 from capybeam.transforms.base import run_of
@@ -34,7 +33,9 @@ from capybeam.transforms.core.run_context import RunContext, RunHandle
 
 @dataclasses.dataclass
 class ReadRows(beam.PTransform):
-    """The rows of all files that `pattern` matches, as `file_formats.FileFormat.rows` has them.
+    """The rows of all files that `pattern` matches, as `file_formats.FileFormat.lists` has them.
+
+    Each list is one element, as an element costs Beam something in each step: of JSON lines, those of a chunk.
 
     A file is read by one worker, in a row: by Beam's splittable ReadFromText a line costs several times as much, more
     than parsing it, and where a row of CSV begins cannot be found from the middle, which may be inside quotes.
@@ -45,7 +46,7 @@ class ReadRows(beam.PTransform):
 
     def expand(self, root: Any) -> beam.PCollection:
         files = spread_files(root, self.pattern, self.is_pattern)
-        return files | "Read" >> beam.ParDo(_ReadRows(run_of(root))).with_output_types(Any)
+        return files | "Read" >> beam.ParDo(_ReadRows(run_of(root))).with_output_types(list[Any])
 
 
 @dataclasses.dataclass
@@ -77,10 +78,9 @@ class _Read(beam.DoFn):
         self._context = self._run.context()
 
 
-def _rows(path: str, run: RunContext) -> Iterator[Row]:
+def _rows(path: str, run: RunContext) -> Iterator[list[Row]]:
     """The rows of a whole file."""
-    chunks = chunks_of(path, run.progress.advance)
-    return map(operator.itemgetter(1), format_of(path).rows(chunks, display_name(path), run.shutdown))
+    return format_of(path).lists(chunks_of(path, run.progress.advance), display_name(path), run.shutdown)
 
 
 def _numbered_lines(path: str, run: RunContext) -> Iterator[tuple[str, bytes | UnreadableRow]]:
@@ -96,7 +96,7 @@ def _placed(
 
 
 class _ReadRows(_Read):
-    def process(self, element: FileMetadata) -> Iterator[Row]:
+    def process(self, element: FileMetadata) -> Iterator[list[Row]]:
         return _rows(element.path, self._context)
 
 
@@ -139,8 +139,10 @@ class FilePart:
         def before() -> int:
             return count.before(begun[0])
 
-        lines = lines_of(chunks(), name, run.shutdown, before=before)
-        return _placed(lines, name, before()) if self.with_places else rows_of_table(lines, name)
+        if self.with_places:
+            return _placed(lines_of(chunks(), name, run.shutdown, before=before), name, before())
+        lists = lists_of_lines(chunks(), name, run.shutdown, before=before)
+        return (list(rows_of_table(lines, name)) for lines in lists)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 
 from capybeam.pipeline.job.loader import parse_job
 from capybeam.transforms.base import REJECTIONS, CountingDoFn
+from capybeam.transforms.batching import BatchByDestination
 from capybeam.transforms.converting import ConvertEvents, _ConvertEvents
 from capybeam.transforms.core.counters import CounterKey
 from capybeam.transforms.core.events import LongLine, UnreadableRest, UnreadableRow
@@ -108,8 +109,11 @@ class Way:
             self._put(copy.deepcopy(row), 0)
         for step in self.steps:
             for output in step.finish_bundle():
-                key, counts = output.value.value
-                add_window_counts(self._counted.setdefault(key, {}), counts)
+                if isinstance(output, TaggedOutput):
+                    key, counts = output.value.value
+                    add_window_counts(self._counted.setdefault(key, {}), counts)
+                else:
+                    self._put(output.value, len(self.steps))
         return {
             "ready": self._ready,
             "rejections": self._rejections,
@@ -120,7 +124,8 @@ class Way:
 
     def _put(self, element: Any, number: int) -> None:
         if number == len(self.steps):
-            self._ready[tuple(element)] += 1
+            key, lines = element
+            self._ready[(key, *lines) if isinstance(lines, list) else (key, lines)] += 1
             return
         for output in self.steps[number].process(element):
             if isinstance(output, TaggedOutput):
@@ -259,6 +264,28 @@ def test_any_rows_at_all_become_the_same_in_one_step_as_in_six(rows: list[Any]) 
 
 def test_what_is_made_to_cost_much_becomes_the_same() -> None:
     check_same([make(600) for _, make in adversary.events()], [WITH_WINDOWS])
+
+
+@settings(max_examples=25)
+@given(_ROWS)
+def test_rows_in_lists_become_the_same_in_batches(rows: list[Any]) -> None:
+    """As a reader has them, and with nothing between converting and batching; no batch is larger than it may be."""
+    for (six, _), clock in ((WITHOUT, None), (WITH_WINDOWS, of_twenty_seconds)):
+        batching = BatchByDestination(max_events=2, max_bytes=MAX_BYTES)
+        step = _ConvertEvents(ConvertEvents(JOB.subscriptions, MAX_BYTES, clock=now, batching=batching))
+        expected, found = six(rows), Way([step], clock)([rows])
+        batches = found.pop("ready")
+        ready = [(key, line) for key, *lines in batches.elements() for line in lines]
+        assert Counter(ready) == expected.pop("ready")
+        assert found == expected
+        assert all(len(lines) <= 2 and sum(map(len, lines)) <= MAX_BYTES for _, *lines in batches)
+        assert len({key for key, *_ in batches}) + len(ready) // 2 >= batches.total()
+
+
+def test_composable_steps_take_rows_in_lists() -> None:
+    rows = [as_json(ORDER), b"", as_json({"batch": [ORDER, 5]}), UnreadableRow({"id": 1})]
+    for six, _ in (WITH_WINDOWS, WITHOUT):
+        assert six([rows]) == six(rows)
 
 
 VECTORS = Path(os.environ.get("CAPYBEAM_SHARED") or Path(__file__).parents[3] / "shared") / "vectors"

@@ -21,7 +21,7 @@ def test_each_file_of_a_glob_has_its_own_header(tmp_path: Path) -> None:
     (tmp_path / "empty.csv").write_text("")
     for name, expected in (("*.csv", [{"type": "page", "event": "a"}]), ("*.csv.gz", [{"type": "page", "event": "b"}])):
         with beam.Pipeline("FnApiRunner") as pipeline:
-            assert_that(pipeline | ReadRows(str(tmp_path / name)), equal_to(expected))
+            assert_that(pipeline | ReadRows(str(tmp_path / name)) | beam.FlatMap(list), equal_to(expected))
 
 
 def test_a_bad_header_is_found_before_anything_is_read(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_a_packed_file_that_was_cut_off_is_read_to_its_last_whole_row(tmp_path: 
     events = [{"type": "page", "event": "a"}, {"type": "page", "event": "b\n1"}, UnreadableRest(b"page,c", message)]
     open_source(str(path))
     with beam.Pipeline("FnApiRunner") as pipeline:
-        assert_that(pipeline | ReadRows(str(path)), equal_to(events))
+        assert_that(pipeline | ReadRows(str(path)) | beam.FlatMap(list), equal_to(events))
 
 
 def test_a_packed_file_that_was_cut_off_before_its_first_row_is_found_before_anything_is_read(tmp_path: Path) -> None:

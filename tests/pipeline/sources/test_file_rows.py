@@ -55,7 +55,7 @@ def test_the_rows_are_those_that_a_run_reads(tmp_path: Path, name: str, data: by
     text = f"{prefix}{tmp_path / name}"
     rows = [row for _, row in read(text)]
     with beam.Pipeline("FnApiRunner") as pipeline:
-        assert_that(pipeline | ReadRows(text), equal_to(rows))
+        assert_that(pipeline | ReadRows(text) | beam.FlatMap(list), equal_to(rows))
 
 
 def test_a_row_has_its_first_lines_number(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_rows_of_a_glob_have_their_file_too_each_in_its_own_format(tmp_path: Pat
         ({"file": "b.csv", "line": 2}, {"type": "screen"}),
     ]
     with beam.Pipeline("FnApiRunner") as pipeline:
-        assert_that(pipeline | ReadRows("*"), equal_to([row for _, row in read("*")]))
+        assert_that(pipeline | ReadRows("*") | beam.FlatMap(list), equal_to([row for _, row in read("*")]))
 
 
 def test_standard_input_is_json_lines(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,12 +25,20 @@ from capybeam.transforms.core.run_context import RunContext
 
 def read(pattern: str, expected: list[Any]) -> None:
     with beam.Pipeline("FnApiRunner") as pipeline:
-        assert_that(pipeline | ReadRows(pattern), equal_to(expected))
+        assert_that(pipeline | ReadRows(pattern) | beam.FlatMap(list), equal_to(expected))
 
 
 def test_lines_are_bytes_without_their_ends(tmp_path: Path) -> None:
     (tmp_path / "events").write_bytes(b"one\r\ntwo\n\n\xff\x00\nlast")
     read(str(tmp_path / "events"), [b"one", b"two", b"", b"\xff\x00", b"last"])
+
+
+def test_the_lines_of_a_chunk_are_one_element(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("capybeam.pipeline.sources.file_chunks.CHUNK", 5)
+    (tmp_path / "events").write_bytes(b"1\n2\n3456\n7\n")
+    with beam.Pipeline("FnApiRunner") as pipeline:
+        lists = pipeline | ReadRows(str(tmp_path / "events"))
+        assert_that(lists, equal_to([[b"1", b"2"], [b"3456"], [b"7"]]))
 
 
 def test_globs_and_gzip_are_read(tmp_path: Path) -> None:
@@ -66,7 +74,9 @@ def test_rows_of_a_file_that_is_called_after_a_table_are_its_calls(tmp_path: Pat
 def test_a_line_of_ten_megabytes_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "big").write_bytes(b"x" * 10_000_000 + b"\nafter\n")
     with beam.Pipeline("FnApiRunner") as pipeline:
-        assert_that(pipeline | ReadRows(str(tmp_path / "big")) | beam.Map(len), equal_to([10_000_000, 5]))
+        assert_that(
+            pipeline | ReadRows(str(tmp_path / "big")) | beam.FlatMap(list) | beam.Map(len), equal_to([10_000_000, 5])
+        )
 
 
 @pytest.mark.parametrize(("name", "text"), [("events.jsonl", b'{"type":"page"}\n'), ("events.csv", b"type\npage\n")])
@@ -211,7 +221,7 @@ def test_a_csv_file_is_meant_by_its_name_too(tmp_path: Path) -> None:
     (tmp_path / "x [1].csv").write_text("type,messageId\npage,m-1\n")
     source = open_source(str(tmp_path / "x [1].csv"))
     with beam.Pipeline("FnApiRunner") as pipeline:
-        assert_that(pipeline | source.read, equal_to([{"type": "page", "messageId": "m-1"}]))
+        assert_that(pipeline | source.read, equal_to([[{"type": "page", "messageId": "m-1"}]]))
 
 
 @pytest.mark.parametrize("open_", [open_source, open_dead_letters])
