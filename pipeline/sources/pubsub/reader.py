@@ -332,11 +332,12 @@ class SubscriptionReader:
             self._tally.took((message.message_id, message.published) for message in messages)
             new = [message for message in messages if message.message_id not in self._ack_ids]
             self._ack_ids.update((message.message_id, message.ack_id) for message in messages)
-            size = sum(len(message.data) for message in new)
+            pulled = sum(len(message.data) for message in messages)
+            size = pulled if len(new) == len(messages) else sum(len(message.data) for message in new)
             self._waiting += new
             self._bytes += size
             self._bytes_in_hand += size
-            self._mean_size += (sum(len(message.data) for message in messages) / len(messages) - self._mean_size) / 4
+            self._mean_size += (pulled / len(messages) - self._mean_size) / 4
             self._changed.notify_all()
 
     def _keep_leased(self) -> None:
