@@ -16,7 +16,7 @@ from capybeam.transforms.core.events import Event
 from capybeam.transforms.core.message_formats import Found, Row
 from capybeam.transforms.core.rejections import Rejected, Stage, as_rejected
 from capybeam.transforms.engine.on_demand import OnDemand
-from capybeam.transforms.engine.sharing import Share, Sharing, Target
+from capybeam.transforms.engine.sharing import NO_SHARE, Share, Sharing, Target
 from capybeam.transforms.language.completed_fields import compile_completed_fields
 from capybeam.transforms.language.consent import Answer, Consent, compile_consent
 from capybeam.transforms.language.directives.checks import check_mapping
@@ -216,16 +216,16 @@ class Engine:
         made: dict[Encode, tuple[bytes | Refused, list[str]]] = {}
         shares = self._shares
         for key in keys:
-            share = shares[key]
-            targets = share and share.targets_of(event)
-            if share is None or targets is None:
+            encode, name, targets, choose = shares[key]
+            if choose is not None:
+                targets = choose(event)
+            if targets is None:
                 note = notes[key]
                 outcomes += [
                     named if isinstance(named, Refused) else self.ready(named, now, note, window)
                     for named in self._named(event, key)
                 ]
                 continue
-            encode, name, _ = share
             if encode in made:
                 outcome, noted = made[encode]
             else:
@@ -239,18 +239,19 @@ class Engine:
                 note = notes[key]
                 for each in noted * len(targets):
                     note(each)
-            if isinstance(outcome, Refused):
-                outcomes += _refused_for(outcome, key, targets)
-            else:
+            if type(outcome) is bytes:
                 line = outcome if name is None else with_subscription(outcome, name)
                 for _, ready_key in targets:
                     outcomes.append(new_tuple(Ready, (ready_key, line)))
+            else:
+                assert isinstance(outcome, Refused)
+                outcomes += _refused_for(outcome, key, targets)
         return outcomes
 
     @functools.cached_property
-    def _shares(self) -> Mapping[str, Share | None]:
+    def _shares(self) -> Mapping[str, Share]:
         if self._is_edited:
-            return dict.fromkeys(subscription.key for subscription in self.subscriptions)
+            return dict.fromkeys((subscription.key for subscription in self.subscriptions), NO_SHARE)
         return OnDemand(self.subscriptions, Sharing(self._max_bytes).share)
 
     def _staged(self, event: Event, key: str, now: float, window: int) -> tuple[bytes | Refused, list[str]]:

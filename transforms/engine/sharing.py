@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from capybeam.transforms.core.events import Event
 from capybeam.transforms.language.routing import compile_routing
@@ -23,12 +23,14 @@ class Share(NamedTuple):
     Attributes:
         encode: one function for all subscriptions that make the same line, by which they are recognised.
         name: the subscription's, where it is another than that in the line.
-        targets_of: from an event to where its line goes; None where that cannot be told.
+        targets: where its lines go; None where that cannot be told, or depends on the event.
+        choose: from an event to where its line goes, None where that cannot be told; None where all go to the targets.
     """
 
     encode: Encode
     name: bytes | None
-    targets_of: Callable[[Event], Sequence[Target] | None]
+    targets: Sequence[Target] | None
+    choose: Callable[[Event], Sequence[Target] | None] | None = None
 
 
 class Sharing:
@@ -42,11 +44,11 @@ class Sharing:
         self._max_bytes = max_bytes
         self._encodings: dict[str, tuple[Encode, str]] = {}  # and the name in its lines
 
-    def share(self, subscription: Subscription) -> Share | None:
-        """A subscription's share; None where what it makes of an event may be like nothing that others make."""
+    def share(self, subscription: Subscription) -> Share:
+        """A subscription's share; `NO_SHARE` where what it makes of an event may be like nothing that others make."""
         encoding_key = subscription.encoding_key
         if encoding_key is None:
-            return None
+            return NO_SHARE
         if encoding_key not in self._encodings:
             encode = subscription.compile_encoding(self._max_bytes) or _Stages()
             self._encodings[encoding_key] = encode, subscription.name
@@ -54,9 +56,8 @@ class Sharing:
         own_name = None if name == subscription.name else subscription.name.encode()
         targets = {each: Target(each, subscription.address(each).encode()) for each in subscription.dataset_ids}
         if subscription.routing is not None:
-            return Share(encode, own_name, _choice(compile_routing(subscription.routing), targets))
-        all_targets = tuple(targets.values())
-        return Share(encode, own_name, lambda _: all_targets)
+            return Share(encode, own_name, None, _choice(compile_routing(subscription.routing), targets))
+        return Share(encode, own_name, tuple(targets.values()))
 
 
 class _Stages:
@@ -64,6 +65,10 @@ class _Stages:
 
     def __call__(self, *_: object) -> bytes:
         raise LookupError("no function encodes at once")
+
+
+NO_SHARE: Final = Share(_Stages(), None, None)
+"""Of a subscription whose events take the stages, each for itself."""
 
 
 def _choice(

@@ -31,6 +31,7 @@ BROAD_MATCH_KEYS: Final = (
 )
 _NOTHING: Final[Mapping[str, Any]] = {}
 _BROAD: Final = frozenset().union(*BROAD_MATCH_KEYS)
+_MOST_BROAD: Final = len(_BROAD)  # an event with more keys than these has another one
 
 MESSAGING_IDS: Final[Mapping[str, tuple[str, str]]] = {
     "messenger": ("page_id", "page_scoped_user_id"),
@@ -70,7 +71,7 @@ def check_event(event: Mapping[str, Any], needs_user_agent: bool, now: float) ->
     if not now - MAX_AGE <= event["event_time"] <= now + MAX_AHEAD:
         check_age(event["event_time"], age_limit(source), now)
         unattributed = now - event["event_time"] > ATTRIBUTION_WINDOW
-    if _BROAD.issuperset(user_data):
+    if len(user_data) <= _MOST_BROAD and _BROAD.issuperset(user_data):
         check_match_keys(user_data)
     if source == "website":
         if needs_user_agent and "client_user_agent" not in user_data:
