@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import random
 import threading
 import time
 from collections import Counter
@@ -16,6 +17,7 @@ from capybeam.transforms.core.envelope import Address
 from capybeam.transforms.core.tokens import TokenReference
 from capybeam.transforms.delivery.client import Client
 from capybeam.transforms.delivery.destination import Delivery
+from capybeam.transforms.delivery.limits import own_limits
 from capybeam.transforms.delivery.rate_leases import VALID, Lease, LeasedShare
 from capybeam.transforms.lease_files import LeaseFolder
 from capybeam.transforms.meta.destinations import MetaDestination
@@ -68,7 +70,8 @@ def send(url: str, folder: str, number: int, stop: Event) -> None:
     os.environ["TOKEN"] = "t"
     delivery = Delivery(requests_per_second=RATE, concurrency=2)
     destination = MetaDestination("web", TokenReference("env:TOKEN"), endpoint=url)
-    client = Client((destination,), delivery, share=LeasedShare(LeaseFolder(folder, INTERVAL), PROCESSES))
+    share = LeasedShare(LeaseFolder(folder, INTERVAL), PROCESSES)
+    client = Client((destination,), delivery, limits=own_limits((destination,), delivery, share, random.uniform))
     sent = 0
     while not stop.is_set():
         event = {"event_time": int(time.time()), "event_name": "Lead", "event_id": f"{number}-{sent}"}

@@ -179,7 +179,8 @@ def test_a_url_that_nobody_here_may_read_says_what_is_missing_at_once(
     monkeypatch.setattr(file_systems, "_has_google_credentials", lambda: False)
     monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
     job = parse_job(job_file("http://127.0.0.1:9"))
-    assert run_job(RunRequest(job, ["gs://bucket/events.jsonl"], Outputs("dead", "receipts"))) == CONFIGURATION
+    request = RunRequest(job, ["gs://bucket/events.jsonl"], Outputs("dead", "receipts"), workers=1)
+    assert run_job(request) == CONFIGURATION
     assert capfd.readouterr().err == (
         "capybeam: gs://bucket/events.jsonl: cannot be read: no Google Cloud credentials on this machine;"
         " run gcloud auth application-default login\n"

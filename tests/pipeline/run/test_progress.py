@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from capybeam.pipeline.log_lines import timestamp
+from capybeam.pipeline.run import progress as progresses
 from capybeam.pipeline.run.exit_codes import GAVE_UP
 from capybeam.pipeline.run.progress import Observer, Watched, size_of
 from capybeam.pipeline.sandbox.server import SandboxServer
@@ -58,7 +60,7 @@ def test_the_rate_is_that_of_the_last_seconds_and_the_time_left_that_of_the_last
     )
 
 
-NOW = time.time()
+NOW = 1_795_747_000.0
 
 
 @pytest.mark.parametrize(
@@ -87,7 +89,10 @@ NOW = time.time()
         ),
     ],
 )
-def test_the_backlog_of_a_stream_is_shown(backlog: Backlog | None, text: str, fields: dict[str, Any] | None) -> None:
+def test_the_backlog_of_a_stream_is_shown(
+    backlog: Backlog | None, text: str, fields: dict[str, Any] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progresses, "time", SimpleNamespace(time=lambda: NOW, monotonic=time.monotonic))
     progress = Progress()
     if backlog is not None:
         progress.watch_backlog(lambda: backlog)

@@ -25,7 +25,8 @@ def row(number: int) -> bytes:
 
 def elements(sources: list[Source], workers: int) -> list[Any]:
     run = RunContext()
-    return [element for part in parts_of(sources, workers) or () for element in part.read(run)]
+    read = [element for part in parts_of(sources, workers) or () for element in part.read(run)]
+    return [row for element in read for row in (element if isinstance(element, list) else [element])]
 
 
 def test_files_of_all_kinds_are_read_once_and_those_of_json_lines_in_parts() -> None:

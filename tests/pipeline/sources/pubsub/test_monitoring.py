@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -17,7 +18,7 @@ from capybeam.transforms.core.backlog import Counted
 monitoring_v3 = pytest.importorskip("google.cloud.monitoring_v3", reason="needs google-cloud-monitoring")
 
 PATH = "projects/acme-shop/subscriptions/events"
-NOW = int(time.time())
+NOW = 1_795_747_000
 METRIC = "pubsub.googleapis.com/subscription"
 
 
@@ -64,6 +65,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
         return monitoring_v3.MetricServiceClient(transport=MetricServiceGrpcTransport(channel=channel))
 
     monkeypatch.setattr(monitoring, "new_client", client)
+    monkeypatch.setattr(monitoring, "time", SimpleNamespace(time=lambda: float(NOW)))
     monkeypatch.delenv("PUBSUB_EMULATOR_HOST", raising=False)
     yield made
     server.stop(None)
