@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     missed = False
     settings = SandboxSettings(null=True)
     print(f"{'bytes':>7}{'events':>9}{'file':>11}{'subscription':>14}{'ratio':>7}{'of CPU':>8}{'memory':>10}")
-    with SandboxServer(settings) as server, tempfile.TemporaryDirectory() as folder:
+    with pubsub_server(), SandboxServer(settings) as server, tempfile.TemporaryDirectory() as folder:
         runs = _Runs(Path(folder), server)
         for size in options.sizes:
             count = options.events or min(MOST, BYTES // size)
@@ -124,10 +124,9 @@ class _Runs:
         return self._run(len(events), str(path), "--workers", "1")  # as a subscription has
 
     def _of_subscription(self, events: Sequence[bytes]) -> Taken:
-        with pubsub_server():  # one for each run: it keeps all messages, and every 10 ms goes through those not settled
-            topic, subscription = new_topic()
-            publish(topic, events)
-            return self._run(len(events), f"pubsub:{subscription}", "--until-idle", UNTIL_IDLE)
+        topic, subscription = new_topic()
+        publish(topic, events)
+        return self._run(len(events), f"pubsub:{subscription}", "--until-idle", UNTIL_IDLE)
 
     def _run(self, count: int, *options: str) -> Taken:
         """Runs the job. Raises RuntimeError unless all events are there in the end."""

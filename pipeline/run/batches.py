@@ -25,7 +25,7 @@ from capybeam.transforms.core.counters import add_counts
 from capybeam.transforms.core.run_context import RunContext
 
 AT_ONCE: Final = 8  # batches under way, at most; some of them may be held
-_COMPUTED: Final = 1  # that are still being computed; the others are being sent
+_COMPUTED: Final = 2  # that are still being computed; the others are being sent
 
 RunResult = tuple[Mapping[str, int], BaseException | None]
 """What was counted, and what went wrong."""

@@ -29,12 +29,12 @@ from capybeam.transforms.core.run_context import RunContext
 LEASE: Final = (
     60  # seconds that a message is leased, renewed after a third of it; after a crash it is redelivered that much later
 )
-_PULLS: Final = 2  # under way at once
+_PULLS: Final = 4  # under way at once
 _MAX_MESSAGES: Final = 10_000  # of a batch
-_MAX_BYTES: Final = 12 * 1024 * 1024
+_MAX_BYTES: Final = 8 * 1024 * 1024
 _IN_HAND_MESSAGES: Final = 6 * _MAX_MESSAGES  # that wait for their batch, or are in one that is under way
-_IN_HAND_BYTES: Final = 32 * 1024 * 1024
-_ANSWER_BYTES: Final = 4 * 1024 * 1024  # that a pull asks for, by the size of messages so far
+_IN_HAND_BYTES: Final = 4 * _MAX_BYTES
+_ANSWER_BYTES: Final = 1024 * 1024  # that a pull asks for, by the size of messages so far
 _EXPECTED_SIZE: Final = 40_000.0  # bytes of a message, before one has come; a guess on the safe side
 _TICK: Final = 0.05  # seconds between two checks
 SILENCE_LIMIT: Final = 60.0  # seconds without an answer that a run with --until-idle waits for, at least
@@ -257,17 +257,15 @@ class SubscriptionReader:
             self._received(messages)
 
     def _ask(self) -> int:
-        """How many messages to ask for, which then count as asked for; 0, after a moment, where there is no room.
-
-        A call costs the same however little it brings: the last one before there is no room asks for as much as any.
-        """
+        """How many messages to ask for, which then count as asked for; 0, after a moment, where there is no room."""
         with self._changed:
-            asked = min(self._pull_size.size, int(_ANSWER_BYTES / self._mean_size) or 1)
             count = min(_MAX_MESSAGES - len(self._waiting), _IN_HAND_MESSAGES - len(self._ack_ids)) - self._asked
             size = min(_MAX_BYTES - self._bytes, _IN_HAND_BYTES - self._bytes_in_hand) - self._asked * self._mean_size
-            if count <= 0 or size <= 0:
+            room = min(count, int(min(size, _ANSWER_BYTES) / self._mean_size) or 1) if size > 0 else 0
+            if room <= 0:
                 self._changed.wait(_TICK)
                 return 0
+            asked = min(room, self._pull_size.size)
             self._asked += asked
             return asked
 
@@ -332,12 +330,11 @@ class SubscriptionReader:
             self._tally.took((message.message_id, message.published) for message in messages)
             new = [message for message in messages if message.message_id not in self._ack_ids]
             self._ack_ids.update((message.message_id, message.ack_id) for message in messages)
-            pulled = sum(len(message.data) for message in messages)
-            size = pulled if len(new) == len(messages) else sum(len(message.data) for message in new)
+            size = sum(len(message.data) for message in new)
             self._waiting += new
             self._bytes += size
             self._bytes_in_hand += size
-            self._mean_size += (pulled / len(messages) - self._mean_size) / 4
+            self._mean_size += (sum(len(message.data) for message in messages) / len(messages) - self._mean_size) / 4
             self._changed.notify_all()
 
     def _keep_leased(self) -> None:

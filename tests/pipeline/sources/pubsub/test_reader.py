@@ -124,28 +124,6 @@ def test_what_was_pulled_before_is_the_first_of_the_batch(pulling: Callable[...,
         assert next(started.batches()) == [first]
 
 
-def test_a_pull_before_there_is_no_more_room_asks_for_as_much_as_any(
-    pulling: Callable[..., SubscriptionReader], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[int] = []
-
-    def one_more(max_messages: int, **_: Any) -> Any:
-        asked.append(max_messages)
-        name = f"m{len(asked)}"
-        received = {"ack_id": name, "message": {"message_id": name, "data": b"x" * 40_000}}
-        return pubsub_v1.types.PullResponse(received_messages=[received])
-
-    monkeypatch.setattr(reader, "_PULLS", 1)
-    monkeypatch.setattr(reader, "_IN_HAND_MESSAGES", 3)
-    monkeypatch.setattr(reader, "_ANSWER_BYTES", 2_000_000)
-    taken: list[Message] = []
-    with pulling(one_more) as started:
-        batches = started.batches()
-        while len(taken) < 3:
-            taken += next(batches)
-    assert asked == [50, 50, 50]
-
-
 def test_it_is_not_idle_while_a_batch_is_under_way(pulling: Callable[..., SubscriptionReader]) -> None:
     with pulling(nothing, until_idle=0.2, first=[Message("m", "a", b"{}")]) as started:
         batches = started.batches()
