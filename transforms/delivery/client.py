@@ -350,7 +350,10 @@ class Client:
             wait = min(wait, self.delivery.retry_for)
         elif wait >= left:
             wait = math.inf
-        if self.shutdown.is_set() or math.isinf(wait) or self.has_given_up(dataset):
+        if self.shutdown.is_set():
+            return False
+        if math.isinf(wait) or self.has_given_up(dataset):
+            self.progress.remark(name, f"gave up: {answer.summary}")
             return False
         text = f"{answer.summary} Other events get through. Trying again in {_duration(wait)}."
         self.progress.set_status(name, text, "retrying", wait)
