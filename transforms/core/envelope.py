@@ -9,9 +9,12 @@ from __future__ import annotations
 import functools
 import hashlib
 import struct
-from typing import Final, NamedTuple
+from collections.abc import Mapping
+from typing import Final, Literal, NamedTuple
 
 import orjson
+
+from capybeam.transforms.core.function_writer import FunctionWriter
 
 
 class ReplayHistory(NamedTuple):
@@ -111,6 +114,31 @@ def seal(
     name, event, id_ = len(subscription), len(event_name), len(event_id)
     header = _pack(VERSION, event_time, age_limit, window, first, replays, name, event, id_)
     return b"".join((header, subscription, event_name, event_id, body))
+
+
+def write_seal(
+    writer: FunctionWriter,
+    subscription: str,
+    event_name: str | None,
+    variables: Mapping[Literal["event_name", "event_id", "event_time", "age_limit", "body", "window"], str],
+) -> str:
+    """Writes what makes the same of variables, without a history; returns the expression of it.
+
+    Args:
+        event_name: None where it depends on the event, and is in a variable.
+        variables: those of texts, numbers and the body; in place of them expressions, for numbers.
+    """
+    event_id = writer.variable(f"{variables['event_id']}.encode()")
+    texts = [subscription.encode(), b"" if event_name is None else event_name.encode()]
+    start, name = writer.constant(b"".join(texts)), str(len(texts[1]))
+    parts = [start, event_id, variables["body"]]
+    if event_name is None:
+        parts.insert(1, writer.variable(f"{variables['event_name']}.encode()"))
+        name = f"len({parts[1]})"
+    numbers = variables["event_time"], variables["age_limit"], variables["window"], "0", "0"
+    lengths = str(len(texts[0])), name, f"len({event_id})"
+    header = f"{writer.constant(_pack, 'pack')}({', '.join((str(VERSION), *numbers, *lengths))})"
+    return f"{writer.constant(b''.join, 'join')}(({', '.join((header, *parts))}))"
 
 
 def subscription_of(line: bytes) -> str:

@@ -10,10 +10,10 @@ _WORDS: Final = (
 )
 PLACEHOLDERS: Final = frozenset(word.replace("_", " ") for word in _WORDS.split())
 # Compared as they are spelt: Nan is a name.
-_SPELT: Final = frozenset({"nan", "NaN", "NAN"})
+NOT_A_NUMBER: Final = frozenset({"nan", "NaN", "NAN"})
 _LONGEST: Final = max(map(len, PLACEHOLDERS))
 # As they mostly are spelt, for a look-up that need not change the text first.
-SPELLINGS: Final = _SPELT.union(*({word, word.upper(), word.title(), word.capitalize()} for word in PLACEHOLDERS))
+SPELLINGS: Final = NOT_A_NUMBER.union(*({word, word.upper(), word.title(), word.capitalize()} for word in PLACEHOLDERS))
 
 
 def is_placeholder(text: str) -> bool:
@@ -23,4 +23,4 @@ def is_placeholder(text: str) -> bool:
     (True, True, False)
     """
     bare = text.strip()
-    return len(bare) <= _LONGEST and (bare.lower() in PLACEHOLDERS or bare in _SPELT)
+    return len(bare) <= _LONGEST and (bare.lower() in PLACEHOLDERS or bare in NOT_A_NUMBER)

@@ -212,11 +212,26 @@ class Engine:
             window: in which the event arrived, as of `core.windows`.
             notes: by subscription key, the counter of what is left out.
         """
+        shares = self._shares
+        if len(keys) == 1:  # as most events have, of which nothing is shared
+            key = keys[0]
+            encode, _, _, _, alone = shares[key]
+            if alone is not None:
+                noted: list[str] = []
+                try:
+                    line = encode(event, now, window, noted.append)
+                except Exception:  # see below
+                    pass
+                else:
+                    if noted:
+                        note = notes[key]
+                        for each in noted:
+                            note(each)
+                    return [new_tuple(Ready, (alone, line))]
         outcomes: list[Ready | Refused] = []
         made: dict[Encode, tuple[bytes | Refused, list[str]]] = {}
-        shares = self._shares
         for key in keys:
-            encode, name, targets, choose = shares[key]
+            encode, name, targets, choose, _ = shares[key]
             if choose is not None:
                 targets = choose(event)
             if targets is None:

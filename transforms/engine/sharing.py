@@ -25,12 +25,14 @@ class Share(NamedTuple):
         name: the subscription's, where it is another than that in the line.
         targets: where its lines go; None where that cannot be told, or depends on the event.
         choose: from an event to where its line goes, None where that cannot be told; None where all go to the targets.
+        alone: the key of what is ready of it, where each event makes one line, under the subscription's own name.
     """
 
     encode: Encode
     name: bytes | None
     targets: Sequence[Target] | None
     choose: Callable[[Event], Sequence[Target] | None] | None = None
+    alone: str | None = None
 
 
 class Sharing:
@@ -57,7 +59,9 @@ class Sharing:
         targets = {each: Target(each, subscription.address(each).encode()) for each in subscription.dataset_ids}
         if subscription.routing is not None:
             return Share(encode, own_name, None, _choice(compile_routing(subscription.routing), targets))
-        return Share(encode, own_name, tuple(targets.values()))
+        first, *others = targets.values()
+        alone = first.ready_key if own_name is None and not others else None
+        return Share(encode, own_name, (first, *others), alone=alone)
 
 
 class _Stages:

@@ -10,7 +10,7 @@ from capybeam.transforms.language.completed_fields import write_completion
 from capybeam.transforms.language.mapped_fields import FieldsWriter, write_event_fields
 from capybeam.transforms.language.subscriptions import Encode
 from capybeam.transforms.meta.clearing import write_clearing
-from capybeam.transforms.meta.encoding import compile_encoder
+from capybeam.transforms.meta.encoding import write_encoding
 from capybeam.transforms.meta.server_events import write_server_event
 from capybeam.transforms.meta.settings import MetaSettings
 from capybeam.transforms.meta.user_data import write_user_data
@@ -27,5 +27,4 @@ def compile_encoding(subscription: MetaSettings, max_bytes: int) -> Encode | Non
     fields["user_data"] = write_user_data(code, given, fields["event_time"], subscription.default_country)
     write_clearing(code, subscription, given, fields["user_data"], fields)
     event = write_server_event(code, subscription, fields)
-    encode = code.constant(compile_encoder(subscription, max_bytes, is_edited=False), "encode")
-    return code.function(f"{encode}({event}, now, count, True, window)")
+    return code.function(write_encoding(code, subscription, event, fields, max_bytes))

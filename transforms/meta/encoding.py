@@ -8,7 +8,8 @@ from typing import Any, Final
 import orjson
 
 from capybeam.transforms.core.conversions import Conversion, Count, Hashed, new_tuple
-from capybeam.transforms.core.envelope import Ready, seal
+from capybeam.transforms.core.envelope import Ready, seal, write_seal
+from capybeam.transforms.core.function_writer import FunctionWriter
 from capybeam.transforms.core.rejections import Rejected
 from capybeam.transforms.language.subscriptions import Revalidate, Validate
 from capybeam.transforms.meta import rules
@@ -112,6 +113,49 @@ def compile_encoder(subscription: MetaSettings, max_bytes: int, is_edited: bool)
     if not subscription.restricted:
         return encoded
     return lambda event, now, count, is_hashed, window: encoded(restrict(event, count), now, count, is_hashed, window)
+
+
+def write_encoding(
+    writer: FunctionWriter, subscription: MetaSettings, event: str, fields: Mapping[str, str], max_bytes: int
+) -> str:
+    """Writes the same for an event whose user_data is hashed, and whose fields are in variables, None where it has no
+    value; ``now``, ``window`` and ``count`` are the function's arguments. Returns the expression of the envelope.
+
+    What is written raises something where the encoder raises Rejected.
+    """
+    encode = writer.constant(compile_encoder(subscription, max_bytes, is_edited=False), "encode")
+    if subscription.restricted or subscription.wire == "offline_events":
+        return f"{encode}({event}, now, count, True, window)"
+    dumps, fixed = writer.constant(orjson.dumps, "dumps"), subscription.mapping.get("event_name")
+    event_name = fixed if isinstance(fixed, str) else None
+    body = writer.variable(f"{dumps}({event})")
+    if subscription.personal_data_in_text == "cut":  # and may be in what was made of the event: @, or % in any but URLs
+        without_urls = f"{dumps}({{**{event}, **{writer.constant(_NO_URLS, 'NO_URLS')}}})"
+        with writer.block(f"if 64 in {body} or (37 in {body} and 37 in {without_urls}):"):
+            writer.line(f"return {encode}({event}, now, count, True, window)")
+    writer.line(f"if len({body}) > {max_bytes}: raise ValueError('too large')")
+    rules.write_check(
+        writer,
+        event_name,
+        subscription.needs_user_agent,
+        event,
+        fields,
+        late="count('beyond_attribution_window')",
+    )
+    age_limit = rules.write_age_limit(fields["action_source"])
+    return write_seal(
+        writer,
+        subscription.name,
+        event_name,
+        {
+            "event_name": fields["event_name"],
+            "event_id": fields["event_id"],
+            "event_time": fields["event_time"],
+            "age_limit": age_limit,
+            "body": body,
+            "window": "window",
+        },
+    )
 
 
 _OLDER_WIRES: Final = frozenset({*OLDER_HASHED, *(name for name, _ in OFFLINE_KEYS.values())})

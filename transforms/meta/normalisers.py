@@ -17,7 +17,7 @@ from socket import AF_INET, AF_INET6, inet_pton
 from typing import Final
 
 from capybeam.transforms.core.memos import Memo
-from capybeam.transforms.core.placeholders import PLACEHOLDERS, is_placeholder
+from capybeam.transforms.core.placeholders import NOT_A_NUMBER, PLACEHOLDERS, is_placeholder
 from capybeam.transforms.standards import countries
 from capybeam.transforms.standards.spelling import (
     BLANKS,
@@ -142,6 +142,7 @@ def _national_phone(value: str, region: str) -> str:
 # --- names, places ----------------------------------------------------------------------------------------------
 
 _IN_NAMES: Final = Without("P", PUNCTUATION + BLANKS)
+_ASCII_IN_NAMES: Final = bytes(code for code in range(128) if _IN_NAMES[code] is None)
 
 
 def name(value: str) -> str:
@@ -149,15 +150,25 @@ def name(value: str) -> str:
 
     What goes goes first: whether a Greek sigma is a word's last depends on it.
     """
+    if value.isalnum():
+        return _word(value)
     if is_placeholder(value):
         return ""
-    if value.isascii() and value.isalnum():
-        return value.lower()
+    if value.isascii():
+        return value.lower().encode().translate(None, _ASCII_IN_NAMES).decode()
     return composed(composed(value).translate(_IN_NAMES).lower())
+
+
+def _word(value: str) -> str:
+    """Letters and digits in lower case, if they stand for a value."""
+    lower = composed(composed(value).lower())
+    return "" if lower in PLACEHOLDERS or value in NOT_A_NUMBER else lower
 
 
 def city(value: str) -> str:
     """Lower case, without white space, punctuation and special characters; a name has a letter."""
+    if value.isalnum():
+        return _with_letter(_word(value))
     return _with_letter("" if is_placeholder(value) else squeezed(value))
 
 
@@ -191,6 +202,8 @@ def zip_code(value: str, country: str = "") -> str:
     Args:
         country: ISO 3166-1 alpha-2, in lower case; "" where none is known.
     """
+    if country == "us" and len(value) == 5 and value.isdigit() and value.isascii():  # as it mostly is
+        return value
     text = with_ascii_digits(value).strip(BLANKS)
     if country == "us":
         return _us_zip(text)
@@ -270,7 +283,7 @@ def birthday(value: str) -> str:
         except ValueError:
             pass  # day and month may be the other way round
         else:
-            return text.replace("-", "") if _is_past(born) else ""
+            return text.replace("-", "") if _EARLIEST <= born.year < _LATELY or _is_past(born) else ""
     text = with_ascii_digits(text)
     numbers = [found[0] for found in itertools.islice(_NUMBERS.finditer(text), 3)]
     if not numbers or max(map(len, numbers)) > 8:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from capybeam.transforms.core.function_writer import FunctionWriter
 from capybeam.transforms.core.rejections import Rejected
 from capybeam.transforms.standards.currencies import CURRENCIES
 
@@ -88,6 +89,46 @@ def check_event(event: Mapping[str, Any], needs_user_agent: bool, now: float) ->
     return unattributed
 
 
+def write_check(
+    writer: FunctionWriter,
+    event_name: str | None,
+    needs_user_agent: bool,
+    event: str,
+    variables: Mapping[str, str],
+    late: str,
+) -> None:
+    """Writes `check_event` for the variables of an event: most are known to pass by a look at them.
+
+    Args:
+        event_name: None where it depends on the event.
+        event: the variable of the whole.
+        variables: of the event's fields and of those of its custom_data, None where there is no value; beside them
+            ``now``, as Unix seconds.
+        late: the statement for an event that Meta takes without attributing it.
+    """
+    time, user_data = variables["event_time"], variables["user_data"]
+    passes = [
+        f"now - {MAX_AGE} <= {time} <= now + {MAX_AHEAD}",
+        f"len({user_data}) > {_MOST_BROAD}",
+        f"{variables['action_source']} == 'website'",
+    ]
+    if needs_user_agent:
+        passes.append(f"'client_user_agent' in {user_data}")
+    if event_name is None:
+        passes.append(f"{variables['event_name']} != 'Purchase'")
+    elif event_name == "Purchase":
+        value, currency = variables.get("value", "None"), variables.get("currency", "None")
+        passes.append(f"(type({value}) is float or type({value}) is int)")
+        passes.append(f"type({currency}) is str and {currency} in {writer.constant(CURRENCIES, 'CURRENCIES')}")
+    if "custom_data" in variables:  # in which any key may be
+        passes.append(f"'content_type' not in {event}.get('custom_data', ())")
+    elif "content_type" in variables:
+        content_type = variables["content_type"]
+        passes.append(f"({content_type} is None or {content_type} in {writer.constant(CONTENT_TYPES)})")
+    with writer.block(f"if not ({' and '.join(passes)}):"):
+        writer.line(f"if {writer.call(check_event, event, str(needs_user_agent), 'now')}: {late}")
+
+
 def check_offline_event(event: Mapping[str, Any], needs_user_agent: bool, now: float) -> bool:
     """The same for an event of the older Offline Conversions API: its age, a match key, the money of a Purchase.
 
@@ -104,6 +145,11 @@ def check_offline_event(event: Mapping[str, Any], needs_user_agent: bool, now: f
 def age_limit(action_source: str | None) -> int:
     """Seconds after event_time for which Meta takes an event: 7 days, 62 of a store's."""
     return MAX_STORE_AGE if action_source == "physical_store" else MAX_AGE
+
+
+def write_age_limit(action_source: str) -> str:
+    """The same as an expression for a variable."""
+    return f"{MAX_STORE_AGE} if {action_source} == 'physical_store' else {MAX_AGE}"
 
 
 def check_age(event_time: int, limit: int, now: float) -> None:

@@ -123,7 +123,11 @@ def write_user_data(writer: FunctionWriter, values: Mapping[str, str], time: str
             writer.line(_conversion(writer, values[name], key, f"{of[key.wire]}.__getitem__", time))
     for name, key in keys.items():
         if name not in remembered:
-            writer.line(_conversion(writer, values[name], key, of[key.wire], time))
+            conversion = _conversion(writer, values[name], key, of[key.wire], time)
+            if key.wire in _UNIQUE:
+                _short_conversion(writer, values[name], key, normaliser(key.wire, default_country), conversion)
+            else:
+                writer.line(conversion)
     entries = ", ".join(f"{literal(key.wire)}: {key.wire}_" for key in keys.values())
     ready = writer.variable(f"{{{entries}}}")
     for name, key in keys.items():
@@ -147,6 +151,16 @@ def _conversion(writer: FunctionWriter, value: str, key: Key, convert: str, time
     several = writer.constant(_several, "several")
     many = f"{several}({convert}, {listed}, count, {literal(f'dropped_{wire}')}{most})"
     return f"{wire}_ = {one} if type({value}) is str else {value} and {many}"
+
+
+def _short_conversion(writer: FunctionWriter, value: str, key: Key, normalise: Normalise, otherwise: str) -> None:
+    """Writes what hashes a text that is too short to be a digest, without a call for that; else the statement."""
+    wire = key.wire
+    with writer.block(f"if type({value}) is str and len({value}) < {_SHORTEST}:"):
+        writer.line(f"v = {writer.constant(normalise, f'normalised_{wire}')}({value})")
+        digest_of = f"{writer.constant(sha256, 'sha256')}(v.encode()).hexdigest()"
+        writer.line(f"{wire}_ = {f'[{digest_of}]' if wire == 'external_id' else digest_of} if v else ''")
+    writer.line(f"else: {otherwise}")
 
 
 @functools.lru_cache(256)
@@ -284,6 +298,7 @@ def digest(normalised: str) -> str:
 # SHA-256, or MD5 as browsers take it too, alone or with the suffix of Meta's param-builder.
 DIGEST: Final = re.compile(rf"((?:[0-9a-fA-F]{{32}}){{1,2}})(\.{normalisers.SUFFIX})?")
 _SIZES: Final = frozenset({32, 35, 41, 64, 67, 73})
+_SHORTEST: Final = min(_SIZES)
 
 
 def already_hashed(text: str) -> str:
@@ -298,20 +313,19 @@ def already_hashed(text: str) -> str:
 
 
 def _digester(normalise: Normalise, wire: str) -> Convert:
-    digest_of = sha256
-
     def digester(value: str) -> str:
-        if len(value) >= 32 and (hashed := already_hashed(value)):
+        if len(value) >= _SHORTEST and (hashed := already_hashed(value)):
             return hashed
         normalised = normalise(value)
-        return digest_of(normalised.encode()).hexdigest() if normalised else ""
+        return sha256(normalised.encode()).hexdigest() if normalised else ""
 
     if wire in _UNIQUE:
         return digester
     return Memo(digester, FEW if wire in _FEW else MAX_BYTES)
 
 
-_UNIQUE: Final = frozenset({"em", "ph", "external_id"})  # hardly ever the same twice: remembering them is a waste
+# Hardly ever the same twice, or as quickly made as found in a large memo: remembering them is a waste.
+_UNIQUE: Final = frozenset({"em", "ph", "external_id", "db"})
 _FEW: Final = frozenset({"ge", "st", "country"})  # values that there are
 
 
@@ -374,6 +388,8 @@ def _cookie(clicked: str, event_time: int) -> str:
 
 
 def _browser(value: str) -> str:
+    if _FBP.fullmatch(value):
+        return value
     bare = value.strip(BLANKS)
     return bare if _FBP.fullmatch(bare) else ""
 

@@ -31,6 +31,7 @@ class Without(dict[int, int | None]):
 
 
 _SPECIAL: Final = Without("PSZC", BLANKS, _JOINERS)
+_ASCII_SPECIAL: Final = bytes(code for code in range(128) if _SPECIAL[code] is None)
 _INVISIBLE: Final = Without("ZC", BLANKS)
 
 
@@ -77,9 +78,9 @@ def squeezed(text: str) -> str:
     >>> squeezed("St. John's"), squeezed("Île-de-France")
     ('stjohns', 'îledefrance')
     """
-    if text.isalnum() and text.isascii():
-        return text.lower()
-    return composed(composed(text).translate(_SPECIAL).lower())
+    if text.isascii():
+        return text.lower() if text.isalnum() else text.lower().encode().translate(None, _ASCII_SPECIAL).decode()
+    return composed((composed(text) if text.isalnum() else composed(text).translate(_SPECIAL)).lower())
 
 
 def visible(text: str) -> str:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from capybeam.transforms.core.placeholders import SPELLINGS, is_placeholder
 from capybeam.transforms.meta import normalisers
 from capybeam.transforms.meta.normalisers import (
     birthday,
@@ -20,6 +24,7 @@ from capybeam.transforms.meta.normalisers import (
     state,
     zip_code,
 )
+from capybeam.transforms.standards import spelling
 from tests.timing import least_seconds
 
 
@@ -355,3 +360,24 @@ def test_a_rule_takes_time_in_proportion_to_the_text(normalise: Callable[[str], 
         return least_seconds(lambda: normalise(text))
 
     assert seconds(64_000) < 12 * seconds(16_000) + 0.05  # four times the text; sixteen times where it is quadratic
+
+
+# --- short ways ---------------------------------------------------------------------------------------------------
+
+
+def name_as_the_rule_says(value: str) -> str:
+    if is_placeholder(value):
+        return ""
+    return spelling.composed(spelling.composed(value).translate(normalisers._IN_NAMES).lower())
+
+
+def test_every_character_of_a_name_is_kept_or_dropped_as_the_rule_says() -> None:
+    characters = [chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000]
+    assert [c for c in characters if normalisers.name(c) != name_as_the_rule_says(c)] == []
+
+
+@given(st.text() | st.sampled_from(sorted(SPELLINGS)))
+def test_names_and_cities_are_what_the_rule_says(value: str) -> None:
+    assert normalisers.name(value) == name_as_the_rule_says(value)
+    city = "" if is_placeholder(value) else spelling.squeezed(value)
+    assert normalisers.city(value) == (city if any(map(str.isalpha, city)) else "")
