@@ -108,7 +108,7 @@ def write_check(
     """
     time, user_data = variables["event_time"], variables["user_data"]
     passes = [
-        f"now - {MAX_AGE} <= {time} <= now + {MAX_AHEAD}",
+        f"{-MAX_AGE:.1f} <= {time} - now <= {MAX_AHEAD:.1f}",
         f"len({user_data}) > {_MOST_BROAD}",
         f"{variables['action_source']} == 'website'",
     ]

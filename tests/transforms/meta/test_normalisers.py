@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from datetime import date, datetime, timezone
 
 import pytest
 from hypothesis import given
@@ -381,3 +382,9 @@ def test_names_and_cities_are_what_the_rule_says(value: str) -> None:
     assert normalisers.name(value) == name_as_the_rule_says(value)
     city = "" if is_placeholder(value) else spelling.squeezed(value)
     assert normalisers.city(value) == (city if any(map(str.isalpha, city)) else "")
+
+
+@given(st.dates(date(1700, 1, 1), date(2100, 12, 31)))
+def test_a_date_of_birth_is_one_between_1800_and_today(born: date) -> None:
+    expected = f"{born:%Y%m%d}" if date(1800, 1, 1) <= born <= datetime.now(timezone.utc).date() else ""
+    assert birthday(born.isoformat()) == birthday(f" {born.isoformat()}") == expected
