@@ -25,15 +25,15 @@ from capybeam.pipeline.sinks.line_writer import pack
 from capybeam.pipeline.sources.file_chunks import chunks_of
 from capybeam.pipeline.sources.file_lines import lines_of
 from capybeam.transforms.core.conversions import ignore
+from capybeam.transforms.core.events import Event
 from capybeam.transforms.core.run_context import RunContext, RunHandle
 from capybeam.transforms.core.windows import Windows
 from capybeam.transforms.delivery.batches import DeliveredEvents, EncodedBatch, Outcome, Receipt
-from capybeam.transforms.engine.engine import Engine
+from capybeam.transforms.engine.engine import BLOCK, Encoded, Engine
 
 if TYPE_CHECKING:
     from capybeam.transforms.converting import _ConvertEvents
 
-BLOCK: Final = 10  # events, which stay in the processor's caches
 BATCH: Final = 1000  # events of a request
 QUICKEST: Final = 5  # one in so many blocks: the others shared their core
 
@@ -65,7 +65,7 @@ def measure(path: Path) -> dict[str, float]:
     job, now = load_job(JOB), time.time()
     engine = Engine(job.subscriptions, job.delivery.max_batch_bytes)
     parse, match, name, map_, hash_ = engine.parse, engine.match, engine.name, engine.map, engine.hash
-    validate, encode = engine.validate, engine.encode
+    validate, encode_alone = engine.validate, engine.encode_alone
     notes = dict.fromkeys((subscription.key for subscription in job.subscriptions), ignore)
     plain, counting = _converting(job, None), _converting(job, Windows(60))
     limit, destination = limit_of(path), job.destinations[0]
@@ -76,6 +76,12 @@ def measure(path: Path) -> dict[str, float]:
         result = run(given)
         taken[step].append(time.thread_time() - started)
         return result
+
+    def encoded(matches: list[tuple[Event, list[str]]]) -> list[Encoded]:
+        taken: dict[str, list[Event]] = {}
+        for event, (key,) in matches:
+            taken.setdefault(key, []).append(event)
+        return [encode_alone(key, each, now, 0, notes) for key, each in taken.items()]
 
     def gathered(ready: list[Any]) -> list[Any]:
         gather = _GatherInBundle(BATCH, job.delivery.max_batch_bytes)
@@ -109,7 +115,7 @@ def measure(path: Path) -> dict[str, float]:
         for step, run in engine_steps.items():
             found = timed(step, run, found)
         matches = engine_steps["filter"](engine_steps["parse"](lines))
-        timed("encode", lambda pairs: [encode(event, keys, now, 0, notes) for event, keys in pairs], matches)
+        timed("encode", encoded, matches)
         del found, matches
         for converting, with_ids, prefix in ways:
             ready = waiting[prefix]
@@ -126,9 +132,8 @@ def _events(step: str) -> int:
     return BATCH if step.partition("_")[2] in ("batching", "packing", "receipt") else BLOCK
 
 
-def _converted(step: _ConvertEvents, lines: list[bytes]) -> list[Any]:
-    process = step.process
-    return [each for line in lines for each in process(line)]
+def _converted(step: _ConvertEvents, lines: list[Any]) -> list[Any]:
+    return list(step.process(lines))
 
 
 def _converting(job: Any, windows: Windows | None) -> _ConvertEvents:

@@ -198,11 +198,18 @@ class StepDoFn(CountingDoFn, Generic[M]):
         """The window that is open now, entered."""
         assert self._windows is not None
         now = self._windows.clock()
-        if not self._entered <= now < self._open_until:
-            window = self._windows.at(now)
-            self.enter(window)
-            self._open_until = window + self._windows.seconds
-        return self._entered
+        return self._entered if self.is_open(now) else self.open(self._windows, now)
+
+    def is_open(self, now: float) -> bool:
+        """Whether the window that has been entered is still that of a time, in Unix seconds."""
+        return self._entered <= now < self._open_until
+
+    def open(self, windows: Windows, now: float) -> int:
+        """The window of a time, entered."""
+        window = windows.at(now)
+        self.enter(window)
+        self._open_until = window + windows.seconds
+        return window
 
     def with_window(self, window: int, output: Any) -> Any:
         """An output of a step in which elements arrive."""

@@ -108,6 +108,20 @@ class Gathering:
         lines.append(line)
         return None if self._bytes <= _MOST_OPEN else self._largest()
 
+    def add_all(self, key: str, lines: list[bytes]) -> Iterable[Batch]:
+        """Adds events; the batches that then wait no longer."""
+        batch = self._open.get(key)
+        if batch is not None:
+            waiting, size = batch
+            added = sum(map(len, lines))
+            fits = len(waiting) + len(lines) <= self._max_events and size[0] + added <= self._max_bytes
+            if fits and self._bytes + added <= _MOST_OPEN:
+                waiting += lines
+                size[0] += added
+                self._bytes += added
+                return ()
+        return [full for line in lines if (full := self.add(key, line)) is not None]
+
     def _largest(self) -> Batch:
         """The largest of all batches, which waits no longer."""
         key = max(self._open, key=lambda key: self._open[key][1][0])

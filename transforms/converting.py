@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import apache_beam as beam
@@ -18,8 +17,7 @@ from capybeam.transforms.core.envelope import Address, Ready, subscription_of
 from capybeam.transforms.core.events import Event
 from capybeam.transforms.core.message_formats import Row
 from capybeam.transforms.core.rejections import as_rejected
-from capybeam.transforms.core.windows import NO_WINDOW
-from capybeam.transforms.engine.engine import MAX_BYTES, Engine, Refused
+from capybeam.transforms.engine.engine import BLOCK, MAX_BYTES, Engine, Refused
 from capybeam.transforms.filtering import consented
 from capybeam.transforms.language.subscriptions import Subscription
 from capybeam.transforms.naming import matched_counters, unnamed
@@ -82,8 +80,7 @@ class _ConvertEvents(RowStepDoFn[Engine]):
     def setup(self) -> None:
         super().setup()
         engine = self.machinery
-        self._parse, self._match, self._withhold = engine.parse, engine.match, engine.withhold
-        self._encode = engine.encode
+        self._engine, self._parse, self._match, self._withhold = engine, engine.parse, engine.match, engine.withhold
         self._matched = matched_counters(self.subscriptions)
 
     def compile(self) -> Engine:
@@ -97,80 +94,88 @@ class _ConvertEvents(RowStepDoFn[Engine]):
         batching = self._batching
         self._gathering = None if batching is None else Gathering(batching.max_events, batching.max_bytes)
 
-    def process(self, element: Row | list[Row]) -> Iterable[Any]:
-        rows = element if isinstance(element, list) else (element,)
-        outputs = itertools.chain.from_iterable(map(self._convert_row, rows))
-        return outputs if self._gathering is None else self._gathered(self._gathering, outputs)
+    def process(self, element: Row | list[Row]) -> Iterator[Any]:
+        events: list[Event] = []
+        windows, window = self._windows, self._entered
+        for row in element if isinstance(element, list) else (element,):
+            if windows is not None and not self.is_open(now := windows.clock()):
+                yield from self._converted(events, window)
+                events, window = [], self.open(windows, now)
+            for each in self._events_of(row):
+                if type(each) is TaggedOutput:
+                    yield each
+                    continue
+                events.append(each)
+                if len(events) == BLOCK:
+                    yield from self._converted(events, window)
+                    events = []
+        yield from self._converted(events, window)
 
     def finish_bundle(self) -> Iterator[Any]:
         if self._gathering is not None:
             yield from self._gathering.rest()
         yield from super().finish_bundle()
 
-    @staticmethod
-    def _gathered(gathering: Gathering, outputs: Iterable[Any]) -> Iterator[Batch | TaggedOutput]:
-        add = gathering.add
-        for output in outputs:
-            if type(output) is TaggedOutput:
-                yield output
-                continue
-            batch = add(*output)
-            if batch is not None:
-                yield batch
-
-    def _convert_row(self, row: Row) -> Iterable[Any]:
-        window = NO_WINDOW if self._windows is None else self.arrive()
+    def _events_of(self, row: Row) -> Iterable[Event | TaggedOutput]:
         try:
             if type(row) is bytes and row[:1] == b"{":  # as `events_of`, without its look for blank lines
                 found = self._parse(row, self._note)
                 if type(found) is not tuple:
-                    return self._each_converted(self.opened(row, found), window)
+                    return self.opened(row, found)
                 self.counters["read"] += 1
-                return self._converted(found[0], window)
-            events = self.events_of(self._parse, row)
-            if type(events) is not tuple:
-                return self._each_converted(events, window)
-            return self._converted(events[0], window) if events else ()
+                return found
+            return self.events_of(self._parse, row)
         except Exception as error:  # one event must never stop a run, nor its values reach a log
             return (self.refused(row, error),)
 
-    def _each_converted(self, found: Iterable[Event | TaggedOutput], window: int) -> Iterator[Any]:
-        for each in found:
-            if type(each) is TaggedOutput:
-                yield each
-            else:
-                yield from self._converted(each, window)
+    def _converted(self, events: Iterable[Event], window: int) -> Iterator[Any]:
+        counters, match, withhold, now = self.counters, self._match, self._withhold, self._clock()
+        alone: dict[str, list[Event]] = {}
+        for event in events:
+            try:  # as `taken_by`, without a call for each event
+                keys = match(event)
+                if keys and withhold is not None:
+                    keys = consented(withhold, event, keys, counters)
+            except Exception as error:
+                yield self.refused_at("filter", as_rejected(error), {"payload": event})
+                continue
+            if not keys:
+                counters["filtered"] += 1
+                continue
+            counters["taken"] += 1
+            if len(keys) == 1:
+                key = keys[0]
+                if key in alone:
+                    alone[key].append(event)
+                else:
+                    alone[key] = [event]
+                continue
+            outcomes = self._engine.encode(event, keys, now, window, self.notes)
+            for outcome in outcomes:
+                counters[self._matched[_subscription_of(outcome)]] += 1
+            yield from self._each(event, outcomes)
+        for key, group in alone.items():
+            ready_key, lines, others = self._engine.encode_alone(key, group, now, window, self.notes)
+            counters[self._matched[key]] += len(lines) + sum([len(outcomes) for _, outcomes in others])
+            yield from self._ready(ready_key, lines)
+            for event, outcomes in others:
+                yield from self._each(event, outcomes)
 
-    def _converted(self, event: Event, window: int) -> Iterable[Any]:
-        counters = self.counters
-        try:  # as `taken_by`, without a call for each event
-            keys = self._match(event)
-            if keys and self._withhold is not None:
-                keys = consented(self._withhold, event, keys, counters)
-        except Exception as error:
-            return (self.refused_at("filter", as_rejected(error), {"payload": event}),)
-        if not keys:
-            counters["filtered"] += 1
-            return ()
-        counters["taken"] += 1
-        outcomes = self._encode(event, keys, self._clock(), window, self.notes)
-        if len(keys) == 1:
-            counters[self._matched[keys[0]]] += len(outcomes)
-        else:
-            self._count_matched(outcomes)
-        for outcome in outcomes:
-            if type(outcome) is Refused:
-                return [self._rejected(event, each) if type(each) is Refused else each for each in outcomes]
-        return outcomes
-
-    def _count_matched(self, outcomes: Sequence[Ready | Refused]) -> None:
+    def _each(self, event: Event, outcomes: Iterable[Ready | Refused]) -> Iterator[Any]:
         for outcome in outcomes:
             if isinstance(outcome, Refused):
-                key = outcome.subscription
+                conversion = outcome.conversion or unnamed(event, outcome.subscription)
+                yield self.refused_at(outcome.stage, outcome.cause, origin_of(conversion))
             else:
-                key = f"{Address.decode(outcome.key).destination}/{subscription_of(outcome.line)}"
-            self.counters[self._matched[key]] += 1
+                yield from self._ready(outcome.key, [outcome.line])
 
-    def _rejected(self, event: Event, refused: Refused) -> TaggedOutput:
-        conversion = refused.conversion or unnamed(event, refused.subscription)
-        return self.refused_at(refused.stage, refused.cause, origin_of(conversion))
+    def _ready(self, key: str, lines: list[bytes]) -> Iterable[Ready | Batch]:
+        if self._gathering is None:
+            return [Ready(key, line) for line in lines]
+        return self._gathering.add_all(key, lines)
+
+
+def _subscription_of(outcome: Ready | Refused) -> str:
+    if isinstance(outcome, Refused):
+        return outcome.subscription
+    return f"{Address.decode(outcome.key).destination}/{subscription_of(outcome.line)}"

@@ -25,7 +25,7 @@ class Share(NamedTuple):
         name: the subscription's, where it is another than that in the line.
         targets: where its lines go; None where that cannot be told, or depends on the event.
         choose: from an event to where its line goes, None where that cannot be told; None where all go to the targets.
-        alone: the key of what is ready of it, where each event makes one line, under the subscription's own name.
+        alone: the only target's key, where each event makes one line, under the subscription's own name.
     """
 
     encode: Encode
@@ -60,7 +60,8 @@ class Sharing:
         if subscription.routing is not None:
             return Share(encode, own_name, None, _choice(compile_routing(subscription.routing), targets))
         first, *others = targets.values()
-        alone = first.ready_key if own_name is None and not others else None
+        is_alone = own_name is None and not others and not isinstance(encode, _Stages)
+        alone = first.ready_key if is_alone else None
         return Share(encode, own_name, (first, *others), alone=alone)
 
 

@@ -151,8 +151,9 @@ def name(value: str) -> str:
 
     What goes goes first: whether a Greek sigma is a word's last depends on it.
     """
-    if value.isalnum():
-        return _word(value)
+    if value.isalnum():  # as it mostly is
+        lower = value.lower() if value.isascii() else composed(composed(value).lower())
+        return "" if lower in PLACEHOLDERS or value in NOT_A_NUMBER else lower
     if is_placeholder(value):
         return ""
     if value.isascii():
@@ -160,16 +161,10 @@ def name(value: str) -> str:
     return composed(composed(value).translate(_IN_NAMES).lower())
 
 
-def _word(value: str) -> str:
-    """Letters and digits in lower case, if they stand for a value."""
-    lower = composed(composed(value).lower())
-    return "" if lower in PLACEHOLDERS or value in NOT_A_NUMBER else lower
-
-
 def city(value: str) -> str:
     """Lower case, without white space, punctuation and special characters; a name has a letter."""
     if value.isalnum():
-        return _with_letter(_word(value))
+        return _with_letter(name(value))
     return _with_letter("" if is_placeholder(value) else squeezed(value))
 
 
@@ -390,20 +385,27 @@ def _is_public(packed: bytes) -> bool:
 
     Addresses for documentation count as public: examples and tests are made of them.
     """
+    first = packed[0]
     if len(packed) == 16:
+        if first in _UNICAST:
+            return True
         if packed[:12] == b"\0" * 10 + b"\xff\xff":
             return _is_public(packed[12:])
-        local = packed[0] in (0xFC, 0xFD, 0xFF) or (packed[0] == 0xFE and packed[1] >= 0x80)
+        local = first in (0xFC, 0xFD, 0xFF) or (first == 0xFE and packed[1] >= 0x80)
         return not local and packed[:15] != b"\0" * 15
-    first, second = packed[0], packed[1]
-    if first in (0, 10, 127) or first >= 224:
-        return False
+    if first not in _PARTLY_PUBLIC:
+        return first not in (0, 10, 127) and first < 224
+    second = packed[1]
     return not (
         (first == 192 and second == 168)
         or (first == 172 and 16 <= second < 32)
         or (first == 169 and second == 254)
         or (first == 100 and 64 <= second < 128)
     )
+
+
+_UNICAST: Final = range(0x20, 0x40)  # first byte of IPv6's global addresses, 2000::/3
+_PARTLY_PUBLIC: Final = frozenset({100, 169, 172, 192})  # first byte of IPv4 addresses of which some are local
 
 
 def trimmed(value: str) -> str:

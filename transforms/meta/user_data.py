@@ -325,7 +325,7 @@ def _digester(normalise: Normalise, wire: str) -> Convert:
 
 
 # Hardly ever the same twice, or as quickly made as found in a large memo: remembering them is a waste.
-_UNIQUE: Final = frozenset({"em", "ph", "external_id", "db"})
+_UNIQUE: Final = frozenset({"em", "ph", "external_id", "db", "ln"})
 _FEW: Final = frozenset({"ge", "st", "country"})  # values that there are
 
 
@@ -410,7 +410,7 @@ _NORMALISERS: Final[Mapping[str, Callable[..., str]]] = {
     "external_id": normalisers.external_id,
 }
 _UNHASHED: Final[Mapping[str, Convert]] = {
-    "client_ip_address": Memo(normalisers.ip_address),
+    "client_ip_address": normalisers.ip_address,
     "client_user_agent": normalisers.trimmed,
     "fbp": _browser,
 }

@@ -37,7 +37,9 @@ _INVISIBLE: Final = Without("ZC", BLANKS)
 
 def composed(text: str) -> str:
     """Unicode's composed form (NFC): é can be written in two ways, with two digests."""
-    return text if text.isascii() else normalised("NFC", text)
+    if text.isascii() or (len(text) <= _SHORT and unicodedata.is_normalized("NFC", text)):
+        return text
+    return normalised("NFC", text)
 
 
 def normalised(form: Literal["NFC", "NFD", "NFKC", "NFKD"], text: str) -> str:
@@ -46,7 +48,7 @@ def normalised(form: Literal["NFC", "NFD", "NFKC", "NFKD"], text: str) -> str:
     Python sorts the marks behind a character by insertion, in time quadratic in their number, so all but the first 30
     go. Source of the bound: UAX #15, Stream-Safe Text Format, by which no text of any language has more.
     """
-    if len(text) > 4 * _MOST_MARKS:
+    if len(text) > _SHORT:
         for mark, two in _DOUBLE_MARKS.items():
             text = text.replace(mark, two)
         text = _MAYBE_MARKS.sub(lambda found: _many_marks().sub(_first_marks, found[0]), text)
@@ -58,6 +60,7 @@ def _first_marks(found: re.Match[str]) -> str:
 
 
 _MOST_MARKS: Final = 30
+_SHORT: Final = 4 * _MOST_MARKS  # characters of a text whose marks, however many, take no time worth saving
 _DOUBLE_MARKS: Final = {mark: unicodedata.normalize("NFKD", mark) for mark in "\u0344\u0f73\u0f75\u0f81"}
 _MAYBE_MARKS: Final = re.compile(f"[\u0300-\U0001ffff]{{{_MOST_MARKS + 1},}}")
 
