@@ -56,12 +56,6 @@ class RunOptions:
         return None if mode == "in_memory" else mode
 
     @property
-    def is_one_thread(self) -> bool:
-        """Whether the thread that runs a graph does the work of its steps."""
-        is_default = self.direct_running_mode is None and self.beam.view_as(DirectOptions).direct_num_workers == 1
-        return runner_class_name(self.runner) == DEFAULT_RUNNER and is_default
-
-    @property
     def project(self) -> str | None:
         """The Google Cloud project, if one is given."""
         project: str | None = self.beam.view_as(GoogleCloudOptions).project
