@@ -1,13 +1,14 @@
-"""Imports Beam without its optional libraries, where a run has no use for them: they take half of Beam's time.
+"""Imports Beam for a run: without garbage collections, and without optional libraries that the run has no use for.
 
 Beam imports what is installed of Google's libraries, pandas and others at once, and goes without what is not. Libraries
 are hidden from it for as long as its own import lasts, so it is as it would be without ``apache-beam[gcp]``. They can
-be imported as before by everybody else, and afterwards.
+be imported as before by everybody else, and afterwards. What is gained: docs/performance.md.
 """
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib.abc
 import logging
 import sys
@@ -18,7 +19,10 @@ from typing import Final
 
 from capybeam.pipeline.schemes import is_local, strip_file_scheme
 
-OPTIONAL: Final = ("apitools", "azure", "boto3", "bson", "google.cloud", "pandas", "pyarrow", "pymongo")
+OPTIONAL: Final = (
+    *("apitools", "google.api_core", "google.auth", "google.cloud", "regex"),
+    *("azure", "boto3", "bson", "pandas", "pyarrow", "pymongo"),
+)
 """Packages that `import apache_beam` tries, and can do without: clients of clouds and databases, and data frames."""
 
 
@@ -30,16 +34,46 @@ def importing_beam(places: Iterable[str | None], beam_options: Sequence[str]) ->
         places: that the run reads and writes, as they are given; None for those that are not.
         beam_options: as they are given. With any, Beam is imported as it is: they may name a runner.
     """
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)  # Beam warns of extras that are not installed
+    if "apache_beam" in sys.modules:
+        yield
+        return
     needs_all = beam_options or not all(is_local(strip_file_scheme(place)) for place in places if place is not None)
-    hidden = _Hidden(() if needs_all or "apache_beam" in sys.modules else OPTIONAL)
+    with _without_warnings(), _hiding(() if needs_all else OPTIONAL), _collecting_nothing():
+        yield
+
+
+@contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Beam warns of extras that are not installed."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(level)
+
+
+@contextlib.contextmanager
+def _hiding(packages: Iterable[str]) -> Iterator[None]:
+    hidden = _Hidden(packages)
     sys.meta_path.insert(0, hidden)
     try:
         yield
     finally:
         sys.meta_path.remove(hidden)
-        logging.disable(level)
+
+
+@contextlib.contextmanager
+def _collecting_nothing() -> Iterator[None]:
+    """Modules stay, so the garbage collector need not look through them, neither meanwhile nor in the run."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if was_enabled:
+            gc.enable()
 
 
 class _Hidden(importlib.abc.MetaPathFinder):

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from apache_beam.io.filesystems import FileSystems
-from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import DirectOptions, GoogleCloudOptions, PipelineOptions, StandardOptions
 
 from capybeam.pipeline.run.options import JAVA_ALIASES, OPTIONS
 from capybeam.pipeline.run.request import RunRequest
@@ -52,16 +52,8 @@ class RunOptions:
     @property
     def direct_running_mode(self) -> str | None:
         """How Beam's own runner of this machine divides the work, where that is asked for."""
-        mode: str | None = _given(self.beam).get("direct_running_mode")
+        mode: str = self.beam.view_as(DirectOptions).direct_running_mode
         return None if mode == "in_memory" else mode
-
-    @property
-    def is_one_thread(self) -> bool:
-        """Whether the thread that runs a graph does the work of its steps."""
-        given = _given(self.beam)
-        workers, mode = given.get("direct_num_workers"), given.get("direct_running_mode")
-        is_default = workers in (None, 1) and mode in (None, "in_memory")
-        return runner_class_name(self.runner) == DEFAULT_RUNNER and is_default
 
     @property
     def project(self) -> str | None:
@@ -127,7 +119,7 @@ def parse_beam_options(arguments: Sequence[str]) -> PipelineOptions:
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            options = PipelineOptions(list(arguments))
+            options = _Options(list(arguments))
             known = options.get_all_options()
             given = _given(options)
     except SystemExit:
@@ -158,6 +150,19 @@ def _is_not_discarding(record: logging.LogRecord) -> bool:
     return not record.getMessage().startswith("Discarding")
 
 
+class _Options(PipelineOptions):
+    """Beam's options, each view of them made once: Beam asks for several in each step, and making one parses them.
+
+    What is set in one is there in all, as views share their values.
+    """
+
+    def view_as(self, cls: type[PipelineOptions]) -> Any:
+        views = self.__dict__.setdefault("_views", {})
+        if cls not in views:
+            views[cls] = super().view_as(cls)
+        return views[cls]
+
+
 class _Verbosity(PipelineOptions):
     @classmethod
     def _add_argparse_args(cls, parser: Any) -> None:
@@ -179,9 +184,9 @@ def max_workers(options: PipelineOptions, runner: str) -> int | None:
     Dataflow starts a process for each virtual CPU of a machine, unless an experiment forbids it. A machine type that is
     not given is Dataflow's choice, and counts as the largest of them.
     """
-    given = _given(options)
     if runner_class_name(runner) in _LOCAL_RUNNERS:
         return 1
+    given = _given(options)
     machines = given.get("max_num_workers") or given.get("num_workers")
     if machines:
         single = "no_use_multiple_sdk_containers" in (given.get("experiments") or ())

@@ -17,7 +17,7 @@ from rich.console import Console
 from capybeam.pipeline.graph import Execution, Flow, deliver, redeliver
 from capybeam.pipeline.job.loader import Job
 from capybeam.pipeline.reconciliation.index import sentences
-from capybeam.pipeline.run import dry_run, terminal
+from capybeam.pipeline.run import terminal
 from capybeam.pipeline.run.batches import BatchWork, RunResult, TranslatedOnce, run_batches
 from capybeam.pipeline.run.beam_options import BadOption, RunOptions, lease_folder, resolve_options
 from capybeam.pipeline.run.exit_codes import CONFIGURATION, DEAD_LETTERS, FAILED, INTERRUPTED, OK
@@ -267,6 +267,8 @@ def _graph_of(task: _Task, options: RunOptions, plan: RunPlan, run: RunContext) 
 
 def _dry_run(task: _Task, options: RunOptions) -> int:
     """Shows what the run would do; the exit code. Raises what `preflight` raises."""
+    from capybeam.pipeline.run import dry_run
+
     request = task.request
 
     def open_inputs(is_offline: bool) -> list[Source]:

@@ -19,7 +19,7 @@ from capybeam.pipeline.run.run_log import RunLog
 from capybeam.pipeline.run.watermarks import Continuation, continued
 from capybeam.pipeline.runners import dataflow
 from capybeam.pipeline.runners.job_server import stage_no_package_list
-from capybeam.pipeline.runners.support import check_place, check_runner, runner_class_name
+from capybeam.pipeline.runners.support import check_place, check_runner, is_one_thread, runner_class_name
 from capybeam.pipeline.schemes import FILES, find_scheme, is_local, strip_file_scheme
 from capybeam.pipeline.sinks import SinkError, Writers, prepare
 from capybeam.pipeline.sinks.local_files import delete_earlier
@@ -163,7 +163,7 @@ def check_request(request: RunRequest, options: RunOptions, sources: Sequence[So
             "--id-attribute and --timestamp-attribute are for streaming runners such as Dataflow; on this machine,"
             " delivery.deduplicate in the job file drops repeats"
         )
-    if stream is not None and not standard.streaming and not options.is_one_thread:
+    if stream is not None and not standard.streaming and not is_one_thread(options.beam):
         raise NoInput(
             f"{sources[0].name} is read in this process, by {DEFAULT_RUNNER}: leave out --direct_running_mode and"
             " --direct_num_workers"

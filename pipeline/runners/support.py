@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final, Literal
 
-import apache_beam as beam
-from apache_beam.options.pipeline_options import StandardOptions
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 
 from capybeam.pipeline.runners import dataflow, flink, job_server
 from capybeam.pipeline.runners.errors import UnsupportedRunner
@@ -21,7 +20,7 @@ Guarantee = Literal["once", "unknown"]
 """
 
 
-class _Safety(beam.options.pipeline_options.PipelineOptions):
+class _Safety(PipelineOptions):
     @classmethod
     def _add_argparse_args(cls, parser: Any) -> None:
         parser.add_argument(
@@ -53,6 +52,13 @@ def runner_class_name(runner: str) -> str:
     'MyRunner'
     """
     return full_runner_name(runner).rpartition(".")[2]
+
+
+def is_one_thread(options: PipelineOptions) -> bool:
+    """Whether the thread that runs a graph does the work of its steps: FnApiRunner's, unless it is asked for more."""
+    direct = options.view_as(DirectOptions)
+    is_default = direct.direct_num_workers == 1 and direct.direct_running_mode == "in_memory"
+    return is_default and runner_class_name(options.view_as(StandardOptions).runner or "") == "FnApiRunner"
 
 
 def check_runner(runner: str, options: Any, streaming: bool) -> None:

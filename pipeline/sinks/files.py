@@ -59,8 +59,8 @@ def _check(path: str, record_type: RecordType[Any], writers: Writers) -> None:
 
 def write(records: beam.PCollection, path: str, record_type: RecordType[Any]) -> Any:
     """Records → JSON lines."""
-    encoded = records | "Encode" >> beam.Map(record_type.encode).with_output_types(bytes)
-    return encoded | "Write" >> WriteLines(path, record_type.name, record_type.is_prompt, record_type.series)
+    lines = WriteLines(path, record_type.name, record_type.is_prompt, record_type.series, record_type.encode)
+    return records | "Write" >> lines
 
 
 def read_back(path: str) -> ReadBack | None:
@@ -75,7 +75,7 @@ def read_back(path: str) -> ReadBack | None:
 
 @dataclasses.dataclass
 class WriteLines(beam.PTransform):
-    """Bytes → lines of a file.
+    """Elements → lines of a file.
 
     A local path is one file, appended to line by line as it happens, so that it can be followed, and a run that is
     killed leaves what it had; so is ``file:///…``, which says that workers elsewhere have the folder as well. Lines
@@ -87,17 +87,20 @@ class WriteLines(beam.PTransform):
         what: the name of what is written, for errors.
         is_prompt: whether files elsewhere are written in parts.
         series: as of `RecordType`.
+        encode: from an element to its line.
     """
 
     path: str
     what: str
     is_prompt: bool = False
     series: int = 0
+    encode: Callable[[Any], bytes] = bytes
 
-    def expand(self, lines: beam.PCollection) -> Any:
+    def expand(self, elements: beam.PCollection) -> Any:
         path = strip_file_scheme(self.path)
         if is_local(path):
-            return lines | "Append" >> beam.ParDo(_Append(path, self.what))
+            return elements | "Append" >> beam.ParDo(_Append(path, self.what, self.encode))
+        lines = elements | "Encode" >> beam.Map(self.encode).with_output_types(bytes)
         if self.is_prompt:
             return lines | "Parts" >> beam.ParDo(_WriteParts(self.path, self.what, run_of(lines).run_id))
         return lines | beam.io.WriteToText(self.path, coder=BytesCoder(), **_shards(self.series, run_of(lines).shard))
@@ -115,15 +118,15 @@ def _shards(series: int, process: int | None) -> dict[str, Any]:
 
 
 class _Append(beam.DoFn):
-    def __init__(self, path: str, what: str) -> None:
-        self._path, self._what = path, what
+    def __init__(self, path: str, what: str, encode: Callable[[Any], bytes]) -> None:
+        self._path, self._what, self._encode = path, what, encode
 
     def setup(self) -> None:
         self._writer = LineWriter(self._path, self._what)
         self._writer.open()
 
-    def process(self, element: bytes) -> None:
-        self._writer.write(element)
+    def process(self, element: Any) -> None:
+        self._writer.write(self._encode(element))
 
     def teardown(self) -> None:
         self._writer.close()

@@ -13,11 +13,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.io.fileio import EmptyMatchTreatment, MatchFiles
 from apache_beam.io.filesystem import FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
 from capybeam.pipeline.file_systems import reason_of, unavailable_reason
+from capybeam.pipeline.runners.support import is_one_thread
 from capybeam.pipeline.schemes import is_glob, is_local, strip_file_scheme
 from capybeam.pipeline.sources import NOT_ASKED, NoEvents, NoInput, ReadOptions, Size, Source, UnreadableFile
 from capybeam.pipeline.sources.file_chunks import check_packing, chunks_of, display_name, open_file, split_packing
@@ -42,10 +42,9 @@ class ReadRows(beam.PTransform):
     """
 
     pattern: str
-    is_pattern: bool = False  # known to be one, so that no file of just that name is looked for
 
     def expand(self, root: Any) -> beam.PCollection:
-        files = spread_files(root, self.pattern, self.is_pattern)
+        files = spread_files(root, self.pattern)
         return files | "Read" >> beam.ParDo(_ReadRows(run_of(root))).with_output_types(list[Any])
 
 
@@ -54,18 +53,28 @@ class ReadNumberedLines(beam.PTransform):
     """The lines of all files, as bytes, each with its place, for messages: ("Line 7 of dead-letters.jsonl", line)."""
 
     pattern: str
-    is_pattern: bool = False
 
     def expand(self, root: Any) -> beam.PCollection:
         read = beam.ParDo(_ReadNumberedLines(run_of(root))).with_output_types(tuple[str, Any])
-        return spread_files(root, self.pattern, self.is_pattern) | "Read" >> read
+        return spread_files(root, self.pattern) | "Read" >> read
 
 
-def spread_files(root: Any, pattern: str, is_pattern: bool = False) -> beam.PCollection:
-    """What `pattern` matches when the job runs, file by file, over the workers. Nothing at all is an error."""
-    found = None if is_pattern else _named_exactly(pattern)
-    match = beam.Create([found]) if found else MatchFiles(anchored(pattern), EmptyMatchTreatment.DISALLOW)
-    return root | "Match" >> match | "SpreadFiles" >> beam.Reshuffle()
+def spread_files(root: Any, pattern: str) -> beam.PCollection:
+    """What `pattern` matches when the job runs, file by file, over the workers. Nothing at all is an error.
+
+    For one thread nothing is spread: that takes five steps, each of which costs start-up milliseconds.
+    """
+    match = beam.ParDo(_Match(pattern)).with_output_types(FileMetadata)
+    found = root | "Begin" >> beam.Impulse() | "Match" >> match
+    return found if is_one_thread(root.pipeline.options) else found | "SpreadFiles" >> beam.Reshuffle()
+
+
+class _Match(beam.DoFn):
+    def __init__(self, pattern: str) -> None:
+        self._pattern = pattern
+
+    def process(self, element: bytes) -> list[FileMetadata]:
+        return _matches(self._pattern)
 
 
 class _Read(beam.DoFn):
@@ -188,7 +197,7 @@ def _source(
     text: str, read: type[ReadRows | ReadNumberedLines], options: ReadOptions, file_format: FileFormat | None
 ) -> Source:
     if options.is_offline and not is_local(strip_file_scheme(text)):
-        return Source(text, NOT_ASKED, read(text, is_pattern=True), is_unseen=True)
+        return Source(text, NOT_ASKED, read(text), is_unseen=True)
     if options.is_dry:
         matches = _matches(text)
         paths, size = sorted(each.path for each in matches), sum(each.size_in_bytes for each in matches)

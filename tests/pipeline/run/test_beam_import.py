@@ -1,4 +1,4 @@
-"""Beam is imported without its optional libraries where a run has no use for them, and only then."""
+"""Beam is imported without its optional libraries where a run has no use for them, and without garbage collections."""
 
 from __future__ import annotations
 
@@ -56,3 +56,21 @@ def test_any_other_run_imports_all_that_beam_has(places: list[str | None], optio
     pytest.importorskip("pandas", reason="pandas is not installed")
     (imported, *_), _ = look(places, options)
     assert {"apitools", "google.cloud", "pandas"} <= set(imported)
+
+
+COLLECT = """
+import gc, sys
+from capybeam.pipeline.run.beam_import import importing_beam
+with importing_beam([], []):
+    during = gc.isenabled()
+    import apache_beam
+modules = gc.get_freeze_count()
+with importing_beam([], []):
+    again = gc.isenabled()
+print(during, gc.isenabled(), modules > 10_000, again, gc.get_freeze_count() == modules)
+"""
+
+
+def test_modules_are_left_out_of_garbage_collection_once() -> None:
+    done = subprocess.run([sys.executable, "-c", COLLECT], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["False", "True", "True", "True", "True"]

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from pathlib import Path
 
 import pytest
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 
 from capybeam.pipeline.job.loader import parse_job
-from capybeam.pipeline.run.beam_options import DEFAULT_RUNNER, lease_folder, max_workers, resolve_options
+from capybeam.pipeline.run.beam_options import (
+    DEFAULT_RUNNER,
+    lease_folder,
+    max_workers,
+    parse_beam_options,
+    resolve_options,
+)
 from capybeam.pipeline.run.execute import run_job
 from capybeam.pipeline.run.exit_codes import CONFIGURATION
 from capybeam.pipeline.run.request import Outputs, RunRequest
@@ -45,6 +52,17 @@ def test_a_runner_that_nobody_knows_exits_2(sandbox: SandboxServer, capsys: pyte
         == CONFIGURATION
     )
     assert capsys.readouterr().err == "capybeam: unknown runner 'FlinkRuner'; did you mean FlinkRunner?\n"
+
+
+def test_views_are_made_once_and_share_what_is_set_also_in_a_copy() -> None:
+    options = parse_beam_options(["--direct_num_workers=3"])
+    copied = copy.deepcopy(options)
+    for each, number in ((options, 1), (copied, 2)):
+        view = each.view_as(DirectOptions)
+        each.view_as(DirectOptions).direct_num_workers = number
+        assert each.view_as(DirectOptions) is view
+    assert [each.get_all_options()["direct_num_workers"] for each in (options, copied)] == [1, 2]
+    assert [each.view_as(DirectOptions).direct_num_workers for each in (options, copied)] == [1, 2]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from typing import Any
 
 import apache_beam as beam
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.util import assert_that, equal_to, is_empty, is_not_empty
 
 from capybeam.pipeline.sources import NoInput, UnreadableFile, open_dead_letters, open_source
@@ -91,6 +92,26 @@ def test_a_run_that_is_shut_down_reads_no_more(tmp_path: Path, name: str, text: 
             share_run(pipeline, run.handle)
             rows = pipeline | read(str(tmp_path / name))
             assert_that(rows | beam.Map(lambda _: True), is_empty() if is_shut_down else is_not_empty())
+
+
+@pytest.mark.parametrize(("threads", "is_spread"), [(1, False), (2, True)])
+def test_files_are_spread_where_several_threads_read_them(tmp_path: Path, threads: int, is_spread: bool) -> None:
+    for name in ("a.jsonl", "b.jsonl"):
+        (tmp_path / name).write_bytes(name.encode())
+    options = PipelineOptions(["--runner=FnApiRunner", f"--direct_num_workers={threads}"])
+    with beam.Pipeline(options=options) as pipeline:
+        rows = pipeline | ReadRows(str(tmp_path / "*.jsonl")) | beam.FlatMap(list)
+        assert_that(rows, equal_to([b"a.jsonl", b"b.jsonl"]))
+    steps = {step.unique_name for step in pipeline.to_runner_api().components.transforms.values()}
+    assert ("ReadRows/SpreadFiles" in steps) == is_spread
+
+
+def test_files_that_are_no_longer_there_are_an_error_of_the_run(tmp_path: Path) -> None:
+    with (
+        pytest.raises(NoInput, match=r"gone-\*\.jsonl: no such file"),
+        beam.Pipeline("FnApiRunner") as pipeline,
+    ):
+        _ = pipeline | ReadRows(str(tmp_path / "gone-*.jsonl"))
 
 
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:
