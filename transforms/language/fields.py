@@ -15,13 +15,12 @@ import dataclasses
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import timezone
 from typing import Any, Final
 
 from ciso8601 import parse_datetime
 
 from capybeam.transforms.core.conversions import Count, ignore
-from capybeam.transforms.core.memos import FEW, Memo
 from capybeam.transforms.core.placeholders import SPELLINGS
 from capybeam.transforms.core.rejections import CODES, Rejected
 from capybeam.transforms.standards import countries
@@ -384,11 +383,6 @@ _NO_TIME: Final = "is neither ISO 8601 nor Unix seconds or milliseconds"
 
 def _time(value: Any) -> int:
     """Unix seconds of an ISO 8601 time (without a zone: UTC), or of Unix seconds, milli-, micro- or nanoseconds."""
-    if type(value) is str and value[23:] == "Z" and value[20:23].isdigit() and value.isascii():
-        try:  # 2026-11-26T10:00:00.000Z, as most libraries write it
-            return _DAYS[value[:11]] + _MINUTES[value[11:17]] + _SECONDS[value[17:20]]
-        except (KeyError, ValueError):
-            pass
     if type(value) is not str or (value[4:5] != "-" and _NUMBER.fullmatch(value)):
         return _unix_time(value)
     try:
@@ -399,16 +393,6 @@ def _time(value: Any) -> int:
         except ValueError:
             raise FieldError(_NO_TIME) from None
     return math.floor((moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp())
-
-
-def _start_of_day(text: str) -> int:
-    return int(datetime.strptime(text, "%Y-%m-%dT").replace(tzinfo=timezone.utc).timestamp())
-
-
-# Unix seconds of days, and seconds of the time of day, by the parts of a time's text that stand for them.
-_DAYS: Final = Memo(_start_of_day, FEW)
-_MINUTES: Final = {f"{hour:02}:{minute:02}:": 60 * (60 * hour + minute) for hour in range(24) for minute in range(60)}
-_SECONDS: Final = {f"{second:02}.": second for second in range(60)}
 
 
 def _with_zone(text: str) -> str:

@@ -8,7 +8,6 @@ White space is JavaScript's. The time that a rule takes is in proportion to the 
 
 from __future__ import annotations
 
-import calendar
 import functools
 import itertools
 import re
@@ -264,12 +263,6 @@ _MONTH_NUMBERS: Final[Mapping[str, int]] = {
 }
 _EARLIEST: Final = 1800
 _LATELY: Final = 2025  # from which year on it is worth a look at the clock
-_YEARS: Final = frozenset(map(str, range(_EARLIEST, _LATELY)))
-_DAYS: Final[Mapping[str, str]] = {  # of all years: -02-16 → 0216
-    f"-{month:02}-{day:02}": f"{month:02}{day:02}"
-    for month in range(1, 13)
-    for day in range(1, calendar.monthrange(_EARLIEST + 1, month)[1] + 1)
-}
 
 
 def birthday(value: str) -> str:
@@ -278,17 +271,14 @@ def birthday(value: str) -> str:
     The month goes before the day where only the year is certain, as in Meta's example 2/16/1997, but for dots, which
     are written where the day goes first. No date is in the future or before 1800.
     """
-    year = value[:4]
-    if year in _YEARS and (day := _DAYS.get(value[4:])):  # 1985-02-16, as it mostly is
-        return year + day
     text = value.strip()
-    if len(text) == 10 and text[4] == text[7] == "-":
+    if len(text) == 10 and text[4] == text[7] == "-":  # as it mostly is
         try:
             born = date.fromisoformat(text)
         except ValueError:
             pass  # day and month may be the other way round
         else:
-            return text.replace("-", "") if _is_past(born) else ""
+            return text.replace("-", "") if _EARLIEST <= born.year < _LATELY or _is_past(born) else ""
     text = with_ascii_digits(text)
     numbers = [found[0] for found in itertools.islice(_NUMBERS.finditer(text), 3)]
     if not numbers or max(map(len, numbers)) > 8:

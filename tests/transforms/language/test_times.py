@@ -1,4 +1,4 @@
-"""Times in the form that most libraries write are read without a parser, and are the same as by one."""
+"""Times: ISO 8601 in the forms that libraries write, and nothing that is no time."""
 
 from __future__ import annotations
 
