@@ -180,14 +180,15 @@ def ready_lines() -> Callable[[Iterable[bytes]], dict[str, Encoded]]:
     """The function from lines to what is ready of them, by subscription, as `ConvertEvents` asks the engine for it."""
     job = load_job(JOB)
     engine, now = Engine(job.subscriptions, job.delivery.max_batch_bytes), time.time()
-    parse, match, encode_alone = engine.parse, engine.match, engine.encode_alone
+    read, match, encode_alone = engine.read, engine.match, engine.encode_alone
+    assert read is not None
     notes = dict.fromkeys((subscription.key for subscription in job.subscriptions), ignore)
 
     def convert(lines: Iterable[bytes]) -> dict[str, Encoded]:
         taken: dict[str, list[events.Event]] = {}
-        for event in [event for line in lines for event in parse(line, ignore)]:
-            (key,) = match(event)  # type: ignore[arg-type]  # each line is an event
-            taken.setdefault(key, []).append(event)  # type: ignore[arg-type]
+        for event in list(map(read, lines)):
+            (key,) = match(event)
+            taken.setdefault(key, []).append(event)
         return {key: encode_alone(key, each, now, 0, notes) for key, each in taken.items()}
 
     return convert

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, Final
 
 import apache_beam as beam
 from apache_beam import typehints
@@ -14,9 +14,9 @@ from apache_beam.pvalue import TaggedOutput
 from capybeam.transforms.base import origin_of, with_rejections
 from capybeam.transforms.batching import Batch, BatchByDestination, Gathering
 from capybeam.transforms.core.envelope import Address, Ready, subscription_of
-from capybeam.transforms.core.events import Event
+from capybeam.transforms.core.events import Event, parse_event
 from capybeam.transforms.core.message_formats import Row
-from capybeam.transforms.core.rejections import as_rejected
+from capybeam.transforms.core.rejections import Rejected, as_rejected
 from capybeam.transforms.engine.engine import BLOCK, MAX_BYTES, Engine, Refused
 from capybeam.transforms.filtering import consented
 from capybeam.transforms.language.subscriptions import Subscription
@@ -81,40 +81,64 @@ class _ConvertEvents(RowStepDoFn[Engine]):
         super().setup()
         engine = self.machinery
         self._engine, self._parse, self._match, self._withhold = engine, engine.parse, engine.match, engine.withhold
+        self._read = engine.read
         self._matched = matched_counters(self.subscriptions)
 
     def compile(self) -> Engine:
         engine = Engine(self.subscriptions, self._max_bytes, self.unwrap)
-        _ = engine.parse, engine.withhold, engine.name, engine.map  # what is wrong shows at setup, not with an event
+        _ = (
+            engine.parse,
+            engine.read,
+            engine.withhold,
+            engine.name,
+            engine.map,
+        )  # what is wrong shows at setup, not with an event
         return engine
 
     def start_bundle(self) -> None:
         super().start_bundle()
+        self._whole = 0
         self._note = self.notes[""]
         batching = self._batching
         self._gathering = None if batching is None else Gathering(batching.max_events, batching.max_bytes)
 
     def process(self, element: Row | list[Row]) -> Iterator[Any]:
-        events: list[Event] = []
         windows, window = self._windows, self._entered
+        block = _Block()
         for row in element if isinstance(element, list) else (element,):
             if windows is not None and not self.is_open(now := windows.clock()):
-                yield from self._converted(events, window)
-                events, window = [], self.open(windows, now)
-            for each in self._events_of(row):
+                yield from self._converted(block, window)
+                block, window = _Block(), self.open(windows, now)
+            event = self._quickly_read(row)
+            for each in self._events_of(row) if event is None else (event,):
                 if type(each) is TaggedOutput:
                     yield each
                     continue
-                events.append(each)
-                if len(events) == BLOCK:
-                    yield from self._converted(events, window)
-                    events = []
-        yield from self._converted(events, window)
+                block.events.append(each)
+                block.rows.append(None if event is None else row)  # type: ignore[arg-type]  # a line
+                if len(block.events) == BLOCK:
+                    yield from self._converted(block, window)
+                    block = _Block()
+        yield from self._converted(block, window)
 
     def finish_bundle(self) -> Iterator[Any]:
         if self._gathering is not None:
             yield from self._gathering.rest()
         yield from super().finish_bundle()
+
+    def _quickly_read(self, row: Row) -> Event | None:
+        """A line's event with what the job reads of it; None where the row has to be read whole."""
+        if type(row) is not bytes or row[:1] != b"{" or self._read is None:
+            return None
+        try:
+            event = self._read(row)
+        except Exception:
+            self._whole += 1
+            if self._whole > _WHOLE and self._whole > self.counters["read"] / 4:
+                self._read = None  # it only takes time, for events such as these
+            return None
+        self.counters["read"] += 1
+        return event
 
     def _events_of(self, row: Row) -> Iterable[Event | TaggedOutput]:
         try:
@@ -128,16 +152,16 @@ class _ConvertEvents(RowStepDoFn[Engine]):
         except Exception as error:  # one event must never stop a run, nor its values reach a log
             return (self.refused(row, error),)
 
-    def _converted(self, events: Iterable[Event], window: int) -> Iterator[Any]:
+    def _converted(self, block: _Block, window: int) -> Iterator[Any]:
         counters, match, withhold, now = self.counters, self._match, self._withhold, self._clock()
         alone: dict[str, list[Event]] = {}
-        for event in events:
+        for event in block.events:
             try:  # as `taken_by`, without a call for each event
                 keys = match(event)
                 if keys and withhold is not None:
                     keys = consented(withhold, event, keys, counters)
             except Exception as error:
-                yield self.refused_at("filter", as_rejected(error), {"payload": event})
+                yield self.refused_at("filter", as_rejected(error), {"payload": block.whole(event)})
                 continue
             if not keys:
                 counters["filtered"] += 1
@@ -153,18 +177,20 @@ class _ConvertEvents(RowStepDoFn[Engine]):
             outcomes = self._engine.encode(event, keys, now, window, self.notes)
             for outcome in outcomes:
                 counters[self._matched[_subscription_of(outcome)]] += 1
-            yield from self._each(event, outcomes)
+            yield from self._each(event, outcomes, block)
         for key, group in alone.items():
             ready_key, lines, others = self._engine.encode_alone(key, group, now, window, self.notes)
             counters[self._matched[key]] += len(lines) + sum([len(outcomes) for _, outcomes in others])
             yield from self._ready(ready_key, lines)
             for event, outcomes in others:
-                yield from self._each(event, outcomes)
+                yield from self._each(event, outcomes, block)
 
-    def _each(self, event: Event, outcomes: Iterable[Ready | Refused]) -> Iterator[Any]:
+    def _each(self, event: Event, outcomes: Iterable[Ready | Refused], block: _Block) -> Iterator[Any]:
         for outcome in outcomes:
             if isinstance(outcome, Refused):
                 conversion = outcome.conversion or unnamed(event, outcome.subscription)
+                if conversion.event is not None:
+                    conversion = conversion._replace(event=block.whole(event))
                 yield self.refused_at(outcome.stage, outcome.cause, origin_of(conversion))
             else:
                 yield from self._ready(outcome.key, [outcome.line])
@@ -173,6 +199,31 @@ class _ConvertEvents(RowStepDoFn[Engine]):
         if self._gathering is None:
             return [Ready(key, line) for line in lines]
         return self._gathering.add_all(key, lines)
+
+
+_WHOLE: Final = 100  # lines that are read in vain before their share counts
+
+
+class _Block:
+    """Events that are converted together.
+
+    Attributes:
+        rows: for each event the row of which it is a part only; None for one that is whole.
+    """
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.rows: list[bytes | None] = []
+
+    def whole(self, event: Event) -> Event:
+        """An event with all that its row has, as a dead letter holds it."""
+        row = next(row for each, row in zip(self.events, self.rows, strict=True) if each is event)
+        if row is None:
+            return event
+        try:
+            return parse_event(row)
+        except Rejected:
+            return event
 
 
 def _subscription_of(outcome: Ready | Refused) -> str:

@@ -171,9 +171,12 @@ def of_twenty_seconds() -> Callable[[], float]:
 WITH_WINDOWS = both(JOB.subscriptions, clock=of_twenty_seconds)
 WITHOUT = both(JOB.subscriptions)
 OF_MESSAGES = both(JOB.subscriptions, unwrap="$.detail", skip_blank=False)
+# What the subscriptions look up does not depend on the event, so that the one step passes over all else.
+IN_PART = both(tuple(each for each in JOB.subscriptions if each.name != "unnamed"))
+ALL_WAYS = (WITH_WINDOWS, WITHOUT, OF_MESSAGES, IN_PART)
 
 
-def check_same(rows: Sequence[Any], ways: Sequence[tuple[Way, Way]] = (WITH_WINDOWS, WITHOUT, OF_MESSAGES)) -> None:
+def check_same(rows: Sequence[Any], ways: Sequence[tuple[Way, Way]] = ALL_WAYS) -> None:
     for six, one in ways:
         assert one(rows) == six(rows)
 
@@ -183,7 +186,7 @@ def check_same(rows: Sequence[Any], ways: Sequence[tuple[Way, Way]] = (WITH_WIND
 _SCALARS = (
     st.none()
     | st.booleans()
-    | st.integers(-(2**63), 2**63 - 1)
+    | st.integers(-(2**65), 2**65)
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(max_size=6)
     | st.sampled_from(
@@ -224,6 +227,12 @@ def as_json(value: Any) -> bytes:
     return json.dumps(value).encode()
 
 
+_UNREAD = (
+    *(b'"\xff"', b'"\xed\xa0\x80"', b'"\\ud800"', b'"\\ud800\\u0041"', b'"\x01"', b'"\\x"', b'"\\u12"', b'{"\xff":1}'),
+    *(b"[1,]", b'{"a":1,}', b"01", b"1.", b"1e", b"-", b"tru", b"NaN", b"1e5", b"123456789012345678901234567890"),
+    *(b'"a"x', b"[}", b"'a'", b"/**/1", b"[" * 900 + b"]" * 900),
+)
+_DEEP = (b"[" * 1_100 + b"]" * 1_100, b'{"a":' * 200_000 + b"1" + b"}" * 200_000, b"[" * 200_000)
 _EVENTS = st.lists(st.tuples(_PLACES, _VALUES), max_size=4).map(altered)
 _ODD = st.sampled_from(
     [
@@ -232,6 +241,7 @@ _ODD = st.sampled_from(
         *(b"[" * 2_000, b'{"type":"page","a":' + b"[" * 1_000 + b"]" * 1_000 + b"}"),
         as_json({**ORDER, "timestamp": "2026-01-01T00:00:00Z"}),
         as_json({**ORDER, "properties": {**ORDER["properties"], "text": "x" * MAX_BYTES}}),
+        *(b'{"type":"page","messageId":"m","unread":%s}' % unread for unread in _UNREAD),
         {"type": "page", "messageId": "m"},
         {"event": "Order Completed", "properties": {"revenue": 2**70}},
         UnreadableRow({"id": 1}),
@@ -280,6 +290,30 @@ def test_rows_in_lists_become_the_same_in_batches(rows: list[Any]) -> None:
         assert found == expected
         assert all(len(lines) <= 2 and sum(map(len, lines)) <= MAX_BYTES for _, *lines in batches)
         assert len({key for key, *_ in batches}) + len(ready) // 2 >= batches.total()
+
+
+@pytest.mark.parametrize("unread", [*_UNREAD, *_DEEP])
+def test_what_nobody_reads_has_to_be_valid(unread: bytes) -> None:
+    check_same([b'{"type":"page","messageId":"m","unread":%s}' % unread], [IN_PART])
+
+
+def test_a_dead_letter_holds_what_nobody_reads() -> None:
+    rows = [as_json({**ORDER, "properties": {"revenue": "much", "unread": [1]}}), as_json({**ORDER, "unread": {}})]
+    rejections = IN_PART[1](rows)["rejections"]
+    payloads = [orjson.loads(line)["payload"] for line in rejections]
+    assert len(payloads) > 1
+    assert [payload for payload in payloads if payload not in [orjson.loads(row) for row in rows]] == []
+    check_same(rows, [IN_PART])
+
+
+def test_lines_are_read_whole_at_once_where_most_have_to_be() -> None:
+    rows = [as_json({**ORDER, "messageId": number}) for number in range(150)]
+    (step,) = IN_PART[1].steps
+    assert isinstance(step, _ConvertEvents)
+    check_same(rows, [IN_PART])
+    assert step._read is None
+    check_same([as_json(ORDER)], [IN_PART])
+    assert step._read is not None  # set up anew
 
 
 def test_composable_steps_take_rows_in_lists() -> None:

@@ -26,7 +26,7 @@ MAX_LINE: Final = 64 * 1024 * 1024  # bytes of an event that is read
 SHOWN: Final = 1000  # bytes of a longer one that its dead letter holds
 _BOM: Final = b"\xef\xbb\xbf"
 _TRANSPORT_KEYS: Final = ("receivedAt", "sentAt")
-_NO_ID: Final = SPELLINGS | {""}
+NO_ID: Final = SPELLINGS | {""}  # as a messageId
 CLOCK_KEYS: Final = (*_TRANSPORT_KEYS, "originalTimestamp")  # what Segment makes an event's timestamp of
 
 
@@ -119,7 +119,7 @@ def event_id(event: Event) -> str:
     event was received and sent is left out of its content, as a copy that came twice is the same event.
     """
     message_id = event.get("messageId")
-    if message_id is not None and not isinstance(message_id, (bool, dict, list)) and message_id not in _NO_ID:
+    if message_id is not None and not isinstance(message_id, (bool, dict, list)) and message_id not in NO_ID:
         return message_id if isinstance(message_id, str) else number_text(message_id)
     content = {key: value for key, value in event.items() if key not in _TRANSPORT_KEYS}
     try:

@@ -60,7 +60,7 @@ def compile_parsing(
         takes: whether any trigger takes an event.
         unwrap: a path into each object, to the event, several of them, or JSON text of either, in base64 perhaps.
     """
-    path, loads, is_plain = parse_path(unwrap) if unwrap else (), orjson.loads, _ODD.isdisjoint
+    path, loads, is_plain = parse_path(unwrap) if unwrap else (), orjson.loads, UNUSUAL_KEYS.isdisjoint
 
     def parsed(row: Row, count: Count) -> tuple[Event] | Iterator[Found]:
         if type(row) is not bytes:
@@ -96,11 +96,11 @@ def compile_parsing(
 
 
 # What a row of Segment's warehouse has, and what is spelt like a key of Segment's. Most events have none of them.
-_ODD: Final = SHOWN_BY | MEANT.keys()
+UNUSUAL_KEYS: Final = SHOWN_BY | MEANT.keys()
 
 
 def _count_misspelt(event: Event, count: Count) -> None:
-    if not _ODD.isdisjoint(event):
+    if not UNUSUAL_KEYS.isdisjoint(event):
         for meant in misspelt(of_events(event)).values():
             count(f"misspelt_{meant}")
     kind = _type(event)
@@ -291,7 +291,7 @@ def _pubsub_row(event: Event) -> Any:
 
 def row_certainty(event: Event) -> Certainty | None:
     """Whether an object is a row of Segment's warehouse. One that holds an event's objects is not."""
-    if _type(event) in CALLS and _ODD.isdisjoint(event):
+    if _type(event) in CALLS and UNUSUAL_KEYS.isdisjoint(event):
         return None
     return None if any(type(event.get(key)) is dict for key in _OBJECTS) else row_of_segments(event)
 

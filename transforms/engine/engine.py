@@ -24,6 +24,7 @@ from capybeam.transforms.language.dispatch import compile_triggers
 from capybeam.transforms.language.fields import Field
 from capybeam.transforms.language.mapped_fields import check_event_fields, compile_event_fields
 from capybeam.transforms.language.mappings import compile_mapping
+from capybeam.transforms.language.reading import Read, compile_reader
 from capybeam.transforms.language.routing import compile_routing
 from capybeam.transforms.language.subscriptions import Encode, Hash, Revalidate, Subscription, Validate
 
@@ -109,6 +110,11 @@ class Engine:
     def parse(self) -> Callable[[Row, Count], tuple[Event] | Iterator[Found]]:
         """From what a source yields to its events, by `message_formats.compile_parsing`."""
         return message_formats.compile_parsing(self.match, self._unwrap)
+
+    @functools.cached_property
+    def read(self) -> Read | None:
+        """From a line to its event, without what no subscription reads, as `compile_reader` has it."""
+        return None if self._unwrap else compile_reader(self.subscriptions)
 
     @functools.cached_property
     def match(self) -> Callable[[Event], list[str]]:

@@ -1,0 +1,202 @@
+"""Lines of JSON → events with what a job reads of them, and nothing else.
+
+Most of an event is read by nobody: the page's experiments, the columns of a product, the library's name. What triggers
+and mappings look up is known beforehand, so a decoder can pass over all else without making objects of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Annotated, Any, Final, Literal, TypedDict
+
+import msgspec
+
+from capybeam.transforms.core.events import CALLS, NO_ID, Event
+from capybeam.transforms.core.message_formats import UNUSUAL_KEYS
+from capybeam.transforms.core.paths import parse_path
+from capybeam.transforms.language.consent import Consent
+from capybeam.transforms.language.directives.registry import is_directive
+from capybeam.transforms.language.directives.texts import template_parts
+from capybeam.transforms.language.subscriptions import Subscription
+from capybeam.transforms.language.triggers import TriggerNode, keys_of, parse_trigger
+
+Read = Callable[[bytes], Event]
+Keys = tuple[str, ...]
+
+
+def compile_reader(subscriptions: Iterable[Subscription]) -> Read | None:
+    """The function from a line to its event, without the parts that none of these subscriptions reads.
+
+    None where what they read depends on the event, or is all of it.
+
+    It raises an exception for a line that is to be read whole, as it is not as most are: no event of a known type with
+    a ``messageId``, an unusual key, an object or a list where another value is looked up, an integer of more than 64
+    bits. What it passes over is valid JSON, but for numbers that are too large for a double.
+    """
+    looked_up = _Node()
+    try:
+        for subscription in subscriptions:
+            for keys in _looked_up(subscription):
+                looked_up.add(keys)
+    except _Unknown:
+        return None
+    nodes = {name: node.type() for name, node in looked_up.nodes.items()}
+    types = {"type": Literal[CALLS], "messageId": str, **dict.fromkeys(UNUSUAL_KEYS, _NEVER)}
+    root = {**dict.fromkeys(("type", *_OFTEN), _VALUE), **nodes, **types}
+    decode = msgspec.json.Decoder(_object(root)).decode
+
+    def read(line: bytes) -> Event:
+        if not line.isascii():
+            line.decode()  # what is passed over is to be UTF-8, too
+        event: Event = decode(line)
+        if event["messageId"] in NO_ID or not event["type"]:
+            raise ValueError("the line has to be read whole")
+        return event
+
+    return read
+
+
+# Of libraries, and seldom read. The decoder looks for a key where it would be next, and then at all that it knows: so
+# it passes over what it finds by its place more quickly than over what it does not know.
+_OFTEN: Final = ("anonymousId", "userId", "sentAt", "receivedAt", "originalTimestamp", "timestamp")
+_NEVER: Final = Literal["\0"]  # of a key whose event is to be read whole, whatever its value is
+
+_INTEGER: Final = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+_SCALAR: Final[Any] = str | _INTEGER | float | bool | None
+_VALUE: Final[Any] = _SCALAR | list[_SCALAR]
+
+
+class _Unknown(Exception):
+    """What is looked up cannot be known beforehand."""
+
+
+class _Node:
+    """What is looked up at a place of an event: the value there, or what is at keys of it, or of its items."""
+
+    def __init__(self) -> None:
+        self.is_value = False
+        self.nodes: dict[str, _Node] = {}
+        self.items: _Node | None = None
+
+    def add(self, keys: Iterable[str | None]) -> None:
+        """Adds a path; None in it is for each item of a list."""
+        node = self
+        for key in keys:
+            if key is None:
+                node.items = node.items or _Node()
+                node = node.items
+            elif key.isdecimal() or key == "length":  # of a list, or of a text
+                break
+            else:
+                node = node.nodes.setdefault(key, _Node())
+        if node is self:
+            raise _Unknown
+        node.is_value = True
+
+    def merged(self, other: _Node) -> _Node:
+        """What is looked up by either."""
+        both = _Node()
+        both.is_value = self.is_value or other.is_value
+        for name in (*self.nodes, *other.nodes):
+            one, two = self.nodes.get(name, _Node()), other.nodes.get(name, _Node())
+            both.nodes[name] = one.merged(two)
+        items = [node.items for node in (self, other) if node.items is not None]
+        both.items = items[0].merged(items[1]) if len(items) == 2 else items[0] if items else None
+        return both
+
+    def type(self) -> Any:
+        """What the decoder is to make of it; a value of another kind has it raise."""
+        if self.is_value:
+            return _VALUE
+        if self.items is None:
+            return _object({name: node.type() for name, node in self.nodes.items()})
+        if self.nodes:  # an object that is also taken for the only item of a list
+            return self.merged(self.items)._without_items().type()
+        return list[self.items.type()]  # type: ignore[misc]
+
+    def _without_items(self) -> _Node:
+        self.items = None
+        return self
+
+
+def _object(keys: Mapping[str, Any]) -> Any:
+    return TypedDict("Object", dict(keys), total=False)  # type: ignore[operator]
+
+
+def _looked_up(subscription: Subscription) -> Iterator[tuple[str | None, ...]]:
+    """All that a subscription looks up in an event. Raises _Unknown."""
+    yield from _in_trigger(parse_trigger(subscription.trigger))
+    if subscription.consent is not None:
+        yield from _in_consent(subscription.consent)
+    if subscription.value_fallback:
+        yield parse_path(subscription.value_fallback)
+    for mapping in (subscription.mapping, subscription.routing and subscription.routing.mapping):
+        yield from _in_mapping(mapping)
+
+
+def _in_consent(consent: Consent) -> Iterator[tuple[str, ...]]:
+    for condition in (consent.granted_if, consent.refused_if):
+        if condition:
+            yield from _in_trigger(parse_trigger(condition))
+    for category in (*consent.any_of, *consent.all_of):
+        yield (*parse_path(consent.path), category)
+
+
+def _in_trigger(node: TriggerNode) -> Iterator[tuple[str, ...]]:
+    if node.kind == "field":
+        yield tuple(keys_of(node))
+        return
+    for part in node.parts:
+        if isinstance(part, TriggerNode):
+            yield from _in_trigger(part)
+
+
+def _in_mapping(node: Any) -> Iterator[tuple[str | None, ...]]:
+    if isinstance(node, list):
+        for item in node:
+            yield from _in_mapping(item)
+    elif isinstance(node, dict):
+        for name, part in node.items():
+            yield from _READS.get(name, _in_mapping)(part) if is_directive(node) else _in_mapping(part)
+
+
+def _in_path(path: Any) -> Iterator[tuple[str | None, ...]]:
+    if not isinstance(path, str):
+        raise _Unknown
+    yield parse_path(path)
+
+
+def _in_template(template: Any) -> Iterator[tuple[str | None, ...]]:
+    if not isinstance(template, str):
+        raise _Unknown
+    for part in template_parts(template):
+        if isinstance(part, tuple):
+            yield part
+
+
+def _in_array_path(options: list[Any]) -> Iterator[tuple[str | None, ...]]:
+    path, *shapes = options
+    (array,) = _in_path(path)
+    shape = shapes[0] if shapes else None
+    if not isinstance(shape, dict) or not shape:
+        yield array
+    else:
+        for keys in _in_mapping(shape):
+            yield (*array, None, *keys)
+
+
+def _in_transform(options: Mapping[str, Any]) -> Iterator[tuple[str | None, ...]]:
+    yield from _in_mapping(options["apply"])  # of which the mapping reads
+
+
+def _in_liquid(_: Any) -> Iterator[tuple[str | None, ...]]:
+    raise _Unknown
+
+
+_READS: Final[Mapping[str, Callable[[Any], Iterator[tuple[str | None, ...]]]]] = {
+    "@path": _in_path,
+    "@template": _in_template,
+    "@arrayPath": _in_array_path,
+    "@transform": _in_transform,
+    "@liquid": _in_liquid,
+}
