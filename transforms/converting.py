@@ -86,13 +86,8 @@ class _ConvertEvents(RowStepDoFn[Engine]):
 
     def compile(self) -> Engine:
         engine = Engine(self.subscriptions, self._max_bytes, self.unwrap)
-        _ = (
-            engine.parse,
-            engine.read,
-            engine.withhold,
-            engine.name,
-            engine.map,
-        )  # what is wrong shows at setup, not with an event
+        _ = engine.parse, engine.read, engine.withhold  # what is wrong shows at setup, not with an event
+        _ = engine.name, engine.map
         return engine
 
     def start_bundle(self) -> None:

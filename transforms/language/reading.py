@@ -111,12 +111,10 @@ class _Node:
         if self.items is None:
             return _object({name: node.type() for name, node in self.nodes.items()})
         if self.nodes:  # an object that is also taken for the only item of a list
-            return self.merged(self.items)._without_items().type()
+            either = self.merged(self.items)
+            either.items = None
+            return either.type()
         return list[self.items.type()]  # type: ignore[misc]
-
-    def _without_items(self) -> _Node:
-        self.items = None
-        return self
 
 
 def _object(keys: Mapping[str, Any]) -> Any:
