@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
@@ -13,12 +15,14 @@ from apache_beam.pvalue import TaggedOutput
 
 from capybeam.transforms.base import origin_of, with_rejections
 from capybeam.transforms.batching import Batch, BatchByDestination, Gathering
+from capybeam.transforms.core.conversions import new_tuple
 from capybeam.transforms.core.envelope import Address, Ready, subscription_of
 from capybeam.transforms.core.events import Event, parse_event
 from capybeam.transforms.core.message_formats import Row
 from capybeam.transforms.core.rejections import Rejected, as_rejected
 from capybeam.transforms.engine.engine import BLOCK, MAX_BYTES, Engine, Refused
 from capybeam.transforms.filtering import consented
+from capybeam.transforms.language.reading import Read
 from capybeam.transforms.language.subscriptions import Subscription
 from capybeam.transforms.naming import matched_counters, unnamed
 from capybeam.transforms.parsing import RowStepDoFn
@@ -92,26 +96,35 @@ class _ConvertEvents(RowStepDoFn[Engine]):
 
     def start_bundle(self) -> None:
         super().start_bundle()
-        self._whole = 0
+        self._in_vain = 0
         self._note = self.notes[""]
         batching = self._batching
         self._gathering = None if batching is None else Gathering(batching.max_events, batching.max_bytes)
 
     def process(self, element: Row | list[Row]) -> Iterator[Any]:
-        windows, window = self._windows, self._entered
+        windows, window, read = self._windows, self._entered, self._read
         block = _Block()
         for row in element if isinstance(element, list) else (element,):
             if windows is not None and not self.is_open(now := windows.clock()):
                 yield from self._converted(block, window)
                 block, window = _Block(), self.open(windows, now)
-            event = self._quickly_read(row)
-            for each in self._events_of(row) if event is None else (event,):
+            if read is not None and type(row) is bytes:
+                try:
+                    block.events.append(read(row))
+                except Exception:
+                    read = self._after_reading_in_vain()
+                else:
+                    block.lines.append(row)
+                    if len(block.lines) == BLOCK:
+                        yield from self._converted(block, window)
+                        block = _Block()
+                    continue
+            for each in self._events_of(row):
                 if type(each) is TaggedOutput:
                     yield each
                     continue
-                block.events.append(each)
-                block.rows.append(None if event is None else row)  # type: ignore[arg-type]  # a line
-                if len(block.events) == BLOCK:
+                block.whole_events.append(each)
+                if len(block.whole_events) == BLOCK:
                     yield from self._converted(block, window)
                     block = _Block()
         yield from self._converted(block, window)
@@ -121,19 +134,12 @@ class _ConvertEvents(RowStepDoFn[Engine]):
             yield from self._gathering.rest()
         yield from super().finish_bundle()
 
-    def _quickly_read(self, row: Row) -> Event | None:
-        """A line's event with what the job reads of it; None where the row has to be read whole."""
-        if type(row) is not bytes or row[:1] != b"{" or self._read is None:
-            return None
-        try:
-            event = self._read(row)
-        except Exception:
-            self._whole += 1
-            if self._whole > _WHOLE and self._whole > self.counters["read"] / 4:
-                self._read = None  # it only takes time, for events such as these
-            return None
-        self.counters["read"] += 1
-        return event
+    def _after_reading_in_vain(self) -> Read | None:
+        """How to read further lines: where many have to be read whole, trying that first only takes time."""
+        self._in_vain += 1
+        if self._in_vain > _IN_VAIN and self._in_vain > self.counters["read"] / 4:
+            self._read = None
+        return self._read
 
     def _events_of(self, row: Row) -> Iterable[Event | TaggedOutput]:
         try:
@@ -149,8 +155,9 @@ class _ConvertEvents(RowStepDoFn[Engine]):
 
     def _converted(self, block: _Block, window: int) -> Iterator[Any]:
         counters, match, withhold, now = self.counters, self._match, self._withhold, self._clock()
+        counters["read"] += len(block.lines)
         alone: dict[str, list[Event]] = {}
-        for event in block.events:
+        for event in itertools.chain(block.events, block.whole_events):
             try:  # as `taken_by`, without a call for each event
                 keys = match(event)
                 if keys and withhold is not None:
@@ -161,7 +168,6 @@ class _ConvertEvents(RowStepDoFn[Engine]):
             if not keys:
                 counters["filtered"] += 1
                 continue
-            counters["taken"] += 1
             if len(keys) == 1:
                 key = keys[0]
                 if key in alone:
@@ -169,12 +175,14 @@ class _ConvertEvents(RowStepDoFn[Engine]):
                 else:
                     alone[key] = [event]
                 continue
+            counters["taken"] += 1
             outcomes = self._engine.encode(event, keys, now, window, self.notes)
             for outcome in outcomes:
                 counters[self._matched[_subscription_of(outcome)]] += 1
             yield from self._each(event, outcomes, block)
         for key, group in alone.items():
             ready_key, lines, others = self._engine.encode_alone(key, group, now, window, self.notes)
+            counters["taken"] += len(group)
             counters[self._matched[key]] += len(lines) + sum([len(outcomes) for _, outcomes in others])
             yield from self._ready(ready_key, lines)
             for event, outcomes in others:
@@ -192,33 +200,34 @@ class _ConvertEvents(RowStepDoFn[Engine]):
 
     def _ready(self, key: str, lines: list[bytes]) -> Iterable[Ready | Batch]:
         if self._gathering is None:
-            return [Ready(key, line) for line in lines]
+            return [new_tuple(Ready, (key, line)) for line in lines]
         return self._gathering.add_all(key, lines)
 
 
-_WHOLE: Final = 100  # lines that are read in vain before their share counts
+_IN_VAIN: Final = 100  # lines that are read in vain before their share counts
 
 
 class _Block:
     """Events that are converted together.
 
     Attributes:
-        rows: for each event the row of which it is a part only; None for one that is whole.
+        events: with what the job reads of them.
+        lines: of those.
+        whole_events: that are complete.
     """
 
     def __init__(self) -> None:
         self.events: list[Event] = []
-        self.rows: list[bytes | None] = []
+        self.lines: list[bytes] = []
+        self.whole_events: list[Event] = []
 
     def whole(self, event: Event) -> Event:
-        """An event with all that its row has, as a dead letter holds it."""
-        row = next(row for each, row in zip(self.events, self.rows, strict=True) if each is event)
-        if row is None:
-            return event
-        try:
-            return parse_event(row)
-        except Rejected:
-            return event
+        """One of the events with all that its line has, as a dead letter holds it."""
+        for each, line in zip(self.events, self.lines, strict=True):
+            if each is event:
+                with contextlib.suppress(Rejected):
+                    return parse_event(line)
+        return event
 
 
 def _subscription_of(outcome: Ready | Refused) -> str:
