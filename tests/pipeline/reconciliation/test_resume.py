@@ -55,7 +55,7 @@ def test_a_run_that_was_killed_goes_on_and_sends_again_only_what_was_in_flight(
     process = start(sandbox, 8_000)  # two requests of 1,000 events at a time
     wait_until(sandbox, received)
     process.kill()
-    process.communicate()
+    process.wait(timeout=60)
     time.sleep(0.5)  # for what the server still had in its hands
     sent, named = stored(sandbox), receipted()
     assert max(named.values(), default=1) == 1
