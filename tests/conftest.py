@@ -61,7 +61,7 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """An example first looks through all sources that are known, and fails where one is let go meanwhile, as garbage."""
+    """An example looks through all sources that are known, and fails where one is let go meanwhile, as garbage."""
     if not isinstance(item, pytest.DoctestItem):
         return (yield)
     gc.disable()

@@ -69,6 +69,15 @@ def wait_for_events(sandbox: SandboxServer, meanwhile: Callable[[], object] = la
         meanwhile()
 
 
+def settle(sandbox: SandboxServer) -> None:
+    """Waits until the server has taken what it still had in its hands when its sender was killed."""
+    count, since = -1, time.monotonic()
+    while time.monotonic() - since < 1.0:
+        time.sleep(0.05)
+        if (now := sandbox.stats()["events_received"]) != count:
+            count, since = now, time.monotonic()
+
+
 def unstamped(text: str) -> str:
     """Lines of a run's log without their time stamps."""
     return re.sub(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z ", "", text, flags=re.MULTILINE)

@@ -23,7 +23,7 @@ from capybeam.pipeline.sandbox.server import SandboxServer
 from capybeam.transforms.core.dead_letters import ReplayFilter
 from tests.forks import Command
 from tests.pipeline.jobs import job_file, order, rows
-from tests.pipeline.run.runs import wait_for_events
+from tests.pipeline.run.runs import settle, wait_for_events
 
 pytestmark = pytest.mark.slow
 
@@ -241,7 +241,7 @@ def test_workers_end_with_the_process_that_coordinates_them(sandbox: SandboxServ
     while any(map(is_there, workers)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(map(is_there, workers))
-    time.sleep(0.5)  # for what the server has on its hands
+    settle(sandbox)
     received = sandbox.stats()["events_received"]
     assert received < 4000
     time.sleep(0.5)
