@@ -28,8 +28,8 @@ stream: setup  ## Publishes events to a Pub/Sub server on this machine (needs Go
 warehouse: setup  ## Delivers orders from a table of a BigQuery emulator on this machine (needs Python 3.11).
 	@$(BIN)/python -m examples.warehouse
 
-test: setup  ## Runs the tests, two at a time; make test ARGS="-m 'not slow'" runs the quick ones, ARGS="-n 0 FILE" one file.
-	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+test: setup  ## Runs the tests, three at a time; make test ARGS="-m 'not slow'" runs the quick ones, ARGS="-n 0 FILE" one file.
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 chaos: setup  ## Runs 200 seeds of faults, dead tokens and killed runs; nothing may be lost or doubled.
 	@$(BIN)/python -m tests.chaos --seeds 200

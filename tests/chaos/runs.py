@@ -1,4 +1,4 @@
-"""``capybeam run`` as a process of its own, which can be killed: by `fork`, which spares it the import of Beam."""
+"""``capybeam run`` as a process of its own, which can be killed."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import contextlib
 import dataclasses
 import gzip
 import json
-import multiprocessing
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -21,14 +19,11 @@ from typing import Any, Final
 
 from capybeam.pipeline.sandbox.server import SandboxServer
 from tests.chaos.plans import Plan
+from tests.forks import Command
 
 LONGEST: Final = 300.0  # seconds; a run that takes longer hangs. Each has a bound of its own: `checks.bound`
 PROXIES: Final = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
 ROOT: Final = Path(__file__).parents[2]
-
-# Its server has Beam imported once, and no threads, and forks a process for each run.
-_FORKS: Final = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["tests.chaos.preloaded", "tests.chaos.runs"])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,28 +152,17 @@ def _start_own(arguments: Sequence[str], folder: Path, environment: Mapping[str,
 @contextlib.contextmanager
 def _start_fork(arguments: Sequence[str], folder: Path, environment: Mapping[str, str], seed: int) -> Iterator[Process]:
     """The same command in a process that has Beam imported already."""
-    process = _FORKS.Process(target=_main, args=(list(arguments), str(folder), dict(environment), seed))
-    process.start()
-    assert process.pid is not None
+    command = Command(*arguments, folder=folder, environment=environment, seed=seed)
 
     def wait(seconds: float) -> int | None:
-        process.join(seconds)
-        return process.exitcode
+        try:
+            return command.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
 
-    yield Process(process.pid, wait)
-    process.join(1)
-
-
-def _main(arguments: list[str], folder: str, environment: dict[str, str], seed: int) -> None:
-    from capybeam.pipeline.cli import main
-
-    output = os.open(Path(folder) / "output.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    os.chdir(folder)
-    os.environ.update(environment)
-    random.seed(seed)  # of the pauses between tries
-    main(arguments, prog_name="capybeam")
+    yield Process(command.pid, wait)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        command.wait(1)
 
 
 # --- what happens to a run from outside -------------------------------------------------------------------------------

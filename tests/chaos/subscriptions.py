@@ -6,12 +6,11 @@ run meets no faults, and works off what is left. `problems_of` says what does no
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
-import os
 import random
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,8 +18,8 @@ from typing import Final
 
 from capybeam.pipeline.sandbox.server import SandboxServer
 from capybeam.pipeline.sandbox.store import SandboxSettings
-from tests.chaos.runs import _FORKS
 from tests.conftest import Topic
+from tests.forks import Command
 from tests.pipeline.jobs import TOKEN, job_file, order
 
 LEASE: Final = 3  # seconds
@@ -109,35 +108,19 @@ def _run(plan: Plan, folder: Path, topic: Topic, *options: str, ending: Ending |
     """Runs the job as a process of its own; its exit code, negative where a signal ended it."""
     arguments = ["run", "--config", "job.yaml", "--books", "books.json"]
     arguments += ["--input", f"pubsub:{topic.subscription}", *options]
-    environment = {"TOKEN": TOKEN, "PUBSUB_EMULATOR_HOST": os.environ["PUBSUB_EMULATOR_HOST"]}
-    process = _FORKS.Process(target=_main, args=(arguments, str(folder), environment, plan.batch))
+    names = {"LEASE": LEASE, "_MAX_MESSAGES": plan.batch, "_IN_HAND_MESSAGES": 8 * plan.batch}
+    settings = {f"capybeam.pipeline.sources.pubsub.reader.{name}": value for name, value in names.items()}
     before = ending.count() if ending else 0
-    process.start()
-    assert process.pid is not None
+    process = Command(*arguments, folder=folder, environment={"TOKEN": TOKEN}, settings=settings)
     deadline = time.monotonic() + LONGEST
-    while ending is not None and process.is_alive() and time.monotonic() < deadline:
+    while ending is not None and process.returncode is None and time.monotonic() < deadline:
         if ending.count() - before >= ending.after:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process.pid, ending.number)
+            process.send_signal(ending.number)
             break
         time.sleep(0.005)
-    process.join(max(0.0, deadline - time.monotonic()))
-    if process.is_alive():
+    try:
+        return process.wait(max(0.0, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
         process.kill()
-        process.join()
+        process.wait(LONGEST)
         return None
-    return process.exitcode
-
-
-def _main(arguments: list[str], folder: str, environment: dict[str, str], batch: int) -> None:
-    from capybeam.pipeline.cli import main
-    from capybeam.pipeline.sources.pubsub import reader
-
-    for name, value in {"LEASE": LEASE, "_MAX_MESSAGES": batch, "_IN_HAND_MESSAGES": 8 * batch}.items():
-        setattr(reader, name, value)
-    output = os.open(Path(folder) / "output.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    os.chdir(folder)
-    os.environ.update(environment)
-    main(arguments, prog_name="capybeam")

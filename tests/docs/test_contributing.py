@@ -42,7 +42,7 @@ def test_every_target_of_make_that_is_named_exists(page: Path) -> None:
 
 
 def test_the_tests_target_takes_pytests_arguments() -> None:
-    assert "\n\t$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)\n" in MAKEFILE
+    assert "\n\t$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)\n" in MAKEFILE
 
 
 def test_workflows_run_on_every_python_that_the_package_takes() -> None:

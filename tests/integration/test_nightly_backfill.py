@@ -22,6 +22,7 @@ from capybeam.pipeline.sandbox.store import SandboxSettings
 from tests.integration.conftest import PROJECT, BigQuery
 from tests.integration.test_bigquery_runs import DAY, JOB, iso, order, orders
 from tests.pipeline.jobs import rows as lines
+from tests.pipeline.run.runs import settle
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -220,7 +221,7 @@ def test_a_backfill_that_was_killed_goes_on_and_sends_again_only_what_was_in_fli
     process.kill()
     _, said = process.communicate()
     assert process.returncode == -9, said
-    time.sleep(0.5)  # for what the server still had in its hands
+    settle(sandbox)
     assert store_of("receipts.jsonl.gz").load() == {}
     named = {event_id for row in lines("receipts.jsonl.gz") for event_id in row["event_ids"]}
     in_flight = set(sent(sandbox)) - named

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -19,11 +20,16 @@ def built(source: Path) -> Path:
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "capybeam"
     program = cache / f"{source.name}-{digest}"
-    if not program.exists():
-        go = shutil.which("go")
-        if go is None:
-            raise NoGo("there is no Go to build it")
-        cache.mkdir(parents=True, exist_ok=True)
+    if program.exists():
+        return program
+    go = shutil.which("go")
+    if go is None:
+        raise NoGo("there is no Go to build it")
+    cache.mkdir(parents=True, exist_ok=True)
+    with open(program.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # of several processes one builds it, and the others wait
+        if program.exists():
+            return program
         unfinished = program.with_suffix(f".{os.getpid()}")
         done = subprocess.run([go, "build", "-o", unfinished, "."], cwd=source, capture_output=True, check=False)
         if done.returncode:

@@ -18,7 +18,7 @@ from capybeam.pipeline.sandbox.server import SandboxServer
 from capybeam.pipeline.sinks.line_writer import LineWriter
 from capybeam.transforms.core.dead_letters import ReplayFilter
 from tests.pipeline.jobs import job_file, order, rows
-from tests.pipeline.run.runs import PORTABLE, small_order, start
+from tests.pipeline.run.runs import PORTABLE, settle, small_order, start
 
 pytestmark = pytest.mark.slow
 OUTPUTS = Outputs("dead-letters.jsonl", "receipts.jsonl.gz", "books.json")
@@ -55,8 +55,8 @@ def test_a_run_that_was_killed_goes_on_and_sends_again_only_what_was_in_flight(
     process = start(sandbox, 8_000)  # two requests of 1,000 events at a time
     wait_until(sandbox, received)
     process.kill()
-    process.communicate()
-    time.sleep(0.5)  # for what the server still had in its hands
+    process.wait(timeout=60)
+    settle(sandbox)
     sent, named = stored(sandbox), receipted()
     assert max(named.values(), default=1) == 1
     assert set(named) <= sent, "a receipt of what was never sent"

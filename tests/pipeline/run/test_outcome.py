@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import zlib
 from collections import Counter
 from pathlib import Path
@@ -22,8 +21,9 @@ from capybeam.pipeline.run.request import Outputs, RunRequest
 from capybeam.pipeline.sandbox.server import SandboxServer
 from capybeam.pipeline.sinks import SinkError, receipts
 from capybeam.transforms.delivery.batches import Receipt
+from tests.forks import Command
 from tests.pipeline.jobs import job_file, order, rows
-from tests.pipeline.run.runs import run, small_order, start, unstamped
+from tests.pipeline.run.runs import RUN, run, small_order, start_with, unstamped
 
 pytestmark = pytest.mark.slow
 
@@ -79,14 +79,10 @@ def test_a_run_that_failed_does_not_wait_for_what_would_be_tried_for_an_hour(san
     sandbox.set_faults(error_rate=1)
     Path("job.yaml").write_text(job_file(sandbox.url, "{retry_for: 1h}"))
     Path("events.jsonl").write_bytes(b"".join(order(n) + b"\n" for n in range(1500)) + b"{broken\n")
-    command = [sys.executable, "-m", "capybeam", "run", "--config", "job.yaml", "--input", "events.jsonl"]
-    done = subprocess.run(
-        [*command, "--dead-letters", "/dev/full"],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
-    )  # fmt: skip
-    assert done.returncode == FAILED
-    assert "the run failed: Dead letters cannot be written to /dev/full: No space left" in done.stdout
+    process = Command(*RUN, "--dead-letters", "/dev/full")
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == FAILED
+    assert "the run failed: Dead letters cannot be written to /dev/full: No space left" in output
     assert sandbox.stats()["requests"] > 0
 
 
@@ -94,7 +90,7 @@ def test_a_run_that_failed_does_not_wait_for_what_would_be_tried_for_an_hour(san
 def test_a_reader_that_has_left_fails_no_run(sandbox: SandboxServer, lost: str) -> None:
     theirs, ours = os.pipe()
     os.close(theirs)
-    process = start(sandbox, 200, **{"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, lost: ours})
+    process = start_with(sandbox, 200, **{"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, lost: ours})
     os.close(ours)
     assert process.wait(timeout=60) == OK
     assert sandbox.stats()["events_stored"] == 200
@@ -149,7 +145,7 @@ def test_books_on_a_full_standard_output_are_missed_aloud(sandbox: SandboxServer
     if not Path("/dev/full").exists():
         pytest.skip("there is no /dev/full here, the disk that is always full")
     with open("/dev/full", "w") as full:
-        process = start(sandbox, 100, stdout=full, stderr=subprocess.PIPE)
+        process = start_with(sandbox, 100, stdout=full, stderr=subprocess.PIPE)
         _, error = process.communicate(timeout=60)
     assert process.returncode == OK
     assert "The books cannot be shown on standard output: No space left on device" in error
@@ -216,5 +212,6 @@ def test_a_cut_off_input_counts_for_more_than_a_destination_that_refuses_everyth
     assert Counter(row["code"] for row in rows("dead")) == {"destination_refused": 49, "unreadable_rest": 1}
     said = capsys.readouterr().err
     cut = said.index("capybeam: events.jsonl.gz is incomplete: it was cut off.")
-    assert cut < said.index("web: REFUSED. Meta, code 190/463") < said.index("50 dead letters are in dead.")
+    # the last time: a run that takes longer says so meanwhile, too
+    assert cut < said.rindex("web: REFUSED. Meta, code 190/463") < said.index("50 dead letters are in dead.")
     assert "capybeam replay" not in said

@@ -20,7 +20,7 @@ import pytest
 from capybeam.pipeline.run.exit_codes import INTERRUPTED, OK
 from capybeam.pipeline.sandbox.server import SandboxServer
 from tests.pipeline.jobs import job_file, rows
-from tests.pipeline.run.runs import small_order, start, wait_for_events
+from tests.pipeline.run.runs import small_order, start, start_with, wait_for_events
 from tests.reports import problems_of
 
 pytestmark = pytest.mark.slow
@@ -77,7 +77,7 @@ def test_ctrl_c_ends_a_long_wait_at_once(sandbox: SandboxServer) -> None:
 
 def test_a_terminal_that_is_closed_stops_the_run_with_its_books(sandbox: SandboxServer) -> None:
     ours, theirs = pty.openpty()
-    process = start(
+    process = start_with(
         sandbox,
         40_000,
         stdin=theirs,
@@ -117,7 +117,14 @@ def test_a_second_hangup_asks_for_nothing_more_and_a_second_sigterm_ends_at_once
 
 
 def test_under_nohup_a_hangup_is_ignored(sandbox: SandboxServer) -> None:
-    process = start(sandbox, 200, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    process = start_with(
+        sandbox,
+        200,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+    )
+    wait_for_events(sandbox)
     process.send_signal(signal.SIGHUP)
     output, _ = process.communicate(timeout=60)
     assert (process.returncode, sandbox.stats()["events_stored"]) == (OK, 200), output

@@ -9,7 +9,6 @@ import gzip
 import json
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -32,6 +31,7 @@ from capybeam.pipeline.sources.pubsub.reader import SubscriptionReader
 from capybeam.pipeline.sources.pubsub.subscription import PubSubStream
 from capybeam.transforms.core.dead_letters import ReplayFilter
 from tests.conftest import Topic
+from tests.forks import Command
 from tests.pipeline.jobs import JANE, TOKEN, job_file, order, rows
 from tests.reports import in_short, subscriptions
 from tests.servers.pubsub import NoServer, pubsub_server
@@ -47,20 +47,15 @@ def run(sandbox: SandboxServer, topic: Topic, outputs: Outputs = OUTPUTS, idle: 
     return run_job(RunRequest(job, [f"pubsub:{topic.subscription}"], outputs, until_idle=idle))
 
 
-def start(
-    sandbox: SandboxServer, topic: Topic, *options: str, lease: int = 60, delivery: str = DELIVERY
-) -> subprocess.Popen[str]:
+def start(sandbox: SandboxServer, topic: Topic, *options: str, lease: int = 60, delivery: str = DELIVERY) -> Command:
     """`capybeam run` in a process of its own, in the current folder."""
     Path("job.yaml").write_text(job_file(sandbox.url, delivery))
-    program = (
-        "import capybeam.pipeline.cli, capybeam.pipeline.sources.pubsub.reader, capybeam.transforms.delivery.client;"
-        f" capybeam.pipeline.sources.pubsub.reader.LEASE = {lease};"
-        " capybeam.transforms.delivery.limits.HOLD_PAUSE = 1; capybeam.pipeline.cli.main()"
-    )
-    command = [sys.executable, "-c", program, "run", "--config", "job.yaml"]
-    command += ["--input", f"pubsub:{topic.subscription}", "--books", "books.json", *options]
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env)
+    command = ["run", "--config", "job.yaml", "--input", f"pubsub:{topic.subscription}", "--books", "books.json"]
+    settings = {
+        "capybeam.pipeline.sources.pubsub.reader.LEASE": lease,
+        "capybeam.transforms.delivery.limits.HOLD_PAUSE": 1,
+    }
+    return Command(*command, *options, settings=settings)
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:

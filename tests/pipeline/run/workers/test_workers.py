@@ -7,8 +7,6 @@ import gzip
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -23,12 +21,11 @@ from capybeam.pipeline.run.exit_codes import CONFIGURATION, DEAD_LETTERS, FAILED
 from capybeam.pipeline.run.request import Outputs, RunRequest
 from capybeam.pipeline.sandbox.server import SandboxServer
 from capybeam.transforms.core.dead_letters import ReplayFilter
+from tests.forks import Command
 from tests.pipeline.jobs import job_file, order, rows
-from tests.pipeline.run.runs import wait_for_events
+from tests.pipeline.run.runs import settle, wait_for_events
 
 pytestmark = pytest.mark.slow
-
-ROOT = Path(__file__).parents[4]
 
 
 def many(count: int, first: int = 0) -> list[bytes]:
@@ -174,21 +171,20 @@ def test_what_several_processes_cannot_do_is_said_before_anything_is_opened(
 # --- processes of their own: signals and kills ------------------------------------------------------------------------
 
 
-def start(sandbox: SandboxServer, count: int, *options: str) -> subprocess.Popen[str]:
+RUN = ("run", "--config", "job.yaml", "--input", "events.jsonl", "--workers", "2", "--report", "books.json")
+
+
+def start(sandbox: SandboxServer, count: int, *options: str) -> Command:
     """`capybeam run --workers 2` in the current folder, whose workers have sent something."""
     sandbox.set_faults(latency=0.2)
     Path("job.yaml").write_text(job_file(sandbox.url, "{concurrency: 4, max_batch_events: 50}"))
     write("events.jsonl", many(count))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "capybeam", "run", "--config", "job.yaml", "--input", "events.jsonl", "--workers", "2",
-         "--report", "books.json", *options],
-        text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    process = Command(*RUN, *options)
     wait_for_events(sandbox)
     return process
 
 
-def workers_of(process: subprocess.Popen[str]) -> list[int]:
+def workers_of(process: Command) -> list[int]:
     return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
 
 
@@ -209,12 +205,9 @@ def identities() -> Counter[str]:
 def resume() -> dict[str, Any]:
     """Runs again in two workers what has not been delivered; the books."""
     kept = [str(path) for path in [*Path().glob("receipts*.jsonl.gz"), *Path().glob("dead-letters*.jsonl")]]
-    ended = subprocess.run(
-        [sys.executable, "-m", "capybeam", "run", "--config", "job.yaml", "--input", "events.jsonl", "--workers", "2",
-         "--report", "books.json", *(word for path in kept for word in ("--resume", path))],
-        text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    assert ended.returncode == OK, ended.stdout
+    process = Command(*RUN, *(word for path in kept for word in ("--resume", path)))
+    output, _ = process.communicate(timeout=100)
+    assert process.returncode == OK, output
     books: dict[str, Any] = json.loads(Path("books.json").read_text())
     return books
 
@@ -248,7 +241,7 @@ def test_workers_end_with_the_process_that_coordinates_them(sandbox: SandboxServ
     while any(map(is_there, workers)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(map(is_there, workers))
-    time.sleep(0.5)  # for what the server has on its hands
+    settle(sandbox)
     received = sandbox.stats()["events_received"]
     assert received < 4000
     time.sleep(0.5)
