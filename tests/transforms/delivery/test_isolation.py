@@ -50,7 +50,7 @@ def batch(count: int, start: int = 0, key: str = KEY) -> EncodedBatch:
 
 
 def client(graph: GraphServer, on_refusal: OnRefusal = "reject", **delivery: Any) -> Client:
-    settings = {"retry_for": 5.0, "timeout": 2.0, **delivery}
+    settings = {"retry_for": 5.0, "timeout": 8.0, **delivery}
     destination = MetaDestination("web", TokenReference("env:TOKEN"), endpoint=graph.url)
     return Client((destination,), Delivery(**settings), on_refusal=on_refusal, jitter=lambda low, high: 0.01)
 
