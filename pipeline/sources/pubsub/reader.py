@@ -220,7 +220,8 @@ class SubscriptionReader:
                 self._waiting.appendleft((come_at, rest))
             self._messages -= len(taken)
             self._bytes -= sum(len(message.data) for message in taken)
-            self._room.notify()
+            if self._room_for():
+                self._room.notify()
             return taken
 
     def acknowledge(self, message_ids: Sequence[str]) -> None:
@@ -300,19 +301,21 @@ class SubscriptionReader:
             pause = 0.0
 
     def _ask(self) -> int:
-        """How many messages to ask for, which then count as asked for; 0, after a moment, where there is no room.
-
-        A call costs the same however little it brings: so it waits until there is room for all that one may bring.
-        """
+        """How many messages to ask for, which then count as asked for; 0, after a moment, where there is no room."""
         with self._changed:
-            asked = min(self._pull_size.size, int(_ANSWER_BYTES / self._mean_size) or 1, _MAX_MESSAGES)
-            count = min(_MAX_MESSAGES - self._messages, _IN_HAND_MESSAGES - len(self._ack_ids)) - self._asked
-            size = _WAITING_BYTES - self._bytes - self._asked * self._mean_size
-            if count < asked or size < asked * self._mean_size:
+            asked = self._room_for()
+            if not asked:
                 self._room.wait(_TICK)
-                return 0
             self._asked += asked
             return asked
+
+    def _room_for(self) -> int:
+        """How many messages a pull may ask for; 0 until there is room for all that one may bring, as a call costs the
+        same however little that is."""
+        most = min(self._pull_size.size, int(_ANSWER_BYTES / self._mean_size) or 1, _MAX_MESSAGES)
+        count = min(_MAX_MESSAGES - self._messages, _IN_HAND_MESSAGES - len(self._ack_ids)) - self._asked
+        size = _WAITING_BYTES - self._bytes - self._asked * self._mean_size
+        return most if count >= most and size >= most * self._mean_size else 0
 
     def _is_given_up(self, error: Exception) -> bool:
         """Whether a subscription that does not answer is lost by now."""
