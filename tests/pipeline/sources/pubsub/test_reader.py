@@ -17,7 +17,12 @@ import pytest
 
 from capybeam.pipeline.sources.pubsub import client, reader
 from capybeam.pipeline.sources.pubsub.messages import Message, lists_of_lines
-from capybeam.pipeline.sources.pubsub.reader import PullSize, SubscriptionDetails, SubscriptionReader
+from capybeam.pipeline.sources.pubsub.reader import (
+    PullSize,
+    SubscriptionBatch,
+    SubscriptionDetails,
+    SubscriptionReader,
+)
 from capybeam.pipeline.sources.pubsub.subscription import PubSubStream
 from capybeam.pipeline.sources.streams import StreamLost
 from capybeam.transforms.core.run_context import RunContext
@@ -122,6 +127,80 @@ def test_what_was_pulled_before_is_the_first_of_the_batch(pulling: Callable[...,
     first = Message("m", "a", b"{}")
     with pulling(nothing, first=[first]) as started:
         assert list(next(started.batches())) == [[first]]
+
+
+def messages(count: int) -> list[Message]:
+    return [Message(f"m{number}", f"a{number}", b"{}") for number in range(count)]
+
+
+def names(batch: SubscriptionBatch) -> list[list[str]]:
+    return [[message.message_id for message in taken] for taken in batch]
+
+
+def test_a_batch_is_there_with_its_first_message_and_takes_those_that_come_in_its_time() -> None:
+    left = [["m0"], ["m1", "m2"]]
+    asked: list[float] = []
+
+    def take(_: int, until: float) -> list[Message]:
+        asked.append(until)
+        return [Message(name, "", b"") for name in left.pop(0)] if left else []
+
+    settled: list[Sequence[str]] = []
+    batch = SubscriptionBatch(take, settled.append, lambda _: None, until=7.0)
+    assert names(batch) == [["m0"], ["m1", "m2"]]
+    batch.acknowledge()
+    assert (asked, settled) == ([7.0, 7.0, 7.0], [["m0", "m1", "m2"]])
+
+
+def test_what_comes_after_the_time_of_a_batch_is_in_the_next(pulling: Callable[..., SubscriptionReader]) -> None:
+    with pulling(nothing, first=messages(1)) as started:  # whose batches take what came with their first message
+        batches = started.batches()
+        first = next(batches)
+        time.sleep(0.01)
+        started._received([Message("later", "b", b"{}")])
+        assert names(first) == [["m0"]]
+        assert names(next(batches)) == [["later"]]
+
+
+def test_a_batch_that_is_full_leaves_the_rest_to_the_next(
+    pulling: Callable[..., SubscriptionReader], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "_MAX_MESSAGES", 3)
+    monkeypatch.setattr(reader, "_LIST", 2)
+    with pulling(nothing, until_idle=0.1, first=messages(8)) as started:
+        taken = []
+        for batch in started.batches():
+            taken.append(names(batch))
+            batch.acknowledge()
+    assert taken == [[["m0", "m1"], ["m2"]], [["m3"], ["m4", "m5"]], [["m6", "m7"]]]
+
+
+def test_a_pull_waits_until_there_is_room_for_all_that_it_may_bring(
+    pulling: Callable[..., SubscriptionReader], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def one_more(max_messages: int, **_: Any) -> Any:
+        asked.append(max_messages)
+        name = f"m{len(asked)}"
+        received = {"ack_id": name, "message": {"message_id": name, "data": b"x" * 40_000}}
+        return pubsub_v1.types.PullResponse(received_messages=[received])
+
+    monkeypatch.setattr(reader, "_PULLS", 1)
+    monkeypatch.setattr(reader, "_ANSWER_BYTES", 2_000_000)
+    monkeypatch.setattr(reader, "_WAITING_BYTES", 2_100_000)
+    with pulling(one_more) as started:
+        batches = started.batches()
+        first = next(batches)
+        deadline = time.monotonic() + 30
+        while len(asked) < 3 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(0.2)
+        assert asked == [50, 50, 50]  # three of 40 kB wait, so another 2 MB would be too much
+        assert names(first) == [["m1"]]
+        while len(asked) < 4 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert asked == [50] * 4
 
 
 def test_it_is_not_idle_while_a_batch_is_under_way(pulling: Callable[..., SubscriptionReader]) -> None:
