@@ -62,10 +62,11 @@ def draw(seed: int) -> Plan:
     messages = [order(number) for number in range(orders)]
     messages += [b"{broken"] * broken + [b'{"type": "screen"}'] * chance.randint(1, 20)
     chance.shuffle(messages)
-    batch = chance.randint(10, 30)
+    batch = chance.randint(6, 15)
     faults = {"latency": chance.uniform(0.1, 0.4), "error_rate": chance.choice([0.0, 0.1])}
     numbers = [signal.SIGKILL, *chance.choices([signal.SIGKILL, signal.SIGTERM], k=chance.randint(0, 2))]
-    endings = [(number, chance.randint(1, 8)) for number in numbers]
+    most = orders // batch // 2 // len(numbers)  # so that half of all is left, if every batch is full and one request
+    endings = [(number, chance.randint(1, max(1, min(8, most)))) for number in numbers]
     delivered = frozenset(f"order-{number}" for number in range(orders))
     return Plan(messages, delivered, broken, batch, faults, endings)
 
