@@ -1,8 +1,9 @@
 """A stream that is read on this machine: its batches, several under way at once, each settled by itself.
 
 The graph is built and translated once, and runs on one batch after the other. A batch is handed over in memory, beside
-the graph, whose first step takes it from the thread that runs it. A run that has ended has settled its batch: so while
-one is still being sent, the next is computed, and the one after that is being read.
+the graph, whose first step takes it from the thread that runs it, while it is still being read: so what a run of the
+graph costs is shared by all messages that come within its time, and their data is done with long before the batch. A
+run that has ended has settled its batch: while one is still being sent, the next is being read.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import copy
 import dataclasses
 import itertools
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -20,12 +21,11 @@ import apache_beam as beam
 from capybeam.pipeline.run.request import Outputs
 from capybeam.pipeline.sinks import SinkError
 from capybeam.pipeline.sinks.local_files import fsync_file
-from capybeam.pipeline.sources.streams import Stream, StreamLost, StreamReader
+from capybeam.pipeline.sources.streams import Stream, StreamBatch, StreamLost, StreamReader
 from capybeam.transforms.core.counters import add_counts
 from capybeam.transforms.core.run_context import RunContext
 
 AT_ONCE: Final = 8  # batches under way, at most; some of them may be held
-_COMPUTED: Final = 2  # that are still being computed; the others are being sent
 
 RunResult = tuple[Mapping[str, int], BaseException | None]
 """What was counted, and what went wrong."""
@@ -55,15 +55,15 @@ def run_batches(work: BatchWork, reader: StreamReader[Any]) -> RunResult:
     and no further one begins. One whose destination refuses everything waits, for as long as it takes or until the
     run is stopped, which gives it back; meanwhile others go on, as long as few are held.
     """
-    batches = _Batches(work, reader)
+    batches = _Batches(work)
     with ThreadPoolExecutor(AT_ONCE, "batch") as threads:
         try:
-            waiting: Iterator[Sequence[Any]] = itertools.chain([()], reader.batches())  # the first sets up the steps
+            waiting: Iterator[StreamBatch[Any]] = itertools.chain([_NoMessages()], reader.batches())
             while batches.wait_for_room():
-                messages = next(waiting, None)
-                if messages is None:
+                batch = next(waiting, None)
+                if batch is None:
                     break
-                threads.submit(batches.carry_out, _Batch(messages, batches.is_computed))
+                threads.submit(batches.carry_out, _Reading(batch, batches.is_read))
         except StreamLost as error:
             batches.fail(error)
         except BaseException:
@@ -116,21 +116,35 @@ class _HandedOver(threading.local):
 _handed_over: Final = _HandedOver()
 
 
-class _Batch:
-    """Messages, and who wants to know when all of them have been handed over; once."""
+class _NoMessages(StreamBatch[Any]):
+    """The first batch, which sets up the steps before messages have come."""
 
-    def __init__(self, messages: Sequence[Any], when_computed: Callable[[], None]) -> None:
-        self.messages, self._when_computed = messages, when_computed
-        self._is_computed = False
+    def __iter__(self) -> Iterator[Sequence[Any]]:
+        return iter(())
 
-    def elements(self, element: Callable[[Any], Any]) -> Iterator[Any]:
-        yield from map(element, self.messages)
-        self.computed()
+    def acknowledge(self) -> None:
+        pass
 
-    def computed(self) -> None:
-        if not self._is_computed:
-            self._is_computed = True
-            self._when_computed()
+    def give_back(self) -> None:
+        pass
+
+
+class _Reading:
+    """A batch, and who wants to know when it has been read; once."""
+
+    def __init__(self, batch: StreamBatch[Any], when_read: Callable[[], None]) -> None:
+        self.batch, self._when_read = batch, when_read
+        self._is_read = False
+
+    def elements(self, elements_of: Callable[[Sequence[Any]], Iterable[Any]]) -> Iterator[Any]:
+        for messages in self.batch:
+            yield from elements_of(messages)
+        self.end()
+
+    def end(self) -> None:
+        if not self._is_read:
+            self._is_read = True
+            self._when_read()
 
 
 class _Batches:
@@ -141,28 +155,29 @@ class _Batches:
         failure: of the first that failed.
     """
 
-    def __init__(self, work: BatchWork, reader: StreamReader[Any]) -> None:
-        self._work, self._reader = work, reader
+    def __init__(self, work: BatchWork) -> None:
+        self._work = work
         self._changed = threading.Condition()
-        self._under_way = self._being_computed = 0
+        self._under_way, self._is_reading = 0, False
         self._graph = work.build(ReadBatch())
         self.totals: dict[str, int] = {}
         self.failure: BaseException | None = None
 
     def wait_for_room(self) -> bool:
-        """Waits until another batch may begin, which then counts as under way; whether one may, as none has failed."""
+        """Waits until another batch may begin, which is then under way and being read; whether one may, as none has
+        failed."""
         with self._changed:
-            while self.failure is None and (self._under_way >= AT_ONCE or self._being_computed >= _COMPUTED):
+            while self.failure is None and (self._under_way >= AT_ONCE or self._is_reading):
                 self._changed.wait()
             if self.failure is not None:
                 return False
             self._under_way += 1
-            self._being_computed += 1
+            self._is_reading = True
             return True
 
-    def is_computed(self) -> None:
+    def is_read(self) -> None:
         with self._changed:
-            self._being_computed -= 1
+            self._is_reading = False
             self._changed.notify_all()
 
     def fail(self, error: BaseException) -> None:
@@ -172,30 +187,31 @@ class _Batches:
             self._changed.notify_all()
         self._work.context.shutdown.set()
 
-    def carry_out(self, batch: _Batch) -> None:
+    def carry_out(self, reading: _Reading) -> None:
         """Runs a batch and settles it. Never raises."""
+        batch = reading.batch
         try:
             if self.failure is not None:
-                self._reader.give_back(batch.messages)
+                batch.give_back()
                 return
-            counts, failure = self._run(batch)
+            counts, failure = self._run(reading)
             if failure is not None:
                 self.fail(failure)
-                self._reader.give_back(batch.messages)
+                batch.give_back()
                 return
-            self._reader.acknowledge(batch.messages)
+            batch.acknowledge()
             with self._changed:
                 add_counts(self.totals, counts)
         except Exception as error:
             self.fail(error)
         finally:
-            batch.computed()
+            reading.end()
             with self._changed:
                 self._under_way -= 1
                 self._changed.notify_all()
 
-    def _run(self, batch: _Batch) -> RunResult:
-        _handed_over.elements = batch.elements(self._work.stream.element)
+    def _run(self, reading: _Reading) -> RunResult:
+        _handed_over.elements = reading.elements(self._work.stream.elements)
         counts, failure = self._work.run(lambda: self._graph)
         return counts, failure or sync_outputs(self._work.outputs)
 

@@ -7,7 +7,7 @@ elsewhere (Dataflow) reads by the `read` of the source instead.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
@@ -15,35 +15,48 @@ from capybeam.pipeline.sources.message_attributes import MessageAttributes
 from capybeam.transforms.core.run_context import RunContext
 
 M = TypeVar("M")  # a message, as its stream has it
+M_co = TypeVar("M_co", covariant=True)
 
 
 class StreamLost(Exception):
     """A stream cannot be read any more: says which and why."""
 
 
-class StreamReader(Protocol[M]):
+class StreamBatch(Protocol[M_co]):
+    """Messages that are settled together. They come while it is gone through, which is done once."""
+
+    def __iter__(self) -> Iterator[Sequence[M_co]]:
+        """The messages, in lists as they come, none empty. It ends when the batch is full, has waited long enough for
+        more, or on the run's shutdown."""
+        ...
+
+    def acknowledge(self) -> None:
+        """Acknowledges what has come, for good. A message that cannot be acknowledged is delivered again."""
+        ...
+
+    def give_back(self) -> None:
+        """Returns what has come to the stream, which delivers it again."""
+        ...
+
+
+class StreamReader(Protocol[M_co]):
     """Reads batches while earlier ones are under way, and keeps all of their messages from other readers.
 
     A context manager: what has been read and is in no batch yet is given back at its end. Batches are settled from
     several threads, in any order, while others are under way.
     """
 
-    def __enter__(self) -> StreamReader[M]: ...
+    def __enter__(self) -> StreamReader[M_co]: ...
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None: ...
 
-    def batches(self) -> Iterator[Sequence[M]]:
-        """Batches, none empty. It ends on the run's shutdown, or when nothing comes. Raises StreamLost."""
-        ...
+    def batches(self) -> Iterator[StreamBatch[M_co]]:
+        """Batches, each as soon as it has a message; the next one is asked for when one has been gone through.
 
-    def acknowledge(self, messages: Sequence[M]) -> None:
-        """Acknowledges messages for good. One that cannot be acknowledged is delivered again."""
-        ...
-
-    def give_back(self, messages: Sequence[M]) -> None:
-        """Returns messages to the stream, which delivers them again."""
+        It ends on the run's shutdown, or when nothing comes. Raises StreamLost.
+        """
         ...
 
 
@@ -69,8 +82,8 @@ class Stream(Protocol[M]):
         """Whether what a run writes to an output, such as ``pubsub:projects/P/topics/T``, would come back in it."""
         ...
 
-    def element(self, message: M) -> Any:
-        """What the graph is given for a message."""
+    def elements(self, messages: Sequence[M]) -> Iterable[Any]:
+        """What the graph is given for messages."""
         ...
 
     def try_to_pull(self) -> Sequence[M]:
@@ -91,7 +104,7 @@ class Stream(Protocol[M]):
 
         Args:
             run: whose progress it updates, and whose shutdown ends it.
-            max_delay: seconds that a batch may wait for more messages.
+            max_delay: seconds after its first message in which a batch takes more.
             until_idle: seconds without a message after which no further batch follows; None waits for ever.
             first: messages that `try_to_pull` has brought: the first of the first batch.
         """

@@ -31,7 +31,7 @@ from capybeam.pipeline.run.exit_codes import OK
 from capybeam.pipeline.run.request import Outputs, RunRequest
 from capybeam.pipeline.sources import Source
 from capybeam.pipeline.sources.message_attributes import MessageAttributes
-from capybeam.pipeline.sources.pubsub.messages import line_of, numbered_line_of
+from capybeam.pipeline.sources.pubsub.messages import line_of, lists_of_lines, numbered_line_of
 from capybeam.pipeline.sources.pubsub.reader import SubscriptionDetails
 from capybeam.pipeline.sources.pubsub.subscription import PubSubStream, ReadMessages
 from capybeam.transforms.core.dead_letters import ReplayFilter
@@ -77,7 +77,7 @@ def streamed(
 
     def opened(text: str, *_: Any) -> Source:
         path, attributes = text.removeprefix("pubsub:"), MessageAttributes(id="id")
-        subscription = PubSubStream(path, element, attributes, details)
+        subscription = PubSubStream(path, lists_of_lines, attributes, details)  # which are for this machine
         return Source(text, "a subscription", ReadMessages(path, element, attributes), stream=subscription)
 
     with pytest.MonkeyPatch.context() as patch:  # where the cloud would be asked

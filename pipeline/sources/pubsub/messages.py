@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -32,6 +33,15 @@ def numbered_line_of(message: Message) -> tuple[str, bytes]:
     return f"Message {message.message_id}", message.data
 
 
+def lists_of_lines(messages: Sequence[Message]) -> Iterable[list[bytes]]:
+    """The lines of messages as one element, as `files.ReadRows` has them."""
+    return ([message.data for message in messages],)
+
+
+def numbered_lines_of(messages: Sequence[Message]) -> Iterable[tuple[str, bytes]]:
+    return map(numbered_line_of, messages)
+
+
 def message_of(received: Any) -> Message:
     """A message of a pull's response."""
     message = received.message
@@ -45,4 +55,8 @@ def _seconds(time: Any) -> float:
 
 def messages_of(pulled: Any) -> list[Message]:
     """All messages of a pull's response, read off the protobuf message, which takes a seventh of the time."""
-    return [message_of(received) for received in type(pulled).pb(pulled).received_messages]
+    return [
+        Message(message.message_id, received.ack_id, message.data, message.publish_time.seconds)
+        for received in type(pulled).pb(pulled).received_messages
+        for message in (received.message,)
+    ]

@@ -1,4 +1,4 @@
-"""Pulls batches of messages from a subscription, and keeps them leased while they are delivered."""
+"""Pulls messages from a subscription, and keeps them leased while they are delivered, in batches."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import dataclasses
 import functools
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Final
 
@@ -29,12 +30,12 @@ from capybeam.transforms.core.run_context import RunContext
 LEASE: Final = (
     60  # seconds that a message is leased, renewed after a third of it; after a crash it is redelivered that much later
 )
-_PULLS: Final = 4  # under way at once
+_PULLS: Final = 3  # under way at once
 _MAX_MESSAGES: Final = 10_000  # of a batch
-_MAX_BYTES: Final = 8 * 1024 * 1024
 _IN_HAND_MESSAGES: Final = 6 * _MAX_MESSAGES  # that wait for their batch, or are in one that is under way
-_IN_HAND_BYTES: Final = 4 * _MAX_BYTES
-_ANSWER_BYTES: Final = 1024 * 1024  # that a pull asks for, by the size of messages so far
+_WAITING_BYTES: Final = 12 * 1024 * 1024  # that wait for their batch, or have been asked for
+_ANSWER_BYTES: Final = 2 * 1024 * 1024  # that a pull asks for, by the size of messages so far
+_LIST: Final = 100  # messages that a batch gives at once; a list costs what a message alone would
 _EXPECTED_SIZE: Final = 40_000.0  # bytes of a message, before one has come; a guess on the safe side
 _TICK: Final = 0.05  # seconds between two checks
 SILENCE_LIMIT: Final = 60.0  # seconds without an answer that a run with --until-idle waits for, at least
@@ -96,15 +97,49 @@ _POLICY_UNSEEN: Final = (
 )
 
 
+class SubscriptionBatch:
+    """Messages that are settled together, in lists as they come: a `streams.StreamBatch`.
+
+    Args:
+        take: gives at most so many of those that come until a monotonic time; none when there are no more of them.
+        acknowledge, give_back: what becomes of them, by their IDs.
+        until: that time.
+    """
+
+    def __init__(
+        self,
+        take: Callable[[int, float], list[Message]],
+        acknowledge: Callable[[Sequence[str]], None],
+        give_back: Callable[[Sequence[str]], None],
+        until: float,
+    ) -> None:
+        self._take, self._acknowledge, self._give_back, self._until = take, acknowledge, give_back, until
+        self._message_ids: list[str] = []  # without their data, which is done with long before they are settled
+
+    def __iter__(self) -> Iterator[list[Message]]:
+        while room := max(0, _MAX_MESSAGES - len(self._message_ids)):
+            taken = self._take(room, self._until)
+            if not taken:
+                return
+            self._message_ids += [message.message_id for message in taken]
+            yield taken
+
+    def acknowledge(self) -> None:
+        self._acknowledge(self._message_ids)
+
+    def give_back(self) -> None:
+        self._give_back(self._message_ids)
+
+
 class SubscriptionReader:
-    """Pulls batches of messages while earlier ones are under way, and keeps all of them leased. A context manager.
+    """Pulls messages into batches while earlier ones are under way, and keeps all of them leased. A context manager.
 
     Several pulls are open at once. A message that is redelivered while it is in hand is in no second batch: it is
     acknowledged, or given back, by the ID that it came with last.
 
     Args:
         run: whose progress it updates, and whose shutdown ends it.
-        max_delay: seconds that a batch may wait for more messages.
+        max_delay: seconds after its first message in which a batch takes more.
         until_idle: seconds without a message after which no further batch follows; None waits for ever. Time in which
             Pub/Sub does not answer is not idle: when that lasts for as long, or a minute, the subscription is lost.
         first: messages that have been pulled already.
@@ -128,14 +163,14 @@ class SubscriptionReader:
             self._pull_timeout = min(CALL_TIMEOUT, max(_SHORTEST_CALL, until_idle / 4))
         self._client = new_client()
         self._pulling_client = new_client()  # a second one, as it is closed in the middle of a call
-        self._changed = threading.Condition()  # guards what follows
-        self._waiting: list[Message] = []
-        self._bytes = 0  # of those
+        lock = threading.RLock()  # guards what follows
+        self._changed, self._room = threading.Condition(lock), threading.Condition(lock)  # the second: for another pull
+        self._waiting: deque[tuple[float, list[Message]]] = deque()  # for their batch, and when they have come
+        self._messages = self._bytes = 0  # of those
         self._tally = Tally()
         self._ack_ids: dict[str, str] = {}  # of all messages in hand, by message ID
-        self._bytes_in_hand = 0
         self._asked, self._mean_size = 0, _EXPECTED_SIZE
-        self._first_at = self._quiet_since = self._answered_at = time.monotonic()
+        self._quiet_since = self._answered_at = time.monotonic()
         self._back_at = 0.0  # when messages of answers that were too large have been redelivered
         self._failing_since: float | None = None
         self._lost: Exception | None = None
@@ -162,58 +197,68 @@ class SubscriptionReader:
         set_deadline(self._client, self._path, in_hand, 0)
         self._client.close()
 
-    def batches(self) -> Iterator[list[Message]]:
-        """Batches, when they are full or have waited long enough. It ends on the run's shutdown, or when nothing comes.
+    def batches(self) -> Iterator[SubscriptionBatch]:
+        """Batches, each as soon as its first message is there. It ends on the run's shutdown, or when nothing comes.
 
         Raises:
             StreamLost
         """
-        while True:
-            batch = self._next()
-            if not batch:
-                return
-            yield batch
+        while self._is_more():
+            yield SubscriptionBatch(self.take, self.acknowledge, self.give_back, self._waiting[0][0] + self._max_delay)
 
-    def acknowledge(self, messages: Sequence[Message]) -> None:
+    def take(self, most: int, until: float) -> list[Message]:
+        """Messages that come until a monotonic time, which are waited for; none when there are no more of them."""
+        with self._changed:
+            while not self._waiting:
+                left = until - time.monotonic()
+                if left <= 0 or self._is_ending():
+                    return []
+                self._changed.wait(min(_TICK, left))
+            come_at, messages = self._waiting.popleft()
+            taken, rest = (messages[:most], messages[most:]) if come_at <= until else ([], messages)
+            if rest:
+                self._waiting.appendleft((come_at, rest))
+            self._messages -= len(taken)
+            self._bytes -= sum(len(message.data) for message in taken)
+            if self._room_for():
+                self._room.notify()
+            return taken
+
+    def acknowledge(self, message_ids: Sequence[str]) -> None:
         """Acknowledges messages. One that cannot be acknowledged is delivered again, and dropped by Meta."""
         from google.api_core.exceptions import GoogleAPIError
 
-        for part in in_calls(self._release(messages)):
+        for part in in_calls(self._release(message_ids)):
             try:
                 acknowledge(self._client, self._path, part, LEASE)
             except GoogleAPIError as error:
                 self._progress.set_status(
                     self._path, f"could not acknowledge ({type(error).__name__}): some messages will be redelivered."
                 )
-        self._tally.acknowledged(message.message_id for message in messages)
+        self._tally.acknowledged(message_ids)
 
-    def give_back(self, messages: Sequence[Message]) -> None:
+    def give_back(self, message_ids: Sequence[str]) -> None:
         """Returns messages to the subscription, which delivers them again."""
-        set_deadline(self._client, self._path, self._release(messages), 0)
+        set_deadline(self._client, self._path, self._release(message_ids), 0)
 
-    def _next(self) -> list[Message]:
+    def _is_more(self) -> bool:
+        """Waits for a message; whether one has come before the end."""
         with self._changed:
-            while True:
-                if self._lost is not None and not self._waiting:
+            while not self._waiting:
+                if self._lost is not None:
                     raise self._lost
-                now = time.monotonic()
-                full = len(self._waiting) >= _MAX_MESSAGES or self._bytes >= _MAX_BYTES
-                due = bool(self._waiting) and now - self._first_at >= self._max_delay
-                if full or due:
-                    return self._take()
                 quiet = self._answered_at - max(self._quiet_since, self._back_at)
                 idle = self._until_idle is not None and not self._ack_ids and quiet >= self._until_idle
-                if self._shutdown.is_set() or idle:
+                if idle or self._is_ending():
                     break
                 self._changed.wait(_TICK)
+            else:
+                return True
         self._stop_pulling()
-        with self._changed:  # what the last calls brought
-            return self._take()
+        return bool(self._waiting)  # what the last calls brought
 
-    def _take(self) -> list[Message]:
-        taken, self._waiting, self._bytes = self._waiting, [], 0
-        self._changed.notify_all()
-        return taken
+    def _is_ending(self) -> bool:
+        return self._lost is not None or self._done.is_set() or self._shutdown.is_set()
 
     def _stop_pulling(self) -> None:
         self._done.set()
@@ -231,7 +276,7 @@ class SubscriptionReader:
                 pause = 0.0
                 continue
             try:
-                messages = self._pull_once(asked)
+                self._received(self._pull_once(asked))
             except (exceptions.NotFound, exceptions.PermissionDenied, exceptions.Unauthenticated) as error:
                 self._lost = StreamLost(f"{self._path} can no longer be pulled from ({type(error).__name__})")
                 return
@@ -254,20 +299,23 @@ class SubscriptionReader:
                     self._asked -= asked
             self._progress.set_status(self._path, "")
             pause = 0.0
-            self._received(messages)
 
     def _ask(self) -> int:
         """How many messages to ask for, which then count as asked for; 0, after a moment, where there is no room."""
         with self._changed:
-            count = min(_MAX_MESSAGES - len(self._waiting), _IN_HAND_MESSAGES - len(self._ack_ids)) - self._asked
-            size = min(_MAX_BYTES - self._bytes, _IN_HAND_BYTES - self._bytes_in_hand) - self._asked * self._mean_size
-            room = min(count, int(min(size, _ANSWER_BYTES) / self._mean_size) or 1) if size > 0 else 0
-            if room <= 0:
-                self._changed.wait(_TICK)
-                return 0
-            asked = min(room, self._pull_size.size)
+            asked = self._room_for()
+            if not asked:
+                self._room.wait(_TICK)
             self._asked += asked
             return asked
+
+    def _room_for(self) -> int:
+        """How many messages a pull may ask for; 0 until there is room for all that one may bring, as a call costs the
+        same however little that is."""
+        most = min(self._pull_size.size, int(_ANSWER_BYTES / self._mean_size) or 1, _MAX_MESSAGES)
+        count = min(_MAX_MESSAGES - self._messages, _IN_HAND_MESSAGES - len(self._ack_ids)) - self._asked
+        size = _WAITING_BYTES - self._bytes - self._asked * self._mean_size
+        return most if count >= most and size >= most * self._mean_size else 0
 
     def _is_given_up(self, error: Exception) -> bool:
         """Whether a subscription that does not answer is lost by now."""
@@ -325,16 +373,16 @@ class SubscriptionReader:
                 return
             self._quiet_since = self._answered_at
             self._pull_size.taken()
-            if not self._waiting:
-                self._first_at = self._answered_at
             self._tally.took((message.message_id, message.published) for message in messages)
-            new = [message for message in messages if message.message_id not in self._ack_ids]
+            found = {message.message_id: message for message in messages if message.message_id not in self._ack_ids}
+            new = list(found.values())
             self._ack_ids.update((message.message_id, message.ack_id) for message in messages)
-            size = sum(len(message.data) for message in new)
-            self._waiting += new
-            self._bytes += size
-            self._bytes_in_hand += size
-            self._mean_size += (sum(len(message.data) for message in messages) / len(messages) - self._mean_size) / 4
+            for start in range(0, len(new), _LIST):
+                self._waiting.append((self._answered_at, new[start : start + _LIST]))
+            self._messages += len(new)
+            pulled = sum(len(message.data) for message in messages)
+            self._bytes += pulled if len(new) == len(messages) else sum(len(message.data) for message in new)
+            self._mean_size += (pulled / len(messages) - self._mean_size) / 4
             self._changed.notify_all()
 
     def _keep_leased(self) -> None:
@@ -343,11 +391,9 @@ class SubscriptionReader:
                 ack_ids = list(self._ack_ids.values())
             lease(self._client, self._path, ack_ids)
 
-    def _release(self, messages: Iterable[Message]) -> list[str]:
+    def _release(self, message_ids: Sequence[str]) -> list[str]:
         """The IDs by which messages are acknowledged or given back, which are in hand no longer."""
         with self._changed:
             self._quiet_since = time.monotonic()
-            self._bytes_in_hand -= sum(len(message.data) for message in messages)
-            released = [self._ack_ids.pop(message.message_id, message.ack_id) for message in messages]
-            self._changed.notify_all()
-            return released
+            self._room.notify_all()
+            return [self._ack_ids.pop(message_id) for message_id in message_ids]

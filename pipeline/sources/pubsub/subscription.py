@@ -20,7 +20,14 @@ from apache_beam.metrics import Metrics
 from capybeam.pipeline.sources import NoInput, ReadOptions, Source
 from capybeam.pipeline.sources.message_attributes import MessageAttributes
 from capybeam.pipeline.sources.pubsub.client import CALL_TIMEOUT, client_for, is_too_large, set_deadline
-from capybeam.pipeline.sources.pubsub.messages import Message, line_of, message_of, numbered_line_of
+from capybeam.pipeline.sources.pubsub.messages import (
+    Message,
+    line_of,
+    lists_of_lines,
+    message_of,
+    numbered_line_of,
+    numbered_lines_of,
+)
 from capybeam.pipeline.sources.pubsub.reader import SubscriptionDetails, SubscriptionReader, lease
 from capybeam.transforms.base import NAMESPACE
 from capybeam.transforms.core.run_context import RunContext
@@ -32,20 +39,26 @@ _SUBSCRIPTION: Final = re.compile(r"projects/[^/\s]+/subscriptions/[^/\s]+")
 
 def open_source(text: str, options: ReadOptions) -> Source:
     """A subscription of events. Raises NoInput."""
-    return _open(text, line_of, options)
+    return _open(text, line_of, lists_of_lines, options)
 
 
 def open_dead_letters(text: str, options: ReadOptions) -> Source:
     """A subscription of dead letters. Raises NoInput."""
-    return _open(text, numbered_line_of, options)
+    return _open(text, numbered_line_of, numbered_lines_of, options)
 
 
-def _open(text: str, element: Callable[[Message], Any], options: ReadOptions) -> Source:
+def _open(
+    text: str,
+    element: Callable[[Message], Any],
+    elements: Callable[[Sequence[Message]], Iterable[Any]],
+    options: ReadOptions,
+) -> Source:
     """Looks at a subscription. Raises NoInput where it does not exist, or is not a pull subscription.
 
     Args:
         text: ``pubsub:projects/P/subscriptions/S``.
-        element: what the graph is given for a message.
+        element: what the graph is given for a message, where a runner streams.
+        elements: what it is given for messages that have come together, on this machine.
     """
     path = text.removeprefix(PUBSUB)
     if not _SUBSCRIPTION.fullmatch(path):
@@ -56,7 +69,7 @@ def _open(text: str, element: Callable[[Message], Any], options: ReadOptions) ->
         raise NoInput(f"{text}: needs Google's client library: pip install 'capybeam[gcp]'") from None
     details, attributes = None if options.is_offline else _details_of(path), options.attributes
     read = ReadMessages(path, element, attributes)
-    stream = PubSubStream(path, element, attributes, details)
+    stream = PubSubStream(path, elements, attributes, details)
     return Source(text, "a subscription", read, stream=stream, is_unseen=options.is_offline)
 
 
@@ -144,7 +157,7 @@ class PubSubStream:
     """
 
     path: str
-    element: Callable[[Message], Any]
+    elements: Callable[[Sequence[Message]], Iterable[Any]]
     attributes: MessageAttributes = dataclasses.field(default_factory=MessageAttributes)
     details: SubscriptionDetails | None = None
 

@@ -25,6 +25,7 @@ from capybeam.pipeline.sinks import SinkError
 from capybeam.pipeline.sources.message_attributes import MessageAttributes
 from capybeam.transforms.core import run_context
 from capybeam.transforms.core.dead_letters import ReplayFilter
+from capybeam.transforms.core.run_context import RunContext
 from tests.pipeline.jobs import TOKEN, job_file, order, rows
 from tests.pipeline.sources import memory_source
 from tests.pipeline.sources.memory_source import Queue
@@ -119,20 +120,47 @@ def test_the_graph_is_built_and_translated_once_for_all_batches(
 def test_the_steps_are_set_up_before_the_first_message_has_come(
     queue: Queue, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    acknowledged: list[Sequence[bytes]] = []
+    are_set_up = threading.Event()
     read = memory_source.QueueReader.batches
 
-    def late(self: memory_source.QueueReader) -> Iterator[Sequence[bytes]]:
-        deadline = time.monotonic() + 60
-        while not acknowledged and time.monotonic() < deadline:
-            time.sleep(0.02)
+    def late(self: memory_source.QueueReader) -> Iterator[memory_source.QueueBatch]:
+        assert are_set_up.wait(60)
         yield from read(self)
 
-    monkeypatch.setattr(Queue, "acknowledge", lambda _, messages: acknowledged.append(messages))
+    monkeypatch.setattr(batches._NoMessages, "acknowledge", lambda _: are_set_up.set())
     monkeypatch.setattr(memory_source.QueueReader, "batches", late)
     queue.waiting += [order(1)]
     assert run_job(request(sandbox.url)) == OK
-    assert list(map(len, acknowledged)) == [0, 1]
+    assert len(queue.acknowledged) == 1
+
+
+def test_messages_of_a_batch_are_computed_while_others_of_it_are_yet_to_come(
+    queue: Queue, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs: list[RunContext] = []
+    computed_before: list[int] = []
+    take, reader = Queue.take, memory_source.QueueStream.reader
+
+    def watched(self: memory_source.QueueStream, run: RunContext, *args: Any) -> memory_source.QueueReader:
+        runs.append(run)
+        return reader(self, run, *args)
+
+    def computed() -> int:
+        return sum(run.progress.counts().get("read", 0) for run in runs)
+
+    def late(self: Queue, most: int) -> list[bytes]:
+        deadline = time.monotonic() + 60
+        while runs and computed() < len(self.leased) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        computed_before.append(computed())
+        return take(self, most)
+
+    monkeypatch.setattr(memory_source.QueueStream, "reader", watched)
+    monkeypatch.setattr(Queue, "take", late)
+    messages = [order(1), order(2)]  # of one batch
+    queue.waiting += messages
+    assert run_job(request(sandbox.url)) == OK
+    assert (computed_before, queue.acknowledged) == ([0, 1, 2], messages)  # the first, of try_to_pull
 
 
 def test_what_a_destination_refuses_is_held_while_later_batches_go_on(queue: Queue, tmp_path: Path) -> None:

@@ -47,6 +47,27 @@ QUEUES: dict[str, Queue] = {}
 """By name."""
 
 
+class QueueBatch:
+    """A `streams.StreamBatch` of a queue: of at most two messages, which come one by one."""
+
+    def __init__(self, queue: Queue, first: Sequence[bytes]) -> None:
+        self._queue, self._first = queue, first
+        self._messages: list[bytes] = []
+
+    def __iter__(self) -> Iterator[Sequence[bytes]]:
+        come = self._first
+        while come:
+            self._messages += come
+            yield come
+            come = self._queue.take(1) if len(self._messages) < 2 else ()
+
+    def acknowledge(self) -> None:
+        self._queue.acknowledge(self._messages)
+
+    def give_back(self) -> None:
+        self._queue.give_back(self._messages)
+
+
 @dataclasses.dataclass
 class QueueReader:
     """A `streams.StreamReader` whose batches are of two messages."""
@@ -62,17 +83,11 @@ class QueueReader:
     ) -> None:
         pass
 
-    def batches(self) -> Iterator[Sequence[bytes]]:
-        batch = [*self.first, *self.queue.take(2 - len(self.first))]
-        while batch:
-            yield batch
-            batch = self.queue.take(2)
-
-    def acknowledge(self, messages: Sequence[bytes]) -> None:
-        self.queue.acknowledge(messages)
-
-    def give_back(self, messages: Sequence[bytes]) -> None:
-        self.queue.give_back(messages)
+    def batches(self) -> Iterator[QueueBatch]:
+        first = self.first or self.queue.take(1)
+        while first:
+            yield QueueBatch(self.queue, first)
+            first = self.queue.take(1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,8 +106,8 @@ class QueueStream:
     def is_fed_by(self, output: str) -> bool:
         return output == f"memory:{self.name}"
 
-    def element(self, message: bytes) -> bytes:
-        return message
+    def elements(self, messages: Sequence[bytes]) -> Sequence[bytes]:
+        return messages
 
     def try_to_pull(self) -> list[bytes]:
         return self.queue.take(1)

@@ -16,8 +16,13 @@ from typing import Any
 import pytest
 
 from capybeam.pipeline.sources.pubsub import client, reader
-from capybeam.pipeline.sources.pubsub.messages import Message, line_of
-from capybeam.pipeline.sources.pubsub.reader import PullSize, SubscriptionDetails, SubscriptionReader
+from capybeam.pipeline.sources.pubsub.messages import Message, lists_of_lines
+from capybeam.pipeline.sources.pubsub.reader import (
+    PullSize,
+    SubscriptionBatch,
+    SubscriptionDetails,
+    SubscriptionReader,
+)
 from capybeam.pipeline.sources.pubsub.subscription import PubSubStream
 from capybeam.pipeline.sources.streams import StreamLost
 from capybeam.transforms.core.run_context import RunContext
@@ -114,22 +119,97 @@ def test_without_an_end_it_waits_for_as_long_as_it_takes(
         return pubsub_v1.types.PullResponse(received_messages=[message])
 
     with pulling(back_after_a_while) as back:
-        batch = next(back.batches())
-    assert batch[0] == Message("m", "a", b"{}")
+        batch = list(next(back.batches()))
+    assert batch[0][0] == Message("m", "a", b"{}")
 
 
 def test_what_was_pulled_before_is_the_first_of_the_batch(pulling: Callable[..., SubscriptionReader]) -> None:
     first = Message("m", "a", b"{}")
     with pulling(nothing, first=[first]) as started:
-        assert next(started.batches()) == [first]
+        assert list(next(started.batches())) == [[first]]
+
+
+def messages(count: int) -> list[Message]:
+    return [Message(f"m{number}", f"a{number}", b"{}") for number in range(count)]
+
+
+def names(batch: SubscriptionBatch) -> list[list[str]]:
+    return [[message.message_id for message in taken] for taken in batch]
+
+
+def test_a_batch_is_there_with_its_first_message_and_takes_those_that_come_in_its_time() -> None:
+    left = [["m0"], ["m1", "m2"]]
+    asked: list[float] = []
+
+    def take(_: int, until: float) -> list[Message]:
+        asked.append(until)
+        return [Message(name, "", b"") for name in left.pop(0)] if left else []
+
+    settled: list[Sequence[str]] = []
+    batch = SubscriptionBatch(take, settled.append, lambda _: None, until=7.0)
+    assert names(batch) == [["m0"], ["m1", "m2"]]
+    batch.acknowledge()
+    assert (asked, settled) == ([7.0, 7.0, 7.0], [["m0", "m1", "m2"]])
+
+
+def test_what_comes_after_the_time_of_a_batch_is_in_the_next(pulling: Callable[..., SubscriptionReader]) -> None:
+    with pulling(nothing, first=messages(1)) as started:  # whose batches take what came with their first message
+        batches = started.batches()
+        first = next(batches)
+        time.sleep(0.01)
+        started._received([Message("later", "b", b"{}")])
+        assert names(first) == [["m0"]]
+        assert names(next(batches)) == [["later"]]
+
+
+def test_a_batch_that_is_full_leaves_the_rest_to_the_next(
+    pulling: Callable[..., SubscriptionReader], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "_MAX_MESSAGES", 3)
+    monkeypatch.setattr(reader, "_LIST", 2)
+    with pulling(nothing, until_idle=0.1, first=messages(8)) as started:
+        taken = []
+        for batch in started.batches():
+            taken.append(names(batch))
+            batch.acknowledge()
+    assert taken == [[["m0", "m1"], ["m2"]], [["m3"], ["m4", "m5"]], [["m6", "m7"]]]
+
+
+def test_a_pull_waits_until_there_is_room_for_all_that_it_may_bring(
+    pulling: Callable[..., SubscriptionReader], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def one_more(max_messages: int, **_: Any) -> Any:
+        asked.append(max_messages)
+        name = f"m{len(asked)}"
+        received = {"ack_id": name, "message": {"message_id": name, "data": b"x" * 40_000}}
+        return pubsub_v1.types.PullResponse(received_messages=[received])
+
+    monkeypatch.setattr(reader, "_PULLS", 1)
+    monkeypatch.setattr(reader, "_ANSWER_BYTES", 2_000_000)
+    monkeypatch.setattr(reader, "_WAITING_BYTES", 2_100_000)
+    with pulling(one_more) as started:
+        batches = started.batches()
+        first = next(batches)
+        deadline = time.monotonic() + 30
+        while len(asked) < 3 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(0.2)
+        assert asked == [50, 50, 50]  # three of 40 kB wait, so another 2 MB would be too much
+        assert names(first) == [["m1"]]
+        while len(asked) < 4 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert asked == [50] * 4
 
 
 def test_it_is_not_idle_while_a_batch_is_under_way(pulling: Callable[..., SubscriptionReader]) -> None:
     with pulling(nothing, until_idle=0.2, first=[Message("m", "a", b"{}")]) as started:
         batches = started.batches()
         first = next(batches)
+        assert len(list(first)) == 1
         began = time.monotonic()
-        threading.Timer(1.0, started.acknowledge, [first]).start()
+        threading.Timer(1.0, first.acknowledge).start()
         assert list(batches) == []
         assert time.monotonic() - began > 1.2
 
@@ -162,8 +242,8 @@ def test_a_message_that_is_redelivered_while_it_is_in_hand_is_in_one_batch_and_s
     monkeypatch.setattr(reader, "_PULLS", 1)
     with SubscriptionReader(PATH, RunContext(), max_delay=0.5, until_idle=0.1) as pulling:
         for batch in pulling.batches():
-            assert [message.message_id for message in batch] == ["m1", "m2", "m3"]
-            pulling.acknowledge(batch)
+            assert [message.message_id for messages in batch for message in messages] == ["m1", "m2", "m3"]
+            batch.acknowledge()
     assert acknowledged == ["a3", "b1", "c1"]
 
 
@@ -171,7 +251,7 @@ def test_all_that_is_in_hand_is_given_back_at_the_end(monkeypatch: pytest.Monkey
     leasing = LeasingClient(Time(until=0.0))
     monkeypatch.setattr(reader, "new_client", lambda: leasing)
     with SubscriptionReader(PATH, RunContext(), max_delay=0.1) as pulling:
-        assert len(next(pulling.batches())) == 3
+        assert list(map(len, next(pulling.batches()))) == [3]
     assert leasing.expiry == {"a": 0.0, "b": 0.0, "c": 0.0}
 
 
@@ -235,12 +315,12 @@ def test_a_lease_is_renewed_for_as_long_as_a_batch_takes(monkeypatch: pytest.Mon
     pulling._closed = clock
     with pulling:
         batch = next(pulling.batches())
-        assert [message.ack_id for message in batch] == ["a", "b", "c"]
+        assert [message.ack_id for messages in batch for message in messages] == ["a", "b", "c"]
         clock.begun.set()
         assert clock.ended.wait(30)
         assert clock.now >= 20 * reader.LEASE
         assert min(leasing.expiry.values()) > clock.now
-        pulling.acknowledge(batch)
+        batch.acknowledge()
     assert leasing.lost == set()
     assert leasing.acknowledged == {"a", "b", "c"}
 
@@ -331,7 +411,8 @@ def test_a_pull_that_is_too_large_asks_for_less_until_all_messages_have_come(mon
         SubscriptionReader(PATH, RunContext(), 0.1, 0.3, (), DETAILS) as pulling,
     ):
         for batch in pulling.batches():
-            pulling.acknowledge(batch)
+            assert list(batch)
+            batch.acknowledge()
     assert messages == {}
 
 
@@ -345,7 +426,8 @@ def test_a_message_that_is_too_large_alone_is_reported_once_and_holds_up_nothing
         SubscriptionReader(PATH, run, 0.1, 1.5, (), DETAILS) as pulling,
     ):
         for batch in pulling.batches():
-            pulling.acknowledge(batch)
+            assert list(batch)
+            batch.acknowledge()
     assert messages == {"large": 100_000}
     (remark,) = run.progress.remarks()
     assert re.fullmatch(
@@ -363,4 +445,4 @@ def test_a_quota_that_has_run_out_is_no_answer_that_is_too_large() -> None:
 
 def test_a_first_message_that_is_too_large_keeps_no_run_from_starting(monkeypatch: pytest.MonkeyPatch) -> None:
     with limited_server(monkeypatch, {"large": 100_000}, limit=50_000):
-        assert PubSubStream(PATH, line_of).try_to_pull() == []
+        assert PubSubStream(PATH, lists_of_lines).try_to_pull() == []
