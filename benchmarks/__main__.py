@@ -310,14 +310,14 @@ def _print_table(measured: Measured, count: int) -> bool:
     missed = False
 
     def row(
-        name: str, figure: str, *, value: float | None = None, least: float = 0, most: float = float("inf")
+        name: str, figure: str, *, value: float | None = None, least: float | None = None, most: float = float("inf")
     ) -> None:
         nonlocal missed
         verdict = ""
         if value is not None:
-            met = least <= value <= most
+            met = value <= most if least is None else least <= value
             missed = missed or not met
-            verdict = f"target {f'≥ {least:g}' if least else f'≤ {most:g}'}: {'met' if met else 'MISSED'}"
+            verdict = f"target {f'≤ {most:g}' if least is None else f'≥ {least:g}'}: {'met' if met else 'MISSED'}"
         print(f"{name:<44}{figure:>16}   {verdict}".rstrip())
 
     def speed(seconds: Sequence[float]) -> str:
