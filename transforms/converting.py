@@ -155,7 +155,8 @@ class _ConvertEvents(RowStepDoFn[Engine]):
 
     def _converted(self, block: _Block, window: int) -> Iterator[Any]:
         counters, match, withhold, now = self.counters, self._match, self._withhold, self._clock()
-        counters["read"] += len(block.lines)
+        if block.lines:
+            counters["read"] += len(block.lines)
         alone: dict[str, list[Event]] = {}
         for event in itertools.chain(block.events, block.whole_events):
             try:  # as `taken_by`, without a call for each event
