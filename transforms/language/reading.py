@@ -21,7 +21,7 @@ from capybeam.transforms.language.subscriptions import Subscription
 from capybeam.transforms.language.triggers import TriggerNode, keys_of, parse_trigger
 
 Read = Callable[[bytes], Event]
-Keys = tuple[str, ...]
+Keys = tuple[str | None, ...]  # of a path; None is for each item of a list
 
 
 def compile_reader(subscriptions: Iterable[Subscription]) -> Read | None:
@@ -78,8 +78,8 @@ class _Node:
         self.nodes: dict[str, _Node] = {}
         self.items: _Node | None = None
 
-    def add(self, keys: Iterable[str | None]) -> None:
-        """Adds a path; None in it is for each item of a list."""
+    def add(self, keys: Keys) -> None:
+        """Adds a path. Raises _Unknown for that of the whole event."""
         node = self
         for key in keys:
             if key is None:
@@ -121,7 +121,7 @@ def _object(keys: Mapping[str, Any]) -> Any:
     return TypedDict("Object", dict(keys), total=False)  # type: ignore[operator]
 
 
-def _looked_up(subscription: Subscription) -> Iterator[tuple[str | None, ...]]:
+def _looked_up(subscription: Subscription) -> Iterator[Keys]:
     """All that a subscription looks up in an event. Raises _Unknown."""
     yield from _in_trigger(parse_trigger(subscription.trigger))
     if subscription.consent is not None:
@@ -132,7 +132,7 @@ def _looked_up(subscription: Subscription) -> Iterator[tuple[str | None, ...]]:
         yield from _in_mapping(mapping)
 
 
-def _in_consent(consent: Consent) -> Iterator[tuple[str, ...]]:
+def _in_consent(consent: Consent) -> Iterator[Keys]:
     for condition in (consent.granted_if, consent.refused_if):
         if condition:
             yield from _in_trigger(parse_trigger(condition))
@@ -140,7 +140,7 @@ def _in_consent(consent: Consent) -> Iterator[tuple[str, ...]]:
         yield (*parse_path(consent.path), category)
 
 
-def _in_trigger(node: TriggerNode) -> Iterator[tuple[str, ...]]:
+def _in_trigger(node: TriggerNode) -> Iterator[Keys]:
     if node.kind == "field":
         yield tuple(keys_of(node))
         return
@@ -149,7 +149,7 @@ def _in_trigger(node: TriggerNode) -> Iterator[tuple[str, ...]]:
             yield from _in_trigger(part)
 
 
-def _in_mapping(node: Any) -> Iterator[tuple[str | None, ...]]:
+def _in_mapping(node: Any) -> Iterator[Keys]:
     if isinstance(node, list):
         for item in node:
             yield from _in_mapping(item)
@@ -158,13 +158,13 @@ def _in_mapping(node: Any) -> Iterator[tuple[str | None, ...]]:
             yield from _READS.get(name, _in_mapping)(part) if is_directive(node) else _in_mapping(part)
 
 
-def _in_path(path: Any) -> Iterator[tuple[str | None, ...]]:
+def _in_path(path: Any) -> Iterator[Keys]:
     if not isinstance(path, str):
         raise _Unknown
     yield parse_path(path)
 
 
-def _in_template(template: Any) -> Iterator[tuple[str | None, ...]]:
+def _in_template(template: Any) -> Iterator[Keys]:
     if not isinstance(template, str):
         raise _Unknown
     for part in template_parts(template):
@@ -172,26 +172,27 @@ def _in_template(template: Any) -> Iterator[tuple[str | None, ...]]:
             yield part
 
 
-def _in_array_path(options: list[Any]) -> Iterator[tuple[str | None, ...]]:
+def _in_array_path(options: list[Any]) -> Iterator[Keys]:
     path, *shapes = options
     (array,) = _in_path(path)
     shape = shapes[0] if shapes else None
     if not isinstance(shape, dict) or not shape:
         yield array
-    else:
-        for keys in _in_mapping(shape):
-            yield (*array, None, *keys)
+        return
+    inside = list(_in_mapping(shape)) or [()]  # a shape that looks nothing up is made for each item all the same
+    for keys in inside:
+        yield (*array, None, *keys)
 
 
-def _in_transform(options: Mapping[str, Any]) -> Iterator[tuple[str | None, ...]]:
+def _in_transform(options: Mapping[str, Any]) -> Iterator[Keys]:
     yield from _in_mapping(options["apply"])  # of which the mapping reads
 
 
-def _in_liquid(_: Any) -> Iterator[tuple[str | None, ...]]:
+def _in_liquid(_: Any) -> Iterator[Keys]:
     raise _Unknown
 
 
-_READS: Final[Mapping[str, Callable[[Any], Iterator[tuple[str | None, ...]]]]] = {
+_READS: Final[Mapping[str, Callable[[Any], Iterator[Keys]]]] = {
     "@path": _in_path,
     "@template": _in_template,
     "@arrayPath": _in_array_path,

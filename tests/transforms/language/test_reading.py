@@ -81,6 +81,15 @@ def test_an_object_that_is_taken_for_a_list_of_one_is_read() -> None:
     assert read(event, mapping=mapping)["properties"] == {"sku": "mug", "total": 2}
 
 
+def test_items_that_a_shape_looks_nothing_up_in_are_read_whole() -> None:
+    mapping = 'contents: {"@arrayPath": ["$.properties.products", {id: mug}]}'
+    assert read({**EVENT, "properties": {"products": ["a", 1]}}, mapping=mapping)["properties"] == {
+        "products": ["a", 1]
+    }
+    with pytest.raises(Exception):  # noqa: B017, PT011
+        read(EVENT, mapping=mapping)
+
+
 @pytest.mark.parametrize(
     "mapping",
     [
