@@ -105,9 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _compare_cluster(options.events, options.rounds)
     parts: list[Callable[[], bool]] = []  # each prints, and says whether a target was missed
     if options.all or not (options.peers or options.memory or options.subscriptions):
-        parts.append(
-            lambda: _print_table(_measure(options.events, options.rounds, not options.skip_run), options.events)
-        )
+        parts.append(lambda: _compare_with_limit(options.events, options.rounds, not options.skip_run))
     if options.all or options.subscriptions:
         parts.append(lambda: bool(subscription.main(["--check", "--rounds", str(min(options.rounds, 3))])))
     if options.all or options.memory:
