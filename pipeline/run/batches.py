@@ -12,7 +12,7 @@ import copy
 import dataclasses
 import itertools
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -119,7 +119,7 @@ _handed_over: Final = _HandedOver()
 class _NoMessages(StreamBatch[Any]):
     """The first batch, which sets up the steps before messages have come."""
 
-    def __iter__(self) -> Iterator[Sequence[Any]]:
+    def __iter__(self) -> Iterator[Any]:
         return iter(())
 
     def acknowledge(self) -> None:
@@ -136,7 +136,7 @@ class _Reading:
         self.batch, self._when_read = batch, when_read
         self._is_read = False
 
-    def elements(self, elements_of: Callable[[Sequence[Any]], Iterable[Any]]) -> Iterator[Any]:
+    def elements(self, elements_of: Callable[[Any], Iterable[Any]]) -> Iterator[Any]:
         for messages in self.batch:
             yield from elements_of(messages)
         self.end()

@@ -7,15 +7,15 @@ elsewhere (Dataflow) reads by the `read` of the source instead.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sized
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
 from capybeam.pipeline.sources.message_attributes import MessageAttributes
 from capybeam.transforms.core.run_context import RunContext
 
-M = TypeVar("M")  # a message, as its stream has it
-M_co = TypeVar("M_co", covariant=True)
+M = TypeVar("M", bound=Sized)  # messages that have come together, as their stream has them
+M_co = TypeVar("M_co", bound=Sized, covariant=True)
 
 
 class StreamLost(Exception):
@@ -25,8 +25,8 @@ class StreamLost(Exception):
 class StreamBatch(Protocol[M_co]):
     """Messages that are settled together. They come while it is gone through, which is done once."""
 
-    def __iter__(self) -> Iterator[Sequence[M_co]]:
-        """The messages, in lists as they come, none empty. It ends when the batch is full, has waited long enough for
+    def __iter__(self) -> Iterator[M_co]:
+        """The messages, together as they come, at least one. It ends when the batch is full, has waited long enough for
         more, or on the run's shutdown."""
         ...
 
@@ -82,23 +82,23 @@ class Stream(Protocol[M]):
         """Whether what a run writes to an output, such as ``pubsub:projects/P/topics/T``, would come back in it."""
         ...
 
-    def elements(self, messages: Sequence[M]) -> Iterable[Any]:
+    def elements(self, messages: M) -> Iterable[Any]:
         """What the graph is given for messages."""
         ...
 
-    def try_to_pull(self) -> Sequence[M]:
+    def try_to_pull(self) -> M:
         """Reads once, to see that it is allowed; what that brings is passed to `reader`, or given back. Raises NoInput.
 
         Given back at once it could stay away for long, and for good from a run that leaves before that.
         """
         ...
 
-    def give_back(self, messages: Sequence[M]) -> None:
+    def give_back(self, messages: M) -> None:
         """Returns messages that `try_to_pull` has brought. Raises NoInput."""
         ...
 
     def reader(
-        self, run: RunContext, max_delay: float, until_idle: float | None = None, first: Sequence[M] = ()
+        self, run: RunContext, max_delay: float, until_idle: float | None = None, first: M | None = None
     ) -> StreamReader[M]:
         """What reads its batches.
 

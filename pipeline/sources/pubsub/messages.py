@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple, overload
 
 
 class Message(NamedTuple):
     """A pulled message. `ack_id` is what it is acknowledged by; `data` may hold personal data.
 
     Attributes:
-        published: Unix seconds; 0 where that is not known.
+        published: whole Unix seconds; 0 where that is not known.
     """
 
     message_id: str
     ack_id: str
     data: bytes
-    published: float = 0.0
+    published: int = 0
 
     def __repr__(self) -> str:
         return f"Message({self.message_id!r})"
@@ -33,30 +32,57 @@ def numbered_line_of(message: Message) -> tuple[str, bytes]:
     return f"Message {message.message_id}", message.data
 
 
-def lists_of_lines(messages: Sequence[Message]) -> Iterable[list[bytes]]:
+class Messages(Sequence[Message]):
+    """Messages that were pulled together, as columns: a tuple for each would cost as much as all that is done with it.
+
+    Attributes:
+        published: whole Unix seconds; 0 where that is not known.
+    """
+
+    __slots__ = ("ack_ids", "data", "ids", "published")
+
+    def __init__(self, ids: list[str], ack_ids: list[str], data: list[bytes], published: list[int]) -> None:
+        self.ids, self.ack_ids, self.data, self.published = ids, ack_ids, data, published
+
+    @staticmethod
+    def of(pulled: Any) -> Messages:
+        """Those of a pull's response, read off the protobuf message, which takes a seventh of the time."""
+        received = type(pulled).pb(pulled).received_messages
+        messages = [each.message for each in received]
+        return Messages(
+            [message.message_id for message in messages],
+            [each.ack_id for each in received],
+            [message.data for message in messages],
+            [message.publish_time.seconds for message in messages],
+        )
+
+    @property
+    def size(self) -> int:
+        """Bytes of the data."""
+        return sum(map(len, self.data))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @overload
+    def __getitem__(self, place: int) -> Message: ...
+    @overload
+    def __getitem__(self, place: slice) -> Messages: ...
+    def __getitem__(self, place: int | slice) -> Message | Messages:
+        make: Any = Messages if isinstance(place, slice) else Message
+        return make(self.ids[place], self.ack_ids[place], self.data[place], self.published[place])
+
+    def __repr__(self) -> str:
+        return f"Messages({self.ids!r})"
+
+
+NO_MESSAGES: Final = Messages([], [], [], [])
+
+
+def lists_of_lines(messages: Messages) -> Iterable[list[bytes]]:
     """The lines of messages as one element, as `files.ReadRows` has them."""
-    return ([message.data for message in messages],)
+    return (messages.data,)
 
 
-def numbered_lines_of(messages: Sequence[Message]) -> Iterable[tuple[str, bytes]]:
+def numbered_lines_of(messages: Messages) -> Iterable[tuple[str, bytes]]:
     return map(numbered_line_of, messages)
-
-
-def message_of(received: Any) -> Message:
-    """A message of a pull's response."""
-    message = received.message
-    return Message(message.message_id, received.ack_id, message.data, _seconds(message.publish_time))
-
-
-def _seconds(time: Any) -> float:
-    """Unix seconds of a protobuf message's time, or of the datetime that Google's client makes of it."""
-    return float(time.timestamp() if isinstance(time, datetime) else getattr(time, "seconds", 0))
-
-
-def messages_of(pulled: Any) -> list[Message]:
-    """All messages of a pull's response, read off the protobuf message, which takes a seventh of the time."""
-    return [
-        Message(message.message_id, received.ack_id, message.data, message.publish_time.seconds)
-        for received in type(pulled).pb(pulled).received_messages
-        for message in (received.message,)
-    ]

@@ -7,7 +7,7 @@ import functools
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from capybeam.pipeline.sources.pubsub.client import (
     set_deadline,
     sizes_of,
 )
-from capybeam.pipeline.sources.pubsub.messages import Message, messages_of
+from capybeam.pipeline.sources.pubsub.messages import NO_MESSAGES, Messages
 from capybeam.pipeline.sources.pubsub.monitoring import watch
 from capybeam.pipeline.sources.streams import StreamLost
 from capybeam.transforms.core.backlog import Tally
@@ -30,11 +30,14 @@ from capybeam.transforms.core.run_context import RunContext
 LEASE: Final = (
     60  # seconds that a message is leased, renewed after a third of it; after a crash it is redelivered that much later
 )
+_LEASE_WAIT: Final = (
+    0.5  # seconds until a message is leased that has come: less than any deadline of Pub/Sub's, enough for few calls
+)
 _PULLS: Final = 3  # under way at once
-_MAX_MESSAGES: Final = 10_000  # of a batch
-_IN_HAND_MESSAGES: Final = 6 * _MAX_MESSAGES  # that wait for their batch, or are in one that is under way
-_WAITING_BYTES: Final = 12 * 1024 * 1024  # that wait for their batch, or have been asked for
-_ANSWER_BYTES: Final = 2 * 1024 * 1024  # that a pull asks for, by the size of messages so far
+_MAX_MESSAGES: Final = 30_000  # of a batch
+_IN_HAND_MESSAGES: Final = 2 * _MAX_MESSAGES  # that wait for their batch, or are in one that is under way
+_WAITING_BYTES: Final = 6 * 1024 * 1024  # that wait for their batch, or have been asked for
+_ANSWER_BYTES: Final = 1 * 1024 * 1024  # that a pull asks for, by the size of messages so far
 _LIST: Final = 100  # messages that a batch gives at once; a list costs what a message alone would
 _EXPECTED_SIZE: Final = 40_000.0  # bytes of a message, before one has come; a guess on the safe side
 _TICK: Final = 0.05  # seconds between two checks
@@ -108,7 +111,7 @@ class SubscriptionBatch:
 
     def __init__(
         self,
-        take: Callable[[int, float], list[Message]],
+        take: Callable[[int, float], Messages],
         acknowledge: Callable[[Sequence[str]], None],
         give_back: Callable[[Sequence[str]], None],
         until: float,
@@ -116,12 +119,12 @@ class SubscriptionBatch:
         self._take, self._acknowledge, self._give_back, self._until = take, acknowledge, give_back, until
         self._message_ids: list[str] = []  # without their data, which is done with long before they are settled
 
-    def __iter__(self) -> Iterator[list[Message]]:
+    def __iter__(self) -> Iterator[Messages]:
         while room := max(0, _MAX_MESSAGES - len(self._message_ids)):
             taken = self._take(room, self._until)
             if not taken:
                 return
-            self._message_ids += [message.message_id for message in taken]
+            self._message_ids += taken.ids
             yield taken
 
     def acknowledge(self) -> None:
@@ -152,7 +155,7 @@ class SubscriptionReader:
         run: RunContext,
         max_delay: float,
         until_idle: float | None = None,
-        first: Sequence[Message] = (),
+        first: Messages = NO_MESSAGES,
         details: SubscriptionDetails | None = None,
     ) -> None:
         self._progress, self._shutdown = run.progress, run.shutdown
@@ -165,15 +168,17 @@ class SubscriptionReader:
         self._pulling_client = new_client()  # a second one, as it is closed in the middle of a call
         lock = threading.RLock()  # guards what follows
         self._changed, self._room = threading.Condition(lock), threading.Condition(lock)  # the second: for another pull
-        self._waiting: deque[tuple[float, list[Message]]] = deque()  # for their batch, and when they have come
+        self._waiting: deque[tuple[float, Messages]] = deque()  # for their batch, and when they have come
         self._messages = self._bytes = 0  # of those
         self._tally = Tally()
         self._ack_ids: dict[str, str] = {}  # of all messages in hand, by message ID
+        self._new: list[str] = []  # IDs of those that have come since leases were looked after
         self._asked, self._mean_size = 0, _EXPECTED_SIZE
         self._quiet_since = self._answered_at = time.monotonic()
         self._back_at = 0.0  # when messages of answers that were too large have been redelivered
         self._failing_since: float | None = None
         self._lost: Exception | None = None
+        self._leasing = threading.Lock()  # held by calls that lease or give back: the last of them is what counts
         self._done, self._closed = threading.Event(), threading.Event()
         self._pulls = [threading.Thread(target=self._pull, daemon=True) for _ in range(_PULLS)]
         self._leases = threading.Thread(target=self._keep_leased, daemon=True)
@@ -206,23 +211,26 @@ class SubscriptionReader:
         while self._is_more():
             yield SubscriptionBatch(self.take, self.acknowledge, self.give_back, self._waiting[0][0] + self._max_delay)
 
-    def take(self, most: int, until: float) -> list[Message]:
+    def take(self, most: int, until: float) -> Messages:
         """Messages that come until a monotonic time, which are waited for; none when there are no more of them."""
         with self._changed:
             while not self._waiting:
                 left = until - time.monotonic()
                 if left <= 0 or self._is_ending():
-                    return []
+                    return NO_MESSAGES
                 self._changed.wait(min(_TICK, left))
-            come_at, messages = self._waiting.popleft()
-            taken, rest = (messages[:most], messages[most:]) if come_at <= until else ([], messages)
-            if rest:
-                self._waiting.appendleft((come_at, rest))
-            self._messages -= len(taken)
-            self._bytes -= sum(len(message.data) for message in taken)
+            come_at, messages = self._waiting[0]
+            if come_at > until:
+                return NO_MESSAGES
+            self._waiting.popleft()
+            if len(messages) > most:
+                self._waiting.appendleft((come_at, messages[most:]))
+                messages = messages[:most]
+            self._messages -= len(messages)
+            self._bytes -= messages.size
             if self._room_for():
                 self._room.notify()
-            return taken
+            return messages
 
     def acknowledge(self, message_ids: Sequence[str]) -> None:
         """Acknowledges messages. One that cannot be acknowledged is delivered again, and dropped by Meta."""
@@ -239,7 +247,9 @@ class SubscriptionReader:
 
     def give_back(self, message_ids: Sequence[str]) -> None:
         """Returns messages to the subscription, which delivers them again."""
-        set_deadline(self._client, self._path, self._release(message_ids), 0)
+        ack_ids = self._release(message_ids)
+        with self._leasing:
+            set_deadline(self._client, self._path, ack_ids, 0)
 
     def _is_more(self) -> bool:
         """Waits for a message; whether one has come before the end."""
@@ -350,7 +360,7 @@ class SubscriptionReader:
             self._answered_at = time.monotonic()
             self._back_at = max(self._back_at, self._answered_at + wait)
 
-    def _pull_once(self, most: int) -> list[Message]:
+    def _pull_once(self, most: int) -> Messages:
         """What a pull brings. A call that times out says nothing: Pub/Sub keeps it open while there are no
         messages. So another one asks for an answer at once."""
         from google.api_core.exceptions import DeadlineExceeded
@@ -362,34 +372,44 @@ class SubscriptionReader:
             pulled = call(return_immediately=True, timeout=CALL_TIMEOUT)
         if self._details is None and any(received.delivery_attempt for received in pulled.received_messages[:1]):
             self._progress.remark(self._path, _POLICY_UNSEEN)
-        return messages_of(pulled)
+        return Messages.of(pulled)
 
-    def _received(self, messages: Sequence[Message]) -> None:
-        """Leases the messages of an answer, and lets them wait for their batch."""
-        lease(self._client, self._path, [message.ack_id for message in messages])
+    def _received(self, messages: Messages) -> None:
+        """Lets the messages of an answer wait for their batch."""
+        size = messages.size
         with self._changed:
             self._answered_at, self._failing_since = time.monotonic(), None
             if not messages:
                 return
             self._quiet_since = self._answered_at
             self._pull_size.taken()
-            self._tally.took((message.message_id, message.published) for message in messages)
-            found = {message.message_id: message for message in messages if message.message_id not in self._ack_ids}
-            new = list(found.values())
-            self._ack_ids.update((message.message_id, message.ack_id) for message in messages)
-            for start in range(0, len(new), _LIST):
-                self._waiting.append((self._answered_at, new[start : start + _LIST]))
-            self._messages += len(new)
-            pulled = sum(len(message.data) for message in messages)
-            self._bytes += pulled if len(new) == len(messages) else sum(len(message.data) for message in new)
-            self._mean_size += (pulled / len(messages) - self._mean_size) / 4
+            self._tally.took(zip(messages.ids, messages.published, strict=True))
+            self._mean_size += (size / len(messages) - self._mean_size) / 4
+            come = dict(zip(messages.ids, messages.ack_ids, strict=True))
+            if len(come) < len(messages) or not come.keys().isdisjoint(self._ack_ids.keys()):  # the smaller is gone through
+                messages = _without(messages, self._ack_ids)
+                size = messages.size
+            self._ack_ids.update(come)
+            self._new += come
+            for start in range(0, len(messages), _LIST):
+                self._waiting.append((self._answered_at, messages[start : start + _LIST]))
+            self._messages += len(messages)
+            self._bytes += size
             self._changed.notify_all()
 
     def _keep_leased(self) -> None:
-        while not self._closed.wait(LEASE / 3):
-            with self._changed:
-                ack_ids = list(self._ack_ids.values())
-            lease(self._client, self._path, ack_ids)
+        """Leases what has come, many messages by a call, and all that is in hand again before its lease ends."""
+        left = LEASE / 3
+        while not self._closed.wait(_LEASE_WAIT):
+            began = time.monotonic()
+            with self._leasing:
+                with self._changed:
+                    new, self._new = self._new, []
+                    is_due = left <= _LEASE_WAIT
+                    found = self._ack_ids.values() if is_due else map(self._ack_ids.get, new)
+                    ack_ids = [ack_id for ack_id in found if ack_id is not None]  # some are settled by now
+                lease(self._client, self._path, ack_ids)
+            left = (LEASE / 3 if is_due else left) - _LEASE_WAIT - (time.monotonic() - began)
 
     def _release(self, message_ids: Sequence[str]) -> list[str]:
         """The IDs by which messages are acknowledged or given back, which are in hand no longer."""
@@ -397,3 +417,14 @@ class SubscriptionReader:
             self._quiet_since = time.monotonic()
             self._room.notify_all()
             return [self._ack_ids.pop(message_id) for message_id in message_ids]
+
+
+def _without(messages: Messages, known: Collection[str]) -> Messages:
+    """Messages that are not known yet by their IDs, each once."""
+    places = {id_: place for place, id_ in enumerate(messages.ids) if id_ not in known}.values()
+    return Messages(
+        [messages.ids[place] for place in places],
+        [messages.ack_ids[place] for place in places],
+        [messages.data[place] for place in places],
+        [messages.published[place] for place in places],
+    )

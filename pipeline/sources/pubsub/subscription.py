@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import apache_beam as beam
@@ -21,10 +21,11 @@ from capybeam.pipeline.sources import NoInput, ReadOptions, Source
 from capybeam.pipeline.sources.message_attributes import MessageAttributes
 from capybeam.pipeline.sources.pubsub.client import CALL_TIMEOUT, client_for, is_too_large, set_deadline
 from capybeam.pipeline.sources.pubsub.messages import (
+    NO_MESSAGES,
     Message,
+    Messages,
     line_of,
     lists_of_lines,
-    message_of,
     numbered_line_of,
     numbered_lines_of,
 )
@@ -50,7 +51,7 @@ def open_dead_letters(text: str, options: ReadOptions) -> Source:
 def _open(
     text: str,
     element: Callable[[Message], Any],
-    elements: Callable[[Sequence[Message]], Iterable[Any]],
+    elements: Callable[[Messages], Iterable[Any]],
     options: ReadOptions,
 ) -> Source:
     """Looks at a subscription. Raises NoInput where it does not exist, or is not a pull subscription.
@@ -157,7 +158,7 @@ class PubSubStream:
     """
 
     path: str
-    elements: Callable[[Sequence[Message]], Iterable[Any]]
+    elements: Callable[[Messages], Iterable[Any]]
     attributes: MessageAttributes = dataclasses.field(default_factory=MessageAttributes)
     details: SubscriptionDetails | None = None
 
@@ -181,7 +182,7 @@ class PubSubStream:
             f" letters of this run. To keep them: gcloud pubsub subscriptions update {name} --clear-dead-letter-policy"
         )
 
-    def try_to_pull(self) -> list[Message]:
+    def try_to_pull(self) -> Messages:
         """Pulls once, to see that it is allowed. What that brings is leased: pass it to `reader`, or give it back.
 
         Given back at once it could stay away for as long as the subscription's retry policy says, and for good from a
@@ -198,22 +199,22 @@ class PubSubStream:
                     subscription=self.path, max_messages=1, return_immediately=True, retry=None, timeout=2.0
                 )
             except exceptions.DeadlineExceeded:  # nothing there
-                return []
+                return NO_MESSAGES
             except exceptions.ResourceExhausted as error:
                 if is_too_large(error):  # it is redelivered, and `SubscriptionReader` reports it
-                    return []
+                    return NO_MESSAGES
                 raise
-            messages = [message_of(received) for received in pulled.received_messages]
-            lease(client, self.path, [message.ack_id for message in messages])
+            messages = Messages.of(pulled)
+            lease(client, self.path, messages.ack_ids)
         return messages
 
-    def give_back(self, messages: Sequence[Message]) -> None:
+    def give_back(self, messages: Messages) -> None:
         """Returns messages to the subscription, which delivers them again."""
         if messages:
             with client_for(self.path) as client:
-                set_deadline(client, self.path, [message.ack_id for message in messages], 0)
+                set_deadline(client, self.path, messages.ack_ids, 0)
 
     def reader(
-        self, run: RunContext, max_delay: float, until_idle: float | None = None, first: Sequence[Message] = ()
+        self, run: RunContext, max_delay: float, until_idle: float | None = None, first: Messages | None = None
     ) -> SubscriptionReader:
-        return SubscriptionReader(self.path, run, max_delay, until_idle, first, self.details)
+        return SubscriptionReader(self.path, run, max_delay, until_idle, first or NO_MESSAGES, self.details)

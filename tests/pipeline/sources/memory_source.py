@@ -116,9 +116,9 @@ class QueueStream:
         self.queue.give_back(messages)
 
     def reader(
-        self, run: RunContext, max_delay: float, until_idle: float | None = None, first: Sequence[bytes] = ()
+        self, run: RunContext, max_delay: float, until_idle: float | None = None, first: Sequence[bytes] | None = None
     ) -> QueueReader:
-        return QueueReader(self.queue, first)
+        return QueueReader(self.queue, first or ())
 
 
 def open_source(text: str, options: ReadOptions) -> Source:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from capybeam.pipeline.sources.pubsub import client, reader
-from capybeam.pipeline.sources.pubsub.messages import Message, lists_of_lines
+from capybeam.pipeline.sources.pubsub.messages import NO_MESSAGES, Message, Messages, lists_of_lines
 from capybeam.pipeline.sources.pubsub.reader import (
     PullSize,
     SubscriptionBatch,
@@ -124,13 +124,16 @@ def test_without_an_end_it_waits_for_as_long_as_it_takes(
 
 
 def test_what_was_pulled_before_is_the_first_of_the_batch(pulling: Callable[..., SubscriptionReader]) -> None:
-    first = Message("m", "a", b"{}")
-    with pulling(nothing, first=[first]) as started:
-        assert list(next(started.batches())) == [[first]]
+    with pulling(nothing, first=pulled("m")) as started:
+        assert list(map(list, next(started.batches()))) == [[Message("m", "a-m", b"{}")]]
 
 
-def messages(count: int) -> list[Message]:
-    return [Message(f"m{number}", f"a{number}", b"{}") for number in range(count)]
+def pulled(*names: str) -> Messages:
+    return Messages(list(names), [f"a-{name}" for name in names], [b"{}"] * len(names), [0] * len(names))
+
+
+def messages(count: int) -> Messages:
+    return pulled(*(f"m{number}" for number in range(count)))
 
 
 def names(batch: SubscriptionBatch) -> list[list[str]]:
@@ -141,9 +144,9 @@ def test_a_batch_is_there_with_its_first_message_and_takes_those_that_come_in_it
     left = [["m0"], ["m1", "m2"]]
     asked: list[float] = []
 
-    def take(_: int, until: float) -> list[Message]:
+    def take(_: int, until: float) -> Messages:
         asked.append(until)
-        return [Message(name, "", b"") for name in left.pop(0)] if left else []
+        return pulled(*left.pop(0)) if left else NO_MESSAGES
 
     settled: list[Sequence[str]] = []
     batch = SubscriptionBatch(take, settled.append, lambda _: None, until=7.0)
@@ -157,7 +160,7 @@ def test_what_comes_after_the_time_of_a_batch_is_in_the_next(pulling: Callable[.
         batches = started.batches()
         first = next(batches)
         time.sleep(0.01)
-        started._received([Message("later", "b", b"{}")])
+        started._received(pulled("later"))
         assert names(first) == [["m0"]]
         assert names(next(batches)) == [["later"]]
 
@@ -204,7 +207,7 @@ def test_a_pull_waits_until_there_is_room_for_all_that_it_may_bring(
 
 
 def test_it_is_not_idle_while_a_batch_is_under_way(pulling: Callable[..., SubscriptionReader]) -> None:
-    with pulling(nothing, until_idle=0.2, first=[Message("m", "a", b"{}")]) as started:
+    with pulling(nothing, until_idle=0.2, first=pulled("m")) as started:
         batches = started.batches()
         first = next(batches)
         assert len(list(first)) == 1
@@ -408,7 +411,7 @@ def test_a_pull_that_is_too_large_asks_for_less_until_all_messages_have_come(mon
     messages = {f"m{number}": 5_000 for number in range(60)}
     with (
         limited_server(monkeypatch, messages, limit=50_000),
-        SubscriptionReader(PATH, RunContext(), 0.1, 0.3, (), DETAILS) as pulling,
+        SubscriptionReader(PATH, RunContext(), 0.1, 0.3, NO_MESSAGES, DETAILS) as pulling,
     ):
         for batch in pulling.batches():
             assert list(batch)
@@ -423,7 +426,7 @@ def test_a_message_that_is_too_large_alone_is_reported_once_and_holds_up_nothing
     run = RunContext()
     with (
         limited_server(monkeypatch, messages, limit=50_000),
-        SubscriptionReader(PATH, run, 0.1, 1.5, (), DETAILS) as pulling,
+        SubscriptionReader(PATH, run, 0.1, 1.5, NO_MESSAGES, DETAILS) as pulling,
     ):
         for batch in pulling.batches():
             assert list(batch)
@@ -445,4 +448,4 @@ def test_a_quota_that_has_run_out_is_no_answer_that_is_too_large() -> None:
 
 def test_a_first_message_that_is_too_large_keeps_no_run_from_starting(monkeypatch: pytest.MonkeyPatch) -> None:
     with limited_server(monkeypatch, {"large": 100_000}, limit=50_000):
-        assert PubSubStream(PATH, lists_of_lines).try_to_pull() == []
+        assert PubSubStream(PATH, lists_of_lines).try_to_pull() is NO_MESSAGES
