@@ -11,6 +11,7 @@ import contextlib
 import gc
 import importlib.abc
 import logging
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.machinery import ModuleSpec
@@ -38,7 +39,7 @@ def importing_beam(places: Iterable[str | None], beam_options: Sequence[str]) ->
         yield
         return
     needs_all = beam_options or not all(is_local(strip_file_scheme(place)) for place in places if place is not None)
-    with _without_warnings(), _hiding(() if needs_all else OPTIONAL), _collecting_nothing():
+    with _without_warnings(), _hiding(() if needs_all else OPTIONAL), _collecting_nothing(), _one_thread_of_numpy():
         yield
 
 
@@ -74,6 +75,22 @@ def _collecting_nothing() -> Iterator[None]:
         gc.freeze()
         if was_enabled:
             gc.enable()
+
+
+@contextlib.contextmanager
+def _one_thread_of_numpy() -> Iterator[None]:
+    """NumPy, which Beam imports, starts a thread of linear algebra for each core, and these wait busily for a while."""
+    if _NUMPY_THREADS in os.environ:
+        yield
+        return
+    os.environ[_NUMPY_THREADS] = "1"  # read once, when NumPy is imported
+    try:
+        yield
+    finally:
+        del os.environ[_NUMPY_THREADS]
+
+
+_NUMPY_THREADS: Final = "OPENBLAS_NUM_THREADS"
 
 
 class _Hidden(importlib.abc.MetaPathFinder):

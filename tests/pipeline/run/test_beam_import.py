@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from typing import Any
@@ -74,3 +75,17 @@ print(during, gc.isenabled(), modules > 10_000, again, gc.get_freeze_count() == 
 def test_modules_are_left_out_of_garbage_collection_once() -> None:
     done = subprocess.run([sys.executable, "-c", COLLECT], check=True, capture_output=True, text=True)
     assert done.stdout.split() == ["False", "True", "True", "True", "True"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are counted as Linux shows them")
+def test_numpy_starts_no_threads_of_its_own() -> None:
+    code = """
+import os
+from capybeam.pipeline.run.beam_import import importing_beam
+with importing_beam(["events.jsonl"], []):
+    import numpy
+print(len(os.listdir("/proc/self/task")), os.environ.get("OPENBLAS_NUM_THREADS"))
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment)
+    assert done.stdout.split() == ["1", "None"]
