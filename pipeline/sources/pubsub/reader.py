@@ -386,8 +386,9 @@ class SubscriptionReader:
             self._tally.took(zip(messages.ids, messages.published, strict=True))
             self._mean_size += (size / len(messages) - self._mean_size) / 4
             come = dict(zip(messages.ids, messages.ack_ids, strict=True))
-            if len(come) < len(messages) or not come.keys().isdisjoint(self._ack_ids.keys()):  # the smaller is gone through
-                messages = _without(messages, self._ack_ids)
+            in_hand = self._ack_ids.keys()  # a view, of which few are gone through: a dictionary would be as a whole
+            if len(come) < len(messages) or not come.keys().isdisjoint(in_hand):
+                messages = _without(messages, in_hand)
                 size = messages.size
             self._ack_ids.update(come)
             self._new += come
