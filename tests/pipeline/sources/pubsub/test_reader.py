@@ -328,6 +328,41 @@ def test_a_lease_is_renewed_for_as_long_as_a_batch_takes(monkeypatch: pytest.Mon
     assert leasing.acknowledged == {"a", "b", "c"}
 
 
+def test_messages_are_leased_together_when_some_have_come_but_not_those_that_are_settled_by_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[tuple[int, list[str]]] = []
+
+    class Client:
+        def pull(self, **_: Any) -> Any:
+            time.sleep(0.02)
+            return nothing()
+
+        def modify_ack_deadline(self, request: Any, **_: Any) -> None:
+            calls.append((request.ack_deadline_seconds, list(request.ack_ids)))
+
+        def acknowledge(self, **_: Any) -> None:
+            pass
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(reader, "new_client", Client)
+    monkeypatch.setattr(reader, "_LEASE_WAIT", 0.5)
+    with SubscriptionReader(PATH, RunContext(), max_delay=0.1, first=pulled("early")) as pulling:
+        batch = next(pulling.batches())
+        assert names(batch) == [["early"]]
+        batch.acknowledge()
+        pulling._received(pulled("m1", "m2"))
+        pulling._received(pulled("m3"))
+        deadline = time.monotonic() + 30
+        while not calls and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert calls == [(reader.LEASE, ["a-m1", "a-m2", "a-m3"])]
+        pulling.give_back(["m1"])
+        assert calls[1:] == [(0, ["a-m1"])]
+
+
 # --- answers that are too large ---------------------------------------------------------------------------------------
 
 
