@@ -111,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings = SandboxSettings(null=True)
     print(f"{'bytes':>7}{'events':>9}{'file':>11}{'subscription':>14}{'ratio':>7}{'of CPU':>8}{'memory':>10}")
     with SandboxServer(settings) as server, tempfile.TemporaryDirectory() as folder:
-        runs = _Runs(Path(folder), server, _googles if options.google else _queue)
+        runs = _Runs(Path(folder), server, googles_server if options.google else queue_server)
         runs.start_up()
         for size in options.sizes:
             count = options.events or min(MOST, BYTES // size)
@@ -191,7 +191,7 @@ def _watched(process: subprocess.Popen[bytes], count: int, received: Callable[[]
 
 
 @contextlib.contextmanager
-def _queue(path: Path) -> Iterator[str]:
+def queue_server(path: Path) -> Iterator[str]:
     """A subscription of a server that keeps a queue. Raises NoGo."""
     command = [str(built(Path(__file__).parent / "subscription_server")), "-messages", str(path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -205,7 +205,7 @@ def _queue(path: Path) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _googles(path: Path) -> Iterator[str]:
+def googles_server(path: Path) -> Iterator[str]:
     """A subscription of Google's in-memory server. Raises NoServer."""
     with pubsub_server():  # one for each run, as it keeps all messages
         topic, subscription = new_topic()
