@@ -24,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -55,9 +55,11 @@ destinations:
     subscriptions: [{{action: purchase}}]
 delivery: {{max_batch_delay: 1s}}
 """
-_Messages = Callable[[Path], AbstractContextManager[str]]  # a subscription of a file's lines: its path
 UNTIL_IDLE: Final = "1s"
 STARTS: Final = 3  # runs of one event
+
+ServerOf = Callable[[Path], AbstractContextManager[str]]
+"""A server of a file's lines as messages; gives the path of their subscription."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +76,10 @@ class Run:
     cpu: float
     memory: float
 
+    def over(self, start_up: float) -> Run:
+        """Without so many seconds of the processor."""
+        return dataclasses.replace(self, cpu=self.cpu - start_up)
+
 
 @dataclasses.dataclass(frozen=True)
 class Round:
@@ -81,14 +87,6 @@ class Round:
 
     file: Run
     subscription: Run
-
-    def over(self, start_up: Round) -> Round:
-        return Round(
-            *(
-                dataclasses.replace(run, cpu=run.cpu - of_one.cpu)
-                for run, of_one in ((self.file, start_up.file), (self.subscription, start_up.subscription))
-            )
-        )
 
     @property
     def ratio(self) -> float:
@@ -111,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings = SandboxSettings(null=True)
     print(f"{'bytes':>7}{'events':>9}{'file':>11}{'subscription':>14}{'ratio':>7}{'of CPU':>8}{'memory':>10}")
     with SandboxServer(settings) as server, tempfile.TemporaryDirectory() as folder:
-        runs = _Runs(Path(folder), server, googles_server if options.google else queue_server)
+        runs = _Runs(Path(folder), server, google_server if options.google else queue_server)
         runs.start_up()
         for size in options.sizes:
             count = options.events or min(MOST, BYTES // size)
@@ -131,24 +129,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class _Runs:
-    def __init__(self, folder: Path, server: SandboxServer, messages: _Messages) -> None:
-        self._folder, self._server, self._messages = folder, server, messages
+    def __init__(self, folder: Path, server: SandboxServer, server_of: ServerOf) -> None:
+        self._folder, self._server, self._server_of = folder, server, server_of
         (folder / "job.yaml").write_text(JOB.format(endpoint=server.url))
 
     def start_up(self) -> None:
-        """Measures what runs of one event take."""
-        rounds = [self._of_both(order_events(1, 500)) for _ in range(STARTS)]
-        self._start_up = sorted(rounds, key=lambda each: each.subscription.cpu)[STARTS // 2]
+        """Measures what runs of one event take of the processor."""
+        rounds = [self._of_both(1, 500) for _ in range(STARTS)]
+        self._file = median(each.file.cpu for each in rounds)
+        self._subscription = median(each.subscription.cpu for each in rounds)
 
     def measure(self, size: int, count: int) -> Round:
-        return self._of_both(order_events(count, size)).over(self._start_up)
+        both = self._of_both(count, size)
+        return Round(both.file.over(self._file), both.subscription.over(self._subscription))
 
-    def _of_both(self, events: Iterable[bytes]) -> Round:
+    def _of_both(self, count: int, size: int) -> Round:
         path = self._folder / "events.jsonl"
         with open(path, "wb") as file:
-            count = sum(1 for event in events if file.write(event + b"\n"))
+            file.writelines(event + b"\n" for event in order_events(count, size))
         of_file = self._run(count, str(path), "--workers", "1")  # as a subscription has
-        with self._messages(path) as subscription:
+        with self._server_of(path) as subscription:
             return Round(of_file, self._run(count, f"pubsub:{subscription}", "--until-idle", UNTIL_IDLE))
 
     def _run(self, count: int, *options: str) -> Run:
@@ -205,7 +205,7 @@ def queue_server(path: Path) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def googles_server(path: Path) -> Iterator[str]:
+def google_server(path: Path) -> Iterator[str]:
     """A subscription of Google's in-memory server. Raises NoServer."""
     with pubsub_server():  # one for each run, as it keeps all messages
         topic, subscription = new_topic()
