@@ -26,8 +26,8 @@ class StreamBatch(Protocol[M_co]):
     """Messages that are settled together. They come while it is gone through, which is done once."""
 
     def __iter__(self) -> Iterator[M_co]:
-        """The messages, together as they come, at least one. It ends when the batch is full, has waited long enough for
-        more, or on the run's shutdown."""
+        """The messages, as they come: at least one at a time. It ends when the batch is full, has waited long enough
+        for more, or on the run's shutdown."""
         ...
 
     def acknowledge(self) -> None:

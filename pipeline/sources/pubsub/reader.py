@@ -30,9 +30,7 @@ from capybeam.transforms.core.run_context import RunContext
 LEASE: Final = (
     60  # seconds that a message is leased, renewed after a third of it; after a crash it is redelivered that much later
 )
-_LEASE_WAIT: Final = (
-    0.5  # seconds until a message is leased that has come: less than any deadline of Pub/Sub's, enough for few calls
-)
+_LEASE_WAIT: Final = 0.5  # seconds until what has come is leased, together: Pub/Sub's deadlines are ten at least
 _PULLS: Final = 3  # under way at once
 _MAX_MESSAGES: Final = 30_000  # of a batch
 _IN_HAND_MESSAGES: Final = 2 * _MAX_MESSAGES  # that wait for their batch, or are in one that is under way

@@ -348,16 +348,17 @@ def test_messages_are_leased_together_when_some_have_come_but_not_those_that_are
             pass
 
     monkeypatch.setattr(reader, "new_client", Client)
-    monkeypatch.setattr(reader, "_LEASE_WAIT", 0.5)
-    with SubscriptionReader(PATH, RunContext(), max_delay=0.1, first=pulled("early")) as pulling:
+    clock = Time(until=3 * reader._LEASE_WAIT)
+    pulling = SubscriptionReader(PATH, RunContext(), max_delay=0.1, first=pulled("early"))
+    pulling._closed = clock
+    with pulling:
         batch = next(pulling.batches())
         assert names(batch) == [["early"]]
         batch.acknowledge()
         pulling._received(pulled("m1", "m2"))
         pulling._received(pulled("m3"))
-        deadline = time.monotonic() + 30
-        while not calls and time.monotonic() < deadline:
-            time.sleep(0.02)
+        clock.begun.set()
+        assert clock.ended.wait(30)
         assert calls == [(reader.LEASE, ["a-m1", "a-m2", "a-m3"])]
         pulling.give_back(["m1"])
         assert calls[1:] == [(0, ["a-m1"])]
