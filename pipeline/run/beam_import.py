@@ -1,4 +1,4 @@
-"""Imports Beam for a run: without garbage collections, and without optional libraries that the run has no use for.
+"""Imports Beam for a run: without garbage collections, threads of NumPy, and libraries that the run has no use for.
 
 Beam imports what is installed of Google's libraries, pandas and others at once, and goes without what is not. Libraries
 are hidden from it for as long as its own import lasts, so it is as it would be without ``apache-beam[gcp]``. They can
@@ -25,6 +25,8 @@ OPTIONAL: Final = (
     *("azure", "boto3", "bson", "pandas", "pyarrow", "pymongo"),
 )
 """Packages that `import apache_beam` tries, and can do without: clients of clouds and databases, and data frames."""
+
+_NUMPY_THREADS: Final = "OPENBLAS_NUM_THREADS"
 
 
 @contextlib.contextmanager
@@ -88,9 +90,6 @@ def _one_thread_of_numpy() -> Iterator[None]:
         yield
     finally:
         del os.environ[_NUMPY_THREADS]
-
-
-_NUMPY_THREADS: Final = "OPENBLAS_NUM_THREADS"
 
 
 class _Hidden(importlib.abc.MetaPathFinder):
