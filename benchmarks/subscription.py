@@ -37,7 +37,7 @@ import orjson
 from capybeam.pipeline.sandbox.server import SandboxServer
 from capybeam.pipeline.sandbox.store import SandboxSettings
 from tests.servers.go_programs import built
-from tests.servers.pubsub import HOST, pubsub_server
+from tests.servers.pubsub import HOST, clients_go_to, pubsub_server
 
 RATIO_TARGET: Final = 0.7  # of the file's speed
 MEMORY_TARGET: Final = 350  # MB
@@ -196,11 +196,11 @@ def queue_server(path: Path) -> Iterator[str]:
     command = [str(built(Path(__file__).parent / "subscription_server")), "-messages", str(path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        os.environ[HOST], subscription = process.stdout.readline().strip(), process.stdout.readline().strip()
+        address, subscription = process.stdout.readline().strip(), process.stdout.readline().strip()
         try:
-            yield subscription
+            with clients_go_to(address):
+                yield subscription
         finally:
-            del os.environ[HOST]
             process.terminate()
 
 
@@ -230,7 +230,7 @@ def publish(topic: str, messages: Sequence[bytes]) -> None:
     from google.pubsub_v1.services.publisher import PublisherClient
     from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 
-    host = os.environ["PUBSUB_EMULATOR_HOST"]
+    host = os.environ[HOST]
     with PublisherClient(transport=PublisherGrpcTransport(host=host, channel=grpc.insecure_channel(host))) as client:
         for start in range(0, len(messages), 300):
             part: list[Any] = [{"data": message} for message in messages[start : start + 300]]

@@ -22,6 +22,7 @@ _numbers = itertools.count(time.time_ns())  # a server of one's own may know tho
 settings.register_profile("capybeam", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("capybeam")
 
+_TRIES = 3  # of a test that measures time: a machine that stood still for a while fails one, a fault each
 _SERVERS = {"pubsub", "big_query"}  # fixtures that may have to be built first
 _FOR_SERVERS = 600  # seconds
 
@@ -37,6 +38,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.real_server)
         if item.get_closest_marker("real_server") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(_FOR_SERVERS))
+        if item.get_closest_marker("alone"):
+            item.add_marker(pytest.mark.flaky(reruns=_TRIES - 1))
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
     alone = {item.path for item in items if item.get_closest_marker("alone")}
     items.sort(key=lambda item: (-slow[item.path] if item.path not in alone else 0, item.path not in alone))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -11,8 +12,21 @@ from benchmarks.subscription import queue_server
 from capybeam.pipeline.sources.pubsub.client import acknowledge, new_client, set_deadline
 from capybeam.pipeline.sources.pubsub.messages import Messages
 from tests.servers.go_programs import NoGo
+from tests.servers.pubsub import HOST
 
 pytest.importorskip("google.cloud.pubsub_v1", reason="needs the extra gcp")
+
+
+def test_clients_go_to_the_server_before_it_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(b"one\n")
+    monkeypatch.setenv(HOST, "127.0.0.1:9")
+    try:
+        with queue_server(path):
+            assert os.environ[HOST] != "127.0.0.1:9"
+    except NoGo as error:
+        pytest.skip(f"no server: {error}")
+    assert os.environ[HOST] == "127.0.0.1:9"
 
 
 def test_messages_come_in_order_and_again_when_given_back_but_not_when_settled(

@@ -40,12 +40,23 @@ def pubsub_server(deny: Sequence[str] = ()) -> Iterator[str]:
         raise NoServer(f"no Pub/Sub server: {error}; and {HOST} is not set") from error
     process = subprocess.Popen([program, "-deny", ",".join(deny)], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    os.environ[HOST] = process.stdout.readline().strip()
     try:
-        yield os.environ[HOST]
+        with clients_go_to(process.stdout.readline().strip()) as address:
+            yield address
     finally:
-        del os.environ[HOST]
-        if given:
-            os.environ[HOST] = given
         process.terminate()
         process.wait(timeout=10)
+
+
+@contextmanager
+def clients_go_to(address: str) -> Iterator[str]:
+    """Has Google's clients go to a server; afterwards to that to which they went before, which may still be in use."""
+    before = os.environ.get(HOST)
+    os.environ[HOST] = address
+    try:
+        yield address
+    finally:
+        if before is None:
+            os.environ.pop(HOST, None)
+        else:
+            os.environ[HOST] = before
