@@ -37,6 +37,7 @@ from capybeam.transforms.delivery.destination import Delivery
 from capybeam.transforms.delivery.rate_limits import Pacer, RateLimitGuard
 from capybeam.transforms.engine.engine import BLOCK as TOGETHER
 from capybeam.transforms.engine.engine import Encoded, Engine
+from capybeam.transforms.language.records import Record
 
 JOB: Final = Path(__file__).parent / "job.yaml"
 BLOCK: Final = 1000  # rows that come at once from the Storage API
@@ -180,12 +181,12 @@ def ready_lines() -> Callable[[Iterable[bytes]], dict[str, Encoded]]:
     """The function from lines to what is ready of them, by subscription, as `ConvertEvents` asks the engine for it."""
     job = load_job(JOB)
     engine, now = Engine(job.subscriptions, job.delivery.max_batch_bytes), time.time()
-    read, match, encode_alone = engine.read, engine.match, engine.encode_alone
-    assert read is not None
+    assert engine.reader is not None
+    read, match, encode_alone = engine.reader.read, engine.match_record, engine.encode_alone
     notes = dict.fromkeys((subscription.key for subscription in job.subscriptions), ignore)
 
     def convert(lines: Iterable[bytes]) -> dict[str, Encoded]:
-        taken: dict[str, list[events.Event]] = {}
+        taken: dict[str, list[Record]] = {}
         for event in list(map(read, lines)):
             (key,) = match(event)
             taken.setdefault(key, []).append(event)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
@@ -22,7 +20,7 @@ from capybeam.transforms.core.message_formats import Row
 from capybeam.transforms.core.rejections import Rejected, as_rejected
 from capybeam.transforms.engine.engine import BLOCK, MAX_BYTES, Engine, Refused
 from capybeam.transforms.filtering import consented
-from capybeam.transforms.language.reading import Read
+from capybeam.transforms.language.records import Record
 from capybeam.transforms.language.subscriptions import Subscription
 from capybeam.transforms.naming import matched_counters, unnamed
 from capybeam.transforms.parsing import RowStepDoFn
@@ -84,13 +82,13 @@ class _ConvertEvents(RowStepDoFn[Engine]):
     def setup(self) -> None:
         super().setup()
         engine = self.machinery
-        self._engine, self._parse, self._match, self._withhold = engine, engine.parse, engine.match, engine.withhold
-        self._read = engine.read
+        self._engine, self._parse, self._withhold = engine, engine.parse, engine.withhold
+        self._read = None if engine.reader is None else engine.reader.read
         self._matched = matched_counters(self.subscriptions)
 
     def compile(self) -> Engine:
         engine = Engine(self.subscriptions, self._max_bytes, self.unwrap)
-        _ = engine.parse, engine.read, engine.withhold  # what is wrong shows at setup, not with an event
+        _ = engine.parse, engine.reader, engine.withhold  # what is wrong shows at setup, not with an event
         _ = engine.name, engine.map
         return engine
 
@@ -110,7 +108,7 @@ class _ConvertEvents(RowStepDoFn[Engine]):
                 block, window = _Block(), self.open(windows, now)
             if read is not None and type(row) is bytes:
                 try:
-                    block.events.append(read(row))
+                    block.records.append(read(row))
                 except Exception:
                     read = self._after_reading_in_vain()
                 else:
@@ -123,8 +121,8 @@ class _ConvertEvents(RowStepDoFn[Engine]):
                 if type(each) is TaggedOutput:
                     yield each
                     continue
-                block.whole_events.append(each)
-                if len(block.whole_events) == BLOCK:
+                block.events.append(each)
+                if len(block.events) == BLOCK:
                     yield from self._converted(block, window)
                     block = _Block()
         yield from self._converted(block, window)
@@ -134,7 +132,7 @@ class _ConvertEvents(RowStepDoFn[Engine]):
             yield from self._gathering.rest()
         yield from super().finish_bundle()
 
-    def _after_reading_in_vain(self) -> Read | None:
+    def _after_reading_in_vain(self) -> Callable[[bytes], Record] | None:
         """How to read further lines: where many have to be read whole, trying that first only takes time."""
         self._in_vain += 1
         if self._in_vain > _IN_VAIN and self._in_vain > self.counters["read"] / 4:
@@ -154,17 +152,24 @@ class _ConvertEvents(RowStepDoFn[Engine]):
             return (self.refused(row, error),)
 
     def _converted(self, block: _Block, window: int) -> Iterator[Any]:
-        counters, match, withhold, now = self.counters, self._match, self._withhold, self._clock()
         if block.lines:
-            counters["read"] += len(block.lines)
-        alone: dict[str, list[Event]] = {}
-        for event in itertools.chain(block.events, block.whole_events):
+            self.counters["read"] += len(block.lines)
+            yield from self._converted_alike(block.records, self._engine.match_record, block, window)
+        if block.events:
+            yield from self._converted_alike(block.events, self._engine.match, block, window)
+
+    def _converted_alike(
+        self, events: Iterable[Any], match: Callable[[Any], list[str]], block: _Block, window: int
+    ) -> Iterator[Any]:
+        counters, withhold, now = self.counters, self._withhold, self._clock()
+        alone: dict[str, list[Any]] = {}
+        for event in events:
             try:  # as `taken_by`, without a call for each event
                 keys = match(event)
                 if keys and withhold is not None:
-                    keys = consented(withhold, event, keys, counters)
+                    keys = consented(withhold, self._engine.plain(event), keys, counters)
             except Exception as error:
-                yield self.refused_at("filter", as_rejected(error), {"payload": block.whole(event)})
+                yield self.refused_at("filter", as_rejected(error), {"payload": self._whole(event, block)})
                 continue
             if not keys:
                 counters["filtered"] += 1
@@ -189,15 +194,24 @@ class _ConvertEvents(RowStepDoFn[Engine]):
             for event, outcomes in others:
                 yield from self._each(event, outcomes, block)
 
-    def _each(self, event: Event, outcomes: Iterable[Ready | Refused], block: _Block) -> Iterator[Any]:
+    def _each(self, event: Event | Record, outcomes: Iterable[Ready | Refused], block: _Block) -> Iterator[Any]:
         for outcome in outcomes:
             if isinstance(outcome, Refused):
-                conversion = outcome.conversion or unnamed(event, outcome.subscription)
+                conversion = outcome.conversion or unnamed(self._whole(event, block), outcome.subscription)
                 if conversion.event is not None:
-                    conversion = conversion._replace(event=block.whole(event))
+                    conversion = conversion._replace(event=self._whole(event, block))
                 yield self.refused_at(outcome.stage, outcome.cause, origin_of(conversion))
             else:
                 yield from self._ready(outcome.key, [outcome.line])
+
+    def _whole(self, event: Event | Record, block: _Block) -> Event:
+        """An event with all that its line has, as a dead letter holds it."""
+        if isinstance(event, dict):
+            return event
+        try:
+            return parse_event(block.line_of(event))
+        except Rejected:  # for what nobody reads
+            return self._engine.plain(event)
 
     def _ready(self, key: str, lines: list[bytes]) -> Iterable[Ready | Batch]:
         if self._gathering is None:
@@ -212,23 +226,18 @@ class _Block:
     """Events that are converted together.
 
     Attributes:
-        events: with what the job reads of them.
+        records: of what the job reads of events.
         lines: of those.
-        whole_events: that are complete.
+        events: that are whole.
     """
 
     def __init__(self) -> None:
-        self.events: list[Event] = []
+        self.records: list[Record] = []
         self.lines: list[bytes] = []
-        self.whole_events: list[Event] = []
+        self.events: list[Event] = []
 
-    def whole(self, event: Event) -> Event:
-        """One of the events with all that its line has, as a dead letter holds it."""
-        for each, line in zip(self.events, self.lines, strict=True):
-            if each is event:
-                with contextlib.suppress(Rejected):
-                    return parse_event(line)
-        return event
+    def line_of(self, record: Record) -> bytes:
+        return next(line for each, line in zip(self.records, self.lines, strict=True) if each is record)
 
 
 def _subscription_of(outcome: Ready | Refused) -> str:

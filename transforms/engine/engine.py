@@ -24,7 +24,8 @@ from capybeam.transforms.language.dispatch import compile_triggers
 from capybeam.transforms.language.fields import Field
 from capybeam.transforms.language.mapped_fields import check_event_fields, compile_event_fields
 from capybeam.transforms.language.mappings import compile_mapping
-from capybeam.transforms.language.reading import Read, compile_reader
+from capybeam.transforms.language.reading import Reader, compile_reader
+from capybeam.transforms.language.records import Record
 from capybeam.transforms.language.routing import compile_routing
 from capybeam.transforms.language.subscriptions import Encode, Hash, Revalidate, Subscription, Validate
 
@@ -59,7 +60,7 @@ class Encoded(NamedTuple):
 
     ready_key: str
     lines: list[bytes]
-    others: list[tuple[Event, list[Ready | Refused]]]
+    others: list[tuple[Event | Record, list[Ready | Refused]]]
 
 
 class Filtered(NamedTuple):
@@ -112,9 +113,26 @@ class Engine:
         return message_formats.compile_parsing(self.match, self._unwrap)
 
     @functools.cached_property
-    def read(self) -> Read | None:
-        """From a line to its event, without what no subscription reads, as `compile_reader` has it."""
+    def reader(self) -> Reader | None:
+        """Reads lines into records, without what no subscription looks up, where that is known.
+
+        A record goes to `match_record` and `encode`, or `encode_alone`; everything else takes events: `plain`.
+        """
         return None if self._unwrap else compile_reader(self.subscriptions)
+
+    @functools.cached_property
+    def match_record(self) -> Callable[[Record], list[str]]:
+        """As `match`, for the reader's records."""
+        assert self.reader is not None
+        triggers = ((subscription.key, subscription.trigger) for subscription in self.subscriptions)
+        return compile_triggers(triggers, shape=self.reader.shape)
+
+    def plain(self, event: Event | Record) -> Event:
+        """A record as an event, with what has been read of it; an event as it is."""
+        if type(event) is dict:
+            return event
+        assert self.reader is not None
+        return self.reader.shape.plain(event)
 
     @functools.cached_property
     def match(self) -> Callable[[Event], list[str]]:
@@ -223,7 +241,7 @@ class Engine:
             yield Withheld(event, key, answer)
 
     def encode(
-        self, event: Event, keys: Sequence[str], now: float, window: int, notes: Mapping[str, Count]
+        self, event: Event | Record, keys: Sequence[str], now: float, window: int, notes: Mapping[str, Count]
     ) -> list[Ready | Refused]:
         """What an event becomes for the subscriptions of these keys, which take it and may have it: in their order, a
         ready conversion for each dataset, or what kept it from becoming one.
@@ -233,13 +251,13 @@ class Engine:
             window: in which the event arrived, as of `core.windows`.
             notes: by subscription key, the counter of what is left out.
         """
-        shares = self._shares
+        shares = self._shares_of(event)
         outcomes: list[Ready | Refused] = []
         made: dict[Encode, tuple[bytes | Refused, list[str]]] = {}
         for key in keys:
             encode, name, targets, choose, _ = shares[key]
             if choose is not None:
-                targets = choose(event)
+                targets = choose(self.plain(event))
             if targets is None:
                 note = notes[key]
                 outcomes += [
@@ -260,17 +278,17 @@ class Engine:
         return outcomes
 
     def encode_alone(
-        self, key: str, events: Sequence[Event], now: float, window: int, notes: Mapping[str, Count]
+        self, key: str, events: Sequence[Event | Record], now: float, window: int, notes: Mapping[str, Count]
     ) -> Encoded:
-        """`encode` of events that this subscription alone takes. One after the other takes less time than among others,
-        as the function that makes their lines stays in the processor's caches.
+        """`encode` of events that this subscription alone takes, all of them records or none. One after the other takes
+        less time than among others, as the function that makes their lines stays in the processor's caches.
         """
-        encode, name, targets, _, ready_key = self._shares[key]
+        encode, name, targets, _, ready_key = self._shares_of(events[0])[key]
         if ready_key is None or targets is None:
             each_alone = [(event, self.encode(event, (key,), now, window, notes)) for event in events]
             return Encoded("", [], each_alone)
         lines: list[bytes] = []
-        others: list[tuple[Event, list[Ready | Refused]]] = []
+        others: list[tuple[Event | Record, list[Ready | Refused]]] = []
         noted: list[str] = []
         add = noted.append
         for event in events:
@@ -286,20 +304,29 @@ class Engine:
             noted.clear()
         return Encoded(ready_key, lines, others)
 
+    def _shares_of(self, event: Event | Record) -> Mapping[str, Share]:
+        return self._shares if type(event) is dict else self._shares_of_records
+
     @functools.cached_property
     def _shares(self) -> Mapping[str, Share]:
         if self._is_edited:
             return dict.fromkeys((subscription.key for subscription in self.subscriptions), NO_SHARE)
         return OnDemand(self.subscriptions, Sharing(self._max_bytes).share)
 
-    def _staged(self, event: Event, key: str, now: float, window: int) -> tuple[bytes | Refused, list[str]]:
+    @functools.cached_property
+    def _shares_of_records(self) -> Mapping[str, Share]:
+        assert self.reader is not None
+        return OnDemand(self.subscriptions, Sharing(self._max_bytes, self.reader.shape).share)
+
+    def _staged(self, event: Event | Record, key: str, now: float, window: int) -> tuple[bytes | Refused, list[str]]:
         """What the stages make of an event for its first dataset, a line or a rejection, and what is to be counted."""
         notes: list[str] = []
         named, *_ = self._named(event, key)
         outcome = named if isinstance(named, Refused) else self.ready(named, now, notes.append, window)
         return (outcome if isinstance(outcome, Refused) else outcome.line), notes
 
-    def _named(self, event: Event, key: str) -> Sequence[Conversion | Refused]:
+    def _named(self, event: Event | Record, key: str) -> Sequence[Conversion | Refused]:
+        event = self.plain(event)
         try:
             return self.name(event, key)
         except Exception as error:

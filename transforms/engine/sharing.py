@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from capybeam.transforms.core.events import Event
+from capybeam.transforms.language.records import Shape
 from capybeam.transforms.language.routing import compile_routing
 from capybeam.transforms.language.subscriptions import Encode, Subscription
 
@@ -40,10 +41,11 @@ class Sharing:
 
     Args:
         max_bytes: of one event.
+        shape: of events that are records.
     """
 
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
+    def __init__(self, max_bytes: int, shape: Shape | None = None) -> None:
+        self._max_bytes, self._shape = max_bytes, shape
         self._encodings: dict[str, tuple[Encode, str]] = {}  # and the name in its lines
 
     def share(self, subscription: Subscription) -> Share:
@@ -52,7 +54,7 @@ class Sharing:
         if encoding_key is None:
             return NO_SHARE
         if encoding_key not in self._encodings:
-            encode = subscription.compile_encoding(self._max_bytes) or _Stages()
+            encode = subscription.compile_encoding(self._max_bytes, self._shape) or _Stages()
             self._encodings[encoding_key] = encode, subscription.name
         encode, name = self._encodings[encoding_key]
         own_name = None if name == subscription.name else subscription.name.encode()

@@ -39,7 +39,7 @@ def compile_completed_fields(
             count("limited_data_use")
         event_id = fields.get("event_id")
         if event_id is None or event_id in NOTHING:
-            fields["event_id"] = _own_event_id(event_id, event, count)
+            fields["event_id"] = _own_event_id(event_id, events.event_id(event), count)
         return fields
 
     return completed
@@ -54,9 +54,11 @@ def write_completion(code: FieldsWriter, subscription: Subscription, variables: 
         code.line(f"if {variables.get('value', 'None')} is None: {_ELSEWHERE}")
     is_limited = _compile_is_limited(subscription)
     if is_limited is not None:
-        code.line(f"if {code.call(is_limited, 'e')}: {_ELSEWHERE}")
+        event = code.call(code.shape.plain, "e") if code.shape else "e"
+        code.line(f"if {code.call(is_limited, event)}: {_ELSEWHERE}")
     event_id = variables["event_id"] = variables.get("event_id") or code.variable("None")
-    own = code.call(_own_event_id, event_id, "e", "count")
+    message_id = "e.messageId" if code.shape else code.call(events.event_id, "e")
+    own = code.call(_own_event_id, event_id, message_id, "count")
     code.line(f"if {event_id} is None or {event_id} in {code.constant(NOTHING, 'NOTHING')}: {event_id} = {own}")
 
 
@@ -76,11 +78,10 @@ def _compile_is_limited(subscription: Subscription) -> Callable[[Event], bool] |
     return is_limited
 
 
-def _own_event_id(event_id: str | None, event: Event, count: Count) -> str:
+def _own_event_id(event_id: str | None, own: str, count: Count) -> str:
     """The event's own ID, where its mapping yields none, or one such as "undefined": a destination would take all
     events that share it for one.
     """
-    own = events.event_id(event)
     if event_id is not None:
         count("dropped_event_id")
     return own

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from capybeam.transforms.core.events import Event
 from capybeam.transforms.core.function_writer import literal
+from capybeam.transforms.language.records import Shape
 from capybeam.transforms.language.triggers import (
     Trigger,
     TriggerNode,
@@ -29,7 +30,9 @@ FIELDS: Final = ("event", "name", "type")  # by the first of these that a trigge
 FEW: Final = 16  # triggers that are all evaluated in about the time that a look-up takes
 
 
-def compile_triggers(triggers: Iterable[tuple[str, str]], few: int = FEW) -> Callable[[Event], list[str]]:
+def compile_triggers(
+    triggers: Iterable[tuple[str, str]], few: int = FEW, shape: Shape | None = None
+) -> Callable[[Any], list[str]]:
     """Several triggers, as pairs of a key, which no other has, and a text, in one function: from an event to the keys
     of those that take it, in the order given.
 
@@ -37,6 +40,7 @@ def compile_triggers(triggers: Iterable[tuple[str, str]], few: int = FEW) -> Cal
 
     Args:
         few: up to so many texts, all are evaluated for every event.
+        shape: of events that are records.
 
     >>> matching = compile_triggers([("a", 'event = "A"'), ("b", 'event = "B"'), ("all", "all")])
     >>> matching({"event": "B"})
@@ -50,7 +54,7 @@ def compile_triggers(triggers: Iterable[tuple[str, str]], few: int = FEW) -> Cal
     for key, text in triggers:
         by_text.setdefault(text, []).append(key)
         places[key] = len(places)
-    distinct = [_Distinct.of(text, keys) for text, keys in by_text.items()]
+    distinct = [_Distinct.of(text, keys, shape) for text, keys in by_text.items()]
     tables: dict[str, dict[str, list[_Distinct]]] = {field: {} for field in FIELDS}
     others = []
     for trigger in distinct:
@@ -61,9 +65,9 @@ def compile_triggers(triggers: Iterable[tuple[str, str]], few: int = FEW) -> Cal
             for text in trigger.wanted[field]:
                 tables[field].setdefault(text, []).append(trigger)
     if len(others) == len(places):
-        return _in_order(others)
+        return _in_order(others, shape)
     return _dispatching(
-        {field: _on_demand(table) for field, table in tables.items() if table}, others, distinct, places
+        {field: _on_demand(table, shape) for field, table in tables.items() if table}, others, distinct, places, shape
     )
 
 
@@ -82,14 +86,14 @@ class _Distinct(NamedTuple):
     takes: Callable[[], Trigger]
 
     @classmethod
-    def of(cls, text: str, keys: Iterable[str]) -> _Distinct:
+    def of(cls, text: str, keys: Iterable[str], shape: Shape | None) -> _Distinct:
         node = parse_trigger(text)
         TriggerWriter().expression(node)  # raises TriggerError now, not with the first event
-        return cls(node, tuple(keys), wanted_texts(node), functools.cache(lambda: compile_node(node)))
+        return cls(node, tuple(keys), wanted_texts(node), functools.cache(lambda: compile_node(node, shape)))
 
 
-def _in_order(triggers: Sequence[_Distinct]) -> Callable[[Event], list[str]]:
-    writer = TriggerWriter()
+def _in_order(triggers: Sequence[_Distinct], shape: Shape | None) -> Callable[[Event], list[str]]:
+    writer = TriggerWriter(shape=shape)
     found = writer.variable("[]")
     for trigger in triggers:
         _write_adding(writer, trigger, writer.expression(trigger.node), found)
@@ -101,8 +105,9 @@ def _dispatching(
     others: Sequence[_Distinct],
     distinct: Sequence[_Distinct],
     places: Mapping[str, int],
+    shape: Shape | None,
 ) -> Callable[[Event], list[str]]:
-    all_in_a_row = functools.cache(lambda: _collecting(distinct))
+    all_in_a_row = functools.cache(lambda: _collecting(distinct, shape))
 
     def one_by_one(event: Event) -> list[str]:
         """For an event whose field is neither a text nor null: whether it equals one is for the triggers to say."""
@@ -110,7 +115,7 @@ def _dispatching(
         all_in_a_row()(event, found)
         return sorted(found, key=places.__getitem__)
 
-    writer = TriggerWriter()
+    writer = TriggerWriter(shape=shape)
     found = writer.variable("[]")
     for field, table in tables.items():
         value, by_text = writer.root(field), writer.constant(table, f"by_{field}")
@@ -123,13 +128,13 @@ def _dispatching(
     return writer.function(found)
 
 
-def _on_demand(table: Mapping[str, Sequence[_Distinct]]) -> dict[str, Collect]:
+def _on_demand(table: Mapping[str, Sequence[_Distinct]], shape: Shape | None) -> dict[str, Collect]:
     """By text, the function of the triggers that want it, which replaces itself by a compiled one when it is called.
 
     Several threads may compile the same one; each of them is right.
     """
     functions: dict[str, Collect] = {}
-    compiled = functools.cache(lambda numbers: _collecting([listed[number] for number in numbers]))
+    compiled = functools.cache(lambda numbers: _collecting([listed[number] for number in numbers], shape))
     listed = list({id(trigger): trigger for triggers in table.values() for trigger in triggers}.values())
     numbers = {id(trigger): number for number, trigger in enumerate(listed)}
 
@@ -145,9 +150,9 @@ def _on_demand(table: Mapping[str, Sequence[_Distinct]]) -> dict[str, Collect]:
     return functions
 
 
-def _collecting(triggers: Sequence[_Distinct]) -> Collect:
+def _collecting(triggers: Sequence[_Distinct], shape: Shape | None) -> Collect:
     """A trigger that belongs into several such functions is compiled once, as one of its own, which they call."""
-    writer = TriggerWriter("found")
+    writer = TriggerWriter("found", shape=shape)
     for trigger in triggers:
         is_shared = any(len(texts) > 1 for texts in trigger.wanted.values())
         takes = writer.call(trigger.takes(), "event") if is_shared else writer.expression(trigger.node)

@@ -23,7 +23,7 @@ from capybeam.transforms.core.paths import parse_path
 from capybeam.transforms.core.rejections import Rejected
 from capybeam.transforms.language.directives.checks import ROOT_DIRECTIVE, check_mapping
 from capybeam.transforms.language.directives.registry import Value, is_directive
-from capybeam.transforms.language.directives.writer import MappingWriter
+from capybeam.transforms.language.directives.writer import Listed, MappingWriter
 from capybeam.transforms.language.fields import (
     FAST_CHECKS,
     NOTHING,
@@ -35,6 +35,7 @@ from capybeam.transforms.language.fields import (
     left_out,
 )
 from capybeam.transforms.language.mappings import compile_mapping, paths
+from capybeam.transforms.language.records import Shape
 from capybeam.transforms.standards.currencies import CURRENCIES
 from capybeam.transforms.standards.javascript import MISSING
 
@@ -188,8 +189,8 @@ class FieldsWriter(MappingWriter):
         without: variables that hold how many items of a list have been left out → the note of each of them.
     """
 
-    def __init__(self, *arguments: str) -> None:
-        super().__init__(*arguments)
+    def __init__(self, *arguments: str, shape: Shape | None = None) -> None:
+        super().__init__(*arguments, shape=shape)
         self.without: dict[str, str] = {}
         self.constant(CURRENCIES, "CURRENCIES")
         self.constant(FieldError, "FieldError")
@@ -217,7 +218,8 @@ def write_event_fields(
         return None
     check_mapping(known)
     if _mentions_traits(known[inner]):
-        code.line(f"if 'traits' in e and e.get('type') == 'group': {_INCOMPLETE}")
+        is_group = "e.type == 'group'" if code.shape else "'traits' in e and e.get('type') == 'group'"
+        code.line(f"if {is_group}: {_INCOMPLETE}")
     inner_variables = _write_fields(code, known[inner], by_name[inner].properties or ())
     others = [field for field in fields if field.name != inner]
     variables = _write_fields(code, known, others, _INCOMPLETE)
@@ -272,21 +274,27 @@ def _write_value(code: FieldsWriter, node: Any, field: Field, root: bool) -> str
     if is_list and isinstance(node, dict) and "@arrayPath" in node:
         path, *shape = node["@arrayPath"]
         if shape and isinstance(shape[0], dict) and shape[0] and not is_directive(shape[0]):
-            return _write_items(code, code.value({"@arrayPath": [path]}).code, shape[0], field)
+            return _write_items(code, _listed(code, path), shape[0], field)
     return _write_check(code, code.value(node), field, root)
 
 
-def _write_items(code: FieldsWriter, array: str, shape: Mapping[str, Any], field: Field) -> str:
+def _listed(code: FieldsWriter, path: Any) -> Listed:
+    if isinstance(path, str):
+        return code.listed(parse_path(path))
+    found = code.value({"@arrayPath": [path]}).code
+    return Listed(code.variable(f"[{found}] if type({found}) is dict else {found}"))
+
+
+def _write_items(code: FieldsWriter, listed: Listed, shape: Mapping[str, Any], field: Field) -> str:
     """Writes what makes a list of objects; an item that lacks what it needs is left out."""
     items, without = code.variable("[]"), code.variable("0")
-    listed = code.variable(f"[{array}] if type({array}) is dict else {array}")
-    with code.block(f"if type({listed}) is list:"):
+    with code.block(f"if type({listed.code}) is list:"):
         with code.loop(listed):
             inner = field.properties or ()
             made = code.dictionary(_write_fields(code, shape, inner, f"{without} += 1; continue"), _required(inner))
             code.line(f"{items}.append({made})")
         code.line(f"{items} = {items} or None")
-    code.line(f"else: {items} = {code.constant(_check(field, root=True))}({array})")
+    code.line(f"else: {items} = {code.constant(_check(field, root=True))}({listed.code})")
     if not field.incidental:
         code.without[without] = left_out(field)
     return items

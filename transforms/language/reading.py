@@ -1,4 +1,4 @@
-"""Lines of JSON → events with what a job reads of them, and nothing else.
+"""Lines of JSON → records of events, with what a job reads of them and nothing else.
 
 Most of an event is read by nobody: the page's experiments, the columns of a product, the library's name. What triggers
 and mappings look up is known beforehand, so a decoder can pass over all else without making objects of it.
@@ -7,27 +7,37 @@ and mappings look up is known beforehand, so a decoder can pass over all else wi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Annotated, Any, Final, Literal, TypedDict
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import msgspec
 
-from capybeam.transforms.core.events import CALLS, NO_ID, Event
+from capybeam.transforms.core.events import CALLS, NO_ID
 from capybeam.transforms.core.message_formats import UNUSUAL_KEYS
 from capybeam.transforms.core.paths import parse_path
 from capybeam.transforms.language.consent import Consent
 from capybeam.transforms.language.directives.registry import is_directive
 from capybeam.transforms.language.directives.texts import template_parts
+from capybeam.transforms.language.records import Items, Record, Shape, is_written_plainly
 from capybeam.transforms.language.subscriptions import Subscription
 from capybeam.transforms.language.triggers import TriggerNode, keys_of, parse_trigger
 
-Read = Callable[[bytes], Event]
 Keys = tuple[str | None, ...]  # of a path; None is for each item of a list
 
 
-def compile_reader(subscriptions: Iterable[Subscription]) -> Read | None:
-    """The function from a line to its event, without the parts that none of these subscriptions reads.
+class Reader(NamedTuple):
+    """Reads lines into records.
 
-    None where what they read depends on the event, or is all of it.
+    Attributes:
+        read: from a line to the record of its event, whose ``type`` and ``messageId`` are there and as they should be.
+        shape: of the records.
+    """
+
+    read: Callable[[bytes], Record]
+    shape: Shape
+
+
+def compile_reader(subscriptions: Iterable[Subscription]) -> Reader | None:
+    """The reader of what these subscriptions look up. None where that depends on the event, or is all of it.
 
     It raises an exception for a line that is to be read whole, as it is not as most are: no event of a known type with
     a ``messageId``, an unusual key, an object or a list where another value is looked up, an integer of more than 64
@@ -38,22 +48,23 @@ def compile_reader(subscriptions: Iterable[Subscription]) -> Read | None:
         for subscription in subscriptions:
             for keys in _looked_up(subscription):
                 looked_up.add(keys)
+        looked_up_parts = looked_up.parts()
     except _Unknown:
         return None
-    nodes = {name: node.type() for name, node in looked_up.nodes.items()}
-    types = {"type": Literal[CALLS], "messageId": str, **dict.fromkeys(UNUSUAL_KEYS, _NEVER)}
-    root = {**dict.fromkeys(("type", *_OFTEN), _VALUE), **nodes, **types}
-    decode = msgspec.json.Decoder(_object(root)).decode
+    often = {"type": Literal[CALLS], "messageId": str, **dict.fromkeys(_OFTEN, _VALUE)}
+    parts = {**often, **looked_up_parts, **often, **dict.fromkeys(UNUSUAL_KEYS, _NEVER)}
+    shape = Shape(parts, certain=("type", "messageId"))
+    decode = msgspec.json.Decoder(shape.type).decode
 
-    def read(line: bytes) -> Event:
+    def read(line: bytes) -> Record:
         if not line.isascii():
             line.decode()  # what is passed over is to be UTF-8, too
-        event: Event = decode(line)
-        if event["messageId"] in NO_ID or not event["type"]:
+        event: Any = decode(line)
+        if event.messageId in NO_ID:
             raise ValueError("the line has to be read whole")
-        return event
+        return event  # type: ignore[no-any-return]
 
-    return read
+    return Reader(read, shape)
 
 
 # Of libraries, and seldom read. The decoder looks for a key where it would be next, and then at all that it knows: so
@@ -79,7 +90,10 @@ class _Node:
         self.items: _Node | None = None
 
     def add(self, keys: Keys) -> None:
-        """Adds a path. Raises _Unknown for that of the whole event."""
+        """Adds a path. Raises _Unknown for that of the whole event, of its parts in place of a list's items, and of a
+        key that records cannot have."""
+        if not keys or keys[0] is None:
+            raise _Unknown
         node = self
         for key in keys:
             if key is None:
@@ -87,6 +101,8 @@ class _Node:
                 node = node.items
             elif key.isdecimal() or key == "length":  # of a list, or of a text
                 break
+            elif not is_written_plainly(key):
+                raise _Unknown
             else:
                 node = node.nodes.setdefault(key, _Node())
         if node is self:
@@ -104,21 +120,24 @@ class _Node:
         both.items = items[0].merged(items[1]) if len(items) == 2 else items[0] if items else None
         return both
 
-    def type(self) -> Any:
-        """What the decoder is to make of it; a value of another kind has it raise."""
+    def parts(self) -> dict[str, Any]:
+        """Those of the record that a decoder is to make; where it finds a value of another kind it raises."""
+        return {key: node.part() for key, node in self.nodes.items()}
+
+    def part(self) -> Any:
+        """What a decoder is to make of what is there, as `Shape` has it."""
         if self.is_value:
             return _VALUE
         if self.items is None:
-            return _object({name: node.type() for name, node in self.nodes.items()})
+            return Shape(self.parts())
         if self.nodes:  # an object that is also taken for the only item of a list
             either = self.merged(self.items)
             either.items = None
-            return either.type()
-        return list[self.items.type()]  # type: ignore[misc]
-
-
-def _object(keys: Mapping[str, Any]) -> Any:
-    return TypedDict("Object", dict(keys), total=False)  # type: ignore[operator]
+            return either.part()
+        item = self.items.part()
+        if isinstance(item, Items):  # lists of lists
+            raise _Unknown
+        return Items(item) if isinstance(item, Shape) else list[item]  # type: ignore[valid-type]
 
 
 def _looked_up(subscription: Subscription) -> Iterator[Keys]:

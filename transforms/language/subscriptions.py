@@ -16,10 +16,11 @@ from capybeam.transforms.core.paths import parse_path
 from capybeam.transforms.language.consent import Consent
 from capybeam.transforms.language.fields import Field
 from capybeam.transforms.language.mappings import paths
+from capybeam.transforms.language.records import Record, Shape
 from capybeam.transforms.language.routing import Routing
 
 Hash = Callable[[Conversion, Count], Hashed]
-Encode = Callable[[Event, float, int, Count], bytes]
+Encode = Callable[[Event | Record, float, int, Count], bytes]
 Revalidate = Callable[[str, Mapping[str, Any], float, Count], Ready]
 
 
@@ -92,7 +93,7 @@ class Subscription(abc.ABC):
         """
         return None
 
-    def compile_encoding(self, max_bytes: int) -> Encode | None:
+    def compile_encoding(self, max_bytes: int, shape: Shape | None = None) -> Encode | None:
         """The function from an event at once to its line, an encoded `Envelope`; None where the type has none.
 
         It is given Unix seconds, the window in which the event arrived, and a way to count. It yields what the stages
@@ -101,6 +102,7 @@ class Subscription(abc.ABC):
 
         Args:
             max_bytes: of one event.
+            shape: of the events, where they are records.
         """
         return None
 

@@ -24,6 +24,8 @@ import parsy
 from capybeam.transforms.core.events import Event
 from capybeam.transforms.core.function_writer import FunctionWriter, literal
 from capybeam.transforms.core.paths import index_of
+from capybeam.transforms.language.records import Shape
+from capybeam.transforms.standards.javascript import MISSING
 
 Trigger = Callable[[Event], bool]
 
@@ -52,9 +54,13 @@ def compile_trigger(text: str) -> Trigger:
     return compile_node(parse_trigger(text))
 
 
-def compile_node(node: TriggerNode) -> Trigger:
-    """A part of a parsed trigger that holds or does not, as `compile_trigger` compiles it within the whole."""
-    writer = TriggerWriter()
+def compile_node(node: TriggerNode, shape: Shape | None = None) -> Trigger:
+    """A part of a parsed trigger that holds or does not, as `compile_trigger` compiles it within the whole.
+
+    Args:
+        shape: of events that are records.
+    """
+    writer = TriggerWriter(shape=shape)
     return writer.function(writer.expression(node))
 
 
@@ -189,10 +195,12 @@ class TriggerWriter(FunctionWriter):
 
     Args:
         more: names of arguments behind the event.
+        shape: of the event, where it is a record.
     """
 
-    def __init__(self, *more: str) -> None:
+    def __init__(self, *more: str, shape: Shape | None = None) -> None:
         super().__init__("trigger", "event", *more)
+        self._shape = shape
         self._fields: dict[str, str] = {}
 
     def expression(self, node: TriggerNode, level: int = 1) -> str:
@@ -254,13 +262,26 @@ class TriggerWriter(FunctionWriter):
             choices = ", ".join([*FIELDS, *(f"{group}.…" for group in FIELD_GROUPS)])
             hint = f"; did you mean {'.'.join([known[0], *rest])}?" if known else f" (there are {choices})"
             raise TriggerError(f"unknown field {node.parts[0]}{hint}", node.offset)
-        return self.call(_at, self.root(root), literal(tuple(rest))) if rest else self.root(root)
+        if self._shape is not None:
+            attributes, rest = self._shape.place((root, *rest))
+            value = self._attribute(".".join(("event", *attributes)))
+        else:
+            value = self.root(root)
+        return self.call(_at, value, literal(tuple(rest))) if rest else value
 
     def root(self, key: str) -> str:
-        """The variable that holds a field of the event's root."""
+        """The variable that holds a field of the event's root, None where that is not there."""
+        if self._shape is not None:
+            return self._attribute(f"event.{self._shape.attributes[key]}")
         if key not in self._fields:
             self._fields[key] = self.variable(f"event.get({literal(key)})")
         return self._fields[key]
+
+    def _attribute(self, expression: str) -> str:
+        if expression not in self._fields:
+            name = self._fields[expression] = self.variable(expression)
+            self.line(f"if {name} is {self.constant(MISSING, 'MISSING')}: {name} = None")
+        return self._fields[expression]
 
 
 def keys_of(field: TriggerNode) -> list[str]:

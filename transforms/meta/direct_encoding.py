@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from capybeam.transforms.language.completed_fields import write_completion
 from capybeam.transforms.language.mapped_fields import FieldsWriter, write_event_fields
+from capybeam.transforms.language.records import Shape
 from capybeam.transforms.language.subscriptions import Encode
 from capybeam.transforms.meta.clearing import write_clearing
 from capybeam.transforms.meta.encoding import write_encoding
@@ -16,9 +17,9 @@ from capybeam.transforms.meta.settings import MetaSettings
 from capybeam.transforms.meta.user_data import write_user_data
 
 
-def compile_encoding(subscription: MetaSettings, max_bytes: int) -> Encode | None:
+def compile_encoding(subscription: MetaSettings, max_bytes: int, shape: Shape | None = None) -> Encode | None:
     """See `Subscription.compile_encoding`."""
-    code = FieldsWriter("now", "window", "count")
+    code = FieldsWriter("now", "window", "count", shape=shape)
     written = write_event_fields(code, subscription.mapping, subscription.fields, "user_data")
     if written is None:
         return None

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from capybeam.transforms.language.records import Shape
 from capybeam.transforms.language.subscriptions import Encode, Hash, Revalidate, Validate
 from capybeam.transforms.meta import bodies, direct_encoding, encoding, hashing
 from capybeam.transforms.meta.settings import MetaSettings
@@ -33,8 +34,8 @@ class MetaSubscription(MetaSettings):
         kept = dataclasses.replace(kept, dataset_ids=(), routing=None, test_event_code=None, upload_tag="")
         return repr(kept)  # not the values themselves: 1, 1.0 and true are equal, and are not the same bytes
 
-    def compile_encoding(self, max_bytes: int) -> Encode | None:
-        return direct_encoding.compile_encoding(self, max_bytes)
+    def compile_encoding(self, max_bytes: int, shape: Shape | None = None) -> Encode | None:
+        return direct_encoding.compile_encoding(self, max_bytes, shape)
 
     def is_body(self, payload: Mapping[str, Any], is_encoded: bool) -> bool:
         return bodies.is_body(payload, is_encoded)

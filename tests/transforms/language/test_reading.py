@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from capybeam.pipeline.job.loader import parse_job
-from capybeam.transforms.language.reading import Read, compile_reader
+from capybeam.transforms.language.reading import Reader, compile_reader
 
 EVENT: dict[str, Any] = {
     "type": "track",
@@ -34,7 +34,7 @@ CONTENTS = '{"@arrayPath": ["$.properties.products", {id: {"@path": $.sku}, item
 MAPPING = f'value: {{"@path": $.properties.total}}, content_ids: {{"@path": $.properties.tags}}, contents: {CONTENTS}'
 
 
-def reader(mapping: str = MAPPING, more: str = "", trigger: str = 'event = "Order Completed"') -> Read | None:
+def reader(mapping: str = MAPPING, more: str = "", trigger: str = 'event = "Order Completed"') -> Reader | None:
     job = parse_job(f"""
 destinations:
   - name: web
@@ -50,7 +50,7 @@ destinations:
 def read(event: Any, **options: str) -> Any:
     compiled = reader(**options)
     assert compiled is not None
-    return compiled(event if isinstance(event, bytes) else orjson.dumps(event))
+    return compiled.shape.plain(compiled.read(event if isinstance(event, bytes) else orjson.dumps(event)))
 
 
 def test_what_nobody_looks_up_is_passed_over() -> None:
@@ -98,6 +98,9 @@ def test_items_that_a_shape_looks_nothing_up_in_are_read_whole() -> None:
         'value: {"@template": {"@path": $.properties.template}}',
         'custom_data: {"@path": "$."}',
         'contents: {"@arrayPath": [{"@path": $.properties.where}, {id: {"@path": $.sku}}]}',
+        'content_name: {"@path": "$.properties.a\\\\b"}',
+        'contents: {"@arrayPath": ["$.", {id: {"@path": $.sku}}]}',
+        'contents: {"@arrayPath": ["$.properties.products", {id: {"@arrayPath": ["$.", {x: {"@path": $.y}}]}}]}',
     ],
 )
 def test_a_job_that_may_look_up_anything_reads_lines_whole(mapping: str) -> None:

@@ -46,13 +46,14 @@ def _check_array_path(options: Any, path: Path) -> Iterator[Problem]:
 @directive("@arrayPath", None, _check_array_path)
 def _array_path(code: MappingWriter, options: list[Any]) -> Value:
     path, shape = options[0], options[1] if len(options) > 1 else None
-    array = code.lookup(parse_path(path)) if isinstance(path, str) else code.value(path).code
     if not isinstance(shape, dict) or not shape:
-        return Value(array)
-    shaped = function_of(shape)
+        return Value(code.lookup(parse_path(path)) if isinstance(path, str) else code.value(path).code)
+    if isinstance(path, str):
+        array, of_items = code.listed(parse_path(path))
+    else:
+        found, of_items = code.value(path).code, None
+        array = code.variable(f"[{found}] if type({found}) is dict else {found}")
+    shaped = function_of(shape, of_items)
     # A directive may yield nothing for an item; an object never does.
     item = code.constant((lambda i: null(shaped(i))) if is_directive(shape) else shaped)
-    return code.assign(
-        f"[{item}(i) for i in {array}] if type({array}) is list"
-        f" else [{item}({array})] if type({array}) is dict else {array}"
-    )
+    return code.assign(f"[{item}(i) for i in {array}] if type({array}) is list else {array}")

@@ -68,7 +68,7 @@ _FLAT_GROWTH: Final = 30  # levels of nesting, on average
 
 @directive("@transform", {"apply": Option("object", True), "mapping": Option("any", True)})
 def _transform(code: MappingWriter, options: dict[str, Any]) -> Value:
-    return code.assign(f"{code.mapping(options['mapping'])}({code.mapping(options['apply'])}(e))")
+    return code.assign(f"{code.mapping(options['mapping'])}({code.mapping(options['apply'], code.shape)}(e))")
 
 
 @directive("@excludeWhenNull", Option("any"))

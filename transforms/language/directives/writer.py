@@ -6,13 +6,14 @@ Static parts become constants, and a path is looked up once per event however ma
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 from capybeam.transforms.core.function_writer import FunctionWriter, literal
 from capybeam.transforms.core.paths import get_key
 from capybeam.transforms.core.rejections import Rejected
 from capybeam.transforms.language.directives.registry import DIRECTIVES, Value, is_directive
+from capybeam.transforms.language.records import Shape
 from capybeam.transforms.standards.javascript import MISSING
 
 Mapped = Callable[[Any], Any]
@@ -22,10 +23,14 @@ class MappingWriter(FunctionWriter):
     """One mapping's function in the making. Its first argument, ``e``, is the event or an item of an array.
 
     The mapping that it is given has been checked.
+
+    Args:
+        shape: of ``e`` where that is a record.
     """
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, shape: Shape | None = None) -> None:
         super().__init__("mapped", "e", *arguments)
+        self.shape = shape
         self._blocks: list[dict[tuple[str, ...], str]] = [{(): "e"}]  # what has been looked up, block within block
         self._used: set[str] = set()  # variables of what has been looked up that are read again
         self.constant(MISSING, "MISSING")
@@ -38,22 +43,27 @@ class MappingWriter(FunctionWriter):
         self._blocks.pop()
 
     @contextlib.contextmanager
-    def loop(self, items: str) -> Iterator[None]:
+    def loop(self, items: Listed) -> Iterator[None]:
         """A block for each of some items, in which the argument is the item."""
         around, self._blocks = self._blocks, [{(): "e"}]
+        shape, self.shape = self.shape, items.shape
         event = f"e{self.depth}"
         self.line(f"{event} = e")
-        with super().block(f"for e in {items}:"):
+        with super().block(f"for e in {items.code}:"):
             yield
-        self._blocks = around
+        self._blocks, self.shape = around, shape
         self.line(f"e = {event}")
 
     def assign(self, expression: str, optional: bool = True) -> Value:
         return Value(self.variable(expression), optional, own=True)
 
-    def mapping(self, mapping: Any) -> str:
-        """The constant that holds a mapping's function."""
-        return self.constant(function_of(mapping))
+    def mapping(self, mapping: Any, shape: Shape | None = None) -> str:
+        """The constant that holds a mapping's function.
+
+        Args:
+            shape: of what it is to map, where that is a record.
+        """
+        return self.constant(function_of(mapping, shape))
 
     def aside(self, write: Callable[[MappingWriter], str], *arguments: str) -> str:
         """The call of a separate function for what is seldom needed, so that the rest fits in a processor's cache.
@@ -62,7 +72,7 @@ class MappingWriter(FunctionWriter):
             write: writes the function, and returns the expression of its result.
             arguments: variables that it uses, beside those that hold what has been looked up.
         """
-        inner = MappingWriter()
+        inner = MappingWriter(shape=self.shape)
         inner._blocks = [{keys: name for block in self._blocks for keys, name in block.items()}]
         inner._variables = self._variables
         looked_up = set(inner._blocks[0].values())
@@ -78,12 +88,36 @@ class MappingWriter(FunctionWriter):
             if keys in block:
                 self._used.add(block[keys])
                 return block[keys]
-        name = self.variable(f"{self._parent(keys[:-1])}.get({literal(keys[-1])}, MISSING)")
+        *above, key = keys
+        parent, shape = self._parent(tuple(above)), self._shape_at(above)
+        looked_up = f"{parent}.get({literal(key)}, MISSING)" if shape is None else f"{parent}.{shape.attributes[key]}"
+        name = self.variable(looked_up)
         self._blocks[-1][keys] = name
         return name
 
+    def listed(self, keys: tuple[str, ...]) -> Listed:
+        """The variable that holds the list at `keys`: of one item, where there is an object in place of a list."""
+        *above, key = keys or ("",)
+        shape, found = self._shape_at(above), self.lookup(keys)
+        if shape is None:
+            return Listed(self.variable(f"[{found}] if type({found}) is dict else {found}"))
+        if key in shape.records:
+            inner = shape.records[key]
+            absent = self.constant(inner.absent, "absent")
+            return Listed(self.variable(f"MISSING if {found} is {absent} else [{found}]"), inner)
+        return Listed(found, shape.lists.get(key))
+
+    def _shape_at(self, keys: Sequence[str]) -> Shape | None:
+        """The shape of the record at `keys`; None where there is none."""
+        shape = self.shape
+        for key in keys:
+            shape = None if shape is None else shape.records.get(key)
+        return shape
+
     def _parent(self, keys: tuple[str, ...]) -> str:
-        """The variable that holds what stands at `keys`, or a `_Parent` where that is not a dictionary."""
+        """The variable that holds what stands at `keys`, or a `_Parent` where that is no object."""
+        if self._shape_at(keys) is not None:
+            return self.lookup(keys)
         marked = ("", *keys)  # no key is empty, so this cannot be a path
         for block in self._blocks:
             if marked in block:
@@ -116,9 +150,20 @@ class MappingWriter(FunctionWriter):
         return result
 
 
-def function_of(mapping: Any) -> Mapped:
-    """The function of a mapping that has been checked."""
-    code = MappingWriter()
+class Listed(NamedTuple):
+    """The code of a list, or of what stands in place of one; and the shape of its items, where these are records."""
+
+    code: str
+    shape: Shape | None = None
+
+
+def function_of(mapping: Any, shape: Shape | None = None) -> Mapped:
+    """The function of a mapping that has been checked.
+
+    Args:
+        shape: of what it is to map, where that is a record.
+    """
+    code = MappingWriter(shape=shape)
     return code.function(code.value(mapping).code)
 
 
