@@ -51,26 +51,51 @@ def compile_reader(subscriptions: Iterable[Subscription]) -> Reader | None:
         looked_up_parts = looked_up.parts()
     except _Unknown:
         return None
-    often = {"type": Literal[CALLS], "messageId": str, **dict.fromkeys(_OFTEN, _VALUE)}
-    parts = {**often, **looked_up_parts, **often, **dict.fromkeys(UNUSUAL_KEYS, _NEVER)}
-    shape = Shape(parts, certain=("type", "messageId"))
-    decode = msgspec.json.Decoder(shape.type).decode
+    fixed = {"type": Literal[CALLS], "messageId": str}
+    never = dict.fromkeys(UNUSUAL_KEYS & looked_up_parts.keys(), _NEVER)
+    shape = Shape({**fixed, **looked_up_parts, **fixed, **never}, certain=fixed.keys())
+    return Reader(_reading(shape), shape)
+
+
+def _reading(shape: Shape) -> Callable[[bytes], Record]:
+    """The function from a line to its record.
+
+    Most events have no key at their root but Segment's. As these are few, a decoder that raises for any other takes
+    three quarters of the time of one that knows the unusual keys. It is done without where many events have others.
+    """
+    of_segment = msgspec.json.Decoder(shape.beside(dict.fromkeys(SEGMENTS_KEYS, msgspec.Raw), is_all=True)).decode
+    of_any = msgspec.json.Decoder(shape.beside(dict.fromkeys(UNUSUAL_KEYS, _NEVER))).decode
+    decode, lines, in_vain = of_segment, 0, 0
 
     def read(line: bytes) -> Record:
+        nonlocal decode, lines, in_vain
         if not line.isascii():
             line.decode()  # what is passed over is to be UTF-8, too
-        event: Any = decode(line)
+        lines += 1
+        try:
+            event = decode(line)
+        except msgspec.ValidationError:
+            in_vain += 1
+            if in_vain > _FEW and in_vain > lines * _PART:
+                decode = of_any
+            event = of_any(line)
         if event.messageId in NO_ID:
             raise ValueError("the line has to be read whole")
         return event  # type: ignore[no-any-return]
 
-    return Reader(read, shape)
+    return read
 
 
-# Of libraries, and seldom read. The decoder looks for a key where it would be next, and then at all that it knows: so
-# it passes over what it finds by its place more quickly than over what it does not know.
-_OFTEN: Final = ("anonymousId", "userId", "sentAt", "receivedAt", "originalTimestamp", "timestamp")
+SEGMENTS_KEYS: Final = (
+    *("type", "event", "messageId", "anonymousId", "userId", "properties", "context", "integrations", "timestamp"),
+    *("originalTimestamp", "sentAt", "receivedAt", "channel", "version", "projectId", "writeKey", "name", "category"),
+    *("traits", "groupId", "previousId", "_metadata"),
+)
+"""At the root of events, by Segment's spec and in what it delivers."""
+
 _NEVER: Final = Literal["\0"]  # of a key whose event is to be read whole, whatever its value is
+_FEW: Final = 100  # lines that are decoded in vain before their share counts
+_PART: Final = 0.25  # of all lines
 
 _INTEGER: Final = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 _SCALAR: Final[Any] = str | _INTEGER | float | bool | None

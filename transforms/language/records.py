@@ -7,7 +7,7 @@ records, they are told the record's shape.
 from __future__ import annotations
 
 import keyword
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -45,22 +45,36 @@ class Shape:
     def __init__(self, parts: Mapping[str, Any], certain: Container[str] = ()) -> None:
         self.records = {key: part for key, part in parts.items() if isinstance(part, Shape)}
         self.lists = {key: part.shape for key, part in parts.items() if isinstance(part, Items)}
-        self.attributes = {key: key if _is_name(key) else f"_{number}" for number, key in enumerate(parts)}
-        fields = [
-            (attribute, _type_of(parts[key]), *([] if key in certain else [msgspec.field(default=self._default(key))]))
-            for key, attribute in self.attributes.items()
-        ]
-        self.type: Any = msgspec.defstruct(
-            "Record",
-            fields,
-            rename={attribute: key for key, attribute in self.attributes.items()},
-            frozen=True,
-            gc=False,  # it can be in no cycle
-        )
+        self.attributes = _attributes(parts)
+        self._parts, self._certain = dict(parts), certain
+        self.type: Any = self.beside({})
         self.absent = None if certain else self.type()
 
+    def beside(self, others: Mapping[str, Any], is_all: bool = False) -> Any:
+        """The type of records that may have keys beside those of the shape, whose values nobody looks up.
+
+        Args:
+            others: by key, the type that a decoder is to make of what is there.
+            is_all: whether these are all the keys that a record may have; the decoder raises for others.
+        """
+        parts = {**others, **self._parts}
+        parts = {key: parts[key] for key in (*self._parts, *others)}
+        attributes = _attributes(parts)
+        fields = [
+            (attribute, _type_of(parts[key]), *([] if key in self._certain else [self._default(key)]))
+            for key, attribute in attributes.items()
+        ]
+        return msgspec.defstruct(
+            "Record",
+            fields,
+            rename={attribute: key for key, attribute in attributes.items()},
+            frozen=True,
+            gc=False,  # it can be in no cycle
+            forbid_unknown_fields=is_all,
+        )
+
     def _default(self, key: str) -> Any:
-        return self.records[key].absent if key in self.records else MISSING
+        return msgspec.field(default=self.records[key].absent if key in self.records else MISSING)
 
     def place(self, keys: Sequence[str]) -> tuple[list[str], list[str]]:
         """Where a path leads: through attributes, one below the other, and the keys that are left at a value there."""
@@ -85,6 +99,10 @@ class Shape:
             elif value is not MISSING:
                 found[key] = [*map(self.lists[key].plain, value)] if key in self.lists else value
         return found
+
+
+def _attributes(keys: Iterable[str]) -> dict[str, str]:
+    return {key: key if _is_name(key) else f"_{number}" for number, key in enumerate(keys)}
 
 
 def is_written_plainly(key: str) -> bool:
