@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import apache_beam as beam
 from apache_beam import typehints
@@ -100,32 +100,63 @@ class _ConvertEvents(RowStepDoFn[Engine]):
         self._gathering = None if batching is None else Gathering(batching.max_events, batching.max_bytes)
 
     def process(self, element: Row | list[Row]) -> Iterator[Any]:
-        windows, window, read = self._windows, self._entered, self._read
-        block = _Block()
-        for row in element if isinstance(element, list) else (element,):
-            if windows is not None and not self.is_open(now := windows.clock()):
-                yield from self._converted(block, window)
-                block, window = _Block(), self.open(windows, now)
-            if read is not None and type(row) is bytes:
-                try:
-                    block.records.append(read(row))
-                except Exception:
-                    read = self._after_reading_in_vain()
-                else:
-                    block.lines.append(row)
-                    if len(block.lines) == BLOCK:
-                        yield from self._converted(block, window)
-                        block = _Block()
-                    continue
-            for each in self._events_of(row):
-                if type(each) is TaggedOutput:
-                    yield each
-                    continue
-                block.events.append(each)
-                if len(block.events) == BLOCK:
-                    yield from self._converted(block, window)
-                    block = _Block()
-        yield from self._converted(block, window)
+        engine = self._engine
+        for rows in self._blocks(element if isinstance(element, list) else [element]):
+            block = self._records_of(rows)
+            if block.records:
+                self.counters["read"] += len(block.records)
+                yield from self._converted(block.records, engine.match_record, block)
+            events: list[Event] = []
+            for row in block.others:
+                for each in self._events_of(row):
+                    if type(each) is TaggedOutput:
+                        yield each
+                        continue
+                    events.append(each)
+                    if len(events) == BLOCK:
+                        yield from self._converted(events, engine.match, block)
+                        events = []
+            if events:
+                yield from self._converted(events, engine.match, block)
+
+    def _blocks(self, rows: list[Row]) -> Iterator[list[Row]]:
+        """Rows that are converted together. They arrive in the same window, which has been entered."""
+        windows = self._windows
+        if windows is None:
+            yield from (rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK))
+            return
+        block: list[Row] = []
+        for row in rows:
+            if not self.is_open(now := windows.clock()):
+                if block:
+                    yield block
+                block = []
+                self.open(windows, now)
+            block.append(row)
+            if len(block) == BLOCK:
+                yield block
+                block = []
+        if block:
+            yield block
+
+    def _records_of(self, rows: list[Row]) -> _Block:
+        """Reads rows in part, as far as that is possible."""
+        read, records, odd = self._read, list[Record](), list[int]()
+        left: Iterator[Any] = iter(rows)
+        while read is not None:
+            try:
+                records.extend(map(read, left))  # which keeps what has been read when one raises
+                break
+            except Exception:
+                odd.append(len(records) + len(odd))
+                read = self._after_reading_in_vain()
+        else:
+            odd.extend(range(len(records) + len(odd), len(rows)))
+        if not odd:
+            return _Block(records, rows, [])
+        others = [rows[place] for place in odd]
+        without = set(odd)
+        return _Block(records, [row for place, row in enumerate(rows) if place not in without], others)
 
     def finish_bundle(self) -> Iterator[Any]:
         if self._gathering is not None:
@@ -151,17 +182,8 @@ class _ConvertEvents(RowStepDoFn[Engine]):
         except Exception as error:  # one event must never stop a run, nor its values reach a log
             return (self.refused(row, error),)
 
-    def _converted(self, block: _Block, window: int) -> Iterator[Any]:
-        if block.lines:
-            self.counters["read"] += len(block.lines)
-            yield from self._converted_alike(block.records, self._engine.match_record, block, window)
-        if block.events:
-            yield from self._converted_alike(block.events, self._engine.match, block, window)
-
-    def _converted_alike(
-        self, events: Iterable[Any], match: Callable[[Any], list[str]], block: _Block, window: int
-    ) -> Iterator[Any]:
-        counters, withhold, now = self.counters, self._withhold, self._clock()
+    def _converted(self, events: Iterable[Any], match: Callable[[Any], list[str]], block: _Block) -> Iterator[Any]:
+        counters, withhold, now, window = self.counters, self._withhold, self._clock(), self._entered
         alone: dict[str, list[Any]] = {}
         for event in events:
             try:  # as `taken_by`, without a call for each event
@@ -222,21 +244,20 @@ class _ConvertEvents(RowStepDoFn[Engine]):
 _IN_VAIN: Final = 100  # lines that are read in vain before their share counts
 
 
-class _Block:
-    """Events that are converted together.
+class _Block(NamedTuple):
+    """Rows that are converted together.
 
     Attributes:
-        records: of what the job reads of events.
+        records: of what the job reads of them.
         lines: of those.
-        events: that are whole.
+        others: rows that have to be read whole.
     """
 
-    def __init__(self) -> None:
-        self.records: list[Record] = []
-        self.lines: list[bytes] = []
-        self.events: list[Event] = []
+    records: list[Record]
+    lines: list[Row]
+    others: list[Row]
 
-    def line_of(self, record: Record) -> bytes:
+    def line_of(self, record: Record) -> Any:
         return next(line for each, line in zip(self.records, self.lines, strict=True) if each is record)
 
 

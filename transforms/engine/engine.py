@@ -5,8 +5,10 @@ Beam steps, ``capybeam map``, replay and benchmarks all go this way, so they yie
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import repeat
 from typing import Any, Final, NamedTuple
 
 from capybeam.transforms.core import message_formats
@@ -290,18 +292,18 @@ class Engine:
         lines: list[bytes] = []
         others: list[tuple[Event | Record, list[Ready | Refused]]] = []
         noted: list[str] = []
-        add = noted.append
-        for event in events:
+        left, always = iter(events), (repeat(now), repeat(window), repeat(noted.append))
+        while True:
             try:
-                line = encode(event, now, window, add)
+                lines.extend(map(encode, left, *always))  # which keeps what has been made when one raises
+                break
             except Exception:  # as above
+                event = events[len(lines) + len(others)]
+                _take_back(noted, encode, event, now, window)
                 outcome, staged = self._staged(event, key, now, window)
                 others.append((event, _spread(key, name, targets, outcome, staged, notes)))
-            else:
-                lines.append(line)
-                if noted:
-                    _count(noted, notes[key])
-            noted.clear()
+        if noted:
+            _count(noted, notes[key])
         return Encoded(ready_key, lines, others)
 
     def _shares_of(self, event: Event | Record) -> Mapping[str, Share]:
@@ -346,6 +348,14 @@ class Engine:
             cause = as_rejected(error)
             payload = payload if cause.payload is None else cause.payload
             return Refused(stage, cause, conversion.subscription, conversion, payload)
+
+
+def _take_back(noted: list[str], encode: Encode, event: Event | Record, now: float, window: int) -> None:
+    """Takes off what an event that raises has noted last, which is what it notes again."""
+    again: list[str] = []
+    with contextlib.suppress(Exception):
+        encode(event, now, window, again.append)
+    del noted[len(noted) - len(again) :]
 
 
 def _spread(

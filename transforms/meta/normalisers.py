@@ -341,12 +341,14 @@ _ADDRESSES: Final = 32  # of a list that are looked at
 
 def ip_address(value: str) -> str:
     """The first public address of one or a list, without brackets, port and zone, with param-builder's suffix."""
-    try:
-        packed = inet_pton(AF_INET6 if ":" in value else AF_INET, value)  # as it mostly is
+    try:  # as it mostly is
+        if ":" in value:
+            packed = inet_pton(AF_INET6, value)
+            return value if packed[0] in _UNICAST or _is_public(packed) else ""
+        packed = inet_pton(AF_INET, value)
+        return value if packed[0] in _PUBLIC or _is_public(packed) else ""
     except (OSError, ValueError):
         pass
-    else:
-        return value if _is_public(packed) else ""
     for part in value.replace(",", " ").split(None, _ADDRESSES)[:_ADDRESSES]:
         address = _address(part.strip(BLANKS))
         if address:
@@ -384,7 +386,7 @@ def _is_public(packed: bytes) -> bool:
         local = first in (0xFC, 0xFD, 0xFF) or (first == 0xFE and packed[1] >= 0x80)
         return not local and packed[:15] != b"\0" * 15
     if first not in _PARTLY_PUBLIC:
-        return first not in (0, 10, 127) and first < 224
+        return first in _PUBLIC
     second = packed[1]
     return not (
         (first == 192 and second == 168)
@@ -394,8 +396,9 @@ def _is_public(packed: bytes) -> bool:
     )
 
 
-_UNICAST: Final = range(0x20, 0x40)  # first byte of IPv6's global addresses, 2000::/3
+_UNICAST: Final = frozenset(range(0x20, 0x40))  # first byte of IPv6's global addresses, 2000::/3
 _PARTLY_PUBLIC: Final = frozenset({100, 169, 172, 192})  # first byte of IPv4 addresses of which some are local
+_PUBLIC: Final = frozenset(range(1, 224)) - {10, 127} - _PARTLY_PUBLIC  # first byte of those that are all public
 
 
 def trimmed(value: str) -> str:
