@@ -30,13 +30,14 @@ from capybeam.transforms.core.run_context import RunContext
 LEASE: Final = (
     60  # seconds that a message is leased, renewed after a third of it; after a crash it is redelivered that much later
 )
-_LEASE_WAIT: Final = 0.5  # seconds until what has come is leased, together: Pub/Sub's deadlines are ten at least
+_LEASE_TICK: Final = 0.5  # seconds between two looks at what has to be leased
+_UNLEASED: Final = 4  # looks until what has come is leased: most is settled by then, and Pub/Sub waits for ten seconds
 _PULLS: Final = 3  # under way at once
 _MAX_MESSAGES: Final = 30_000  # of a batch
 _IN_HAND_MESSAGES: Final = 2 * _MAX_MESSAGES  # that wait for their batch, or are in one that is under way
 _WAITING_BYTES: Final = 6 * 1024 * 1024  # that wait for their batch, or have been asked for
 _ANSWER_BYTES: Final = 1 * 1024 * 1024  # that a pull asks for, by the size of messages so far
-_LIST: Final = 100  # messages that a batch gives at once; a list costs what a message alone would
+_LIST: Final = 128  # messages that a batch gives at once; a list costs what a message alone would
 _EXPECTED_SIZE: Final = 40_000.0  # bytes of a message, before one has come; a guess on the safe side
 _TICK: Final = 0.05  # seconds between two checks
 SILENCE_LIMIT: Final = 60.0  # seconds without an answer that a run with --until-idle waits for, at least
@@ -171,6 +172,7 @@ class SubscriptionReader:
         self._tally = Tally()
         self._ack_ids: dict[str, str] = {}  # of all messages in hand, by message ID
         self._new: list[str] = []  # IDs of those that have come since leases were looked after
+        self._unleased: deque[list[str]] = deque()  # and of those that had come at earlier looks
         self._asked, self._mean_size = 0, _EXPECTED_SIZE
         self._quiet_since = self._answered_at = time.monotonic()
         self._back_at = 0.0  # when messages of answers that were too large have been redelivered
@@ -397,18 +399,24 @@ class SubscriptionReader:
             self._changed.notify_all()
 
     def _keep_leased(self) -> None:
-        """Leases what has come, many messages by a call, and all that is in hand again before its lease ends."""
+        """Leases what is not settled soon, many messages by a call, and all that is in hand before its lease ends."""
         left = LEASE / 3
-        while not self._closed.wait(_LEASE_WAIT):
+        while not self._closed.wait(_LEASE_TICK):
             began = time.monotonic()
             with self._leasing:
                 with self._changed:
-                    new, self._new = self._new, []
-                    is_due = left <= _LEASE_WAIT
-                    found = self._ack_ids.values() if is_due else map(self._ack_ids.get, new)
-                    ack_ids = [ack_id for ack_id in found if ack_id is not None]  # some are settled by now
+                    is_due = left <= _LEASE_TICK
+                    ack_ids = [*self._ack_ids.values()] if is_due else self._not_settled_soon()
                 lease(self._client, self._path, ack_ids)
-            left = (LEASE / 3 if is_due else left) - _LEASE_WAIT - (time.monotonic() - began)
+            left = (LEASE / 3 if is_due else left) - _LEASE_TICK - (time.monotonic() - began)
+
+    def _not_settled_soon(self) -> list[str]:
+        """The IDs of messages that came some looks ago and are still in hand."""
+        self._unleased.append(self._new)
+        self._new = []
+        if len(self._unleased) <= _UNLEASED:
+            return []
+        return [ack_id for id_ in self._unleased.popleft() if (ack_id := self._ack_ids.get(id_)) is not None]
 
     def _release(self, message_ids: Sequence[str]) -> list[str]:
         """The IDs by which messages are acknowledged or given back, which are in hand no longer."""

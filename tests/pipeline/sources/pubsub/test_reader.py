@@ -348,7 +348,7 @@ def test_messages_are_leased_together_when_some_have_come_but_not_those_that_are
             pass
 
     monkeypatch.setattr(reader, "new_client", Client)
-    clock = Time(until=3 * reader._LEASE_WAIT)
+    clock = Time(until=(reader._UNLEASED + 2) * reader._LEASE_TICK)
     pulling = SubscriptionReader(PATH, RunContext(), max_delay=0.1, first=pulled("early"))
     pulling._closed = clock
     with pulling:
