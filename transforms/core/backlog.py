@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -86,9 +87,9 @@ class Tally:
     def acknowledged(self, message_ids: Iterable[str]) -> None:
         now = self._clock()
         with self._lock:
-            published = [time for id_ in message_ids if (time := self._published.pop(id_, 0.0))]
-            if published:
-                self._longest_delay = max(self._longest_delay or 0.0, now - min(published))
+            oldest = min(filter(None, map(self._published.pop, message_ids, itertools.repeat(0.0))), default=None)
+            if oldest is not None:
+                self._longest_delay = max(self._longest_delay or 0.0, now - oldest)
 
     def counted(self, counted: Counted) -> None:
         """The stream's service has counted."""
@@ -98,6 +99,6 @@ class Tally:
     def look(self) -> Backlog:
         now = self._clock()
         with self._lock:
-            oldest = min((time for time in self._published.values() if time), default=None)
+            oldest = min(filter(None, self._published.values()), default=None)
             age = None if oldest is None else max(0.0, now - oldest)
             return Backlog(len(self._published), age, self._longest_delay, self._counted)

@@ -37,7 +37,7 @@ _MAX_MESSAGES: Final = 30_000  # of a batch
 _IN_HAND_MESSAGES: Final = 2 * _MAX_MESSAGES  # that wait for their batch, or are in one that is under way
 _WAITING_BYTES: Final = 6 * 1024 * 1024  # that wait for their batch, or have been asked for
 _ANSWER_BYTES: Final = 1 * 1024 * 1024  # that a pull asks for, by the size of messages so far
-_LIST: Final = 128  # messages that a batch gives at once; a list costs what a message alone would
+_LIST: Final = 256  # messages that a batch gives at once; a list costs what a message alone would
 _EXPECTED_SIZE: Final = 40_000.0  # bytes of a message, before one has come; a guess on the safe side
 _TICK: Final = 0.05  # seconds between two checks
 SILENCE_LIMIT: Final = 60.0  # seconds without an answer that a run with --until-idle waits for, at least
@@ -416,14 +416,14 @@ class SubscriptionReader:
         self._new = []
         if len(self._unleased) <= _UNLEASED:
             return []
-        return [ack_id for id_ in self._unleased.popleft() if (ack_id := self._ack_ids.get(id_)) is not None]
+        return [*filter(None, map(self._ack_ids.get, self._unleased.popleft()))]
 
     def _release(self, message_ids: Sequence[str]) -> list[str]:
         """The IDs by which messages are acknowledged or given back, which are in hand no longer."""
         with self._changed:
             self._quiet_since = time.monotonic()
             self._room.notify_all()
-            return [self._ack_ids.pop(message_id) for message_id in message_ids]
+            return [*map(self._ack_ids.pop, message_ids)]
 
 
 def _without(messages: Messages, known: Collection[str]) -> Messages:
