@@ -57,8 +57,7 @@ class Shape:
             others: by key, the type that a decoder is to make of what is there.
             is_all: whether these are all the keys that a record may have; the decoder raises for others.
         """
-        parts = {**others, **self._parts}
-        parts = {key: parts[key] for key in (*self._parts, *others)}
+        parts = {**self._parts, **{key: type_ for key, type_ in others.items() if key not in self._parts}}
         attributes = _attributes(parts)
         fields = [
             (attribute, _type_of(parts[key]), *([] if key in self._certain else [self._default(key)]))
