@@ -174,10 +174,10 @@ def test_what_several_processes_cannot_do_is_said_before_anything_is_opened(
 RUN = ("run", "--config", "job.yaml", "--input", "events.jsonl", "--workers", "2", "--report", "books.json")
 
 
-def start(sandbox: SandboxServer, count: int, *options: str) -> Command:
+def start(sandbox: SandboxServer, count: int, *options: str, batch: int = 50) -> Command:
     """`capybeam run --workers 2` in the current folder, whose workers have sent something."""
     sandbox.set_faults(latency=0.2)
-    Path("job.yaml").write_text(job_file(sandbox.url, "{concurrency: 4, max_batch_events: 50}"))
+    Path("job.yaml").write_text(job_file(sandbox.url, f"{{concurrency: 4, max_batch_events: {batch}}}"))
     write("events.jsonl", many(count))
     process = Command(*RUN, *options)
     wait_for_events(sandbox)
@@ -256,7 +256,7 @@ def test_workers_end_with_the_process_that_coordinates_them(sandbox: SandboxServ
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_all_processes_delivers_what_has_been_read(sandbox: SandboxServer, number: signal.Signals) -> None:
-    process = start(sandbox, 20_000, "--log-format", "json")
+    process = start(sandbox, 120_000, "--log-format", "json", batch=500)
     for pid in [*workers_of(process), process.pid]:  # as a terminal sends it
         os.kill(pid, number)
     output, _ = process.communicate(timeout=60)
@@ -264,7 +264,7 @@ def test_a_signal_to_all_processes_delivers_what_has_been_read(sandbox: SandboxS
     books = json.loads(Path("books.json").read_text())
     assert books["balanced"]
     assert books["state"] == "stopped"
-    assert 0 < books["delivered"] + books["dead_lettered"] < 20_000
+    assert 0 < books["delivered"] + books["dead_lettered"] < 120_000
     assert books["delivered"] == sum(row["events"] for row in whole_rows("receipts.jsonl.gz"))
     assert all(json.loads(line)["level"] for line in output.splitlines() if line.startswith("{"))
 
