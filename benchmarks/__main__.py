@@ -24,6 +24,7 @@ from typing import Final, NamedTuple
 from benchmarks import events, subscription
 from benchmarks.large_jobs import DESTINATIONS, SUBSCRIPTIONS
 from benchmarks.loops import JOB
+from benchmarks.memory import watching_memory
 from benchmarks.steps import STEPS, accounting
 from capybeam.pipeline.sandbox.faults import Faults
 from capybeam.pipeline.sandbox.server import SandboxServer
@@ -281,13 +282,13 @@ def _timed(*command: str) -> Taken:
             cwd=_ROOT,
             env=_ENVIRONMENT,
         )
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - started
+        with watching_memory(process.pid) as memory:
+            _, status, usage = os.wait4(process.pid, 0)
+            seconds = time.perf_counter() - started
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"capybeam {command[0]} ended with exit code {process.returncode}; see {log}")
-    megabytes = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
-    return Taken(seconds, usage.ru_utime + usage.ru_stime, megabytes)
+    return Taken(seconds, usage.ru_utime + usage.ru_stime, memory())
 
 
 _ROOT: Final = Path(__file__).parents[1]

@@ -19,7 +19,6 @@ import argparse
 import contextlib
 import dataclasses
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -34,6 +33,7 @@ from typing import Any, Final
 
 import orjson
 
+from benchmarks.memory import most_memory
 from capybeam.pipeline.sandbox.server import SandboxServer
 from capybeam.pipeline.sandbox.store import SandboxSettings
 from tests.servers.go_programs import built
@@ -173,14 +173,11 @@ class _Runs:
 
 
 def _watched(process: subprocess.Popen[bytes], count: int, received: Callable[[], int]) -> Run:
-    """What a process takes until it ends. Its memory is looked at every moment, by Linux's own mark of the most:
-    that of wait4 would begin with the memory of this process, which it is forked from."""
+    """What a process takes until it ends."""
     arrivals: list[tuple[float, int]] = []  # when, and how many by then
     memory, ended = 0.0, 0
     while not ended:
-        with contextlib.suppress(OSError):
-            found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())
-            memory = int(found[1]) * 1024 / 1e6 if found else memory
+        memory = max(memory, most_memory(process.pid))
         arrivals.append((time.perf_counter(), received()))
         time.sleep(0.02)
         ended, status, usage = os.wait4(process.pid, os.WNOHANG)
