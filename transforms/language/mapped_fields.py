@@ -274,15 +274,8 @@ def _write_value(code: FieldsWriter, node: Any, field: Field, root: bool) -> str
     if is_list and isinstance(node, dict) and "@arrayPath" in node:
         path, *shape = node["@arrayPath"]
         if shape and isinstance(shape[0], dict) and shape[0] and not is_directive(shape[0]):
-            return _write_items(code, _listed(code, path), shape[0], field)
+            return _write_items(code, code.listed(path), shape[0], field)
     return _write_check(code, code.value(node), field, root)
-
-
-def _listed(code: FieldsWriter, path: Any) -> Listed:
-    if isinstance(path, str):
-        return code.listed(parse_path(path))
-    found = code.value({"@arrayPath": [path]}).code
-    return Listed(code.variable(f"[{found}] if type({found}) is dict else {found}"))
 
 
 def _write_items(code: FieldsWriter, listed: Listed, shape: Mapping[str, Any], field: Field) -> str:

@@ -48,11 +48,7 @@ def _array_path(code: MappingWriter, options: list[Any]) -> Value:
     path, shape = options[0], options[1] if len(options) > 1 else None
     if not isinstance(shape, dict) or not shape:
         return Value(code.lookup(parse_path(path)) if isinstance(path, str) else code.value(path).code)
-    if isinstance(path, str):
-        array, of_items = code.listed(parse_path(path))
-    else:
-        found, of_items = code.value(path).code, None
-        array = code.variable(f"[{found}] if type({found}) is dict else {found}")
+    array, of_items = code.listed(path)
     shaped = function_of(shape, of_items)
     # A directive may yield nothing for an item; an object never does.
     item = code.constant((lambda i: null(shaped(i))) if is_directive(shape) else shaped)

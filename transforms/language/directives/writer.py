@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from capybeam.transforms.core.function_writer import FunctionWriter, literal
-from capybeam.transforms.core.paths import get_key
+from capybeam.transforms.core.paths import get_key, parse_path
 from capybeam.transforms.core.rejections import Rejected
 from capybeam.transforms.language.directives.registry import DIRECTIVES, Value, is_directive
 from capybeam.transforms.language.records import Shape
@@ -95,17 +95,19 @@ class MappingWriter(FunctionWriter):
         self._blocks[-1][keys] = name
         return name
 
-    def listed(self, keys: tuple[str, ...]) -> Listed:
-        """The variable that holds the list at `keys`: of one item, where there is an object in place of a list."""
-        *above, key = keys or ("",)
-        shape, found = self._shape_at(above), self.lookup(keys)
-        if shape is None:
+    def listed(self, path: Any) -> Listed:
+        """The variable that holds the list at a path, or at what a directive yields: of one item, where there is an
+        object in place of a list."""
+        keys = parse_path(path) if isinstance(path, str) else ()
+        found = self.lookup(keys) if isinstance(path, str) else self.value(path).code
+        shape = self._shape_at(keys[:-1])
+        if shape is None or not keys:
             return Listed(self.variable(f"[{found}] if type({found}) is dict else {found}"))
-        if key in shape.records:
-            inner = shape.records[key]
-            absent = self.constant(inner.absent, "absent")
-            return Listed(self.variable(f"MISSING if {found} is {absent} else [{found}]"), inner)
-        return Listed(found, shape.lists.get(key))
+        inner = shape.records.get(keys[-1])
+        if inner is None:
+            return Listed(found, shape.lists.get(keys[-1]))
+        absent = self.constant(inner.absent, "absent")
+        return Listed(self.variable(f"MISSING if {found} is {absent} else [{found}]"), inner)
 
     def _shape_at(self, keys: Sequence[str]) -> Shape | None:
         """The shape of the record at `keys`; None where there is none."""
