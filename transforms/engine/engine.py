@@ -116,11 +116,11 @@ class Engine:
 
     @functools.cached_property
     def reader(self) -> Reader | None:
-        """Reads lines into records, without what no subscription looks up, where that is known.
+        """Reads lines into records, without what no subscription looks up, where that is known and all there is to see.
 
         A record goes to `match_record` and `encode`, or `encode_alone`; everything else takes events: `plain`.
         """
-        return None if self._unwrap else compile_reader(self.subscriptions)
+        return None if self._unwrap or self._is_edited else compile_reader(self.subscriptions)
 
     @functools.cached_property
     def match_record(self) -> Callable[[Record], list[str]]:
