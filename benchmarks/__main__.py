@@ -288,7 +288,8 @@ def _timed(*command: str) -> Taken:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"capybeam {command[0]} ended with exit code {process.returncode}; see {log}")
-    return Taken(seconds, usage.ru_utime + usage.ru_stime, memory())
+    megabytes = memory() or usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
+    return Taken(seconds, usage.ru_utime + usage.ru_stime, megabytes)
 
 
 _ROOT: Final = Path(__file__).parents[1]
