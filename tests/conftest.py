@@ -22,7 +22,7 @@ _numbers = itertools.count(time.time_ns())  # a server of one's own may know tho
 settings.register_profile("capybeam", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("capybeam")
 
-_TRIES = 3  # of a test that measures time: a machine that stood still for a while fails one, a fault each
+_TRIES = 3  # of a test that measures time: a stall from elsewhere fails one, a fault of what it measures all
 _SERVERS = {"pubsub", "big_query"}  # fixtures that may have to be built first
 _FOR_SERVERS = 600  # seconds
 
