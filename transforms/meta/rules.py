@@ -109,7 +109,7 @@ def write_check(
     time, user_data = variables["event_time"], variables["user_data"]
     passes = [
         f"{-MAX_AGE:.1f} <= {time} - now <= {MAX_AHEAD:.1f}",
-        f"len({user_data}) > {_MOST_BROAD}",
+        f"(len({user_data}) > {_MOST_BROAD} or not {writer.constant(_BROAD, 'BROAD')}.issuperset({user_data}))",
         f"{variables['action_source']} == 'website'",
     ]
     if needs_user_agent:
