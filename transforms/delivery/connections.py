@@ -114,8 +114,8 @@ class _AskedFirst:
         super().close()  # type: ignore[misc]
 
 
-# Bytes that are sent between two looks, and within the time-out. Each look and each send lets go of the interpreter, and
-# having it back from a step that computes takes that step some 60 µs.
+# Bytes that are sent between two looks, and within the time-out. Each look and each send lets go of the interpreter,
+# and having it back from a step that computes takes that step some 60 µs.
 _PIECE = 1 << 20
 
 
