@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import http.server
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -151,6 +152,45 @@ def test_a_connection_that_answers_for_more_events_than_were_sent_is_not_used_ag
         answers = [sender.post("web", "123", BODY, 1) for _ in range(3)]
     assert [answer.received for answer in answers] == ["more"] * 3
     assert graph.connections == 3
+
+
+def test_an_answer_amid_a_long_body_belongs_to_an_earlier_request() -> None:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        requests = 0
+
+        def do_POST(self) -> None:
+            Handler.requests += 1
+            length = int(self.headers["Content-Length"])
+            if Handler.requests == 2:
+                length -= len(self.rfile.read(1000))
+                self.answer()
+                time.sleep(0.2)  # the body is longer than what fits between the two
+            while part := self.rfile.read(min(length, 1 << 16)):
+                length -= len(part)
+            self.answer()
+
+        def answer(self) -> None:
+            body = b'{"events_received":1,"fbtrace_id":"trace-%d"}' % time.monotonic_ns()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    class Server(http.server.ThreadingHTTPServer):
+        def handle_error(self, *_: object) -> None:
+            pass  # the client has gone
+
+    server = Server(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    sender = transport(f"http://127.0.0.1:{server.server_port}")
+    kinds = [sender.post("web", "123", body, 1).kind for body in (BODY, BODY + b" " * 32 * 1024 * 1024, BODY)]
+    server.shutdown()
+    server.server_close()
+    assert kinds == ["delivered", "transient", "delivered"]
 
 
 def test_answers_in_order_share_a_connection() -> None:
