@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import requests
-import requests.auth
-import urllib3.exceptions
+import urllib3
+from urllib3.exceptions import HTTPError, NewConnectionError, SSLError
 
 from capybeam.transforms.core.tokens import TokenError
 from capybeam.transforms.delivery.answers import CUT, Answer
@@ -36,11 +38,10 @@ class Transport:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._timeout, self._clock = delivery.timeout, clock
-        self._access = {destination.name: _Access(destination) for destination in destinations}
-        self._session = requests.Session()
+        session, count = requests.Session(), max(1, len(destinations))
         for scheme in ("http://", "https://"):
-            connections = delivery.concurrency * max(1, len(destinations))
-            self._session.mount(scheme, TimedAdapter(pool_maxsize=connections))
+            session.mount(scheme, TimedAdapter(pool_connections=count, pool_maxsize=delivery.concurrency * count))
+        self._access = {destination.name: _Access(destination, session) for destination in destinations}
 
     def post(self, name: str, dataset_id: str, body: bytes, events: int) -> Answer:
         """Sends a body to a dataset of the destination of that name; what the answer, or its lack, means."""
@@ -90,30 +91,20 @@ class Transport:
         try:
             request = make()
             with (
-                self._session.request(
-                    request.method,
-                    request.url,
-                    data=request.body,
-                    headers={"Content-Type": "application/json"},
-                    auth=_Headers(request.headers),
-                    timeout=self._timeout,
-                    proxies=access.proxies,
-                    allow_redirects=False,  # a redirect would take the token along
-                    stream=True,
-                ) as response,
-                reserved(response.raw) as connection,
+                _opened(request, access.route, self._timeout) as response,
+                reserved(response) as connection,
             ):
-                return understood(response.status_code, response.headers, _read(response.raw), connection)
-        except requests.exceptions.SSLError as error:
+                return understood(response.status, response.headers, _read(response), connection)
+        except SSLError as error:
             if "certificate" in str(error):
                 return failed("certificate", f"The certificate of {endpoint} is not valid.")
             return failed("broken", f"No secure connection to {endpoint} ({type(error).__name__}).")
-        except (requests.Timeout, urllib3.exceptions.TimeoutError):
+        except urllib3.exceptions.TimeoutError:
             return failed("timeout", f"{endpoint} did not answer within {self._timeout:g} s.")
         except _Endless:
             return failed("endless", f"{endpoint} sent an answer that did not end.")
-        except (requests.RequestException, OSError) as error:
-            return failed("unreachable", f"{endpoint} cannot be reached ({_reason(error)}).")
+        except (_NotSent, OSError) as error:
+            return failed("unreachable", f"{endpoint} cannot be reached ({_reason(error.__cause__ or error)}).")
         except Exception as error:  # urllib3 and http.client have errors of their own for broken answers
             return failed("broken", f"{endpoint} broke off during its answer ({type(error).__name__}).")
 
@@ -129,15 +120,19 @@ class Transport:
 class _Access:
     """What lets a process use a destination: read when it is made, and again when asked."""
 
-    def __init__(self, destination: Destination) -> None:
-        self.destination = destination
-        self.proxies = _proxies(destination.endpoint)
+    def __init__(self, destination: Destination, session: requests.Session) -> None:
+        self.destination, self._session = destination, session
         self.number = 0
         self._lock = threading.Lock()
         self._read_at = float("-inf")
         self._doubted: str | None = None
         self._traces_are_unique = True
         self.secrets = _read_secrets(destination)
+
+    @functools.cached_property
+    def route(self) -> _Route:
+        """Raises OSError, or ValueError of an endpoint that is none: there is no way to it."""
+        return _route(self.destination.endpoint, self._session)
 
     def is_repeated(self, before: str | None, trace: str | None) -> bool:
         """Whether the fbtrace_id of an answer shows that it is the one before on its connection, sent twice.
@@ -180,25 +175,78 @@ def _read_secrets(destination: Destination) -> dict[str, str]:
     return {key: reference.read() for key, reference in destination.secrets.items()}
 
 
-def _proxies(endpoint: str) -> dict[str, str] | None:
-    """How requests is to go about proxies: by the environment, but never for an endpoint on this machine, which no
-    proxy can reach and whose token would be sent to the proxy in the clear."""
-    host = urlsplit(endpoint).hostname or ""
-    return {"no_proxy": host} if is_loopback(host) else None
+@dataclasses.dataclass(frozen=True)
+class _Route:
+    """The way to an endpoint.
+
+    Attributes:
+        pool: connections to the endpoint's server, or to a proxy.
+        left_out: what begins a URL and is not in a request's first line: "" where a proxy has to know it.
+    """
+
+    pool: urllib3.HTTPConnectionPool
+    left_out: str
 
 
-class _Headers(requests.auth.AuthBase):
-    """A request's own headers, the token among them: it stays out of URLs and logs, and .netrc cannot replace it."""
+def _route(endpoint: str, session: requests.Session) -> _Route:
+    """The way by the proxies and certificates that the environment names, as requests goes by them: it would ask for
+    them before each request, which took more time than to send one.
 
-    def __init__(self, headers: Mapping[str, str]) -> None:
-        self._headers = headers
+    An endpoint on this machine has no proxy: none could reach it, and its token would be sent there in the clear.
+    """
+    start, host = urlsplit(endpoint), urlsplit(endpoint).hostname or ""
+    request = requests.Request("POST", endpoint).prepare()
+    url = str(request.url)
+    found: Any = session.merge_environment_settings(
+        url, {"no_proxy": host} if is_loopback(host) else {}, stream=True, verify=None, cert=None
+    )
+    adapter: Any = session.get_adapter(url)
+    pool = adapter.get_connection_with_tls_context(request, found["verify"], found["proxies"], found["cert"])
+    adapter.cert_verify(pool, url, found["verify"], found["cert"])
+    is_whole = adapter.request_url(request, found["proxies"]) == url
+    return _Route(pool, "" if is_whole else f"{start.scheme}://{start.netloc}")
 
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers.update(self._headers)
-        return request
 
-    def __repr__(self) -> str:
-        return "_Headers(…)"
+@contextlib.contextmanager
+def _opened(request: Request, route: _Route, timeout: float) -> Iterator[Any]:
+    """What a request is answered with, of which the body is still to be read. A redirect is an answer like any other:
+    it would take the token along.
+
+    Raises:
+        SSLError, TimeoutError: of urllib3.
+        _NotSent: there was no connection, or it broke.
+    """
+    try:
+        response = route.pool.urlopen(
+            request.method,
+            request.url.removeprefix(route.left_out),
+            request.body,
+            {**_HEADERS, **request.headers},
+            retries=False,
+            redirect=False,
+            assert_same_host=False,
+            timeout=urllib3.Timeout(connect=timeout, read=timeout),
+            preload_content=False,
+        )
+    except NewConnectionError as error:  # a kind of time-out to urllib3
+        raise _NotSent from error
+    except (SSLError, urllib3.exceptions.TimeoutError):
+        raise
+    except (HTTPError, OSError) as error:
+        raise _NotSent from error
+    try:
+        yield response
+    finally:
+        response.close()  # what has not been read is not read any more; a connection without any goes on
+        response.release_conn()
+
+
+# Of each request, beside its own.
+_HEADERS: Final = {"Content-Type": "application/json", "Accept": "*/*", "Accept-Encoding": "gzip, deflate"}
+
+
+class _NotSent(Exception):
+    """A request that nobody answered; why is its cause."""
 
 
 def _withheld(answer: Answer, secrets: Mapping[str, str]) -> Answer:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
 from capybeam.pipeline.sandbox.server import SandboxServer
 from capybeam.pipeline.sandbox.store import SandboxSettings
@@ -242,7 +243,7 @@ def test_a_reading_has_the_document_or_why_there_is_none() -> None:
 
 def test_a_request_under_way_on_a_used_connection_is_doubted_once_traces_prove_to_be_no_help() -> None:
     """Two connections of a server with one trace for all: while one shows that, the other may read an old answer."""
-    access = _Access(destination("http://127.0.0.1:9"))
+    access = _Access(destination("http://127.0.0.1:9"), requests.Session())
     answers = [
         (None, "A"),  # the first answers on both connections
         (None, "A"),
