@@ -89,6 +89,7 @@ VERSION: Final = 1
 NOT_AN_ENVELOPE: Final = "not an envelope of this version of capybeam"
 # Version, event_time, age_limit, window, first_dead_lettered_at, replays; bytes of the three texts.
 HEADER: Final = struct.Struct(">BqIIIIIII")
+START: Final = struct.Struct(">Bq")  # of it; what follows, up to the event's ID, is mostly that of the event before
 _pack: Final = HEADER.pack
 LATEST: Final = 0xFFFF_FFFF  # Unix seconds that there is room for, in 2106
 _LENGTH: Final = struct.Struct(">I")

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 import orjson
 
-from capybeam.transforms.core.envelope import HEADER, NOT_AN_ENVELOPE, VERSION, Address, body_identity
+from capybeam.transforms.core.envelope import HEADER, NOT_AN_ENVELOPE, START, VERSION, Address, body_identity
 from capybeam.transforms.core.rejections import Rejection
 from capybeam.transforms.delivery.answers import Refusal
 from capybeam.transforms.delivery.destination import Destination
@@ -158,19 +158,20 @@ class EncodedBatch:
         fetch.
         """
         read, address = _read(lines), Address.decode(key)
+        windows: dict[tuple[int, str], list[int]] = {}
+        for (window, name, _), times in read.times.items():
+            if window:
+                windows.setdefault((window, f"{address.destination}/{name}"), []).extend(times)
         return cls(
             destination=destination,
             key=key,
             lines=lines,
             body=destination.join(read.bodies, address),
             event_ids=read.event_ids,
-            windows={
-                (window, f"{address.destination}/{name}"): InWindow(len(times), min(times))
-                for (window, name), times in read.windows.items()
-            },
-            first_event_time=min(read.times),
-            last_event_time=max(read.times),
-            expires=min(read.expiries),
+            windows={place: InWindow(len(times), min(times)) for place, times in windows.items()},
+            first_event_time=min(map(min, read.times.values())),
+            last_event_time=max(map(max, read.times.values())),
+            expires=min(min(times) + age_limit for (_, _, age_limit), times in read.times.items()),
         )
 
     def halves(self) -> tuple[EncodedBatch, EncodedBatch]:
@@ -187,45 +188,44 @@ class EncodedBatch:
 
 
 class _Read(NamedTuple):
-    """What is read off lines: of each its body and times, and what they have in common.
+    """What is read off lines.
 
     Attributes:
         event_ids: by subscription and event name.
-        windows: times of events, by the window in which they arrived and their subscription.
+        times: of events, by the window in which they arrived, their subscription and their age limit.
     """
 
     bodies: list[bytes]
-    times: list[int]
-    expiries: list[int]
     event_ids: dict[tuple[str, str], list[str]]
-    windows: dict[tuple[int, str], list[int]]
+    times: dict[tuple[int, str, int], list[int]]
 
 
 def _read(lines: Iterable[bytes]) -> _Read:
-    """As `Envelope.decode` reads each. Neighbours mostly share names and window, which are then not read again."""
-    read = _Read([], [], [], {}, {})
-    bodies, times, expiries, event_ids, windows = read
-    unpack, names_at, shared = HEADER.unpack_from, HEADER.size, None
+    """As `Envelope.decode` reads each. Neighbours mostly have all but time, ID and body in common, in the same places,
+    which is then not read again.
+    """
+    read = _Read([], {}, {})
+    bodies, event_ids, times_by = read
+    unpack, common_at, common, id_at, body_at = START.unpack_from, START.size, b"", 0, 0
     ids: list[str] = []
-    arrived: list[int] = []
+    times: list[int] = []
     for line in lines:
-        version, time, age_limit, window, _, _, subscription_length, name_length, id_length = unpack(line)
+        version, time = unpack(line)
         if version != VERSION:
             raise ValueError(NOT_AN_ENVELOPE)
-        id_at = names_at + subscription_length + name_length
-        body_at = id_at + id_length
-        common = line[names_at:id_at], subscription_length, window
-        if common != shared:
-            shared, (names, *_) = common, common
-            subscription = names[:subscription_length].decode()
-            ids = event_ids.setdefault((subscription, names[subscription_length:].decode()), [])
-            arrived = windows.setdefault((window, subscription), []) if window else []
+        if not common or line[common_at:id_at] != common:
+            _, _, age_limit, window, _, _, subscription, name, event_id = HEADER.unpack_from(line)
+            name_at = HEADER.size + subscription  # from lengths to places
+            id_at = name_at + name
+            body_at = id_at + event_id
+            common = line[common_at:id_at]
+            of, called = line[HEADER.size : name_at].decode(), line[name_at:id_at].decode()
+            ids = event_ids.setdefault((of, called), [])
+            times = times_by.setdefault((window, of, age_limit), [])
         body = line[body_at:]
         bodies.append(body)
         times.append(time)
-        expiries.append(time + age_limit)
         ids.append(line[id_at:body_at].decode() or body_identity(body))
-        arrived.append(time)
     return read
 
 

@@ -94,10 +94,13 @@ def _proof(secrets: Mapping[str, str]) -> Sequence[tuple[str, str]]:
 
 
 def request_body(bodies: Sequence[bytes], test_event_code: str = "", upload_tag: str = "") -> bytes:
-    """The body of a request: the events joined as they are, never encoded again."""
+    """The body of a request: the events joined as they are: never encoded again, and copied once."""
     code = b',"test_event_code":' + orjson.dumps(test_event_code) if test_event_code else b""
     tag = b',"upload_tag":' + orjson.dumps(upload_tag) if upload_tag else b""
-    return b'{"data":[' + b",".join(bodies) + b"]" + code + tag + b"}"
+    parts = [*bodies] or [b""]
+    parts[0] = b'{"data":[' + parts[0]
+    parts[-1] += b"]" + code + tag + b"}"
+    return b",".join(parts)
 
 
 def with_parameters(body: bytes, parameters: Sequence[tuple[str, str]]) -> bytes:
