@@ -9,7 +9,7 @@ from importlib import resources
 from typing import Final
 
 import orjson
-from aiohttp import web
+from aiohttp import StreamReader, web
 
 from capybeam.pipeline.sandbox import wire
 from capybeam.pipeline.sandbox.faults import POISON_ANSWERS, Poisoned
@@ -93,9 +93,13 @@ async def _answer(request: web.Request, sandbox: Sandbox) -> tuple[AnswerKind, w
         await asyncio.sleep(delay)
         return "failed", wire.abort(request)
 
-    dataset = request.match_info["dataset"]
+    dataset, is_unread = request.match_info["dataset"], sandbox.settings.null
+    body, unread = b"", 0
     try:
-        body = await request.read() if request.content_type == "application/json" else b""
+        if is_unread:
+            unread = await _events_in(request.content)
+        elif request.content_type == "application/json":
+            body = await request.read()
     except web.HTTPRequestEntityTooLarge:
         return "refused", wire.refuse(sandbox, Refusal("the request body is too large", None, status=413), dataset)
     except ConnectionResetError:  # the sender is gone, in the middle of its request
@@ -115,9 +119,11 @@ async def _answer(request: web.Request, sandbox: Sandbox) -> tuple[AnswerKind, w
         return "throttled", wire.json_response(throttled.body(wire.trace_id()), sandbox.faults.throttle_status, headers)
     kind: AnswerKind = "accepted"
     try:
-        received = sandbox.receive(
-            request.match_info["version"], dataset, wire.token(request), body, short=fault == "short"
-        )
+        if is_unread:
+            received = sandbox.receive_unread(unread, short=fault == "short")
+        else:
+            version = request.match_info["version"]
+            received = sandbox.receive(version, dataset, wire.token(request), body, short=fault == "short")
     except Poisoned:
         sandbox.injected["poisoned"] += 1
         status, text = POISON_ANSWERS[sandbox.faults.poison_answer]
@@ -134,6 +140,23 @@ async def _answer(request: web.Request, sandbox: Sandbox) -> tuple[AnswerKind, w
     if fault == "double":
         await _send_once_more(request, response)
     return ("failed", wire.abort(request)) if fault == "drop_after" else (kind, response)
+
+
+async def _events_in(content: StreamReader) -> int:
+    """How many events a body has, of which only a part is in memory at a time.
+
+    Each has exactly one of two keys, the same in all of a request; inside a string a closing quote would be escaped.
+    """
+    keys = (b'"user_data"', b'match_keys"')  # of the same length
+    server_events = offline_events = 0
+    end = b""  # of the part before: as much of it as may begin a key
+    async for part in content.iter_any():
+        part = end + part
+        server_events += part.count(keys[0])
+        if not server_events:
+            offline_events += part.count(keys[1])
+        end = part[1 - len(keys[0]) :]
+    return server_events or offline_events
 
 
 async def _send_once_more(request: web.Request, response: web.Response) -> None:
