@@ -39,6 +39,10 @@ def lists_of_lines(
         before: how many lines of the file come before these; asked only where a message names a line.
     """
     number, begun = 1, _BegunLine()
+
+    def place() -> str:
+        return f"Line {before() + number:,} of {name}"
+
     try:
         for chunk in chunks:
             if shutdown is not None and shutdown.is_set():
@@ -48,7 +52,7 @@ def lists_of_lines(
                 begun.add(rest)
                 if not end:
                     continue
-                yield [begun.ended(f"Line {before() + number:,} of {name}", b"" if with_cr else b"\r")]
+                yield [begun.ended(place, b"" if with_cr else b"\r")]
                 number, begun = number + 1, _BegunLine()
             if not with_cr and b"\r" in chunk:  # looking for one byte is ten times as fast as looking for two
                 chunk = chunk.replace(b"\r\n", b"\n")
@@ -62,7 +66,7 @@ def lists_of_lines(
         yield [UnreadableRest(begun.text(), str(error))]
         return
     if begun.size and not (shutdown is not None and shutdown.is_set()):
-        last = begun.ended(f"Line {before() + number:,} of {name}")
+        last = begun.ended(place)
         yield [last if with_cr or not isinstance(last, bytes) else last.rstrip(b"\r")]
 
 
@@ -97,8 +101,8 @@ class _BegunLine:
     def text(self) -> bytes:
         return self._text.getvalue()
 
-    def ended(self, place: str, end: bytes = b"") -> bytes | UnreadableRow:
-        """The line without its `end`, if it has it."""
+    def ended(self, place: Callable[[], str], end: bytes = b"") -> bytes | UnreadableRow:
+        """The line without its `end`, if it has it; `place` is asked where a line is too long only."""
         if self.size > events.MAX_LINE:
-            return events.long_line(self.text(), self.size, place)
+            return events.long_line(self.text(), self.size, place())
         return self.text().removesuffix(end)

@@ -57,6 +57,23 @@ def test_a_line_that_is_too_long_is_reported_by_its_place_its_size_and_its_start
     assert list(lines_of(cut(text, size), "a.jsonl")) == lines
 
 
+def test_nobody_counts_the_lines_before_a_range_unless_a_message_names_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[None] = []
+
+    def before() -> int:
+        asked.append(None)
+        return 100
+
+    monkeypatch.setattr(events, "MAX_LINE", 8)
+    monkeypatch.setattr(events, "SHOWN", 4)
+    assert [list(lines_of(cut(b"abcd\nefgh\nij", 3), "a.jsonl", before=before)), asked] == [
+        [b"abcd", b"efgh", b"ij"],
+        [],
+    ]
+    assert list(lines_of(cut(b"ab\n123456789\n", 3), "a.jsonl", before=before)) == [b"ab", long(102, 9, "1234")]
+    assert asked == [None]
+
+
 def test_a_line_that_breaks_off_and_is_too_long_shows_its_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "MAX_LINE", 8)
     monkeypatch.setattr(events, "SHOWN", 4)
