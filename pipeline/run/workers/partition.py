@@ -8,7 +8,7 @@ from typing import Final
 from capybeam.pipeline.sources import ROW, Part, Source
 
 SMALLEST: Final = 1 << 16  # bytes of a part, where there is more
-LARGEST: Final = 1 << 24
+LARGEST: Final = 1 << 23
 _ROUNDS: Final = 8  # parts for each worker, at least, so that all of them end at about the same time
 
 
@@ -21,7 +21,7 @@ def part_size(total: int, workers: int) -> int:
     """Bytes of a part, of inputs that have so many together.
 
     >>> part_size(1_000, 2), part_size(16_000_000, 2), part_size(3_000_000_000, 2)
-    (65536, 1000000, 16777216)
+    (65536, 1000000, 8388608)
     """
     return min(LARGEST, max(SMALLEST, total // (_ROUNDS * workers)))
 

@@ -74,4 +74,4 @@ def test_parts_are_small_beside_the_whole_and_not_too_many() -> None:
         for total in (10_000, 10_000_000, 10_000_000_000):
             size = part_size(total, workers)
             assert size <= max(1 << 16, total // (8 * workers))
-            assert (1 << 16) <= size <= (1 << 24)
+            assert (1 << 16) <= size <= (1 << 23)
