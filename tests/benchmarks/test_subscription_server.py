@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.subscription import queue_server
-from capybeam.pipeline.sources.pubsub.client import acknowledge, new_client, set_deadline
+from capybeam.pipeline.sources.pubsub.client import acknowledge, new_client, pulling, set_deadline
 from capybeam.pipeline.sources.pubsub.messages import Messages
 from tests.servers.go_programs import NoGo
 from tests.servers.pubsub import HOST
@@ -42,7 +42,7 @@ def test_messages_come_in_order_and_again_when_given_back_but_not_when_settled(
         with new_client() as client:
 
             def pull(most: int) -> Messages:
-                return Messages.of(client.pull(subscription=subscription, max_messages=most, timeout=10))
+                return Messages.of(pulling(client, subscription)(max_messages=most, timeout=10))
 
             first, last = pull(2), pull(9)
             assert (first.data, last.data) == ([b"one", b"two"], [b"three"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from capybeam.pipeline.sources import NoInput
 
 CALL_TIMEOUT: Final = 10.0  # seconds
 MAX_MESSAGES_PER_CALL: Final = 1000
+_PULL: Final = "/google.pubsub.v1.Subscriber/Pull"
 
 
 def new_client() -> Any:
@@ -26,6 +27,31 @@ def new_client() -> Any:
 
     channel = grpc.insecure_channel(emulator, options=[("grpc.max_receive_message_length", -1)])
     return SubscriberClient(transport=SubscriberGrpcTransport(host=emulator, channel=channel))
+
+
+def pulling(client: Any, path: str) -> Callable[..., Any]:
+    """The function that pulls from a subscription over a client's channel, and does not try again. What Google's own
+    does beside the call takes twice as long as the call.
+
+    It takes `max_messages`, `timeout` in seconds and `return_immediately`, returns the response as protobuf has it, and
+    raises GoogleAPICallError.
+    """
+    from google.api_core.gapic_v1.routing_header import to_grpc_metadata
+    from google.api_core.grpc_helpers import wrap_errors
+    from google.pubsub_v1.types import PullRequest, PullResponse
+
+    request, metadata = PullRequest.pb(), [to_grpc_metadata([("subscription", path)])]
+    call = wrap_errors(
+        client.transport.grpc_channel.unary_unary(
+            _PULL, request_serializer=request.SerializeToString, response_deserializer=PullResponse.pb().FromString
+        )
+    )
+
+    def pull(max_messages: int, timeout: float, return_immediately: bool = False) -> Any:
+        asked = request(subscription=path, max_messages=max_messages, return_immediately=return_immediately)
+        return call(asked, timeout=timeout, metadata=metadata)
+
+    return pull
 
 
 @contextmanager

@@ -46,8 +46,8 @@ class Messages(Sequence[Message]):
 
     @staticmethod
     def of(pulled: Any) -> Messages:
-        """Those of a pull's response, read off the protobuf message, which takes a seventh of the time."""
-        received = type(pulled).pb(pulled).received_messages
+        """Those of a pull's response, a protobuf message."""
+        received = pulled.received_messages
         messages = [each.message for each in received]
         return Messages(
             [message.message_id for message in messages],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import threading
 import time
 from collections import deque
@@ -18,6 +17,7 @@ from capybeam.pipeline.sources.pubsub.client import (
     in_calls,
     is_too_large,
     new_client,
+    pulling,
     set_deadline,
     sizes_of,
 )
@@ -165,6 +165,7 @@ class SubscriptionReader:
             self._pull_timeout = min(CALL_TIMEOUT, max(_SHORTEST_CALL, until_idle / 4))
         self._client = new_client()
         self._pulling_client = new_client()  # a second one, as it is closed in the middle of a call
+        self._call = pulling(self._pulling_client, path)
         lock = threading.RLock()  # guards what follows
         self._changed, self._room = threading.Condition(lock), threading.Condition(lock)  # the second: for another pull
         self._waiting: deque[tuple[float, Messages]] = deque()  # for their batch, and when they have come
@@ -365,11 +366,10 @@ class SubscriptionReader:
         messages. So another one asks for an answer at once."""
         from google.api_core.exceptions import DeadlineExceeded
 
-        call = functools.partial(self._pulling_client.pull, subscription=self._path, max_messages=most, retry=None)
         try:
-            pulled = call(timeout=self._pull_timeout)
+            pulled = self._call(max_messages=most, timeout=self._pull_timeout)
         except DeadlineExceeded:
-            pulled = call(return_immediately=True, timeout=CALL_TIMEOUT)
+            pulled = self._call(max_messages=most, timeout=CALL_TIMEOUT, return_immediately=True)
         if self._details is None and any(received.delivery_attempt for received in pulled.received_messages[:1]):
             self._progress.remark(self._path, _POLICY_UNSEEN)
         return Messages.of(pulled)

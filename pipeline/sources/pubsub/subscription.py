@@ -19,7 +19,7 @@ from apache_beam.metrics import Metrics
 
 from capybeam.pipeline.sources import NoInput, ReadOptions, Source
 from capybeam.pipeline.sources.message_attributes import MessageAttributes
-from capybeam.pipeline.sources.pubsub.client import CALL_TIMEOUT, client_for, is_too_large, set_deadline
+from capybeam.pipeline.sources.pubsub.client import CALL_TIMEOUT, client_for, is_too_large, pulling, set_deadline
 from capybeam.pipeline.sources.pubsub.messages import (
     NO_MESSAGES,
     Message,
@@ -195,9 +195,7 @@ class PubSubStream:
 
         with client_for(self.path) as client:
             try:
-                pulled = client.pull(
-                    subscription=self.path, max_messages=1, return_immediately=True, retry=None, timeout=2.0
-                )
+                pulled = pulling(client, self.path)(max_messages=1, timeout=2.0, return_immediately=True)
             except exceptions.DeadlineExceeded:  # nothing there
                 return NO_MESSAGES
             except exceptions.ResourceExhausted as error:

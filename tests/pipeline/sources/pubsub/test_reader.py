@@ -33,6 +33,16 @@ pubsub_v1 = pytest.importorskip("google.cloud.pubsub_v1", reason="needs the extr
 PATH = "projects/capybeam-tests/subscriptions/s"
 
 
+def use(monkeypatch: pytest.MonkeyPatch, new_client: Callable[[], Any]) -> None:
+    """Lets readers use clients of the test's own, whose method `pull` is asked for a response."""
+
+    def pulling(client: Any, _: str) -> Callable[..., Any]:
+        return lambda **arguments: pubsub_v1.types.PullResponse.pb(client.pull(**arguments))
+
+    monkeypatch.setattr(reader, "new_client", new_client)
+    monkeypatch.setattr(reader, "pulling", pulling)
+
+
 @pytest.fixture
 def pulling(monkeypatch: pytest.MonkeyPatch) -> Callable[..., SubscriptionReader]:
     """Makes a reader whose server answers each pull with what `answer` returns or raises, given its arguments."""
@@ -52,7 +62,7 @@ def pulling(monkeypatch: pytest.MonkeyPatch) -> Callable[..., SubscriptionReader
             def close(self) -> None:
                 pass
 
-        monkeypatch.setattr(reader, "new_client", Client)
+        use(monkeypatch, Client)
         return SubscriptionReader(PATH, RunContext(), max_delay=0.0, **settings)
 
     return make
@@ -241,7 +251,7 @@ def test_a_message_that_is_redelivered_while_it_is_in_hand_is_in_one_batch_and_s
         def close(self) -> None:
             pass
 
-    monkeypatch.setattr(reader, "new_client", Client)
+    use(monkeypatch, Client)
     monkeypatch.setattr(reader, "_PULLS", 1)
     with SubscriptionReader(PATH, RunContext(), max_delay=0.5, until_idle=0.1) as pulling:
         for batch in pulling.batches():
@@ -252,7 +262,7 @@ def test_a_message_that_is_redelivered_while_it_is_in_hand_is_in_one_batch_and_s
 
 def test_all_that_is_in_hand_is_given_back_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     leasing = LeasingClient(Time(until=0.0))
-    monkeypatch.setattr(reader, "new_client", lambda: leasing)
+    use(monkeypatch, lambda: leasing)
     with SubscriptionReader(PATH, RunContext(), max_delay=0.1) as pulling:
         assert list(map(len, next(pulling.batches()))) == [3]
     assert leasing.expiry == {"a": 0.0, "b": 0.0, "c": 0.0}
@@ -313,7 +323,7 @@ class LeasingClient:
 def test_a_lease_is_renewed_for_as_long_as_a_batch_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Time(until=20 * reader.LEASE)
     leasing = LeasingClient(clock)
-    monkeypatch.setattr(reader, "new_client", lambda: leasing)
+    use(monkeypatch, lambda: leasing)
     pulling = SubscriptionReader(PATH, RunContext(), max_delay=0.2)
     pulling._closed = clock
     with pulling:
@@ -347,7 +357,7 @@ def test_messages_are_leased_together_when_some_have_come_but_not_those_that_are
         def close(self) -> None:
             pass
 
-    monkeypatch.setattr(reader, "new_client", Client)
+    use(monkeypatch, Client)
     clock = Time(until=(reader._UNLEASED + 2) * reader._LEASE_TICK)
     pulling = SubscriptionReader(PATH, RunContext(), max_delay=0.1, first=pulled("early"))
     pulling._closed = clock
