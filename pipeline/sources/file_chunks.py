@@ -72,13 +72,15 @@ def chunks_of(path: str, advance: Callable[[int], object] | None = None) -> Iter
         raise unreadable(path, error) from None
     with file:
         chunks = unpacked_chunks(file, path)
-        yield from chunks if advance is None or not file.seekable() else _advancing(chunks, file, advance)
+        yield from chunks if advance is None or not file.seekable() else _advancing(chunks, file, path, advance)
 
 
-def _advancing(chunks: Iterator[bytes], file: IO[bytes], advance: Callable[[int], object]) -> Iterator[bytes]:
-    before = 0
+def _advancing(
+    chunks: Iterator[bytes], file: IO[bytes], path: str, advance: Callable[[int], object]
+) -> Iterator[bytes]:
+    before, is_packed = 0, split_packing(path)[1] != ""
     for chunk in chunks:
-        position = file.tell()
+        position = file.tell() if is_packed else before + len(chunk)  # asking takes a system call
         advance(position - before)
         before = position
         yield chunk
