@@ -131,7 +131,7 @@ class _Access:
 
     @functools.cached_property
     def route(self) -> _Route:
-        """Raises OSError, or ValueError of an endpoint that is none: there is no way to it."""
+        """Raises OSError: the certificates that the environment names are not there."""
         return _route(self.destination.endpoint, self._session)
 
     def is_repeated(self, before: str | None, trace: str | None) -> bool:
@@ -189,8 +189,8 @@ class _Route:
 
 
 def _route(endpoint: str, session: requests.Session) -> _Route:
-    """The way by the proxies and certificates that the environment names, as requests goes by them: it would ask for
-    them before each request, which took more time than to send one.
+    """The way by the proxies and certificates that the environment names, as requests finds it. It would look for them
+    before each request, which took more time than all else that it does.
 
     An endpoint on this machine has no proxy: none could reach it, and its token would be sent there in the clear.
     """
@@ -220,7 +220,7 @@ def _opened(request: Request, route: _Route, timeout: float) -> Iterator[Any]:
         response = route.pool.urlopen(
             request.method,
             request.url.removeprefix(route.left_out),
-            request.body,
+            request.body or None,  # not a Content-Length of 0 behind a GET
             {**_HEADERS, **request.headers},
             retries=False,
             redirect=False,
