@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import requests
 import urllib3
+from urllib3 import HTTPHeaderDict
 from urllib3.exceptions import HTTPError, NewConnectionError, SSLError
 
 from capybeam.transforms.core.tokens import TokenError
@@ -103,8 +104,10 @@ class Transport:
             return failed("timeout", f"{endpoint} did not answer within {self._timeout:g} s.")
         except _Endless:
             return failed("endless", f"{endpoint} sent an answer that did not end.")
-        except (_NotSent, OSError) as error:
+        except _NotSent as error:
             return failed("unreachable", f"{endpoint} cannot be reached ({_reason(error.__cause__ or error)}).")
+        except OSError as error:
+            return failed("unreachable", f"{endpoint} cannot be reached ({_reason(error)}).")
         except Exception as error:  # urllib3 and http.client have errors of their own for broken answers
             return failed("broken", f"{endpoint} broke off during its answer ({type(error).__name__}).")
 
@@ -131,8 +134,11 @@ class _Access:
 
     @functools.cached_property
     def route(self) -> _Route:
-        """Raises OSError: the certificates that the environment names are not there."""
-        return _route(self.destination.endpoint, self._session)
+        """Raises _NotSent: there is no way to the endpoint."""
+        try:
+            return _route(self.destination.endpoint, self._session)
+        except (HTTPError, OSError, ValueError) as error:  # of certificates and proxies that the environment names
+            raise _NotSent from error
 
     def is_repeated(self, before: str | None, trace: str | None) -> bool:
         """Whether the fbtrace_id of an answer shows that it is the one before on its connection, sent twice.
@@ -181,11 +187,18 @@ class _Route:
 
     Attributes:
         pool: connections to the endpoint's server, or to a proxy.
-        left_out: what begins a URL and is not in a request's first line: "" where a proxy has to know it.
+        is_told_urls: whether a request's first line has the whole URL, as a proxy that is to pass it on needs it.
     """
 
     pool: urllib3.HTTPConnectionPool
-    left_out: str
+    is_told_urls: bool
+
+    def target(self, url: str) -> str:
+        """What the first line has of a URL."""
+        if self.is_told_urls:
+            return url.strip()
+        parts = urlsplit(url.strip())
+        return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
 
 def _route(endpoint: str, session: requests.Session) -> _Route:
@@ -194,7 +207,7 @@ def _route(endpoint: str, session: requests.Session) -> _Route:
 
     An endpoint on this machine has no proxy: none could reach it, and its token would be sent there in the clear.
     """
-    start, host = urlsplit(endpoint), urlsplit(endpoint).hostname or ""
+    host = urlsplit(endpoint.strip()).hostname or ""
     request = requests.Request("POST", endpoint).prepare()
     url = str(request.url)
     found: Any = session.merge_environment_settings(
@@ -203,8 +216,7 @@ def _route(endpoint: str, session: requests.Session) -> _Route:
     adapter: Any = session.get_adapter(url)
     pool = adapter.get_connection_with_tls_context(request, found["verify"], found["proxies"], found["cert"])
     adapter.cert_verify(pool, url, found["verify"], found["cert"])
-    is_whole = adapter.request_url(request, found["proxies"]) == url
-    return _Route(pool, "" if is_whole else f"{start.scheme}://{start.netloc}")
+    return _Route(pool, adapter.request_url(request, found["proxies"]) != request.path_url)
 
 
 @contextlib.contextmanager
@@ -216,12 +228,14 @@ def _opened(request: Request, route: _Route, timeout: float) -> Iterator[Any]:
         SSLError, TimeoutError: of urllib3.
         _NotSent: there was no connection, or it broke.
     """
+    headers = HTTPHeaderDict(_HEADERS)
+    headers.update(request.headers)
     try:
         response = route.pool.urlopen(
             request.method,
-            request.url.removeprefix(route.left_out),
+            route.target(request.url),
             request.body or None,  # not a Content-Length of 0 behind a GET
-            {**_HEADERS, **request.headers},
+            headers,
             retries=False,
             redirect=False,
             assert_same_host=False,
@@ -242,7 +256,12 @@ def _opened(request: Request, route: _Route, timeout: float) -> Iterator[Any]:
 
 
 # Of each request, beside its own.
-_HEADERS: Final = {"Content-Type": "application/json", "Accept": "*/*", "Accept-Encoding": "gzip, deflate"}
+_HEADERS: Final = {
+    "User-Agent": "capybeam",
+    "Accept": "*/*",
+    "Accept-Encoding": "gzip, deflate",
+    "Content-Type": "application/json",
+}
 
 
 class _NotSent(Exception):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import http.server
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -107,12 +109,12 @@ def test_a_token_that_cannot_be_read_any_more_leaves_the_last_one(tmp_path: Path
 
 @pytest.fixture
 def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """A proxy in the environment; yields the headers that it was sent."""
+    """A proxy in the environment; yields the heads of the requests that it was sent."""
     seen: list[str] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            seen.append(str(self.headers))
+            seen.append(f"{self.requestline}\n{self.headers}")
             self.send_response(502)
             self.end_headers()
 
@@ -142,6 +144,57 @@ def test_a_proxy_of_the_environment_is_not_sent_the_token_of_an_endpoint_on_this
 def test_a_proxy_of_the_environment_is_used_for_other_endpoints(proxy: list[str]) -> None:
     answer = transport("http://graph.example").post("web", "123", BODY, 1)
     assert (answer.kind, len(proxy)) == ("transient", 1)
+
+
+def test_a_proxy_is_told_the_whole_url_its_password_and_what_the_request_is(
+    proxy: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", os.environ["http_proxy"].replace("http://", "http://me:secret@"))
+    transport("http://graph.example").post("web", "123", BODY, 1)
+    (head,) = proxy
+    line, *headers = head.strip().split("\n")
+    assert line == "POST http://graph.example/v25.0/123/events HTTP/1.1"
+    assert sorted(headers) == [
+        "Accept-Encoding: gzip, deflate",
+        "Accept: */*",
+        f"Authorization: Bearer {TOKEN}",
+        f"Content-Length: {len(BODY)}",
+        "Content-Type: application/json",
+        "Host: graph.example",
+        f"Proxy-Authorization: Basic {base64.b64encode(b'me:secret').decode()}",
+        "User-Agent: capybeam",
+    ]
+
+
+@pytest.mark.parametrize("url", ["http://us:p#w@proxy:1", "http://proxy:99999", "http://[::1", "ftp://proxy"])
+def test_a_proxy_that_is_none_is_why_an_endpoint_cannot_be_reached(
+    proxy: list[str], monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("https_proxy", url)
+    answer = transport("https://graph.example").post("web", "123", BODY, 1)
+    assert (answer.kind, answer.message[: answer.message.index(" (")]) == (
+        "transient",
+        "https://graph.example cannot be reached",
+    )
+    assert url not in answer.message
+
+
+# --- what is sent ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("spelling", "path"),
+    [
+        ("http://{}", "/v25.0/123/events"),
+        ("HTTP://{}", "/v25.0/123/events"),
+        (" http://{}", "/v25.0/123/events"),
+        ("http://{}/prefix", "/prefix/v25.0/123/events"),
+    ],
+)
+def test_a_server_is_told_the_path_of_a_request_however_its_endpoint_is_spelled(spelling: str, path: str) -> None:
+    with graph_server(taken) as graph:
+        answer = transport(spelling.format(graph.url.removeprefix("http://"))).post("web", "123", BODY, 1)
+    assert (answer.kind, graph.paths) == ("delivered", [path])
 
 
 # --- connections ----------------------------------------------------------------------------------------------------
