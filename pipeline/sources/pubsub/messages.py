@@ -47,14 +47,14 @@ class Messages(Sequence[Message]):
     @staticmethod
     def of(pulled: Any) -> Messages:
         """Those of a pull's response, a protobuf message."""
-        received = pulled.received_messages
-        messages = [each.message for each in received]
-        return Messages(
-            [message.message_id for message in messages],
-            [each.ack_id for each in received],
-            [message.data for message in messages],
-            [message.publish_time.seconds for message in messages],
-        )
+        ids, ack_ids, data, published = list[str](), list[str](), list[bytes](), list[int]()
+        for received in pulled.received_messages:  # each is made when it is asked for: so all is asked for at once
+            message = received.message
+            ids.append(message.message_id)
+            ack_ids.append(received.ack_id)
+            data.append(message.data)
+            published.append(message.publish_time.seconds)
+        return Messages(ids, ack_ids, data, published)
 
     @property
     def size(self) -> int:

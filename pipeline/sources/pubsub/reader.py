@@ -168,7 +168,7 @@ class SubscriptionReader:
         self._call = pulling(self._pulling_client, path)
         lock = threading.RLock()  # guards what follows
         self._changed, self._room = threading.Condition(lock), threading.Condition(lock)  # the second: for another pull
-        self._waiting: deque[tuple[float, Messages]] = deque()  # for their batch, and when they have come
+        self._waiting: deque[tuple[float, Messages, int]] = deque()  # for their batch; when they came, and their bytes
         self._messages = self._bytes = 0  # of those
         self._tally = Tally()
         self._ack_ids: dict[str, str] = {}  # of all messages in hand, by message ID
@@ -220,15 +220,16 @@ class SubscriptionReader:
                 if left <= 0 or self._is_ending():
                     return NO_MESSAGES
                 self._changed.wait(min(_TICK, left))
-            come_at, messages = self._waiting[0]
+            come_at, messages, size = self._waiting[0]
             if come_at > until:
                 return NO_MESSAGES
             self._waiting.popleft()
             if len(messages) > most:
-                self._waiting.appendleft((come_at, messages[most:]))
-                messages = messages[:most]
+                messages, rest = messages[:most], messages[most:]
+                self._waiting.appendleft((come_at, rest, rest.size))
+                size -= rest.size
             self._messages -= len(messages)
-            self._bytes -= messages.size
+            self._bytes -= size
             if self._room_for():
                 self._room.notify()
             return messages
@@ -376,7 +377,6 @@ class SubscriptionReader:
 
     def _received(self, messages: Messages) -> None:
         """Lets the messages of an answer wait for their batch."""
-        size = messages.size
         with self._changed:
             self._answered_at, self._failing_since = time.monotonic(), None
             if not messages:
@@ -384,16 +384,19 @@ class SubscriptionReader:
             self._quiet_since = self._answered_at
             self._pull_size.taken()
             self._tally.took(zip(messages.ids, messages.published, strict=True))
-            self._mean_size += (size / len(messages) - self._mean_size) / 4
             come = dict(zip(messages.ids, messages.ack_ids, strict=True))
             in_hand = self._ack_ids.keys()  # a view, of which few are gone through: a dictionary would be as a whole
             if len(come) < len(messages) or not come.keys().isdisjoint(in_hand):
                 messages = _without(messages, in_hand)
-                size = messages.size
             self._ack_ids.update(come)
             self._new += come
+            size = 0
             for start in range(0, len(messages), _LIST):
-                self._waiting.append((self._answered_at, messages[start : start + _LIST]))
+                part = messages[start : start + _LIST]
+                self._waiting.append((self._answered_at, part, part_size := part.size))
+                size += part_size
+            if messages:
+                self._mean_size += (size / len(messages) - self._mean_size) / 4
             self._messages += len(messages)
             self._bytes += size
             self._changed.notify_all()
