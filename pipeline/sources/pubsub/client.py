@@ -30,8 +30,8 @@ def new_client() -> Any:
 
 
 def pulling(client: Any, path: str) -> Callable[..., Any]:
-    """The function that pulls from a subscription over a client's channel, and does not try again. What Google's own
-    does beside the call takes twice as long as the call.
+    """The function that pulls from a subscription over a client's channel, and does not try again. Google's own takes
+    more than twice the processor time for a call (165 µs, not 67).
 
     It takes `max_messages`, `timeout` in seconds and `return_immediately`, returns the response as protobuf has it, and
     raises GoogleAPICallError.

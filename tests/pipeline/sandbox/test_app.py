@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import requests
 
+from capybeam.pipeline.sandbox.app import _events_in
 from capybeam.pipeline.sandbox.server import SandboxServer
 from capybeam.pipeline.sandbox.store import SandboxSettings
 from tests.pipeline.sandbox.senders import DATASET, Clock, event, post, refusal
@@ -132,3 +135,18 @@ def test_the_page_needs_nothing_from_elsewhere(sandbox: SandboxServer) -> None:
         assert [part for part in ("url(", "@import", "innerHTML", "import(", "eval(") if part in text] == []
     assert "default-src 'none'" in response.headers["Content-Security-Policy"]
     assert requests.get(f"{sandbox.url}/sandbox/healthz", timeout=10).text == "ok"
+
+
+@pytest.mark.parametrize("key", ["user_data", "match_keys"])
+@pytest.mark.parametrize("size", [1, 5, 10, 11, 12, 100, 10_000])
+def test_events_that_nobody_reads_are_counted_however_their_body_is_cut(size: int, key: str) -> None:
+    events = [{"n": "x" * number, key: {}, "note": f'"{key}"'} for number in range(50)]
+    body = json.dumps({"data": events}).encode()
+
+    class Content:
+        async def iter_any(self) -> AsyncIterator[bytes]:
+            for start in range(0, len(body), size):
+                yield body[start : start + size]
+
+    content: Any = Content()
+    assert asyncio.run(_events_in(content)) == len(events)

@@ -254,13 +254,6 @@ def test_null_mode_counts_without_checking() -> None:
         assert (stats["requests"], stats["events_received"], stats["events_stored"]) == (2, 5, 0)
 
 
-@pytest.mark.parametrize("key", ["user_data", "match_keys"])
-def test_null_mode_counts_events_of_bodies_that_come_in_parts(key: str) -> None:
-    events = [{"n": "x" * (number % 97), key: {}} for number in range(40_000)]  # so a key is cut somewhere
-    with SandboxServer(SandboxSettings(null=True)) as sandbox:
-        assert post(sandbox, *events).json()["events_received"] == len(events)
-
-
 def test_tokens_are_not_shown_by_the_settings() -> None:
     settings = SandboxSettings(tokens=frozenset({"secret"}), expired_tokens=frozenset({"former"}))
 
