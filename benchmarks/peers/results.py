@@ -76,7 +76,8 @@ def section(results: Mapping[str, Any]) -> str:
             f"![Events in the same processor time, of the limit of Python]({CHART})",
             table(results),
             digests(results),
-            f"{results['events']:,} events, medians of {results['rounds']} rounds; {versions}.",
+            f"{results['events']:,} events, a tenth of them for the slow programs;"
+            f" medians of {results['rounds']} rounds; {versions}.",
         ]
     )
 
