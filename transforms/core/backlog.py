@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 
@@ -64,7 +64,8 @@ class Backlog:
 
 
 class Tally:
-    """Keeps count of the messages that a reader takes. Safe to use from many threads.
+    """Keeps count of the messages that a reader takes, by the second of their publication: an entry for each message
+    would cost as much as all else that is done to pull it. Safe to use from many threads.
 
     A message that is given back is still in the stream, and so in the tally, until it is acknowledged.
 
@@ -75,19 +76,31 @@ class Tally:
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._published: dict[str, float] = {}
+        self._published: Counter[int] = Counter()  # 0 for those of which that is not known
+        self._given_back: dict[str, int] = {}  # when those messages were published that may come again
         self._longest_delay: float | None = None
         self._counted: Counted | None = None
 
-    def took(self, messages: Iterable[tuple[str, float]]) -> None:
-        """Messages were taken: ID, and Unix seconds of the publication, 0 where that is not known."""
+    def took(self, message_ids: Sequence[str], published: Sequence[int]) -> None:
+        """Messages were taken that are not in hand: their IDs, and the Unix seconds of their publications, 0 where that
+        is not known."""
         with self._lock:
-            self._published.update(messages)
+            self._published.update(published)
+            if self._given_back:
+                again = self._given_back.keys() & set(message_ids)
+                self._remove([self._given_back.pop(message_id) for message_id in again])
 
-    def acknowledged(self, message_ids: Iterable[str]) -> None:
+    def gave_back(self, message_ids: Sequence[str], published: Sequence[int]) -> None:
+        """Messages that were taken went back to the stream."""
+        with self._lock:
+            self._given_back.update(zip(message_ids, published, strict=True))
+
+    def acknowledged(self, published: Sequence[int]) -> None:
+        """Messages that were taken are done."""
         now = self._clock()
         with self._lock:
-            oldest = min(filter(None, map(self._published.pop, message_ids, itertools.repeat(0.0))), default=None)
+            self._remove(published)
+            oldest = min(filter(None, published), default=None)
             if oldest is not None:
                 self._longest_delay = max(self._longest_delay or 0.0, now - oldest)
 
@@ -99,6 +112,12 @@ class Tally:
     def look(self) -> Backlog:
         now = self._clock()
         with self._lock:
-            oldest = min(filter(None, self._published.values()), default=None)
+            oldest = min(filter(None, self._published), default=None)
             age = None if oldest is None else max(0.0, now - oldest)
-            return Backlog(len(self._published), age, self._longest_delay, self._counted)
+            return Backlog(self._published.total(), age, self._longest_delay, self._counted)
+
+    def _remove(self, published: Sequence[int]) -> None:
+        for second, count in Counter(published).items():
+            self._published[second] -= count
+            if not self._published[second]:
+                del self._published[second]

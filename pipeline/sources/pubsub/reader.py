@@ -104,19 +104,21 @@ class SubscriptionBatch:
 
     Args:
         take: gives at most so many of those that come until a monotonic time; none when there are no more of them.
-        acknowledge, give_back: what becomes of them, by their IDs.
+        acknowledge, give_back: what becomes of them, by their IDs and the Unix seconds of their publications.
         until: that time.
     """
 
     def __init__(
         self,
         take: Callable[[int, float], Messages],
-        acknowledge: Callable[[Sequence[str]], None],
-        give_back: Callable[[Sequence[str]], None],
+        acknowledge: Callable[[Sequence[str], Sequence[int]], None],
+        give_back: Callable[[Sequence[str], Sequence[int]], None],
         until: float,
     ) -> None:
         self._take, self._acknowledge, self._give_back, self._until = take, acknowledge, give_back, until
-        self._message_ids: list[str] = []  # without their data, which is done with long before they are settled
+        # Without their data, which is done with long before they are settled.
+        self._message_ids: list[str] = []
+        self._published: list[int] = []
 
     def __iter__(self) -> Iterator[Messages]:
         while room := max(0, _MAX_MESSAGES - len(self._message_ids)):
@@ -124,13 +126,14 @@ class SubscriptionBatch:
             if not taken:
                 return
             self._message_ids += taken.ids
+            self._published += taken.published
             yield taken
 
     def acknowledge(self) -> None:
-        self._acknowledge(self._message_ids)
+        self._acknowledge(self._message_ids, self._published)
 
     def give_back(self) -> None:
-        self._give_back(self._message_ids)
+        self._give_back(self._message_ids, self._published)
 
 
 class SubscriptionReader:
@@ -234,7 +237,7 @@ class SubscriptionReader:
                 self._room.notify()
             return messages
 
-    def acknowledge(self, message_ids: Sequence[str]) -> None:
+    def acknowledge(self, message_ids: Sequence[str], published: Sequence[int]) -> None:
         """Acknowledges messages. One that cannot be acknowledged is delivered again, and dropped by Meta."""
         from google.api_core.exceptions import GoogleAPIError
 
@@ -245,10 +248,11 @@ class SubscriptionReader:
                 self._progress.set_status(
                     self._path, f"could not acknowledge ({type(error).__name__}): some messages will be redelivered."
                 )
-        self._tally.acknowledged(message_ids)
+        self._tally.acknowledged(published)
 
-    def give_back(self, message_ids: Sequence[str]) -> None:
+    def give_back(self, message_ids: Sequence[str], published: Sequence[int]) -> None:
         """Returns messages to the subscription, which delivers them again."""
+        self._tally.gave_back(message_ids, published)
         ack_ids = self._release(message_ids)
         with self._leasing:
             set_deadline(self._client, self._path, ack_ids, 0)
@@ -383,13 +387,14 @@ class SubscriptionReader:
                 return
             self._quiet_since = self._answered_at
             self._pull_size.taken()
-            self._tally.took(zip(messages.ids, messages.published, strict=True))
-            come = dict(zip(messages.ids, messages.ack_ids, strict=True))
-            in_hand = self._ack_ids.keys()  # a view, of which few are gone through: a dictionary would be as a whole
-            if len(come) < len(messages) or not come.keys().isdisjoint(in_hand):
-                messages = _without(messages, in_hand)
-            self._ack_ids.update(come)
-            self._new += come
+            come, held = messages, len(self._ack_ids)
+            if not self._ack_ids.keys().isdisjoint(come.ids):
+                messages = _without(come, self._ack_ids)
+            self._ack_ids.update(zip(come.ids, come.ack_ids, strict=True))
+            if len(self._ack_ids) < held + len(messages):
+                messages = _without(messages, ())  # one is in this answer twice
+            self._new += come.ids
+            self._tally.took(messages.ids, messages.published)
             size = 0
             for start in range(0, len(messages), _LIST):
                 part = messages[start : start + _LIST]

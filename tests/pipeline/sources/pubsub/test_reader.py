@@ -158,11 +158,11 @@ def test_a_batch_is_there_with_its_first_message_and_takes_those_that_come_in_it
         asked.append(until)
         return pulled(*left.pop(0)) if left else NO_MESSAGES
 
-    settled: list[Sequence[str]] = []
-    batch = SubscriptionBatch(take, settled.append, lambda _: None, until=7.0)
+    settled: list[tuple[Sequence[str], Sequence[int]]] = []
+    batch = SubscriptionBatch(take, lambda *done: settled.append(done), lambda *_: None, until=7.0)
     assert names(batch) == [["m0"], ["m1", "m2"]]
     batch.acknowledge()
-    assert (asked, settled) == ([7.0, 7.0, 7.0], [["m0", "m1", "m2"]])
+    assert (asked, settled) == ([7.0, 7.0, 7.0], [(["m0", "m1", "m2"], [0, 0, 0])])
 
 
 def test_what_comes_after_the_time_of_a_batch_is_in_the_next(pulling: Callable[..., SubscriptionReader]) -> None:
@@ -370,7 +370,7 @@ def test_messages_are_leased_together_when_some_have_come_but_not_those_that_are
         clock.begun.set()
         assert clock.ended.wait(30)
         assert calls == [(reader.LEASE, ["a-m1", "a-m2", "a-m3"])]
-        pulling.give_back(["m1"])
+        pulling.give_back(["m1"], [0])
         assert calls[1:] == [(0, ["a-m1"])]
 
 
