@@ -35,10 +35,11 @@ def look(places: list[str | None], options: list[str]) -> list[Any]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_a_run_from_file_to_file_imports_no_optional_library_which_anybody_else_still_can() -> None:
+@pytest.mark.parametrize("place", ["events.jsonl", "pubsub:projects/acme/subscriptions/events"])
+def test_a_run_that_needs_none_imports_no_optional_library_which_anybody_else_still_can(place: str) -> None:
     pytest.importorskip("google.cloud.storage", reason="google-cloud-storage is not installed")
     pytest.importorskip("pandas", reason="pandas is not installed")
-    (imported, scheme, disabled, _), after = look(["events.jsonl", "file:///tmp/dead.jsonl", None], [])
+    (imported, scheme, disabled, _), after = look([place, "file:///tmp/dead.jsonl", None], [])
     assert (imported, scheme, disabled) == ([], "gs", 0)
     assert after == "GCSFileSystem"
 
@@ -48,9 +49,10 @@ def test_a_run_from_file_to_file_imports_no_optional_library_which_anybody_else_
     [
         (["events.jsonl", "gs://acme/dead.jsonl"], []),
         (["bigquery:acme.shop.events"], []),
-        (["events.jsonl"], ["--runner=DataflowRunner"]),
+        (["pubsub:projects/acme/subscriptions/events", "bigquery:acme.shop.dead"], []),
+        (["pubsub:projects/acme/subscriptions/events"], ["--runner=DataflowRunner"]),
     ],
-    ids=["a bucket", "a table", "an option of Beam's"],
+    ids=["a bucket", "a table", "a table of dead letters", "an option of Beam's"],
 )
 def test_any_other_run_imports_all_that_beam_has(places: list[str | None], options: list[str]) -> None:
     pytest.importorskip("google.cloud.storage", reason="google-cloud-storage is not installed")
