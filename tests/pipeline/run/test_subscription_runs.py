@@ -26,7 +26,6 @@ from capybeam.pipeline.run.exit_codes import CONFIGURATION, DEAD_LETTERS, FAILED
 from capybeam.pipeline.run.request import Outputs, RunRequest
 from capybeam.pipeline.sandbox.server import SandboxServer
 from capybeam.pipeline.sources.message_attributes import MessageAttributes
-from capybeam.pipeline.sources.pubsub.messages import Message
 from capybeam.pipeline.sources.pubsub.reader import SubscriptionReader
 from capybeam.pipeline.sources.pubsub.subscription import PubSubStream
 from capybeam.transforms.core.dead_letters import ReplayFilter
@@ -202,10 +201,10 @@ def test_dead_letters_and_receipts_would_outlive_the_machines_power_before_anyth
         if path.is_file():
             safe[path.name] = path.read_bytes()
 
-    def watched_acknowledge(pulling: SubscriptionReader, messages: Sequence[Message]) -> None:
+    def watched_acknowledge(pulling: SubscriptionReader, messages: Sequence[str], published: Sequence[int]) -> None:
         if messages:  # there are none in the batch by which the steps are set up
             acknowledged.append((safe["dead.jsonl"], safe["receipts.jsonl"], len(messages)))
-        acknowledge(pulling, messages)
+        acknowledge(pulling, messages, published)
 
     monkeypatch.setattr(os, "fsync", watched_fsync)
     monkeypatch.setattr(SubscriptionReader, "acknowledge", watched_acknowledge)
