@@ -19,29 +19,39 @@ from capybeam.transforms.delivery.rate_limits import Pacer, RateLimitGuard, Stop
 
 Answering = Callable[[Any], object]  # takes what a call returns, now or later
 
-CALM: Final = 1  # of the byte that workers look at before they ask: nothing holds any destination back
+# What workers look at before they ask: bytes of shared memory, and where they are in it.
+CALM: Final = 0  # 1: nothing holds any destination back
+WANTED: Final = 1  # 1: a worker waits for a slot
+SIGNALS: Final = 2  # bytes
 
 
 class Desk:
     """Answers the calls of workers. Safe to use from many threads, one for each worker.
 
     Args:
-        calm: one byte of memory that workers share, in which it says whether they need to ask.
+        signals: memory that workers share, in which it says whether they need to ask.
+        recall: tells a worker that another waits for slots of the destination of that name.
     """
 
     def __init__(
-        self, destinations: Sequence[Destination], delivery: Delivery, parts: Iterable[Part], calm: mmap.mmap
+        self,
+        destinations: Sequence[Destination],
+        delivery: Delivery,
+        parts: Iterable[Part],
+        signals: mmap.mmap,
+        recall: Callable[[int, str], object],
     ) -> None:
         self.throttled = Stopwatch()
-        self._parts, self._calm = deque(parts), calm
+        self._parts, self._signals, self._recall = deque(parts), signals, recall
         self._pacer = Pacer(delivery.requests_per_second)
         self._guards = {each.name: RateLimitGuard(delivery.retry_for) for each in destinations}
         self._circuits = Circuits(lambda: random.uniform(0.5, 1.5) * HOLD_PAUSE)
         self._slots = {each.name: _Slots(delivery.concurrency) for each in destinations}
+        self._short: set[str] = set()  # destinations for whose slots somebody waits
         self._lock = threading.Lock()
         self._finding_out: dict[Dataset, int] = {}  # the worker that does
         self._waiting: dict[int, list[contextlib.AbstractContextManager[None]]] = {}
-        self._calm[0] = CALM
+        self._signals[CALM], self._signals[WANTED] = 1, 0
 
     def handle(self, worker: int, call: Call, answer: Answering) -> None:
         """Carries out a call."""
@@ -49,6 +59,7 @@ class Desk:
         if target == "slot":
             slots = self._slots[call.name]
             slots.acquire(worker, answer) if method == "acquire" else slots.release(worker)
+            self._look_at_slots(call.name)
         elif target == "circuits":
             answer(getattr(self._circuits, method)(*arguments))
             self._look_around()
@@ -73,8 +84,9 @@ class Desk:
 
     def gone(self, worker: int) -> None:
         """Takes back what a worker held that is there no more."""
-        for slots in self._slots.values():
+        for name, slots in self._slots.items():
             slots.gone(worker)
+            self._look_at_slots(name)
         with self._lock:
             for dataset in [dataset for dataset, holder in self._finding_out.items() if holder == worker]:
                 del self._finding_out[dataset]
@@ -85,7 +97,18 @@ class Desk:
     def _look_around(self) -> None:
         with self._lock:
             is_calm = self._circuits.is_calm() and all(guard.is_calm() for guard in self._guards.values())
-            self._calm[0] = CALM if is_calm else 0
+            self._signals[CALM] = is_calm
+
+    def _look_at_slots(self, name: str) -> None:
+        """Calls in the slots that workers keep when somebody begins to wait for one; none is kept until nobody does."""
+        slots = self._slots[name]
+        with self._lock:
+            was_short = name in self._short
+            self._short = self._short | {name} if slots.are_short() else self._short - {name}
+            self._signals[WANTED] = bool(self._short)
+            holders = slots.holders() if name in self._short and not was_short else []
+        for worker in holders:
+            self._recall(worker, name)
 
     def _take_part(self) -> Part | None:
         with self._lock:
@@ -131,6 +154,16 @@ class _Slots:
             self._held[worker] -= 1
             self._free += 1
         self._give()
+
+    def are_short(self) -> bool:
+        """Whether somebody waits for one."""
+        with self._lock:
+            return bool(self._queue)
+
+    def holders(self) -> list[int]:
+        """The workers that have some."""
+        with self._lock:
+            return [worker for worker, count in self._held.items() if count]
 
     def gone(self, worker: int) -> None:
         with self._lock:

@@ -2,13 +2,14 @@
 
 Each question takes the coordinator a fraction of a millisecond, but this process up to several, as the thread that asks
 has to wait for Python's lock twice. So most are not asked: a byte of shared memory says whether anything holds any
-destination back, and what needs no reply is told without waiting for one.
+destination back, a slot is kept until another worker waits for one, and what needs no reply is told without waiting.
 """
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Protocol, cast
 
@@ -31,25 +32,62 @@ class Coordinator(Protocol):
 
     def is_calm(self) -> bool: ...
 
+    def is_slot_wanted(self) -> bool: ...
+
+    def when_recalled(self, give_back: Callable[[str], object]) -> None:
+        """Has slots given back, those of the destination of a name, when another worker waits for them."""
+        ...
+
 
 def leased_limits(coordinator: Coordinator, destinations: Sequence[Destination], delivery: Delivery) -> Limits:
     """The limits of the job, as its coordinator holds them."""
-
-    @contextmanager
-    def slot(name: str) -> Iterator[None]:
-        coordinator.call("slot", "acquire", name=name)
-        try:
-            yield
-        finally:
-            coordinator.tell("slot", "release", name=name)
-
+    slots = {destination.name: _Slots(coordinator, destination.name) for destination in destinations}
+    coordinator.when_recalled(lambda name: slots[name].give_back())
     return Limits(
         _Pacer(coordinator, is_limited=delivery.requests_per_second is not None),
         {destination.name: _Guard(coordinator, destination.name) for destination in destinations},
         _Circuits(coordinator),
         _Throttled(coordinator),
-        slot,
+        lambda name: slots[name].held(),
     )
+
+
+class _Slots:
+    """Slots of a destination. What is not used any more is kept for the next request, unless somebody waits for it."""
+
+    def __init__(self, coordinator: Coordinator, name: str) -> None:
+        self._coordinator, self._name = coordinator, name
+        self._lock = threading.Lock()
+        self._kept = 0
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        self._acquire()
+        try:
+            yield
+        finally:
+            self._release()
+
+    def give_back(self) -> None:
+        """Gives back what is kept."""
+        with self._lock:
+            kept, self._kept = self._kept, 0
+        for _ in range(kept):
+            self._coordinator.tell("slot", "release", name=self._name)
+
+    def _acquire(self) -> None:
+        with self._lock:
+            if self._kept:
+                self._kept -= 1
+                return
+        self._coordinator.call("slot", "acquire", name=self._name)
+
+    def _release(self) -> None:
+        with self._lock:  # one that is kept by mistake is called in: that comes after the sign that it is wanted
+            if not self._coordinator.is_slot_wanted():
+                self._kept += 1
+                return
+        self._coordinator.tell("slot", "release", name=self._name)
 
 
 class _Pacer:

@@ -28,6 +28,12 @@ class Stop(NamedTuple):
     """To a worker: that it reads no more, and delivers what it has read."""
 
 
+class Recall(NamedTuple):
+    """To a worker: that another waits for a slot. It gives back those of the destination that it keeps without use."""
+
+    name: str
+
+
 class Call(NamedTuple):
     """From a worker: a call of something that the coordinator holds.
 

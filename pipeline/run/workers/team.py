@@ -20,8 +20,8 @@ from typing import Any, Final
 
 from capybeam.pipeline.job.loader import Job
 from capybeam.pipeline.run.outcome import WorkerFailed
-from capybeam.pipeline.run.workers.desk import Desk
-from capybeam.pipeline.run.workers.messages import Call, Done, LogLine, Reply, Start, Stop
+from capybeam.pipeline.run.workers.desk import SIGNALS, Desk
+from capybeam.pipeline.run.workers.messages import Call, Done, LogLine, Recall, Reply, Start, Stop
 from capybeam.pipeline.run.workers.worker import STOPPING
 from capybeam.pipeline.sources import Part
 from capybeam.transforms.core.counters import add_counts
@@ -59,15 +59,19 @@ class Team:
         size: how many there are.
     """
 
-    def __init__(self, workers: Sequence[_Worker], calm: mmap.mmap) -> None:
-        self._workers, self._calm = workers, calm
+    def __init__(self, workers: Sequence[_Worker], signals: mmap.mmap) -> None:
+        self._workers, self._signals = workers, signals
         self.size = len(workers)
 
     def work(self, run: RunContext, job: Job, parts: Sequence[Part], processed: LoadProcessed | None) -> TeamResult:
         """Has the parts worked off. A worker that fails, or is killed, stops the others; what they have read they still
         deliver. The run's shutdown does so, too."""
         busy = self._workers[: len(parts)]
-        desk = Desk(job.destinations, job.delivery, parts, self._calm)
+
+        def recall(number: int, name: str) -> None:
+            self._workers[number].send(Recall(name))
+
+        desk = Desk(job.destinations, job.delivery, parts, self._signals, recall)
         listeners = [_Listener(worker, run, desk) for worker in busy]
         for worker in busy:
             worker.send(Start(worker.number, processed))
@@ -171,20 +175,20 @@ def forked(count: int, serve: Serve) -> Iterator[Team | None]:
         yield None
         return
     importlib.import_module(_RUNNER)  # once, rather than by each of them
-    calm = mmap.mmap(-1, 1)
+    signals = mmap.mmap(-1, SIGNALS)
     workers: list[_Worker] = []
     try:
         for number in range(count):
-            workers.append(_fork(number, [worker.connection for worker in workers], calm, serve))
-        yield Team(workers, calm)
+            workers.append(_fork(number, [worker.connection for worker in workers], signals, serve))
+        yield Team(workers, signals)
     finally:
         for worker in workers:
             worker.close()
         _wait_for([worker.pid for worker in workers])
-        calm.close()
+        signals.close()
 
 
-def _fork(number: int, others: Sequence[Connection], calm: mmap.mmap, serve: Serve) -> _Worker:
+def _fork(number: int, others: Sequence[Connection], signals: mmap.mmap, serve: Serve) -> _Worker:
     here, there = Pipe()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     try:
@@ -194,7 +198,7 @@ def _fork(number: int, others: Sequence[Connection], calm: mmap.mmap, serve: Ser
         if pid == 0:
             for each in (here, *others):
                 each.close()
-            serve(there, calm)
+            serve(there, signals)
             os._exit(0)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -21,9 +21,9 @@ from capybeam.pipeline.job.loader import Job
 from capybeam.pipeline.run.exit_codes import FAILED
 from capybeam.pipeline.run.outcome import WorkerFailed, user_error_of
 from capybeam.pipeline.run.request import Outputs
-from capybeam.pipeline.run.workers.desk import CALM
+from capybeam.pipeline.run.workers.desk import CALM, WANTED
 from capybeam.pipeline.run.workers.leases import leased_limits
-from capybeam.pipeline.run.workers.messages import Call, Done, LogLine, Reply, Start, Stop, Target
+from capybeam.pipeline.run.workers.messages import Call, Done, LogLine, Recall, Reply, Start, Stop, Target
 from capybeam.pipeline.sources.parts import NEXT_PART
 from capybeam.transforms.core.run_context import RunContext, RunHandle
 from capybeam.transforms.core.windows import Windows
@@ -60,9 +60,9 @@ class Serving:
     outputs: Outputs
     carry_out: Callable[[Work], Result]
 
-    def __call__(self, connection: Connection, calm: mmap.mmap) -> None:
+    def __call__(self, connection: Connection, signals: mmap.mmap) -> None:
         try:
-            self._serve(_Coordinator(connection, calm))
+            self._serve(_Coordinator(connection, signals))
             os._exit(0)
         except BaseException:  # nothing of this process's parent may run here
             os._exit(FAILED)
@@ -127,14 +127,21 @@ def _tell(coordinator: _Coordinator, run: RunContext, over: threading.Event) -> 
 class _Coordinator:
     """The process that the user has started, as a worker has it. When it is gone, so is the worker, at once."""
 
-    def __init__(self, connection: Connection, calm: mmap.mmap) -> None:
-        self._connection, self._calm = connection, calm
+    def __init__(self, connection: Connection, signals: mmap.mmap) -> None:
+        self._connection, self._signals = connection, signals
+        self._give_back: Callable[[str], object] = lambda name: None
         self._lock = threading.Lock()
         self._numbers = itertools.count()
         self._asked: dict[int, Future[Any]] = {}
 
     def is_calm(self) -> bool:
-        return self._calm[0] == CALM
+        return bool(self._signals[CALM])
+
+    def is_slot_wanted(self) -> bool:
+        return bool(self._signals[WANTED])
+
+    def when_recalled(self, give_back: Callable[[str], object]) -> None:
+        self._give_back = give_back
 
     def call(self, target: Target, method: str, *arguments: Any, name: str = "") -> Any:
         number, reply = next(self._numbers), Future[Any]()
@@ -167,6 +174,8 @@ class _Coordinator:
             message = self._receive()
             if isinstance(message, Reply):
                 self._asked.pop(message.number).set_result(message.value)
+            elif isinstance(message, Recall):
+                self._give_back(message.name)
             elif isinstance(message, Stop):
                 shutdown.set()
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from capybeam.pipeline.run.workers.desk import CALM, Desk
+from capybeam.pipeline.run.workers.desk import CALM, SIGNALS, WANTED, Desk
 from capybeam.pipeline.run.workers.leases import leased_limits
 from capybeam.pipeline.run.workers.messages import Call, Target
 from capybeam.transforms.core.tokens import TokenReference
@@ -24,12 +24,18 @@ DEAD_TOKEN = Answer("destination", "dead", 190)
 class Direct:
     """A worker that calls the desk itself; `asked` are the calls for which it waited."""
 
-    def __init__(self, desk: Desk, calm: mmap.mmap, number: int) -> None:
-        self._desk, self._calm, self._number = desk, calm, number
+    def __init__(self, desk: Desk, signals: mmap.mmap, number: int) -> None:
+        self._desk, self._signals, self._number = desk, signals, number
         self.asked: list[str] = []
 
     def is_calm(self) -> bool:
-        return self._calm[0] == CALM
+        return bool(self._signals[CALM])
+
+    def is_slot_wanted(self) -> bool:
+        return bool(self._signals[WANTED])
+
+    def when_recalled(self, give_back: Callable[[str], object]) -> None:
+        self.give_back = give_back
 
     def call(self, target: Target, method: str, *arguments: Any, name: str = "") -> Any:
         self.asked.append(f"{target} {method}")
@@ -43,31 +49,33 @@ class Direct:
 
 
 @pytest.fixture
-def calm() -> Iterator[mmap.mmap]:
-    with mmap.mmap(-1, 1) as shared:
+def signals() -> Iterator[mmap.mmap]:
+    with mmap.mmap(-1, SIGNALS) as shared:
         yield shared
 
 
-def two_workers(calm: mmap.mmap, delivery: Delivery) -> tuple[Desk, list[Direct], list[Any]]:
-    desk = Desk([WEB], delivery, [], calm)
-    workers = [Direct(desk, calm, number) for number in (0, 1)]
+def two_workers(signals: mmap.mmap, delivery: Delivery) -> tuple[Desk, list[Direct], list[Any]]:
+    workers: list[Direct] = []
+    desk = Desk([WEB], delivery, [], signals, lambda number, name: workers[number].give_back(name))
+    workers += [Direct(desk, signals, number) for number in (0, 1)]
     return desk, workers, [leased_limits(worker, [WEB], delivery) for worker in workers]
 
 
-def test_what_holds_nothing_back_is_not_asked_for(calm: mmap.mmap) -> None:
-    _, workers, (one, _) = two_workers(calm, Delivery())
+def test_what_holds_nothing_back_is_not_asked_for(signals: mmap.mmap) -> None:
+    _, workers, (one, _) = two_workers(signals, Delivery())
     assert one.circuits.gate(DATASET, 0, False) == "go"
     assert (one.pacer.wait(), one.guards["web"].wait(), one.circuits.is_anything_open("web")) == (0.0, 0.0, False)
     one.guards["web"].observe(Answer("delivered", usage=10.0))
     one.circuits.delivered(DATASET)
-    with one.slot("web"):
-        pass
+    for _ in range(3):
+        with one.slot("web"):
+            pass
     assert workers[0].asked == ["slot acquire"]
     assert one.circuits.is_proven(DATASET)
 
 
-def test_what_one_worker_finds_out_the_other_knows(calm: mmap.mmap) -> None:
-    _, _, (one, other) = two_workers(calm, Delivery(requests_per_second=0.5))
+def test_what_one_worker_finds_out_the_other_knows(signals: mmap.mmap) -> None:
+    _, _, (one, other) = two_workers(signals, Delivery(requests_per_second=0.5))
     one.circuits.open(DATASET, DEAD_TOKEN, 1)
     assert other.circuits.gate(DATASET, 1, False) == DEAD_TOKEN
     assert other.circuits.is_open(DATASET)
@@ -78,8 +86,8 @@ def test_what_one_worker_finds_out_the_other_knows(calm: mmap.mmap) -> None:
     assert 1.9 < other.pacer.wait() <= 2.0
 
 
-def test_slots_are_the_jobs_and_come_back_from_a_worker_that_is_gone(calm: mmap.mmap) -> None:
-    desk = Desk([WEB], Delivery(concurrency=2), [], calm)
+def test_slots_are_the_jobs_and_come_back_from_a_worker_that_is_gone(signals: mmap.mmap) -> None:
+    desk = Desk([WEB], Delivery(concurrency=2), [], signals, lambda *_: None)
     given: list[str] = []
 
     def ask(worker: int, name: str) -> None:
@@ -94,8 +102,38 @@ def test_slots_are_the_jobs_and_come_back_from_a_worker_that_is_gone(calm: mmap.
     assert given == ["a", "b", "c", "d", "e"]
 
 
-def test_one_of_all_workers_finds_out_for_a_dataset_until_it_is_gone(calm: mmap.mmap) -> None:
-    desk, _, (one, other) = two_workers(calm, Delivery())
+def test_a_slot_that_is_kept_is_another_workers_as_soon_as_that_asks_for_it(signals: mmap.mmap) -> None:
+    _, workers, (one, other) = two_workers(signals, Delivery(concurrency=2))
+    with one.slot("web"), one.slot("web"):
+        pass
+    with other.slot("web"), other.slot("web"):
+        assert not workers[0].is_slot_wanted()
+    with one.slot("web"):
+        pass
+    assert workers[0].asked == ["slot acquire"] * 3
+    assert workers[1].asked == ["slot acquire"] * 2
+
+
+def test_no_slot_is_kept_for_which_somebody_waits(signals: mmap.mmap) -> None:
+    desk, workers, (one, _) = two_workers(signals, Delivery(concurrency=1))
+    given: list[str] = []
+    with one.slot("web"):
+        desk.handle(1, Call(1, "slot", "acquire", "web"), lambda _: given.append("other"))
+        assert (given, workers[0].is_slot_wanted()) == ([], True)
+    assert (given, workers[0].is_slot_wanted()) == (["other"], False)
+
+
+def test_slots_that_a_worker_keeps_come_back_when_it_is_gone(signals: mmap.mmap) -> None:
+    desk, _, (one, other) = two_workers(signals, Delivery(concurrency=1))
+    with one.slot("web"):
+        pass
+    desk.gone(0)
+    with other.slot("web"):
+        pass
+
+
+def test_one_of_all_workers_finds_out_for_a_dataset_until_it_is_gone(signals: mmap.mmap) -> None:
+    desk, _, (one, other) = two_workers(signals, Delivery())
     assert one.circuits.finding_out(DATASET).acquire()
     assert not other.circuits.finding_out(DATASET).acquire(timeout=0.01)
     other.circuits.finding_out(DATASET).release()  # of what it does not have
@@ -104,9 +142,9 @@ def test_one_of_all_workers_finds_out_for_a_dataset_until_it_is_gone(calm: mmap.
     assert other.circuits.finding_out(DATASET).acquire(timeout=0.0)
 
 
-def test_seconds_of_waiting_end_with_the_worker_that_waits(calm: mmap.mmap) -> None:
+def test_seconds_of_waiting_end_with_the_worker_that_waits(signals: mmap.mmap) -> None:
     clock = [0.0]
-    desk, _, (one, other) = two_workers(calm, Delivery())
+    desk, _, (one, other) = two_workers(signals, Delivery())
     desk.throttled._clock = lambda: clock[0]
     with other.throttled.waiting():
         clock[0] = 5.0
