@@ -165,13 +165,22 @@ class Cleaner:
             return [left for left, item in own if left != "" or item == ""]
         if kind is str or kind is int or kind is float:
             text = value if kind is str else _digits(value)
-            left = self._each_word(text, person)
-            left = _without(left, person.spans)
+            left = self._own_text(text, person)
             if left == text:
                 return value
             removed()
             return "" if key not in _WORDS and is_whole(left, person.wholes) else left
         return value
+
+    def _own_text(self, text: str, person: Person) -> str:
+        """What is left of a text. What is cut out of it may make a parameter of what stood before: so the rest is
+        looked through again for all that is personal, and is given up after a few times."""
+        for _ in range(_TRIES):
+            left = _without(self._each_word(text, person), person.spans)
+            if left == text:
+                return text
+            text = self.text(left)
+        return ""
 
     # --- texts -------------------------------------------------------------------------------------------------
 

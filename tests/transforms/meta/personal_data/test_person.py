@@ -47,6 +47,17 @@ def test_a_persons_own_data_is_cut_out_of_a_text(text: str, left: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("email=jane?O'Connor, Jane", ""),  # cut once, a parameter and a name are left
+        ("see email=jane?O'Connor, you", "see  you"),
+    ],
+)
+def test_what_is_left_of_a_text_is_looked_through_for_what_was_no_parameter_before(text: str, left: str) -> None:
+    assert Cleaner().own(text, Person(JANE, None), lambda: None) == left
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "Rose dress",
