@@ -1,7 +1,7 @@
 """Python functions, written line by line: what a job says once becomes code that runs for every event.
 
 A traceback through a written function shows its lines, as the source is registered in `linecache` for as long as the
-compiled code is in use.
+compiled code is in use, and until another function is written.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import linecache
 import math
 import re
 import weakref
+from collections import deque
 from collections.abc import Callable, Container, Iterator, Mapping
 from typing import Any, Final
 
@@ -118,13 +119,24 @@ class FunctionWriter:
         function: Callable[..., Any] | None = _IN_USE.get(same)
         if function is not None:
             return function
+        _forget_sources()
         filename, namespace = f"<capybeam {self.name} {next(_NUMBERS)}>", self._constants.copy()
         exec(compile(source, filename, "exec"), namespace)
         function = _IN_USE[same] = namespace[self.name]
         # no modification time: never looked for on disk
         linecache.cache[filename] = (len(source), None, lines, filename)
-        weakref.finalize(function.__code__, linecache.cache.pop, filename, None).atexit = False
+        weakref.finalize(function.__code__, _GONE.append, filename).atexit = False
         return function
+
+
+_GONE: Final = deque[str]()  # names of sources whose code is not in use any more
+
+
+def _forget_sources() -> None:
+    """Forgets what is gone. Not as it goes: that may be in the middle of `linecache.checkcache`, which fails by it."""
+    with contextlib.suppress(IndexError):
+        while True:
+            linecache.cache.pop(_GONE.popleft(), None)
 
 
 # A function keeps its constants, so their ids mean nothing else while it is here.
