@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from multiprocessing.connection import Connection
+from queue import SimpleQueue
 from typing import Any, Final
 
 from capybeam.pipeline import log_lines
@@ -130,6 +131,7 @@ class _Coordinator:
     def __init__(self, connection: Connection, signals: mmap.mmap) -> None:
         self._connection, self._signals = connection, signals
         self._give_back: Callable[[str], object] = lambda name: None
+        self._recalled: SimpleQueue[str] = SimpleQueue()
         self._lock = threading.Lock()
         self._numbers = itertools.count()
         self._asked: dict[int, Future[Any]] = {}
@@ -168,6 +170,12 @@ class _Coordinator:
     def serve(self, shutdown: threading.Event) -> None:
         """Takes in what the coordinator says from now on."""
         threading.Thread(target=self._listen, args=(shutdown,), daemon=True).start()
+        threading.Thread(target=self._give_back_recalled, daemon=True).start()
+
+    def _give_back_recalled(self) -> None:
+        """Not by the thread that listens: what it said could wait for a coordinator that waits for it to listen."""
+        while True:
+            self._give_back(self._recalled.get())
 
     def _listen(self, shutdown: threading.Event) -> None:
         while True:
@@ -175,7 +183,7 @@ class _Coordinator:
             if isinstance(message, Reply):
                 self._asked.pop(message.number).set_result(message.value)
             elif isinstance(message, Recall):
-                self._give_back(message.name)
+                self._recalled.put(message.name)
             elif isinstance(message, Stop):
                 shutdown.set()
 
