@@ -21,15 +21,14 @@ class Scheme(NamedTuple):
         sink: the name of the module that writes outputs, a `sinks.SinkModule`; None where there are none.
         has_time_ranges: whether inputs can be read by the times of events.
         has_attributes: whether messages have attributes.
-        is_beams: whether Beam reads or writes it on this machine, too, by Google's libraries. Others have it done by
-            their modules alone.
+        uses_beam_clients: whether Beam's own clients of clouds read or write it on this machine, too.
     """
 
     source: str | None = None
     sink: str | None = None
     has_time_ranges: bool = False
     has_attributes: bool = False
-    is_beams: bool = False
+    uses_beam_clients: bool = False
 
 
 FILES: Final = Scheme("capybeam.pipeline.sources.files", "capybeam.pipeline.sinks.files")
@@ -37,7 +36,10 @@ FILES: Final = Scheme("capybeam.pipeline.sources.files", "capybeam.pipeline.sink
 
 SCHEMES: Final[dict[str, Scheme]] = {
     "bigquery": Scheme(
-        "capybeam.pipeline.sources.bigquery", "capybeam.pipeline.sinks.tables", has_time_ranges=True, is_beams=True
+        "capybeam.pipeline.sources.bigquery",
+        "capybeam.pipeline.sinks.tables",
+        has_time_ranges=True,
+        uses_beam_clients=True,
     ),
     "pubsub": Scheme("capybeam.pipeline.sources.pubsub", "capybeam.pipeline.sinks.topics", has_attributes=True),
 }
@@ -130,10 +132,10 @@ def is_local(path: str) -> bool:
     return "://" not in path and _scheme_name(path) not in SCHEMES
 
 
-def needs_beams_clients(place: str) -> bool:
+def needs_beam_clients(place: str) -> bool:
     """Whether Beam's own clients of clouds read or write a place on this machine."""
     scheme = SCHEMES.get(_scheme_name(place) or "")
-    return scheme.is_beams if scheme else "://" in strip_file_scheme(place)
+    return scheme.uses_beam_clients if scheme else "://" in strip_file_scheme(place)
 
 
 def is_glob(path: str) -> bool:

@@ -18,7 +18,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Final
 
-from capybeam.pipeline.schemes import needs_beams_clients
+from capybeam.pipeline.schemes import needs_beam_clients
 
 OPTIONAL: Final = (
     *("apitools", "google.api_core", "google.auth", "google.cloud", "regex"),
@@ -40,7 +40,7 @@ def importing_beam(places: Iterable[str | None], beam_options: Sequence[str]) ->
     if "apache_beam" in sys.modules:
         yield
         return
-    needs_all = beam_options or any(needs_beams_clients(place) for place in places if place is not None)
+    needs_all = beam_options or any(needs_beam_clients(place) for place in places if place is not None)
     with _without_warnings(), _hiding(() if needs_all else OPTIONAL), _collecting_nothing(), _one_thread_of_numpy():
         yield
 

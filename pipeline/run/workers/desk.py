@@ -104,9 +104,10 @@ class Desk:
         slots = self._slots[name]
         with self._lock:
             was_short = name in self._short
-            self._short = self._short | {name} if slots.are_short() else self._short - {name}
+            is_short = slots.are_short()
+            (self._short.add if is_short else self._short.discard)(name)
             self._signals[WANTED] = bool(self._short)
-            holders = slots.holders() if name in self._short and not was_short else []
+            holders = slots.holders() if is_short and not was_short else []
         for worker in holders:
             self._recall(worker, name)
 
