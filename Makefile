@@ -49,8 +49,8 @@ conformance: setup  ## Compares with recorded cases of Segment's and Meta's own,
 cluster-test: setup  ## Delivers history on a real Flink cluster that loses a TaskManager, then a Python worker.
 	@$(BIN)/python -m cluster
 
-bench: setup  ## Measures speed, as ratios side by side.
-	$(BIN)/python -m benchmarks
+bench: setup  ## Measures speed, as ratios side by side; PARTS=limit: a part of it.
+	$(BIN)/python -m benchmarks $(PARTS)
 
 countries: setup  ## Writes the pinned names of countries and states.
 	$(BIN)/python -m tools.countries

@@ -1,4 +1,4 @@
-"""``python -m benchmarks --cluster``: a Flink cluster on this machine beside FnApiRunner, on the same events.
+"""``python -m benchmarks cluster``: a Flink cluster on this machine beside FnApiRunner, on the same events.
 
 Both deliver to a server that answers without looking. A run of one event is what starting, uploading and ending take;
 it is taken off the whole. Flink's two TaskManagers have a Python process each, FnApiRunner has one.

@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 
 from benchmarks.peers.compare import KEYS
 
-BEGIN: Final = "<!-- made by `python -m benchmarks --peers --publish` -->"
+BEGIN: Final = "<!-- made by `python -m benchmarks peers --publish` -->"
 END: Final = "<!-- end of what is made -->"
 CHART: Final = "peers.svg"
 RESULTS: Final = Path(__file__).with_name("results.json")
