@@ -35,45 +35,15 @@ from capybeam.transforms.delivery.circuits import Dataset
 from capybeam.transforms.delivery.destination import Delivery, Destination
 from capybeam.transforms.delivery.isolation import BatchDelivery, rejection_of
 from capybeam.transforms.delivery.limits import Limits, own_limits
+from capybeam.transforms.delivery.outages import LONGEST_PAUSE, TRIES_ALONE
 from capybeam.transforms.delivery.rate_leases import EvenShare
 from capybeam.transforms.delivery.transport import Transport
 
 _log = logging.getLogger(__name__)
 
 _BACK_OFF_FROM: Final = 0.5  # seconds; doubles at each try
-_BACK_OFF_TO: Final = 30.0
 _HOLD_FOR: Final = 300.0  # seconds until the step fails, so that the runner redelivers the events
-_FORGOTTEN_AFTER: Final = 2 * _BACK_OFF_TO  # seconds without a further failure after which one is an old story
-_TRIES_ALONE: Final = 4  # of an event that fails alone, at least, however long other events have been failing so
-_ALONE_IN_A_ROW: Final = 8  # events given up so, with nothing getting through, after which it may be an outage
 _LOOK: Final = 1.0  # seconds between two looks while waiting
-
-
-@dataclasses.dataclass(frozen=True)
-class _Failing:
-    """A dataset that fails: since when, when last, and how. Seconds of the monotonic clock.
-
-    Attributes:
-        is_given_up: whether it has been failing for retry_for.
-    """
-
-    since: float
-    last: float
-    answer: Answer
-    is_given_up: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
-class _FailingAlone:
-    """Events of a dataset that fail while others get through: since when, when last. Seconds of the monotonic clock.
-
-    Attributes:
-        in_a_row: how many were given up since anything got through.
-    """
-
-    since: float
-    last: float
-    in_a_row: int = 0
 
 
 class Client:
@@ -118,11 +88,9 @@ class Client:
         limits = limits or own_limits(destinations, delivery, EvenShare(), jitter)
         self._pacer, self._guards = limits.pacer, limits.guards
         self.circuits, self.throttled = limits.circuits, limits.throttled
-        self._share = limits.share
+        self._outages, self._share = limits.outages, limits.share
         self.clock, self._jitter = clock, jitter
         self._lock = threading.Lock()
-        self._failing: dict[Dataset, _Failing] = {}
-        self._failing_alone: dict[Dataset, _FailingAlone] = {}
         self._queues = {
             destination.name: _Queue(destination.name, delivery.concurrency, limits.slot)
             for destination in destinations
@@ -262,7 +230,7 @@ class Client:
         name, _ = dataset
         self._guards[name].observe(answer)
         if answer.kind in ("delivered", "short"):
-            self._got_through(dataset)
+            self._outages.got_through(dataset)
         if answer.kind == "delivered":
             self.circuits.delivered(dataset, started)
         elif answer.kind == "destination":
@@ -272,37 +240,16 @@ class Client:
         if not self.circuits.is_anything_open(name):
             self.progress.set_status(name, "")
 
-    def _got_through(self, dataset: Dataset) -> None:
-        with self._lock:
-            self._failing.pop(dataset, None)
-            alone = self._failing_alone.get(dataset)
-            if alone is not None and alone.in_a_row >= _ALONE_IN_A_ROW:  # that was an outage
-                del self._failing_alone[dataset]
-            elif alone is not None and alone.in_a_row:
-                self._failing_alone[dataset] = dataclasses.replace(alone, in_a_row=0)
-
     # --- trying again ------------------------------------------------------------------------------------------------
 
     def back_off(self, batch: EncodedBatch, answer: Answer, attempt: Attempt) -> bool:
-        """Waits until the next try. False if there is none, as retry_for is over or the run is stopping.
-
-        It is over when the dataset has been failing for that long, whichever batch met it: otherwise every batch of a
-        long outage would wait its own time. It is over as well when this request has, though others get through; and
-        for a single event when events like it, which fail alone, have.
-        """
+        """Waits until the next try. False if there is none, as retry_for is over or the run is stopping."""
         name, dataset_id, *_ = Address.decode(batch.key)
         dataset, is_single = (name, dataset_id), len(batch.lines) == 1
-        with self._lock:
-            now = time.monotonic()
-            attempt.failing_since = now if attempt.failing_since is None else attempt.failing_since
-            failing = self._failing.get(dataset)
-            if failing is None or not self._is_current(failing, now):
-                failing = _Failing(now, now, answer)
-            self._failing[dataset] = dataclasses.replace(failing, last=now, answer=answer)
-            left_of_outage = self._left(failing.since)
-            left = min(left_of_outage, self._left(attempt.failing_since))
-            if is_single and attempt.tries >= _TRIES_ALONE:
-                left = min(left, self._left_alone(dataset, now))
+        if attempt.failing_since is None:
+            attempt.failing_since = time.monotonic()
+        since = attempt.failing_since
+        left, left_of_outage = self._outages.failed(dataset, answer, since, attempt.tries if is_single else 0)
         wait = self._pause(attempt.tries)
         if answer.wait is not None:
             wait = max(wait, answer.wait)
@@ -311,7 +258,9 @@ class Client:
         if attempt.over or wait >= left or self.shutdown.is_set():
             attempt.over = True
             if not self.shutdown.is_set():
-                self._gave_up(dataset, answer, attempt, is_single, wait >= left_of_outage)
+                self.progress.remark(name, f"gave up: {answer.summary}")
+                if answer.kind == "transient":
+                    self._outages.gave_up(dataset, since, is_single, wait >= left_of_outage)
             return False
         again = f"Trying again in {_duration(wait)}, for another {_duration(left)}."
         is_throttled = answer.kind == "throttled"
@@ -319,34 +268,15 @@ class Client:
         self._wait(wait, is_throttled)
         return True
 
-    def _gave_up(self, dataset: Dataset, answer: Answer, attempt: Attempt, is_single: bool, is_outage: bool) -> None:
-        name, _ = dataset
-        self.progress.remark(name, f"gave up: {answer.summary}")
-        with self._lock:
-            now = time.monotonic()
-            if is_outage and answer.kind == "transient" and dataset in self._failing:
-                self._failing[dataset] = dataclasses.replace(self._failing[dataset], is_given_up=True)
-            if is_single and answer.kind == "transient":
-                alone = self._alone(dataset, now, attempt.failing_since or now)
-                self._failing_alone[dataset] = dataclasses.replace(alone, in_a_row=alone.in_a_row + 1)
-
     def wait_alone(self, dataset: Dataset, answer: Answer, tries: int) -> bool:
         """Waits before events are sent again that have failed alone while others got through; whether they are.
-
-        retry_for counts from the first such failure, whichever batch met it: otherwise every batch with an event that
-        the server fails on would wait its own time.
 
         Args:
             tries: that each of them has had alone.
         """
         name, _ = dataset
-        with self._lock:
-            now = time.monotonic()
-            alone = self._alone(dataset, now, now)
-            self._failing_alone[dataset] = alone
-            left = self._left(alone.since)
-        wait = self._pause(tries)
-        if tries < _TRIES_ALONE:
+        left, wait = self._outages.failed_alone(dataset), self._pause(tries)
+        if tries < TRIES_ALONE:
             wait = min(wait, self.delivery.retry_for)
         elif wait >= left:
             wait = math.inf
@@ -360,31 +290,12 @@ class Client:
         self._wait(wait)
         return True
 
-    def _alone(self, dataset: Dataset, now: float, since: float) -> _FailingAlone:
-        """The record of events that fail alone, up to now; a new one, from `since`, where the last is an old story."""
-        alone = self._failing_alone.get(dataset)
-        if alone is None or now - alone.last > max(_FORGOTTEN_AFTER + self.delivery.timeout, self.delivery.retry_for):
-            return _FailingAlone(since, now)
-        return dataclasses.replace(alone, last=now)
-
-    def _left_alone(self, dataset: Dataset, now: float) -> float:
-        """Seconds that are left for an event that fails, as far as others have failed alone before it."""
-        alone = self._alone(dataset, now, now)
-        is_outage = alone.in_a_row >= _ALONE_IN_A_ROW or self.circuits.delivered_at(dataset) <= alone.since
-        return math.inf if is_outage else self._left(alone.since)
-
     def has_given_up(self, dataset: Dataset) -> bool:
         """Whether a dataset has been failing for retry_for, and nothing has got through since."""
-        with self._lock:
-            failing = self._failing.get(dataset)
-            return failing is not None and failing.is_given_up and self._is_current(failing, time.monotonic())
-
-    def _is_current(self, failing: _Failing, now: float) -> bool:
-        patience = _FORGOTTEN_AFTER + self.delivery.timeout + (failing.answer.wait or 0.0)
-        return now - failing.last <= patience
+        return self._outages.has_given_up(dataset)
 
     def _pause(self, tries: int) -> float:
-        return self._jitter(0, min(_BACK_OFF_TO, _BACK_OFF_FROM * 2.0 ** min(tries, 10)))
+        return self._jitter(0, min(LONGEST_PAUSE, _BACK_OFF_FROM * 2.0 ** min(tries, 10)))
 
     def _left(self, since: float) -> float:
         return self.delivery.retry_for - (time.monotonic() - since)

@@ -15,6 +15,7 @@ from typing import Final, Protocol
 from capybeam.transforms.delivery.answers import Answer
 from capybeam.transforms.delivery.circuits import Circuits, Dataset, Gate
 from capybeam.transforms.delivery.destination import Delivery, Destination
+from capybeam.transforms.delivery.outages import Left, Outages
 from capybeam.transforms.delivery.rate_leases import EvenShare, Share
 from capybeam.transforms.delivery.rate_limits import Pacer, RateLimitGuard, Stopwatch
 
@@ -48,6 +49,20 @@ class Waiting(Protocol):
     def waiting(self) -> AbstractContextManager[None]: ...
 
     def take(self) -> int: ...
+
+
+class Failures(Protocol):
+    """As `outages.Outages`."""
+
+    def failed(self, dataset: Dataset, answer: Answer, since: float, tries_alone: int) -> Left: ...
+
+    def gave_up(self, dataset: Dataset, since: float, is_single: bool, is_outage: bool) -> None: ...
+
+    def failed_alone(self, dataset: Dataset) -> float: ...
+
+    def got_through(self, dataset: Dataset) -> None: ...
+
+    def has_given_up(self, dataset: Dataset) -> bool: ...
 
 
 class FindingOut(Protocol):
@@ -94,6 +109,7 @@ class Limits:
         pacer: of requests, whatever their destination.
         guards: by the names of destinations.
         circuits: of all datasets.
+        outages: of all datasets.
         throttled: seconds in which anything waited for a rate limit.
         slot: held while a batch is delivered to the destination of that name, besides one of the process's own threads.
         share: of the job's rate that the pacer keeps to.
@@ -102,6 +118,7 @@ class Limits:
     pacer: Pacing
     guards: Mapping[str, Guard]
     circuits: Breakers
+    outages: Failures
     throttled: Waiting = dataclasses.field(default_factory=Stopwatch)
     slot: Callable[[str], AbstractContextManager[object]] = contextlib.nullcontext
     share: Share = dataclasses.field(default_factory=EvenShare)
@@ -118,9 +135,11 @@ def own_limits(
     Args:
         share: of the job's requests_per_second that this process may use.
     """
+    circuits = Circuits(lambda: jitter(0.5, 1.5) * HOLD_PAUSE)
     return Limits(
         Pacer(delivery.requests_per_second, share=share),
         {destination.name: RateLimitGuard(delivery.retry_for) for destination in destinations},
-        Circuits(lambda: jitter(0.5, 1.5) * HOLD_PAUSE),
+        circuits,
+        Outages(delivery, circuits.delivered_at),
         share=share,
     )

@@ -15,6 +15,7 @@ from capybeam.pipeline.sources import Part
 from capybeam.transforms.delivery.circuits import Circuits, Dataset
 from capybeam.transforms.delivery.destination import Delivery, Destination
 from capybeam.transforms.delivery.limits import HOLD_PAUSE
+from capybeam.transforms.delivery.outages import Outages
 from capybeam.transforms.delivery.rate_limits import Pacer, RateLimitGuard, Stopwatch
 
 Answering = Callable[[Any], object]  # takes what a call returns, now or later
@@ -46,6 +47,7 @@ class Desk:
         self._pacer = Pacer(delivery.requests_per_second)
         self._guards = {each.name: RateLimitGuard(delivery.retry_for) for each in destinations}
         self._circuits = Circuits(lambda: random.uniform(0.5, 1.5) * HOLD_PAUSE)
+        self._outages = Outages(delivery, self._circuits.delivered_at)
         self._slots = {each.name: _Slots(delivery.concurrency) for each in destinations}
         self._short: set[str] = set()  # destinations for whose slots somebody waits
         self._lock = threading.Lock()
@@ -62,6 +64,9 @@ class Desk:
             self._look_at_slots(call.name)
         elif target == "circuits":
             answer(getattr(self._circuits, method)(*arguments))
+            self._look_around()
+        elif target == "outages":
+            answer(getattr(self._outages, method)(*arguments))
             self._look_around()
         elif target == "guard":
             found = getattr(self._guards[call.name], method)
@@ -96,8 +101,8 @@ class Desk:
 
     def _look_around(self) -> None:
         with self._lock:
-            is_calm = self._circuits.is_calm() and all(guard.is_calm() for guard in self._guards.values())
-            self._signals[CALM] = is_calm
+            is_failing = not (self._circuits.is_calm() and self._outages.is_calm())
+            self._signals[CALM] = not is_failing and all(guard.is_calm() for guard in self._guards.values())
 
     def _look_at_slots(self, name: str) -> None:
         """Calls in the slots that workers keep when somebody begins to wait for one; none is kept until nobody does."""

@@ -18,6 +18,7 @@ from capybeam.transforms.delivery.answers import Answer
 from capybeam.transforms.delivery.circuits import Dataset, Gate
 from capybeam.transforms.delivery.destination import Delivery, Destination
 from capybeam.transforms.delivery.limits import Limits
+from capybeam.transforms.delivery.outages import Left
 from capybeam.transforms.delivery.rate_limits import EASY
 
 _LOOK: Final = 0.05  # seconds between two looks at a lock that another worker has
@@ -47,6 +48,7 @@ def leased_limits(coordinator: Coordinator, destinations: Sequence[Destination],
         _Pacer(coordinator, is_limited=delivery.requests_per_second is not None),
         {destination.name: _Guard(coordinator, destination.name) for destination in destinations},
         _Circuits(coordinator),
+        _Outages(coordinator),
         _Throttled(coordinator),
         lambda name: slots[name].held(),
     )
@@ -165,6 +167,30 @@ class _Circuits:
 
     def _call(self, method: str, *arguments: Any) -> Any:
         return self._coordinator.call("circuits", method, *arguments)
+
+
+class _Outages:
+    def __init__(self, coordinator: Coordinator) -> None:
+        self._coordinator = coordinator
+
+    def failed(self, dataset: Dataset, answer: Answer, since: float, tries_alone: int) -> Left:
+        return cast(Left, self._call("failed", dataset, answer, since, tries_alone))
+
+    def gave_up(self, dataset: Dataset, since: float, is_single: bool, is_outage: bool) -> None:
+        self._call("gave_up", dataset, since, is_single, is_outage)
+
+    def failed_alone(self, dataset: Dataset) -> float:
+        return cast(float, self._call("failed_alone", dataset))
+
+    def got_through(self, dataset: Dataset) -> None:
+        if not self._coordinator.is_calm():
+            self._call("got_through", dataset)
+
+    def has_given_up(self, dataset: Dataset) -> bool:
+        return not self._coordinator.is_calm() and bool(self._call("has_given_up", dataset))
+
+    def _call(self, method: str, *arguments: Any) -> Any:
+        return self._coordinator.call("outages", method, *arguments)
 
 
 class _FindingOut:

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 from capybeam.transforms.core.progress import Snapshot
 from capybeam.transforms.resuming import LoadProcessed
 
-Target = Literal["parts", "pacer", "guard", "circuits", "finding out", "slot", "throttled"]
+Target = Literal["parts", "pacer", "guard", "circuits", "outages", "finding out", "slot", "throttled"]
 
 
 class Start(NamedTuple):

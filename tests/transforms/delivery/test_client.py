@@ -586,7 +586,7 @@ def test_a_batch_that_keeps_failing_is_given_up_although_others_get_through() ->
 def test_an_outage_of_long_ago_does_not_shorten_the_patience_with_the_next(
     sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("capybeam.transforms.delivery.client._FORGOTTEN_AFTER", -10.0)
+    monkeypatch.setattr("capybeam.transforms.delivery.outages._FORGOTTEN_AFTER", -10.0)
     sender = client(sandbox.url, retry_for=0.3)
     sandbox.set_faults(fail_next=1000)
     assert reasons(sender.deliver(pack(KEY, [line(1)]))) == [("e1", "gave_up_retrying", True)]

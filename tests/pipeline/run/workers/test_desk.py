@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -84,6 +85,33 @@ def test_what_one_worker_finds_out_the_other_knows(signals: mmap.mmap) -> None:
     assert other.guards["web"].cause == Answer("throttled", "slow down")
     assert one.pacer.wait() == 0.0
     assert 1.9 < other.pacer.wait() <= 2.0
+
+
+def test_retry_for_counts_from_the_first_failure_that_any_worker_meets(signals: mmap.mmap) -> None:
+    _, workers, (one, other) = two_workers(signals, Delivery(retry_for=0.05))
+    down = Answer("transient", "It is down.")
+    assert 0 < one.outages.failed(DATASET, down, time.monotonic(), 0).outage <= 0.05
+    time.sleep(0.06)
+    since = time.monotonic()
+    left = other.outages.failed(DATASET, down, since, 0)  # of a batch that has only begun to fail
+    assert (left.request, left.outage <= 0) == (left.outage, True)
+    other.outages.gave_up(DATASET, since, is_single=False, is_outage=True)
+    assert one.outages.has_given_up(DATASET)
+    one.outages.got_through(DATASET)
+    assert not other.outages.has_given_up(DATASET)
+    assert 0.04 < other.outages.failed(DATASET, down, time.monotonic(), 0).outage <= 0.05
+    other.outages.got_through(DATASET)
+    asked = [*workers[0].asked], [*workers[1].asked]
+    one.outages.got_through(DATASET)  # nothing fails: nobody is asked
+    assert not other.outages.has_given_up(DATASET)
+    assert ([*workers[0].asked], [*workers[1].asked]) == asked
+
+
+def test_events_that_fail_alone_in_one_worker_have_had_their_time_in_the_other(signals: mmap.mmap) -> None:
+    _, _, (one, other) = two_workers(signals, Delivery(retry_for=60.0))
+    assert 59 < one.outages.failed_alone(DATASET) <= 60
+    time.sleep(0.05)
+    assert 59 < other.outages.failed_alone(DATASET) <= 59.95
 
 
 def test_slots_are_the_jobs_and_come_back_from_a_worker_that_is_gone(signals: mmap.mmap) -> None:
