@@ -32,7 +32,11 @@ from capybeam.transforms.delivery.batches import DestinationHeld, Stopped
 
 
 class WorkerFailed(Exception):
-    """A process that worked for the run has failed, or is there no more: says how."""
+    """A process that worked for the run has failed: says how."""
+
+
+class WorkerLost(WorkerFailed):
+    """One that is there no more, and has not told all that it counted."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +96,9 @@ def report(outcome: RunOutcome, console: Console, log: RunLog) -> int:
         log.error(MAY_BE_RUNNING)
     at_least = remote is not None and remote.guarantee == "unknown"
     restarts = remote.restarts if remote else 0
-    found = RunReport.from_counts(outcome.counts, at_least, sent if failure is None else None, restarts)
+    found = RunReport.from_counts(
+        outcome.counts, at_least, sent if failure is None else None, restarts, isinstance(failure, WorkerLost)
+    )
     is_unstarted = isinstance(failure, UnsupportedRunner) and not sent
     if remote is not None and not outcome.counts and (failure is not None or outcome.was_stopped):
         if not is_unstarted:

@@ -140,8 +140,9 @@ class RunReport:
     Attributes:
         unparsable: events that could not be read; `unreadable` counts those as well that no trigger could be asked for.
         undirected: rejections before any subscription, by cause.
-        at_least: whether the runner may have counted work again that it did again: each event is counted at least once,
-            and it is the receipts that decide.
+        at_least: whether there may be more of each event, or less of it: the runner may have counted work again that it
+            did again, each event at least once, or processes were lost. It is the receipts that decide.
+        is_partial: whether a process was lost before it had told all that it counted: there may be more of everything.
         sent: events on the receipts, if they were looked at; those that were sent again are among them.
         restarts: how often work was lost and done again, as far as the runner says so.
         unfinished: a sentence on each input that could not be read to its end, naming it.
@@ -158,6 +159,7 @@ class RunReport:
     undirected: Mapping[Cause, int]
     accounts: tuple[Account, ...]
     at_least: bool = False
+    is_partial: bool = False
     sent: int | None = None
     restarts: int = 0
     unfinished: tuple[str, ...] = ()
@@ -168,7 +170,12 @@ class RunReport:
 
     @classmethod
     def from_counts(
-        cls, counts: Mapping[str, int], at_least: bool = False, sent: int | None = None, restarts: int = 0
+        cls,
+        counts: Mapping[str, int],
+        at_least: bool = False,
+        sent: int | None = None,
+        restarts: int = 0,
+        is_partial: bool = False,
     ) -> RunReport:
         """The report from counters named as in `capybeam.transforms.core.counters`."""
         found = _Found(counts)
@@ -202,7 +209,8 @@ class RunReport:
                 )
                 for key in keys
             ),
-            at_least=at_least,
+            at_least=at_least or is_partial,
+            is_partial=is_partial,
             sent=sent,
             restarts=restarts,
             unfinished=tuple(sorted(key.detail for key, _ in found.of("unfinished"))),
@@ -244,9 +252,10 @@ class RunReport:
 
     @property
     def balanced(self) -> bool:
-        """Whether all sums hold."""
+        """Whether all sums hold, and nothing is missing in them."""
         return (
-            self.read == self.taken + self.filtered + self.unreadable
+            not self.is_partial
+            and self.read == self.taken + self.filtered + self.unreadable
             and self.unreadable == sum(self.undirected.values())
             and all(account.in_flight == 0 for account in self.accounts)
         )

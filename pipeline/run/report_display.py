@@ -124,6 +124,8 @@ def sentence(report: RunReport) -> str:
     )
     if report.balanced:
         return f"{read}. The books balance.{_again(report)}"
+    if report.is_partial:
+        return f"{read}. There may be more of each: a lost process had not told all. The receipts decide."
     if report.at_least:
         decided = "the receipts decide" if report.sent is None else f"{report.sent:,} were delivered, by the receipts"
         return f"{read}. Work that was done again is counted again, each event at least once; {decided}."

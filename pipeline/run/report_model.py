@@ -159,7 +159,8 @@ class ReportModel(_ConversionsModel, _TrafficModel):
     balanced: bool
     """Whether all sums hold with nothing in flight."""
     at_least: bool
-    """Whether the runner may have counted work again that it did again."""
+    """Whether the runner may have counted work again that it did again, or a process was lost before it had told all
+    that it counted."""
     sent: Count | None
     """Events on the receipts, where a runner elsewhere delivered and the receipts can be read."""
     restarts: Count

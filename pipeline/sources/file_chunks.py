@@ -6,6 +6,8 @@ import bz2
 import functools
 import gzip
 import itertools
+import os
+import stat
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any, Final
@@ -42,6 +44,16 @@ def check_packing(path: str) -> None:
 def display_name(path: str) -> str:
     """A path as messages name it."""
     return path.removeprefix("./")
+
+
+def is_read_once(path: str) -> bool:
+    """Whether what has been read of a path is gone, as of a pipe: it is opened once, by what reads all of it."""
+    path = strip_file_scheme(path)
+    try:
+        mode = os.stat(path).st_mode if "://" not in path else 0
+    except OSError:
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or stat.S_ISCHR(mode)
 
 
 def open_file(path: str) -> IO[bytes]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from typing import IO, Final, NamedTuple
 
-from capybeam.pipeline.sources.file_chunks import CHUNK, open_file, read_chunks, unreadable
+from capybeam.pipeline.schemes import strip_file_scheme
+from capybeam.pipeline.sources import UnreadableFile
+from capybeam.pipeline.sources.file_chunks import CHUNK, display_name, open_file, read_chunks, unreadable
 
 
 class ByteRange(NamedTuple):
@@ -59,10 +62,40 @@ def chunks_in(file: IO[bytes], of: ByteRange) -> Iterator[tuple[int, bytes]]:
             yield start, chunk
 
 
-def chunks_of_range(path: str, of: ByteRange) -> Iterator[tuple[int, bytes]]:
-    """As `chunks_in`, of a file that is not packed. Raises UnreadableFile."""
+Identity = tuple[int, int]
+"""Of a file on this machine, whatever its name: its device and its number there."""
+
+
+def identity_of(path: str) -> Identity | None:
+    """None for a URL, and for what is not there."""
+    path = strip_file_scheme(path)
     try:
-        with open_file(path) as file:
+        return None if "://" in path else _identity(os.stat(path))
+    except OSError:
+        return None
+
+
+def _identity(status: os.stat_result) -> Identity:
+    return status.st_dev, status.st_ino
+
+
+def _opened(path: str, identity: Identity | None) -> IO[bytes]:
+    """A file that others read parts of, too. Raises OSError, and UnreadableFile where it is not the one it was: the
+    lines of one file in the ranges of another would pass for its own.
+    """
+    file = open_file(path)
+    if identity is not None and _identity(os.fstat(file.fileno())) != identity:
+        file.close()
+        raise UnreadableFile(
+            f"{display_name(path)} was replaced by another file while it was read; what was left of it is not sent"
+        )
+    return file
+
+
+def chunks_of_range(path: str, of: ByteRange, identity: Identity | None = None) -> Iterator[tuple[int, bytes]]:
+    """As `chunks_in`, of a file that is not packed. Raises UnreadableFile, also where it is not the one it was."""
+    try:
+        with _opened(path, identity) as file:
             yield from chunks_in(file, of)
     except OSError as error:
         raise unreadable(path, error) from None
@@ -71,8 +104,8 @@ def chunks_of_range(path: str, of: ByteRange) -> Iterator[tuple[int, bytes]]:
 class LineCount:
     """How many lines a file has before an offset. Counted when it is asked for, from where it was last."""
 
-    def __init__(self, path: str) -> None:
-        self._path = path
+    def __init__(self, path: str, identity: Identity | None = None) -> None:
+        self._path, self._identity = path, identity
         self._lock = threading.Lock()
         self._offset = self._lines = 0
 
@@ -82,7 +115,7 @@ class LineCount:
             if offset < self._offset:
                 self._offset = self._lines = 0
             try:
-                with open_file(self._path) as file:
+                with _opened(self._path, self._identity) as file:
                     if self._offset:
                         file.seek(self._offset)
                     while self._offset < offset:

@@ -6,6 +6,7 @@ How a file is read is in `file_formats`; `csv_rows` has what a row of CSV is.
 from __future__ import annotations
 
 import dataclasses
+import errno
 import itertools
 import math
 import os
@@ -20,10 +21,25 @@ from capybeam.pipeline.file_systems import reason_of, unavailable_reason
 from capybeam.pipeline.runners.support import is_one_thread
 from capybeam.pipeline.schemes import is_glob, is_local, strip_file_scheme
 from capybeam.pipeline.sources import NOT_ASKED, NoEvents, NoInput, ReadOptions, Size, Source, UnreadableFile
-from capybeam.pipeline.sources.file_chunks import check_packing, chunks_of, display_name, open_file, split_packing
+from capybeam.pipeline.sources.file_chunks import (
+    check_packing,
+    chunks_of,
+    display_name,
+    is_read_once,
+    open_file,
+    split_packing,
+)
 from capybeam.pipeline.sources.file_formats import JSON_LINES, FileFormat, format_of
 from capybeam.pipeline.sources.file_lines import lines_of, lists_of_lines
-from capybeam.pipeline.sources.file_ranges import WHOLE, ByteRange, LineCount, chunks_of_range, ranges
+from capybeam.pipeline.sources.file_ranges import (
+    WHOLE,
+    ByteRange,
+    Identity,
+    LineCount,
+    chunks_of_range,
+    identity_of,
+    ranges,
+)
 from capybeam.pipeline.sources.table_files import rows_of_table
 from capybeam.transforms.base import run_of
 from capybeam.transforms.core.events import UnreadableRow
@@ -89,13 +105,24 @@ class _Read(beam.DoFn):
 
 def _rows(path: str, run: RunContext) -> Iterator[list[Row]]:
     """The rows of a whole file."""
-    return format_of(path).lists(chunks_of(path, run.progress.advance), display_name(path), run.shutdown)
+    return format_of(path).lists(_chunks(path, format_of(path), run), display_name(path), run.shutdown)
 
 
 def _numbered_lines(path: str, run: RunContext) -> Iterator[tuple[str, bytes | UnreadableRow]]:
     """The lines of a whole file, each with its place."""
     name = display_name(path)
-    return _placed(lines_of(chunks_of(path, run.progress.advance), name, run.shutdown), name)
+    return _placed(lines_of(_chunks(path, JSON_LINES, run), name, run.shutdown), name)
+
+
+def _chunks(path: str, file_format: FileFormat, run: RunContext) -> Iterator[bytes]:
+    """Of a whole file. One that could not be looked at before is looked at now; raises UnreadableFile."""
+    chunks, name = chunks_of(path, run.progress.advance), display_name(path)
+    if not is_read_once(path):
+        return chunks
+    try:
+        return file_format.checked(chunks, name)
+    except NoEvents as error:
+        raise UnreadableFile(f"{name}: {error}") from None
 
 
 def _placed(
@@ -119,12 +146,14 @@ class FilePart:
     """A file, or the lines of it that begin in a range of its bytes: a `sources.Part`.
 
     Attributes:
+        identity: of the file that was cut into ranges.
         with_places: whether lines come as `ReadNumberedLines` has them.
     """
 
     path: str
     size: int
     range: ByteRange = WHOLE
+    identity: Identity | None = None
     with_places: bool = False
 
     def read(self, run: RunContext) -> Iterator[Any]:
@@ -133,11 +162,11 @@ class FilePart:
         return self._lines(run)
 
     def _lines(self, run: RunContext) -> Iterator[Any]:
-        pieces = chunks_of_range(self.path, self.range)
+        pieces = chunks_of_range(self.path, self.range, self.identity)
         begun = next(pieces, None)
         if begun is None:
             return iter(())
-        count: LineCount = run.client(("lines", self.path), lambda: LineCount(self.path))
+        count: LineCount = run.client(("lines", self.path), lambda: LineCount(self.path, self.identity))
         name = display_name(self.path)
 
         def chunks() -> Iterator[bytes]:
@@ -167,9 +196,10 @@ class SplitFiles:
 
     def __call__(self, size: int, workers: int) -> list[FilePart]:
         return [
-            FilePart(found.path, found.size_in_bytes // len(cut), each, self.with_places)
+            FilePart(found.path, found.size_in_bytes // len(cut), each, identity, self.with_places)
             for found in _matches(self.pattern)
             for cut in [self._ranges(found, size)]
+            for identity in [identity_of(found.path) if len(cut) > 1 else None]
             for each in cut
         ]
 
@@ -219,7 +249,10 @@ def check_input(pattern: str) -> int:
     matches = _matches(pattern)
     for found in matches:
         try:
-            open_file(found.path).close()
+            if not is_read_once(found.path):
+                open_file(found.path).close()
+            elif not os.access(strip_file_scheme(found.path), os.R_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         except Exception as error:
             raise NoInput(f"{found.path}: cannot be read ({reason_of(error)})") from None
     return sum(found.size_in_bytes for found in matches)
@@ -233,8 +266,9 @@ def matching(pattern: str) -> list[str]:
 def checked_paths(pattern: str, file_format: FileFormat | None = None) -> list[str]:
     """The paths of all that `pattern` matches, in order. Raises NoInput where one does not begin as its format does.
 
-    Elsewhere a look may cost as much as reading many megabytes, and files of one pattern are alike: there it is the
-    first file alone, and all that have a header.
+    A pipe is not looked at: what was read of it would be missing when it is read. Elsewhere a look may cost as much as
+    reading many megabytes, and files of one pattern are alike: there it is the first file alone, and all that have a
+    header.
 
     Args:
         file_format: of all of them; by default it is by their names.
@@ -243,7 +277,7 @@ def checked_paths(pattern: str, file_format: FileFormat | None = None) -> list[s
     local = is_local(strip_file_scheme(pattern))
     for path in paths:
         found = file_format or format_of(path)
-        if not (local or found.has_header or path == paths[0]):
+        if is_read_once(path) or not (local or found.has_header or path == paths[0]):
             continue
         try:
             found.checked(chunks_of(path), display_name(path))

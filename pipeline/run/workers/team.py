@@ -19,7 +19,8 @@ from multiprocessing.connection import Connection
 from typing import Any, Final
 
 from capybeam.pipeline.job.loader import Job
-from capybeam.pipeline.run.outcome import WorkerFailed
+from capybeam.pipeline.run.beam_options import BadOption
+from capybeam.pipeline.run.outcome import WorkerLost
 from capybeam.pipeline.run.workers.desk import SIGNALS, Desk
 from capybeam.pipeline.run.workers.messages import Call, Done, LogLine, Recall, Reply, Start, Stop
 from capybeam.pipeline.run.workers.worker import STOPPING
@@ -43,7 +44,7 @@ class TeamResult:
 
     Attributes:
         counts: of all workers, by the names of counters.
-        failure: the first.
+        failure: the first; before all others, that a worker was lost.
         window_rows: lines of books in windows, of all workers.
     """
 
@@ -93,6 +94,7 @@ class Team:
         for listener in listeners:
             add_counts(counts, listener.counts)
         failures = [listener.failure for listener in listeners if listener.failure is not None]
+        failures.sort(key=lambda failure: not isinstance(failure, WorkerLost))
         rows = [line for listener in listeners for line in listener.window_rows.splitlines()]
         return TeamResult(counts, failures[0] if failures else None, rows)
 
@@ -140,12 +142,12 @@ class _Listener:
             self._take_in(message.snapshot)
             self.counts, self.failure, self.window_rows = message.counts, message.failure, message.window_rows
         except (EOFError, OSError):
-            self.failure = WorkerFailed(
+            self.failure = WorkerLost(
                 f"a worker (process {self._worker.pid}) has ended in the middle of its work: it was killed, or ran out"
                 " of memory"
             )
         except Exception as error:  # of capybeam's own, which must not pass for the worker's end
-            self.failure = WorkerFailed(f"a worker was not understood: {type(error).__name__}")
+            self.failure = WorkerLost(f"a worker was not understood: {type(error).__name__}")
             self._worker.close()
         finally:
             self._desk.gone(self._worker.number)
@@ -179,7 +181,11 @@ def forked(count: int, serve: Serve) -> Iterator[Team | None]:
     workers: list[_Worker] = []
     try:
         for number in range(count):
-            workers.append(_fork(number, [worker.connection for worker in workers], signals, serve))
+            try:
+                workers.append(_fork(number, [worker.connection for worker in workers], signals, serve))
+            except OSError as error:
+                reason = f"the system lets this run start {number}, and no more ({os.strerror(error.errno or 0)})"
+                raise BadOption(f"--workers {count}: {reason}") from None
         yield Team(workers, signals)
     finally:
         for worker in workers:

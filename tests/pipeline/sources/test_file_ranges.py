@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from capybeam.pipeline.sources import UnreadableFile, file_chunks, file_ranges
 from capybeam.pipeline.sources.file_lines import lines_of
-from capybeam.pipeline.sources.file_ranges import WHOLE, ByteRange, LineCount, chunks_in, ranges
+from capybeam.pipeline.sources.file_ranges import WHOLE, ByteRange, LineCount, chunks_in, identity_of, ranges
 
 PIECES = st.sampled_from([b"a", b"{}", b"\n", b"\r\n", b"\r", b"\n\n", b"\xef\xbb\xbf", b"\xff", b"x" * 40, b"\x00"])
 TEXTS = st.lists(PIECES, max_size=30).map(b"".join)
@@ -84,6 +84,20 @@ def test_a_line_longer_than_many_ranges_is_read_to_its_end_by_one_of_them_alone(
 def test_a_file_that_is_gone_is_an_unreadable_file(tmp_path: Path) -> None:
     with pytest.raises(UnreadableFile, match=r"gone\.jsonl cannot be read to its end"):
         list(file_ranges.chunks_of_range(str(tmp_path / "gone.jsonl"), ByteRange(3, 5)))
+
+
+def test_another_file_in_the_place_of_one_is_not_read(tmp_path: Path) -> None:
+    path, new = tmp_path / "a.jsonl", tmp_path / "new.jsonl"
+    path.write_bytes(b"a\nb\n")
+    new.write_bytes(b"c\nd\n")
+    identity = identity_of(str(path))
+    assert b"".join(chunk for _, chunk in file_ranges.chunks_of_range(str(path), WHOLE, identity)) == b"a\nb\n"
+    new.replace(path)
+    with pytest.raises(UnreadableFile, match=r"a\.jsonl was replaced by another file while it was read"):
+        list(file_ranges.chunks_of_range(str(path), WHOLE, identity))
+    with pytest.raises(UnreadableFile, match="was replaced"):
+        LineCount(str(path), identity).before(2)
+    assert (identity_of(str(new)), identity_of("gs://bucket/a.jsonl")) == (None, None)
 
 
 def test_lines_are_counted_from_where_they_were_counted_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import os
+import threading
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +16,7 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.util import assert_that, equal_to, is_empty, is_not_empty
 
-from capybeam.pipeline.sources import NoInput, UnreadableFile, open_dead_letters, open_source
+from capybeam.pipeline.sources import NoInput, UnreadableFile, files, open_dead_letters, open_source
 from capybeam.pipeline.sources.file_chunks import chunks_of
 from capybeam.pipeline.sources.file_rows import placed_rows
 from capybeam.pipeline.sources.files import ReadNumberedLines, ReadRows, check_input, matching
@@ -260,6 +262,26 @@ def test_a_document_in_the_place_of_lines_is_no_input(tmp_path: Path, open_: Cal
         with pytest.raises(NoInput) as raised:
             open_(str(tmp_path / pattern))
         assert str(raised.value).startswith(f"{tmp_path / path}: {said}")
+
+
+@pytest.mark.parametrize("open_", [open_source, open_dead_letters])
+def test_nothing_is_read_of_a_pipe_before_all_of_it_is(tmp_path: Path, open_: Callable[[str], Any]) -> None:
+    os.mkfifo(tmp_path / "events.pipe")  # to open it would wait for who writes
+    assert open_(str(tmp_path / "events.pipe")).paths == (str(tmp_path / "events.pipe"),)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b'{\n  "type": "page"\n}\n', "it is one pretty-printed JSON document"), (b"PK\x03\x04", "it is a .zip archive")],
+)
+def test_what_a_pipe_holds_is_looked_at_when_it_is_read(tmp_path: Path, content: bytes, said: str) -> None:
+    pipe = tmp_path / "events.pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_bytes(content))
+    writer.start()
+    with pytest.raises(UnreadableFile, match=said):
+        list(files._rows(str(pipe), RunContext()))
+    writer.join()
 
 
 def test_a_packed_file_that_was_cut_off_is_looked_at_and_read_later(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import gzip
 import json
 import os
 import signal
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ import pytest
 
 from capybeam.pipeline.job.loader import parse_job
 from capybeam.pipeline.run.execute import replay_job, run_job
-from capybeam.pipeline.run.exit_codes import CONFIGURATION, DEAD_LETTERS, FAILED, INTERRUPTED, OK, REFUSED
+from capybeam.pipeline.run.exit_codes import CONFIGURATION, DEAD_LETTERS, FAILED, GAVE_UP, INTERRUPTED, OK, REFUSED
 from capybeam.pipeline.run.request import Outputs, RunRequest
 from capybeam.pipeline.sandbox.server import SandboxServer
 from capybeam.transforms.core.dead_letters import ReplayFilter
@@ -131,6 +132,43 @@ def test_events_refused_alike_are_looked_into_once_for_all_workers(sandbox: Sand
     assert books["tries"] <= 2 + 20 + 10
 
 
+def test_an_outage_is_waited_for_once_and_not_by_each_worker(sandbox: SandboxServer) -> None:
+    write("a.jsonl", many(300))
+    sandbox.set_faults(error_rate=1.0)
+    seconds = {}
+    for workers in (1, 3):
+        started = time.monotonic()
+        code, books = run(sandbox.url, workers, ["a.jsonl"], "{max_batch_events: 10, retry_for: 4s, concurrency: 1}")
+        seconds[workers] = time.monotonic() - started
+        assert (code, books["dead_lettered"], books["retryable"]) == (GAVE_UP, 300, 300)
+    assert seconds[3] < seconds[1] + 3.0  # not 4 s more for each of the others
+
+
+def test_a_file_that_is_replaced_meanwhile_is_not_mixed_with_the_new_one(sandbox: SandboxServer) -> None:
+    write("new.jsonl", many(120_000, 200_000))
+    process = start(sandbox, 120_000, batch=500)
+    os.replace("new.jsonl", "events.jsonl")
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == FAILED
+    assert "events.jsonl was replaced by another file while it was read" in output.replace("\n", " ")
+    assert all(int(each.removeprefix("o-")) < 200_000 for each in identities())
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_pipe_is_read_from_its_first_byte(sandbox: SandboxServer, workers: int) -> None:
+    write("a.jsonl", many(300))
+    write("b.jsonl", many(300, 1000))
+    os.mkfifo("events.pipe")
+    with (
+        subprocess.Popen(["cat", "a.jsonl"], stdout=subprocess.PIPE) as unnamed,
+        subprocess.Popen(["sh", "-c", "cat b.jsonl > events.pipe"]),
+    ):
+        assert unnamed.stdout is not None
+        code, books = run(sandbox.url, workers, [f"/dev/fd/{unnamed.stdout.fileno()}", "events.pipe"])
+    assert (code, books["read"], books["delivered"]) == (OK, 600, 600)
+    assert sandbox.stats()["events_stored"] == 600
+
+
 def test_a_brake_of_metas_holds_all_workers_together(sandbox: SandboxServer) -> None:
     write("a.jsonl", many(120))
     sandbox.set_faults(usage_percent=80)  # 1.2 s between requests
@@ -223,6 +261,8 @@ def test_a_worker_that_is_killed_fails_the_run_and_nothing_is_lost_or_counted_tw
     books = json.loads(Path("books.json").read_text())
     named = sum(row["events"] for row in whole_rows("receipts.jsonl.gz"))
     assert books["delivered"] <= named < 4000
+    assert (books["balanced"], books["at_least"]) == (False, True)
+    assert "There may be more of each: a lost process had not told all." in output.replace("\n", " ")
     assert not any(map(is_there, workers))
     sandbox.set_faults(latency=0.0)
     books = resume()
