@@ -86,10 +86,11 @@ def set_deadline(client: Any, path: str, ack_ids: Sequence[str], seconds: int) -
 
 
 def acknowledge(client: Any, path: str, ack_ids: Sequence[str], timeout: float) -> None:
-    """Acknowledges messages by one call. Raises GoogleAPIError."""
+    """Acknowledges messages by one call, which is not tried again. Raises GoogleAPIError."""
     from google.pubsub_v1.types import AcknowledgeRequest
 
-    client.acknowledge(request=_request(AcknowledgeRequest, subscription=path, ack_ids=ack_ids), timeout=timeout)
+    request = _request(AcknowledgeRequest, subscription=path, ack_ids=ack_ids)
+    client.acknowledge(request=request, timeout=timeout, retry=None)
 
 
 def _request(kind: Any, **fields: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import threading
 import time
 from collections import deque
@@ -43,6 +44,9 @@ _TICK: Final = 0.05  # seconds between two checks
 SILENCE_LIMIT: Final = 60.0  # seconds without an answer that a run with --until-idle waits for, at least
 _SHORTEST_CALL: Final = 5.0  # seconds; messages of an answer that comes later are away until they are redelivered
 _LONGEST_DEADLINE: Final = 600.0  # seconds of acknowledgement that Pub/Sub allows
+_SETTLED_WITHIN: Final = 10.0  # seconds for acknowledging when the run is to end; who stops it may wait for thirty
+_SHORTEST_PAUSE: Final = 0.5  # seconds between two tries to acknowledge; doubles at each
+_LONGEST_PAUSE: Final = 10.0
 _SEEN: Final = 2.0  # seconds within which the screen shows a status
 
 
@@ -181,6 +185,7 @@ class SubscriptionReader:
         self._quiet_since = self._answered_at = time.monotonic()
         self._back_at = 0.0  # when messages of answers that were too large have been redelivered
         self._failing_since: float | None = None
+        self._settled_by: float | None = None  # when what cannot be acknowledged is left, as the run is to end
         self._lost: Exception | None = None
         self._leasing = threading.Lock()  # held by calls that lease or give back: the last of them is what counts
         self._done, self._closed = threading.Event(), threading.Event()
@@ -238,17 +243,50 @@ class SubscriptionReader:
             return messages
 
     def acknowledge(self, message_ids: Sequence[str], published: Sequence[int]) -> None:
-        """Acknowledges messages. One that cannot be acknowledged is delivered again, and dropped by Meta."""
-        from google.api_core.exceptions import GoogleAPIError
-
-        for part in in_calls(self._release(message_ids)):
-            try:
-                acknowledge(self._client, self._path, part, LEASE)
-            except GoogleAPIError as error:
-                self._progress.set_status(
-                    self._path, f"could not acknowledge ({type(error).__name__}): some messages will be redelivered."
-                )
+        """Acknowledges messages, which are in hand until that has worked: leased, and in no second batch when they are
+        redelivered meanwhile. It is tried for as long as the run goes on, and a little longer; what is left then is
+        delivered again, and dropped by Meta."""
+        for part in in_calls(message_ids):
+            self._acknowledge(part)
+            self._release(part)
         self._tally.acknowledged(published)
+
+    def _acknowledge(self, message_ids: Sequence[str]) -> None:
+        """Acknowledges messages by the IDs that they came with last."""
+        from google.api_core import exceptions
+
+        final = (exceptions.NotFound, exceptions.PermissionDenied, exceptions.Unauthenticated)
+        acknowledged: dict[str, str] = {}
+        pause = 0.0
+        while True:
+            with self._changed:
+                ack_ids = {each: self._ack_ids[each] for each in message_ids}
+            left = [ack_id for each, ack_id in ack_ids.items() if acknowledged.get(each) != ack_id]
+            timeout = self._time_to_acknowledge()
+            if not left or timeout <= 0:
+                break
+            try:
+                acknowledge(self._client, self._path, left, timeout)
+                acknowledged = ack_ids
+            except exceptions.GoogleAPIError as error:
+                pause = min(_LONGEST_PAUSE, 2 * pause or _SHORTEST_PAUSE)
+                said = f"Pub/Sub does not take acknowledgements ({type(error).__name__})."
+                if isinstance(error, final):
+                    self._progress.set_status(self._path, f"{said} Some messages will be redelivered.")
+                    return
+                self._progress.set_status(self._path, f"{said} Trying again.")
+                if self._shutdown.wait(pause):
+                    time.sleep(_SHORTEST_PAUSE)
+        if pause:
+            self._progress.set_status(self._path, "")
+
+    def _time_to_acknowledge(self) -> float:
+        """Seconds that a call may take: those that are left of `_SETTLED_WITHIN` once the run is to end."""
+        with self._changed:
+            if self._shutdown.is_set() and self._settled_by is None:
+                self._settled_by = time.monotonic() + _SETTLED_WITHIN
+            left = math.inf if self._settled_by is None else self._settled_by - time.monotonic()
+        return min(CALL_TIMEOUT, left)
 
     def give_back(self, message_ids: Sequence[str], published: Sequence[int]) -> None:
         """Returns messages to the subscription, which delivers them again."""

@@ -260,6 +260,93 @@ def test_a_message_that_is_redelivered_while_it_is_in_hand_is_in_one_batch_and_s
     assert acknowledged == ["a3", "b1", "c1"]
 
 
+class Acknowledging:
+    """A server whose acknowledgements fail in turn; between them all that is out is delivered again, by new IDs."""
+
+    def __init__(self, *failures: Exception) -> None:
+        self._failures, self._delivery = list(failures), 0
+        self.asked: list[list[str]] = []
+        self.given_back: list[str] = []
+        self.acknowledged: list[str] = []
+
+    def pull(self, **_: Any) -> Any:
+        time.sleep(0.01)
+        if self.acknowledged or self._delivery > len(self.asked):
+            return nothing()
+        self._delivery += 1
+        received = [
+            {"ack_id": f"{name}{self._delivery}", "message": {"message_id": name, "data": b"{}"}} for name in "ab"
+        ]
+        return pubsub_v1.types.PullResponse(received_messages=received)
+
+    def modify_ack_deadline(self, request: Any, **_: Any) -> None:
+        self.given_back += request.ack_ids if request.ack_deadline_seconds == 0 else []
+
+    def acknowledge(self, request: Any, timeout: float, retry: None) -> None:
+        self.asked.append(list(request.ack_ids))
+        if self._failures:
+            raise self._failures.pop(0)
+        self.acknowledged += request.ack_ids
+
+    def close(self) -> None:
+        pass
+
+
+def test_what_cannot_be_acknowledged_at_first_stays_in_hand_and_is_in_no_second_batch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reader, "_PULLS", 1)
+    monkeypatch.setattr(reader, "_SHORTEST_PAUSE", 0.1)
+    server = Acknowledging(
+        exceptions.ServiceUnavailable(""), exceptions.InternalServerError(""), exceptions.ResourceExhausted("")
+    )
+    use(monkeypatch, lambda: server)
+    run = RunContext()
+    taken = []
+    with SubscriptionReader(PATH, run, max_delay=0.05, until_idle=0.3) as pulling:
+        for batch in pulling.batches():
+            taken.append(names(batch))
+            batch.acknowledge()
+        assert run.progress.status(PATH) == ""
+    assert taken == [[["a", "b"]]]
+    assert server.asked[0] == ["a1", "b1"]
+    assert server.acknowledged == server.asked[3] == ["a4", "b4"]  # by the IDs that they came with last
+    assert server.given_back == []
+
+
+def test_a_subscription_that_is_gone_is_not_asked_again_to_take_acknowledgements(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server = Acknowledging(exceptions.NotFound(""))
+    use(monkeypatch, lambda: server)
+    run = RunContext()
+    with SubscriptionReader(PATH, run, max_delay=0.05) as pulling:
+        batch = next(pulling.batches())
+        assert names(batch) == [["a", "b"]]
+        batch.acknowledge()
+        status = run.progress.status(PATH)
+    assert status == "Pub/Sub does not take acknowledgements (NotFound). Some messages will be redelivered."
+    assert len(server.asked) == 1
+
+
+def test_a_run_that_is_to_end_does_not_wait_for_ever_for_acknowledgements(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "_SETTLED_WITHIN", 0.5)
+    monkeypatch.setattr(reader, "_SHORTEST_PAUSE", 0.05)
+    monkeypatch.setattr(reader, "in_calls", lambda ids: ([each] for each in ids))
+    server = Acknowledging(*(exceptions.ServiceUnavailable("") for _ in range(1000)))
+    use(monkeypatch, lambda: server)
+    run = RunContext()
+    with SubscriptionReader(PATH, run, max_delay=0.05) as pulling:
+        batch = next(pulling.batches())
+        assert names(batch) == [["a", "b"]]
+        threading.Timer(0.2, run.shutdown.set).start()
+        began = time.monotonic()
+        batch.acknowledge()
+        assert 0.5 < time.monotonic() - began < 5.0  # and not as long again for the second call
+    assert 2 < len(server.asked) < 50
+    assert server.acknowledged == []
+
+
 def test_all_that_is_in_hand_is_given_back_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     leasing = LeasingClient(Time(until=0.0))
     use(monkeypatch, lambda: leasing)
