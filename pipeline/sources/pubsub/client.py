@@ -6,9 +6,11 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from capybeam.pipeline.sources import NoInput
+
+T = TypeVar("T")
 
 CALL_TIMEOUT: Final = 10.0  # seconds
 MAX_MESSAGES_PER_CALL: Final = 1000
@@ -98,9 +100,9 @@ def _request(kind: Any, **fields: Any) -> Any:
     return kind.wrap(kind.pb()(**fields))
 
 
-def in_calls(ack_ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    """IDs, split by what one call takes."""
-    return (ack_ids[start : start + MAX_MESSAGES_PER_CALL] for start in range(0, len(ack_ids), MAX_MESSAGES_PER_CALL))
+def in_calls(ids: Sequence[T]) -> Iterator[Sequence[T]]:
+    """IDs, or what there is of each, split by what one call takes."""
+    return (ids[start : start + MAX_MESSAGES_PER_CALL] for start in range(0, len(ids), MAX_MESSAGES_PER_CALL))
 
 
 def is_too_large(error: Exception) -> bool:

@@ -246,13 +246,21 @@ class SubscriptionReader:
         """Acknowledges messages, which are in hand until that has worked: leased, and in no second batch when they are
         redelivered meanwhile. It is tried for as long as the run goes on, and a little longer; what is left then is
         delivered again, and dropped by Meta."""
-        for part in in_calls(message_ids):
-            self._acknowledge(part)
+        missed = 0
+        for part, times in zip(in_calls(message_ids), in_calls(published), strict=True):
+            if self._acknowledge(part):
+                self._tally.acknowledged(times)
+            else:
+                self._tally.gave_back(part, times)
+                missed += len(part)
             self._release(part)
-        self._tally.acknowledged(published)
+        if missed:
+            self._progress.set_status(self._path, "")
+            text = f"{missed:,} messages that were delivered could not be acknowledged: they will be redelivered."
+            self._progress.remark(self._path, text)
 
-    def _acknowledge(self, message_ids: Sequence[str]) -> None:
-        """Acknowledges messages by the IDs that they came with last."""
+    def _acknowledge(self, message_ids: Sequence[str]) -> bool:
+        """Acknowledges messages by the IDs that they came with last; whether that worked."""
         from google.api_core import exceptions
 
         final = (exceptions.NotFound, exceptions.PermissionDenied, exceptions.Unauthenticated)
@@ -263,8 +271,10 @@ class SubscriptionReader:
                 ack_ids = {each: self._ack_ids[each] for each in message_ids}
             left = [ack_id for each, ack_id in ack_ids.items() if acknowledged.get(each) != ack_id]
             timeout = self._time_to_acknowledge()
-            if not left or timeout <= 0:
+            if not left:
                 break
+            if timeout <= 0:
+                return False
             try:
                 acknowledge(self._client, self._path, left, timeout)
                 acknowledged = ack_ids
@@ -272,13 +282,13 @@ class SubscriptionReader:
                 pause = min(_LONGEST_PAUSE, 2 * pause or _SHORTEST_PAUSE)
                 said = f"Pub/Sub does not take acknowledgements ({type(error).__name__})."
                 if isinstance(error, final):
-                    self._progress.set_status(self._path, f"{said} Some messages will be redelivered.")
-                    return
+                    return False
                 self._progress.set_status(self._path, f"{said} Trying again.")
                 if self._shutdown.wait(pause):
                     time.sleep(_SHORTEST_PAUSE)
         if pause:
             self._progress.set_status(self._path, "")
+        return True
 
     def _time_to_acknowledge(self) -> float:
         """Seconds that a call may take: those that are left of `_SETTLED_WITHIN` once the run is to end."""
