@@ -11,6 +11,7 @@ import apache_beam as beam
 
 from capybeam.pipeline.sinks import ReadBack, SinkError, Writers
 from capybeam.pipeline.sinks.records import RecordType
+from capybeam.pipeline.sources.pubsub.client import name_of, patience
 
 PUBSUB: Final = "pubsub:"
 EXAMPLE: Final = f"a topic ({PUBSUB}projects/P/topics/T)"
@@ -118,7 +119,7 @@ def check_topic(path: str, what: str) -> None:
             f"{what} cannot be published to {path}: Google's client library is missing: pip install 'capybeam[gcp]'"
         ) from None
     try:
-        PublisherClient().get_topic(topic=topic, retry=None, timeout=_CALL_TIMEOUT)
+        PublisherClient().get_topic(topic=topic, retry=patience(), timeout=_CALL_TIMEOUT)
     except exceptions.PermissionDenied:  # publishing does not need the permission to look
         return
     except exceptions.NotFound:
@@ -126,4 +127,4 @@ def check_topic(path: str, what: str) -> None:
     except DefaultCredentialsError:
         raise SinkError(f"{what} cannot be published to {topic}: no Google credentials here") from None
     except exceptions.GoogleAPIError as error:
-        raise SinkError(f"{what} cannot be published to {topic}: {type(error).__name__}") from None
+        raise SinkError(f"{what} cannot be published to {topic}: {name_of(error)}") from None

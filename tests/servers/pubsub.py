@@ -24,21 +24,24 @@ class NoServer(Exception):
 
 
 @contextmanager
-def pubsub_server(deny: Sequence[str] = ()) -> Iterator[str]:
+def pubsub_server(deny: Sequence[str] = (), fail: Sequence[str] = ()) -> Iterator[str]:
     """Starts a server, sets PUBSUB_EMULATOR_HOST to its address, and gives that. Raises NoServer.
 
     Args:
         deny: calls that nobody has permission for; such a server is always one of its own.
+        fail: calls that fail the first time, as when the service is away for a moment; the same.
     """
     given = os.environ.get(HOST)
-    if given and not deny:
+    if given and not deny and not fail:
         yield given
         return
     try:
         program = built(SOURCE)
     except NoGo as error:
         raise NoServer(f"no Pub/Sub server: {error}; and {HOST} is not set") from error
-    process = subprocess.Popen([program, "-deny", ",".join(deny)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [program, "-deny", ",".join(deny), "-fail", ",".join(fail)], stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     try:
         with clients_go_to(process.stdout.readline().strip()) as address:

@@ -14,6 +14,8 @@ T = TypeVar("T")
 
 CALL_TIMEOUT: Final = 10.0  # seconds
 MAX_MESSAGES_PER_CALL: Final = 1000
+PATIENCE: Final = 10.0  # seconds for which a run that begins asks again
+_PAUSE: Final = 1.0  # seconds until it is asked again, at most; doubles at each
 _PULL: Final = "/google.pubsub.v1.Subscriber/Pull"
 
 
@@ -71,8 +73,23 @@ def client_for(path: str) -> Iterator[Any]:
         raise NoInput(f"{path}: no such subscription") from None
     except exceptions.PermissionDenied:
         raise NoInput(f"{path}: no permission to pull; it needs the role Pub/Sub Subscriber on it") from None
+    except exceptions.Unauthenticated:
+        raise NoInput(f"{path}: Pub/Sub does not take the credentials; see gcloud auth application-default") from None
     except exceptions.GoogleAPIError as error:
-        raise NoInput(f"{path}: Pub/Sub does not answer ({type(error).__name__})") from None
+        raise NoInput(f"{path}: Pub/Sub does not answer ({name_of(error)})") from None
+
+
+def patience() -> Any:
+    """Google's retries of a call by which a run begins, where Pub/Sub fails in a way that may pass."""
+    from google.api_core import exceptions, retry
+
+    may_pass = (exceptions.ServerError, exceptions.Aborted, exceptions.TooManyRequests)
+    return retry.Retry(retry.if_exception_type(*may_pass), initial=_PAUSE, timeout=PATIENCE)
+
+
+def name_of(error: Exception) -> str:
+    """Of one of Google's errors; of the last one where it was tried again."""
+    return type(getattr(error, "cause", None) or error).__name__
 
 
 def set_deadline(client: Any, path: str, ack_ids: Sequence[str], seconds: int) -> None:

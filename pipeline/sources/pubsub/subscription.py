@@ -19,7 +19,14 @@ from apache_beam.metrics import Metrics
 
 from capybeam.pipeline.sources import NoInput, ReadOptions, Source
 from capybeam.pipeline.sources.message_attributes import MessageAttributes
-from capybeam.pipeline.sources.pubsub.client import CALL_TIMEOUT, client_for, is_too_large, pulling, set_deadline
+from capybeam.pipeline.sources.pubsub.client import (
+    CALL_TIMEOUT,
+    client_for,
+    is_too_large,
+    patience,
+    pulling,
+    set_deadline,
+)
 from capybeam.pipeline.sources.pubsub.messages import (
     NO_MESSAGES,
     Message,
@@ -132,7 +139,7 @@ def _details_of(path: str) -> SubscriptionDetails | None:
 
     with client_for(path) as client:
         try:
-            found = client.get_subscription(subscription=path, retry=None, timeout=CALL_TIMEOUT)
+            found = client.get_subscription(subscription=path, retry=patience(), timeout=CALL_TIMEOUT)
         except exceptions.PermissionDenied:
             return None
     if found.push_config.push_endpoint or found.bigquery_config.table or found.cloud_storage_config.bucket:
@@ -194,15 +201,19 @@ class PubSubStream:
         from google.api_core import exceptions
 
         with client_for(self.path) as client:
-            try:
-                pulled = pulling(client, self.path)(max_messages=1, timeout=2.0, return_immediately=True)
-            except exceptions.DeadlineExceeded:  # nothing there
-                return NO_MESSAGES
-            except exceptions.ResourceExhausted as error:
-                if is_too_large(error):  # it is redelivered, and `SubscriptionReader` reports it
+            pull = pulling(client, self.path)
+
+            def try_once() -> Messages:
+                try:
+                    return Messages.of(pull(max_messages=1, timeout=2.0, return_immediately=True))
+                except exceptions.DeadlineExceeded:  # nothing there
                     return NO_MESSAGES
-                raise
-            messages = Messages.of(pulled)
+                except exceptions.ResourceExhausted as error:
+                    if is_too_large(error):  # it is redelivered, and `SubscriptionReader` reports it
+                        return NO_MESSAGES
+                    raise
+
+            messages = patience()(try_once)()
             lease(client, self.path, messages.ack_ids)
         return messages
 

@@ -484,6 +484,17 @@ def denying(*calls: str) -> Iterator[None]:
         pytest.skip(str(reason))
 
 
+def test_a_service_that_is_away_for_a_moment_as_a_run_begins_is_asked_again(
+    pubsub: str, sandbox: SandboxServer
+) -> None:
+    with pubsub_server(fail=["GetSubscription", "Pull", "ModifyAckDeadline", "Acknowledge", "GetTopic"]):
+        topic, dead = Topic(), Topic()
+        topic.publish(order(1), b"{")
+        assert run(sandbox, topic, dataclasses.replace(OUTPUTS, dead_letters=f"pubsub:{dead.path}")) == DEAD_LETTERS
+        assert [json.loads(letter)["code"] for letter in dead.drain()] == ["invalid_json"]
+    assert sandbox.stats()["events_stored"] == 1
+
+
 @pytest.mark.parametrize("text", ["pubsub:orders", "pubsub:projects/p/topics/t"])
 def test_a_subscription_written_in_another_way_is_refused(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     error = refusal("http://127.0.0.1:9", [text], capsys)
@@ -522,6 +533,7 @@ def test_a_server_that_is_not_there_is_named(
     pubsub: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", "127.0.0.1:9")
+    monkeypatch.setattr("capybeam.pipeline.sources.pubsub.client.PATIENCE", 1.0)
     error = refusal("http://127.0.0.1:9", ["pubsub:projects/p-12345/subscriptions/s"], capsys)
     assert "projects/p-12345/subscriptions/s: Pub/Sub does not answer (ServiceUnavailable)" in error
 
