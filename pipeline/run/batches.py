@@ -26,6 +26,7 @@ from capybeam.transforms.core.counters import add_counts
 from capybeam.transforms.core.run_context import RunContext
 
 AT_ONCE: Final = 8  # batches under way, at most; some of them may be held
+_ALL_UNDER_WAY: Final = "as many batches as may be are under way"
 
 RunResult = tuple[Mapping[str, int], BaseException | None]
 """What was counted, and what went wrong."""
@@ -53,7 +54,8 @@ def run_batches(work: BatchWork, reader: StreamReader[Any]) -> RunResult:
     A batch is acknowledged as soon as its run has succeeded, and what it wrote would survive a power failure: every
     message is then delivered, filtered or a dead letter. A batch that fails is given back, what it counted is dropped,
     and no further one begins. One whose destination refuses everything waits, for as long as it takes or until the
-    run is stopped, which gives it back; meanwhile others go on, as long as few are held.
+    run is stopped, which gives it back; meanwhile others go on, as long as few are held. Where all wait, those give up
+    that wait for events on which the destination fails while it takes others (`RunContext.standstill`).
     """
     batches = _Batches(work)
     with ThreadPoolExecutor(AT_ONCE, "batch") as threads:
@@ -166,9 +168,13 @@ class _Batches:
     def wait_for_room(self) -> bool:
         """Waits until another batch may begin, which is then under way and being read; whether one may, as none has
         failed."""
+        standstill = self._work.context.standstill
         with self._changed:
             while self.failure is None and (self._under_way >= AT_ONCE or self._is_reading):
+                if self._under_way >= AT_ONCE:
+                    standstill.begin(_ALL_UNDER_WAY)
                 self._changed.wait()
+            standstill.end(_ALL_UNDER_WAY)
             if self.failure is not None:
                 return False
             self._under_way += 1

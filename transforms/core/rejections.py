@@ -65,7 +65,7 @@ CODES: Final[Mapping[str, str]] = {
     # send
     "meta_refused_event": "Meta refused the event.",
     "destination_refused": "Meta refuses everything for this destination (token, permission or version).",
-    "gave_up_retrying": "Meta could not be reached, or kept failing, for as long as retry_for allows.",
+    "gave_up_retrying": "Meta could not be reached, or kept failing, for as long as the run could wait.",
     "interrupted": "The run was stopped before the event could be delivered.",
     # any stage
     "internal_error": "capybeam failed on this event; this is a bug in capybeam.",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Hashable
@@ -33,6 +34,7 @@ class RunContext:
             What has been read is still delivered or rejected, so the report of such a run is true.
         recent_ids: repeat keys of conversions, of all the pipelines that the run consists of.
         reasons: for which events were rejected, as far as they are counted one by one.
+        standstill: of a stream that reads no more until something that it has read is settled.
     """
 
     def __init__(self, handle: RunHandle | None = None) -> None:
@@ -41,6 +43,7 @@ class RunContext:
         self.shutdown = threading.Event()
         self.recent_ids = RecentIds()
         self.reasons = Reasons()
+        self.standstill = Standstill()
         self._lock = threading.Lock()
         self._clients: dict[Hashable, Any] = {}
         with _LOCK:
@@ -53,6 +56,25 @@ class RunContext:
                 self._clients[key] = make()
             client: T = self._clients[key]
             return client
+
+
+class Standstill:
+    """Why a stream reads no more, and since when. Safe to use from many threads."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, float] = {}  # monotonic seconds, by the reason
+
+    def begin(self, reason: str) -> None:
+        """It reads no more for this reason; again and again does no harm."""
+        self._since.setdefault(reason, time.monotonic())
+
+    def end(self, reason: str) -> None:
+        self._since.pop(reason, None)
+
+    def lasts(self, since: float = 0.0) -> float:
+        """Seconds that it has read nothing, as far as that was after `since`; 0 while it reads."""
+        begun = min(self._since.copy().values(), default=None)
+        return 0.0 if begun is None else max(0.0, time.monotonic() - max(begun, since))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -44,6 +44,7 @@ _log = logging.getLogger(__name__)
 _BACK_OFF_FROM: Final = 0.5  # seconds; doubles at each try
 _HOLD_FOR: Final = 300.0  # seconds until the step fails, so that the runner redelivers the events
 _LOOK: Final = 1.0  # seconds between two looks while waiting
+_STANDSTILL: Final = 5.0  # seconds that a stream reads nothing, nor a dataset takes anything, for what waits alone
 
 
 class Client:
@@ -76,7 +77,7 @@ class Client:
         jitter: Callable[[float, float], float] = random.uniform,
     ) -> None:
         run = run or RunContext()
-        self.progress, self.shutdown = run.progress, run.shutdown
+        self.progress, self.shutdown, self._standstill = run.progress, run.shutdown, run.standstill
         self._transport = Transport(destinations, delivery)
         self._is_read_again = {
             destination.name: any(secret.kind in ("file", "secret") for secret in destination.secrets.values())
@@ -271,6 +272,9 @@ class Client:
     def wait_alone(self, dataset: Dataset, answer: Answer, tries: int) -> bool:
         """Waits before events are sent again that have failed alone while others got through; whether they are.
 
+        They are given up when retry_for is over, or sooner if a stream has stopped reading as too much waits: a few
+        events on which a server fails do not keep back all others.
+
         Args:
             tries: that each of them has had alone.
         """
@@ -287,7 +291,12 @@ class Client:
             return False
         text = f"{answer.summary} Other events get through. Trying again in {_duration(wait)}."
         self.progress.set_status(name, text, "retrying", wait)
-        self._wait(wait)
+        until = time.monotonic() + wait
+        while (left := until - time.monotonic()) > 0 and not self.shutdown.is_set():
+            if tries >= TRIES_ALONE and self._standstill.lasts(self.circuits.delivered_at(dataset)) > _STANDSTILL:
+                self.progress.remark(name, f"gave up, as other events had to wait: {answer.summary}")
+                return False
+            self._wait(min(left, _LOOK))
         return True
 
     def has_given_up(self, dataset: Dataset) -> bool:

@@ -24,6 +24,7 @@ from capybeam.pipeline.sources.pubsub.client import (
 )
 from capybeam.pipeline.sources.pubsub.messages import NO_MESSAGES, Messages
 from capybeam.pipeline.sources.pubsub.monitoring import watch
+from capybeam.pipeline.sources.pubsub.pull_size import PullSize
 from capybeam.pipeline.sources.streams import StreamLost
 from capybeam.transforms.core.backlog import Tally
 from capybeam.transforms.core.run_context import RunContext
@@ -36,6 +37,7 @@ _UNLEASED: Final = 4  # looks until what has come is leased: most is settled by 
 _PULLS: Final = 3  # under way at once
 _MAX_MESSAGES: Final = 60_000  # of a batch
 _IN_HAND_MESSAGES: Final = 2 * _MAX_MESSAGES  # that wait for their batch, or are in one that is under way
+_ALL_IN_HAND: Final = "as many messages as may be are under way"
 _WAITING_BYTES: Final = 6 * 1024 * 1024  # that wait for their batch, or have been asked for
 _ANSWER_BYTES: Final = 1 * 1024 * 1024  # that a pull asks for, by the size of messages so far
 _LIST: Final = 256  # messages that a batch gives at once; a list costs what a message alone would
@@ -69,31 +71,6 @@ class SubscriptionDetails:
 def lease(client: Any, path: str, ack_ids: Sequence[str]) -> None:
     """Keeps messages from other readers for a while."""
     set_deadline(client, path, ack_ids, LEASE)
-
-
-class PullSize:
-    """How many messages a pull asks for.
-
-    The messages of an answer that was too large are leased, unknown to the client, and are delivered again after the
-    acknowledgement deadline: so the next pull asks for one message, later ones for twice as many up to half of what was
-    too many. It goes beyond that again, after more pulls each time that this was too early.
-    """
-
-    def __init__(self, most: int) -> None:
-        self.size = self._bound = self._most = most
-        self._taken, self._needed = 0, 1
-
-    def too_large(self, asked: int) -> None:
-        self._bound, self.size = max(1, asked // 2), 1
-        self._taken, self._needed = 0, min(64, 2 * self._needed)
-
-    def taken(self) -> None:
-        """A pull has brought messages."""
-        if self.size == self._bound < self._most:
-            self._taken += 1
-            if self._taken >= self._needed:
-                self._bound, self._taken = min(2 * self._bound, self._most), 0
-        self.size = min(2 * self.size, self._bound)
 
 
 # Pub/Sub counts delivery attempts only for subscriptions with a dead-letter policy.
@@ -164,7 +141,7 @@ class SubscriptionReader:
         first: Messages = NO_MESSAGES,
         details: SubscriptionDetails | None = None,
     ) -> None:
-        self._progress, self._shutdown = run.progress, run.shutdown
+        self._progress, self._shutdown, self._standstill = run.progress, run.shutdown, run.standstill
         self._path, self._max_delay, self._until_idle, self._first = path, max_delay, until_idle, first
         self._details, self._pull_size = details, PullSize(MAX_MESSAGES_PER_CALL)
         self._pull_timeout = CALL_TIMEOUT
@@ -263,7 +240,7 @@ class SubscriptionReader:
         """Acknowledges messages by the IDs that they came with last; whether that worked."""
         from google.api_core import exceptions
 
-        final = (exceptions.NotFound, exceptions.PermissionDenied, exceptions.Unauthenticated)
+        final = (exceptions.NotFound, exceptions.PermissionDenied)
         acknowledged: dict[str, str] = {}
         pause = 0.0
         while True:
@@ -341,7 +318,7 @@ class SubscriptionReader:
                 continue
             try:
                 self._received(self._pull_once(asked))
-            except (exceptions.NotFound, exceptions.PermissionDenied, exceptions.Unauthenticated) as error:
+            except (exceptions.NotFound, exceptions.PermissionDenied) as error:
                 self._lost = StreamLost(f"{self._path} can no longer be pulled from ({type(error).__name__})")
                 return
             except Exception as error:
@@ -368,7 +345,11 @@ class SubscriptionReader:
         """How many messages to ask for, which then count as asked for; 0, after a moment, where there is no room."""
         with self._changed:
             asked = self._room_for()
-            if not asked:
+            if asked:
+                self._standstill.end(_ALL_IN_HAND)
+            else:
+                if not self._asked and not self._messages:
+                    self._standstill.begin(_ALL_IN_HAND)
                 self._room.wait(_TICK)
             self._asked += asked
             return asked
@@ -382,15 +363,22 @@ class SubscriptionReader:
         return most if count >= most and size >= most * self._mean_size else 0
 
     def _is_given_up(self, error: Exception) -> bool:
-        """Whether a subscription that does not answer is lost by now."""
+        """Whether a subscription that does not answer is lost by now. Credentials that are not taken may be so because
+        new ones could not be had just then; for long, they are wrong."""
+        from google.api_core.exceptions import Unauthenticated
+
         with self._changed:
             self._quiet_since = now = time.monotonic()
             self._failing_since = self._failing_since or now
             silent = now - self._failing_since
-            if self._until_idle is None or silent < max(self._until_idle, SILENCE_LIMIT):
+            if isinstance(error, Unauthenticated) and silent >= SILENCE_LIMIT:
+                text = f"Pub/Sub has not taken the credentials for {silent:.0f} s ({type(error).__name__})"
+            elif self._until_idle is not None and silent >= max(self._until_idle, SILENCE_LIMIT):
+                reason = f"({type(error).__name__}), and --until-idle does not wait for ever"
+                text = f"no answer from Pub/Sub for {silent:.0f} s {reason}"
+            else:
                 return False
-            reason = f"({type(error).__name__}), and --until-idle does not wait for ever"
-            self._lost = StreamLost(f"{self._path}: no answer from Pub/Sub for {silent:.0f} s {reason}")
+            self._lost = StreamLost(f"{self._path}: {text}")
             return True
 
     def _reduce_pull_size(self, asked: int, error: Exception) -> None:

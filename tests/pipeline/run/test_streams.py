@@ -183,6 +183,31 @@ def test_what_a_destination_refuses_is_held_while_later_batches_go_on(queue: Que
     assert (json.loads(Path("books.json").read_text())["read"], rows("dead.jsonl")) == (7, [])
 
 
+def test_events_on_which_the_destination_fails_do_not_keep_all_others_from_being_read(
+    queue: Queue, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("capybeam.transforms.delivery.client._STANDSTILL", 0.5)
+    sandbox.set_faults(poisoned_ids="order-7")
+    for number in range(10):
+        queue.waiting += [order(70 + number), order(10 + number)]  # of one batch
+    queue.waiting += [order(number) for number in range(20, 30)]
+    job = parse_job(job_file(sandbox.url, "{retry_for: 10m, timeout: 5s}"))
+    asked = RunRequest(job, ["memory:q"], Outputs("dead.jsonl", "receipts.jsonl", "books.json"))
+    running = threading.Thread(target=run_job, args=(asked,))
+    running.start()
+    deadline = time.monotonic() + 60
+    while sandbox.stats()["events_stored"] < 20 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert sandbox.stats()["events_stored"] == 20
+    for context in list(run_context._CONTEXTS.values()):
+        context.shutdown.set()
+    running.join(60)
+    given_up = rows("dead.jsonl")
+    assert {row["code"] for row in given_up} == {"gave_up_retrying"}
+    assert len(given_up) + len([message for message in queue.waiting if b"order-7" in message]) == 10
+    assert (queue.leased, json.loads(Path("books.json").read_text())["balanced"]) == ([], True)
+
+
 def test_a_bundle_that_is_repeated_does_not_settle_its_batch_by_an_empty_one() -> None:
     handed = batches._HandedOver()
     handed.elements = iter([b"{}"])

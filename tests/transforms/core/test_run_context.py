@@ -11,7 +11,10 @@ import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from capybeam.transforms.core.run_context import RunContext, RunHandle
+import pytest
+
+from capybeam.transforms.core import run_context
+from capybeam.transforms.core.run_context import RunContext, RunHandle, Standstill
 
 
 def test_a_handle_that_has_travelled_finds_the_context_of_the_run_that_made_it() -> None:
@@ -86,3 +89,21 @@ def test_steps_that_ask_for_the_same_client_at_once_share_one() -> None:
     with ThreadPoolExecutor(8) as pool:
         clients = {id(client) for client in pool.map(lambda _: run.client("key", make), range(50))}
     assert (len(clients), len(made)) == (1, 1)
+
+
+def test_a_stream_stands_still_from_its_first_reason_to_the_end_of_its_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, lasts = 100.0, list[tuple[float, float]]()
+    monkeypatch.setattr(run_context.time, "monotonic", lambda: now)
+    standstill = Standstill()
+    for now, change, reason in [
+        (101.0, standstill.end, "b"),
+        (110.0, standstill.begin, "a"),
+        (112.0, standstill.begin, "b"),
+        (113.0, standstill.begin, "a"),
+        (114.0, standstill.end, "a"),
+        (115.0, standstill.end, "b"),
+    ]:
+        change(reason)
+        now += 0.5
+        lasts.append((standstill.lasts(), standstill.lasts(since=112.0)))
+    assert lasts == [(0, 0), (0.5, 0), (2.5, 0.5), (3.5, 1.5), (2.5, 2.5), (0, 0)]

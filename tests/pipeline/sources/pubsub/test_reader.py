@@ -5,6 +5,7 @@ What an ordinary server brings is in tests/pipeline/run/test_subscription_runs.p
 
 from __future__ import annotations
 
+import itertools
 import re
 import threading
 import time
@@ -18,7 +19,6 @@ import pytest
 from capybeam.pipeline.sources.pubsub import client, reader
 from capybeam.pipeline.sources.pubsub.messages import NO_MESSAGES, Message, Messages, lists_of_lines
 from capybeam.pipeline.sources.pubsub.reader import (
-    PullSize,
     SubscriptionBatch,
     SubscriptionDetails,
     SubscriptionReader,
@@ -47,7 +47,7 @@ def use(monkeypatch: pytest.MonkeyPatch, new_client: Callable[[], Any]) -> None:
 def pulling(monkeypatch: pytest.MonkeyPatch) -> Callable[..., SubscriptionReader]:
     """Makes a reader whose server answers each pull with what `answer` returns or raises, given its arguments."""
 
-    def make(answer: Callable[..., Any], **settings: Any) -> SubscriptionReader:
+    def make(answer: Callable[..., Any], run: RunContext | None = None, **settings: Any) -> SubscriptionReader:
         class Client:
             def pull(self, **arguments: Any) -> Any:
                 time.sleep(0.02)
@@ -63,7 +63,7 @@ def pulling(monkeypatch: pytest.MonkeyPatch) -> Callable[..., SubscriptionReader
                 pass
 
         use(monkeypatch, Client)
-        return SubscriptionReader(PATH, RunContext(), max_delay=0.0, **settings)
+        return SubscriptionReader(PATH, run or RunContext(), max_delay=0.0, **settings)
 
     return make
 
@@ -92,6 +92,25 @@ def test_a_server_without_an_answer_is_not_idle_and_at_last_an_error(
     assert re.fullmatch(
         rf"{PATH}: no answer from Pub/Sub for [12] s \({reason}\), and --until-idle does not wait for ever",
         str(raised.value),
+    )
+
+
+def test_credentials_that_are_not_taken_are_tried_again_and_at_last_an_error(
+    pulling: Callable[..., SubscriptionReader], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began = time.monotonic()
+
+    def unknown(**_: Any) -> Any:
+        if 0.5 < time.monotonic() - began < 1.0:
+            return nothing()
+        raise exceptions.Unauthenticated("")
+
+    monkeypatch.setattr(reader, "SILENCE_LIMIT", 1.0)
+    with pulling(unknown) as started, pytest.raises(StreamLost) as raised:
+        list(started.batches())
+    assert time.monotonic() - began > 1.5
+    assert re.fullmatch(
+        rf"{PATH}: Pub/Sub has not taken the credentials for [12] s \(Unauthenticated\)", str(raised.value)
     )
 
 
@@ -214,6 +233,32 @@ def test_a_pull_waits_until_there_is_room_for_all_that_it_may_bring(
         while len(asked) < 4 and time.monotonic() < deadline:
             time.sleep(0.02)
         assert asked == [50] * 4
+
+
+def test_a_stream_stands_still_while_as_many_messages_as_may_be_are_under_way(
+    pulling: Callable[..., SubscriptionReader], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = itertools.count()
+
+    def one_more(**_: Any) -> Any:
+        name = f"m{next(numbers)}"
+        received = {"ack_id": name, "message": {"message_id": name, "data": b"{}"}}
+        return pubsub_v1.types.PullResponse(received_messages=[received])
+
+    monkeypatch.setattr(reader, "MAX_MESSAGES_PER_CALL", 1)
+    monkeypatch.setattr(reader, "_IN_HAND_MESSAGES", 2)
+    run = RunContext()
+    with pulling(one_more, run=run) as started:
+        batches = started.batches()
+        under_way = []
+        while not run.standstill.lasts():
+            if started._waiting:
+                under_way.append(next(batches))
+                assert list(under_way[-1])
+        assert sum(len(batch._message_ids) for batch in under_way) == 2
+        under_way[0].acknowledge()
+        next(batches)
+        assert run.standstill.lasts() == 0.0
 
 
 def test_it_is_not_idle_while_a_batch_is_under_way(pulling: Callable[..., SubscriptionReader]) -> None:
@@ -466,31 +511,6 @@ def test_messages_are_leased_together_when_some_have_come_but_not_those_that_are
 
 
 # --- answers that are too large ---------------------------------------------------------------------------------------
-
-
-def test_a_portion_is_halved_when_it_is_too_large_and_grows_again_with_ever_more_patience() -> None:
-    portion, sizes = PullSize(1000), []
-    for _ in range(60):  # an answer holds 300
-        sizes.append(portion.size)
-        if portion.size > 300:
-            portion.too_large(portion.size)
-        else:
-            portion.taken()
-    ramp = [1, 2, 4, 8, 16, 32, 64, 128]
-    assert sizes[:10] == [1000, *ramp, 256]
-    assert sizes[10:] == [500, *ramp, *[250] * 4, 500, *ramp, *[250] * 8, 500, *ramp, *[250] * 16][:50]
-    for _ in range(2000):  # any answer will do
-        portion.taken()
-    assert portion.size == 1000
-
-
-def test_a_single_message_is_the_least_that_a_portion_can_be() -> None:
-    portion = PullSize(1000)
-    portion.too_large(1)
-    assert portion.size == 1
-    portion.taken()
-    portion.taken()
-    assert portion.size == 2
 
 
 @contextmanager
