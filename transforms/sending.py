@@ -28,7 +28,6 @@ from capybeam.transforms.delivery.limits import Limits, own_limits
 from capybeam.transforms.delivery.rate_leases import EvenShare, LeasedShare, Share
 from capybeam.transforms.lease_files import LeaseFolder
 
-BACKLOG: Final = 32 * 1024 * 1024  # bytes of requests that wait for one destination before everything waits for it
 _LOOK: Final = 0.05  # seconds between two looks at a backlog that other bundles have filled
 
 
@@ -120,7 +119,7 @@ class _SendBatches(CountingDoFn):
         name = Address.decode(batch.key).destination
         self._note_times(name, batch)
         yield from self._outputs()
-        while self._client.backlog(name) > BACKLOG:
+        while not self._client.has_room(name):
             yield from self._outputs(wait=_LOOK)
         done = self._done  # of this bundle: what a failed one leaves behind is not for the next
         self._pending += 1

@@ -109,7 +109,7 @@ def test_a_slow_destination_does_not_stop_another(sandbox: SandboxServer, troubl
 def test_a_destination_that_lags_too_far_behind_is_waited_for(
     sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("capybeam.transforms.sending.BACKLOG", 1000)
+    monkeypatch.setattr("capybeam.transforms.delivery.client.BACKLOG", 1000)
     sandbox.set_faults(latency=0.05)
     step = _SendBatches((destination("web", sandbox.url),), Delivery(concurrency=2), 1, "reject")
     step.setup()
@@ -124,11 +124,31 @@ def test_a_destination_that_lags_too_far_behind_is_waited_for(
     assert sandbox.stats()["events_stored"] == 30
 
 
+def test_many_destinations_that_lag_behind_are_waited_for_together(
+    sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("capybeam.transforms.delivery.client.BACKLOG_OF_ALL", 1000)
+    sandbox.set_faults(latency=0.05)
+    names = [f"web{number}" for number in range(10)]
+    destinations = tuple(destination(name, sandbox.url) for name in names)
+    step = _SendBatches(destinations, Delivery(concurrency=2), 1, "reject")
+    step.setup()
+    step.start_bundle()
+    waiting = []
+    for number in range(30):
+        list(step.process((Address(names[number % 10], "1").encode(), [line(number)])))
+        waiting.append(sum(map(step._client.backlog, names)))
+    list(step.finish_bundle())
+    step.teardown()
+    assert 1000 < max(waiting) <= 1000 + 300
+    assert sandbox.stats()["events_stored"] == 30
+
+
 def test_concurrency_and_backlog_hold_for_a_process_and_not_for_each_of_its_bundles(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As under multi_threading, where one process works on several bundles at once."""
-    monkeypatch.setattr("capybeam.transforms.sending.BACKLOG", 4000)
+    monkeypatch.setattr("capybeam.transforms.delivery.client.BACKLOG", 4000)
     with graph_server(lambda events: dataclasses.replace(taken(events), after=0.02)) as graph:
         first = _SendBatches((destination("web", graph.url),), Delivery(concurrency=2), 1, "reject")
         steps = [first, *(pickle.loads(pickle.dumps(first)) for _ in range(3))]

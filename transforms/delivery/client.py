@@ -41,6 +41,8 @@ from capybeam.transforms.delivery.transport import Transport
 
 _log = logging.getLogger(__name__)
 
+BACKLOG: Final = 32 * 1024 * 1024  # bytes of requests that wait for one destination before everything waits for it
+BACKLOG_OF_ALL: Final = 4 * BACKLOG  # the same for all destinations together
 _BACK_OFF_FROM: Final = 0.5  # seconds; doubles at each try
 _HOLD_FOR: Final = 300.0  # seconds until the step fails, so that the runner redelivers the events
 _LOOK: Final = 1.0  # seconds between two looks while waiting
@@ -122,6 +124,11 @@ class Client:
     def submit(self, batch: EncodedBatch) -> Future[Outcome]:
         """As `deliver`, in one of the destination's threads: `delivery.concurrency` for the whole process."""
         return self._queues[Address.decode(batch.key).destination].submit(batch, self.deliver)
+
+    def has_room(self, name: str) -> bool:
+        """Whether another batch for a destination may be submitted: where many destinations lag behind, what waits for
+        each of them would fill the memory."""
+        return self.backlog(name) <= BACKLOG and sum(map(self.backlog, self._queues)) <= BACKLOG_OF_ALL
 
     def backlog(self, name: str) -> int:
         """Bytes of requests to a destination that are on their way or wait for it, of the whole process."""
