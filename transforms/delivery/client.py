@@ -279,8 +279,8 @@ class Client:
     def wait_alone(self, dataset: Dataset, answer: Answer, tries: int) -> bool:
         """Waits before events are sent again that have failed alone while others got through; whether they are.
 
-        They are given up when retry_for is over, or sooner if a stream has stopped reading as too much waits: a few
-        events on which a server fails do not keep back all others.
+        They are given up when retry_for is over, or sooner if a stream has stopped reading as too much waits, and later
+        ones with them: a few events on which a server fails do not keep back all others.
 
         Args:
             tries: that each of them has had alone.
@@ -301,6 +301,7 @@ class Client:
         until = time.monotonic() + wait
         while (left := until - time.monotonic()) > 0 and not self.shutdown.is_set():
             if tries >= TRIES_ALONE and self._standstill.lasts(self.circuits.delivered_at(dataset)) > _STANDSTILL:
+                self._outages.failed_alone(dataset, is_enough=True)
                 self.progress.remark(name, f"gave up, as other events had to wait: {answer.summary}")
                 return False
             self._wait(min(left, _LOOK))

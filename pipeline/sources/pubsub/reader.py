@@ -189,13 +189,15 @@ class SubscriptionReader:
         self._client.close()
 
     def batches(self) -> Iterator[SubscriptionBatch]:
-        """Batches, each as soon as its first message is there. It ends on the run's shutdown, or when nothing comes.
+        """Batches, each as soon as its first message is there, with all that wait by then. It ends on the run's
+        shutdown, or when nothing comes.
 
         Raises:
             StreamLost
         """
         while self._is_more():
-            yield SubscriptionBatch(self.take, self.acknowledge, self.give_back, self._waiting[0][0] + self._max_delay)
+            until = max(self._waiting[0][0] + self._max_delay, time.monotonic())
+            yield SubscriptionBatch(self.take, self.acknowledge, self.give_back, until)
 
     def take(self, most: int, until: float) -> Messages:
         """Messages that come until a monotonic time, which are waited for; none when there are no more of them."""

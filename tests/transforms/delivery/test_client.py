@@ -20,6 +20,7 @@ import trustme
 from capybeam.pipeline.sandbox.server import SandboxServer
 from capybeam.pipeline.sandbox.store import SandboxSettings
 from capybeam.transforms.core.envelope import Address
+from capybeam.transforms.core.run_context import RunContext
 from capybeam.transforms.core.tokens import TokenReference
 from capybeam.transforms.delivery import transport
 from capybeam.transforms.delivery.answers import Refusal
@@ -61,10 +62,10 @@ def line(number: int, *, age: float = 60, subscription: str = "leads", **changes
     return sealed(event, subscription)
 
 
-def client(endpoint: str, **delivery: Any) -> Client:
+def client(endpoint: str, run: RunContext | None = None, **delivery: Any) -> Client:
     settings = {"retry_for": 5.0, "timeout": 2.0, **delivery}
     destination = MetaDestination("web", TokenReference("env:TOKEN"), endpoint=endpoint)
-    return Client((destination,), Delivery(**settings), jitter=lambda low, high: 0.01)
+    return Client((destination,), Delivery(**settings), run=run, jitter=lambda low, high: 0.01)
 
 
 def reasons(outcome: Outcome) -> list[tuple[str | None, str, bool]]:
@@ -581,6 +582,24 @@ def test_a_batch_that_keeps_failing_is_given_up_although_others_get_through() ->
             time.sleep(0.01)
         assert failing.done()
     assert reasons(failing.result()) == [("e666", "gave_up_retrying", True)]
+
+
+def test_events_that_fail_alone_are_given_up_early_once_a_stream_has_stood_still_for_them(
+    sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("capybeam.transforms.delivery.client._STANDSTILL", 0.2)
+    sandbox.set_faults(poisoned_ids="e66")
+    run = RunContext()
+    sender = client(sandbox.url, run, retry_for=600)
+    run.standstill.begin("eight batches wait")
+    first = sender.deliver(pack(KEY, [line(660), *map(line, range(5))]))
+    run.standstill.end("eight batches wait")
+    later = sender.deliver(pack(KEY, [line(661), *map(line, range(5, 10))]))
+    assert [reasons(outcome) for outcome in (first, later)] == [
+        [("e660", "gave_up_retrying", True)],
+        [("e661", "gave_up_retrying", True)],
+    ]
+    assert sandbox.stats()["events_stored"] == 10
 
 
 def test_an_outage_of_long_ago_does_not_shorten_the_patience_with_the_next(

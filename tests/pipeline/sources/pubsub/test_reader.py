@@ -194,6 +194,13 @@ def test_what_comes_after_the_time_of_a_batch_is_in_the_next(pulling: Callable[.
         assert names(next(batches)) == [["later"]]
 
 
+def test_a_batch_that_begins_late_takes_all_that_waits(pulling: Callable[..., SubscriptionReader]) -> None:
+    with pulling(nothing, first=messages(1)) as started:
+        time.sleep(0.01)
+        started._received(pulled("later"))
+        assert names(next(started.batches())) == [["m0"], ["later"]]
+
+
 def test_a_batch_that_is_full_leaves_the_rest_to_the_next(
     pulling: Callable[..., SubscriptionReader], monkeypatch: pytest.MonkeyPatch
 ) -> None:
