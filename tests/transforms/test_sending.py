@@ -109,7 +109,7 @@ def test_a_slow_destination_does_not_stop_another(sandbox: SandboxServer, troubl
 def test_a_destination_that_lags_too_far_behind_is_waited_for(
     sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("capybeam.transforms.delivery.client.BACKLOG", 1000)
+    monkeypatch.setattr("capybeam.transforms.delivery.client._BACKLOG", 1000)
     sandbox.set_faults(latency=0.05)
     step = _SendBatches((destination("web", sandbox.url),), Delivery(concurrency=2), 1, "reject")
     step.setup()
@@ -127,7 +127,7 @@ def test_a_destination_that_lags_too_far_behind_is_waited_for(
 def test_many_destinations_that_lag_behind_are_waited_for_together(
     sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("capybeam.transforms.delivery.client.BACKLOG_OF_ALL", 1000)
+    monkeypatch.setattr("capybeam.transforms.delivery.client._BACKLOG_OF_ALL", 1000)
     sandbox.set_faults(latency=0.05)
     names = [f"web{number}" for number in range(10)]
     destinations = tuple(destination(name, sandbox.url) for name in names)
@@ -148,7 +148,7 @@ def test_concurrency_and_backlog_hold_for_a_process_and_not_for_each_of_its_bund
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As under multi_threading, where one process works on several bundles at once."""
-    monkeypatch.setattr("capybeam.transforms.delivery.client.BACKLOG", 4000)
+    monkeypatch.setattr("capybeam.transforms.delivery.client._BACKLOG", 4000)
     with graph_server(lambda events: dataclasses.replace(taken(events), after=0.02)) as graph:
         first = _SendBatches((destination("web", graph.url),), Delivery(concurrency=2), 1, "reject")
         steps = [first, *(pickle.loads(pickle.dumps(first)) for _ in range(3))]

@@ -65,7 +65,7 @@ class Standstill:
         self._since: dict[str, float] = {}  # monotonic seconds, by the reason
 
     def begin(self, reason: str) -> None:
-        """It reads no more for this reason; again and again does no harm."""
+        """It reads no more, for this reason, since the first of these calls."""
         self._since.setdefault(reason, time.monotonic())
 
     def end(self, reason: str) -> None:

@@ -41,12 +41,12 @@ from capybeam.transforms.delivery.transport import Transport
 
 _log = logging.getLogger(__name__)
 
-BACKLOG: Final = 32 * 1024 * 1024  # bytes of requests that wait for one destination before everything waits for it
-BACKLOG_OF_ALL: Final = 4 * BACKLOG  # the same for all destinations together
+_BACKLOG: Final = 32 * 1024 * 1024  # bytes of requests that wait for one destination before everything waits for it
+_BACKLOG_OF_ALL: Final = 4 * _BACKLOG  # the same for all destinations together
 _BACK_OFF_FROM: Final = 0.5  # seconds; doubles at each try
 _HOLD_FOR: Final = 300.0  # seconds until the step fails, so that the runner redelivers the events
 _LOOK: Final = 1.0  # seconds between two looks while waiting
-_STANDSTILL: Final = 5.0  # seconds that a stream reads nothing, nor a dataset takes anything, for what waits alone
+_STANDSTILL: Final = 5.0  # seconds without anything read or delivered, after which what waits alone is given up
 
 
 class Client:
@@ -128,7 +128,7 @@ class Client:
     def has_room(self, name: str) -> bool:
         """Whether another batch for a destination may be submitted: where many destinations lag behind, what waits for
         each of them would fill the memory."""
-        return self.backlog(name) <= BACKLOG and sum(map(self.backlog, self._queues)) <= BACKLOG_OF_ALL
+        return self.backlog(name) <= _BACKLOG and sum(map(self.backlog, self._queues)) <= _BACKLOG_OF_ALL
 
     def backlog(self, name: str) -> int:
         """Bytes of requests to a destination that are on their way or wait for it, of the whole process."""
@@ -301,7 +301,7 @@ class Client:
         until = time.monotonic() + wait
         while (left := until - time.monotonic()) > 0 and not self.shutdown.is_set():
             if tries >= TRIES_ALONE and self._standstill.lasts(self.circuits.delivered_at(dataset)) > _STANDSTILL:
-                self._outages.failed_alone(dataset, is_enough=True)
+                self._outages.failed_alone(dataset, is_over=True)
                 self.progress.remark(name, f"gave up, as other events had to wait: {answer.summary}")
                 return False
             self._wait(min(left, _LOOK))

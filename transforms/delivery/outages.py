@@ -114,19 +114,19 @@ class Outages:
                 alone = self._alone(dataset, time.monotonic(), since)
                 self._failing_alone[dataset] = dataclasses.replace(alone, in_a_row=alone.in_a_row + 1)
 
-    def failed_alone(self, dataset: Dataset, is_enough: bool = False) -> float:
+    def failed_alone(self, dataset: Dataset, is_over: bool = False) -> float:
         """Takes in that events fail while others get through; the seconds that are left for them.
 
         retry_for counts from the first such failure, whichever batch met it: otherwise every batch with an event that
         the server fails on would wait its own time.
 
         Args:
-            is_enough: whether nothing is left from now on, as other events have had to wait for them.
+            is_over: whether that time is over from now on, as other events have had to wait for them.
         """
         with self._lock:
             now = time.monotonic()
             alone = self._alone(dataset, now, now)
-            if is_enough:
+            if is_over:
                 alone = dataclasses.replace(alone, since=now - self._retry_for)
             self._failing_alone[dataset] = alone
             return self._left(alone.since)

@@ -179,8 +179,8 @@ class _Outages:
     def gave_up(self, dataset: Dataset, since: float, is_single: bool, is_outage: bool) -> None:
         self._call("gave_up", dataset, since, is_single, is_outage)
 
-    def failed_alone(self, dataset: Dataset, is_enough: bool = False) -> float:
-        return cast(float, self._call("failed_alone", dataset, is_enough))
+    def failed_alone(self, dataset: Dataset, is_over: bool = False) -> float:
+        return cast(float, self._call("failed_alone", dataset, is_over))
 
     def got_through(self, dataset: Dataset) -> None:
         if not self._coordinator.is_calm():

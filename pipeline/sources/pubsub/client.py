@@ -74,7 +74,7 @@ def client_for(path: str) -> Iterator[Any]:
     except exceptions.PermissionDenied:
         raise NoInput(f"{path}: no permission to pull; it needs the role Pub/Sub Subscriber on it") from None
     except exceptions.Unauthenticated:
-        raise NoInput(f"{path}: Pub/Sub does not take the credentials; see gcloud auth application-default") from None
+        raise NoInput(f"{path}: Pub/Sub does not take the credentials (Unauthenticated)") from None
     except exceptions.GoogleAPIError as error:
         raise NoInput(f"{path}: Pub/Sub does not answer ({name_of(error)})") from None
 

@@ -112,7 +112,7 @@ def test_events_that_fail_alone_in_one_worker_have_had_their_time_in_the_other(s
     assert 59 < one.outages.failed_alone(DATASET) <= 60
     time.sleep(0.05)
     assert 59 < other.outages.failed_alone(DATASET) <= 59.95
-    assert one.outages.failed_alone(DATASET, is_enough=True) <= 0
+    assert one.outages.failed_alone(DATASET, is_over=True) <= 0
     assert other.outages.failed_alone(DATASET) <= 0
 
 
